@@ -1,0 +1,23 @@
+"""The nightly job: ratings in, one atomic generation of answers out.
+
+Importing this package loads nothing heavy; `reco_batch.app` has the commands and
+`reco_batch.night` the order of the stages.
+"""
+
+from reco_store.errors import NotInstalled
+
+
+def main() -> None:
+    """Run the `batch` command, or say what to install for it."""
+    from reco_store.console import guard  # noqa: PLC0415
+
+    with guard():
+        try:
+            from reco_batch.app import app  # noqa: PLC0415
+
+            app()
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if missing.startswith("reco_"):
+                raise
+            raise NotInstalled(f"the batch command ({missing})", "batch") from error

@@ -1,0 +1,59 @@
+"""The one place that imports TensorFlow; every other module takes it from here.
+
+TensorFlow Recommenders needs Keras 2, which TensorFlow gives only when the environment asked
+for it before the first import.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+    raise ImportError(
+        "TensorFlow was imported before reco_batch, with Keras 3; TensorFlow Recommenders needs "
+        "Keras 2. Import reco_batch first, or set TF_USE_LEGACY_KERAS=1."
+    )
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+#: Models that are trained side by side (`fit`); each has its share of the processors.
+LANES = 2
+
+
+@contextmanager
+def _startup_chatter_held_back() -> Iterator[None]:
+    """Keep what TensorFlow's C++ side prints before any setting of its log level can reach it.
+
+    Shown after all when the import fails. Python's own stderr is not touched.
+    """
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(real, held.read())
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+
+
+with _startup_chatter_held_back():
+    import tensorflow as tf
+    import tensorflow_recommenders as tfrs
+
+    # One operation alone gains little from a second thread at our sizes; two models side by side
+    # gain nearly twofold.
+    tf.config.threading.set_intra_op_parallelism_threads(
+        max(1, len(os.sched_getaffinity(0)) // LANES)
+    )
+    tf.config.list_logical_devices()  # starts the runtime, which has something to say as well
+# Saving a model whose constructor takes ids warns that the ids are not part of its configuration.
+tf.get_logger().setLevel("ERROR")
+
+__all__ = ["LANES", "tf", "tfrs"]

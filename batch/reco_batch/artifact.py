@@ -1,0 +1,258 @@
+"""A night's folder: everything it produced, and all that publishing reads.
+
+    artifacts/<generation>/
+        manifest.json            written last: a folder without it is not complete
+        movies.parquet           the catalogue with each movie's statistics
+        lists/<family>.parquet   user, ranked, similar, seen, popular
+        models/<name>/           SavedModels
+
+Lists are written block by block and read batch by batch, so memory does not grow with users.
+`Artifact` is the `PayloadSource` that `reco_store.publish` takes.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from reco_batch import columns as c
+from reco_batch.dataset import Histories, Movies
+from reco_batch.encode import encode_id_lists, encode_lists, encode_movie
+from reco_batch.errors import NightFailed
+from reco_batch.popularity import MovieStatistics, PopularList
+from reco_batch.topk import TopK
+from reco_store.digest import Summary
+from reco_store.keys import movie_suffix, popular_suffix, title_suffixes
+
+MANIFEST: Final = "manifest.json"
+MODELS: Final = "models"
+#: In the order in which they are published.
+_LIST_FAMILIES: Final = ("user", "ranked", "similar", "seen", "popular")
+_MOVIES: Final = "movies.parquet"
+_CARD: Final = (c.TITLE, c.YEAR, c.GENRES, c.RATING_COUNT, c.RATING_MEAN)
+_ROWS_PER_BATCH: Final = 4096
+
+
+class ArtifactWriter:
+    """Fills a new folder; the manifest comes last."""
+
+    def __init__(self, folder: Path, movies: Movies) -> None:
+        """Create the folder.
+
+        Args:
+            folder: must not exist yet.
+            movies: the catalogue whose indices the lists hold.
+
+        Raises:
+            OSError: the folder exists or cannot be created.
+        """
+        folder.mkdir(parents=True)
+        (folder / "lists").mkdir()
+        self.folder = folder
+        ids: list[Any] = [int(i) for i in movies.ids] if movies.numeric_ids else list(movies.ids)
+        self._ids = pa.array(ids, pa.int64() if movies.numeric_ids else pa.string())
+
+    @property
+    def models(self) -> Path:
+        """Where the SavedModels go."""
+        return self.folder / MODELS
+
+    def write_top_k(self, family: str, ids: Sequence[str], blocks: Iterable[TopK]) -> int:
+        """Write one family of lists, a row group a block.
+
+        Args:
+            family: user, ranked or similar.
+            ids: key of each list, in the order of the blocks' rows.
+            blocks: as the scoring yields them.
+
+        Returns:
+            The number of lists.
+        """
+        row = 0
+        with self._writer(family, pa.float32()) as writer:
+            for block in blocks:
+                valid = block.items >= 0
+                offsets = _offsets(valid.sum(axis=1))
+                keys = [f"{family}:{i}" for i in ids[row : row + len(valid)]]
+                row += len(keys)
+                writer.write(self._batch(keys, offsets, block.items[valid], block.scores[valid]))
+        return row
+
+    def write_seen(self, user_ids: Sequence[str], seen: Histories) -> None:
+        """Write what each user has rated, newest first."""
+        with self._writer("seen", None) as writer:
+            for start in range(0, len(user_ids), _ROWS_PER_BATCH):
+                stop = min(start + _ROWS_PER_BATCH, len(user_ids))
+                block = seen.block(start, stop)
+                keys = [f"seen:{i}" for i in user_ids[start:stop]]
+                writer.write(
+                    self._batch(keys, block.offsets.astype(np.int32), block.movie_index, None)
+                )
+
+    def write_popular(self, lists: Iterable[PopularList]) -> None:
+        """Write the popularity lists."""
+        # In double precision, so that a mean rounds to what the movie's card shows.
+        with self._writer("popular", pa.float64()) as writer:
+            for popular in lists:
+                key = popular_suffix(popular.by, popular.genre)
+                offsets = _offsets(np.array([len(popular.movie_index)]))
+                writer.write(self._batch([key], offsets, popular.movie_index, popular.score))
+
+    def write_movies(self, movies: Movies, statistics: MovieStatistics) -> None:
+        """Write the catalogue."""
+        table = pa.table(
+            {
+                c.MOVIE_ID: pa.array(movies.ids, pa.string()),
+                c.TITLE: pa.array(movies.titles, pa.string()),
+                c.YEAR: pa.array(movies.years, pa.int32()),
+                c.GENRES: pa.array(movies.genres, pa.list_(pa.string())),
+                c.RATING_COUNT: pa.array(statistics.rating_count, pa.int64()),
+                c.RATING_MEAN: pa.array(statistics.rating_mean, pa.float64(), from_pandas=True),
+            }
+        )
+        pq.write_table(table, self.folder / _MOVIES, compression="zstd")
+
+    def finish(self, manifest: Mapping[str, Any]) -> "Artifact":
+        """Add sizes and digest to the manifest, write it, and return the complete artifact."""
+        artifact = Artifact(self.folder, manifest)
+        summary = Summary()
+        for chunk in artifact.entry_chunks():
+            summary.update_many(chunk)
+        complete = {**manifest, **summary.manifest_fields()}
+        write_manifest(self.folder, complete)
+        return Artifact(self.folder, complete)
+
+    def _writer(self, family: str, score_type: pa.DataType | None) -> pq.ParquetWriter:
+        fields = [pa.field(c.SUFFIX, pa.string()), pa.field(c.MOVIE_IDS, pa.list_(self._ids.type))]
+        if score_type is not None:
+            fields.append(pa.field(c.SCORES, pa.list_(score_type)))
+        path = self.folder / "lists" / f"{family}.parquet"
+        return pq.ParquetWriter(path, pa.schema(fields), compression="zstd")
+
+    def _batch(
+        self,
+        keys: Sequence[str],
+        offsets: NDArray[np.int32],
+        movie_index: NDArray[Any],
+        scores: NDArray[Any] | None,
+    ) -> pa.RecordBatch:
+        ids = pa.ListArray.from_arrays(offsets, self._ids.take(pa.array(movie_index)))
+        columns = {c.SUFFIX: pa.array(keys, pa.string()), c.MOVIE_IDS: ids}
+        if scores is not None:
+            columns[c.SCORES] = pa.ListArray.from_arrays(offsets, pa.array(scores))
+        return pa.RecordBatch.from_pydict(columns)
+
+
+class Artifact:
+    """A complete folder, as the publisher reads it.
+
+    Iterating twice gives the same entries in the same order.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @property
+    def generation(self) -> str:
+        """The generation's id."""
+        return str(self.manifest["generation"])
+
+    def suffixes(self) -> Iterator[str]:
+        """Yield the key suffix of every entry."""
+        for family in _LIST_FAMILIES:
+            for batch in self._batches(f"lists/{family}.parquet", [c.SUFFIX]):
+                yield from batch.column(c.SUFFIX).to_pylist()
+        for batch in self._batches(_MOVIES, [c.MOVIE_ID]):
+            yield from (movie_suffix(i) for i in batch.column(c.MOVIE_ID).to_pylist())
+        yield from self._titles()
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every key suffix with its value."""
+        for chunk in self.entry_chunks():
+            yield from chunk
+
+    def entry_chunks(self) -> Iterator[list[tuple[str, bytes]]]:
+        """Yield the entries in lists of up to a few thousand."""
+        for family in _LIST_FAMILIES:
+            for batch in self._batches(f"lists/{family}.parquet"):
+                ids = batch.column(c.MOVIE_IDS)
+                values = (
+                    encode_lists(ids, batch.column(c.SCORES))
+                    if c.SCORES in batch.schema.names
+                    else encode_id_lists(ids)
+                )
+                yield list(zip(batch.column(c.SUFFIX).to_pylist(), values, strict=True))
+        for batch in self._batches(_MOVIES):
+            yield [
+                (movie_suffix(m[c.MOVIE_ID]), encode_movie(*(m[name] for name in _CARD)))
+                for m in batch.to_pylist()
+            ]
+        titles = self._titles()
+        id_type = pa.int64() if self.manifest["ids"] == "integer" else pa.string()
+        movies = pa.array(list(titles.values()), pa.list_(id_type))
+        yield list(zip(titles, encode_id_lists(movies), strict=True))
+
+    def _batches(self, file: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(self.folder / file) as parquet:
+            yield from parquet.iter_batches(_ROWS_PER_BATCH, columns=columns)
+
+    def _titles(self) -> dict[str, list[Any]]:
+        """Return the movies that each title names, titles in catalogue order."""
+        numeric = self.manifest["ids"] == "integer"
+        named: dict[str, list[Any]] = {}
+        for batch in self._batches(_MOVIES, [c.MOVIE_ID, c.TITLE]):
+            for movie in batch.to_pylist():
+                movie_id = int(movie[c.MOVIE_ID]) if numeric else movie[c.MOVIE_ID]
+                for suffix in title_suffixes(movie[c.TITLE]):
+                    named.setdefault(suffix, []).append(movie_id)
+        return named
+
+
+def open_artifact(artifacts: Path, generation: str) -> Artifact:
+    """Open the complete artifact of a generation.
+
+    Raises:
+        NightFailed: there is none, or it is not complete.
+    """
+    folder = artifacts / generation
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError as error:
+        known = ", ".join(complete_generations(artifacts)) or "none"
+        raise NightFailed(
+            f"{folder} is not a complete artifact (no {MANIFEST}); complete ones: {known}. "
+            "Name one of them, or run `batch run`."
+        ) from error
+    except ValueError as error:
+        raise NightFailed(f"{folder / MANIFEST} is damaged ({error}). Run `batch run`.") from error
+    return Artifact(folder, manifest)
+
+
+def complete_generations(artifacts: Path) -> list[str]:
+    """Return the generations whose folder is complete, oldest first."""
+    return sorted(path.parent.name for path in artifacts.glob(f"*/{MANIFEST}"))
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest so that it is either there whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    partial = folder / f".{MANIFEST}.partial"
+    with partial.open("w", encoding="utf-8") as stream:
+        json.dump(manifest, stream, indent=1, ensure_ascii=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(folder / MANIFEST)
+
+
+def _offsets(counts: NDArray[Any]) -> NDArray[np.int32]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)

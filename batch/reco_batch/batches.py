@@ -1,0 +1,88 @@
+"""Training batches with their repeated users and movies folded together.
+
+A batch of 4,096 interactions has far fewer different users and movies. Everything that a model
+computes from one id alone (an embedding, its share of a dense layer, a row or column of the
+in-batch logits) needs computing once an id, not once an interaction. The objective stays exactly
+the same; a retrieval step of the notebook becomes 14 times smaller on MovieLens.
+
+Shapes: S steps an epoch, B interactions a step, Q users and C movies a step at most (padded).
+"""
+
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Log-multiplicity of a padding movie: exp() of it is zero, and nothing becomes NaN.
+_NEVER = np.float32(-1e30)
+
+
+class Batch(TypedDict):
+    """What a step receives; `stack_batches` returns the same with a leading step axis."""
+
+    users: NDArray[np.int32]  # [Q] rows of the user table, padded with 0
+    movies: NDArray[np.int32]  # [C] rows of the movie table, padded with 0
+    movie_log_count: NDArray[np.float32]  # [C] log of how often the movie stands in the batch
+    user_slot: NDArray[np.int32]  # [B] position in `users`
+    movie_slot: NDArray[np.int32]  # [B] position in `movies`
+    weight: NDArray[np.float32]  # [B] 1 for an interaction, 0 for padding
+    rating: NDArray[np.float32]  # [B] stars
+
+
+class _Folded(NamedTuple):
+    users: NDArray[np.int32]
+    user_slot: NDArray[np.int64]
+    movies: NDArray[np.int32]
+    movie_slot: NDArray[np.int64]
+    movie_count: NDArray[np.int64]
+
+
+def stack_batches(
+    user_rows: NDArray[np.int32],
+    movie_rows: NDArray[np.int32],
+    ratings: NDArray[np.float32],
+    *,
+    batch_size: int,
+) -> Batch:
+    """Cut interactions into steps, in the order given, and fold each step.
+
+    Args:
+        user_rows: [N] rows of the user embedding table.
+        movie_rows: [N] rows of the movie embedding table.
+        ratings: [N] stars.
+        batch_size: B; the last step is padded with interactions of weight zero.
+
+    Returns:
+        A batch whose arrays have a leading axis of S steps, all steps of one shape.
+
+    Cost:
+        O(N log B) time; about 28 bytes an interaction.
+    """
+    starts = range(0, len(user_rows), batch_size)
+    folded = [_fold(user_rows[s : s + batch_size], movie_rows[s : s + batch_size]) for s in starts]
+    steps = len(folded)
+    stacked = Batch(
+        users=np.zeros((steps, max(len(f.users) for f in folded)), np.int32),
+        movies=np.zeros((steps, max(len(f.movies) for f in folded)), np.int32),
+        movie_log_count=np.full((steps, max(len(f.movies) for f in folded)), _NEVER, np.float32),
+        user_slot=np.zeros((steps, batch_size), np.int32),
+        movie_slot=np.zeros((steps, batch_size), np.int32),
+        weight=np.zeros((steps, batch_size), np.float32),
+        rating=np.zeros((steps, batch_size), np.float32),
+    )
+    for step, (start, f) in enumerate(zip(starts, folded, strict=True)):
+        size = len(f.user_slot)
+        stacked["users"][step, : len(f.users)] = f.users
+        stacked["movies"][step, : len(f.movies)] = f.movies
+        stacked["movie_log_count"][step, : len(f.movies)] = np.log(f.movie_count)
+        stacked["user_slot"][step, :size] = f.user_slot
+        stacked["movie_slot"][step, :size] = f.movie_slot
+        stacked["weight"][step, :size] = 1
+        stacked["rating"][step, :size] = ratings[start : start + size]
+    return stacked
+
+
+def _fold(user_rows: NDArray[np.int32], movie_rows: NDArray[np.int32]) -> _Folded:
+    users, user_slot = np.unique(user_rows, return_inverse=True)
+    movies, movie_slot, movie_count = np.unique(movie_rows, return_inverse=True, return_counts=True)
+    return _Folded(users, user_slot, movies, movie_slot, movie_count)

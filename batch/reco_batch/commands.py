@@ -1,0 +1,110 @@
+"""What stands between the options of `batch` and the night: types, defaults, outcomes."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pydantic import ValidationError
+
+from reco_batch.config import RunConfig
+from reco_batch.errors import GateRefused
+from reco_batch.night import Night, republish, run_night
+from reco_batch.options import Target
+from reco_batch.progress import choose_reporter
+from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
+from reco_store.client import Client
+
+_OF_THE_TARGET = ("redis_url", "namespace", "home")
+
+
+def run_command(options: Mapping[str, Any]) -> Night:
+    """Run a night as the options of `batch run` say.
+
+    Args:
+        options: the parameters of the command by name.
+
+    Returns:
+        A night whose generation is live.
+
+    Raises:
+        UsageError: an option's value cannot be.
+        GateRefused, Held: the generation is staged, but not served.
+        RecoError: as `run_night`.
+    """
+    target = Target.of(*(options[name] for name in _OF_THE_TARGET))
+    config = _config(options, target)
+    reporter = choose_reporter(quiet=options["quiet"])
+    client = target.connect()
+    with _naming_what_is_served(client, target.keys):
+        night = run_night(config, client, reporter=reporter)
+        target.make_durable(client)
+        _insist_live(night.published)
+    return night
+
+
+def republish_command(generation: str, target: Target, *, keep: int, quiet: bool) -> Published:
+    """Publish an artifact again.
+
+    Raises:
+        GateRefused, Held: the generation is staged, but not served.
+        RecoError: as `republish`.
+    """
+    client = target.connect()
+    with _naming_what_is_served(client, target.keys):
+        published = republish(
+            target.artifacts,
+            generation,
+            client,
+            namespace=target.namespace,
+            keep=keep,
+            reporter=choose_reporter(quiet=quiet),
+        )
+        target.make_durable(client)
+        _insist_live(published)
+    return published
+
+
+def _config(options: Mapping[str, Any], target: Target) -> RunConfig:
+    threads = options["threads"]
+    plain = {name: options[name] for name in options if name in RunConfig.model_fields}
+    try:
+        return RunConfig(
+            **plain
+            | {
+                "ranked_k": None if options["ranked_k"] == "all" else options["ranked_k"],
+                "rating_scale": tuple(options["rating_scale"].split(":")),
+                "threads": len(os.sched_getaffinity(0)) if threads is None else threads,
+                "namespace": target.keys.namespace,
+                "home": target.home,
+            }
+        )
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        expected = RunConfig.model_fields[name].description
+        option = "--" + name.replace("_", "-")
+        raise UsageError(f"{option} {options[name]!r}: expected {expected}") from error
+
+
+def _insist_live(published: Published) -> None:
+    """Raise what says why a staged generation is not served."""
+    if published.held is not None:
+        raise published.held
+    if published.outcome != "live":
+        reason = published.verdict.reason if published.verdict else published.outcome
+        raise GateRefused(f"generation {published.generation} is staged but not served: {reason}.")
+
+
+@contextmanager
+def _naming_what_is_served(client: Client, keys: Keys) -> Iterator[None]:
+    """Add to an error of the block which generation readers see now, if the store tells."""
+    try:
+        yield
+    except StoreUnreachable:
+        raise
+    except RecoError as error:
+        with suppress(RecoError), store_errors(client):
+            live = client.get(keys.current)
+            name = live.decode() if isinstance(live, bytes) else "nothing"
+            error.add_note(f"Still served: {name}.")
+        raise

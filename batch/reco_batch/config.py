@@ -1,0 +1,102 @@
+"""Everything that a night can be told, in one frozen object.
+
+The command line builds it; nothing below reads flags or the environment.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+
+from reco_batch.presets import PRESETS, Preset
+from reco_batch.split import SplitBy
+
+#: What a count must be; `description` is what the command says when it refuses a value.
+_FROM_ONE = Field(ge=1, description="a whole number from 1")
+_LARGEST_SEED = 2**32 - 5  # the libraries take 32 bits, and a night counts a few up from it
+
+
+class RunConfig(BaseModel):
+    """Of one `batch run`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Annotated[str, Field(min_length=1, description="a folder, or the name of a data set")]
+    """A folder, `demo`, or the name of a published MovieLens release."""
+    encoding: Annotated[str, Field(description="a name that Python knows, such as latin-1")] = (
+        "utf-8"
+    )
+    """Of the CSV files."""
+    rating_scale: Annotated[
+        tuple[FiniteFloat, FiniteFloat],
+        Field(description="LOW:HIGH, two numbers, the lower first, such as 0.5:5"),
+    ] = (0.5, 5.0)
+    """Lowest and highest rating that may occur, in stars."""
+    preset: Annotated[str, Field(description=" or ".join(PRESETS))] = "default"
+    split: Annotated[SplitBy, Field(description=" or ".join(SplitBy))] = SplitBy.RANDOM
+    seed: Annotated[
+        int,
+        Field(ge=0, le=_LARGEST_SEED, description=f"a whole number from 0 to {_LARGEST_SEED}"),
+    ] = 42
+    """Of the split and of every initial weight."""
+    refit: bool | None = None
+    """Train once more on all ratings before scoring; None: as the preset has it."""
+    k: Annotated[int, _FROM_ONE] = 100
+    """Length of the user and similar lists."""
+    ranked_k: Annotated[int | None, Field(ge=1, description="a whole number from 1, or all")] = 1000
+    """Length of the ranked lists; None: the whole catalogue."""
+    popular_n: Annotated[int, _FROM_ONE] = 100
+    count_threshold: Annotated[int, Field(ge=0, description="a whole number from 0")] = 50
+    """Highest rated: only movies with more ratings than this."""
+    rating_threshold: Annotated[FiniteFloat, Field(description="a number of stars")] = 3.5
+    """Most rated: only movies whose mean rating is above this."""
+    keep: Annotated[int, _FROM_ONE] = 3
+    """Generations that stay in Redis, the live one included, and on disk."""
+    threads: Annotated[int, _FROM_ONE]
+    """Of scoring."""
+    namespace: str = "reco"
+    home: Path
+    """Where artifacts, downloads and the embedded store live."""
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str) -> str:
+        if preset not in PRESETS:
+            raise ValueError(preset)
+        return preset
+
+    @field_validator("encoding")
+    @classmethod
+    def _of_text(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError as error:  # unknown, or one of bytes, such as base64
+            raise ValueError(encoding) from error
+        return encoding
+
+    @field_validator("rating_scale")
+    @classmethod
+    def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not scale[0] < scale[1]:
+            raise ValueError(scale)
+        return scale
+
+    @property
+    def parameters(self) -> Preset:
+        """The hyper-parameters that the preset names."""
+        return PRESETS[self.preset]
+
+    @property
+    def refits(self) -> bool:
+        """Whether the published models are trained once more, on all ratings."""
+        return self.parameters.refit if self.refit is None else self.refit
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of all artifacts."""
+        return self.home / "artifacts"
+
+    @property
+    def downloads(self) -> Path:
+        """The cache of downloaded data sets."""
+        return self.home / "downloads"

@@ -1,0 +1,142 @@
+"""Ratings and movies as arrays: the form that every later stage works on.
+
+Ids are strings outside and int32 rows inside. Users stand in the order of their ids as strings,
+which is the order in which a stratified split sees its classes; movies stand in the order of the
+movies file. Nothing here reads files (ingest) or judges values (validate).
+
+Shapes: N ratings, U users, I movies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco_store.codec import is_numeric_id
+
+
+class Ratings(NamedTuple):
+    """Aligned columns, one row a rating, in the order of the file."""
+
+    user_index: NDArray[np.int32]  # [N]
+    movie_index: NDArray[np.int32]  # [N]
+    rating: NDArray[np.float32]  # [N], stars
+    timestamp: NDArray[np.int64] | None  # [N], seconds since 1970; None where the source has none
+
+    def take(self, rows: NDArray[np.int64]) -> "Ratings":
+        """Return the given rows, in the given order."""
+        return Ratings(
+            self.user_index[rows],
+            self.movie_index[rows],
+            self.rating[rows],
+            None if self.timestamp is None else self.timestamp[rows],
+        )
+
+    def __len__(self) -> int:
+        """The number of ratings, not of columns."""
+        return len(self.user_index)
+
+
+@dataclass(frozen=True, slots=True)
+class Movies:
+    """The catalogue; the row number is the movie index."""
+
+    ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    genres: tuple[tuple[str, ...], ...]
+    years: tuple[int | None, ...]
+
+    def __len__(self) -> int:
+        """The number of movies."""
+        return len(self.ids)
+
+    @property
+    def numeric_ids(self) -> bool:
+        """Whether every id is a canonical integer, so that JSON may carry it as a number."""
+        return all(map(is_numeric_id, self.ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What validation noticed and mended; counts only, each with a sentence in `describe`."""
+
+    ratings_read: int = 0
+    duplicates_dropped: int = 0
+    ratings_of_unknown_movies: int = 0
+    unknown_movies: int = 0
+    movies_without_ratings: int = 0
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence for each finding that is not zero."""
+        sentences = (
+            (
+                self.duplicates_dropped,
+                "{:,} ratings repeated a user and a movie: the latest of each was kept",
+            ),
+            (
+                self.ratings_of_unknown_movies,
+                (
+                    f"{{:,}} ratings are of {self.unknown_movies:,} movies without a title: "
+                    "each such movie is labelled by its id"
+                ),
+            ),
+            (
+                self.movies_without_ratings,
+                (
+                    "{:,} movies have no rating: they have a card and a similar list, "
+                    "as good as an untrained vector makes it"
+                ),
+            ),
+        )
+        return tuple(text.format(count) for count, text in sentences if count)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Everything that a night knows about its input."""
+
+    user_ids: tuple[str, ...]
+    movies: Movies
+    ratings: Ratings
+    rating_scale: tuple[float, float]
+    findings: Findings = field(default_factory=Findings)
+    source: Mapping[str, object] = field(default_factory=dict)
+
+
+class Histories(NamedTuple):
+    """Which movies each user has rated, as compressed rows (CSR without values)."""
+
+    offsets: NDArray[np.int64]  # [U + 1]
+    movie_index: NDArray[np.int32]  # [N], grouped by user
+
+    def of(self, user_index: int) -> NDArray[np.int32]:
+        """Return one user's movies."""
+        return self.movie_index[self.offsets[user_index] : self.offsets[user_index + 1]]
+
+    def block(self, start: int, stop: int) -> "Histories":
+        """Return the rows of users `start` to `stop`, without copying."""
+        offsets = self.offsets[start : stop + 1]
+        return Histories(offsets - offsets[0], self.movie_index[offsets[0] : offsets[-1]])
+
+
+def histories(ratings: Ratings, *, user_count: int) -> Histories:
+    """Group the rated movies by user, the newest first.
+
+    Args:
+        ratings: the ratings to group; without timestamps the later row counts as newer.
+        user_count: U, so that users without a rating have an empty row.
+
+    Returns:
+        One row a user.
+
+    Cost:
+        O(N log N) time.
+    """
+    rows = np.arange(len(ratings))
+    newest = rows if ratings.timestamp is None else ratings.timestamp
+    order = np.lexsort((-rows, -newest, ratings.user_index))
+    counts = np.bincount(ratings.user_index, minlength=user_count)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Histories(offsets, ratings.movie_index[order])

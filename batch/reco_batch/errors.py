@@ -1,0 +1,61 @@
+"""What can go wrong in a night, as one tree.
+
+RecoError                        (reco_store.errors: the base of both packages)
+├── DataRefused                  4  the input is missing, damaged or implausible
+├── NightFailed                  5  this machine could not finish: disk full, damaged artifact
+└── GateRefused                  6  the new generation is not good enough to be served
+
+The number is the exit code of `batch`. Every message says what was found, what was expected
+and what to do next, in one line; the facts stand as attributes too.
+"""
+
+from reco_store.errors import RecoError
+
+
+class DataRefused(RecoError):
+    """The input cannot be used as it is; nothing was trained and nothing published."""
+
+    exit_code = 4
+
+    def __init__(
+        self,
+        found: str,
+        expected: str,
+        remedy: str,
+        file: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        """Keep the facts.
+
+        Args:
+            found: what is wrong, with the offending value.
+            expected: what would have been right.
+            remedy: what to do next, a sentence.
+            file: the file's name, where there is one.
+            line: 1-based line of the file, the header being line 1.
+        """
+        super().__init__(found, expected, remedy, file, line)  # in .args, so it can be pickled
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        where = self.file or ""
+        if self.line is not None:
+            where += f", line {self.line}"
+        prefix = f"{where}: " if where else ""
+        return f"{prefix}{self.found}; expected {self.expected}. {self.remedy}"
+
+
+class NightFailed(RecoError):
+    """This machine could not finish the night; what is served has not changed."""
+
+    exit_code = 5
+
+
+class GateRefused(RecoError):
+    """The new generation was staged and found worse than what is served."""
+
+    exit_code = 6

@@ -1,0 +1,83 @@
+"""The options that several `batch` commands share, and what they mean together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reco_store import Keys, StoreUnfit, connect
+from reco_store.client import Client
+
+DEFAULT_NAMESPACE = "reco"
+DEFAULT_KEEP = 3
+
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(envvar="REDIS_URL", help="Redis to publish to; without it, the embedded store."),
+]
+Namespace = Annotated[
+    str, typer.Option(envvar="RECO_NAMESPACE", help="Prefix of every key, one for each model.")
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="RECO_HOME",
+        help="Folder of artifacts, downloads and the embedded store; by default the user's own.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Keep = Annotated[int, typer.Option(min=1, help="Generations to keep, the live one among them.")]
+GenerationId = Annotated[
+    str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a command publishes to."""
+
+    redis_url: str | None
+    namespace: str
+    home: Path
+
+    @classmethod
+    def of(cls, redis_url: str | None, namespace: str, home: Path | None) -> "Target":
+        """Fill in the user's own folder where none is given."""
+        if home is None:
+            from platformdirs import user_data_path  # noqa: PLC0415
+
+            home = user_data_path("reco")
+        return cls(redis_url or None, namespace, home.absolute())
+
+    @property
+    def keys(self) -> Keys:
+        """The namespace's keys."""
+        return Keys(self.namespace)
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of all artifacts."""
+        return self.home / "artifacts"
+
+    def connect(self) -> Client:
+        """Return a client of the named Redis, or of the embedded store, started if need be."""
+        return connect(self.redis_url, home=self.home)
+
+    def make_durable(self, client: Client) -> None:
+        """Write the embedded store to disk; a server in production has its own configuration.
+
+        Raises:
+            StoreUnfit: the disk is full or the folder cannot be written.
+        """
+        if self.redis_url is None:
+            from reco_store.embedded import save  # noqa: PLC0415
+
+            try:
+                save(client)
+            except StoreUnfit as error:
+                raise StoreUnfit(
+                    "what is published is in memory only: the embedded store cannot be written "
+                    f"to {self.home / 'store'}",
+                    "Make room there, then run `batch store stop`.",
+                ) from error

@@ -1,0 +1,110 @@
+"""What the commands print when all went well. Words only: no store, no files."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reco_store.console import printable
+from reco_store.generations import GenerationRecord
+
+if TYPE_CHECKING:
+    from reco_batch.night import Night
+    from reco_store import Published
+
+_EXAMPLE_USER = "42"
+
+
+def night(result: "Night") -> str:
+    """Say what is served now, how good it is, and what to try next."""
+    manifest = result.artifact.manifest
+    counts = manifest["counts"]
+    lines = [
+        (
+            f"published {result.published.generation}: {counts['user']:,} users, "
+            f"{counts['movie']:,} movies, {manifest['entries']:,} keys, "
+            f"{manifest['bytes'] / 1e6:.1f} MB"
+        ),
+        *_metrics(manifest["metrics"]),
+        f"artifact  {result.artifact.folder}",
+    ]
+    if result.published.warning:
+        lines.append(f"warning   {result.published.warning}")
+    reco = _sibling("reco")
+    user = shlex.quote(printable(result.example_user(_EXAMPLE_USER)))
+    return "\n".join(
+        [
+            *lines,
+            "try next",
+            f"  {reco} get-user {user}",
+            f"  {reco} get-popular --by highest-rated -n 5",
+            f"  {reco} status",
+        ]
+    )
+
+
+def _metrics(metrics: dict[str, dict[str, float]]) -> list[str]:
+    lines = []
+    if accuracy := metrics.get("retrieval"):
+        shares = ", ".join(f"{k.split('_')[1]}: {v:.4f}" for k, v in accuracy.items())
+        lines.append(f"accuracy  share of held-out movies in the first k of all, {shares}")
+    if rating := metrics.get("rating"):
+        lines.append(f"RMSE      {rating['rmse']:.4f} stars on held-out ratings")
+    return lines
+
+
+def published(result: "Published") -> str:
+    """Say what is served now."""
+    text = f"published {result.generation}"
+    return f"{text}\nwarning   {result.warning}" if result.warning else text
+
+
+def generations(records: Sequence[GenerationRecord]) -> str:
+    """Show a line a generation, tab-separated in a pipe, in columns on a terminal."""
+    rows = [("generation", "state", "keys", "MB", "note")]
+    rows += [
+        (
+            record.id,
+            "live" if record.live else record.state,
+            f"{record.entries}",
+            f"{record.size_bytes / 1e6:.1f}",
+            record.note,
+        )
+        for record in records
+        if record.stored or record.live
+    ]
+    if not sys.stdout.isatty():
+        return "\n".join("\t".join(row) for row in rows[1:])
+    if len(rows) == 1:
+        return "no generations; run `batch run`"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def rolled_back(live: str) -> str:
+    """Say what is served now and what the next nights will do."""
+    return (
+        f"live again: {live}\n"
+        "The nights of the next 24 hours stage their generation and do not switch to it; "
+        "`batch release` ends that."
+    )
+
+
+def released(*, was_held: bool) -> str:
+    """Say whether there was a hold."""
+    return "the hold is off: the next night may go live" if was_held else "there was no hold"
+
+
+def stopped(*, was_running: bool) -> str:
+    """Say whether there was a server."""
+    return "the embedded store is saved and stopped" if was_running else "it was not running"
+
+
+def _sibling(command: str) -> str:
+    """Return how to call another of our commands from where this one was called."""
+    own = Path(sys.argv[0])
+    return str(own.with_name(command)) if "/" in sys.argv[0] and own.name == "batch" else command

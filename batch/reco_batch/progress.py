@@ -1,0 +1,163 @@
+"""What the person at the terminal, or the log, sees of a long night.
+
+On a terminal a live bar for each stage, under cron one plain line for each finished stage, with
+`--quiet` nothing. All of it goes to standard error. Stages may run side by side.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+
+class Stage(Protocol):
+    """One step of the night while it runs; may be told from several threads."""
+
+    def advance(self, steps: int) -> None:
+        """Count finished steps."""
+
+    def note(self, text: str) -> None:
+        """Replace what is said beside the stage; the last note stays."""
+
+
+class Reporter(Protocol):
+    """Shows stages and remembers how long each took."""
+
+    seconds: dict[str, float]
+
+    def stage(self, name: str, *, total: int | None = None) -> AbstractContextManager[Stage]:
+        """Wrap one stage of `total` steps; None where the number is not known."""
+
+    def say(self, text: str) -> None:
+        """Show a line that is no stage."""
+
+
+class QuietReporter:
+    """Shows nothing."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
+        """Time the stage."""
+        started = time.perf_counter()
+        yield _Silent()
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+
+    def say(self, text: str) -> None:
+        """Show nothing."""
+
+
+class PlainReporter(QuietReporter):
+    """Prints one line, with the time in UTC, when a stage has finished."""
+
+    @contextmanager
+    def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
+        """Time the stage and print its line at the end."""
+        noted = _Noted()
+        with super().stage(name, total=total):
+            yield noted
+        self.say(_line(name, self.seconds[name], noted.text))
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class LiveReporter(QuietReporter):
+    """Draws a bar for each running stage and leaves a line for each finished one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("  {task.description:<30}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        # Of two stages that begin at once one must start the display, the last one stop it.
+        self._changing = threading.Lock()
+
+    @contextmanager
+    def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
+        """Show a bar while the stage runs."""
+        with self._changing:
+            task = self._progress.add_task(name, total=total, note="")
+            if len(self._progress.tasks) == 1:
+                self._progress.start()
+        bar = _Bar(self._progress, task)
+        try:
+            with super().stage(name, total=total):
+                yield bar
+            line = _line(name, self.seconds[name], bar.text)
+            self._print(Text.assemble(("✓", "green"), " ", line))
+        finally:
+            with self._changing:
+                self._progress.remove_task(task)
+                if not self._progress.tasks:
+                    self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the running bars."""
+        self._print(Text(text))
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, overflow="ellipsis", no_wrap=True)
+
+
+def choose_reporter(*, quiet: bool) -> Reporter:
+    """Return the reporter that suits where standard error goes."""
+    if quiet:
+        return QuietReporter()
+    return LiveReporter() if sys.stderr.isatty() else PlainReporter()
+
+
+def _line(name: str, seconds: float, note: str) -> str:
+    return f"{name:<30} {seconds:6.1f} s  {note}".rstrip()
+
+
+class _Silent:
+    def advance(self, steps: int) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+
+class _Noted(_Silent):
+    """Keeps the last note for the line at the end."""
+
+    text = ""
+
+    def note(self, text: str) -> None:
+        """Keep the note."""
+        self.text = text
+
+
+class _Bar:
+    """One task of a rich progress display."""
+
+    text = ""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, steps: int) -> None:
+        """Move the bar."""
+        self._progress.advance(self._task, steps)
+
+    def note(self, text: str) -> None:
+        """Show the note beside the bar."""
+        self.text = text
+        self._progress.update(self._task, note=text)

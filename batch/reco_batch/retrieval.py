@@ -1,0 +1,134 @@
+"""The two-tower retrieval model: who would watch what.
+
+A user and a movie are each an embedding; their dot product is the score. Trained with the in-batch
+softmax of `tfrs.tasks.Retrieval`: the movies of a batch are each other's negatives.
+
+Row 0 of either table belongs to ids that training never saw (StringLookup's out-of-vocabulary
+row), so the row of user or movie index i is i + 1.
+
+Shapes: D embedding width; B, Q, C as in `batches`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco_batch._tensorflow import tf, tfrs
+from reco_batch.batches import Batch, stack_batches
+from reco_batch.dataset import Ratings
+from reco_batch.presets import RetrievalParameters
+from reco_batch.progress import Stage
+from reco_batch.training import Tower, fit_epochs
+
+
+class Embeddings(NamedTuple):
+    """What scoring needs of the trained model; the row number is the index."""
+
+    users: NDArray[np.float32]  # [U, D]
+    movies: NDArray[np.float32]  # [I, D]
+
+
+class FoldedRetrieval(tfrs.tasks.Retrieval):
+    """In-batch softmax over folded batches.
+
+    `tfrs.tasks.Retrieval` builds [B, B] logits, most of whose rows and columns repeat. Here the
+    logits are [Q, C], and a movie that stands c times in the batch adds log c to its column of
+    the normaliser. The loss, summed over the batch, and its gradients are those of the parent
+    up to rounding.
+    """
+
+    def call(
+        self,
+        query_embeddings: tf.Tensor,
+        candidate_embeddings: tf.Tensor,
+        *,
+        candidate_log_count: tf.Tensor,
+        positives: tf.Tensor,
+        sample_weight: tf.Tensor,
+    ) -> tf.Tensor:
+        """Return the summed loss.
+
+        Args:
+            query_embeddings: [Q, D], one row a different user.
+            candidate_embeddings: [C, D], one row a different movie.
+            candidate_log_count: [C] log of how often each movie stands in the batch.
+            positives: [B, 2] row and column of each interaction.
+            sample_weight: [B].
+        """
+        logits = tf.matmul(query_embeddings, candidate_embeddings, transpose_b=True)  # [Q, C]
+        normaliser = tf.reduce_logsumexp(logits + candidate_log_count, axis=1)  # [Q]
+        losses = tf.gather(normaliser, positives[:, 0]) - tf.gather_nd(logits, positives)  # [B]
+        return tf.reduce_sum(losses * sample_weight)
+
+
+class RetrievalModel(tfrs.Model):
+    """Two towers and the retrieval task."""
+
+    def __init__(
+        self,
+        user_ids: Sequence[str],
+        movie_ids: Sequence[str],
+        parameters: RetrievalParameters,
+        *,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        dim = parameters.embedding_dim
+        self.user_tower = Tower(user_ids, dim, seed=seed)
+        self.movie_tower = Tower(movie_ids, dim, seed=seed + 1)
+        self.task = FoldedRetrieval()
+
+    def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:  # noqa: ARG002, FBT001, FBT002
+        """Return the batch's loss, as tfrs.Model's training step asks for it."""
+        return self.task(
+            self.user_tower.embedding(inputs["users"]),
+            self.movie_tower.embedding(inputs["movies"]),
+            candidate_log_count=inputs["movie_log_count"],
+            positives=tf.stack([inputs["user_slot"], inputs["movie_slot"]], axis=1),
+            sample_weight=inputs["weight"],
+        )
+
+    def embeddings(self) -> Embeddings:
+        """Return both tables without their out-of-vocabulary rows."""
+        return Embeddings(self.user_tower.table()[1:], self.movie_tower.table()[1:])
+
+
+def train_retrieval(
+    ratings: Ratings,
+    *,
+    user_ids: Sequence[str],
+    movie_ids: Sequence[str],
+    parameters: RetrievalParameters,
+    seed: int,
+    stage: Stage,
+) -> RetrievalModel:
+    """Train on every rating as one interaction, whatever its stars.
+
+    Args:
+        ratings: the training part, in the order of training; the same batches every epoch, as
+            the notebook had them.
+        user_ids: U ids, for the saved model's lookup.
+        movie_ids: I ids, likewise.
+        parameters: of the model.
+        seed: of the initial embeddings; with the same data and machine it fixes the result.
+        stage: told of each epoch.
+
+    Returns:
+        The trained model.
+
+    Source:
+        Sampled softmax over in-batch negatives, Yi et al., RecSys 2019,
+        doi:10.1145/3298689.3346996.
+    """
+    model = RetrievalModel(user_ids, movie_ids, parameters, seed=seed)
+    batches = stack_batches(
+        ratings.user_index + 1,
+        ratings.movie_index + 1,
+        ratings.rating,
+        batch_size=parameters.batch_size,
+    )
+    optimizer = tf.keras.optimizers.Adagrad(parameters.learning_rate)
+    fit_epochs(model, optimizer, batches, epochs=parameters.epochs, stage=stage)
+    return model

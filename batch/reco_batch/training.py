@@ -1,0 +1,86 @@
+"""What both models share: the tower of one id column, and the loop over epochs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco_batch._tensorflow import tf, tfrs
+from reco_batch.batches import Batch
+from reco_batch.progress import Stage
+
+#: Between two calls the bar moves and an interrupt is heard.
+_MOST_STEPS_A_CALL = 32
+
+
+class Tower(tf.keras.Model):
+    """An id as text -> its embedding: the notebook's StringLookup and Embedding.
+
+    Training calls `embedding` with row numbers, which saves looking every id up in every epoch;
+    the saved model is called with ids.
+    """
+
+    def __init__(self, ids: Sequence[str], embedding_dim: int, *, seed: int) -> None:
+        super().__init__()
+        self.lookup = tf.keras.layers.StringLookup(
+            vocabulary=list(ids),
+            mask_token=None,
+            oov_token="",  # no id is empty, but one may be "[UNK]", the default
+        )
+        self.embedding = tf.keras.layers.Embedding(
+            len(ids) + 1,
+            embedding_dim,
+            # Keras's default, with a seed: two models trained side by side stay repeatable.
+            embeddings_initializer=tf.keras.initializers.RandomUniform(-0.05, 0.05, seed=seed),
+        )
+        self.embedding.build(None)
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """Return [B, D] embeddings of [B] ids; an unknown id has the out-of-vocabulary row."""
+        return self.embedding(self.lookup(ids))
+
+    def table(self) -> NDArray[np.float32]:
+        """Return the embedding table, [ids + 1, D]; row 0 is the out-of-vocabulary row."""
+        return np.asarray(self.embedding.embeddings)
+
+
+def fit_epochs(
+    model: tfrs.Model,
+    optimizer: tf.keras.optimizers.Optimizer,
+    batches: Batch,
+    *,
+    epochs: int,
+    stage: Stage,
+) -> None:
+    """Train on the same batches in every epoch, telling `stage` of each.
+
+    Args:
+        model: computes the loss of one batch.
+        optimizer: updates its weights.
+        batches: with a leading axis of S steps.
+        epochs: passes over all of them.
+        stage: advanced by one an epoch.
+    """
+    # An epoch is one call into TensorFlow, if its steps fit: Python has nothing to do between them.
+    steps_a_call = min(len(batches["weight"]), _MOST_STEPS_A_CALL)
+    model.compile(optimizer=optimizer, steps_per_execution=steps_a_call)
+    model.fit(
+        tf.data.Dataset.from_tensor_slices(batches),
+        epochs=epochs,
+        verbose=0,
+        callbacks=[EpochProgress(stage)],
+    )
+
+
+class EpochProgress(tf.keras.callbacks.Callback):
+    """Tells a stage of every finished epoch."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Advance by one epoch and show its loss."""
+        self._stage.advance(1)
+        if logs:
+            self._stage.note(f"epoch {epoch + 1}, loss {logs['loss']:,.4g}")

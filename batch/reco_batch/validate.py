@@ -1,0 +1,192 @@
+"""Whether the input makes sense: schema checks with pandera, then one tidy `Dataset`.
+
+Refuses what no night should be trained on, mends what has one obvious mending, and counts every
+mending in the findings. Pure: frames in, arrays out.
+"""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from reco_batch import columns as c
+from reco_batch.dataset import Dataset, Findings, Movies, Ratings
+from reco_batch.errors import DataRefused
+from reco_batch.ingest import RawTables
+
+_YEAR = re.compile(r"\((\d{4})\)\s*$")
+_NO_GENRES = "(no genres listed)"
+#: A greater share of ratings without a movie means that the two files do not belong together.
+_LARGEST_UNKNOWN_SHARE = 0.1
+
+
+def build_dataset(
+    raw: RawTables,
+    *,
+    rating_scale: tuple[float, float],
+    source: Mapping[str, object] | None = None,
+) -> Dataset:
+    """Check both tables and turn them into arrays.
+
+    Args:
+        raw: the tables as read.
+        rating_scale: lowest and highest rating that may occur, in stars.
+        source: where the tables came from, for the manifest.
+
+    Returns:
+        The data set, its findings filled in.
+
+    Raises:
+        DataRefused: with file, line and value of the first offending row.
+
+    Cost:
+        O(N log N) time for N ratings, one sort to find repeated pairs.
+    """
+    _check(_ratings_schema(raw.ratings, rating_scale), raw.ratings, raw.ratings_file)
+    _check(_movies_schema(), raw.movies, raw.movies_file)
+    movies, unknown, unknown_ratings = _movies(raw)
+    user_ids, user_index = _index_users(raw.ratings[c.USER_ID])
+    all_ratings = Ratings(
+        user_index,
+        _index_movies(raw.ratings[c.MOVIE_ID], movies),
+        raw.ratings[c.RATING].to_numpy(np.float32),
+        raw.ratings[c.TIMESTAMP].to_numpy(np.int64) if c.TIMESTAMP in raw.ratings else None,
+    )
+    ratings = all_ratings.take(_latest_of_each_pair(all_ratings, len(movies)))
+    rated = np.bincount(ratings.movie_index, minlength=len(movies)) > 0
+    findings = Findings(
+        ratings_read=len(all_ratings),
+        duplicates_dropped=len(all_ratings) - len(ratings),
+        ratings_of_unknown_movies=unknown_ratings,
+        unknown_movies=unknown,
+        movies_without_ratings=int((~rated).sum()),
+    )
+    return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}))
+
+
+def _not_empty(ids: pd.Series) -> "pd.Series[bool]":
+    return ids.astype(str).str.len() > 0
+
+
+def _ratings_schema(frame: pd.DataFrame, scale: tuple[float, float]) -> pa.DataFrameSchema:
+    an_id = pa.Check(_not_empty, error="an id that is not empty")
+    lowest, highest = scale
+    in_scale = pa.Check.in_range(
+        lowest, highest, error=f"a rating from {lowest:g} to {highest:g} (see --rating-scale)"
+    )
+    schema = {
+        c.USER_ID: pa.Column(checks=an_id),
+        c.MOVIE_ID: pa.Column(checks=an_id),
+        c.RATING: pa.Column(float, checks=in_scale),
+    }
+    if c.TIMESTAMP in frame:
+        not_negative = pa.Check.ge(0, error="seconds since 1970, not negative")
+        schema[c.TIMESTAMP] = pa.Column("int64", checks=not_negative)
+    return pa.DataFrameSchema(schema)
+
+
+def _movies_schema() -> pa.DataFrameSchema:
+    return pa.DataFrameSchema(
+        {
+            c.MOVIE_ID: pa.Column(
+                str,
+                checks=[
+                    pa.Check(_not_empty, error="an id that is not empty"),
+                    pa.Check(lambda ids: ~ids.duplicated(), error="each movieId only once"),
+                ],
+            ),
+            c.TITLE: pa.Column(str, checks=pa.Check(_not_empty, error="a title")),
+            c.GENRES: pa.Column(str, nullable=True),
+        }
+    )
+
+
+def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str) -> None:
+    """Validate, and turn pandera's table of failures into one sentence about the first."""
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        failures = errors.failure_cases
+        located = failures[failures["index"].notna()]
+        first = (located if len(located) else failures).sort_values("index").iloc[0]
+        rows = located["index"].nunique()
+        expected = str(first["check"])
+        if expected == "not_nullable":
+            expected = "a value"
+        found = first["failure_case"]
+        plain = found.item() if isinstance(found, np.generic) else found
+        raise DataRefused(
+            f"{first['column']} is {plain!r}"
+            + (f", the first of {rows:,} such rows" if rows > 1 else ""),
+            expected,
+            "Correct or remove such rows.",
+            file,
+            int(first["index"]) if pd.notna(first["index"]) else None,
+        ) from errors
+
+
+def _movies(raw: RawTables) -> tuple[Movies, int, int]:
+    """Return the catalogue, how many movies it lacked, and how many ratings those have."""
+    listed = raw.movies[c.MOVIE_ID].tolist()
+    rated = raw.ratings[c.MOVIE_ID].cat.categories
+    # In the order of their first rating, so that the row of a movie does not depend on hashing.
+    unknown = list(rated[~rated.isin(listed)])
+    ratings_of_unknown = int(raw.ratings[c.MOVIE_ID].isin(unknown).sum()) if unknown else 0
+    if ratings_of_unknown > _LARGEST_UNKNOWN_SHARE * len(raw.ratings):
+        line = raw.ratings.index[raw.ratings[c.MOVIE_ID].isin(unknown)][0]
+        raise DataRefused(
+            f"movieId {raw.ratings[c.MOVIE_ID].loc[line]!r} is one of {len(unknown):,} that "
+            f"{raw.movies_file} lacks; {ratings_of_unknown:,} of {len(raw.ratings):,} ratings "
+            "are of such movies",
+            f"at most {_LARGEST_UNKNOWN_SHARE:.0%}",
+            "Check that the two files are of the same data set.",
+            raw.ratings_file,
+            int(line),
+        )
+    titles = [*raw.movies[c.TITLE], *unknown]
+    genres = [*raw.movies[c.GENRES].fillna(""), *[""] * len(unknown)]
+    movies = Movies(
+        ids=(*listed, *unknown),
+        titles=tuple(titles),
+        genres=tuple(_split_genres(text) for text in genres),
+        years=tuple(_year(title) for title in titles),
+    )
+    return movies, len(unknown), ratings_of_unknown
+
+
+def _split_genres(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(g for g in text.split("|") if g and g != _NO_GENRES))
+
+
+def _year(title: str) -> int | None:
+    found = _YEAR.search(title)
+    return int(found.group(1)) if found else None
+
+
+def _index_users(ids: "pd.Series[str]") -> tuple[tuple[str, ...], np.ndarray]:
+    """Number the users in the order of their ids as strings."""
+    used = ids.cat.remove_unused_categories()
+    ordered = used.cat.reorder_categories(sorted(used.cat.categories))
+    return tuple(ordered.cat.categories), ordered.cat.codes.to_numpy(np.int32)
+
+
+def _index_movies(ids: "pd.Series[str]", movies: Movies) -> np.ndarray:
+    row_of_category = pd.Index(movies.ids).get_indexer(ids.cat.categories).astype(np.int32)
+    return row_of_category[ids.cat.codes.to_numpy()]
+
+
+def _latest_of_each_pair(ratings: Ratings, movie_count: int) -> np.ndarray:
+    """Return the rows to keep, in file order: of equal (user, movie) the latest.
+
+    Among equal timestamps, and without any, the later row wins.
+    """
+    pair = ratings.user_index.astype(np.int64) * movie_count + ratings.movie_index
+    rows = np.arange(len(pair))
+    order = np.lexsort(
+        (rows, pair) if ratings.timestamp is None else (rows, ratings.timestamp, pair)
+    )
+    ordered = pair[order]
+    last = np.append(ordered[1:] != ordered[:-1], True)
+    return np.sort(order[last])

@@ -1,0 +1,29 @@
+"""What a figure is worth nothing without: the machine and the versions it was measured on."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("numpy", "redis", "tensorflow", "tensorflow-recommenders")
+#: Settings that slow NumPy's matrix products; a benchmark measures without them.
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+
+def describe() -> dict[str, object]:
+    """Return processor, memory and versions."""
+    info = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    model = next((line.split(":")[1].strip() for line in info if "model name" in line), "unknown")
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "load_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a measured process."""
+    return {name: value for name, value in os.environ.items() if name not in SLOWING}

@@ -1,0 +1,31 @@
+"""`reco`, the reading commands: what a user, a movie or everybody is recommended.
+
+The commands are in `app`. This module only starts them, so that an installation without
+the `cli` extra says what is missing instead of showing a traceback.
+"""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the `reco` command line.
+
+    Raises:
+        SystemExit: always, with one of the documented exit codes.
+    """
+    try:
+        import typer  # noqa: F401, PLC0415 - asked for here, to name the extra that brings it
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
+        sys.stderr.write(
+            "error: the reco command needs packages that are not installed. "
+            "Install them with: pip install 'reco[cli]'\n"
+        )
+        raise SystemExit(2) from error
+
+    from reco_cli.app import app  # noqa: PLC0415 - it needs typer
+
+    app(prog_name="reco")

@@ -1,0 +1,39 @@
+r"""Pages as tab-separated lines, for pipes: `reco get-user 42 | cut -f2`.
+
+A listing has one line an item and seven columns: rank, movieId, score, source, title,
+year, genres. Genres are joined by `|`; what does not exist is an empty field. `status` has
+one line a value: its dotted name, as in the JSON object, and the value. There is no header
+and no colour. Tabs, newlines and every other control character inside a value are written
+as an escape such as `\t`, so a line is always one record and a column always one field.
+"""
+
+from collections.abc import Iterator
+
+from reco_cli.document import flattened
+from reco_cli.page import Page, Row
+from reco_store.console import printable
+
+
+def result_lines(page: Page) -> Iterator[str]:
+    """Yield the lines that belong to standard output, without line ends."""
+    if page.rows:
+        yield from map(_row_line, page.rows)
+    else:
+        for name, value in flattened(page.document):
+            yield f"{printable(name)}\t{printable(value)}"
+
+
+def note_lines(page: Page) -> Iterator[str]:
+    """Yield the lines about the result, which belong to standard error."""
+    if not page.rows:
+        return
+    for name, value in page.facts:
+        yield f"{name}: {printable(value)}"
+    for note in (*page.notes, page.footer):
+        yield f"note: {printable(note)}"
+
+
+def _row_line(row: Row) -> str:
+    year = "" if row.year is None else str(row.year)
+    fields = (row.movie_id, row.score, row.source, row.title, year, "|".join(row.genres))
+    return "\t".join((str(row.rank), *map(printable, fields)))

@@ -1,0 +1,65 @@
+"""What one command has to say, before it is decided how it is written.
+
+A `Page` is built from the store's answers by the pure functions of `pages`, and written by
+`output` as a table, as tab-separated lines or as one JSON object, so the three never
+disagree. The fields of the JSON object are documented in `document`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reco_store import RecoError
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options that every listing shares.
+
+    Attributes:
+        namespace: the recommender that was asked.
+        n: how many movies were asked for.
+        exclude: ids that were not to be shown.
+    """
+
+    namespace: str
+    n: int
+    exclude: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a listing; `rank` starts at 1."""
+
+    rank: int
+    movie_id: str
+    score: str
+    source: str
+    title: str
+    year: int | None
+    genres: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One command's answer. Its texts are as the store has them: writers escape them.
+
+    Attributes:
+        heading: what is shown, in one line.
+        document: the JSON object.
+        footer: generation and age.
+        rows: the listing; empty for a page of facts.
+        facts: named values: all of `status`, the card of `get-movie`.
+        notes: sentences for a person, such as that the answer is a fallback.
+        show_ids: whether the table needs the ids to tell the movies apart.
+        error: raised when the page is written: it answers less than was asked.
+    """
+
+    heading: str
+    document: Mapping[str, Any]
+    footer: str
+    rows: tuple[Row, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    show_ids: bool = False
+    error: RecoError | None = None

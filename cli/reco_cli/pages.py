@@ -1,0 +1,196 @@
+"""Builds each command's page from the store's answer. Pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from reco_cli import document, words
+from reco_cli.lookup import Found
+from reco_cli.page import Asked, Page, Row
+from reco_store import Answer, Movie, Status, UsageError
+
+# What the job says about a night, as far as `reco status` shows it.
+_NIGHT = ("rating_scale", "metrics", "parameters", "data", "gate")
+
+
+def user_page(answer: Answer, user_id: str, asked: Asked) -> Page:
+    """Lay out the movies recommended to a user."""
+    return _listing(
+        answer,
+        asked,
+        command="get-user",
+        heading=f"Movies for user {user_id}",
+        fallback=words.fallback_note(answer.items, wanted="personal", whose=f"user {user_id}"),
+        query={"user_id": user_id},
+    )
+
+
+def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
+    """Lay out a user's movies by predicted rating."""
+    return _listing(
+        answer,
+        asked,
+        command="get-ranked",
+        heading=f"Movies for user {user_id}, by predicted rating",
+        fallback=words.fallback_note(answer.items, wanted="ranked", whose=f"user {user_id}"),
+        query={"user_id": user_id},
+    )
+
+
+def popular_page(answer: Answer, by: str, genre: str | None, asked: Asked) -> Page:
+    """Lay out the popular movies, of one genre or of all.
+
+    Args:
+        answer: what the store said.
+        by: `most-rated` or `highest-rated`.
+        genre: the genre, or None for all.
+        asked: the other options.
+    """
+    whose = "the whole catalogue" if genre is None else f"the genre {genre}"
+    return _listing(
+        answer,
+        asked,
+        command="get-popular",
+        heading=f"The {by.replace('-', ' ')} movies of {whose}",
+        fallback=words.fallback_note(
+            answer.items, wanted=by.replace("-", "_"), whose=whose, genre=genre
+        ),
+        query={"by": by, "genre": genre},
+    )
+
+
+def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
+    """Lay out a movie's card and what is similar to it, or the movies that share its title.
+
+    Args:
+        found: what the store said.
+        wanted: the id or title that was asked for.
+        asked: the other options.
+    """
+    if found.candidates:
+        return _candidates(found, wanted, asked)
+    movie, items = found.movie, found.answer.items
+    if movie is None:
+        heading, card = "Popular movies", None
+        fallback: str | None = words.unknown_note(items, wanted)
+    else:
+        heading, card = f"Movies similar to {movie.title}", document.movie_object(movie)
+        fallback = words.fallback_note(items, wanted="similar", whose=f"movie {movie.movie_id}")
+    page = _listing(
+        found.answer,
+        asked,
+        command="get-movie",
+        heading=heading,
+        fallback=fallback,
+        query={"movie": wanted},
+        more={"movie": card, "candidates": []},
+    )
+    return page if movie is None else replace(page, facts=_card(movie))
+
+
+def status_page(status: Status, store: str) -> Page:
+    """Lay out what is live in a namespace.
+
+    Args:
+        status: what the store said.
+        store: its address without a password.
+    """
+    night = {name: status.manifest.get(name) for name in _NIGHT}
+    hold = {"held_until": status.held_until, "held_reason": status.held_reason}
+    facts = {
+        "store": store,
+        "namespace": status.namespace,
+        "created": f"{status.created}, {words.age_words(status.age_seconds)} ago",
+        "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
+        **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
+        **{name: text for name, text in document.flattened({**hold, **night}) if text},
+    }
+    return Page(
+        heading=f"Generation {status.generation} is live",
+        facts=tuple(facts.items()),
+        footer="",
+        document={
+            **document.frame("status", status.namespace, status.generation, status.age_seconds),
+            "store": store,
+            "created": status.created,
+            "entries": status.entries,
+            "size_bytes": status.size_bytes,
+            "counts": dict(status.counts),
+            **hold,
+            **night,
+        },
+    )
+
+
+def _listing(
+    answer: Answer,
+    asked: Asked,
+    *,
+    command: str,
+    heading: str,
+    fallback: str | None,
+    query: Mapping[str, Any],
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Page:
+    short = words.short_note(answer.items, asked.n)
+    return Page(
+        heading=heading,
+        rows=tuple(
+            Row(
+                rank=rank,
+                movie_id=item.movie_id,
+                score=words.score_words(item.score, item.source),
+                source=item.source,
+                title=item.title,
+                year=item.year,
+                genres=item.genres,
+            )
+            for rank, item in enumerate(answer.items, start=1)
+        ),
+        notes=tuple(note for note in (fallback, short) if note is not None),
+        footer=words.generation_words(answer.generation, answer.age_seconds),
+        document={
+            **_frame(command, answer, asked),
+            "query": {**query, "n": asked.n, "exclude": list(asked.exclude)},
+            **more,
+            "fallback": fallback is not None,
+            "items": document.item_objects(answer.items),
+        },
+    )
+
+
+def _candidates(found: Found, wanted: str, asked: Asked) -> Page:
+    count = len(found.candidates)
+    return Page(
+        heading=f"{count} movies have the title {wanted}",
+        rows=tuple(
+            Row(rank, movie.movie_id, "", "candidate", movie.title, movie.year, movie.genres)
+            for rank, movie in enumerate(found.candidates, start=1)
+        ),
+        footer=words.generation_words(found.answer.generation, found.answer.age_seconds),
+        show_ids=True,
+        error=UsageError(f"{count} movies have the title {wanted!r}; ask for one by its id"),
+        document={
+            **_frame("get-movie", found.answer, asked),
+            "query": {"movie": wanted, "n": asked.n, "exclude": list(asked.exclude)},
+            "movie": None,
+            "candidates": [document.movie_object(movie) for movie in found.candidates],
+            "fallback": False,
+            "items": [],
+        },
+    )
+
+
+def _frame(command: str, answer: Answer, asked: Asked) -> dict[str, Any]:
+    return document.frame(command, asked.namespace, answer.generation, answer.age_seconds)
+
+
+def _card(movie: Movie) -> tuple[tuple[str, str], ...]:
+    mean = "" if movie.mean_rating is None else f", mean {movie.mean_rating:.2f}"
+    return (
+        ("title", movie.title),
+        ("id", movie.movie_id),
+        ("genres", ", ".join(movie.genres) or "none listed"),
+        ("ratings", f"{movie.rating_count:,}{mean}"),
+    )

@@ -1,0 +1,111 @@
+"""Pages as tables, for a terminal. The only module that needs rich.
+
+One movie is one line: what does not fit ends in an ellipsis. On a narrow terminal genres
+and titles share the room that is left, and when that is too little for a title, columns
+are left out, the least needed first. Widths are counted in terminal cells, so CJK titles
+and emoji keep the columns straight. rich leaves colours out when NO_COLOR is set.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reco_cli import words
+from reco_cli.page import Page
+from reco_store.console import printable
+
+_GAP = 2  # cells between two columns
+_LEAST_TITLE = 20  # a title is cut to this before another column is left out
+_LEAST_GENRES = 12  # with less, genres say too little to be worth the room
+_GENRES_SHARE = 0.35  # of the room for text, when neither titles nor genres fit
+
+# The columns in their order, each with the side that its texts keep to.
+_JUSTIFY: dict[str, Literal["left", "right"]] = {
+    "#": "right",
+    "id": "right",
+    "title": "left",
+    "year": "right",
+    "genres": "left",
+    "score": "right",
+    "source": "left",
+}
+_LEFT_OUT_FIRST = ("genres", "source", "year", "score")
+
+
+def draw(page: Page) -> None:
+    """Draw a page on standard output."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(Text(printable(page.heading), style="bold"))
+    if page.facts:
+        console.print(_fact_grid(page.facts))
+    if page.rows:
+        console.print(_row_table(page, console.width))
+    for note in page.notes:
+        console.print(Text(f"Note: {printable(note)}", style="yellow"))
+    if page.footer:
+        console.print(Text(printable(page.footer), style="dim"))
+
+
+def column_widths(needs: Mapping[str, int], width: int) -> dict[str, int]:
+    """Share the width of the terminal between the columns.
+
+    Args:
+        needs: for each column the width of its widest cell, in terminal cells.
+        width: of the terminal.
+
+    Returns:
+        The columns to show, each with its width: together with the gaps between them no
+        wider than the terminal, unless that is too narrow even for a title alone.
+    """
+    widths = dict(needs)
+    for name in ("", *_LEFT_OUT_FIRST):
+        widths.pop(name, None)
+        fixed = sum(need for column, need in widths.items() if column not in {"title", "genres"})
+        room = width - fixed - _GAP * (len(widths) - 1)
+        genres = _genres_width(widths.get("genres", 0), needs["title"], room)
+        if room - genres >= min(needs["title"], _LEAST_TITLE):
+            break
+    shared = {"title": max(1, min(needs["title"], room - genres)), "genres": genres}
+    return {name: shared.get(name, need) for name, need in widths.items()}
+
+
+def _genres_width(need: int, title_need: int, room: int) -> int:
+    """Give the genres what the titles leave, or their share when both want more."""
+    return min(need, max(room - title_need, _LEAST_GENRES, int(room * _GENRES_SHARE)))
+
+
+def _row_table(page: Page, width: int) -> Table:
+    cells = {
+        "#": [str(row.rank) for row in page.rows],
+        "id": [row.movie_id if page.show_ids else "" for row in page.rows],
+        "title": [words.bare_title(row.title, row.year) for row in page.rows],
+        "year": ["" if row.year is None else str(row.year) for row in page.rows],
+        "genres": [", ".join(row.genres) for row in page.rows],
+        "score": [row.score for row in page.rows],
+        "source": [words.source_words(row.source) for row in page.rows],
+    }
+    shown = {
+        name: [printable(text) for text in texts] for name, texts in cells.items() if any(texts)
+    }
+    needs = {name: max(map(cell_len, (name, *texts))) for name, texts in shown.items()}
+    widths = column_widths(needs, width)
+
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    for name, size in widths.items():
+        table.add_column(name, justify=_JUSTIFY[name], no_wrap=True, width=size)
+    for texts in zip(*(shown[name] for name in widths), strict=True):
+        table.add_row(*map(Text, texts))
+    return table
+
+
+def _fact_grid(facts: Sequence[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, _GAP))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        grid.add_row(Text(f"  {printable(name)}", style="dim"), Text(printable(value)))
+    return grid

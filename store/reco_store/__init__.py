@@ -1,0 +1,99 @@
+"""The store of reco: key contract, codec, publisher, reader, generations, embedded server.
+
+Nothing here loads TensorFlow, pandas or numpy. Names are loaded when they are first used, so
+that ``import reco_store`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from reco_store._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from reco_store.answers import Answer as Answer
+    from reco_store.answers import Item as Item
+    from reco_store.answers import Movie as Movie
+    from reco_store.answers import Status as Status
+    from reco_store.async_reader import AsyncReader as AsyncReader
+    from reco_store.client import connect as connect
+    from reco_store.client import mask_url as mask_url
+    from reco_store.client import store_errors as store_errors
+    from reco_store.digest import Digest as Digest
+    from reco_store.digest import Summary as Summary
+    from reco_store.errors import ContractMismatch as ContractMismatch
+    from reco_store.errors import Fenced as Fenced
+    from reco_store.errors import Held as Held
+    from reco_store.errors import LockHeld as LockHeld
+    from reco_store.errors import NothingPublished as NothingPublished
+    from reco_store.errors import NotInstalled as NotInstalled
+    from reco_store.errors import RecoError as RecoError
+    from reco_store.errors import StoreError as StoreError
+    from reco_store.errors import StoreUnfit as StoreUnfit
+    from reco_store.errors import StoreUnreachable as StoreUnreachable
+    from reco_store.errors import UnknownGeneration as UnknownGeneration
+    from reco_store.errors import UsageError as UsageError
+    from reco_store.errors import VerifyFailed as VerifyFailed
+    from reco_store.generations import GenerationRecord as GenerationRecord
+    from reco_store.generations import collect as collect
+    from reco_store.generations import list_generations as list_generations
+    from reco_store.generations import release as release
+    from reco_store.generations import rollback as rollback
+    from reco_store.keys import Keys as Keys
+    from reco_store.keys import new_generation_id as new_generation_id
+    from reco_store.lock import RunLock as RunLock
+    from reco_store.outcome import GateInput as GateInput
+    from reco_store.outcome import Published as Published
+    from reco_store.outcome import Verdict as Verdict
+    from reco_store.publisher import flip as flip
+    from reco_store.publisher import publish as publish
+    from reco_store.reader import Reader as Reader
+    from reco_store.staging import PayloadSource as PayloadSource
+    from reco_store.staging import stage as stage
+    from reco_store.staging import verify as verify
+
+_HOMES = {
+    "answers": ("Answer", "Item", "Movie", "Status"),
+    "async_reader": ("AsyncReader",),
+    "client": ("connect", "mask_url", "store_errors"),
+    "digest": ("Digest", "Summary"),
+    "errors": (
+        "ContractMismatch",
+        "Fenced",
+        "Held",
+        "LockHeld",
+        "NotInstalled",
+        "NothingPublished",
+        "RecoError",
+        "StoreError",
+        "StoreUnfit",
+        "StoreUnreachable",
+        "UnknownGeneration",
+        "UsageError",
+        "VerifyFailed",
+    ),
+    "generations": ("GenerationRecord", "collect", "list_generations", "release", "rollback"),
+    "keys": ("Keys", "new_generation_id"),
+    "lock": ("RunLock",),
+    "outcome": ("GateInput", "Published", "Verdict"),
+    "publisher": ("flip", "publish"),
+    "reader": ("Reader",),
+    "staging": ("PayloadSource", "stage", "verify"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  pinned, name by name, by a test
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever the name stands for
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value  # the next use finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

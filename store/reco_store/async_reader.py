@@ -1,0 +1,162 @@
+"""The asyncio reader: the same requests, awaited. See ``core.py`` and ``reader.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+
+from reco_store.client import (
+    CLIENT_ERRORS,
+    DEFAULT_TIMEOUT_SECONDS,
+    client_options,
+    label_of,
+    require_bytes,
+    resolve,
+    translate,
+)
+from reco_store.core import DEFAULT_N, Core
+from reco_store.keys import BY_MOST_RATED, Keys
+from reco_store.reader import RETRIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from reco_store.answers import Answer, Movie, Status
+    from reco_store.client import AsyncClient
+    from reco_store.core import Request
+
+__all__ = ["AsyncReader"]
+
+_T = TypeVar("_T")
+
+
+class AsyncReader:
+    """Reads what is published, without blocking the event loop. Tasks may share one.
+
+    Arguments, answers and errors are those of ``Reader``; the connection is made by the first
+    request.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        namespace: str = "reco",
+        *,
+        home: Path | None = None,
+        client: AsyncClient | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._core = Core(Keys(namespace), clock)
+        self._url = url
+        self._home = home
+        self._own = client is None
+        self._client = client
+        self._connecting = asyncio.Lock()
+        if client is not None:
+            require_bytes(client)
+
+    async def user(
+        self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
+    ) -> Answer:
+        """Return the best movies for a user, by the retrieval model."""
+        return await self._run(self._core.user(user_id, n, exclude))
+
+    async def ranked(
+        self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
+    ) -> Answer:
+        """Return the best movies for a user, by predicted rating."""
+        return await self._run(self._core.ranked(user_id, n, exclude))
+
+    async def similar(
+        self, movie_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
+    ) -> Answer:
+        """Return the movies most like a movie, never itself."""
+        return await self._run(self._core.similar(movie_id, n, exclude))
+
+    async def popular(
+        self,
+        by: str = BY_MOST_RATED,
+        genre: str | None = None,
+        *,
+        n: int = DEFAULT_N,
+        exclude: Iterable[str] = (),
+    ) -> Answer:
+        """Return what is popular, most_rated or highest_rated, of all or of one genre."""
+        return await self._run(self._core.popular(by, genre, n, exclude))
+
+    async def movie(self, movie_id: str) -> Movie | None:
+        """Return a movie's label; None if it is unknown."""
+        return await self._run(self._core.movie(movie_id))
+
+    async def find_title(self, title: str) -> tuple[Movie, ...]:
+        """Return the movies of a title, with or without its year, whatever case and accents."""
+        return await self._run(self._core.find_title(title))
+
+    async def seen(self, user_id: str) -> tuple[str, ...]:
+        """Return the ids of the movies that a user rated, newest first."""
+        return await self._run(self._core.seen(user_id))
+
+    async def status(self) -> Status:
+        """Return what is live."""
+        return await self._run(self._core.status())
+
+    async def close(self) -> None:
+        """Close the connection, if the reader made it."""
+        if self._own and self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, request: Request[_T]) -> _T:
+        client = self._client or await self._connect()
+        try:
+            keys = next(request)
+            while True:
+                keys = request.send(await _fetch(client, keys))
+        except StopIteration as end:
+            return cast("_T", end.value)
+        except CLIENT_ERRORS as error:
+            raise translate(error, label_of(client)) from error
+
+    async def _connect(self) -> AsyncClient:
+        async with self._connecting:
+            if self._client is None:
+                # Starting the embedded store takes a moment, which the loop need not wait.
+                address = await asyncio.to_thread(
+                    resolve, self._url, home=self._home, cluster=False
+                )
+                options = client_options(DEFAULT_TIMEOUT_SECONDS)
+                retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), RETRIES)
+                kind = RedisCluster if address.cluster else Redis
+                self._client = kind.from_url(address.url, retry=retry, **options)
+            return self._client
+
+
+async def _fetch(client: AsyncClient, keys: tuple[str | bytes, ...]) -> Sequence[bytes | None]:
+    values: list[bytes | None]
+    if isinstance(client, RedisCluster):
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.get(key)
+        values = await pipeline.execute()
+    else:
+        values = await client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
+    return values

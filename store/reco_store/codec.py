@@ -1,0 +1,227 @@
+"""How values are written: the contract's own definition, in plain JSON.
+
+    list    {"i":[movieId,...],"s":[score,...]}                     best first
+    ids     {"i":[movieId,...]}
+    movie   {"t":title,"y":year|null,"g":[genre,...],"n":count,"m":mean|null}
+
+Values are compact JSON in UTF-8. Scores and means are rounded to thousandths: half to even of
+the score times 1000, in double precision, then divided by 1000, and written in the shortest form
+that reads back. Ids are JSON integers when the generation says so, else strings; readers turn
+them into strings always. A missing optional field has its default, and an unknown one is
+ignored, so that readers and writers may be upgraded in either order.
+
+Pure functions. The batch job has a faster encoder, tested equal to this one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from reco_store.errors import ContractMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "MovieRecord",
+    "decode_head",
+    "decode_ids",
+    "decode_list",
+    "decode_movie",
+    "encode_ids",
+    "encode_list",
+    "encode_movie",
+    "is_numeric_id",
+    "round_score",
+]
+
+MAX_INTEGER_ID: Final = 2**53  # beyond it a reader in another language may lose digits
+
+_LIST_START: Final = b'{"i":['
+_LIST_MIDDLE: Final = b'],"s":['
+_LIST_END: Final = b"]}"
+_DAMAGED: Final = "Publish the generation again with `batch republish`."
+
+
+class MovieRecord(NamedTuple):
+    """What a movie's value holds."""
+
+    title: str
+    year: int | None
+    genres: tuple[str, ...]
+    rating_count: int
+    mean_rating: float | None
+
+
+def is_numeric_id(movie_id: str) -> bool:
+    """Tell whether an id is a canonical integer that every JSON reader keeps whole."""
+    return (
+        movie_id.isascii()
+        and movie_id.isdigit()
+        and (movie_id[0] != "0" or movie_id == "0")
+        and len(movie_id) <= 16
+        and int(movie_id) < MAX_INTEGER_ID
+    )
+
+
+def round_score(score: float) -> float:
+    """Round to thousandths, in the one way that vectorised code can repeat exactly.
+
+    Raises:
+        ContractMismatch: the score is not finite.
+    """
+    if not math.isfinite(score):
+        raise ContractMismatch(
+            f"the score {score}", "a finite number", "Check the model that computed it."
+        )
+    return round(score * 1000.0) / 1000.0
+
+
+def encode_list(ids: Sequence[str], scores: Sequence[float], *, numeric_ids: bool) -> bytes:
+    """Write a list, best first.
+
+    Args:
+        ids: movie ids.
+        scores: one for each id.
+        numeric_ids: write ids as integers; every id of the generation must be canonical.
+
+    Raises:
+        ContractMismatch: lengths differ, a score is not finite, or an id is no integer.
+    """
+    if len(ids) != len(scores):
+        raise ContractMismatch(
+            f"{len(ids)} ids and {len(scores)} scores", "as many of each", "Check the lists."
+        )
+    columns = {"i": _written_ids(ids, numeric=numeric_ids), "s": [round_score(s) for s in scores]}
+    return _dump(columns)
+
+
+def encode_ids(ids: Sequence[str], *, numeric_ids: bool) -> bytes:
+    """Write ids without scores.
+
+    Raises:
+        ContractMismatch: ``numeric_ids`` and an id is no canonical integer.
+    """
+    return _dump({"i": _written_ids(ids, numeric=numeric_ids)})
+
+
+def encode_movie(movie: MovieRecord) -> bytes:
+    """Write a movie's label.
+
+    Raises:
+        ContractMismatch: the mean rating is not finite.
+    """
+    mean = None if movie.mean_rating is None else round_score(movie.mean_rating)
+    fields = {
+        "t": movie.title,
+        "y": movie.year,
+        "g": list(movie.genres),
+        "n": movie.rating_count,
+        "m": mean,
+    }
+    return _dump(fields)
+
+
+def decode_list(value: bytes) -> tuple[list[str], list[float]]:
+    """Read a whole list.
+
+    Raises:
+        ContractMismatch: the value is no list.
+    """
+    fields = _load(value)
+    return _read_ids(fields, value), [float(score) for score in _column(fields, "s", value)]
+
+
+def decode_head(value: bytes, n: int) -> tuple[list[str], list[float]]:
+    """Read the first ``n`` of a list.
+
+    Equal to cutting what ``decode_list`` returns, and ten times as fast for ten of a hundred
+    integer ids: it splits the compact form that this contract fixes, and reads anything else as
+    JSON.
+
+    Raises:
+        ContractMismatch: the value is no list.
+    """
+    middle = value.find(_LIST_MIDDLE)
+    if middle > len(_LIST_START) and value.startswith(_LIST_START) and value.endswith(_LIST_END):
+        try:
+            ids = value[6:middle].decode("ascii").split(",", n)[:n]
+            scores = list(map(float, value[middle + 7 : -2].split(b",", n)[:n]))
+        except ValueError:  # a field that this version does not know stands in between
+            pass
+        else:
+            if len(ids) == len(scores) and "".join(ids).isdigit():
+                return ids, scores
+    ids, scores = decode_list(value)
+    return ids[:n], scores[:n]
+
+
+def decode_ids(value: bytes) -> list[str]:
+    """Read ids.
+
+    Raises:
+        ContractMismatch: the value holds none.
+    """
+    return _read_ids(_load(value), value)
+
+
+def decode_movie(value: bytes) -> MovieRecord:
+    """Read a movie's label.
+
+    Raises:
+        ContractMismatch: the value is no label.
+    """
+    fields = _load(value)
+    title = fields.get("t")
+    if not isinstance(title, str):
+        raise _mismatch(value, "a movie's title under 't'")
+    mean = fields.get("m")
+    return MovieRecord(
+        title=title,
+        year=fields.get("y"),
+        genres=tuple(fields.get("g") or ()),
+        rating_count=fields.get("n") or 0,
+        mean_rating=None if mean is None else float(mean),
+    )
+
+
+def _written_ids(ids: Sequence[str], *, numeric: bool) -> list[int] | list[str]:
+    if not numeric:
+        return list(ids)
+    odd = next((movie_id for movie_id in ids if not is_numeric_id(movie_id)), None)
+    if odd is not None:
+        raise ContractMismatch(
+            f"the movie id {odd!r}", "an integer", 'Write this generation with "ids":"string".'
+        )
+    return [int(movie_id) for movie_id in ids]
+
+
+def _dump(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _load(value: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(value)
+    except ValueError as error:
+        raise _mismatch(value, "JSON") from error
+    if not isinstance(fields, dict):
+        raise _mismatch(value, "a JSON object")
+    return fields
+
+
+def _column(fields: dict[str, Any], name: str, value: bytes) -> list[Any]:
+    column = fields.get(name, [])
+    if not isinstance(column, list):
+        raise _mismatch(value, f"a list under {name!r}")
+    return column
+
+
+def _read_ids(fields: dict[str, Any], value: bytes) -> list[str]:
+    return [str(movie_id) for movie_id in _column(fields, "i", value)]
+
+
+def _mismatch(value: bytes, expected: str) -> ContractMismatch:
+    return ContractMismatch(f"the value {value[:40]!r}", expected, _DAMAGED)

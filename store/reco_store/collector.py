@@ -1,0 +1,150 @@
+"""Deleting generations from their inventories: never by looking around with SCAN or KEYS.
+
+A generation leaves in three steps, and a run that dies in between is continued by the next one:
+its manifest is removed as its record is marked (so "the manifest is there" means "every key is
+there"), its keys are deleted with pauses, its record is cleared.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reco_store import registry
+from reco_store.errors import ContractMismatch
+from reco_store.registry import Change, Control, Record, apply_change, gone, read_control
+from reco_store.transfer import Progress, no_progress, read_values, unlink, unlink_paced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from reco_store.lock import RunLock
+
+__all__ = ["leftovers", "outdated", "remove"]
+
+
+def leftovers(control: Control) -> tuple[Record, ...]:
+    """Return what no run will use again: dead runs' keys, refused, quarantined, half deleted.
+
+    Only for the holder of the lock, to whom every other staging generation is a dead run's.
+    """
+    return tuple(
+        record
+        for record in reversed(control.records)
+        if record.chunks and record.state != registry.READY and record.id != control.live
+    )
+
+
+def outdated(control: Control, keep: int) -> tuple[Record, ...]:
+    """Return the ready generations that are not kept, oldest first.
+
+    Kept are the live one, the ``keep - 1`` before it that were live too, and the newest after it,
+    which a hold may keep from going live.
+    """
+    live = control.live
+    ready = [
+        record
+        for record in control.records
+        if record.state == registry.READY and record.chunks and record.id != live
+    ]
+    if live is None:
+        return tuple(reversed(ready[keep:]))
+    newer = [record for record in ready if record.id > live]
+    older = [record for record in ready if record.id < live]
+    kept = [record for record in older if record.since][: keep - 1]
+    return tuple(r for r in reversed([*newer[1:], *older]) if r not in kept)
+
+
+def remove(
+    lock: RunLock,
+    doomed: Callable[[Control], Sequence[Record]],
+    *,
+    note: str,
+    progress: Progress = no_progress,
+) -> tuple[str, ...]:
+    """Delete generations, keys and all.
+
+    Args:
+        lock: held by the caller, with the connection and the namespace.
+        doomed: says which, given the present state; asked again if that changes meanwhile.
+        note: why, for the record.
+        progress: called with "retire" and the number of keys just deleted.
+
+    Returns:
+        The deleted generations.
+
+    Raises:
+        Fenced: another run took over.
+        redis.RedisError: the store does not answer.
+    """
+    removed: list[str] = []
+    for generation in [record.id for record in doomed(read_control(lock.client, lock.keys))]:
+        if not _mark(lock, generation, doomed, note=note):
+            continue  # an operator made it live meanwhile
+        marked = read_control(lock.client, lock.keys).find(generation)
+        if marked is not None:
+            _delete(lock, marked, progress)
+        removed.append(generation)
+    return tuple(removed)
+
+
+def _mark(
+    lock: RunLock,
+    generation: str,
+    doomed: Callable[[Control], Sequence[Record]],
+    *,
+    note: str,
+) -> bool:
+    found = False
+
+    def decide(control: Control) -> Change | None:
+        nonlocal found
+        found = any(record.id == generation for record in doomed(control))
+        record = control.find(generation)
+        if not found or record is None:
+            return None
+        marked = record
+        if record.state in (registry.READY, registry.STAGING):
+            marked = replace(record, state=registry.RETIRED, note=note)
+        return Change(control.put(marked), manifest_of=generation, manifest=registry.REMOVE)
+
+    apply_change(lock.client, lock.keys, decide, token=lock.token)
+    return found
+
+
+def _delete(lock: RunLock, record: Record, progress: Progress) -> None:
+    client, keys = lock.client, lock.keys
+    prefix = keys.data_prefix(record.id)
+    for chunk in range(record.chunks):
+        lock.tick()
+        inventory = keys.inventory(record.id, chunk)
+        (value,) = read_values(client, [inventory])
+        if value is None:  # the run died before it wrote this chunk, hence before any data
+            continue
+        unlink_paced(
+            client,
+            (prefix + suffix for suffix in _suffixes(value, inventory)),
+            before_batch=lock.tick,
+            after_batch=lambda count: progress("retire", count),
+        )
+    unlink(client, [keys.inventory(record.id, chunk) for chunk in range(record.chunks)])
+    apply_change(client, keys, lambda control: _clear(control, record.id), token=lock.token)
+
+
+def _clear(control: Control, generation: str) -> Change | None:
+    record = control.find(generation)
+    return None if record is None else Change(control.put(gone(record)))
+
+
+def _suffixes(value: bytes, inventory: str) -> list[str]:
+    try:
+        names: list[str] = json.loads(zlib.decompress(value))
+    except (zlib.error, ValueError) as error:
+        raise ContractMismatch(
+            f"the inventory {inventory} damaged",
+            "a compressed JSON list",
+            "Delete that generation's keys by hand.",
+        ) from error
+    return names

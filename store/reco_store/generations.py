@@ -1,0 +1,192 @@
+"""What the operator does with generations: list, collect, roll back, release.
+
+A rollback is one script of constant size, so it is quick and works on a full server. It needs no
+lock: a night that is under way finds the hold when it comes to its flip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from reco_store import registry
+from reco_store.client import Client, store_errors
+from reco_store.collector import leftovers, outdated, remove
+from reco_store.errors import NothingPublished, UnknownGeneration, UsageError
+from reco_store.hold import Hold
+from reco_store.publisher import ready_ids, utc_now
+from reco_store.registry import Change, Control, Record, apply_change, read_control
+from reco_store.scripts import insist
+from reco_store.transfer import Progress, no_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from reco_store.keys import Keys
+    from reco_store.lock import RunLock
+
+__all__ = ["GenerationRecord", "collect", "list_generations", "release", "rollback"]
+
+HOLD_FOR: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """One generation of a namespace."""
+
+    id: str
+    state: str  # staging, ready, refused, quarantined or retired
+    created: str  # ISO 8601
+    entries: int
+    size_bytes: int
+    live: bool
+    stored: bool  # False: nothing of it is left in the store
+    live_since: str  # ISO 8601, when it last became live; empty if it never was
+    note: str
+
+
+def list_generations(client: Client, keys: Keys) -> list[GenerationRecord]:
+    """Return what the registry knows, newest first.
+
+    Raises:
+        ContractMismatch: the registry is damaged.
+        StoreUnreachable: the store does not answer.
+    """
+    with store_errors(client):
+        control = read_control(client, keys)
+    return [
+        GenerationRecord(
+            id=record.id,
+            state=record.state,
+            created=record.created,
+            entries=record.entries,
+            size_bytes=record.size_bytes,
+            live=record.id == control.live,
+            stored=record.chunks > 0,
+            live_since=record.since,
+            note=record.note,
+        )
+        for record in control.records
+    ]
+
+
+def collect(
+    client: Client,
+    keys: Keys,
+    *,
+    lock: RunLock,
+    keep: int,
+    progress: Progress = no_progress,
+) -> tuple[str, ...]:
+    """Delete old generations, and what runs that died left behind.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        lock: held by the caller; its connection and namespace are used.
+        keep: how many ready generations to keep, the live one among them.
+        progress: called with "retire" and the number of keys just deleted.
+
+    Returns:
+        The deleted generations.
+
+    Raises:
+        UsageError: ``keep`` is below 1.
+        Fenced: another run took over.
+        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
+    """
+    if keep < 1:
+        raise UsageError(f"keep {keep}: expected 1 or more")
+    del client, keys
+    with store_errors(lock.client):
+        dead = remove(lock, leftovers, note="left behind by a run", progress=progress)
+        old = remove(
+            lock,
+            lambda control: outdated(control, keep),
+            note="replaced by newer generations",
+            progress=progress,
+        )
+    return (*dead, *old)
+
+
+def rollback(
+    client: Client,
+    keys: Keys,
+    *,
+    to: str | None = None,
+    reason: str = "",
+    now: Callable[[], datetime] = utc_now,
+) -> str:
+    """Return to an older generation, quarantine the present one, and hold newer ones back.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        to: where to; None means the newest one before the live one that was live itself.
+        reason: why, for the record.
+        now: the time; the hold lasts for 24 hours from it.
+
+    Returns:
+        The generation that is live now.
+
+    Raises:
+        NothingPublished: there is no live generation.
+        UnknownGeneration: there is none to return to, or ``to`` is not ready.
+        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
+    """
+    target = ""
+
+    def decide(control: Control) -> Change | None:
+        nonlocal target
+        if control.live is None:
+            raise NothingPublished(keys.namespace)
+        if target and control.live == target:
+            return None  # done by the call whose reply was lost
+        target = _target(control, to)
+        time = now()
+        bad = control.find(control.live) or Record(control.live, registry.READY)
+        note = f"rolled back to {target} at {time.isoformat(timespec='seconds')}"
+        quarantined = replace(
+            bad, state=registry.QUARANTINED, note=f"{note}: {reason}" if reason else note
+        )
+        why = f"{control.live} was rolled back from" + (f": {reason}" if reason else "")
+        hold = Hold(until=time + HOLD_FOR, reason=why).dump()
+        good = control.find(target) or Record(target, registry.READY)
+        good = replace(good, since=time.isoformat(timespec="seconds"))
+        return Change(control.put(quarantined, good), live=target, hold=hold)
+
+    with store_errors(client):
+        apply_change(client, keys, decide)
+    return target
+
+
+def release(client: Client, keys: Keys) -> bool:
+    """End the hold, so that the next night may go live.
+
+    Returns:
+        True if there was one.
+
+    Raises:
+        StoreUnreachable: the store does not answer.
+    """
+    with store_errors(client):
+        return bool(insist(lambda: client.delete(keys.hold)))
+
+
+def _target(control: Control, to: str | None) -> str:
+    live = str(control.live)
+    choice = tuple(generation for generation in ready_ids(control) if generation != live)
+    if to is None:
+        been_live = {record.id for record in control.records if record.since}
+        older = [generation for generation in choice if generation < live]
+        proven = [generation for generation in older if generation in been_live]
+        if not proven:
+            raise UnknownGeneration(f"before {live}", "does not exist", choice)
+        return proven[0]  # newest first
+    if to not in choice:
+        record = control.find(to)
+        state = "is unknown" if record is None else f"is {record.state}"
+        raise UnknownGeneration(to, "is live already" if to == live else state, choice)
+    return to

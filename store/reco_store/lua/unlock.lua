@@ -1,0 +1,8 @@
+-- Give the lock back, unless it is another run's by now.
+--
+-- KEYS  1 lock
+-- ARGV  1 token
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+return 1

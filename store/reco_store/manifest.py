@@ -1,0 +1,101 @@
+"""What a generation says about itself: the manifest, checked where it is read and written.
+
+    schema        1
+    generation    its id
+    created       ISO 8601, UTC: when its data was computed
+    ids           "integer" or "string": how movie ids stand in values
+    counts        {family: number of keys}
+    entries, bytes   number of data keys, sum of their values
+    digest        "sha256:<hex>", see digest.Digest
+    suffix_sizes, value_sizes   histograms, see digest.Summary; optional
+    metrics, parameters, data   free
+    gate          the verdict; null before there is one
+    rating_scale  [lowest, highest]
+
+Unknown fields are kept and ignored. Pure functions.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from reco_store.errors import ContractMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["SCHEMA", "check_manifest", "created_seconds", "dump_manifest", "load_manifest"]
+
+SCHEMA: Final = 1
+_REQUIRED: Final = ("schema", "generation", "created", "ids", "entries", "bytes", "digest")
+
+
+def check_manifest(manifest: Mapping[str, Any], generation: str) -> None:
+    """Refuse a manifest that this version cannot go by.
+
+    Raises:
+        ContractMismatch: another schema, another generation, or a field is missing.
+    """
+    schema = manifest.get("schema")
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        raise ContractMismatch(
+            f"key schema {schema} in generation {generation}",
+            f"schema {SCHEMA}",
+            f"Upgrade the {'reader' if newer else 'batch job'}, then publish again.",
+        )
+    missing = [name for name in _REQUIRED if name not in manifest]
+    if missing:
+        raise ContractMismatch(
+            f"a manifest without {', '.join(missing)}",
+            f"all of {', '.join(_REQUIRED)}",
+            f"Publish again with `batch republish {generation}`.",
+        )
+    if manifest["generation"] != generation:
+        raise ContractMismatch(
+            f"the manifest of {manifest['generation']}",
+            f"that of {generation}",
+            f"Publish again with `batch republish {generation}`.",
+        )
+
+
+def load_manifest(value: bytes | str, generation: str) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        ContractMismatch: it is damaged, or this version cannot go by it.
+    """
+    try:
+        manifest = json.loads(value)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise ContractMismatch(
+            f"the manifest {value[:40]!r}",
+            "a JSON object",
+            f"Publish again with `batch republish {generation}`.",
+        )
+    check_manifest(manifest, generation)
+    return manifest
+
+
+def dump_manifest(manifest: Mapping[str, Any]) -> str:
+    """Write a manifest."""
+    return json.dumps(dict(manifest), ensure_ascii=False, separators=(",", ":"))
+
+
+def created_seconds(manifest: Mapping[str, Any]) -> float:
+    """Return when the generation was computed, in seconds since 1970.
+
+    Raises:
+        ContractMismatch: ``created`` is no time.
+    """
+    try:
+        created = datetime.fromisoformat(str(manifest["created"]))
+    except ValueError as error:
+        raise ContractMismatch(
+            f"created {manifest['created']!r}", "an ISO 8601 time", "Publish again."
+        ) from error
+    return (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,62 @@
+"""What goes into the gate and what comes out of publishing: plain frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from reco_store.client import Client, store_errors
+from reco_store.transfer import read_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from reco_store.errors import Held
+    from reco_store.keys import Keys
+
+__all__ = ["HELD", "LIVE", "REFUSED", "GateInput", "Published", "Verdict"]
+
+LIVE: Final = "live"
+HELD: Final = "held"
+REFUSED: Final = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of a staged generation."""
+
+    passed: bool
+    report: Mapping[str, Any] = field(default_factory=dict)  # goes into the manifest
+    reason: str = ""  # one line, for the record
+
+
+@dataclass(frozen=True, slots=True)
+class GateInput:
+    """What the gate may look at: two manifests, and the values behind them."""
+
+    generation: str
+    manifest: Mapping[str, Any]
+    live: str | None
+    live_manifest: Mapping[str, Any] | None  # None on the first night: no baseline
+    client: Client
+    keys: Keys
+
+    def read(self, generation: str, suffixes: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Yield values of the staged or the live generation."""
+        with store_errors(self.client):
+            prefix = self.keys.data_prefix(generation)
+            for batch, values in read_batches(self.client, prefix, suffixes):
+                yield from zip(batch, values, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How publishing ended."""
+
+    generation: str
+    outcome: str  # live, held (a rollback's hold is in force) or refused (by the gate)
+    previous: str | None  # what was live before
+    verdict: Verdict | None = None
+    held: Held | None = None
+    retired: tuple[str, ...] = ()
+    warning: str = ""  # what went wrong after the flip; the next run makes it good

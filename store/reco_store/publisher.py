@@ -1,0 +1,260 @@
+"""Publishing: stage, read back, gate, flip, retire.
+
+Readers see the old generation until ``flip``, a single script that checks the lock, the fence, the
+hold and the server's run id, and moves pointer and registry together. Whatever fails before leaves
+the pointer where it was, and what it left in the store is deleted at once or by the next run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from reco_store import registry
+from reco_store.client import Client, store_errors
+from reco_store.collector import outdated, remove
+from reco_store.errors import (
+    Held,
+    StoreError,
+    StoreUnreachable,
+    UnknownGeneration,
+    UsageError,
+)
+from reco_store.manifest import dump_manifest, load_manifest
+from reco_store.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
+from reco_store.registry import Change, Control, HoldInForce, apply_change, read_control
+from reco_store.scripts import insist
+from reco_store.servers import Servers, control_run_id
+from reco_store.staging import PayloadSource, require_same, stage, verify
+from reco_store.transfer import Progress, no_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reco_store.keys import Keys
+    from reco_store.lock import RunLock
+
+__all__ = ["flip", "publish"]
+
+DEFAULT_KEEP: Final = 3
+
+
+def utc_now() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)
+
+
+def publish(
+    client: Client,
+    keys: Keys,
+    source: PayloadSource,
+    *,
+    lock: RunLock,
+    keep: int = DEFAULT_KEEP,
+    gate: Callable[[GateInput], Verdict] | None = None,
+    replicas: int = 0,
+    progress: Progress = no_progress,
+    now: Callable[[], datetime] = utc_now,
+) -> Published:
+    """Publish a generation, or change nothing that readers see.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        source: what to publish.
+        lock: held by the caller.
+        keep: how many generations to keep, the live one among them.
+        gate: judges the staged generation; None passes everything.
+        replicas: how many replicas of each server must have everything before the flip.
+        progress: called with "stage", "verify" or "retire" and a number of keys.
+        now: the time, with which a hold is compared.
+
+    Returns:
+        How it ended: live, held or refused.
+
+    Raises:
+        StoreUnfit, VerifyFailed, ContractMismatch, StoreUnreachable: nothing was switched; what
+            was staged is deleted, or will be by the next run.
+        Fenced: another run took over; nothing was switched.
+        UsageError: the generation must not be published (again), or ``keep`` is below 1.
+    """
+    if keep < 1:
+        raise UsageError(f"keep {keep}: expected 1 or more")
+    generation = source.generation
+    try:
+        servers = stage(client, keys, source, lock=lock, replicas=replicas, progress=progress)
+        verify(client, keys, source, lock=lock, servers=servers, progress=progress)
+        verdict, previous = _judge(client, keys, source, gate=gate)
+        manifest = {**source.manifest, "gate": None if verdict is None else dict(verdict.report)}
+        if verdict is not None and not verdict.passed:
+            _set_aside(lock, manifest, registry.REFUSED, verdict.reason)
+            return Published(generation, REFUSED, previous, verdict)
+        held = _switch_or_hold(lock, manifest, servers=servers, now=now)
+    except Exception as error:
+        _clean_up(lock, generation, error)
+        raise
+    retired, warning = _retire(lock, keep, progress)
+    outcome = LIVE if held is None else HELD
+    return Published(generation, outcome, previous, verdict, held, retired, warning)
+
+
+def flip(
+    client: Client,
+    keys: Keys,
+    generation: str,
+    *,
+    lock: RunLock,
+    servers: Servers | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> None:
+    """Make a ready generation the live one, atomically; doing it twice is doing it once.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        generation: which one; staged, verified and not refused.
+        lock: held by the caller.
+        servers: what ``stage`` returned; a server that restarted since is refused.
+        now: the time, with which a hold is compared.
+
+    Raises:
+        UnknownGeneration: it is not ready.
+        Held: a rollback's hold is in force; the generation stays ready.
+        VerifyFailed: a server restarted since staging.
+        Fenced: another run took over; nothing was switched.
+        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
+    """
+    del client, keys  # the lock's own
+    _switch(lock, generation, None, servers=servers, now=now)
+
+
+def _switch(
+    lock: RunLock,
+    generation: str,
+    manifest: Mapping[str, Any] | None,
+    *,
+    servers: Servers | None,
+    now: Callable[[], datetime],
+) -> None:
+    """Move the pointer; with a manifest, complete a staged generation in the same step."""
+    client, keys = lock.client, lock.keys
+    run_id: str | None = None
+
+    def decide(control: Control) -> Change | None:
+        record = control.find(generation)
+        refill = control.live == generation
+        if refill and manifest is None:
+            return None
+        states = (registry.READY,) if manifest is None else (registry.READY, registry.STAGING)
+        if record is None or record.state not in states:
+            state = "is unknown" if record is None else f"is {record.state}"
+            raise UnknownGeneration(generation, state, ready_ids(control))
+        since = record.since if refill else now().isoformat(timespec="seconds")
+        return Change(
+            control.put(replace(record, state=registry.READY, since=since, note="")),
+            live=generation,
+            heed_hold_at=None if refill else now().timestamp(),
+            manifest=None if manifest is None else dump_manifest(manifest),
+            run_id=run_id,
+        )
+
+    with store_errors(client):
+        lock.tick()
+        if servers is not None:
+            require_same(client, servers, generation)
+            run_id = control_run_id(client, servers, keys.current)
+        try:
+            apply_change(client, keys, decide, token=lock.token)
+        except HoldInForce as signal:
+            raise Held(generation, signal.hold.until_iso, signal.hold.reason) from signal
+
+
+def _switch_or_hold(
+    lock: RunLock,
+    manifest: Mapping[str, Any],
+    *,
+    servers: Servers,
+    now: Callable[[], datetime],
+) -> Held | None:
+    try:
+        _switch(lock, str(manifest["generation"]), manifest, servers=servers, now=now)
+    except Held as held:
+        _set_aside(lock, manifest, registry.READY, f"held until {held.until}")
+        return held
+    return None
+
+
+def ready_ids(control: Control) -> tuple[str, ...]:
+    """Return the generations that can be switched to."""
+    return tuple(r.id for r in control.records if r.state == registry.READY and r.chunks)
+
+
+def _judge(
+    client: Client,
+    keys: Keys,
+    source: PayloadSource,
+    *,
+    gate: Callable[[GateInput], Verdict] | None,
+) -> tuple[Verdict | None, str | None]:
+    with store_errors(client):
+        live = read_control(client, keys).live
+        value = None if live is None else insist(lambda: client.get(keys.manifest(live)))
+    if gate is None:
+        return None, live
+    live_manifest = None if live is None or value is None else load_manifest(value, live)
+    verdict = gate(GateInput(source.generation, source.manifest, live, live_manifest, client, keys))
+    return verdict, live
+
+
+def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str) -> None:
+    """Complete a staged generation without making it live."""
+    generation = str(manifest["generation"])
+
+    def decide(control: Control) -> Change | None:
+        record = control.find(generation)
+        if record is None:
+            raise UnknownGeneration(generation, "vanished from the registry", ready_ids(control))
+        # Refilled, the live generation stays live whatever a gate says of it now.
+        final = registry.READY if control.live == generation else state
+        return Change(
+            control.put(replace(record, state=final, note=note)),
+            manifest_of=generation,
+            manifest=dump_manifest(manifest),
+        )
+
+    with store_errors(lock.client):
+        apply_change(lock.client, lock.keys, decide, token=lock.token)
+
+
+def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ...], str]:
+    """Delete what need not be kept; a failure here does not undo that the night succeeded."""
+    try:
+        with store_errors(lock.client):
+            retired = remove(
+                lock,
+                lambda control: outdated(control, keep),
+                note="replaced by newer generations",
+                progress=progress,
+            )
+    except StoreError as error:
+        return (), f"old generations are not deleted yet: {error}"
+    return retired, ""
+
+
+def _clean_up(lock: RunLock, generation: str, error: Exception) -> None:
+    """Delete what a failed run staged, if that is possible; else the next run does."""
+    if isinstance(error, StoreUnreachable):
+        return
+
+    def own(control: Control) -> tuple[registry.Record, ...]:
+        record = control.find(generation)
+        if record is None or record.state != registry.STAGING or control.live == generation:
+            return ()
+        return (record,)
+
+    try:
+        with store_errors(lock.client):
+            remove(lock, own, note=f"failed: {type(error).__name__}")
+    except StoreError:
+        return  # the error that brought us here is the one to report

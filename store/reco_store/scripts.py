@@ -1,0 +1,84 @@
+"""The Lua scripts, and how one is run.
+
+Each script's own header says what it does. They are sent whole with EVAL: they are short, and a
+restarted server has forgotten every SHA. Each may be repeated without harm, because a repeated
+call finds its own token or its own result; so a lost reply is answered by asking again.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from redis import exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from reco_store.client import Client
+
+__all__ = ["ACQUIRE", "CHANGE", "RENEW", "UNLOCK", "insist", "run_script"]
+
+ACQUIRE: Final = "acquire"
+RENEW: Final = "renew"
+UNLOCK: Final = "unlock"
+CHANGE: Final = "change"
+
+# Without this header (servers before 7.0 do not know it) a full server refuses every script that
+# writes: no lock could be taken, nothing collected and nothing rolled back.
+_ALLOW_WHEN_FULL: Final = "#!lua flags=allow-oom\n"
+_PAUSES_SECONDS: Final = (0.02, 0.2)
+
+_Result = TypeVar("_Result")
+
+
+def run_script(
+    client: Client,
+    name: str,
+    keys: Sequence[str],
+    arguments: Sequence[str],
+    *,
+    allow_when_full: bool,
+) -> Any:  # noqa: ANN401  each script's header says what it returns
+    """Run a script, again if its reply is lost.
+
+    Args:
+        client: connection to the store.
+        name: one of this module's names.
+        keys: all keys that the script touches.
+        arguments: as the script's header says.
+        allow_when_full: the server is 7.0 or later.
+
+    Raises:
+        redis.RedisError: the server refuses, or does not answer repeatedly.
+    """
+    text = _source(name)
+    if allow_when_full:
+        text = _ALLOW_WHEN_FULL + text
+    return insist(lambda: client.eval(text, len(keys), *keys, *arguments))
+
+
+def insist(command: Callable[[], _Result]) -> _Result:
+    """Call again after a lost connection or reply, a few times.
+
+    Only for commands that may be repeated without harm. What a restart in between may have lost
+    is found by comparing the servers' run ids, and by reading everything back.
+
+    Raises:
+        redis.RedisError: as the command does.
+    """
+    for pause_seconds in _PAUSES_SECONDS:
+        try:
+            return command()
+        except exceptions.AuthenticationError:
+            raise
+        except (exceptions.ConnectionError, exceptions.TimeoutError):
+            time.sleep(pause_seconds)
+    return command()
+
+
+@cache
+def _source(name: str) -> str:
+    return files("reco_store").joinpath("lua", f"{name}.lua").read_text("utf-8")

@@ -1,0 +1,658 @@
+"""What cannot be used is refused in one line that helps, and nothing that is served changes.
+
+Every run is a process of its own, to which TensorFlow is not there: it is refused before.
+"""
+
+import gzip
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from redis import Redis
+
+from reco_batch.ingest import read_folder
+from reco_batch.validate import build_dataset
+from reco_store import Keys, RunLock, connect
+
+BATCH = str(Path(sys.executable).with_name("batch"))
+REDIS = shutil.which("redis-server")
+MANY = "Correct or remove such rows."
+ROW = "Correct or remove that row."
+RAGGED = "Correct that row, or quote values that hold commas or newlines."
+EXPORT = "Check the export that writes this file."
+RECODE = "Give --encoding latin-1 if that is what it is, or convert it with iconv."
+CUT = "Copy it again; it was probably cut while it was written or moved."
+IN_SCALE = "expected a rating from 0.5 to 5 (see --rating-scale)"
+WIDE = "values, as in the header, and quotes closed"
+
+
+def line(number, text, encoding="utf-8"):
+    """Put a text in the place of one line."""
+
+    def change(content):
+        lines = content.split(b"\n")
+        lines[number - 1] = text.encode(encoding)
+        return b"\n".join(lines)
+
+    return change
+
+
+def replaced(old, new):
+    """Replace the first occurrence of a text."""
+    return lambda content: content.replace(old.encode(), new.encode(), 1)
+
+
+def always(content):
+    """Put a content in the place of the whole file."""
+    return lambda _: content
+
+
+def cut(content):
+    """Gzip, and lose the second half."""
+    whole = gzip.compress(content)
+    return whole[: len(whole) // 2]
+
+
+def ratings(change):
+    """Change the ratings."""
+    return {"ratings.csv": change}
+
+
+def movies(change):
+    """Change the movies."""
+    return {"movies.csv": change}
+
+
+def rating(value):
+    """Put another rating in line 5."""
+    return ratings(line(5, f"1,2,{value},1500000000"))
+
+
+def test_the_folder_of_these_tests_is_good(folder, accepted):
+    """Unchanged, the data below is accepted, so each refusal is for what was changed."""
+    said = accepted("run", "--data", folder())
+
+    assert said[0].startswith("read and check the data")
+    assert said[0].endswith("60 ratings, 6 users, 30 movies")
+
+
+REFUSED = {
+    "renamed column": (
+        ratings(replaced("rating", "stars")),
+        (
+            "ratings.csv, line 1: the columns are 'userId', 'movieId', 'stars', 'timestamp'; "
+            "expected also 'rating'. Rename the file's columns."
+        ),
+    ),
+    "missing column": (
+        movies(always(b"movieId,title\n1,One\n")),
+        (
+            "movies.csv, line 1: the columns are 'movieId', 'title'; expected also 'genres'. "
+            "Rename the file's columns."
+        ),
+    ),
+    "semicolons": (
+        ratings(lambda content: content.replace(b",", b";")),
+        (
+            "ratings.csv, line 1: the columns are 'userId;movieId;rating;timestamp'; "
+            "expected also 'userId', 'movieId', 'rating'. Rename the file's columns."
+        ),
+    ),
+    "a column twice": (
+        ratings(replaced("timestamp", "rating")),
+        (
+            "ratings.csv, line 1: 2 columns are named 'rating'; expected one of each name. "
+            "Remove or rename the others."
+        ),
+    ),
+    "empty ratings": (
+        ratings(always(b"")),
+        f"ratings.csv: the file is empty; expected a header and at least one row. {EXPORT}",
+    ),
+    "empty movies": (
+        movies(always(b"")),
+        f"movies.csv: the file is empty; expected a header and at least one row. {EXPORT}",
+    ),
+    "header only": (
+        ratings(always(b"userId,movieId,rating,timestamp\n")),
+        f"ratings.csv: there is no row below the header; expected at least one row. {EXPORT}",
+    ),
+    "header only, not ended": (
+        ratings(always(b"userId,movieId,rating,timestamp")),
+        f"ratings.csv: there is no row below the header; expected at least one row. {EXPORT}",
+    ),
+    "movies' header only": (
+        movies(always(b"movieId,title,genres\n")),
+        f"movies.csv: there is no row below the header; expected at least one row. {EXPORT}",
+    ),
+    "not a number": (
+        rating("abc"),
+        f"ratings.csv, line 5: rating 'abc' is not a number; expected a number. {ROW}",
+    ),
+    "decimal comma": (
+        rating('"3,5"'),
+        f"ratings.csv, line 5: rating '3,5' is not a number; expected a number. {ROW}",
+    ),
+    "no rating": (
+        rating(""),
+        f"ratings.csv, line 5: rating '' is not a number; expected a number. {ROW}",
+    ),
+    "NaN": (
+        rating("NaN"),
+        f"ratings.csv, line 5: rating is nan; expected a value. {MANY}",
+    ),
+    "infinite": (rating("inf"), f"ratings.csv, line 5: rating is inf; {IN_SCALE}. {MANY}"),
+    "minus infinite": (rating("-inf"), f"ratings.csv, line 5: rating is -inf; {IN_SCALE}. {MANY}"),
+    "above the scale": (rating("7"), f"ratings.csv, line 5: rating is 7.0; {IN_SCALE}. {MANY}"),
+    "below the scale": (rating("0"), f"ratings.csv, line 5: rating is 0.0; {IN_SCALE}. {MANY}"),
+    "several": (
+        ratings(lambda content: line(9, "1,2,9,1")(line(7, "1,2,8,1")(content))),
+        f"ratings.csv, line 7: rating is 8.0, the first of 2 such rows; {IN_SCALE}. {MANY}",
+    ),
+    "negative timestamp": (
+        ratings(line(5, "1,2,4,-5")),
+        f"ratings.csv, line 5: timestamp is -5; expected seconds since 1970, not negative. {MANY}",
+    ),
+    "timestamp as a date": (
+        ratings(line(5, "1,2,4,2020-01-01")),
+        (
+            "ratings.csv, line 5: timestamp '2020-01-01' is not a number; "
+            f"expected whole seconds since 1970. {ROW}"
+        ),
+    ),
+    "no user": (
+        ratings(line(5, ",2,4,1500000000")),
+        f"ratings.csv, line 5: userId is ''; expected an id that is not empty. {MANY}",
+    ),
+    "no movie": (
+        ratings(line(5, "1,,4,1500000000")),
+        f"ratings.csv, line 5: movieId is ''; expected an id that is not empty. {MANY}",
+    ),
+    "a value too few": (
+        ratings(line(5, "1,2,4")),
+        f"ratings.csv, line 5: 3 values in '1,2,4'; expected 4 {WIDE}. {RAGGED}",
+    ),
+    "a value too many": (
+        movies(line(5, "4,Yes, but,Drama")),
+        f"movies.csv, line 5: 4 values in '4,Yes, but,Drama'; expected 3 {WIDE}. {RAGGED}",
+    ),
+    "after a title of three lines": (
+        movies(line(5, '4,"One\nTwo\nThree",Drama\n5,Five')),
+        f"movies.csv, line 8: 2 values in '5,Five'; expected 3 {WIDE}. {RAGGED}",
+    ),
+    "a movie twice": (
+        movies(line(5, "3,Again,Drama")),
+        f"movies.csv, line 5: movieId is '3'; expected each movieId only once. {MANY}",
+    ),
+    "a movie twice, after a title of three lines": (
+        movies(line(5, '4,"One\nTwo\nThree",Drama\n3,Again,Drama')),
+        f"movies.csv, line 8: movieId is '3'; expected each movieId only once. {MANY}",
+    ),
+    "no title": (
+        movies(line(5, "4,,Drama")),
+        f"movies.csv, line 5: title is ''; expected a title. {MANY}",
+    ),
+    "movies of another data set": (
+        movies(lambda content: b"\n".join(content.split(b"\n")[:4])),
+        (
+            "ratings.csv, line 2: movieId '16' is one of 26 that movies.csv lacks; "
+            "53 of 60 ratings are of such movies; expected at most 10%. "
+            "Check that the two files are of the same data set."
+        ),
+    ),
+    "Latin-1 movies": (
+        movies(line(5, "4,Amélie (2001),Drama", "latin-1")),
+        (
+            r"movies.csv, line 5: b'4,Am\xe9lie (2001),Drama' is not UTF-8; "
+            f"expected a file in UTF-8. {RECODE}"
+        ),
+    ),
+    "Latin-1 ratings": (
+        ratings(line(5, "é,2,4,1500000000", "latin-1")),
+        (
+            rf"ratings.csv, line 5: b'\xe9,2,4,1500000000' is not UTF-8; expected a file in UTF-8. "
+            f"{RECODE}"
+        ),
+    ),
+    "truncated gzip": (
+        {"ratings.csv.gz": cut},
+        (
+            "ratings.csv.gz: the file cannot be read to its end (Truncated compressed stream); "
+            f"expected a whole file. {CUT}"
+        ),
+    ),
+    "truncated gzip of movies": (
+        {"movies.csv.gz": cut},
+        (
+            "movies.csv.gz: the file cannot be read to its end (Truncated compressed stream); "
+            f"expected a whole file. {CUT}"
+        ),
+    ),
+    "a value too few, gzipped": (
+        {"ratings.csv.gz": lambda content: gzip.compress(line(5, "1,2,4")(content))},
+        f"ratings.csv.gz, line 5: 3 values in '1,2,4'; expected 4 {WIDE}. {RAGGED}",
+    ),
+    "no Parquet": (
+        {"ratings.parquet": lambda content: content},
+        (
+            "ratings.parquet: the file is not readable Parquet (Parquet magic bytes not found in "
+            "footer. Either the file is corrupted or this is not a parquet file.); "
+            "expected a whole Parquet file. Write or copy it again."
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), REFUSED.values(), ids=REFUSED)
+def test_4_for_data_that_cannot_be_used(folder, refused, served, changes, said):
+    """The line says file, line and value, what was expected, what to do, what is served."""
+    shown = refused("run", "--data", folder(changes), code=4)
+
+    assert shown == f"error: {said} Still served: {served}."
+
+
+def test_4_for_a_quote_that_is_not_closed(folder, refused):
+    """The line is the one where the quote was opened, and the end of the file is not repeated."""
+    shown = refused("run", "--data", folder(movies(line(5, '4,"Open,Drama'))), code=4)
+
+    assert shown.startswith(r"error: movies.csv, line 5: 2 values in '4,Open,Drama\n5,Film 5")
+    assert len(shown) < 350
+
+
+@pytest.mark.parametrize(
+    ("missing", "there"), [("ratings", "movies.csv"), ("movies", "ratings.csv")]
+)
+def test_4_for_a_missing_file(folder, refused, served, missing, there):
+    """The line says what the folder has instead."""
+    path = folder({f"{missing}.csv": None})
+
+    assert refused("run", "--data", path, code=4) == (
+        f"error: the folder '{path}' holds {there}; expected {missing}.csv or {missing}.csv.gz or "
+        f"{missing}.parquet. Put the file there or give another folder to --data. "
+        f"Still served: {served}."
+    )
+
+
+def test_4_for_a_missing_folder(tmp_path, refused, served):
+    """A folder that is not there, or a file in its place, is never replaced by other data."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "nowhere", tmp_path / "file"):
+        assert refused("run", "--data", path, code=4) == (
+            f"error: there is no folder '{path}'; expected a folder with ratings.csv and "
+            "movies.csv. Give its path to --data, or the name of a known data set such as `demo`. "
+            f"Still served: {served}."
+        )
+
+
+def test_4_for_a_wrong_encoding(folder, refused):
+    """An encoding that knows more letters than UTF-8 or fewer is refused at the line, too."""
+    path = folder(movies(line(5, "4,Amélie (2001),Drama")))
+
+    shown = refused("run", "--data", path, "--encoding", "ascii", code=4)
+
+    assert shown.startswith("error: movies.csv, line 5: b'4,Am\\xc3\\xa9lie (2001),Drama' is not")
+
+
+def test_4_for_a_split_by_time_without_a_time(folder, refused):
+    """The line names the option that works without it."""
+    path = folder(ratings(lambda content: content.replace(b"timestamp", b"when")))
+
+    shown = refused("run", "--data", path, "--split", "time", code=4)
+
+    assert "expected one, for a split by time. Add the column or use --split random." in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "row"),
+    [
+        ("ratings", "userId", 3),
+        ("ratings", "movieId", 3),
+        ("ratings", "rating", 3),
+        ("ratings", "timestamp", 3),
+        ("movies", "movieId", 3),
+        ("movies", "title", 3),
+    ],
+)
+def test_4_for_a_missing_value_in_parquet(folder, refused, file, column, row):
+    """Parquet knows values that are not there, which CSV does not."""
+    path = folder()
+    frame = pd.read_csv(path / f"{file}.csv").astype({column: object})
+    frame.loc[row, column] = None
+    frame.to_parquet(path / f"{file}.parquet")
+    (path / f"{file}.csv").unlink()
+
+    shown = refused("run", "--data", path, code=4)
+
+    assert f"error: {file}.parquet, line {row + 2}: {column} is nan" in shown
+    assert "; expected a value. Correct or remove such rows." in shown
+
+
+def test_4_for_lists_in_parquet(folder, refused):
+    """A column that holds several values a row is named, with its type."""
+    path = folder()
+    frame = pd.read_csv(path / "ratings.csv")
+    frame["rating"] = frame["rating"].map(lambda stars: [stars])
+    frame.to_parquet(path / "ratings.parquet")
+    (path / "ratings.csv").unlink()
+
+    shown = refused("run", "--data", path, code=4)
+
+    assert "ratings.parquet: the column 'rating' holds list<element: double>; expected" in shown
+
+
+def note_of(folder, accepted, changes, *words):
+    """Return what is noted about a folder, but for movies without a rating, of which it has one."""
+    said = accepted("run", "--data", folder(changes), *words)
+    return [text for text in said[1:] if "have no rating" not in text]
+
+
+def test_repeated_ratings_are_counted(folder, accepted):
+    """The same user and movie twice is mended, and said."""
+    twice = ratings(lambda content: content + b"\n".join(content.split(b"\n")[1:4]) + b"\n")
+
+    assert note_of(folder, accepted, twice) == [
+        "note: 3 ratings repeated a user and a movie: the latest of each was kept"
+    ]
+
+
+def test_a_few_ratings_of_movies_that_are_not_listed_are_counted(folder, accepted):
+    """A movie that movies.csv lacks is labelled by its id, and said."""
+    without_the_last = movies(lambda content: content[: content.rindex(b"\n30,") + 1])
+
+    assert note_of(folder, accepted, without_the_last) == [
+        "note: 2 ratings are of 1 movies without a title: each such movie is labelled by its id"
+    ]
+
+
+def test_users_with_few_ratings_are_counted(folder, accepted):
+    """A user with one rating stays in training, and it is said how many of them there are."""
+    one_more = ratings(lambda content: content + b"once,1,4,1500000000\n")
+
+    assert note_of(folder, accepted, one_more) == [
+        "note: 1 users have too few ratings to hold any out"
+    ]
+
+
+def test_a_single_user_is_enough(folder, accepted):
+    """One user, ten ratings."""
+    first = ratings(lambda content: b"\n".join(content.split(b"\n")[:11]))
+
+    assert accepted("run", "--data", folder(first))[0].endswith("10 ratings, 1 users, 30 movies")
+
+
+def same(one, other):
+    """Compare two data sets, all but where they came from."""
+    assert one.user_ids == other.user_ids
+    assert one.movies == other.movies
+    for mine, theirs in zip(one.ratings, other.ratings, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def read(path, **options):
+    """Read and check a folder as the job does."""
+    return build_dataset(read_folder(path, **options), rating_scale=(0.5, 5))
+
+
+FORMS = {
+    "BOM": lambda content: b"\xef\xbb\xbf" + content,
+    "CRLF": lambda content: content.replace(b"\n", b"\r\n"),
+    "no last newline": lambda content: content.rstrip(b"\n"),
+    "quoted": lambda content: b"\n".join(
+        b",".join(b'"%b"' % value for value in row.split(b",")) for row in content.split()
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_other_forms_of_csv_say_the_same(folder, form):
+    """BOM, CRLF, quotes where none are needed, a last line that is not ended."""
+    plain = read(folder())
+    if form is FORMS["quoted"]:
+        same(read(folder(ratings(form))), plain)
+    else:
+        same(read(folder({**ratings(form), **movies(form)})), plain)
+
+
+def test_gzip_says_the_same(folder):
+    """ratings.csv.gz beside a plain movies.csv."""
+    plain = read(folder())
+
+    same(read(folder({"ratings.csv.gz": gzip.compress})), plain)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
+def test_other_encodings_say_the_same(folder, encoding):
+    """With --encoding, letters are what they are in UTF-8."""
+    path = folder(movies(line(5, "4,Amélie ½ (2001),Drama")))
+    utf8 = read(path)
+    for file in path.iterdir():
+        file.write_bytes(file.read_text("utf-8").encode(encoding))
+
+    same(read(path, encoding=encoding), utf8)
+    assert utf8.movies.titles[3] == "Amélie ½ (2001)"
+
+
+@pytest.mark.parametrize("ids", [str, int, float])
+def test_parquet_says_the_same(folder, ids):
+    """Ids as text, as whole numbers, and as the floats that some programs make of them."""
+    path = folder()
+    csv = read(path)
+    for name in ("ratings", "movies"):
+        frame = pd.read_csv(path / f"{name}.csv")
+        frame["movieId"] = frame["movieId"].astype(ids)
+        frame.to_parquet(path / f"{name}.parquet")
+        (path / f"{name}.csv").unlink()
+
+    same(read(path), csv)
+
+
+def test_parquet_may_have_its_time_as_a_time(folder):
+    """Timestamps of any unit become whole seconds."""
+    path = folder()
+    csv = read(path)
+    frame = pd.read_csv(path / "ratings.csv")
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="s") + pd.Timedelta("1ms")
+    frame.to_parquet(path / "ratings.parquet")
+    (path / "ratings.csv").unlink()
+
+    same(read(path), csv)
+
+
+def test_without_timestamps_the_later_row_counts(folder):
+    """The column may be missing; of a repeated pair the last row is then kept."""
+    path = folder(
+        ratings(lambda content: b"\n".join(r.rpartition(b",")[0] for r in content.split()))
+    )
+    lines = (path / "ratings.csv").read_text().splitlines()
+    user, movie, _ = lines[1].split(",")
+    (path / "ratings.csv").write_text("\n".join([*lines, f"{user},{movie},0.5"]))
+
+    data = read(path)
+
+    assert data.ratings.timestamp is None
+    assert data.findings.duplicates_dropped == 1
+    assert data.ratings.rating[-1] == 0.5
+    assert len(data.ratings) == 60
+
+
+def test_the_latest_of_a_repeated_pair_is_kept(folder):
+    """By timestamp, not by place in the file."""
+    path = folder(ratings(line(2, "1,16,1,2000000002\n1,16,2,2000000003\n1,16,3,2000000001")))
+
+    data = read(path)
+
+    first = data.ratings.rating[
+        (data.ratings.user_index == data.user_ids.index("1"))
+        & (data.ratings.movie_index == data.movies.ids.index("16"))
+    ]
+    assert first.tolist() == [2.0]
+    assert data.findings.duplicates_dropped == 2
+
+
+USAGE = {
+    ("--preset", "best"): "expected default or notebook",
+    ("--split", "half"): "expected random or time",
+    ("--ranked-k", "0"): "expected a whole number from 1, or all",
+    ("--ranked-k", "ten"): "expected a whole number from 1, or all",
+    ("--rating-scale", "5"): "expected LOW:HIGH, two numbers, the lower first, such as 0.5:5",
+    ("--rating-scale", "5:1"): "expected LOW:HIGH, two numbers, the lower first, such as 0.5:5",
+    ("--rating-scale", "a:b"): "expected LOW:HIGH, two numbers, the lower first, such as 0.5:5",
+    ("--rating-scale", "1:2:3"): "expected LOW:HIGH, two numbers, the lower first, such as 0.5:5",
+    ("--rating-scale", "1:inf"): "expected LOW:HIGH, two numbers, the lower first, such as 0.5:5",
+    ("--encoding", "klingon"): "expected a name that Python knows, such as latin-1",
+    ("--encoding", "base64"): "expected a name that Python knows, such as latin-1",
+    ("--data", ""): "expected a folder, or the name of a data set",
+}
+USAGE_NUMBERS = {
+    ("--k", "0"): "expected a whole number from 1",
+    ("--threads", "0"): "expected a whole number from 1",
+    ("--popular-n", "0"): "expected a whole number from 1",
+    ("--count-threshold", "-1"): "expected a whole number from 0",
+    ("--rating-threshold", "nan"): "expected a number of stars",
+    ("--seed", "-1"): "expected a whole number from 0 to 4294967291",
+    ("--seed", "4294967292"): "expected a whole number from 0 to 4294967291",
+}
+
+
+@pytest.mark.parametrize(("words", "expected"), [*USAGE.items(), *USAGE_NUMBERS.items()])
+def test_2_for_a_value_that_cannot_be(folder, refused, words, expected):
+    """One line: which option, which value, what can be."""
+    option, value = words
+    value = value if words in USAGE_NUMBERS else repr(value)
+
+    shown = refused("run", "--data", folder(), *words, code=2)
+
+    assert shown == f"error: {option} {value}: {expected}"
+
+
+def test_2_for_another_namespace_or_address(folder, refused):
+    """The store's own limits are said in one line as well."""
+    path = folder()
+
+    assert refused("run", "--data", path, "--namespace", "Über", code=2).startswith(
+        "error: namespace 'Über': expected 1 to 32 of"
+    )
+    assert refused("run", "--data", path, "--redis-url", "http://localhost", code=2).startswith(
+        "error: the address http://localhost is not understood; expected redis://"
+    )
+    assert refused("republish", "../../etc", code=2).startswith(
+        "error: '../../etc' is not a generation; expected a name like 2"
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("run",), ("run", "--data"), ("run", "--data", ".", "-k", "x")]
+)
+def test_2_for_words_that_do_not_parse(untrained, words):
+    """The usage is shown, as every command does; no traceback."""
+    ended = untrained(*words)
+
+    assert ended.code == 2
+    assert "Usage: batch" in ended.err or "Error: Option" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_3_when_the_server_is_down(folder, untrained):
+    """The line says which server; the password of its address is masked."""
+    ended = untrained("run", "--data", folder(), REDIS_URL="redis://writer:Hunter2@127.0.0.1:1/0")
+
+    assert (ended.code, ended.out, len(ended.lines)) == (3, "", 1)
+    assert ended.err.startswith("error: cannot use the store at redis://127.0.0.1:1: ")
+    assert "Check that the server runs and that address, user and password are right" in ended.err
+    assert "Hunter2" not in ended.err
+
+
+def test_3_when_the_password_is_refused(folder, refused, running, publish_to):
+    """No password and a wrong one are both refused, and say so."""
+    with running("--requirepass", "right") as url:
+        path = url.removeprefix("unix://")
+        right = f"unix://:right@{path}"
+        publish_to(right)
+        for login, reason in (("", "Authentication required"), (":Hunter2@", "invalid username")):
+            shown = refused(
+                "run", "--data", folder(), "--redis-url", f"unix://{login}{path}", code=3, url=right
+            )
+            assert shown.startswith(f"error: cannot use the store at {url}: {reason}")
+            assert "Hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        None,
+        pytest.param(
+            REDIS, marks=pytest.mark.skipif(REDIS is None, reason="no redis-server on this machine")
+        ),
+    ],
+    ids=["valkey", "redis"],
+)
+def test_3_when_the_server_may_evict(folder, refused, running, publish_to, program):
+    """Refused before the training, not after it: the policy, what it does, and what to set."""
+    with running(program=program) as url:
+        generation = publish_to(url)
+        with Redis.from_url(url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+
+        shown = refused("run", "--data", folder(), code=3, url=url)
+
+    assert shown == (
+        f"error: the server {url} evicts keys when it is full (maxmemory-policy allkeys-lru). "
+        "Set maxmemory-policy noeviction: an evicted key is a hole in a generation. "
+        f"Still served: {generation}."
+    )
+
+
+def test_5_when_the_home_cannot_be_written(folder, untrained, untouched):
+    """Found out before the training, not after it."""
+    ended = untrained("run", "--data", folder(), "--home", "/dev/null/home")
+
+    assert (ended.code, ended.out) == (5, "")
+    assert ended.lines[-1].startswith("error: the artifact /dev/null/home/artifacts/2")
+    assert "could not be written (Not a directory)" in ended.lines[-1]
+    assert ended.lines[-1].endswith(f"Still served: {untouched}.")
+
+
+def test_75_while_another_run_is_at_work(folder, refused, server, served):
+    """The line says who, and for how long; nothing is read meanwhile."""
+    with connect(server) as client, RunLock(client, Keys("reco")) as lock:
+        shown = refused("run", "--data", folder(), code=75)
+
+    assert shown.startswith(f"error: another run holds the lock: {lock.token}, for ")
+    assert shown.endswith(f"Try again later. Still served: {served}.")
+
+
+def test_nothing_served_is_said_too(tmp_path, untrained):
+    """On the first night there is nothing yet that could be served."""
+    ended = untrained("run", "--data", tmp_path, "--namespace", "fresh")
+
+    assert ended.code == 4
+    assert ended.err.endswith("Still served: nothing.\n")
+
+
+@pytest.mark.usefixtures("may_mount")
+@pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
+def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
+    """The line says so, the half-written artifact is gone, and what was served still is."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    on_the_disk = (
+        f"mount -t tmpfs -o size={size} none {disk} && "
+        f'"$@"; code=$?; find {disk} -mindepth 2; exit $code'
+    )
+
+    ended = batch(
+        *("run", "--data", small, "--no-refit", "--home", disk),
+        program=("unshare", "--mount", "sh", "-c", on_the_disk, "sh", BATCH),
+    )
+
+    assert ended.code == 5, ended.err
+    assert ended.out == ""
+    assert ("score similar lists" in ended.err) == (size == "250k")
+    assert ended.lines[-1].startswith(f"error: the artifact {disk}/artifacts/2")
+    assert "No space left on device); 0 MB are free there." in ended.lines[-1]
+    assert ended.lines[-1].endswith(
+        f"Make room or give another --home, then run again. Still served: {untouched}."
+    )

@@ -1,0 +1,555 @@
+"""Nights from end to end: real processes, the embedded store, and what readers see of them.
+
+Four nights follow each other in one home, each of other data or with other options. Everything
+that an operator does later works on copies of their artifacts, so it trains nothing.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reco_store import Keys, Reader, connect, new_generation_id
+from reco_store.codec import decode_ids, decode_list
+from reco_store.embedded import server_pid, stop_server
+from reco_store.keys import title_suffixes
+
+BIN = Path(sys.executable).parent
+KEYS = Keys("reco")
+STAGE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\S.*?) +\d+\.\d s(  .*)?")
+
+USERS = ("9f1c2b7e-0000-4000-8000-00000000000a", "a:{b} *", "*", " x", "{reco}:current", "1")
+USERS += ("user:1", "日本", "[UNK]", "-1", "01", "%s")
+TITLES = {
+    "9f1c2b7e-0000-4000-8000-00000000000b": "Com,ma, The (1999)",
+    "a:{b} *": '"Quoted" (2000)',
+    "*": "Two\nlines (2001)",
+    "genre:Drama": "🎬 Émoji ❤️ (2002)",
+    "1": "(1995)",
+    "movie:1": "100 %s",
+    "[UNK]": "[bold]x[/bold]",
+    "{reco}": "O'Neil\\",
+    "日本": "千と千尋の神隠し (2001)",
+}
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night that has ended, and what the store had then."""
+
+    ended: object
+    generation: str
+    manifest: dict
+    content: dict[str, bytes]  # by suffix
+
+    def list_of(self, family, name):
+        """Return the ids of one list."""
+        ids, scores = decode_list(self.content[f"{family}:{name}"])
+        assert len(ids) == len(scores)
+        assert scores == sorted(scores, reverse=True)
+        return ids
+
+    def seen(self, user):
+        """Return the ids of what a user rated."""
+        return decode_ids(self.content[f"seen:{user}"])
+
+    def require_sound(self, users, movies):
+        """Every user and movie has its keys; no list shows what it must not."""
+        for user in map(str, users):
+            seen = self.seen(user)
+            for family in ("user", "ranked"):
+                shown = self.list_of(family, user)
+                assert len(set(shown)) == len(shown)
+                assert not set(shown) & set(seen)
+        for movie in map(str, movies):
+            similar = self.list_of("similar", movie)
+            assert len(set(similar)) == len(similar)
+            assert movie not in similar
+            assert json.loads(self.content[f"movie:{movie}"])["t"]
+        families = Counter(suffix.partition(":")[0] for suffix in self.content)
+        assert self.manifest["counts"] == families
+        assert self.manifest["entries"] == len(self.content)
+        assert self.manifest["bytes"] == sum(map(len, self.content.values()))
+        assert families["user"] == families["ranked"] == families["seen"] == len(users)
+        assert families["movie"] == families["similar"] == len(movies)
+
+
+def live(client):
+    """Return the generation that readers see."""
+    return client.get(KEYS.current).decode()
+
+
+def suffixes_of(client, generation):
+    """Return what the store has of a generation, by suffix."""
+    prefix = KEYS.data_prefix(generation)
+    keys = list(client.scan_iter(match=f"{prefix}*", count=5000))
+    values = client.mget(keys) if keys else []
+    return dict(zip((key.decode().removeprefix(prefix) for key in keys), values, strict=True))
+
+
+def recorded(ended, at_home):
+    """Look at the store after a night."""
+    assert ended.code == 0, ended.err
+    with connect(None, home=Path(at_home["RECO_HOME"])) as client:
+        generation = live(client)
+        manifest = json.loads(client.get(KEYS.manifest(generation)))
+        return Night(ended, generation, manifest, suffixes_of(client, generation))
+
+
+@pytest.fixture(scope="session")
+def at_home(tmp_path_factory):
+    """The environment of the nights: a home of their own, and the embedded store in it."""
+    home = tmp_path_factory.mktemp("nights")
+    yield {"REDIS_URL": "", "RECO_HOME": str(home)}
+    stop_server(home)
+
+
+@pytest.fixture(scope="session")
+def first(batch, small, at_home):
+    """The planted data, with every option as it is by default, in a pipe."""
+    return recorded(batch("run", "--data", small, **at_home), at_home)
+
+
+@pytest.fixture(scope="session")
+def second(first, on_terminal, small, at_home):
+    """The same data on a terminal, with options of lengths, split and refit."""
+    lengths = ("-k", 7, "--ranked-k", "all", "--popular-n", 3)
+    words = ("run", "--data", small, "--no-refit", "--split", "time", *lengths)
+    return recorded(on_terminal(*words, **at_home), at_home)
+
+
+@pytest.fixture(scope="session")
+def third(second, batch, write, tmp_path_factory, at_home):
+    """Ids and titles that nobody would choose, BOM and CRLF, silently."""
+    ratings = [
+        (user, movie, 1 + i * j % 5, 1_500_000_000 + i + j)
+        for i, user in enumerate(USERS)
+        for j, movie in enumerate(TITLES)
+        if (i + j) % 3
+    ]
+    ratings.append(("once", "*", 4, 1_500_000_000))
+    movies = [(movie, title, "Drama|Sci-Fi") for movie, title in TITLES.items()]
+    folder = write(tmp_path_factory.mktemp("strange"), ratings, movies)
+    for file in folder.iterdir():
+        text = file.read_text("utf-8").replace("\n", "\r\n").replace("Two\r\nlines", "Two\nlines")
+        file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    return recorded(batch("run", "--data", folder, "--no-refit", "--quiet", **at_home), at_home)
+
+
+@pytest.fixture(scope="session")
+def fourth(third, batch, write, tmp_path_factory, at_home):
+    """One user, one movie, one rating: nothing to hold out, nothing to recommend.
+
+    Beside it in the folder of artifacts: what killed runs left, long ago and just now, and an
+    artifact of another namespace.
+    """
+    artifacts = Path(at_home["RECO_HOME"], "artifacts")
+    for name in ("20200101T000000Z-dead", new_generation_id(datetime.now(UTC), "dead")):
+        (artifacts / name / "lists").mkdir(parents=True)
+    other = artifacts / "20200102T000000Z-beef"
+    other.mkdir()
+    (other / "manifest.json").write_text('{"parameters": {"namespace": "other"}}')
+    folder = write(tmp_path_factory.mktemp("one"), [(1, 1, 4, 0)], [(1, "Only (1995)", "Drama")])
+    return recorded(batch("run", "--data", folder, "--no-refit", **at_home), at_home)
+
+
+@pytest.fixture(scope="session")
+def nights(first, second, third, fourth):
+    """All of them."""
+    return first, second, third, fourth
+
+
+def test_every_user_and_movie_has_its_answers(first):
+    """Lists for all, as long as the options say, and a sound manifest."""
+    first.require_sound(range(1, 61), range(1, 151))
+
+    assert {len(first.list_of("user", user)) for user in range(1, 61)} == {100}
+    assert {len(first.list_of("ranked", user)) for user in range(1, 61)} == {130}
+    assert {len(first.list_of("similar", movie)) for movie in range(1, 151)} == {100}
+
+
+def test_seen_is_what_was_rated_newest_first(first, small):
+    """As the ratings file has it."""
+    rows = [line.split(",") for line in (small / "ratings.csv").read_text().splitlines()[1:]]
+    mine = sorted((row for row in rows if row[0] == "42"), key=lambda row: -int(row[3]))
+
+    assert first.seen("42") == [row[1] for row in mine]
+
+
+def test_ranked_lists_are_in_stars(first):
+    """No list promises more stars than there are."""
+    scores = [
+        score for user in range(1, 61) for score in decode_list(first.content[f"ranked:{user}"])[1]
+    ]
+
+    assert min(scores) >= 0.5
+    assert max(scores) <= 5
+
+
+def test_the_manifest_says_what_the_night_was(first):
+    """Data, parameters and metrics, the same in the store and in the artifact."""
+    data, parameters = first.manifest["data"], first.manifest["parameters"]
+
+    assert (data["users"], data["movies"], data["ratings"]) == (60, 150, 1200)
+    assert (data["train"], data["validation"], data["test"]) == (864, 96, 240)
+    assert set(data["sha256"]) == {"ratings.csv", "movies.csv"}
+    assert (parameters["preset"], parameters["seed"], parameters["refit"]) == ("default", 42, True)
+    assert set(first.manifest["metrics"]["retrieval"]) == {f"top_{k}_accuracy" for k in (1, 5, 10)}
+    assert 0 < first.manifest["metrics"]["rating"]["rmse"] < 5
+    assert first.manifest["ids"] == "integer"
+
+
+def test_the_result_is_on_stdout(first, at_home):
+    """What is served, how good it is, where the artifact is, and what to try next."""
+    lines = first.ended.out.splitlines()
+
+    assert lines[0].startswith(
+        f"published {first.generation}: 60 users, 150 movies, {first.manifest['entries']} keys, "
+    )
+    assert lines[3] == f"artifact  {at_home['RECO_HOME']}/artifacts/{first.generation}"
+    assert lines[-3:] == [
+        f"  {BIN}/reco get-user 42",
+        f"  {BIN}/reco get-popular --by highest-rated -n 5",
+        f"  {BIN}/reco status",
+    ]
+
+
+def test_in_a_pipe_each_stage_is_one_plain_line(first):
+    """Cron mails these: the time, the stage, how long it took."""
+    stages = Counter(STAGE.fullmatch(line)[1] for line in first.ended.lines)
+
+    assert set(stages.values()) == {1}
+    assert {"read and check the data", "load TensorFlow", "publish"} <= set(stages)
+    assert {"train retrieval", "refit retrieval", "train rating", "refit rating"} <= set(stages)
+    assert first.ended.lines[-1].endswith(f"{first.manifest['entries']} keys, live")
+
+
+def test_on_a_terminal_there_is_a_live_bar(second):
+    """Bars that move while a stage runs, and a line for each that is done."""
+    shown = second.ended.err
+
+    assert "━" in shown
+    assert "\x1b[" in shown
+    for stage in ("read and check the data", "train rating", "publish"):
+        assert re.search(rf"✓.*{stage} +\d+\.\d s", shown)
+    assert "refit" not in shown
+
+
+def test_quiet_prints_no_progress(third):
+    """Nothing on standard error; the result all the same."""
+    assert third.ended.err == ""
+    assert third.ended.out.startswith(f"published {third.generation}: 13 users, 9 movies")
+
+
+def test_a_second_night_replaces_the_first(first, second):
+    """Another generation, of the lengths that were asked for, by the split that was asked for."""
+    second.require_sound(range(1, 61), range(1, 151))
+
+    assert second.generation > first.generation
+    assert {len(second.list_of("user", user)) for user in range(1, 61)} == {7}
+    assert {len(second.list_of("ranked", user)) for user in range(1, 61)} == {130}
+    assert len(second.list_of("popular", "most_rated")) == 3
+    assert second.manifest["parameters"]["split"] == "time"
+    assert not second.manifest["parameters"]["refit"]
+
+
+def test_strange_ids_end_to_end(third):
+    """Ids stand raw in the keys, and every key is its own."""
+    third.require_sound([*USERS, "once"], TITLES)
+
+    assert third.manifest["ids"] == "string"
+    assert third.seen("once") == ["*"]
+    assert len(third.list_of("user", "once")) == len(TITLES) - 1
+    assert set(third.seen("1")) != set(third.seen("01"))
+
+
+def test_strange_titles_end_to_end(third):
+    """Commas, quotes, a newline and emoji are what they were, and every title is found."""
+    for movie, title in TITLES.items():
+        assert json.loads(third.content[f"movie:{movie}"])["t"] == title
+        for suffix in title_suffixes(title):
+            assert movie in decode_ids(third.content[suffix])
+
+
+def test_a_night_with_nothing_to_hold_out(fourth):
+    """One user, one movie, one rating: empty lists, no metrics, and no failure."""
+    fourth.require_sound(["1"], ["1"])
+
+    assert fourth.list_of("user", "1") == []
+    assert fourth.list_of("popular", "most_rated") == ["1"]
+    assert fourth.manifest["metrics"] == {"retrieval": {}, "rating": {}}
+    assert "note: 1 users have too few ratings to hold any out" in fourth.ended.err
+
+
+def test_three_generations_are_kept(nights, untrained, at_home):
+    """The fourth night retires the first, in the store and on disk, and nobody else's."""
+    home = Path(at_home["RECO_HOME"])
+    first, second, *_ = nights
+    kept = [night.generation for night in reversed(nights[1:])]
+
+    listed = [row.split("\t") for row in untrained("generations", **at_home).out.splitlines()]
+
+    assert [row[0] for row in listed] == kept
+    assert [row[1] for row in listed] == ["live", "ready", "ready"]
+    with connect(None, home=home) as client:
+        assert not suffixes_of(client, first.generation)
+        assert suffixes_of(client, second.generation) == second.content
+    folders = {path.name for path in (home / "artifacts").iterdir()}
+    (young,) = (name for name in folders if name.endswith("-dead"))
+    assert young > first.generation
+    assert folders == {*kept, young, "20200102T000000Z-beef"}
+
+
+def test_readers_answer_from_the_last_night(fourth, at_home):
+    """The Python reader and the command, known and unknown users alike."""
+    with Reader(home=Path(at_home["RECO_HOME"])) as reader:
+        answer = reader.user("1")
+        assert answer.generation == fourth.generation
+        assert [(item.movie_id, item.source) for item in answer.items] == [("1", "most_rated")]
+        assert [movie.title for movie in reader.find_title("only")] == ["Only (1995)"]
+    asked = subprocess.run(
+        [BIN / "reco", "get-user", "nobody"],
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **at_home},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert asked.stdout.split("\t")[1:5] == ["1", "1", "most_rated", "Only (1995)"]
+
+
+@pytest.fixture
+def later(nights, untrained, at_home, tmp_path):
+    """Commands in another home, which has copies of the artifacts and an empty store."""
+    place = tmp_path / "later"
+    shutil.copytree(Path(at_home["RECO_HOME"], "artifacts"), place / "artifacts")
+    yield lambda *words, **more: untrained(
+        *words, **{"REDIS_URL": "", "RECO_HOME": str(place), **more}
+    )
+    stop_server(place)
+
+
+def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
+    """Byte by byte what the night published, and nothing is trained for it."""
+    place = tmp_path / "later"
+    for _ in range(2):
+        ended = later("republish", second.generation)
+        assert (ended.code, ended.out) == (0, f"published {second.generation}\n")
+        assert STAGE.fullmatch(ended.lines[0])[1] == "publish"
+        with connect(None, home=place) as client:
+            assert live(client) == second.generation
+            assert suffixes_of(client, second.generation) == second.content
+        assert later("store", "stop").out == "the embedded store is saved and stopped\n"
+        shutil.rmtree(place / "store")
+
+
+def test_the_embedded_store_keeps_its_data_when_it_is_stopped(later, third, tmp_path):
+    """The next command starts it again."""
+    later("republish", third.generation, "--quiet")
+    assert later("store", "stop").out == "the embedded store is saved and stopped\n"
+    assert server_pid(tmp_path / "later") is None
+    assert later("store", "stop").out == "it was not running\n"
+
+    assert later("generations").out.startswith(f"{third.generation}\tlive\t")
+    with connect(None, home=tmp_path / "later") as client:
+        assert suffixes_of(client, third.generation) == third.content
+
+
+def test_a_publication_survives_the_death_of_the_embedded_store(later, third, tmp_path):
+    """What a command published is on disk before it ends."""
+    later("republish", third.generation, "--quiet")
+    os.kill(server_pid(tmp_path / "later"), 9)
+
+    assert later("generations").out.startswith(f"{third.generation}\tlive\t")
+
+
+def test_rollback_and_release(later, nights, tmp_path):
+    """Back at once, newer nights are held, the bad one never comes back, release ends it."""
+    _, second, third, fourth = nights
+    for night in (second, third, fourth):
+        assert later("republish", night.generation, "--quiet").code == 0
+
+    back = later("rollback", "--reason", "lists of one")
+    assert back.out.splitlines()[0] == f"live again: {third.generation}"
+    with Reader(home=tmp_path / "later") as reader:
+        assert reader.user("once").generation == third.generation
+    states = [row.split("\t")[:2] for row in later("generations").out.splitlines()]
+    assert states[:2] == [[fourth.generation, "quarantined"], [third.generation, "live"]]
+    assert "lists of one" in later("generations").out
+
+    again = later("republish", fourth.generation, "--quiet")
+    assert (again.code, len(again.lines)) == (2, 1)
+    assert "is never published again; run `batch run` for a new one" in again.err
+    held = later("republish", second.generation, "--quiet")
+    assert (held.code, held.out, len(held.lines)) == (6, "", 1)
+    assert held.err.startswith(f"error: generation {second.generation} is staged but not live")
+    assert held.err.endswith(
+        f"End it sooner with `batch release`. Still served: {third.generation}.\n"
+    )
+
+    assert later("release").out == "the hold is off: the next night may go live\n"
+    assert later("release").out == "there was no hold\n"
+    assert later("republish", second.generation, "--quiet").code == 0
+    assert later("rollback", third.generation).out.startswith(f"live again: {third.generation}\n")
+
+
+def test_a_rollback_without_an_older_generation_changes_nothing(later, second):
+    """One line, exit code 2."""
+    later("republish", second.generation, "--quiet")
+
+    ended = later("rollback")
+
+    assert (ended.code, ended.out, len(ended.lines)) == (2, "", 1)
+    assert f"before {second.generation} does not exist" in ended.err
+    assert later("generations").out.startswith(f"{second.generation}\tlive\t")
+
+
+def test_republish_of_what_is_not_on_disk(later, second, third):
+    """Says what is there, and what is served."""
+    later("republish", third.generation, "--quiet")
+
+    ended = later("republish", "20200101T000000Z-0000")
+
+    assert (ended.code, ended.out, len(ended.lines)) == (5, "", 1)
+    assert f"complete ones: 20200102T000000Z-beef, {second.generation}, " in ended.err
+    assert ended.err.endswith(f"Still served: {third.generation}.\n")
+
+
+KILL_THE_SERVER = """
+import os, sys
+from pathlib import Path
+from reco_store.embedded import server_pid
+os.kill(server_pid(Path(sys.argv[1])), 9)
+"""
+
+
+@pytest.mark.usefixtures("may_mount")
+def test_3_when_the_embedded_store_has_no_room_on_disk(batch, second, at_home, tmp_path):
+    """Readers see what was published; the line says that it is in memory only."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    artifact = Path(at_home["RECO_HOME"], "artifacts", second.generation)
+    kept = tmp_path / "artifacts" / second.generation
+    shutil.copytree(artifact, kept, ignore=shutil.ignore_patterns("models"))
+    size = sum(file.stat().st_size + 4096 for file in kept.rglob("*.*")) + 40_000
+    script = (
+        f"mount -t tmpfs -o size={size} none {disk} && cp -r {kept.parent} {disk} && "
+        f'"$@"; code=$?; {BIN}/batch generations; '
+        f"{sys.executable} -c '{KILL_THE_SERVER}' {disk}; exit $code"
+    )
+
+    ended = batch(
+        *("republish", second.generation, "--quiet"),
+        program=("unshare", "--mount", "sh", "-c", script, "sh", str(BIN / "batch")),
+        REDIS_URL="",
+        RECO_HOME=str(disk),
+    )
+
+    assert ended.code == 3, ended.err
+    assert ended.err == (
+        "error: what is published is in memory only: the embedded store cannot be written to "
+        f"{disk}/store. Make room there, then run `batch store stop`. "
+        f"Still served: {second.generation}.\n"
+    )
+    assert ended.out.startswith(f"{second.generation}\tlive\t")
+
+
+DIE_WHILE_STAGING = """
+import os, signal
+from reco_store import staging
+import reco_batch
+
+write = staging.write_batch
+
+def die(client, prefix, batch):
+    write(client, prefix, batch)
+    if len(batch) > 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+staging.write_batch = die
+reco_batch.main()
+"""
+
+
+def test_a_killed_run_needs_no_hand(later, batch, second, third, tmp_path):
+    """Readers stay on the old generation; the next run clears up as soon as the lease ended."""
+    place = tmp_path / "later"
+    where = {"REDIS_URL": "", "RECO_HOME": str(place)}
+    later("republish", third.generation, "--quiet")
+
+    program = (sys.executable, "-c", DIE_WHILE_STAGING)
+    killed = batch("republish", second.generation, program=program, **where)
+
+    assert killed.code == -9
+    with connect(None, home=place) as client, Reader(client=client) as reader:
+        assert reader.user("once").generation == third.generation
+        assert suffixes_of(client, third.generation) == third.content
+        left_behind = suffixes_of(client, second.generation)
+        assert 0 < len(left_behind) < len(second.content)
+        busy = later("republish", third.generation)
+        assert busy.code == 75
+        assert "another run holds the lock" in busy.err
+        client.pexpire(KEYS.lock, 1)  # a minute later
+        while client.exists(KEYS.lock):
+            pass
+        assert later("republish", third.generation, "--quiet").code == 0
+        assert suffixes_of(client, second.generation) == {}
+        assert suffixes_of(client, third.generation) == third.content
+
+
+HIDE_AND_RUN = """
+import sys
+
+class Hidden:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == {package!r}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+
+sys.meta_path.insert(0, Hidden)
+import reco_batch
+reco_batch.main()
+"""
+
+
+@pytest.mark.parametrize("package", ["typer", "pandas", "sklearn"])
+def test_2_when_the_extra_is_not_installed(batch, small, package):
+    """The base package brings the command as well; it says what to install."""
+    program = (sys.executable, "-c", HIDE_AND_RUN.format(package=package))
+
+    ended = batch("run", "--data", small, program=program)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"error: the batch command ({package}) needs packages that are not installed. "
+        "Install them with: pip install 'reco[batch]'\n"
+    )
+
+
+HEAVY = "tensorflow", "pandas", "numpy", "pyarrow", "sklearn"
+HELP_AND_LIST = f"""
+import sys, reco_batch
+try:
+    reco_batch.main()
+finally:
+    print("heavy:", *(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("run", "--help"), ("--version",), ("generations",)], ids=" ".join
+)
+def test_help_and_lists_load_nothing_heavy(batch, words):
+    """What needs no data answers at once."""
+    ended = batch(*words, program=(sys.executable, "-c", HELP_AND_LIST))
+
+    assert ended.code == 0
+    assert ended.out
+    assert ended.err == "heavy:\n"

@@ -1,0 +1,197 @@
+"""Popularity: the notebook's thresholds, halved where they leave nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reco_batch import columns as c
+from reco_batch.dataset import Movies, Ratings
+from reco_batch.popularity import (
+    MovieStatistics,
+    PopularList,
+    Thresholds,
+    movie_statistics,
+    popular_lists,
+)
+from reco_store.keys import BY_HIGHEST_RATED, BY_MOST_RATED
+
+NO_LIMITS = Thresholds(0, -np.inf)
+
+
+def movies_of(*genres):
+    """Make a catalogue of movies with the given genres."""
+    ids = tuple(str(m) for m in range(len(genres)))
+    return Movies(ids, ids, genres, tuple(None for _ in ids))
+
+
+def statistics_of(*pairs):
+    """Make statistics from (count, mean) pairs."""
+    return MovieStatistics(
+        np.array([count for count, _ in pairs]), np.array([mean for _, mean in pairs], float)
+    )
+
+
+def lists_of(pairs, *, genres=None, count=0, rating=-np.inf, n=100):
+    """Return all lists by (by, genre) as movie indices."""
+    movies = movies_of(*(genres or [()] * len(pairs)))
+    thresholds = Thresholds(count, rating)
+    found = popular_lists(statistics_of(*pairs), movies, thresholds=thresholds, n=n)
+    return {(p.by, p.genre): p.movie_index.tolist() for p in found}
+
+
+def test_statistics_of_each_movie():
+    """A movie's ratings are counted and averaged; without any there is no mean."""
+    ratings = Ratings(
+        np.zeros(4, np.int32),
+        np.array([0, 2, 2, 2], np.int32),
+        np.array([5, 1, 2, 4.5], np.float32),
+        None,
+    )
+
+    statistics = movie_statistics(ratings, movie_count=4)
+
+    assert statistics.rating_count.tolist() == [1, 0, 3, 0]
+    np.testing.assert_array_equal(statistics.rating_mean, [5, np.nan, 2.5, np.nan])
+
+
+def test_highest_rated_needs_more_ratings_than_the_threshold():
+    """Exactly as many as the threshold is not enough."""
+    found = lists_of([(50, 5.0), (51, 3.0), (52, 4.0)], count=50)
+
+    assert found[BY_HIGHEST_RATED, None] == [2, 1]
+
+
+def test_most_rated_needs_a_mean_above_the_threshold():
+    """A mean of exactly the threshold is not above it."""
+    found = lists_of([(900, 3.5), (10, 3.501), (20, 4.0)], rating=3.5)
+
+    assert found[BY_MOST_RATED, None] == [2, 1]
+
+
+def test_each_list_knows_only_its_own_threshold():
+    """Most rated asks for the mean alone, highest rated for the count alone."""
+    found = lists_of([(1, 5.0), (900, 1.0)], count=50, rating=3.5)
+
+    assert found[BY_MOST_RATED, None] == [0]
+    assert found[BY_HIGHEST_RATED, None] == [1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [((3, 7), [1]), ((6, 7), [1]), ((4, 6), [1, 0]), ((3, 2), [0, 1]), ((1, 1), [0, 1])],
+)
+def test_count_threshold_is_halved_until_something_is_left(counts, shown):
+    """50, 25, 12, 6, 3, 1, 0: the first that leaves a movie decides for all."""
+    found = lists_of([(count, 4.0) for count in counts], count=50)
+
+    assert found[BY_HIGHEST_RATED, None] == shown
+
+
+@pytest.mark.parametrize(
+    ("means", "shown"),
+    [((1.0, 2.0), [1]), ((1.75, 1.8), [1]), ((0.5, 0.8), [0, 1]), ((0.0, 0.0), [0, 1])],
+)
+def test_rating_threshold_is_halved_until_something_is_left(means, shown):
+    """3.5, 1.75, 0.875, 0.4375 ...: movies rated zero stars are an answer too."""
+    found = lists_of([(9, mean) for mean in means], rating=3.5)
+
+    assert found[BY_MOST_RATED, None] == shown
+
+
+def test_negative_scale():
+    """On a scale below zero halving still comes to an end."""
+    found = lists_of([(9, -3.0), (8, -1.0)], rating=-0.5)
+
+    assert found[BY_MOST_RATED, None] == [0, 1]
+
+
+def test_genre_has_a_threshold_of_its_own():
+    """Halving for a small genre changes nothing for the others."""
+    pairs = [(100, 4.0), (60, 4.5), (10, 5.0)]
+    found = lists_of(pairs, genres=[("War",), ("War", "Drama"), ("Noir",)], count=50)
+
+    assert found[BY_HIGHEST_RATED, None] == [1, 0]
+    assert found[BY_HIGHEST_RATED, "War"] == [1, 0]
+    assert found[BY_HIGHEST_RATED, "Drama"] == [1]
+    assert found[BY_HIGHEST_RATED, "Noir"] == [2]
+
+
+def test_order_of_the_lists():
+    """Overall first, then the genres by name; most rated before highest rated."""
+    found = lists_of([(1, 1.0)] * 2, genres=[("War",), ("Drama",)])
+
+    assert list(found) == [
+        (by, genre) for genre in (None, "Drama", "War") for by in (BY_MOST_RATED, BY_HIGHEST_RATED)
+    ]
+
+
+def test_movies_and_genres_without_ratings_are_left_out():
+    """Nobody's favourite is in no list, and a genre of such movies has none."""
+    found = lists_of([(0, np.nan), (2, 3.0)], genres=[("Noir",), ("War",)])
+
+    assert found[BY_MOST_RATED, None] == [1]
+    assert (BY_MOST_RATED, "Noir") not in found
+
+
+def test_no_ratings_at_all():
+    """Without a single rating there is nothing to list."""
+    assert lists_of([(0, np.nan)]) == {}
+
+
+def test_ties():
+    """Equal means go to the movie with more ratings, then to the first in the catalogue."""
+    pairs = [(5, 4.0), (5, 4.0), (9, 4.0), (5, 4.5)]
+
+    found = lists_of(pairs)
+
+    assert found[BY_HIGHEST_RATED, None] == [3, 2, 0, 1]
+    assert found[BY_MOST_RATED, None] == [2, 0, 1, 3]
+
+
+def test_scores_are_what_the_list_is_sorted_by():
+    """Ratings counted in one list, mean stars in the other."""
+    most, highest = popular_lists(
+        statistics_of((3, 4.5), (7, 4.0)), movies_of((), ()), thresholds=NO_LIMITS, n=100
+    )
+
+    assert most.score.tolist() == [7, 3]
+    assert highest.score.tolist() == [4.5, 4.0]
+    assert isinstance(most, PopularList)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.integers(0, 6), st.floats(0, 5), st.integers(1, 12))
+def test_overall_lists_are_the_notebooks(seed, count, rating, n):
+    """Where its thresholds leave movies, the lists are what the notebook's pandas gives."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            c.MOVIE_ID: rng.integers(0, 15, 60),
+            c.RATING: (rng.integers(1, 11, 60) / 2).astype(np.float32),
+        }
+    )
+    stats = frame.groupby(c.MOVIE_ID)[c.RATING].agg(["count", "mean"])
+    ratings = Ratings(
+        np.zeros(60, np.int32),
+        frame[c.MOVIE_ID].to_numpy(np.int32),
+        frame[c.RATING].to_numpy(),
+        None,
+    )
+
+    most, highest = popular_lists(
+        movie_statistics(ratings, movie_count=15),
+        movies_of(*[()] * 15),
+        thresholds=Thresholds(count, rating),
+        n=n,
+    )
+
+    liked = stats[stats["mean"] > rating]["count"].nlargest(n)
+    known = stats[stats["count"] > count]["mean"].nlargest(n)
+    if len(liked):
+        assert most.score.tolist() == liked.tolist()
+    if len(known):
+        np.testing.assert_allclose(highest.score, known, rtol=1e-6)
+    assert 0 < len(most.movie_index) <= n
+    assert 0 < len(highest.movie_index) <= n

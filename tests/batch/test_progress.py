@@ -1,0 +1,164 @@
+"""What is seen of a night: a line a stage in a log, a bar a stage on a terminal, or nothing."""
+
+import re
+import threading
+from contextlib import suppress
+
+import pytest
+
+from reco_batch.progress import LiveReporter, PlainReporter, QuietReporter, choose_reporter
+
+LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.+)")
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Make rich believe that standard error is a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
+def test_each_stage_is_timed(kind):
+    """The seconds of every finished stage are kept, for the manifest."""
+    reporter = kind()
+
+    with reporter.stage("read", total=3) as stage:
+        stage.advance(1)
+        stage.note("half way")
+    with reporter.stage("train"):
+        pass
+
+    assert list(reporter.seconds) == ["read", "train"]
+    assert all(seconds >= 0 for seconds in reporter.seconds.values())
+
+
+@pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
+def test_stage_that_fails_is_not_finished(kind, capsys):
+    """What went wrong passes through; the stage has no time and no line."""
+    reporter = kind()
+
+    with pytest.raises(ZeroDivisionError), reporter.stage("train"):
+        raise ZeroDivisionError
+
+    assert reporter.seconds == {}
+    assert "train" not in "".join(capsys.readouterr())
+
+
+def test_quiet_shows_nothing(capsys):
+    """Not a byte, on either stream."""
+    reporter = QuietReporter()
+
+    reporter.say("hello")
+    with reporter.stage("read") as stage:
+        stage.note("a note")
+
+    assert "".join(capsys.readouterr()) == ""
+
+
+def test_plain_prints_a_line_a_stage_to_standard_error(capsys):
+    """One line with the time in UTC, the name, the seconds and the last note."""
+    reporter = PlainReporter()
+
+    with reporter.stage("read", total=2) as stage:
+        stage.note("first")
+        stage.advance(2)
+        stage.note("610 users")
+    with reporter.stage("train"):
+        pass
+    reporter.say("done")
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    said = [LINE.fullmatch(line)[2] for line in err.splitlines()]
+    assert re.fullmatch(r"read +\d+\.\d s  610 users", said[0])
+    assert re.fullmatch(r"train +\d+\.\d s", said[1])
+    assert said[2:] == ["done"]
+
+
+def test_live_leaves_a_line_a_stage(terminal, capsys):
+    """The bar goes away and the line stays, on standard error."""
+    reporter = LiveReporter()
+
+    with reporter.stage("read", total=2) as stage:
+        stage.advance(2)
+        stage.note("610 users")
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
+    assert re.search(r"✓ read +\d+\.\d s  610 users", plain)
+
+
+def test_live_shows_side_by_side_stages_until_the_last_ends(terminal):
+    """The display runs while any stage does, and no longer."""
+    reporter = LiveReporter()
+    live = reporter._progress.live
+
+    with reporter.stage("one"):
+        with reporter.stage("two"):
+            assert live.is_started
+        assert live.is_started
+    assert not live.is_started
+    with reporter.stage("three"):
+        assert live.is_started
+    assert not live.is_started
+
+
+def test_live_starts_when_two_stages_begin_at_once(terminal, monkeypatch):
+    """Two threads that add their bars in the same moment are both shown."""
+    reporter = LiveReporter()
+    add_task = reporter._progress.add_task
+    both_added = threading.Barrier(2, timeout=0.3)
+
+    def add_and_meet(*args, **kwargs):
+        task = add_task(*args, **kwargs)
+        with suppress(threading.BrokenBarrierError):  # the other waits for its turn, as it should
+            both_added.wait()
+        return task
+
+    monkeypatch.setattr(reporter._progress, "add_task", add_and_meet)
+    inside = threading.Barrier(2)
+    started = []
+
+    def run(name):
+        with reporter.stage(name):
+            inside.wait()
+            started.append(reporter._progress.live.is_started)
+            inside.wait()
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert started == [True, True]
+    assert not reporter._progress.live.is_started
+
+
+def test_live_prints_brackets_as_they_are(terminal, capsys):
+    """A note is text, not markup: what stands in brackets is not taken for a colour."""
+    reporter = LiveReporter()
+
+    with reporter.stage("read") as stage:
+        stage.note("from [red]folder[/]")
+
+    assert "[red]folder[/]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("quiet", "is_terminal", "kind"),
+    [
+        (True, True, QuietReporter),
+        (True, False, QuietReporter),
+        (False, True, LiveReporter),
+        (False, False, PlainReporter),
+    ],
+)
+def test_reporter_suits_where_it_writes(monkeypatch, quiet, is_terminal, kind):
+    """Bars on a terminal, lines in a log, nothing when told to be quiet."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
+
+    assert type(choose_reporter(quiet=quiet)) is kind

@@ -1,0 +1,48 @@
+"""How a table shares the width of the terminal."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco_cli.table import column_widths
+
+GAP = 2
+needs = st.fixed_dictionaries(
+    {"#": st.integers(1, 4), "title": st.integers(5, 200)},
+    optional={
+        "id": st.integers(2, 8),
+        "year": st.just(4),
+        "genres": st.integers(6, 120),
+        "score": st.integers(5, 7),
+        "source": st.integers(6, 13),
+    },
+)
+
+
+@given(needs, st.integers(20, 300))
+def test_columns_fit_the_terminal(wanted, width):
+    """No table is wider than the terminal, and no column wider than its widest cell."""
+    widths = column_widths(wanted, width)
+    assert sum(widths.values()) + GAP * (len(widths) - 1) <= width
+    assert all(0 < size <= wanted[name] for name, size in widths.items())
+
+
+@given(needs, st.integers(20, 300))
+def test_short_columns_are_whole_or_left_out(wanted, width):
+    """A rank, year, score or source is never cut; rank and title are always there."""
+    widths = column_widths(wanted, width)
+    cut = {name for name, size in widths.items() if size < wanted[name]}
+    assert cut <= {"title", "genres"}
+    assert {"#", "title"} <= set(widths)
+
+
+@given(needs)
+def test_everything_is_whole_where_there_is_room(wanted):
+    """A terminal that is wide enough shows every column in full."""
+    width = sum(wanted.values()) + GAP * (len(wanted) - 1)
+    assert column_widths(wanted, width) == wanted
+
+
+def test_eighty_columns_show_every_column_and_most_of_the_title():
+    """The usual list on the usual terminal: genres have a third of the room for text."""
+    wanted = {"#": 2, "title": 60, "year": 4, "genres": 40, "score": 5, "source": 10}
+    assert column_widths(wanted, 80) == {**wanted, "title": 32, "genres": 17}

