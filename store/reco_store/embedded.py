@@ -89,16 +89,16 @@ def stop_server(home: Path | None = None) -> bool:
         StoreUnfit: it did not end in time, for instance because its disk is full.
     """
     socket = _socket_path(_store_folder(home))
-    pid = server_pid(home)
-    if pid is None:
+    if server_pid(home) is None:
         return False
-    with _client(socket) as client, store_errors(_url(socket)):
-        client.shutdown(save=True)
+    with _client(socket, STOP_TIMEOUT_SECONDS) as client, store_errors(_url(socket)):
+        client.shutdown(save=True)  # returns when the server hangs up: after it has saved
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while _alive(pid):
+    # Not its process id: where nobody reaps orphans, as in many containers, that stays for ever.
+    while _answers(socket):
         if time.monotonic() > deadline:
             raise StoreUnfit(
-                f"the embedded store (process {pid}) does not end",
+                f"the embedded store at {socket} does not end",
                 f"See {_store_folder(home) / 'server.log'}.",
             )
         time.sleep(POLL_SECONDS)
@@ -142,9 +142,12 @@ def _url(socket: Path) -> str:
     return f"unix://{quote(str(socket))}"
 
 
-def _client(socket: Path) -> Redis:
+def _client(socket: Path, timeout_seconds: float = 5.0) -> Redis:
     return Redis(
-        unix_socket_path=str(socket), protocol=2, socket_timeout=5.0, retry=Retry(NoBackoff(), 0)
+        unix_socket_path=str(socket),
+        protocol=2,
+        socket_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
     )
 
 
@@ -248,13 +251,3 @@ def _make_private(folder: Path) -> None:
             f"{folder} belongs to another user. "
             "Choose another folder with RECO_HOME, or name a server with --redis-url."
         )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

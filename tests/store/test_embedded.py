@@ -70,12 +70,20 @@ def test_server_outlives_its_parent_and_starts_once(home):
     """Of many processes that start together one starts the server, and it stays."""
     code = (
         "import sys; from pathlib import Path; from reco_store.embedded import *\n"
-        "ensure_server(Path(sys.argv[1])); print(server_pid(Path(sys.argv[1])))"
+        "home = Path(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()\n"
+        "ensure_server(home); print(server_pid(home))"
     )
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, str(home)], stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         for _ in range(6)
     ]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
     pids = {process.communicate()[0] for process in processes}
     assert len(pids) == 1
     assert server_pid(home) == int(pids.pop())
