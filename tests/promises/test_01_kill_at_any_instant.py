@@ -1,0 +1,40 @@
+"""Promise 1: killed at any instant, a night leaves exactly one whole generation to readers."""
+
+from __future__ import annotations
+
+import signal
+
+from promised_store import Watcher
+
+
+def test_01_kill_at_any_instant(make_store, nights, draw, many):
+    """Nights killed at seeded bytes, one after the other, under readers that never see a mix.
+
+    Every sixth is let live: it deletes what the others left, to the last key.
+    """
+    store = make_store()
+    first = nights.start(store.writer_url, 0)
+    assert first.wait() == 0
+    sends = first.sends + 20  # the nights to come have something to delete, too
+    kills = flipped = 0
+    live = 0
+    with Watcher(store) as watcher:
+        for trial in range(1, many(60, 1200) + 1):
+            if trial % 6 == 0:
+                assert nights.start(store.writer_url, trial).wait() == 0
+                live = trial
+                store.require_only(live)
+                continue
+            draws = draw(trial)
+            instant = (draws.randint(1, sends), draws.choice((0.0, 1.0, draws.random())), "SIGKILL")
+            code = nights.start(store.writer_url, trial, instant=instant).wait()
+            assert code in (-signal.SIGKILL, 0)
+            kills += code != 0
+            assert store.live() in (live, trial), instant
+            flipped += store.live() == trial
+            live = store.live()
+            store.end_lease()
+    assert watcher.bad == []
+    assert min(watcher.reads) > 0
+    assert kills > many(35, 800)
+    assert 0 < flipped < kills

@@ -1,0 +1,65 @@
+"""docker-compose.yml, and what Compose would make of its variables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[2]
+VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[?-])(?P<word>[^{}$]*))?\}")
+
+
+class ComposeFile:
+    """The file, and what Compose would make of its variables."""
+
+    variables: Mapping[str, str] = {
+        "RECO_WRITER_PASSWORD": "w" * 64,
+        "RECO_READER_PASSWORD": "r" * 64,
+        "RECO_DATA_DIR": "/srv/ratings",
+    }
+
+    def __init__(self) -> None:
+        self.text = (ROOT / "docker-compose.yml").read_text("utf-8")
+        self.content: dict[str, Any] = yaml.safe_load(self.text)
+        self.redis: dict[str, Any] = self.content["services"]["redis"]
+        self.job: dict[str, Any] = self.content["services"]["job"]
+        self.access_list: str = self.content["configs"]["users"]["content"]
+
+    def fill(self, text: str, variables: Mapping[str, str] = variables) -> str:
+        """Put variables in; a required one that is absent or empty is a KeyError."""
+
+        def value(match: re.Match[str]) -> str:
+            found = variables.get(match["name"], "")
+            if not found and match["kind"] == "?":
+                raise KeyError(match["name"])
+            return found or match["word"] or ""
+
+        filled = VARIABLE.sub(value, text)
+        assert "$" not in filled
+        return filled
+
+    def options(self) -> dict[str, str]:
+        """Return the options of the server's command line."""
+        program, *words = [self.fill(word) for word in self.redis["command"]]
+        assert program == "valkey-server"
+        return dict(zip(words[::2], words[1::2], strict=True))
+
+    def users(self) -> dict[str, list[str]]:
+        """Return the words of each user of the access list."""
+        lines = [line.split() for line in self.fill(self.access_list).splitlines()]
+        assert all(words[0] == "user" for words in lines)
+        return {words[1]: words[2:] for words in lines}
+
+    def granted(self, user: str) -> list[str]:
+        """Return the words that grant a user something."""
+        return [word for word in self.users()[user] if word.startswith(("+", "~", "%"))]
+
+    def commands(self, user: str) -> set[str]:
+        """Return the commands that a user may run."""
+        return {word[1:] for word in self.granted(user) if word.startswith("+")}

@@ -1,0 +1,141 @@
+"""A store under fault: a real server with the shipped accounts, and what must hold of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from real_servers import Server, wait_until
+from reco_store.client import connect
+from reco_store.keys import Keys
+from reco_store.lock import RunLock
+from reco_store.publisher import publish
+from reco_store.reader import Reader
+from small_nights import Source, number_of, small_night
+
+if TYPE_CHECKING:
+    from reco_store.client import Client
+    from reco_store.outcome import Published
+
+KEYS = Keys("reco")
+night = lru_cache(maxsize=4096)(small_night)
+
+
+class Store:
+    """A server, and connections for those who use it; nights are ``small_night``'s."""
+
+    def __init__(self, server: Server, users: int = 3) -> None:
+        self.server = server
+        self.users = users
+        self.writer_url = server.url_of("writer")
+        self.reader_url = server.url_of("reader")
+        self.admin = connect(server.url)
+
+    def night(self, number: int) -> Source:
+        """Return the generation of a night."""
+        return night(number, self.users)
+
+    def publish(self, number: int, *, url: str = "", **options: Any) -> Published:
+        """Publish a night with the writer's account."""
+        options.setdefault("keep", 1)
+        with connect(url or self.writer_url) as client:
+            return publish_on(client, self.night(number), **options)
+
+    def live(self) -> int | None:
+        """Require that the live generation is whole, to the byte; return the night's number."""
+        pointer = self.admin.get(KEYS.current)
+        if pointer is None:
+            return None
+        source = self.night(number_of(pointer.decode()))
+        assert source.generation == pointer.decode()
+        names = [KEYS.data(source.generation, suffix) for suffix in source.suffixes()]
+        assert self.admin.mget(names) == [value for _, value in source.pairs]
+        assert (
+            source.manifest["digest"] in self.admin.get(KEYS.manifest(source.generation)).decode()
+        )
+        return number_of(source.generation)
+
+    def names(self) -> set[str]:
+        """Return the name of every key on the server."""
+        return {name.decode() for name in self.admin.scan_iter(count=10_000)}
+
+    def expected_names(self, *numbers: int) -> set[str]:
+        """Return the names of all keys when just these nights are stored, and no run is at work."""
+        names = {KEYS.current, KEYS.generations, KEYS.fence}
+        for source in map(self.night, numbers):
+            names |= {KEYS.manifest(source.generation), KEYS.inventory(source.generation, 0)}
+            names |= {KEYS.data(source.generation, suffix) for suffix in source.suffixes()}
+        return names
+
+    def require_only(self, *numbers: int) -> None:
+        """Require that these nights are stored, the first of them live, and nothing else."""
+        assert self.live() == numbers[0]
+        assert self.names() == self.expected_names(*numbers)
+
+    def end_lease(self) -> None:
+        """Wait until a dead run's lease is over; its rest is cut short."""
+        self.admin.pexpire(KEYS.lock, 1)
+        wait_until(lambda: not self.admin.exists(KEYS.lock))
+
+    def close(self) -> None:
+        """Close the connection; the server is its maker's to end."""
+        self.admin.close()
+
+
+def publish_on(client: Client, source: Source, **options: Any) -> Published:
+    """Publish on a connection."""
+    with RunLock(client, KEYS, heartbeat=False) as lock:
+        return publish(client, KEYS, source, lock=lock, **options)
+
+
+class Watcher:
+    """Readers at work all the while, in threads of their own; none may ever see a mix.
+
+    One goes through ``Reader``, one reads as docs/keys.md says, a whole generation at a time.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.reads = [0, 0]
+        self.bad: list[object] = []
+        self.stopped = threading.Event()
+        self.threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._ask, self._pin)
+        ]
+
+    def __enter__(self) -> Watcher:
+        for thread in self.threads:
+            thread.start()
+        wait_until(lambda: all(self.reads) or bool(self.bad))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join(timeout=30)
+
+    def _ask(self) -> None:
+        with Reader(self.store.reader_url) as reader:
+            while not self.stopped.is_set():
+                for user in range(1, self.store.users + 1):
+                    answer = reader.user(str(user), n=3)
+                    tag = answer.items[0].score - 5.0
+                    if tag != number_of(answer.generation) or answer.source != "personal":
+                        self.bad.append(answer)
+                    self.reads[0] += 1
+                time.sleep(0.001)
+
+    def _pin(self) -> None:
+        with connect(self.store.reader_url) as client:
+            while not self.stopped.is_set():
+                pointer = client.get(KEYS.current)
+                source = self.store.night(number_of(pointer.decode()))
+                names = [KEYS.data(source.generation, s) for s in source.suffixes()]
+                found = client.mget(names)
+                # Replaced and deleted in between, it is asked for again, as a reader would.
+                if found != [v for _, v in source.pairs] and client.get(KEYS.current) == pointer:
+                    self.bad.append((pointer, found))
+                self.reads[1] += 1
+                time.sleep(0.001)
