@@ -161,16 +161,19 @@ def verify(
 
 
 def require_same(client: Client, servers: Servers, generation: str) -> None:
-    """Refuse to go on with servers that restarted, failed over or moved slots.
+    """Refuse to go on with servers that restarted, failed over, moved slots or began to evict.
 
     What they had may be gone, whatever the replies said.
 
     Raises:
         VerifyFailed: they are not those that were staged to.
+        StoreUnfit: one of them evicts keys by now.
         redis.RedisError: the store does not answer.
     """
-    if look_at_servers(client).run_ids != servers.run_ids:
+    present = look_at_servers(client)
+    if present.run_ids != servers.run_ids:
         raise VerifyFailed(generation, "a server restarted or was replaced meanwhile")
+    require_fit(present)
 
 
 def _first_difference(client: Client, keys: Keys, source: PayloadSource) -> VerifyFailed:

@@ -14,6 +14,7 @@ import pytest
 from compose_file import ComposeFile
 from forked_nights import Nights
 from promised_store import Store
+from small_nights import small_night
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +46,9 @@ def make_store(make_server, binary) -> Iterator:
     compose = ComposeFile()
     stores: list[Store] = []
 
-    def make(*options: str, users: int = 3) -> Store:
+    def make(*options: str, make_night=small_night) -> Store:
         accounts = compose.fill(compose.access_list)
-        store = Store(make_server(*options, binary=binary, users=accounts), users)
+        store = Store(make_server(*options, binary=binary, users=accounts), make_night)
         stores.append(store)
         return store
 

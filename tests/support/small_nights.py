@@ -85,9 +85,18 @@ def small_entries(tag: float = 0.0, users: int = 3) -> list[tuple[str, bytes]]:
 
 def small_night(number: int, users: int = 3) -> Source:
     """Make the generation of a night; the same number makes the very same one anywhere."""
+    return night_of(number, small_entries(float(number), users))
+
+
+def wide_night(number: int, users: int) -> Source:
+    """Make the generation of a night of one list a user, of about 1.2 kB."""
+    return night_of(number, wide_entries(users, float(number)))
+
+
+def night_of(number: int, entries: list[tuple[str, bytes]]) -> Source:
+    """Make a generation whose name tells its number."""
     created = FIRST_NIGHT + timedelta(days=number)
-    generation = new_generation_id(created, f"{number:04x}")
-    return Source(generation, created, small_entries(float(number), users))
+    return Source(new_generation_id(created, f"{number:04x}"), created, entries)
 
 
 def number_of(generation: str) -> int:

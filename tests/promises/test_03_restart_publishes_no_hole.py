@@ -1,0 +1,47 @@
+"""Promise 3: a server that restarts while a night is published never ends up with a hole."""
+
+from __future__ import annotations
+
+import pytest
+
+from reco_store.errors import RecoError
+from wires import Wire
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+@pytest.mark.parametrize("options", [(), DURABLE], ids=["forgetful", "durable"])
+def test_03_restart_publishes_no_hole(make_store, draw, many, options):
+    """Restarted before request k, unnoticed on the wire: an error or a whole night, never less.
+
+    What a forgetful server lost, the same source refills, without another computation.
+    """
+    store = make_store(*options)
+    path = store.server.folder / "w"
+    with Wire(store.server.socket, path) as wire:
+        store.publish(0, url=wire.url(store.writer_url))
+        store.publish(1, url=wire.url(store.writer_url))
+    outcomes = {"failed": 0, "live": 0}
+    moments = draw().sample(range(2, wire.requests // 2 + 1), many(16, wire.requests // 2 - 1))
+    for number, moment in enumerate(moments, start=2):
+
+        def restart(request: int, data: bytes, moment=moment) -> bytes:
+            if request == moment:
+                store.server.kill()
+                store.server.start()
+            return data
+
+        with Wire(store.server.socket, path, on_request=restart) as wire:
+            try:
+                outcome = store.publish(number, url=wire.url(store.writer_url)).outcome
+            except RecoError as error:
+                assert error.exit_code != 0
+                outcome = "failed"
+        outcomes[outcome] += 1
+        live = store.live()
+        assert live in ((number - 1, number) if options else (None, number))
+        assert outcome == "failed" or live == number or not options
+        store.end_lease()
+        store.publish(number)
+        store.require_only(number)
+    assert outcomes["failed"] > 0

@@ -1,0 +1,60 @@
+"""Promise 6: a server that evicts keys is refused, and a key that is gone all the same is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from promised_store import KEYS
+from reco_store.client import connect
+from reco_store.errors import RecoError, StoreUnfit, VerifyFailed
+from reco_store.lock import RunLock
+from reco_store.staging import stage, verify
+
+POLICIES = [
+    *(f"allkeys-{by}" for by in ("lru", "lfu", "random")),
+    *(f"volatile-{by}" for by in ("lru", "lfu", "random", "ttl")),
+]
+
+
+def test_06_evicting_servers_are_refused(make_store, draw, many):
+    """Each policy is refused, at the start and at the flip; each key that is missing is named."""
+    store = make_store()
+    store.publish(0)
+    for policy in POLICIES:
+        store.admin.config_set("maxmemory-policy", policy)
+        with pytest.raises(StoreUnfit, match=f"{policy}.*noeviction"):
+            store.publish(1)
+        store.require_only(0)
+    store.admin.config_set("maxmemory-policy", "noeviction")
+
+    source = store.night(1)
+    with connect(store.writer_url) as client, RunLock(client, KEYS, heartbeat=False) as lock:
+        stage(client, KEYS, source, lock=lock)
+        for suffix, value in draw().sample(source.pairs, many(12, len(source.pairs))):
+            name = KEYS.data(source.generation, suffix)
+            store.admin.delete(name)
+            with pytest.raises(VerifyFailed, match="missing") as failed:
+                verify(client, KEYS, source, lock=lock)
+            assert failed.value.suffix == suffix
+            store.admin.set(name, value)
+        verify(client, KEYS, source, lock=lock)
+
+    def begin_to_evict(*_) -> None:
+        store.admin.config_set("maxmemory-policy", "allkeys-random")
+
+    with pytest.raises(StoreUnfit, match="allkeys-random"):
+        store.publish(2, gate=begin_to_evict)
+    store.require_only(0)
+    store.admin.config_set("maxmemory-policy", "noeviction")
+
+    def evict(*_) -> None:
+        begin_to_evict()
+        store.admin.config_set("maxmemory", 1)
+
+    for seed in range(many(2, 10)):
+        store.admin.flushall()
+        with pytest.raises(RecoError):
+            store.publish(3 + seed, progress=evict)
+        assert store.live() is None
+        store.admin.config_set("maxmemory", 0)
+        store.admin.config_set("maxmemory-policy", "noeviction")
