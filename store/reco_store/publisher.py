@@ -15,6 +15,7 @@ from reco_store import registry
 from reco_store.client import Client, store_errors
 from reco_store.collector import outdated, remove
 from reco_store.errors import (
+    Fenced,
     Held,
     StoreError,
     StoreUnreachable,
@@ -92,6 +93,7 @@ def publish(
             return Published(generation, REFUSED, previous, verdict)
         held = _switch_or_hold(lock, manifest, servers=servers, now=now)
     except Exception as error:
+        _tell_if_fenced(lock, error)
         _clean_up(lock, generation, error)
         raise
     retired, warning = _retire(lock, keep, progress)
@@ -240,6 +242,22 @@ def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ..
     except StoreError as error:
         return (), f"old generations are not deleted yet: {error}"
     return retired, ""
+
+
+def _tell_if_fenced(lock: RunLock, error: Exception) -> None:
+    """Say that another run took over, where that is why things are not as this run left them.
+
+    Raises:
+        Fenced: it is.
+    """
+    if isinstance(error, (Fenced, StoreUnreachable)):
+        return
+    try:
+        lock.check()
+    except Fenced as fenced:
+        raise fenced from error
+    except StoreError:
+        return  # the error that brought us here is the one to report
 
 
 def _clean_up(lock: RunLock, generation: str, error: Exception) -> None:

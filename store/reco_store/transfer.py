@@ -181,11 +181,13 @@ def unlink_paced(
 
 
 def unlink(client: Client, keys: Sequence[str]) -> None:
-    """Delete one batch of keys.
+    """Delete one batch of keys, which may be empty.
 
     Raises:
         redis.RedisError: the server does not answer.
     """
+    if not keys:
+        return
 
     def send() -> None:
         if not is_cluster(client):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from real_servers import Server, wait_until
 from reco_store.client import connect
+from reco_store.errors import RecoError
 from reco_store.keys import Keys
 from reco_store.lock import RunLock
 from reco_store.publisher import publish
@@ -44,6 +45,13 @@ class Store:
         options.setdefault("keep", 1)
         with connect(url or self.writer_url) as client:
             return publish_on(client, self.night(number), **options)
+
+    def attempt(self, number: int, **options: Any) -> tuple[str, int]:
+        """Publish a night that may fail; return how it ended, and the exit code."""
+        try:
+            return self.publish(number, **options).outcome, 0
+        except RecoError as error:
+            return type(error).__name__, error.exit_code
 
     def live(self) -> int | None:
         """Require that the live generation is whole, to the byte; return the night's number."""
@@ -86,9 +94,11 @@ class Store:
         self.admin.close()
 
 
-def publish_on(client: Client, source: Source, **options: Any) -> Published:
+def publish_on(
+    client: Client, source: Source, *, lease_seconds: float = 60.0, **options: Any
+) -> Published:
     """Publish on a connection."""
-    with RunLock(client, KEYS, heartbeat=False) as lock:
+    with RunLock(client, KEYS, heartbeat=False, lease_seconds=lease_seconds) as lock:
         return publish(client, KEYS, source, lock=lock, **options)
 
 

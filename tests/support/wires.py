@@ -5,11 +5,11 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PIECE_BYTES = 1 << 20
 

@@ -1,0 +1,39 @@
+"""Promise 7: a night that was paused past its lease cannot publish once another one has."""
+
+from __future__ import annotations
+
+from promised_store import KEYS
+from real_servers import wait_until
+
+LEASE = 0.2
+
+
+def test_07_paused_night_cannot_publish(make_store, nights, draw, many):
+    """Stopped at seeded bytes while another publishes, it gives up, and leaves not a key behind."""
+    store = make_store()
+    first = nights.start(store.writer_url, 0)
+    assert first.wait() == 0
+    sends = first.sends + 10
+    fenced = 0
+    for trial in range(1, many(16, 250) + 1):
+        draws = draw(trial)
+        instant = (draws.randint(1, sends), draws.choice((0.0, 1.0, draws.random())), "SIGSTOP")
+        early, late = 2 * trial, 2 * trial + 1
+        options = {"lease": LEASE, "heartbeat": trial % 2 == 0, "instant": instant}
+        paused = nights.start(store.writer_url, early, **options)
+        if not paused.wait_until_stopped():
+            continue
+        wait_until(lambda: not store.admin.exists(KEYS.lock))
+        assert nights.start(store.writer_url, late).wait() == 0
+        paused.go_on()
+        code = paused.wait()
+        assert code in (0, 75), paused.said
+        if code == 75:
+            assert "fenced" in paused.said
+            fenced += 1
+            store.require_only(late)
+        elif store.live() == early:  # it was stopped before it had the lock, and came after
+            store.require_only(early, late)
+        else:  # after its flip
+            store.require_only(late)
+    assert fenced > many(4, 100)

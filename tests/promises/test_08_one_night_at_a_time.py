@@ -1,0 +1,34 @@
+"""Promise 8: of nights that overlap one is at work, and the others end at once with 75."""
+
+from __future__ import annotations
+
+from forked_nights import Night
+from promised_store import KEYS
+from real_servers import wait_until
+
+
+def the_one_left(started: list[Night]) -> Night:
+    """Wait until all others have ended and this one is at its gate."""
+    wait_until(lambda: sum("code" in night.state() for night in started) == len(started) - 1)
+    (left,) = [night for night in started if "code" not in night.state()]
+    wait_until(lambda: left.is_at("gate"))
+    return left
+
+
+def test_08_one_night_at_a_time(make_store, nights, many):
+    """Twenty start together; nineteen are refused while the one still works, and change nothing."""
+    store = make_store()
+    store.publish(0)
+    for trial in range(many(1, 10)):
+        numbers = range(20 * trial + 1, 20 * trial + 21)
+        started = [nights.start(store.writer_url, n, waits=True, keep=1) for n in numbers]
+        winner = the_one_left(started)
+        others = [night for night in started if night is not winner]
+        assert {night.wait() for night in others} == {75}
+        assert all("another run holds the lock" in night.said for night in others)
+        number = numbers[started.index(winner)]
+        staged = store.expected_names(number) - {KEYS.manifest(store.night(number).generation)}
+        assert store.names() == store.expected_names(store.live()) | staged | {KEYS.lock}
+        winner.go_on()
+        assert winner.wait() == 0
+        store.require_only(number)

@@ -1,0 +1,39 @@
+"""Promise 9: whatever the pointer does meanwhile, a request is answered from one night."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from promised_store import KEYS, Watcher
+from reco_store.client import connect
+from reco_store.lock import RunLock
+from reco_store.publisher import flip
+
+PERL_READER = Path(__file__).with_name("pinned_reader.pl")
+
+
+def test_09_no_mix_within_a_request(make_store, many):
+    """While the pointer moves without rest, readers in Python and in Perl see no mix, no gap."""
+    store = make_store()
+    generations = [store.night(number).generation for number in range(2)]
+    for number in range(2):
+        store.publish(number, keep=2)
+    password = store.reader_url.rpartition("=")[2]
+    perl = subprocess.Popen(
+        ["perl", PERL_READER, store.server.socket, password],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with (
+        connect(store.writer_url) as client,
+        RunLock(client, KEYS, heartbeat=False) as lock,
+        Watcher(store) as watcher,
+    ):
+        for turn in range(many(600, 10_000)):
+            flip(client, KEYS, generations[turn % 2], lock=lock)
+    requests, mixed, missing = map(int, perl.communicate("stop\n", timeout=60)[0].split())
+    assert watcher.bad == []
+    assert (mixed, missing) == (0, 0)
+    assert min(requests, *watcher.reads) > many(50, 500)

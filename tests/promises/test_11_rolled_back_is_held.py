@@ -1,0 +1,55 @@
+"""Promise 11: after a rollback, nights are staged but not live, until released or a day is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from promised_store import KEYS
+from reco_store.client import connect
+from reco_store.errors import UnknownGeneration
+from reco_store.generations import list_generations, release, rollback
+
+DAY = timedelta(hours=24)
+SECOND = timedelta(seconds=1)
+
+
+def test_11_rolled_back_is_held(make_store, draw, many):
+    """A walk through publishing, rolling back, releasing and waiting, on a clock of its own."""
+    store = make_store()
+    draws = draw()
+    time = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    held_until = time
+    bad: set[int] = set()
+    been_live: list[int] = []
+    seen = dict.fromkeys(("live", "held", "back", "no way back"), 0)
+    with connect(store.writer_url) as client:
+        for number in range(many(80, 600)):
+            step = draws.choice(("publish", "publish", "publish", "back", "release", "wait"))
+            # To the second before the end and after it, or anywhere.
+            to_the_end = held_until - time
+            time += draws.choice((SECOND, max(SECOND, to_the_end - SECOND), to_the_end + SECOND))
+            before = store.live()
+            if step == "publish":
+                outcome = store.publish(number, keep=4, now=lambda time=time: time).outcome
+                assert outcome == ("held" if held_until > time else "live")
+                assert store.live() == (before if outcome == "held" else number)
+                seen[outcome] += 1
+                been_live += [number] if outcome == "live" else []
+            elif step == "back" and before is not None:
+                try:
+                    rollback(client, KEYS, now=lambda time=time: time)
+                except UnknownGeneration:
+                    seen["no way back"] += 1
+                    assert store.live() == before
+                    continue
+                bad.add(before)
+                held_until = time + DAY
+                assert store.live() in set(been_live) - bad
+                seen["back"] += 1
+            elif step == "release":
+                release(client, KEYS)
+                held_until = time
+        records = {record.id: record.state for record in list_generations(client, KEYS)}
+    assert min(seen["live"], seen["held"], seen["back"]) > 0
+    states = {records.get(store.night(number).generation, "quarantined") for number in bad}
+    assert states == {"quarantined"}
