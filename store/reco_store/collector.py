@@ -7,13 +7,11 @@ there"), its keys are deleted with pauses, its record is cleared.
 
 from __future__ import annotations
 
-import json
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reco_store import registry
-from reco_store.errors import ContractMismatch
+from reco_store.inventory import parse_chunk
 from reco_store.registry import Change, Control, Record, apply_change, gone, read_control
 from reco_store.transfer import Progress, no_progress, read_values, unlink, unlink_paced
 
@@ -125,7 +123,7 @@ def _delete(lock: RunLock, record: Record, progress: Progress) -> None:
             continue
         unlink_paced(
             client,
-            (prefix + suffix for suffix in _suffixes(value, inventory)),
+            (prefix + suffix for suffix in parse_chunk(value, inventory)),
             before_batch=lock.tick,
             after_batch=lambda count: progress("retire", count),
         )
@@ -136,15 +134,3 @@ def _delete(lock: RunLock, record: Record, progress: Progress) -> None:
 def _clear(control: Control, generation: str) -> Change | None:
     record = control.find(generation)
     return None if record is None else Change(control.put(gone(record)))
-
-
-def _suffixes(value: bytes, inventory: str) -> list[str]:
-    try:
-        names: list[str] = json.loads(zlib.decompress(value))
-    except (zlib.error, ValueError) as error:
-        raise ContractMismatch(
-            f"the inventory {inventory} damaged",
-            "a compressed JSON list",
-            "Delete that generation's keys by hand.",
-        ) from error
-    return names

@@ -1,14 +1,16 @@
 """The Lua scripts, and how one is run.
 
-Each script's own header says what it does. They are sent whole with EVAL: they are short, and a
-restarted server has forgotten every SHA. Each may be repeated without harm, because a repeated
-call finds its own token or its own result; so a lost reply is answered by asking again.
+Each script's own header says what it does. They are sent whole with EVAL, as an argument of
+``checked.lua``: they are short, and a restarted server has forgotten every SHA. Each may be
+repeated without harm, because a repeated call finds its own token or its own result; so a lost
+reply is answered by asking again.
 """
 
 from __future__ import annotations
 
 import time
 from functools import cache
+from hashlib import sha1
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from reco_store.client import Client
 
-__all__ = ["ACQUIRE", "CHANGE", "RENEW", "UNLOCK", "insist", "run_script"]
+__all__ = ["ACQUIRE", "CHANGE", "RENEW", "UNLOCK", "insist", "replies", "run_script"]
 
 ACQUIRE: Final = "acquire"
 RENEW: Final = "renew"
@@ -29,6 +31,9 @@ CHANGE: Final = "change"
 # Without this header (servers before 7.0 do not know it) a full server refuses every script that
 # writes: no lock could be taken, nothing collected and nothing rolled back.
 _ALLOW_WHEN_FULL: Final = "#!lua flags=allow-oom\n"
+_ANSWERED_IN_PAIRS: Final = (ACQUIRE, CHANGE)
+_CHECKED: Final = "checked"
+_SPOILT: Final = [b"spoilt"]
 _PAUSES_SECONDS: Final = (0.02, 0.2)
 
 _Result = TypeVar("_Result")
@@ -55,9 +60,29 @@ def run_script(
         redis.RedisError: the server refuses, or does not answer repeatedly.
     """
     text = _source(name)
+    outer = _source(_CHECKED)
     if allow_when_full:
-        text = _ALLOW_WHEN_FULL + text
-    return insist(lambda: client.eval(text, len(keys), *keys, *arguments))
+        outer = _ALLOW_WHEN_FULL + outer
+    told = sha1("\0".join((text, *keys, *arguments)).encode(), usedforsecurity=False).hexdigest()
+
+    def send() -> Any:  # noqa: ANN401  as above
+        reply = client.eval(outer, len(keys), *keys, told, text, *arguments)
+        if reply == _SPOILT:
+            raise exceptions.ConnectionError("a script arrived spoilt")
+        return replies(reply, 2) if name in _ANSWERED_IN_PAIRS else reply
+
+    return insist(send)
+
+
+def replies(reply: Any, count: int) -> list[Any]:  # noqa: ANN401  it may be anything
+    """Return a reply that must be a list of some length.
+
+    Raises:
+        redis.ConnectionError: it is none, so it was spoilt on its way; ask again.
+    """
+    if not isinstance(reply, list) or len(reply) != count:
+        raise exceptions.ConnectionError("a reply arrived spoilt")
+    return reply
 
 
 def insist(command: Callable[[], _Result]) -> _Result:

@@ -129,22 +129,34 @@ def _info(client: Client, section: str, node: ClusterNode | None) -> dict[str, A
 
 
 def _look(client: Client, name: str, node: ClusterNode | None) -> Server:
-    server = _info(client, "server", node)
-    memory = _info(client, "memory", node)
-    keyspace = _info(client, "keyspace", node)
-    databases = [db for db in keyspace.values() if isinstance(db, dict)]
-    return Server(
-        name=name,
-        run_id=str(server["run_id"]),
-        version=_version(server),
-        policy=str(memory.get("maxmemory_policy", SAFE_POLICY)),
-        allocator=str(memory.get("mem_allocator", "")),
-        used_bytes=int(memory["used_memory"]),
-        limit_bytes=int(memory.get("maxmemory", 0)) or int(memory.get("total_system_memory", 0)),
-        keys=sum(int(db.get("keys", 0)) for db in databases),
-    )
+    sections = ("server", "memory", "keyspace")
+    said = {key: v for section in sections for key, v in _info(client, section, node).items()}
+    databases = [db for db in said.values() if isinstance(db, dict)]
+    try:
+        return Server(
+            name=name,
+            run_id=str(said["run_id"]),
+            version=_version(said),
+            policy=str(said.get("maxmemory_policy", SAFE_POLICY)),
+            allocator=str(said.get("mem_allocator", "")),
+            used_bytes=int(said["used_memory"]),
+            limit_bytes=int(said.get("maxmemory", 0)) or int(said.get("total_system_memory", 0)),
+            keys=sum(int(db.get("keys", 0)) for db in databases),
+        )
+    except (KeyError, ValueError) as error:
+        raise _not_understood(name) from error
 
 
 def _version(info: dict[str, Any]) -> tuple[int, int]:
-    major, minor = str(info["redis_version"]).split(".")[:2]
-    return int(major), int(minor)
+    try:
+        major, minor = str(info["redis_version"]).split(".")[:2]
+        return int(major), int(minor)
+    except (KeyError, ValueError) as error:
+        raise _not_understood("of the store") from error
+
+
+def _not_understood(name: str) -> StoreUnfit:
+    return StoreUnfit(
+        f"what the server {name} says about itself is not understood",
+        "Run again; if that does not help, see whether INFO answers as Redis's does.",
+    )

@@ -7,16 +7,14 @@ have no TTL, so no policy can drop a part of them.
 
 from __future__ import annotations
 
-import json
-import zlib
 from dataclasses import replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reco_store import registry
 from reco_store.client import Client, store_errors
 from reco_store.digest import Digest
 from reco_store.errors import ContractMismatch, Fenced, UsageError, VerifyFailed
+from reco_store.inventory import chunks_of, write_inventory
 from reco_store.manifest import check_manifest, load_manifest
 from reco_store.registry import Change, Control, Record, apply_change, read_control
 from reco_store.replicas import Confirmation
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
     from reco_store.lock import RunLock
 
 __all__ = ["PayloadSource", "require_same", "stage", "verify"]
-
-INVENTORY_CHUNK: Final = 50_000
 
 
 class PayloadSource(Protocol):
@@ -101,7 +97,8 @@ def stage(
         _register(lock, source)
         last: list[tuple[str, bytes]] = []
         try:
-            _write_inventory(lock, source)
+            written = write_inventory(lock, generation, source.suffixes())
+            _require_all_suffixes(source, written)
             prefix = keys.data_prefix(generation)
             confirmation = Confirmation(client, prefix, replicas)
             for batch in write_batches(source.entries()):
@@ -199,8 +196,8 @@ def _take_back(client: Client, keys: Keys, generation: str, suffixes: list[str])
     if control.live == generation or (record is not None and record.chunks):
         return  # another run published it, or has yet to collect it
     prefix = keys.data_prefix(generation)
-    chunks = -(-record.entries // INVENTORY_CHUNK) if record is not None else 1
-    unlink(client, [keys.inventory(generation, chunk) for chunk in range(max(1, chunks))])
+    chunks = chunks_of(record.entries if record is not None else 0)
+    unlink(client, [keys.inventory(generation, chunk) for chunk in range(chunks)])
     unlink(client, [prefix + suffix for suffix in suffixes])
 
 
@@ -215,7 +212,7 @@ def _register(lock: RunLock, source: PayloadSource) -> None:
         created=str(manifest["created"]),
         entries=entries,
         size_bytes=int(manifest["bytes"]),
-        chunks=max(1, -(-entries // INVENTORY_CHUNK)),
+        chunks=chunks_of(entries),
     )
 
     def decide(control: Control) -> Change | None:
@@ -243,21 +240,11 @@ def _require_equal_to_live(lock: RunLock, source: PayloadSource) -> None:
         )
 
 
-def _write_inventory(lock: RunLock, source: PayloadSource) -> None:
-    suffixes = source.suffixes()
-    written = 0
-    chunk = 0
-    while names := list(islice(suffixes, INVENTORY_CHUNK)):
-        lock.tick()
-        key = lock.keys.inventory(source.generation, chunk)
-        value = zlib.compress(json.dumps(names, separators=(",", ":")).encode(), 1)
-        write_batch(lock.client, key, [("", value)])
-        written += len(names)
-        chunk += 1
+def _require_all_suffixes(source: PayloadSource, found: int) -> None:
     expected = int(source.manifest["entries"])
-    if written != expected:
+    if found != expected:
         raise ContractMismatch(
-            f"{written} suffixes in the artifact of {source.generation}",
+            f"{found} suffixes in the artifact of {source.generation}",
             f"{expected}, as its manifest says",
             "The artifact is damaged; run `batch run` again.",
         )

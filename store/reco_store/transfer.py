@@ -15,7 +15,7 @@ from redis import Redis, RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from reco_store.client import Client, is_cluster
-from reco_store.scripts import insist
+from reco_store.scripts import insist, replies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,8 +119,8 @@ def read_values(client: Client, keys: Sequence[str]) -> list[bytes | None]:
     def send() -> list[bytes | None]:
         values: list[bytes | None]
         if not is_cluster(client):
-            values = client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
-            return values
+            found = client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
+            return replies(found, len(keys))
         pipeline = client.pipeline(transaction=False)
         for key in keys:
             pipeline.execute_command("GET", key)

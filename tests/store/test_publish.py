@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reco_store import registry, staging
+from reco_store import inventory, registry, staging
 from reco_store.errors import (
     ContractMismatch,
     Fenced,
@@ -93,7 +93,7 @@ def test_inventory_is_written_before_data(client, keys, lock, make_source, monke
 
 def test_inventory_in_chunks(client, keys, lock, make_source, monkeypatch, stored):
     """A large generation has several inventory chunks, all of which are used to delete it."""
-    monkeypatch.setattr(staging, "INVENTORY_CHUNK", 7)
+    monkeypatch.setattr(inventory, "INVENTORY_CHUNK", 7)
     first = make_source()
     publish(client, keys, first, lock=lock, keep=1)
     chunks = -(-len(first.pairs) // 7)
