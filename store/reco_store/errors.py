@@ -110,7 +110,7 @@ class StoreUnreachable(StoreError):
 
     def __str__(self) -> str:
         return (
-            f"cannot use the store at {self.url}: {self.reason}. "
+            f"cannot use the store at {self.url}: {self.reason.rstrip('.')}. "
             "Check that the server runs and that address, user and password are right."
         )
 

@@ -50,3 +50,9 @@ def test_every_error_has_an_example():
 
     assert defined - {errors.RecoError, errors.StoreError} == set(EXAMPLES)
     assert all(issubclass(kind, errors.RecoError) for kind in defined)
+
+
+def test_reason_that_ends_in_a_full_stop_gets_no_second():
+    """The client library's own sentence is taken into ours whole."""
+    error = errors.StoreUnreachable("redis://h:1", "Error 111 connecting to h:1. Connection refused.")
+    assert "refused. Check" in str(error)
