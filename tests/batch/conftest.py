@@ -11,15 +11,10 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import settings
 
 from reco_batch import columns as c
 from reco_batch.dataset import Dataset, Histories, Movies, Ratings, histories
 from reco_batch.presets import RatingParameters, RetrievalParameters
-
-# Nothing may depend on how busy the machine is.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 GENRES = ("Comedy", "Drama", "Horror")
 

@@ -54,5 +54,7 @@ def test_every_error_has_an_example():
 
 def test_reason_that_ends_in_a_full_stop_gets_no_second():
     """The client library's own sentence is taken into ours whole."""
-    error = errors.StoreUnreachable("redis://h:1", "Error 111 connecting to h:1. Connection refused.")
+    error = errors.StoreUnreachable(
+        "redis://h:1", "Error 111 connecting to h:1. Connection refused."
+    )
     assert "refused. Check" in str(error)
