@@ -115,7 +115,10 @@ def run(
     with guard():
         from reco_batch.commands import run_command  # noqa: PLC0415
 
-        typer.echo(pages.night(run_command(options)))
+        target = Target.of(redis_url, namespace, home)
+        night = run_command(options, target)
+        said = pages.night(night, store=target.label, reading_options=target.reading_options)
+        typer.echo(said)
 
 
 @app.command()

@@ -15,14 +15,13 @@ from reco_batch.progress import choose_reporter
 from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
 from reco_store.client import Client
 
-_OF_THE_TARGET = ("redis_url", "namespace", "home")
 
-
-def run_command(options: Mapping[str, Any]) -> Night:
+def run_command(options: Mapping[str, Any], target: Target) -> Night:
     """Run a night as the options of `batch run` say.
 
     Args:
         options: the parameters of the command by name.
+        target: where to publish.
 
     Returns:
         A night whose generation is live.
@@ -32,7 +31,6 @@ def run_command(options: Mapping[str, Any]) -> Night:
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `run_night`.
     """
-    target = Target.of(*(options[name] for name in _OF_THE_TARGET))
     config = _config(options, target)
     reporter = choose_reporter(quiet=options["quiet"])
     client = target.connect()

@@ -30,6 +30,7 @@ from reco_store import (
     Keys,
     Published,
     RunLock,
+    UsageError,
     new_generation_id,
     publish,
     store_errors,
@@ -111,12 +112,18 @@ def republish(
     """Publish an artifact that is on disk, without training.
 
     Raises:
-        UsageError: that is not the name of a generation.
+        UsageError: that is not the name of a generation, or one of another namespace.
         NightFailed: there is no complete artifact of that generation.
         StoreError: publishing failed; nothing was switched.
     """
     parse_generation_id(generation)  # rather than follow `..` out of the folder
     artifact = open_artifact(artifacts, generation)
+    own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
+    if own != namespace:
+        raise UsageError(
+            f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
+            f"recommender would be served there. Use --namespace {own}."
+        )
     with RunLock(client, Keys(namespace)) as lock:
         return publish_artifact(artifact, client, lock, keep=keep, reporter=reporter)
 

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 _EXAMPLE_USER = "42"
 
 
-def night(result: "Night") -> str:
-    """Say what is served now, how good it is, and what to try next."""
+def night(result: "Night", *, store: str, reading_options: str) -> str:
+    """Say what is served now and where, how good it is, and what to try next.
+
+    Args:
+        result: of the night.
+        store: the store's name, without its password.
+        reading_options: what the suggested commands need to read there.
+    """
     manifest = result.artifact.manifest
     counts = manifest["counts"]
     lines = [
@@ -28,6 +34,7 @@ def night(result: "Night") -> str:
         ),
         *_metrics(manifest["metrics"]),
         f"artifact  {result.artifact.folder}",
+        f"store     {store}",
     ]
     if result.published.warning:
         lines.append(f"warning   {result.published.warning}")
@@ -37,9 +44,9 @@ def night(result: "Night") -> str:
         [
             *lines,
             "try next",
-            f"  {reco} get-user {user}",
-            f"  {reco} get-popular --by highest-rated -n 5",
-            f"  {reco} status",
+            f"  {reco} get-user {user}{reading_options}",
+            f"  {reco} get-popular --by highest-rated -n 5{reading_options}",
+            f"  {reco} status{reading_options}",
         ]
     )
 

@@ -215,6 +215,7 @@ def test_the_result_is_on_stdout(first, at_home):
         f"published {first.generation}: 60 users, 150 movies, {first.manifest['entries']} keys, "
     )
     assert lines[3] == f"artifact  {at_home['RECO_HOME']}/artifacts/{first.generation}"
+    assert lines[4] == f"store     embedded in {at_home['RECO_HOME']}/store"
     assert lines[-3:] == [
         f"  {BIN}/reco get-user 42",
         f"  {BIN}/reco get-popular --by highest-rated -n 5",
@@ -422,6 +423,41 @@ def test_republish_of_what_is_not_on_disk(later, second, third):
     assert ended.err.endswith(f"Still served: {third.generation}.\n")
 
 
+def damaged(later, artifact: Path, kept: Path) -> str:
+    """Republish a damaged artifact; return the one line that says why not, and mend it."""
+    ended = later("republish", artifact.name, "--quiet")
+    shutil.rmtree(artifact)
+    shutil.copytree(kept, artifact)
+    assert (ended.code, ended.out, len(ended.lines)) == (5, "", 1)
+    return ended.err
+
+
+def test_5_when_the_artifact_is_damaged(later, second, third, tmp_path):
+    """Whatever is broken, the folder is to blame and not the store; the last night is served."""
+    later("republish", third.generation, "--quiet")
+    artifact = tmp_path / "later" / "artifacts" / second.generation
+    shutil.copytree(artifact, kept := tmp_path / "kept")
+    lists = artifact / "lists" / "user.parquet"
+
+    lists.unlink()
+    assert f"error: the artifact's {lists} is damaged or missing" in damaged(later, artifact, kept)
+    lists.write_bytes(lists.read_bytes()[:-100])
+    assert f"error: the artifact's {lists} is damaged or missing" in damaged(later, artifact, kept)
+    for text in ("{}", "[1]", "{"):
+        (artifact / "manifest.json").write_text(text, "utf-8")
+        said = damaged(later, artifact, kept)
+        assert f"error: {artifact / 'manifest.json'} is damaged" in said
+        assert said.endswith(f"Still served: {third.generation}.\n")
+
+
+def test_2_when_the_artifact_is_of_another_namespace(later, second):
+    """One recommender's lists are never served as another's."""
+    ended = later("republish", second.generation, "--namespace", "other")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "is of the namespace 'reco', not of 'other'" in ended.err
+
+
 KILL_THE_SERVER = """
 import os, sys
 from pathlib import Path
@@ -529,7 +565,7 @@ def test_2_when_the_extra_is_not_installed(batch, small, package):
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"error: the batch command ({package}) needs packages that are not installed. "
-        "Install them with: pip install 'reco[batch]'\n"
+        "In the folder of reco's source: pip install '.[batch]'\n"
     )
 
 
