@@ -5,7 +5,7 @@ compares a sample with what is served (`comparison`), judges all of it by the bo
 puts every check into the manifest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reco_batch.artifact import Artifact
@@ -35,7 +35,8 @@ def judge_generation(
         StoreUnreachable: the store does not answer.
     """
     if given.live == given.generation:
-        return Verdict(passed=True, report=_recorded(given, artifact))
+        recorded = _recorded(given, artifact)
+        return Verdict(passed=True, report=recorded, reason=_reason(recorded))
     parameters = artifact.manifest["parameters"]
     measured = measure(artifact, k=parameters["k"], ranked_k=parameters["ranked_k"])
     comparison = None if given.live is None else compare(given, given.live, artifact, measured)
@@ -64,12 +65,7 @@ def verdict_of(checks: Sequence[Check], *, live: str | None, force: str | None) 
     }
     if force is not None:
         report["forced"] = force
-    if not refused:
-        return Verdict(passed=True, report=report)
-    reason = _named(refused)
-    if force is not None:
-        return Verdict(passed=True, report=report, reason=f"forced: {force} ({reason})")
-    return Verdict(passed=False, report=report, reason=reason)
+    return Verdict(report["verdict"] != REFUSED, report, _reason(report))
 
 
 def _recorded(given: GateInput, artifact: Artifact) -> dict[str, Any]:
@@ -78,6 +74,11 @@ def _recorded(given: GateInput, artifact: Artifact) -> dict[str, Any]:
     return dict(manifest.get("gate") or {})
 
 
-def _named(refused: Sequence[Check]) -> str:
-    more = len(refused) - NAMED
-    return ", ".join(map(str, refused[:NAMED])) + (f" and {more} more" if more > 0 else "")
+def _reason(report: Mapping[str, Any]) -> str:
+    """Return the line that stands in the registry: empty for what simply passed."""
+    if report.get("verdict") not in (REFUSED, FORCED):
+        return ""
+    named = ", ".join(report["refused"][:NAMED])
+    if (more := len(report["refused"]) - NAMED) > 0:
+        named += f" and {more} more"
+    return f"forced: {report['forced']} ({named})" if report["verdict"] == FORCED else named

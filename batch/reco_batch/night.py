@@ -170,7 +170,7 @@ def publish_artifact(
             client, lock.keys, artifact, lock=lock, keep=keep, gate=gate, progress=progress
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
-    if published.verdict is not None:
+    if published.verdict is not None and published.verdict.report:
         _record(artifact, published.verdict, reporter)
     return published
 
