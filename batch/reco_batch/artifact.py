@@ -201,10 +201,28 @@ class Artifact:
         movies = pa.array(list(titles.values()), pa.list_(id_type))
         yield list(zip(titles, encode_id_lists(movies), strict=True))
 
-    def _batches(self, file: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def lists(self, family: str, *, rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the lists of a family as they stand on disk, up to `rows` (or some) at a time."""
+        yield from self._batches(f"lists/{family}.parquet", rows=rows)
+
+    def movie_ids(self) -> pa.Array:
+        """Return the catalogue's ids, of the type that they have in the lists."""
+        ids = pq.read_table(self.folder / _MOVIES, columns=[c.MOVIE_ID])[c.MOVIE_ID]
+        kind = pa.int64() if self.manifest["ids"] == "integer" else pa.string()
+        return ids.combine_chunks().cast(kind)
+
+    def titles(self) -> dict[str, str]:
+        """Return the title of every movie by id, in catalogue order."""
+        table = pq.read_table(self.folder / _MOVIES, columns=[c.MOVIE_ID, c.TITLE])
+        names, titles = (table[name].to_pylist() for name in (c.MOVIE_ID, c.TITLE))
+        return dict(zip(names, titles, strict=True))
+
+    def _batches(
+        self, file: str, columns: list[str] | None = None, *, rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
         try:
             with pq.ParquetFile(self.folder / file) as parquet:
-                yield from parquet.iter_batches(_ROWS_PER_BATCH, columns=columns)
+                yield from parquet.iter_batches(rows or _ROWS_PER_BATCH, columns=columns)
         except (OSError, pa.ArrowException) as error:
             raise NightFailed(
                 f"the artifact's {self.folder / file} is damaged or missing ({error}). Publish "

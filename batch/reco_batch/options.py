@@ -30,6 +30,18 @@ Home = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Keep = Annotated[int, typer.Option(min=1, help="Generations to keep, the live one among them.")]
+GateBound = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="RECO_GATE_BOUNDS",
+        metavar="NAME=VALUE",
+        help="Another bound of the gate, such as churn=0.9; may be repeated.",
+    ),
+]
+Force = Annotated[
+    str | None,
+    typer.Option(metavar="REASON", help="Serve it whatever the gate finds; this stays on record."),
+]
 GenerationId = Annotated[
     str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reco_batch.checks import summary
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
 
@@ -36,6 +37,7 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
         f"artifact  {result.artifact.folder}",
         f"store     {store}",
     ]
+    lines += _gate(result.published)
     if result.published.warning:
         lines.append(f"warning   {result.published.warning}")
     reco = _sibling("reco")
@@ -51,6 +53,13 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
     )
 
 
+def _gate(result: "Published") -> list[str]:
+    report = {} if result.verdict is None else result.verdict.report
+    text = summary(report)
+    warnings = [f"warning   {text}" for text in report.get("warnings", ())]
+    return [*([f"gate      {printable(text)}"] if text else []), *warnings]
+
+
 def _metrics(metrics: dict[str, dict[str, float]]) -> list[str]:
     lines = []
     if accuracy := metrics.get("retrieval"):
@@ -63,8 +72,10 @@ def _metrics(metrics: dict[str, dict[str, float]]) -> list[str]:
 
 def published(result: "Published") -> str:
     """Say what is served now."""
-    text = f"published {result.generation}"
-    return f"{text}\nwarning   {result.warning}" if result.warning else text
+    lines = [f"published {result.generation}", *_gate(result)]
+    if result.warning:
+        lines.append(f"warning   {result.warning}")
+    return "\n".join(lines)
 
 
 def generations(records: Sequence[GenerationRecord]) -> str:
@@ -76,7 +87,7 @@ def generations(records: Sequence[GenerationRecord]) -> str:
             "live" if record.live else record.state,
             f"{record.entries}",
             f"{record.size_bytes / 1e6:.1f}",
-            record.note,
+            printable(record.note),
         )
         for record in records
         if record.stored or record.live

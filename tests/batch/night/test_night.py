@@ -128,7 +128,7 @@ def second(first, on_terminal, small, at_home):
 
 @pytest.fixture(scope="session")
 def third(second, batch, write, tmp_path_factory, at_home):
-    """Ids and titles that nobody would choose, BOM and CRLF, silently."""
+    """Ids and titles that nobody would choose, BOM and CRLF, silently; the gate is overruled."""
     ratings = [
         (user, movie, 1 + i * j % 5, 1_500_000_000 + i + j)
         for i, user in enumerate(USERS)
@@ -141,7 +141,8 @@ def third(second, batch, write, tmp_path_factory, at_home):
     for file in folder.iterdir():
         text = file.read_text("utf-8").replace("\n", "\r\n").replace("Two\r\nlines", "Two\nlines")
         file.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    return recorded(batch("run", "--data", folder, "--no-refit", "--quiet", **at_home), at_home)
+    words = ("run", "--data", folder, "--no-refit", "--quiet", "--force", "strange on purpose")
+    return recorded(batch(*words, **at_home), at_home)
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +159,8 @@ def fourth(third, batch, write, tmp_path_factory, at_home):
     other.mkdir()
     (other / "manifest.json").write_text('{"parameters": {"namespace": "other"}}')
     folder = write(tmp_path_factory.mktemp("one"), [(1, 1, 4, 0)], [(1, "Only (1995)", "Drama")])
-    return recorded(batch("run", "--data", folder, "--no-refit", **at_home), at_home)
+    words = ("run", "--data", folder, "--no-refit", "--force", "nothing on purpose")
+    return recorded(batch(*words, **at_home), at_home)
 
 
 @pytest.fixture(scope="session")
