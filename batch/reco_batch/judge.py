@@ -155,8 +155,9 @@ def _baseline(tonight: Mapping[str, Any], bounds: GateBounds) -> Iterator[Check]
             ratio = theirs / ours if name in _ERRORS and ours > 0 else ours / theirs
             note = f"{short(ours)}, popularity {short(theirs)}"
             check = at_least(f"popularity.{name}", ratio, bounds.popularity_ratio, note=note)
-            worse = check.verdict == PASSED and ratio < 1
-            yield check._replace(verdict=WARNING) if worse else check
+            if check.verdict == PASSED and ratio < 1:
+                check = check._replace(verdict=WARNING, note=f"worse than popularity: {note}")
+            yield check
 
 
 def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
