@@ -1,5 +1,7 @@
 """The bounds of the gate: their defaults, and how one is changed."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,3 +64,12 @@ def test_bounds_are_frozen():
     """Nothing changes once the night has begun."""
     with pytest.raises(ValidationError):
         GateBounds().churn = 1
+
+
+def test_every_bound_is_documented():
+    """With its name and its default, in the operator's table."""
+    page = Path(__file__).parents[2].joinpath("docs/operations.md").read_text("utf-8")
+
+    for name, field in GateBounds.model_fields.items():
+        default = "none" if field.default is None else f"{field.default:g}"
+        assert f"`{name}` ({default})" in page
