@@ -72,7 +72,7 @@ def parse_bounds(words: Sequence[str]) -> GateBounds:
     Raises:
         UsageError: there is no such bound, or it cannot have that value.
     """
-    said: dict[str, str | None] = {}
+    said: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in GateBounds.model_fields:
@@ -80,9 +80,9 @@ def parse_bounds(words: Sequence[str]) -> GateBounds:
                 f"--gate-bound {word!r}: expected NAME=VALUE, where NAME is one of "
                 f"{', '.join(GateBounds.model_fields)}"
             )
-        said[name] = None if value == "none" else value
+        said[name] = value
     try:
-        return GateBounds.model_validate(said)
+        return GateBounds.model_validate({n: None if v == "none" else v for n, v in said.items()})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         raise UsageError(f"--gate-bound {name}={said[name]}: expected {_expected(name)}") from error

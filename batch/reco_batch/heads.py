@@ -48,6 +48,7 @@ class Heads:
         self._hashes: list[NDArray[np.uint64]] = []
         self._covered = np.zeros(movie_count, np.bool_)
         self._first = np.zeros(movie_count, np.int64)
+        self._last = np.zeros((0, HEAD), np.int32)  # of the tile before
         self._pairs = 0
         self._common = 0.0
 
@@ -69,6 +70,8 @@ class Heads:
     ) -> None:
         seen = 0 if tile.excluded is None else np.diff(tile.excluded.offsets)
         chose = heads[whole & (self._movie_count - seen >= _CHOICE)]
+        chose = np.concatenate([self._last, chose])
+        self._last = chose[-1:]
         common = (chose[:-1, :, np.newaxis] == chose[1:, np.newaxis, :]).any(axis=2)
         self._common += float(common.mean(axis=1).sum())
         self._pairs += len(common)

@@ -134,7 +134,7 @@ def _metric(
     name: str, value: float, live: float, held_out: list[float | None], bounds: GateBounds
 ) -> Check:
     """Compare a metric, allowing for what chance does to so few held-out ratings."""
-    few = max(1.0, min(n or 1.0 for n in held_out))
+    few = min((n for n in held_out if n), default=math.inf)
     if name.rpartition(".")[2] in _ERRORS:
         rise = max(bounds.error_rise, _STANDARD_ERRORS / math.sqrt(2 * few))
         return at_most(name, value, live * (1 + rise), note=f"live {short(live)}")
@@ -155,8 +155,9 @@ def _baseline(tonight: Mapping[str, Any], bounds: GateBounds) -> Iterator[Check]
             ratio = theirs / ours if name in _ERRORS and ours > 0 else ours / theirs
             note = f"{short(ours)}, popularity {short(theirs)}"
             check = at_least(f"popularity.{name}", ratio, bounds.popularity_ratio, note=note)
-            worse = check.verdict == PASSED and ratio < 1
-            yield check._replace(verdict=WARNING) if worse else check
+            if check.verdict == PASSED and ratio < 1:
+                check = check._replace(verdict=WARNING, note=f"worse than popularity: {note}")
+            yield check
 
 
 def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:

@@ -66,7 +66,8 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
         The figures.
 
     Cost:
-        About 40 ns a movie in a list; see docs/performance.md.
+        About 60 ns a movie in a list, a third of it reading Parquet (26 million movies in 1.6 s of
+        one processor); 200 MB at peak, whatever the number of users.
     """
     catalogue = artifact.movie_ids()
     heads = Heads(len(catalogue))

@@ -5,7 +5,7 @@ clock. Whatever fails, readers go on seeing what they saw before.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -21,12 +21,12 @@ from reco_batch.artifact import (
     write_manifest,
 )
 from reco_batch.bounds import GateBounds
-from reco_batch.checks import summary
+from reco_batch.checks import REFUSED, summary
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.errors import NightFailed
-from reco_batch.evaluate import popularity_baseline
 from reco_batch.gate import judge_generation
+from reco_batch.popularity import popularity_baseline
 from reco_batch.progress import Reporter
 from reco_batch.sources import load
 from reco_batch.split import Split, split_ratings
@@ -196,12 +196,17 @@ def prune_artifacts(
 ) -> None:
     """Delete what no command will ask for again.
 
-    That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's;
-    and the incomplete ones that killed runs left, once no run can still be at work on them.
+    That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's,
+    those that the gate refused being counted apart, so that bad nights push no good one out; and
+    the incomplete ones that killed runs left, once no run can still be at work on them.
     """
     complete = complete_generations(artifacts)
-    own = [g for g in complete if _namespace(artifacts, g) == namespace]
-    for generation in own[:-keep]:
+    own: dict[bool, list[str]] = {True: [], False: []}
+    for generation in complete:
+        manifest = _manifest(artifacts, generation)
+        if manifest.get("parameters", {}).get("namespace") == namespace:
+            own[(manifest.get("gate") or {}).get("verdict") == REFUSED].append(generation)
+    for generation in (*own[True][:-keep], *own[False][:-keep]):
         if generation != live:
             shutil.rmtree(artifacts / generation)
     for name in {path.name for path in artifacts.iterdir()} - set(complete):
@@ -209,12 +214,11 @@ def prune_artifacts(
             shutil.rmtree(artifacts / name)
 
 
-def _namespace(artifacts: Path, generation: str) -> str | None:
+def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:
     try:
-        manifest = open_artifact(artifacts, generation).manifest
+        return open_artifact(artifacts, generation).manifest
     except NightFailed:  # damaged: for a person to look at
-        return None
-    return str(manifest.get("parameters", {}).get("namespace"))
+        return {}
 
 
 def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
@@ -245,6 +249,7 @@ def _compute(
     """Train, score and write; the last thing written is the manifest."""
     with reporter.stage("load TensorFlow"):
         # Takes seconds: after the data was found good, and where the person can see why.
+        from reco_batch.evaluate import TOP_K  # noqa: PLC0415
         from reco_batch.fit import fit_models  # noqa: PLC0415
         from reco_batch.score import Answers  # noqa: PLC0415
 
@@ -265,6 +270,7 @@ def _compute(
         dataset.ratings.take(split.train),
         dataset.ratings.take(split.test),
         movie_count=len(dataset.movies),
+        ks=TOP_K,
     )
     with reporter.stage("finish the artifact"):
         return writer.finish(

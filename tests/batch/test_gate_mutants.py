@@ -21,9 +21,14 @@ from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter
 from reco_batch.bounds import GateBounds
 from reco_batch.dataset import Histories, Movies, histories
 from reco_batch.errors import NotFinite
-from reco_batch.evaluate import popularity_baseline, top_k_accuracy
+from reco_batch.evaluate import TOP_K, top_k_accuracy
 from reco_batch.night import publish_artifact
-from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
+from reco_batch.popularity import (
+    Thresholds,
+    movie_statistics,
+    popular_lists,
+    popularity_baseline,
+)
 from reco_batch.progress import QuietReporter
 from reco_batch.split import SplitBy, split_ratings
 from reco_batch.topk import TopK, top_k_blocks
@@ -103,7 +108,9 @@ class Night:
         return {
             "retrieval": dict(top_k_accuracy(SimpleNamespace(**self.factorised(rest)), test)),
             "rating": {"rmse": 0.9},
-            "popularity": dict(popularity_baseline(train, test, movie_count=len(self.movies))),
+            "popularity": dict(
+                popularity_baseline(train, test, movie_count=len(self.movies), ks=TOP_K)
+            ),
         }
 
     def score(self):
