@@ -114,6 +114,7 @@ def status_page(status: Status, store: str) -> Page:
         heading=f"Generation {status.generation} is live",
         facts=tuple(facts.items()),
         footer="",
+        listing=False,
         document={
             **document.frame("status", status.namespace, status.generation, status.age_seconds),
             "store": store,
