@@ -48,8 +48,8 @@ class Check(NamedTuple):
         """Return the check as a person reads it: `churn.user 0.97 (at most 0.8)`."""
         bound = "" if self.bound is None else f"{self.relation} {short(self.bound)}"
         inside = "; ".join(part for part in (bound, self.note) if part)
-        figure = "missing" if self.figure is None else short(self.figure)
-        return f"{self.name} {figure}" + (f" ({inside})" if inside else "")
+        figure = "" if self.figure is None else f" {short(self.figure)}"
+        return f"{self.name}{figure}" + (f" ({inside})" if inside else "")
 
 
 def summary(report: Mapping[str, Any]) -> str:

@@ -62,6 +62,7 @@ def test_the_line_stays_a_line():
     verdict = verdict_of(bad(9), live=LIVE, force=None)
 
     assert verdict.reason.endswith("bad.5 6 (at most 0) and 3 more")
+    assert summary(verdict.report).endswith("; bad.5 6 (at most 0)")
     assert len(verdict.report["refused"]) == 9
 
 

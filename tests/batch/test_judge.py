@@ -4,7 +4,7 @@ import copy
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reco_batch.bounds import GateBounds
@@ -317,7 +317,7 @@ def test_ids_that_changed_their_type_are_a_warning():
     check = checked(tonight={"ids": "string"})["input.ids"]
 
     assert check.verdict == "warning"
-    assert str(check).startswith("input.ids missing (movie ids in values are now of type string")
+    assert str(check).startswith("input.ids (movie ids in values are now of type string")
 
 
 def test_a_manifest_of_a_version_without_a_gate():
@@ -328,6 +328,7 @@ def test_a_manifest_of_a_version_without_a_gate():
 
 
 @given(st.floats(), st.floats(allow_nan=False))
+@example(math.nan, 0.0)
 def test_relations(figure, bound):
     """Each is what it says; what is no number is refused by all."""
     assert (at_least("x", figure, bound).verdict == "passed") == (figure >= bound)
