@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from real_servers import BINARIES, Server
 from reco_store.client import Client, connect
@@ -19,6 +20,10 @@ from small_nights import FIRST_NIGHT, Source, small_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A busy machine makes a good example slow: no example may fail by the clock.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _numbers = count(1)
 _night = count()

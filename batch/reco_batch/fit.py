@@ -4,8 +4,8 @@ The trainings do not depend on each other, so two run at a time, the longest fir
 published is handed on as soon as it is trained, while the other lane still trains.
 """
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,30 +71,37 @@ def fit_models(
                 stage=stage,
             )
 
-    def measured_retrieval() -> Mapping[str, float]:
+    metrics: dict[str, Mapping[str, float]] = {}
+
+    def measured_retrieval() -> None:
         model = retrieval(split.train, "train retrieval")
-        metrics = top_k_accuracy(model.embeddings(), test)
+        metrics["retrieval"] = top_k_accuracy(model.embeddings(), test)
         if not refit:
             publish_retrieval(model)
-        return metrics
 
-    def measured_rating() -> Mapping[str, float]:
+    def measured_rating() -> None:
         model = rating(split.train, "train rating")
-        metrics = rmse(model.split_weights(), test)
+        metrics["rating"] = rmse(model.split_weights(), test)
         if not refit:
             publish_rating(model)
-        return metrics
 
-    with ThreadPoolExecutor(LANES) as pool:
-        jobs = []
-        if refit:
-            jobs.append(pool.submit(lambda: publish_rating(rating(everything, "refit rating"))))
-        of_rating = pool.submit(measured_rating)
-        if refit:
-            jobs.append(
-                pool.submit(lambda: publish_retrieval(retrieval(everything, "refit retrieval")))
-            )
-        of_retrieval = pool.submit(measured_retrieval)
-        for job in jobs:
-            job.result()
-        return {"retrieval": of_retrieval.result(), "rating": of_rating.result()}
+    jobs: list[Callable[[], object]] = [measured_rating, measured_retrieval]
+    if refit:
+        jobs.insert(0, lambda: publish_rating(rating(everything, "refit rating")))
+        jobs.insert(2, lambda: publish_retrieval(retrieval(everything, "refit retrieval")))
+    _run_side_by_side(jobs, reporter)
+    return metrics
+
+
+def _run_side_by_side(jobs: Iterable[Callable[[], object]], reporter: Reporter) -> None:
+    """Run the jobs in the lanes, in this order; the first failure ends them all."""
+    pool = ThreadPoolExecutor(LANES)
+    try:
+        done, _ = wait([pool.submit(job) for job in jobs], return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    except BaseException:
+        reporter.cancel()  # else the other lane would train on for what nobody wants any more
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)

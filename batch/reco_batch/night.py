@@ -5,7 +5,7 @@ clock. Whatever fails, readers go on seeing what they saw before.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -18,18 +18,26 @@ from reco_batch.artifact import (
     ArtifactWriter,
     complete_generations,
     open_artifact,
+    write_manifest,
 )
+from reco_batch.bounds import GateBounds
+from reco_batch.checks import REFUSED, summary
 from reco_batch.config import RunConfig
-from reco_batch.dataset import Dataset
+from reco_batch.dataset import Dataset, Ratings
 from reco_batch.errors import NightFailed
+from reco_batch.gate import judge_generation
+from reco_batch.popularity import popularity_baseline
 from reco_batch.progress import Reporter
 from reco_batch.sources import load
 from reco_batch.split import Split, split_ratings
 from reco_batch.validate import build_dataset
 from reco_store import (
+    GateInput,
     Keys,
     Published,
     RunLock,
+    UsageError,
+    Verdict,
     new_generation_id,
     publish,
     store_errors,
@@ -40,6 +48,8 @@ from reco_store.servers import look_at_servers, require_fit
 
 SCHEMA_VERSION = 1
 _LONGEST_RUN = timedelta(days=2)
+#: Options that do not shape the answers; the gate records its own.
+_NOT_OF_THE_RESULT = {"home", "data", "encoding", "threads", "bounds", "force"}
 _RECORDED_VERSIONS = ("reco", "tensorflow", "tensorflow-recommenders", "tf-keras", "numpy")
 
 
@@ -88,7 +98,15 @@ def run_night(
         dataset, split = _read(config, reporter)
         with _artifact_folder(config.artifacts / generation) as folder:
             artifact = _compute(config, dataset, split, folder, started=started, reporter=reporter)
-        published = publish_artifact(artifact, client, lock, keep=config.keep, reporter=reporter)
+        published = publish_artifact(
+            artifact,
+            client,
+            lock,
+            keep=config.keep,
+            bounds=config.bounds,
+            force=config.force,
+            reporter=reporter,
+        )
     prune_artifacts(
         config.artifacts,
         namespace=config.namespace,
@@ -106,34 +124,71 @@ def republish(
     *,
     namespace: str,
     keep: int,
+    bounds: GateBounds,
+    force: str | None,
     reporter: Reporter,
 ) -> Published:
     """Publish an artifact that is on disk, without training.
 
     Raises:
-        UsageError: that is not the name of a generation.
+        UsageError: that is not the name of a generation, or one of another namespace.
         NightFailed: there is no complete artifact of that generation.
         StoreError: publishing failed; nothing was switched.
     """
     parse_generation_id(generation)  # rather than follow `..` out of the folder
     artifact = open_artifact(artifacts, generation)
+    own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
+    if own != namespace:
+        raise UsageError(
+            f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
+            f"recommender would be served there. Use --namespace {own}."
+        )
     with RunLock(client, Keys(namespace)) as lock:
-        return publish_artifact(artifact, client, lock, keep=keep, reporter=reporter)
+        return publish_artifact(
+            artifact, client, lock, keep=keep, bounds=bounds, force=force, reporter=reporter
+        )
 
 
 def publish_artifact(
-    artifact: Artifact, client: Client, lock: RunLock, *, keep: int, reporter: Reporter
+    artifact: Artifact,
+    client: Client,
+    lock: RunLock,
+    *,
+    keep: int,
+    bounds: GateBounds,
+    force: str | None,
+    reporter: Reporter,
 ) -> Published:
-    """Publish, showing how far writing and reading back have come."""
+    """Publish what passes the gate, showing how far writing and reading back have come."""
+
+    def gate(given: GateInput) -> Verdict:
+        with reporter.stage("gate") as judging:
+            verdict = judge_generation(given, artifact, bounds=bounds, force=force)
+            judging.note(summary(verdict.report))
+            return verdict
+
     with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
 
         def progress(phase: str, keys: int) -> None:
             if phase != "retire":
                 stage.advance(keys)
 
-        published = publish(client, lock.keys, artifact, lock=lock, keep=keep, progress=progress)
+        published = publish(
+            client, lock.keys, artifact, lock=lock, keep=keep, gate=gate, progress=progress
+        )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
+    if published.verdict is not None and published.verdict.report:
+        _record(artifact, published.verdict, reporter)
     return published
+
+
+def _record(artifact: Artifact, verdict: Verdict, reporter: Reporter) -> None:
+    """Keep the verdict with the artifact, which stays when the store has deleted the rest."""
+    try:
+        write_manifest(artifact.folder, {**artifact.manifest, "gate": dict(verdict.report)})
+    except OSError as error:  # a copy on a read-only disk may be published too
+        reason = error.strerror or error
+        reporter.say(f"note: the verdict is not in {artifact.folder} ({reason})")
 
 
 def prune_artifacts(
@@ -141,12 +196,17 @@ def prune_artifacts(
 ) -> None:
     """Delete what no command will ask for again.
 
-    That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's;
-    and the incomplete ones that killed runs left, once no run can still be at work on them.
+    That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's,
+    those that the gate refused being counted apart, so that bad nights push no good one out; and
+    the incomplete ones that killed runs left, once no run can still be at work on them.
     """
     complete = complete_generations(artifacts)
-    own = [g for g in complete if _namespace(artifacts, g) == namespace]
-    for generation in own[:-keep]:
+    own: dict[bool, list[str]] = {True: [], False: []}
+    for generation in complete:
+        manifest = _manifest(artifacts, generation)
+        if manifest.get("parameters", {}).get("namespace") == namespace:
+            own[(manifest.get("gate") or {}).get("verdict") == REFUSED].append(generation)
+    for generation in (*own[True][:-keep], *own[False][:-keep]):
         if generation != live:
             shutil.rmtree(artifacts / generation)
     for name in {path.name for path in artifacts.iterdir()} - set(complete):
@@ -154,12 +214,11 @@ def prune_artifacts(
             shutil.rmtree(artifacts / name)
 
 
-def _namespace(artifacts: Path, generation: str) -> str | None:
+def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:
     try:
-        manifest = open_artifact(artifacts, generation).manifest
+        return open_artifact(artifacts, generation).manifest
     except NightFailed:  # damaged: for a person to look at
-        return None
-    return str(manifest.get("parameters", {}).get("namespace"))
+        return {}
 
 
 def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
@@ -190,6 +249,7 @@ def _compute(
     """Train, score and write; the last thing written is the manifest."""
     with reporter.stage("load TensorFlow"):
         # Takes seconds: after the data was found good, and where the person can see why.
+        from reco_batch.evaluate import TOP_K  # noqa: PLC0415
         from reco_batch.fit import fit_models  # noqa: PLC0415
         from reco_batch.score import Answers  # noqa: PLC0415
 
@@ -206,6 +266,12 @@ def _compute(
         publish_rating=answers.of_rating,
         reporter=reporter,
     )
+    baseline = popularity_baseline(
+        dataset.ratings.take(split.train),
+        dataset.ratings.take(split.test),
+        movie_count=len(dataset.movies),
+        ks=TOP_K,
+    )
     with reporter.stage("finish the artifact"):
         return writer.finish(
             {
@@ -216,7 +282,7 @@ def _compute(
                 "rating_scale": list(config.rating_scale),
                 "parameters": _parameters(config),
                 "data": _data(dataset, split),
-                "metrics": metrics,
+                "metrics": {**metrics, "popularity": baseline},
                 "seconds": dict(reporter.seconds),
                 "versions": {"python": python_version()}
                 | {name: version(name) for name in _RECORDED_VERSIONS},
@@ -226,7 +292,7 @@ def _compute(
 
 
 def _parameters(config: RunConfig) -> dict[str, Any]:
-    said = config.model_dump(mode="json", exclude={"home", "data", "encoding", "threads"})
+    said = config.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT)
     return said | {"refit": config.refits, "models": config.parameters.to_dict()}
 
 
@@ -236,11 +302,17 @@ def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
         "users": len(dataset.user_ids),
         "movies": len(dataset.movies),
         "ratings": len(dataset.ratings),
+        "newest_rating": _newest(dataset.ratings),
         "train": len(split.train),
         "validation": len(split.validation),
         "test": len(split.test),
         "findings": list(_findings(dataset, split)),
     }
+
+
+def _newest(ratings: Ratings) -> int | None:
+    """Return when the newest rating was given, in seconds since 1970."""
+    return None if ratings.timestamp is None else int(ratings.timestamp.max())
 
 
 def _findings(dataset: Dataset, split: Split) -> tuple[str, ...]:
