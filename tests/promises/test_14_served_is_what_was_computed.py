@@ -59,7 +59,7 @@ def test_14_served_is_what_was_computed(make_store, draw, many):
     read_back(store, 1)
 
     ends = Counter()
-    for trial in range(1, many(40, 500) + 1):
+    for trial in range(1, many(40, 1500) + 1):
         draws = draw(trial)
         side = draws.choice(("on_request", "on_reply"))
         hook = spoil(draws.randint(2, requests), draws.random(), 1 << draws.randrange(8))

@@ -11,6 +11,8 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from redis import Redis
+
 ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[?-])(?P<word>[^{}$]*))?\}")
 
@@ -63,3 +65,22 @@ class ComposeFile:
     def commands(self, user: str) -> set[str]:
         """Return the commands that a user may run."""
         return {word[1:] for word in self.granted(user) if word.startswith("+")}
+
+
+def commands_of(client: Redis) -> dict[str, list[str]]:
+    """Return every command and subcommand of a server, with as many arguments as it needs."""
+    found: dict[str, list[str]] = {}
+
+    def add(entries: list[list[Any]]) -> None:
+        for entry in entries:
+            name, arity, subcommands = entry[0].decode(), entry[1], entry[9]
+            if not subcommands or arity == -1:
+                words = name.split("|")
+                found[name] = words + ["{reco}:current"] * (abs(arity) - len(words))
+            add(subcommands)
+
+    connection = client.connection_pool.get_connection()
+    connection.send_command("COMMAND")  # client.command() would drop the subcommands
+    add(connection.read_response())
+    client.connection_pool.release(connection)
+    return found
