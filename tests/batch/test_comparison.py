@@ -125,6 +125,13 @@ def test_a_longer_history_is_the_same_history():
     assert compared_.known_history == 1
 
 
+def test_only_the_newest_ten_of_a_history_count():
+    """What a long history lost long ago is no matter."""
+    compared_ = compared({"seen": {"a": CATALOGUE[:10]}}, {"seen": {"a": CATALOGUE}})
+
+    assert compared_.known_history == 1
+
+
 def test_titles():
     """Of the movies of both nights the share whose title is the same."""
     compared_ = compared(

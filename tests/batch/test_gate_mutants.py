@@ -5,6 +5,7 @@ with the job's own gate. A mutant is such a night with one thing wrong: its fact
 input or its manifest. Each must leave the pointer where it is and say why.
 """
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -124,6 +125,19 @@ class Night:
             "similar": top_k(movies, movies, itself, self.k),
         }
 
+    def again(self, generation):
+        """Return the same night under another name, all of which may be changed."""
+        night = copy.copy(self)
+        night.generation = generation
+        night.factors = {name: array.copy() for name, array in self.factors.items()}
+        night.popular = list(self.popular)
+        night.lists = {
+            family: TopK(lists.items.copy(), lists.scores.copy())
+            for family, lists in self.lists.items()
+        }
+        night.manifest = {**copy.deepcopy(self.manifest), "generation": generation}
+        return night
+
     def write(self, folder):
         """Write the artifact."""
         users = [self.rename_user(user_id) for user_id in self.user_ids]
@@ -149,18 +163,20 @@ def top_k(queries, items, excluded, k):
 class Nights:
     """Makes nights and publishes them to one namespace of a server."""
 
-    def __init__(self, url, namespace, folder, ratings, make_dataset):
-        self.url, self.keys, self.folder = url, Keys(namespace), folder
-        self.make_dataset = make_dataset
-        newest = ratings[c.TIMESTAMP].rank(pct=True)
-        self.old, self.new = ratings[newest <= 0.97], ratings
+    def __init__(self, url, namespace, folder, good):
+        self.url, self.keys, self.folder, self.good = url, Keys(namespace), folder, good
+        newest = good.ratings[c.TIMESTAMP].rank(pct=True)
+        self.old, self.new = good.ratings[newest <= 0.97], good.ratings
         self.count = 0
 
     def night(self, ratings=None, **more):
         """Return tonight's night: last night's ratings and a few more."""
         self.count += 1
         name = new_generation_id(STARTED + timedelta(minutes=self.count), "7f3a")
-        night = Night(self.new if ratings is None else ratings, self.make_dataset, name, **more)
+        if ratings is None and not more:
+            return self.good.again(name)
+        ratings = self.new if ratings is None else ratings
+        night = Night(ratings, self.good.make_dataset, name, **more)
         night.score()
         return night
 
@@ -205,28 +221,29 @@ def server(running):
 
 
 @pytest.fixture(scope="module")
-def ratings(make_ratings):
-    """Of two hundred users of three tastes, over a thousand days."""
+def good(make_ratings, make_dataset):
+    """A night of two hundred users of three tastes, over a thousand days."""
     ratings = make_ratings(seed=3, users=200, movies=MOVIES, at_least=25)
     ratings[c.TIMESTAMP] = NEWEST - ratings[c.TIMESTAMP] % (1000 * DAY)
-    return ratings
+    night = Night(ratings, make_dataset, new_generation_id(STARTED, "7f3a"))
+    night.score()
+    return night
 
 
 @pytest.fixture
-def make_nights(server, tmp_path, ratings, make_dataset):
+def make_nights(server, tmp_path, good):
     """Return a function that makes nights of another namespace."""
 
     def make(namespace):
-        return Nights(server, namespace, tmp_path, ratings, make_dataset)
+        return Nights(server, namespace, tmp_path, good)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def nights(server, tmp_path_factory, ratings, make_dataset):
+def nights(server, tmp_path_factory, good):
     """A namespace in which a good night is live, and none that a test makes goes live."""
-    folder = tmp_path_factory.mktemp("nights")
-    nights = Nights(server, "mutants", folder, ratings, make_dataset)
+    nights = Nights(server, "mutants", tmp_path_factory.mktemp("nights"), good)
     assert nights.published(nights.night(nights.old)).outcome == "live"
     return nights
 

@@ -242,6 +242,14 @@ def test_a_drop_that_chance_explains_is_none():
     assert refused(tonight=drop, live={"data/test": 200}) == []
 
 
+def test_a_drop_is_judged_without_the_number_of_held_out_ratings():
+    """A manifest that does not say it is given no allowance for chance."""
+    silent = {"data/test": None}
+    drop = {"metrics/retrieval/top_10_accuracy": 0.1799, **silent}
+
+    assert refused(tonight=drop, live=silent) == ["retrieval.top_10_accuracy"]
+
+
 @pytest.mark.parametrize("other", [{"parameters/split": "time"}, {"parameters": None}])
 def test_metrics_of_another_split_are_not_compared(other):
     """They measure something else."""

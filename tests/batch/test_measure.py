@@ -110,7 +110,7 @@ def artifacts(draw):
 
     users = [str(user) for user in range(draw(st.integers(0, 9)))]
     some = draw(st.permutations(users))[: draw(st.integers(0, len(users)))]
-    seen = st.lists(st.sampled_from(catalogue), max_size=6, unique=True)
+    seen = st.lists(st.sampled_from([*catalogue, 1000]), max_size=6, unique=True)
     families = {
         "user": lists(draw(st.sampled_from([users, some]))),
         "ranked": lists(users),
@@ -178,6 +178,20 @@ def test_heads_are_what_counting_gives(orders, length):
     assert heads.coverable == min(12, 10 * len(lists))
     assert heads.most_first == max(Counter(ids[0] for ids in lists).values())
     assert heads.pairs == 0  # out of twelve nobody has a choice
+
+
+def test_an_unknown_movie_in_a_history_is_nobody_elses():
+    """It excludes nothing, least of all the last movie of the user before."""
+    artifact = with_users([[0, 2], [0, 1]], range(3), {"1": [1000]})
+
+    assert measure(artifact, k=2, ranked_k=2).families["user"].excluded == 0
+
+
+def test_users_without_a_list_have_no_first_ten():
+    """They are not one more that is different."""
+    heads = measure(with_users([[], [0, 1], []], range(3)), k=2, ranked_k=2).heads
+
+    assert (heads.lists, heads.distinct, heads.coverable) == (1, 1, 3)
 
 
 @given(st.lists(st.permutations(range(40)), min_size=2, max_size=8))
