@@ -10,7 +10,7 @@ import hashlib
 from promised_store import KEYS
 from small_nights import night_of, small_entries
 
-IDS = ["a:b", "{x}", "{", "}", "*", "?", "[a-z]", "user:1", " ", "", "é\0\n", "\\", "..", "current"]
+IDS = ["a:b", "{x}", "{", "}", "*", "?", "[a-z]", "user:1", " ", "é\0\n", "\\", "..", "current"]
 
 
 def hostile_night(number: int):

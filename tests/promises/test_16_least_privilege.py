@@ -7,7 +7,6 @@ none of their rights is spare is held by tests/deploy/test_access.py.
 from __future__ import annotations
 
 import pytest
-from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from compose_file import ComposeFile, commands_of
@@ -34,7 +33,7 @@ def test_16_least_privilege(make_store):
                     client.execute_command(*commands[name])
             with pytest.raises(NoPermissionError):
                 client.get("foreign")
-    with Redis(unix_socket_path=str(store.server.socket), protocol=2) as stranger:
+    with connect(f"unix://{store.server.socket}") as stranger:
         for name in sorted(commands.keys() - OPEN_TO_ALL):
             with pytest.raises(RedisError, match=r"Authentication required|command not allowed"):
                 stranger.execute_command(*commands[name])
