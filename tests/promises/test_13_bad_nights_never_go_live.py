@@ -1,0 +1,241 @@
+"""Promise 13: bad recommendations never go live, and the gate says what is bad about them.
+
+A good small night is served; each mutant of it must leave the pointer where it is and say why.
+"""
+
+import json
+
+import pytest
+
+from gated_nights import MOVIES, Nights, good_night
+from mutants import (
+    ON_THE_FIRST_NIGHT,
+    SPOILT,
+    SPOILT_INPUT,
+    duplicates,
+    infinite,
+    infinite_scores,
+    nan_scores,
+    nan_users,
+    one_nan,
+    reversed_order,
+)
+from planted import planted_ratings
+from real_servers import running_server
+from reco_batch import columns as c
+from reco_batch.artifact import MANIFEST, Artifact
+from reco_batch.bounds import GateBounds
+from reco_batch.errors import NotFinite
+from reco_store import ContractMismatch, VerifyFailed
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server for all tests here; each has a namespace of its own, or changes nothing."""
+    with running_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def good():
+    """A night of two hundred users of three tastes."""
+    return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
+
+
+@pytest.fixture
+def make_nights(server, tmp_path, good):
+    """Return a function that makes nights of another namespace."""
+
+    def make(namespace):
+        return Nights(server, namespace, tmp_path, good)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def nights(server, tmp_path_factory, good):
+    """A namespace in which a good night is live, and none that a test makes goes live."""
+    nights = Nights(server, "mutants", tmp_path_factory.mktemp("nights"), good)
+    assert nights.published(nights.night(nights.old)).outcome == "live"
+    return nights
+
+
+def require_refused(nights, night, check, served):
+    """Publish, and expect the gate to name a check."""
+    published = nights.published(night)
+
+    assert published.outcome == "refused"
+    assert nights.served() == served
+    gate = nights.gate_of(night.generation)
+    assert gate["verdict"] == "refused"
+    assert gate["checks"][check]["verdict"] == "refused"
+    assert any(line.startswith(f"{check} ") for line in gate["refused"])
+    assert nights.record(night.generation).state == "refused"
+    assert nights.record(night.generation).note == published.verdict.reason
+    kept = json.loads((nights.folder / night.generation / MANIFEST).read_text("utf-8"))
+    assert kept["gate"] == gate
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_mutants_are_refused(nights, name):
+    """The pointer stays, and manifest, registry and artifact say which check failed."""
+    spoil, check = SPOILT[name]
+    night = nights.night()
+    spoil(night)
+
+    require_refused(nights, night, check, nights.served())
+
+
+@pytest.mark.parametrize("name", SPOILT_INPUT)
+def test_mutants_of_the_input_are_refused(nights, name):
+    """A night computed faithfully from an input that has gone bad."""
+    spoil, check = SPOILT_INPUT[name]
+
+    require_refused(nights, nights.night(spoil(nights.new)), check, nights.served())
+
+
+def test_a_shrunk_catalogue_is_refused(nights):
+    """Movies that the file no longer has, their ratings with them."""
+    left = nights.night().movies.ids[: MOVIES - 20]
+    night = nights.night(nights.new[nights.new[c.MOVIE_ID].isin(left)], catalogue=len(left))
+
+    require_refused(nights, night, "input.movies", nights.served())
+
+
+@pytest.mark.parametrize("spoil", [nan_users, one_nan, infinite])
+def test_factors_that_are_no_numbers_are_never_scored(nights, spoil):
+    """Caught before there is a list."""
+    served = nights.served()
+
+    with pytest.raises(NotFinite, match="training diverged"):
+        spoil(nights.night())
+
+    assert nights.served() == served
+
+
+@pytest.mark.parametrize("spoil", [nan_scores, infinite_scores])
+def test_scores_that_are_no_numbers_are_never_written(nights, spoil):
+    """Caught before the artifact has a manifest."""
+    served = nights.served()
+    night = nights.night()
+    spoil(night)
+
+    with pytest.raises(ContractMismatch, match="a finite number"):
+        nights.published(night)
+
+    assert nights.served() == served
+
+
+def test_an_artifact_that_was_changed_later_is_never_served(nights):
+    """The read-back compares with the digest of what was computed."""
+    served = nights.served()
+    night = nights.night()
+    artifact = night.write(nights.folder)
+    night.generation, night.lists["user"] = night.generation[:-4] + "beef", night.lists["ranked"]
+    other = night.write(nights.folder)
+    changed = Artifact(
+        other.folder,
+        {**other.manifest, "generation": other.folder.name, "digest": artifact.manifest["digest"]},
+    )
+
+    with pytest.raises(VerifyFailed, match="differs from its digest"):
+        nights.publish(changed)
+
+    assert nights.served() == served
+
+
+@pytest.mark.parametrize("name", ON_THE_FIRST_NIGHT)
+def test_mutants_are_refused_on_the_first_night(make_nights, name):
+    """What is broken in itself needs no last night to be compared with."""
+    nights = make_nights("first")
+    spoil, check = SPOILT[name]
+    night = nights.night()
+    spoil(night)
+
+    require_refused(nights, night, check, "nothing")
+
+
+def test_good_nights_pass(make_nights):
+    """The first, the same again, more of everything, a little less, other lengths."""
+    nights = make_nights("good")
+    users = sorted(set(nights.new[c.USER_ID]))
+    most = nights.new[nights.new[c.USER_ID].isin(users[:-5])]
+    good = [
+        nights.night(nights.old),
+        nights.night(nights.old),
+        nights.night(),
+        nights.night(most),
+        nights.night(nights.new.sample(frac=1, random_state=9)),
+        nights.night(k=7),
+    ]
+
+    for night in good:
+        published = nights.published(night)
+        assert (published.outcome, published.verdict.reason) == ("live", "")
+        assert nights.served() == night.generation
+
+    first, same, *_ = (nights.folder / night.generation / MANIFEST for night in good)
+    first, same = (json.loads(path.read_text("utf-8"))["gate"] for path in (first, same))
+    assert first["baseline"] == "no baseline"
+    assert first["checks"]["churn.user"] == {"verdict": "no baseline"}
+    assert same["baseline"] == good[0].generation
+    assert same["checks"]["input.identical"]["verdict"] == "noted"
+    assert same["checks"]["churn.user"]["figure"] == 0
+    assert "input.identical" not in first["checks"]
+
+
+def test_worse_than_popularity_is_only_a_warning(make_nights):
+    """The figure is on record; a bound makes it a refusal."""
+    nights = make_nights("warned")
+    night = nights.night()
+    popularity = night.manifest["metrics"]["popularity"]
+    night.manifest["metrics"]["retrieval"] = {
+        "top_10_accuracy": popularity["top_10_accuracy"] * 0.6
+    }
+    artifact = night.write(nights.folder)
+
+    refused = nights.publish(artifact, bounds=GateBounds(popularity_ratio=1))
+    passed = nights.publish(artifact)
+
+    assert refused.outcome == "refused"
+    assert refused.verdict.reason.startswith("popularity.top_10_accuracy 0.6 (at least 1; ")
+    assert passed.outcome == "live"
+    check = nights.gate_of(night.generation)["checks"]["popularity.top_10_accuracy"]
+    assert (check["verdict"], check["figure"]) == ("warning", 0.6)
+
+
+def test_force_serves_what_was_refused(make_nights):
+    """The reason and what was overruled stay in the manifest and in the registry."""
+    nights = make_nights("forced")
+    nights.published(nights.night(nights.old))
+    night = nights.night()
+    duplicates(night)
+    artifact = night.write(nights.folder)
+    assert nights.publish(artifact).outcome == "refused"
+
+    published = nights.publish(artifact, force="a test of the app")
+
+    assert published.outcome == "live"
+    assert nights.served() == night.generation
+    gate = nights.gate_of(night.generation)
+    assert (gate["verdict"], gate["forced"]) == ("forced", "a test of the app")
+    assert gate["refused"] == ["user.duplicates 1 (at most 0)"]
+    assert nights.record(night.generation).note == (
+        "forced: a test of the app (user.duplicates 1 (at most 0))"
+    )
+
+
+def test_what_is_live_is_not_judged_again(make_nights):
+    """Filling a store that lost keys keeps verdict and reason, whatever the gate would say now."""
+    nights = make_nights("refilled")
+    night = nights.night()
+    reversed_order(night)
+    artifact = night.write(nights.folder)
+    nights.publish(artifact, force="a test of the app")
+    gate, note = nights.gate_of(night.generation), nights.record(night.generation).note
+
+    published = nights.publish(artifact)
+
+    assert published.outcome == "live"
+    assert nights.gate_of(night.generation) == gate
+    assert nights.record(night.generation).note == note

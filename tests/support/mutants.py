@@ -1,0 +1,332 @@
+"""What can go wrong with the recommendations of a night: mutants of a good one.
+
+Each mutant has one thing wrong: its factors, its lists, its input or its manifest. Beside it stands
+the check of the gate that must say so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gated_nights import DAY, MOVIES, K, top_k
+from reco_batch import columns as c
+from reco_batch.dataset import Movies
+from reco_batch.topk import TopK
+
+# Each function changes a good night that has been scored.
+
+
+def nan_users(night):
+    """A training step that diverged."""
+    night.factors["users"][:] = np.nan
+    night.score()
+
+
+def one_nan(night):
+    """One movie's vector only."""
+    night.factors["movies"][7, 2] = np.nan
+    night.score()
+
+
+def infinite(night):
+    """Overflow."""
+    night.factors["movies"][7, 2] = np.inf
+    night.score()
+
+
+def nan_scores(night):
+    """Lists whose scores are no numbers."""
+    night.lists["user"].scores[:, 3] = np.nan
+
+
+def infinite_scores(night):
+    """A ranked list of infinite stars."""
+    night.lists["ranked"].scores[5, 0] = np.inf
+
+
+def zero_users(night):
+    """An embedding table that was never loaded."""
+    night.factors["users"][:] = 0
+    night.score()
+
+
+def zero_movies(night):
+    """The other one."""
+    night.factors["movies"][:] = 0
+    night.score()
+
+
+def constant_scores(night):
+    """A score that was lost on the way."""
+    night.lists["user"].scores[night.lists["user"].items >= 0] = 1
+
+
+def sign(night):
+    """The worst movies of each user."""
+    night.factors["users"] *= -1
+    night.score()
+
+
+def shuffled_users(night):
+    """Every user has another one's vector: a permutation that was applied once too often."""
+    night.factors["users"] = np.roll(night.factors["users"], 1, axis=0)
+    night.score()
+
+
+def shuffled_movies(night):
+    """Every movie has another one's vector."""
+    night.factors["movies"] = np.roll(night.factors["movies"], 1, axis=0)
+    night.score()
+
+
+def shuffled_ids(night):
+    """The lists are right, but the index of a movie means another one when they are written."""
+    for lists in night.lists.values():
+        lists.items[lists.items >= 0] = (lists.items[lists.items >= 0] + 1) % MOVIES
+
+
+def shuffled_keys(night):
+    """Each list stands under another user's key."""
+    for lists in (night.lists["user"], night.lists["ranked"]):
+        lists.items[:], lists.scores[:] = np.roll(lists.items, 1, 0), np.roll(lists.scores, 1, 0)
+
+
+def renamed_users(night):
+    """An export that writes 42 as 42.0."""
+    night.rename_user = lambda user_id: f"{user_id}.0"
+
+
+def shuffled_titles(night):
+    """Titles that slipped by a row."""
+    movies = night.movies
+    night.written_movies = Movies(
+        movies.ids, (*movies.titles[1:], movies.titles[0]), movies.genres, movies.years
+    )
+
+
+def one_list(night):
+    """The classic: everybody gets the same."""
+    for lists in (night.lists["user"], night.lists["ranked"]):
+        lists.items[:] = lists.items[0]
+        lists.scores[:] = lists.scores[0]
+
+
+def popular_for_all(night):
+    """The same list for everybody, without what each has seen: what a dead user tower gives."""
+    count = night.statistics.rating_count.astype(np.float32)
+    night.factors = {
+        "users": np.ones((len(night.user_ids), 1), np.float32),
+        "movies": count[:, np.newaxis] + np.arange(MOVIES)[:, np.newaxis] / 1000,
+    }
+    night.factors["movies"] = night.factors["movies"].astype(np.float32)
+    night.score()
+
+
+def one_item(night):
+    """One movie leads every list."""
+    unseen = int(np.argmin(night.statistics.rating_count))
+    night.factors["movies"] = np.c_[night.factors["movies"], np.zeros(MOVIES)].astype(np.float32)
+    night.factors["movies"][unseen, -1] = 1000
+    users = night.factors["users"]
+    night.factors["users"] = np.c_[users, np.ones(len(users))].astype(np.float32)
+    night.score()
+
+
+def few_items(night):
+    """Everybody gets some of the same dozen."""
+    few = np.argsort(night.statistics.rating_count)[:24]
+    offset = np.zeros((MOVIES, 1), np.float32)
+    offset[few] = 1000
+    users = night.factors["users"]
+    night.factors = {
+        "users": np.c_[users, np.ones(len(users))].astype(np.float32),
+        "movies": np.c_[night.factors["movies"], offset].astype(np.float32),
+    }
+    night.score()
+
+
+def seen_items(night):
+    """Nobody left out what users have seen."""
+    night.lists["user"] = top_k(night.factors["users"], night.factors["movies"], None, K)
+
+
+def seen_in_ranked(night):
+    """One list by predicted stars shows one seen movie."""
+    night.lists["ranked"].items[4, 0] = night.seen.of(4)[0]
+
+
+def itself(night):
+    """Each movie is most similar to itself."""
+    night.lists["similar"] = top_k(night.factors["movies"], night.factors["movies"], None, K)
+    night.lists["similar"].items[:, 0] = np.arange(MOVIES)
+
+
+def random_lists(night):
+    """95 % churn and more: noise instead of a model."""
+    rng = np.random.default_rng(5)
+    night.factors = {
+        name: rng.normal(size=array.shape).astype(np.float32)
+        for name, array in night.factors.items()
+    }
+    night.score()
+
+
+def random_similar(night):
+    """Only the similar lists are noise."""
+    vectors = np.random.default_rng(5).normal(size=night.factors["movies"].shape)
+    mine = night.lists["user"], night.lists["ranked"]
+    night.factors["movies"] = vectors.astype(np.float32)
+    night.score()
+    night.lists["user"], night.lists["ranked"] = mine
+
+
+def truncated(night):
+    """Half of each list is missing."""
+    night.lists["user"].items[:, K // 2 :] = -1
+
+
+def truncated_for_some(night):
+    """One user in twenty has a short list."""
+    night.lists["ranked"].items[::20, 5:] = -1
+
+
+def empty_lists(night):
+    """Keys without movies."""
+    night.lists["similar"].items[:] = -1
+
+
+def duplicates(night):
+    """A movie twice in one list of one user."""
+    night.lists["user"].items[9, 1] = night.lists["user"].items[9, 0]
+
+
+def unknown_ids(night):
+    """The cards of the last movies are missing."""
+    movies = night.movies
+    night.written_movies = Movies(
+        *(part[:-10] for part in (movies.ids, movies.titles, movies.genres, movies.years))
+    )
+
+
+def reversed_order(night):
+    """Worst first."""
+    lists = night.lists["user"]
+    lists.items[:], lists.scores[:] = lists.items[:, ::-1], lists.scores[:, ::-1]
+
+
+def unordered_popular(night):
+    """A popularity list that was not sorted."""
+    first = night.popular[0]
+    night.popular[0] = first._replace(score=first.score[::-1])
+
+
+def no_popular(night):
+    """Nothing for newcomers."""
+    night.popular = []
+
+
+def missing_users(night):
+    """Half the users have no list; the manifest knows nothing of it."""
+    half = len(night.user_ids) // 2
+    night.lists["user"] = TopK(*(part[:half] for part in night.lists["user"]))
+
+
+def metric_drop(night):
+    """A model that learned half as much."""
+    accuracy = night.manifest["metrics"]["retrieval"]
+    accuracy.update({name: value / 2 for name, value in accuracy.items()})
+
+
+def rmse_rise(night):
+    """Predicted stars that are further off."""
+    night.manifest["metrics"]["rating"]["rmse"] *= 1.2
+
+
+def metric_nan(night):
+    """A metric that is no number."""
+    night.manifest["metrics"]["rating"]["rmse"] = float("nan")
+
+
+def metrics_missing(night):
+    """Nothing was measured."""
+    night.manifest["metrics"]["retrieval"] = {}
+
+
+#: name -> (what is wrong, the check that says so)
+SPOILT = {
+    "zero users": (zero_users, "user.flat"),
+    "zero movies": (zero_movies, "user.flat"),
+    "constant scores": (constant_scores, "user.flat"),
+    "sign of the scores": (sign, "churn.user"),
+    "users' vectors shuffled": (shuffled_users, "churn.user"),
+    "movies' vectors shuffled": (shuffled_movies, "churn.user"),
+    "movie ids shuffled": (shuffled_ids, "user.seen"),
+    "user keys shuffled": (shuffled_keys, "ranked.seen"),
+    "users renamed": (renamed_users, "known.users"),
+    "titles shuffled": (shuffled_titles, "known.titles"),
+    "one list for everyone": (one_list, "first_ten.distinct"),
+    "popularity for everyone": (popular_for_all, "first_ten.alike"),
+    "one movie for everyone": (one_item, "first_ten.same_first"),
+    "a dozen movies for everyone": (few_items, "first_ten.coverage_drop"),
+    "seen movies": (seen_items, "user.seen"),
+    "one seen movie": (seen_in_ranked, "ranked.seen"),
+    "the movie itself": (itself, "similar.itself"),
+    "all new": (random_lists, "churn.ranked"),
+    "similar lists all new": (random_similar, "churn.similar"),
+    "truncated lists": (truncated, "user.full"),
+    "some lists truncated": (truncated_for_some, "ranked.full"),
+    "empty lists": (empty_lists, "similar.full"),
+    "a duplicate": (duplicates, "user.duplicates"),
+    "unknown ids": (unknown_ids, "ranked.unknown"),
+    "reversed order": (reversed_order, "user.unordered"),
+    "popularity unordered": (unordered_popular, "popular.unordered"),
+    "no popularity": (no_popular, "popular.lists"),
+    "half the users without a list": (missing_users, "user.lists"),
+    "metric drop": (metric_drop, "retrieval.top_10_accuracy"),
+    "rmse rise": (rmse_rise, "rating.rmse"),
+    "metric not a number": (metric_nan, "rating.rmse"),
+    "metrics missing": (metrics_missing, "retrieval.metrics"),
+}
+
+#: What needs no last night to be found.
+ON_THE_FIRST_NIGHT = (
+    *("zero users", "zero movies", "constant scores", "movie ids shuffled", "user keys shuffled"),
+    *("one list for everyone", "popularity for everyone", "one movie for everyone", "seen movies"),
+    *("one seen movie", "the movie itself", "truncated lists", "some lists truncated"),
+    *("empty lists", "a duplicate", "unknown ids", "reversed order", "popularity unordered"),
+    *("no popularity", "half the users without a list", "metric not a number"),
+)
+
+
+def without_half_the_users(ratings):
+    """Half the export."""
+    users = sorted(set(ratings[c.USER_ID]))
+    return ratings[ratings[c.USER_ID].isin(users[::2])]
+
+
+def without_half_the_ratings(ratings):
+    """Every user lost the newest half."""
+    older = ratings.groupby(c.USER_ID)[c.TIMESTAMP].rank(pct=True) <= 0.5
+    return ratings[older]
+
+
+def days_older(days):
+    """An export that got stuck long ago."""
+    return lambda ratings: ratings.assign(timestamp=ratings[c.TIMESTAMP] - days * DAY)
+
+
+def other_peoples(ratings):
+    """Each user has another one's ratings."""
+    users = sorted(set(ratings[c.USER_ID]))
+    other = dict(zip(users, [*users[1:], users[0]], strict=True))
+    return ratings.assign(userId=ratings[c.USER_ID].map(other))
+
+
+#: name -> (what is wrong with the input, the check that says so)
+SPOILT_INPUT = {
+    "half the users": (without_half_the_users, "input.users"),
+    "half the ratings": (without_half_the_ratings, "input.ratings"),
+    "histories cut": (without_half_the_ratings, "known.history"),
+    "histories exchanged": (other_peoples, "known.history"),
+    "stale input": (days_older(60), "input.days_behind"),
+}
