@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from real_servers import BINARIES, Server
+from real_servers import BINARIES, Cluster, Server
 from reco_store.client import Client, connect
 from reco_store.keys import Keys, new_generation_id
 from small_nights import FIRST_NIGHT, Source, small_entries
@@ -87,6 +87,17 @@ def server(request, short_folder) -> Iterator[Server]:
     shared.start()
     yield shared
     shared.stop()
+
+
+@pytest.fixture(scope="module", params=list(BINARIES))
+def cluster(request, short_folder) -> Iterator[Cluster]:
+    """A cluster of three primaries with a replica each, which the tests of a module share."""
+    nodes = Cluster(installed(request.param), short_folder / f"cluster{next(_numbers)}")
+    try:
+        nodes.join()
+        yield nodes
+    finally:
+        nodes.end()
 
 
 @pytest.fixture

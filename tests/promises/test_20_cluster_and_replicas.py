@@ -1,0 +1,234 @@
+"""Promise 20: on a cluster, too, a night is published whole or not at all, whatever fails or moves.
+
+Not promised is that a failover loses nothing; a night that was read back before it is not read back
+after it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.crc import key_slot
+
+from promised_store import KEYS, publish_on
+from reco_store.client import connect
+from reco_store.errors import RecoError, StoreUnfit
+from small_nights import number_of, small_night
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from real_servers import Cluster
+    from reco_store.client import Client
+    from small_nights import Source
+
+USERS = 40
+CONTROL = key_slot(KEYS.current.encode())
+FROZEN_SECONDS = 0.1
+NUMBERS = count()
+
+Moment = tuple[str, int]  # the step, and its how manieth report
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    """Give a night many moments."""
+    monkeypatch.setattr("reco_store.transfer.MAX_BATCH_COMMANDS", 20)
+    monkeypatch.setattr("reco_store.transfer.UNLINK_BATCH_KEYS", 20)
+
+
+def night(number: int) -> Source:
+    """Return a night of so many users that every primary has some."""
+    return small_night(number, USERS)
+
+
+def names_of(source: Source) -> list[str]:
+    """Return the names of a night's data keys."""
+    return [KEYS.data(source.generation, suffix) for suffix in source.suffixes()]
+
+
+def publish(cluster: Cluster, number: int, *, client: Client | None = None, **options):
+    """Publish a night, with a replica of each primary confirming, on a connection of its own."""
+    with client or connect(cluster.url) as connection:
+        return publish_on(connection, night(number), **{"keep": 1, "replicas": 1, **options})
+
+
+def live(cluster: Cluster) -> int:
+    """Require that what is served is whole, to the byte; return the night's number."""
+    with connect(cluster.url) as client:
+        source = night(number_of(client.get(KEYS.current).decode()))
+        assert client.mget_nonatomic(names_of(source)) == [value for _, value in source.pairs]
+    return number_of(source.generation)
+
+
+def next_night(cluster: Cluster) -> None:
+    """Publish as soon as a dead run's lease is over, and require that nothing else is left."""
+    number = next(NUMBERS)
+    with connect(cluster.url) as client:
+        client.delete(KEYS.lock)
+    assert publish(cluster, number).outcome == "live"
+    assert live(cluster) == number
+    source = night(number)
+    expected = {KEYS.current, KEYS.generations, KEYS.fence, *names_of(source)}
+    expected |= {KEYS.manifest(source.generation), KEYS.inventory(source.generation, 0)}
+    primaries = [cluster.nodes[index] for index in cluster.primaries()]
+    assert {name.decode() for node in primaries for name in node.scan_iter()} == expected
+
+
+def publish_amid(cluster: Cluster, number: int, events: dict[Moment, Callable[[], object]]) -> str:
+    """Publish while things happen, each at its moment, and the rest in the end; say how it ended.
+
+    What is served then is the night before, or this one, and this one where it says so.
+    """
+    before = live(cluster)
+    seen: Counter[str] = Counter()
+
+    def progress(word: str, _: int) -> None:
+        moment = word, seen[word]
+        seen[word] += 1
+        events.pop(moment, int)()
+
+    try:
+        gate = partial(progress, "gate")
+        end = publish(cluster, number, progress=progress, gate=lambda _: gate(0)).outcome
+    except RecoError as error:
+        end = type(error).__name__
+    for event in events.values():
+        event()
+    cluster.fail_over()
+    assert live(cluster) in ((number,) if end == "live" else (before, number))
+    return end
+
+
+def moments_of(cluster: Cluster) -> list[Moment]:
+    """Publish two nights, and return the moments at which something may happen to the third."""
+    publish(cluster, next(NUMBERS))
+    moments: list[Moment] = []
+    words: Counter[str] = Counter()
+
+    def progress(word: str, _: int) -> None:
+        moments.append((word, words[word]))
+        words[word] += 1
+
+    publish(cluster, next(NUMBERS), progress=progress, gate=lambda _: progress("gate", 0))
+    return moments
+
+
+def test_20_a_primary_dies(cluster, draw, many):
+    """Killed at any moment: an error or a whole night; the next one needs no hand."""
+    moments = moments_of(cluster)
+    ends: Counter[str] = Counter()
+    for trial in range(many(2, 20)):
+        draws = draw(trial)
+        victim, waits = draws.choice(cluster.primaries()), trial % 2 == 0
+
+        def die(victim=victim, waits=waits) -> None:
+            cluster.kill(victim)
+            if waits:  # else the night goes on before the replica has taken over
+                cluster.fail_over()
+
+        ends[publish_amid(cluster, next(NUMBERS), {draws.choice(moments): die})] += 1
+        cluster.revive()
+        next_night(cluster)
+    assert sum(ends[end] for end in ends if end != "live") > 0
+
+
+def test_20_slots_move(cluster, draw, many):
+    """Half of a slot moves at one moment and the rest at a later one: the same."""
+    moments = moments_of(cluster)
+    for trial in range(many(9, 100)):
+        draws = draw(trial)
+        number = next(NUMBERS)
+        slot = key_slot(draws.choice(names_of(night(number))).encode()) if trial % 3 else CONTROL
+        source = cluster.owners()[slot]
+        to = draws.choice([index for index in cluster.primaries() if index != source])
+        first, last = sorted(draws.sample(range(len(moments)), 2))
+        events = {
+            moments[first]: partial(cluster.begin_to_move, slot, source, to),
+            moments[last]: partial(cluster.finish_move, slot, source, to),
+        }
+        publish_amid(cluster, number, events)
+        next_night(cluster)
+
+
+def test_20_each_primary_has_its_replica(cluster, monkeypatch):
+    """One replica that stands still keeps the night back, whichever it is, and is named."""
+    next_night(cluster)
+    before = live(cluster)
+    monkeypatch.setattr("reco_store.replicas.WAIT_MILLISECONDS", 20)
+    for primary in cluster.primaries():
+        replica = cluster.processes[cluster.replica_of(primary)]
+        client = connect(cluster.url, timeout_seconds=0.3)
+        os.kill(replica.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnfit, match=rf"0 replicas of \S+:{cluster.ports[primary]}"):
+                publish(cluster, next(NUMBERS), client=client)
+        finally:
+            os.kill(replica.pid, signal.SIGCONT)
+        assert live(cluster) == before
+    next_night(cluster)
+
+
+class ReplicaReader(threading.Thread):
+    """Reads whole nights from replicas alone, by the pointer that a replica has."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(daemon=True)
+        self.stopped = threading.Event()
+        self.reads = 0
+        self.bad: list[object] = []
+        self.owners = cluster.owners()
+        self.replicas = {
+            primary: cluster.replica_reading(primary) for primary in cluster.primaries()
+        }
+
+    def run(self) -> None:
+        """Read until told to stop."""
+        while not self.stopped.is_set():
+            (pointer,) = self.read([KEYS.current])
+            source = night(number_of(pointer.decode()))
+            if self.read(names_of(source)) != [value for _, value in source.pairs]:
+                self.bad.append(pointer)
+            self.reads += 1
+
+    def read(self, names: list[str]) -> list[bytes | None]:
+        """Read each key from the replica that has it."""
+        found: dict[str, bytes | None] = {}
+        for primary, replica in self.replicas.items():
+            mine = [name for name in names if self.owners[key_slot(name.encode())] == primary]
+            with replica.pipeline(transaction=False) as pipeline:
+                for name in mine:
+                    pipeline.get(name)
+                found |= dict(zip(mine, pipeline.execute(), strict=True))
+        return [found[name] for name in names]
+
+
+def test_20_replicas_are_never_incomplete(cluster, draw, many):
+    """Each stands still for a moment as a night is written; by any pointer all is there."""
+    cluster.settle()
+    publish(cluster, next(NUMBERS), keep=3)
+    reader = ReplicaReader(cluster)
+    reader.start()
+    for trial in range(many(20, 300)):
+        primary = draw(trial).choice(cluster.primaries())
+        replica = cluster.processes[cluster.replica_of(primary)].pid
+        thaw = threading.Timer(FROZEN_SECONDS, os.kill, (replica, signal.SIGCONT))
+
+        def freeze(word: str, _: int, replica=replica, thaw=thaw) -> None:
+            if word == "stage" and thaw.ident is None:
+                os.kill(replica, signal.SIGSTOP)
+                thaw.start()
+
+        publish(cluster, next(NUMBERS), keep=3, progress=freeze)
+        thaw.join()
+    reader.stopped.set()
+    reader.join(timeout=30)
+    assert reader.bad == []
+    assert reader.reads > 10
