@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from datetime import timedelta
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from real_servers import BINARIES, Cluster, Server
+from real_servers import BINARIES, Cluster, Server, installed
 from reco_store.client import Client, connect
 from reco_store.keys import Keys, new_generation_id
 from small_nights import FIRST_NIGHT, Source, small_entries
@@ -32,17 +31,6 @@ _night = count()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer the long form of the tests that have one."""
     parser.addoption("--soak", action="store_true", help="run the promises in their long form")
-
-
-def installed(name: str) -> Path:
-    """Return a server's binary; skip a test that needs one which is not there, but not in CI."""
-    binary = BINARIES[name]
-    if not binary.exists():
-        message = f"{binary} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return binary
 
 
 @pytest.fixture(params=list(BINARIES))

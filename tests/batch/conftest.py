@@ -8,9 +8,8 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from planted import as_dataset, planted_movies, planted_ratings
+from planted import as_dataset, planted_movies, planted_ratings, write_data
 from real_servers import running_server
-from reco_batch import columns as c
 from reco_batch.dataset import Dataset, Histories, histories
 from reco_batch.presets import RatingParameters, RetrievalParameters
 
@@ -142,20 +141,9 @@ def rating_model(fit_rating):
 
 
 @pytest.fixture
-def data_folder(tmp_path: Path, ratings_frame: pd.DataFrame) -> Path:
+def data_folder(tmp_path: Path) -> Path:
     """The planted data as a folder with ratings.csv and movies.csv."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    ratings_frame.to_csv(folder / "ratings.csv", index=False)
-    movies = planted_movies()
-    pd.DataFrame(
-        {
-            c.MOVIE_ID: movies.ids,
-            c.TITLE: movies.titles,
-            c.GENRES: ["|".join(genres) for genres in movies.genres],
-        }
-    ).to_csv(folder / "movies.csv", index=False)
-    return folder
+    return write_data(tmp_path / "data")
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,16 @@ learned anything shows the liked genre first. Some ratings are all one needs to 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from reco_batch import columns as c
 from reco_batch.dataset import Dataset, Movies, Ratings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GENRES = ("Comedy", "Drama", "Horror")
 
@@ -71,3 +76,17 @@ def as_dataset(ratings: pd.DataFrame, movies: Movies) -> Dataset:
         ),
         (0.5, 5.0),
     )
+
+
+def write_data(folder: Path) -> Path:
+    """Write the planted data as ratings.csv and movies.csv, and return the folder."""
+    folder.mkdir()
+    planted_ratings().to_csv(folder / "ratings.csv", index=False)
+    movies = planted_movies()
+    columns = {
+        c.MOVIE_ID: movies.ids,
+        c.TITLE: movies.titles,
+        c.GENRES: ["|".join(genres) for genres in movies.genres],
+    }
+    pd.DataFrame(columns).to_csv(folder / "movies.csv", index=False)
+    return folder

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
@@ -26,6 +27,17 @@ BINARIES = {"valkey": Path(get_binary_path()), "redis": Path("/usr/bin/redis-ser
 START_SECONDS = 30.0
 PRIMARIES = 3
 SLOTS = 16384
+
+
+def installed(name: str) -> Path:
+    """Return a server's binary; skip a test that needs one which is not there, but not in CI."""
+    binary = BINARIES[name]
+    if not binary.exists():
+        message = f"{binary} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return binary
 
 
 class Server:
