@@ -7,22 +7,30 @@ clock. Whatever fails, readers go on seeing what they saw before.
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
+from datetime import UTC, datetime
 from pathlib import Path
-from platform import python_version
 from typing import Any, NamedTuple
 
 from reco_batch.artifact import (
+    MANIFEST,
     Artifact,
     ArtifactWriter,
-    complete_generations,
     open_artifact,
 )
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset
 from reco_batch.errors import NightFailed
+from reco_batch.fingerprint import fingerprint, versions
 from reco_batch.progress import Reporter
+from reco_batch.pruning import prune_artifacts
+from reco_batch.resume import (
+    FINISH,
+    Place,
+    UnfinishedNight,
+    is_full,
+    open_night,
+    unfinished_generations,
+)
 from reco_batch.sources import load
 from reco_batch.split import Split, split_ratings
 from reco_batch.validate import build_dataset
@@ -35,12 +43,11 @@ from reco_store import (
     store_errors,
 )
 from reco_store.client import Client
-from reco_store.keys import is_generation_id, parse_generation_id
+from reco_store.keys import parse_generation_id
 from reco_store.servers import look_at_servers, require_fit
 
 SCHEMA_VERSION = 1
-_LONGEST_RUN = timedelta(days=2)
-_RECORDED_VERSIONS = ("reco", "tensorflow", "tensorflow-recommenders", "tf-keras", "numpy")
+_NOT_PARAMETERS = ("home", "data", "encoding", "threads", "resume", "checkpoint_seconds")
 
 
 class Night(NamedTuple):
@@ -84,16 +91,18 @@ def run_night(
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
-        generation = new_generation_id(started)
         dataset, split = _read(config, reporter)
-        with _artifact_folder(config.artifacts / generation) as folder:
-            artifact = _compute(config, dataset, split, folder, started=started, reporter=reporter)
-        published = publish_artifact(artifact, client, lock, keep=config.keep, reporter=reporter)
+        with _open_night(config, dataset, split, started=started, reporter=reporter) as night:
+            artifact = _compute(config, dataset, split, night, reporter=reporter)
+            published = publish_artifact(
+                artifact, client, lock, keep=config.keep, reporter=reporter
+            )
     prune_artifacts(
         config.artifacts,
         namespace=config.namespace,
         keep=config.keep,
         live=_live(published),
+        unfinished=unfinished_generations(config.unfinished),
         now=now(),
     )
     return Night(artifact, published, dataset.user_ids)
@@ -136,32 +145,6 @@ def publish_artifact(
     return published
 
 
-def prune_artifacts(
-    artifacts: Path, *, namespace: str, keep: int, live: str | None, now: datetime
-) -> None:
-    """Delete what no command will ask for again.
-
-    That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's;
-    and the incomplete ones that killed runs left, once no run can still be at work on them.
-    """
-    complete = complete_generations(artifacts)
-    own = [g for g in complete if _namespace(artifacts, g) == namespace]
-    for generation in own[:-keep]:
-        if generation != live:
-            shutil.rmtree(artifacts / generation)
-    for name in {path.name for path in artifacts.iterdir()} - set(complete):
-        if is_generation_id(name) and now - parse_generation_id(name) > _LONGEST_RUN:
-            shutil.rmtree(artifacts / name)
-
-
-def _namespace(artifacts: Path, generation: str) -> str | None:
-    try:
-        manifest = open_artifact(artifacts, generation).manifest
-    except NightFailed:  # damaged: for a person to look at
-        return None
-    return str(manifest.get("parameters", {}).get("namespace"))
-
-
 def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
     with reporter.stage("read and check the data") as stage:
         source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
@@ -178,23 +161,55 @@ def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
     return dataset, split
 
 
+def _open_night(
+    config: RunConfig, dataset: Dataset, split: Split, *, started: datetime, reporter: Reporter
+) -> UnfinishedNight:
+    """Begin the night, or go on with an unfinished one."""
+    generation = new_generation_id(started)
+    with _disk_errors(config.artifacts / generation):
+        config.artifacts.mkdir(parents=True, exist_ok=True)
+        return open_night(
+            Place(config.artifacts, config.unfinished / config.namespace),
+            generation,
+            started,
+            fingerprint(_parameters(config), dataset, split, threads=config.threads),
+            resume=config.resume,
+            say=reporter.say,
+        )
+
+
 def _compute(
     config: RunConfig,
     dataset: Dataset,
     split: Split,
-    folder: Path,
+    night: UnfinishedNight,
     *,
-    started: datetime,
     reporter: Reporter,
 ) -> Artifact:
-    """Train, score and write; the last thing written is the manifest."""
+    """Train, score and write what is not yet complete; the last thing written is the manifest."""
+    folder = night.artifact_folder
+    if not night.is_complete(FINISH):
+        with _disk_errors(folder, night):
+            _fill(config, dataset, split, night, reporter=reporter)
+    return open_artifact(folder.parent, folder.name)
+
+
+def _fill(
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    night: UnfinishedNight,
+    *,
+    reporter: Reporter,
+) -> None:
     with reporter.stage("load TensorFlow"):
         # Takes seconds: after the data was found good, and where the person can see why.
         from reco_batch.fit import fit_models  # noqa: PLC0415
         from reco_batch.score import Answers  # noqa: PLC0415
 
-    writer = ArtifactWriter(folder, dataset.movies)
-    answers = Answers(writer, dataset, config, reporter)
+    folder = night.artifact_folder
+    writer = ArtifactWriter(folder, dataset.movies, resumed=night.resumed)
+    answers = Answers(writer, dataset, config, night, reporter)
     answers.for_everybody()
     metrics = fit_models(
         dataset,
@@ -204,29 +219,34 @@ def _compute(
         seed=config.seed,
         publish_retrieval=answers.of_retrieval,
         publish_rating=answers.of_rating,
+        night=night,
+        checkpoint_seconds=config.checkpoint_seconds,
         reporter=reporter,
     )
-    with reporter.stage("finish the artifact"):
-        return writer.finish(
-            {
-                "schema": SCHEMA_VERSION,
-                "generation": folder.name,
-                "created": started.isoformat(timespec="seconds"),
-                "ids": "integer" if dataset.movies.numeric_ids else "string",
-                "rating_scale": list(config.rating_scale),
-                "parameters": _parameters(config),
-                "data": _data(dataset, split),
-                "metrics": metrics,
-                "seconds": dict(reporter.seconds),
-                "versions": {"python": python_version()}
-                | {name: version(name) for name in _RECORDED_VERSIONS},
-                "gate": None,
-            }
-        )
+
+    def finish() -> None:
+        with reporter.stage(FINISH):
+            writer.finish(
+                {
+                    "schema": SCHEMA_VERSION,
+                    "generation": night.generation,
+                    "created": night.started.isoformat(timespec="seconds"),
+                    "ids": "integer" if dataset.movies.numeric_ids else "string",
+                    "rating_scale": list(config.rating_scale),
+                    "parameters": _parameters(config),
+                    "data": _data(dataset, split),
+                    "metrics": metrics,
+                    "seconds": dict(reporter.seconds),
+                    "versions": versions(),
+                    "gate": None,
+                }
+            )
+
+    night.output(FINISH, [folder / MANIFEST], finish)
 
 
 def _parameters(config: RunConfig) -> dict[str, Any]:
-    said = config.model_dump(mode="json", exclude={"home", "data", "encoding", "threads"})
+    said = config.model_dump(mode="json", exclude=set(_NOT_PARAMETERS))
     return said | {"refit": config.refits, "models": config.parameters.to_dict()}
 
 
@@ -256,25 +276,22 @@ def _live(published: Published) -> str | None:
 
 
 @contextmanager
-def _artifact_folder(folder: Path) -> Iterator[Path]:
-    """Give the night a folder that goes away again if the night cannot fill it.
+def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator[None]:
+    """Say what the disk refused; if it is full, a night gives back what it took.
 
     Raises:
         NightFailed: the folder could not be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)  # now, rather than after hours of training
-        yield folder
+        yield
     except OSError as error:
         free = shutil.disk_usage(_existing(folder)).free // 1_000_000
-        shutil.rmtree(folder, ignore_errors=True)
+        if night is not None and is_full(error):
+            night.give_way()
         raise NightFailed(
             f"the artifact {folder} could not be written ({error.strerror or error}); "
             f"{free:,} MB are free there. Make room or give another --home, then run again."
         ) from error
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _existing(path: Path) -> Path:
