@@ -68,6 +68,7 @@ class Checkpoints:
         for folder in self._newest_first():
             if not is_whole(folder):
                 self._say(f"{self._training}: {folder.name} is cut or damaged, and is not loaded")
+                shutil.rmtree(folder)
                 continue
             epochs = tf.Variable(0, dtype=tf.int64)
             _state(model, optimizer, epochs).read(str(folder / _STATE)).assert_consumed()

@@ -17,8 +17,8 @@ from reco_batch.files import sha256
 from reco_batch.split import Split
 
 _PACKAGES: Final = ("reco", "tensorflow", "tensorflow-recommenders", "tf-keras", "numpy")
-#: Facts that say nothing to a person.
-_DIGESTS: Final = ("program", "data")
+#: What to say where the values would say nothing.
+_DIGESTS: Final = {"program": "another version of reco", "data": "other ratings or movies"}
 #: Parameters that no answer depends on.
 _OF_PUBLISHING: Final = ("keep",)
 
@@ -55,9 +55,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one phrase for each fact in which two fingerprints differ."""
     old, new = dict(_flat(before)), dict(_flat(now))
     return [
-        f"the {name} is another"
-        if name in _DIGESTS
-        else f"{name} was {old.get(name)}, is {new.get(name)}"
+        _DIGESTS.get(name, f"{name} was {old.get(name)}, is {new.get(name)}")
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]
