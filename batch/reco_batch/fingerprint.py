@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 
 from reco_batch.dataset import Dataset
 from reco_batch.files import sha256
-from reco_batch.split import Split
 
-_PACKAGES: Final = ("reco", "tensorflow", "tensorflow-recommenders", "tf-keras", "numpy")
+_PACKAGES: Final = (
+    "reco",
+    "tensorflow",
+    "tensorflow-recommenders",
+    "tf-keras",
+    "numpy",
+    "scikit-learn",
+)
 #: What to say where the values would say nothing.
 _DIGESTS: Final = {"program": "another version of reco", "data": "other ratings or movies"}
 #: Parameters that no answer depends on.
@@ -28,15 +34,12 @@ def versions() -> dict[str, str]:
     return {"python": python_version()} | {name: version(name) for name in _PACKAGES}
 
 
-def fingerprint(
-    parameters: Mapping[str, Any], dataset: Dataset, split: Split, *, threads: int
-) -> dict[str, Any]:
+def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int) -> dict[str, Any]:
     """Return what the answers depend on, as JSON values.
 
     Args:
         parameters: as the manifest has them.
         dataset: the input.
-        split: its parts.
         threads: of scoring.
     """
     facts = {
@@ -46,7 +49,7 @@ def fingerprint(
         "processors": len(os.sched_getaffinity(0)),
         "versions": versions(),
         "program": _program(),
-        "data": _digest(dataset, split),
+        "data": _digest(dataset),
     }
     return dict(json.loads(json.dumps(facts)))  # tuples become lists, as they are when read back
 
@@ -75,11 +78,11 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, value
 
 
-def _digest(dataset: Dataset, split: Split) -> str:
+def _digest(dataset: Dataset) -> str:
     movies = dataset.movies
     texts = (dataset.user_ids, movies.ids, movies.titles, movies.genres, movies.years)
     result = hashlib.sha256(json.dumps(texts).encode())
-    for column in (*dataset.ratings, *split[:3]):
+    for column in dataset.ratings:
         if column is None:
             result.update(b"none")
         else:

@@ -92,7 +92,7 @@ def run_night(
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
         dataset, split = _read(config, reporter)
-        with _open_night(config, dataset, split, started=started, reporter=reporter) as night:
+        with _open_night(config, dataset, started=started, reporter=reporter) as night:
             artifact = _compute(config, dataset, split, night, reporter=reporter)
             published = publish_artifact(
                 artifact, client, lock, keep=config.keep, reporter=reporter
@@ -162,7 +162,7 @@ def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
 
 
 def _open_night(
-    config: RunConfig, dataset: Dataset, split: Split, *, started: datetime, reporter: Reporter
+    config: RunConfig, dataset: Dataset, *, started: datetime, reporter: Reporter
 ) -> UnfinishedNight:
     """Begin the night, or go on with an unfinished one."""
     generation = new_generation_id(started)
@@ -172,7 +172,7 @@ def _open_night(
             Place(config.artifacts, config.unfinished / config.namespace),
             generation,
             started,
-            fingerprint(_parameters(config), dataset, split, threads=config.threads),
+            fingerprint(_parameters(config), dataset, threads=config.threads),
             resume=config.resume,
             say=reporter.say,
         )

@@ -17,6 +17,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +50,13 @@ class Place(NamedTuple):
         artifact = self.artifacts / generation
         if not (artifact / MANIFEST).exists():
             shutil.rmtree(artifact, ignore_errors=True)
-        shutil.rmtree(self.unfinished / generation, ignore_errors=True)  # after what it tells of
+        self.forget(generation)  # last, since it tells of the artifact
+
+    def forget(self, generation: str) -> None:
+        """Delete what was kept beside the artifact."""
+        shutil.rmtree(self.unfinished / generation, ignore_errors=True)
+        with suppress(OSError):  # others are in it
+            self.unfinished.rmdir()
 
 
 class UnfinishedNight:
@@ -82,7 +89,7 @@ class UnfinishedNight:
     ) -> None:
         """Forget the night if it is published, or never will be; or say how to go on with it."""
         if error is None or isinstance(error, UsageError):
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._place.forget(self.generation)
         elif isinstance(error, RecoError) and self._folder.exists():
             error.add_note(f"`batch run --resume` goes on with {self.generation}.")
         os.close(self._lock)
@@ -220,7 +227,7 @@ def _resumed(
         stages.pop(FINISH, None)
     if FINISH not in stages:
         (artifact / MANIFEST).unlink(missing_ok=True)  # or what is written now looked complete
-    say(f"resuming {folder.name}: {len(stages)} stages are complete")
+    say(f"resuming {folder.name}; complete: {', '.join(stages) or 'nothing yet'}")
     return UnfinishedNight(place, folder.name, {**record, "stages": stages}, lock, resumed=True)
 
 
