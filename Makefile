@@ -27,7 +27,7 @@ format: $(INSTALLED) ## Let ruff mend what it can.
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Print the figures that the README quotes; takes minutes.
+bench: $(INSTALLED) ## Measure what docs/performance.md says, and write it anew; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/report.py

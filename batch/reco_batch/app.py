@@ -11,6 +11,8 @@ from reco_batch import pages
 from reco_batch.options import (
     DEFAULT_KEEP,
     DEFAULT_NAMESPACE,
+    Force,
+    GateBound,
     GenerationId,
     Home,
     Keep,
@@ -107,6 +109,8 @@ def run(
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Least time between checkpoints of a training; 0: every epoch.")
     ] = 30,
+    gate_bound: GateBound = None,
+    force: Force = None,
     keep: Keep = DEFAULT_KEEP,
     redis_url: RedisUrl = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -122,13 +126,18 @@ def run(
     with guard():
         from reco_batch.commands import run_command  # noqa: PLC0415
 
-        typer.echo(pages.night(run_command(options)))
+        target = Target.of(redis_url, namespace, home)
+        night = run_command(options, target)
+        said = pages.night(night, store=target.label, reading_options=target.reading_options)
+        typer.echo(said)
 
 
 @app.command()
 def republish(
     generation: GenerationId,
     *,
+    gate_bound: GateBound = None,
+    force: Force = None,
     keep: Keep = DEFAULT_KEEP,
     redis_url: RedisUrl = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -142,8 +151,15 @@ def republish(
     with guard():
         from reco_batch.commands import republish_command  # noqa: PLC0415
 
-        target = Target.of(redis_url, namespace, home)
-        typer.echo(pages.published(republish_command(generation, target, keep=keep, quiet=quiet)))
+        published = republish_command(
+            generation,
+            Target.of(redis_url, namespace, home),
+            keep=keep,
+            gate_bound=gate_bound or (),
+            force=force,
+            quiet=quiet,
+        )
+        typer.echo(pages.published(published))
 
 
 @app.command()

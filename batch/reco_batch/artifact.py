@@ -28,7 +28,9 @@ from reco_batch.files import write_whole
 from reco_batch.popularity import MovieStatistics, PopularList
 from reco_batch.topk import TopK
 from reco_store.digest import Summary
+from reco_store.errors import ContractMismatch
 from reco_store.keys import movie_suffix, popular_suffix, title_suffixes
+from reco_store.manifest import check_manifest
 
 MANIFEST: Final = "manifest.json"
 MODELS: Final = "models"
@@ -208,9 +210,33 @@ class Artifact:
         movies = pa.array(list(titles.values()), pa.list_(id_type))
         yield list(zip(titles, encode_id_lists(movies), strict=True))
 
-    def _batches(self, file: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(self.folder / file) as parquet:
-            yield from parquet.iter_batches(_ROWS_PER_BATCH, columns=columns)
+    def lists(self, family: str, *, rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the lists of a family as they stand on disk, up to `rows` (or some) at a time."""
+        yield from self._batches(f"lists/{family}.parquet", rows=rows)
+
+    def movie_ids(self) -> pa.Array:
+        """Return the catalogue's ids, of the type that they have in the lists."""
+        ids = pq.read_table(self.folder / _MOVIES, columns=[c.MOVIE_ID])[c.MOVIE_ID]
+        kind = pa.int64() if self.manifest["ids"] == "integer" else pa.string()
+        return ids.combine_chunks().cast(kind)
+
+    def titles(self) -> dict[str, str]:
+        """Return the title of every movie by id, in catalogue order."""
+        table = pq.read_table(self.folder / _MOVIES, columns=[c.MOVIE_ID, c.TITLE])
+        names, titles = (table[name].to_pylist() for name in (c.MOVIE_ID, c.TITLE))
+        return dict(zip(names, titles, strict=True))
+
+    def _batches(
+        self, file: str, columns: list[str] | None = None, *, rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        try:
+            with pq.ParquetFile(self.folder / file) as parquet:
+                yield from parquet.iter_batches(rows or _ROWS_PER_BATCH, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise NightFailed(
+                f"the artifact's {self.folder / file} is damaged or missing ({error}). Publish "
+                "another generation with `batch republish`, or run `batch run`."
+            ) from error
 
     def _titles(self) -> dict[str, list[Any]]:
         """Return the movies that each title names, titles in catalogue order."""
@@ -233,13 +259,14 @@ def open_artifact(artifacts: Path, generation: str) -> Artifact:
     folder = artifacts / generation
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        check_manifest(manifest, generation)
     except FileNotFoundError as error:
         known = ", ".join(complete_generations(artifacts)) or "none"
         raise NightFailed(
             f"{folder} is not a complete artifact (no {MANIFEST}); complete ones: {known}. "
             "Name one of them, or run `batch run`."
         ) from error
-    except ValueError as error:
+    except (ValueError, AttributeError, ContractMismatch) as error:  # no JSON, no object, ...
         raise NightFailed(f"{folder / MANIFEST} is damaged ({error}). Run `batch run`.") from error
     return Artifact(folder, manifest)
 

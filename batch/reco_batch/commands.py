@@ -1,28 +1,29 @@
 """What stands between the options of `batch` and the night: types, defaults, outcomes."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from pydantic import ValidationError
 
+from reco_batch.bounds import parse_bounds
 from reco_batch.config import RunConfig
 from reco_batch.errors import GateRefused
-from reco_batch.night import Night, republish, run_night
+from reco_batch.night import Night, run_night
 from reco_batch.options import Target
 from reco_batch.progress import choose_reporter
+from reco_batch.publishing import republish
 from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
 from reco_store.client import Client
 
-_OF_THE_TARGET = ("redis_url", "namespace", "home")
 
-
-def run_command(options: Mapping[str, Any]) -> Night:
+def run_command(options: Mapping[str, Any], target: Target) -> Night:
     """Run a night as the options of `batch run` say.
 
     Args:
         options: the parameters of the command by name.
+        target: where to publish.
 
     Returns:
         A night whose generation is live.
@@ -32,24 +33,33 @@ def run_command(options: Mapping[str, Any]) -> Night:
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `run_night`.
     """
-    target = Target.of(*(options[name] for name in _OF_THE_TARGET))
     config = _config(options, target)
     reporter = choose_reporter(quiet=options["quiet"])
     client = target.connect()
     with _naming_what_is_served(client, target.keys):
         night = run_night(config, client, reporter=reporter)
         target.make_durable(client)
-        _insist_live(night.published)
+        _insist_live(night.published, target)
     return night
 
 
-def republish_command(generation: str, target: Target, *, keep: int, quiet: bool) -> Published:
+def republish_command(
+    generation: str,
+    target: Target,
+    *,
+    keep: int,
+    gate_bound: Sequence[str],
+    force: str | None,
+    quiet: bool,
+) -> Published:
     """Publish an artifact again.
 
     Raises:
+        UsageError: an option's value cannot be.
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `republish`.
     """
+    bounds, reason = parse_bounds(gate_bound), _reason(force)
     client = target.connect()
     with _naming_what_is_served(client, target.keys):
         published = republish(
@@ -58,10 +68,12 @@ def republish_command(generation: str, target: Target, *, keep: int, quiet: bool
             client,
             namespace=target.namespace,
             keep=keep,
+            bounds=bounds,
+            force=reason,
             reporter=choose_reporter(quiet=quiet),
         )
         target.make_durable(client)
-        _insist_live(published)
+        _insist_live(published, target)
     return published
 
 
@@ -77,6 +89,8 @@ def _config(options: Mapping[str, Any], target: Target) -> RunConfig:
                 "threads": len(os.sched_getaffinity(0)) if threads is None else threads,
                 "namespace": target.keys.namespace,
                 "home": target.home,
+                "bounds": parse_bounds(options["gate_bound"] or ()),
+                "force": _reason(options["force"]),
             }
         )
     except ValidationError as error:
@@ -86,13 +100,21 @@ def _config(options: Mapping[str, Any], target: Target) -> RunConfig:
         raise UsageError(f"{option} {options[name]!r}: expected {expected}") from error
 
 
-def _insist_live(published: Published) -> None:
+def _reason(force: str | None) -> str | None:
+    """Return why the gate shall be overruled, which must be said in words."""
+    if force is not None and not force.strip():
+        raise UsageError("--force: expected a reason in words; it stays on record")
+    return force
+
+
+def _insist_live(published: Published, target: Target) -> None:
     """Raise what says why a staged generation is not served."""
     if published.held is not None:
         raise published.held
     if published.outcome != "live":
         reason = published.verdict.reason if published.verdict else published.outcome
-        raise GateRefused(f"generation {published.generation} is staged but not served: {reason}.")
+        folder = str(target.artifacts / published.generation)
+        raise GateRefused(published.generation, reason, folder)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
+from reco_batch.bounds import GateBounds
 from reco_batch.presets import PRESETS, Preset
 from reco_batch.split import SplitBy
 
@@ -52,6 +53,10 @@ class RunConfig(BaseModel):
     """Most rated: only movies whose mean rating is above this."""
     keep: Annotated[int, _FROM_ONE] = 3
     """Generations that stay in Redis, the live one included, and on disk."""
+    bounds: GateBounds = GateBounds()
+    """Of the gate."""
+    force: str | None = None
+    """Why the generation shall be served whatever the gate finds; None: it shall not."""
     threads: Annotated[int, _FROM_ONE]
     """Of scoring."""
     resume: bool = False

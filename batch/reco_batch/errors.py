@@ -3,6 +3,7 @@
 RecoError                        (reco_store.errors: the base of both packages)
 ├── DataRefused                  4  the input is missing, damaged or implausible
 ├── NightFailed                  5  this machine could not finish: disk full, damaged artifact
+│   └── NotFinite                5  training diverged
 └── GateRefused                  6  the new generation is not good enough to be served
 
 The number is the exit code of `batch`. Every message says what was found, what was expected
@@ -55,7 +56,31 @@ class NightFailed(RecoError):
     exit_code = 5
 
 
+class NotFinite(NightFailed, ValueError):
+    """A trained weight is infinite or no number, so nothing can be scored with it."""
+
+
 class GateRefused(RecoError):
-    """The new generation was staged and found worse than what is served."""
+    """The new generation was staged and found not fit to be served."""
 
     exit_code = 6
+
+    def __init__(self, generation: str, reason: str, folder: str) -> None:
+        """Say what was refused.
+
+        Args:
+            generation: what was staged.
+            reason: the failed checks, each with its figure and its bound.
+            folder: its artifact, to be looked at.
+        """
+        super().__init__(generation, reason, folder)
+        self.generation = generation
+        self.reason = reason
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return (
+            f"the gate refused generation {self.generation}: {self.reason}. Look at {self.folder}; "
+            f"mend the input or the bound (--gate-bound) and run again, or serve it all the same "
+            f"with `batch republish {self.generation} --force REASON`."
+        )

@@ -5,8 +5,9 @@ published is handed on as soon as it is trained, while the other lane still trai
 trains only what something still has to be computed from.
 """
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -66,7 +67,6 @@ def fit_models(
     Returns:
         The metrics of the models trained without the test part.
     """
-    everything = np.random.default_rng(seed).permutation(len(dataset.ratings))
     test = dataset.ratings.take(split.test)
     retrieval = _Kind(
         "retrieval",
@@ -82,49 +82,80 @@ def fit_models(
         lambda model: rmse(model.split_weights(), test),
         publish_rating,
     )
+    fits = _Fits(dataset, split, seed, night, checkpoint_seconds, reporter)
+    jobs: list[Callable[[], object]] = [
+        lambda: fits.measure(rating, publish=not refit),
+        lambda: fits.measure(retrieval, publish=not refit),
+    ]
+    if refit:
+        jobs.insert(0, lambda: fits.refit(rating))
+        jobs.insert(2, lambda: fits.refit(retrieval))
+    _run_side_by_side(jobs, reporter)
+    return fits.metrics
 
-    def trained(kind: _Kind, rows: NDArray[np.int64], name: str) -> Callable[[], Any]:
+
+@dataclass
+class _Fits:
+    """The trainings of a night, each done once, and only if something asks for its model."""
+
+    dataset: Dataset
+    split: Split
+    seed: int
+    night: UnfinishedNight
+    checkpoint_seconds: float
+    reporter: Reporter
+    metrics: dict[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def measure(self, kind: _Kind, *, publish: bool) -> None:
+        """Train on the training part, keep the metrics, and publish the model if it is the one."""
+        name = f"train {kind.name}"
+        model = self._trained(kind, self.split.train, name)
+        self.metrics[kind.name] = self.night.value(
+            f"measure {kind.name}", lambda: kind.measure(model())
+        )
+        if publish:
+            kind.publish(model)
+        self.night.forget(name)
+
+    def refit(self, kind: _Kind) -> None:
+        """Train on all ratings, and publish the model."""
+        name = f"refit {kind.name}"
+        rows = np.random.default_rng(self.seed).permutation(len(self.dataset.ratings))
+        kind.publish(self._trained(kind, rows, name))
+        self.night.forget(name)
+
+    def _trained(self, kind: _Kind, rows: NDArray[np.int64], name: str) -> Callable[[], Any]:
+        """Return a function that trains when it is first called, and gives the model."""
+
         def train() -> Any:  # noqa: ANN401  # whatever model the kind has
-            with reporter.stage(name, total=kind.parameters.epochs) as stage:
+            with self.reporter.stage(name, total=kind.parameters.epochs) as stage:
                 return kind.train(
-                    dataset.ratings.take(rows),
-                    user_ids=dataset.user_ids,
-                    movie_ids=dataset.movies.ids,
+                    self.dataset.ratings.take(rows),
+                    user_ids=self.dataset.user_ids,
+                    movie_ids=self.dataset.movies.ids,
                     parameters=kind.parameters,
-                    seed=seed,
+                    seed=self.seed,
                     stage=stage,
                     checkpoints=Checkpoints(
-                        night.checkpoints(name),
+                        self.night.checkpoints(name),
                         training=name,
-                        every_seconds=checkpoint_seconds,
-                        say=reporter.say,
+                        every_seconds=self.checkpoint_seconds,
+                        say=self.reporter.say,
                     ),
                 )
 
         return cache(train)
 
-    def measured(kind: _Kind) -> Mapping[str, float]:
-        name = f"train {kind.name}"
-        model = trained(kind, split.train, name)
-        metrics = night.value(f"measure {kind.name}", lambda: kind.measure(model()))
-        if not refit:
-            kind.publish(model)
-        night.forget(name)
-        return metrics
 
-    def refitted(kind: _Kind) -> None:
-        name = f"refit {kind.name}"
-        kind.publish(trained(kind, everything, name))
-        night.forget(name)
-
-    with ThreadPoolExecutor(LANES) as pool:
-        jobs = []
-        if refit:
-            jobs.append(pool.submit(refitted, rating))
-        of_rating = pool.submit(measured, rating)
-        if refit:
-            jobs.append(pool.submit(refitted, retrieval))
-        of_retrieval = pool.submit(measured, retrieval)
-        for job in jobs:
-            job.result()
-        return {"retrieval": of_retrieval.result(), "rating": of_rating.result()}
+def _run_side_by_side(jobs: Iterable[Callable[[], object]], reporter: Reporter) -> None:
+    """Run the jobs in the lanes, in this order; the first failure ends them all."""
+    pool = ThreadPoolExecutor(LANES)
+    try:
+        done, _ = wait([pool.submit(job) for job in jobs], return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    except BaseException:
+        reporter.cancel()  # else the other lane would train on for what nobody wants any more
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)

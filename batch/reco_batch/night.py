@@ -11,18 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reco_batch.artifact import (
-    MANIFEST,
-    Artifact,
-    ArtifactWriter,
-    open_artifact,
-)
+from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter, open_artifact
 from reco_batch.config import RunConfig
-from reco_batch.dataset import Dataset
+from reco_batch.dataset import Dataset, Ratings
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
+from reco_batch.popularity import popularity_baseline
 from reco_batch.progress import Reporter
 from reco_batch.pruning import prune_artifacts
+from reco_batch.publishing import publish_artifact
 from reco_batch.resume import (
     FINISH,
     Place,
@@ -34,20 +31,22 @@ from reco_batch.resume import (
 from reco_batch.sources import load
 from reco_batch.split import Split, split_ratings
 from reco_batch.validate import build_dataset
-from reco_store import (
-    Keys,
-    Published,
-    RunLock,
-    new_generation_id,
-    publish,
-    store_errors,
-)
+from reco_store import Keys, Published, RunLock, new_generation_id, store_errors
 from reco_store.client import Client
-from reco_store.keys import parse_generation_id
 from reco_store.servers import look_at_servers, require_fit
 
 SCHEMA_VERSION = 1
-_NOT_PARAMETERS = ("home", "data", "encoding", "threads", "resume", "checkpoint_seconds")
+#: Options that do not shape the answers; the gate records its own.
+_NOT_OF_THE_RESULT = {
+    "home",
+    "data",
+    "encoding",
+    "threads",
+    "resume",
+    "checkpoint_seconds",
+    "bounds",
+    "force",
+}
 
 
 class Night(NamedTuple):
@@ -95,7 +94,13 @@ def run_night(
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
             artifact = _compute(config, dataset, split, night, reporter=reporter)
             published = publish_artifact(
-                artifact, client, lock, keep=config.keep, reporter=reporter
+                artifact,
+                client,
+                lock,
+                keep=config.keep,
+                bounds=config.bounds,
+                force=config.force,
+                reporter=reporter,
             )
     prune_artifacts(
         config.artifacts,
@@ -106,43 +111,6 @@ def run_night(
         now=now(),
     )
     return Night(artifact, published, dataset.user_ids)
-
-
-def republish(
-    artifacts: Path,
-    generation: str,
-    client: Client,
-    *,
-    namespace: str,
-    keep: int,
-    reporter: Reporter,
-) -> Published:
-    """Publish an artifact that is on disk, without training.
-
-    Raises:
-        UsageError: that is not the name of a generation.
-        NightFailed: there is no complete artifact of that generation.
-        StoreError: publishing failed; nothing was switched.
-    """
-    parse_generation_id(generation)  # rather than follow `..` out of the folder
-    artifact = open_artifact(artifacts, generation)
-    with RunLock(client, Keys(namespace)) as lock:
-        return publish_artifact(artifact, client, lock, keep=keep, reporter=reporter)
-
-
-def publish_artifact(
-    artifact: Artifact, client: Client, lock: RunLock, *, keep: int, reporter: Reporter
-) -> Published:
-    """Publish, showing how far writing and reading back have come."""
-    with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
-
-        def progress(phase: str, keys: int) -> None:
-            if phase != "retire":
-                stage.advance(keys)
-
-        published = publish(client, lock.keys, artifact, lock=lock, keep=keep, progress=progress)
-        stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
-    return published
 
 
 def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
@@ -204,6 +172,7 @@ def _fill(
 ) -> None:
     with reporter.stage("load TensorFlow"):
         # Takes seconds: after the data was found good, and where the person can see why.
+        from reco_batch.evaluate import TOP_K  # noqa: PLC0415
         from reco_batch.fit import fit_models  # noqa: PLC0415
         from reco_batch.score import Answers  # noqa: PLC0415
 
@@ -223,6 +192,15 @@ def _fill(
         checkpoint_seconds=config.checkpoint_seconds,
         reporter=reporter,
     )
+    baseline = night.value(
+        "measure popularity",
+        lambda: popularity_baseline(
+            dataset.ratings.take(split.train),
+            dataset.ratings.take(split.test),
+            movie_count=len(dataset.movies),
+            ks=TOP_K,
+        ),
+    )
 
     def finish() -> None:
         with reporter.stage(FINISH):
@@ -235,7 +213,7 @@ def _fill(
                     "rating_scale": list(config.rating_scale),
                     "parameters": _parameters(config),
                     "data": _data(dataset, split),
-                    "metrics": metrics,
+                    "metrics": {**metrics, "popularity": baseline},
                     "seconds": dict(reporter.seconds),
                     "versions": versions(),
                     "gate": None,
@@ -246,7 +224,7 @@ def _fill(
 
 
 def _parameters(config: RunConfig) -> dict[str, Any]:
-    said = config.model_dump(mode="json", exclude=set(_NOT_PARAMETERS))
+    said = config.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT)
     return said | {"refit": config.refits, "models": config.parameters.to_dict()}
 
 
@@ -256,11 +234,17 @@ def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
         "users": len(dataset.user_ids),
         "movies": len(dataset.movies),
         "ratings": len(dataset.ratings),
+        "newest_rating": _newest(dataset.ratings),
         "train": len(split.train),
         "validation": len(split.validation),
         "test": len(split.test),
         "findings": list(_findings(dataset, split)),
     }
+
+
+def _newest(ratings: Ratings) -> int | None:
+    """Return when the newest rating was given, in seconds since 1970."""
+    return None if ratings.timestamp is None else int(ratings.timestamp.max())
 
 
 def _findings(dataset: Dataset, split: Split) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """The options that several `batch` commands share, and what they mean together."""
 
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reco_store import Keys, StoreUnfit, connect
+from reco_store import Keys, StoreUnfit, connect, mask_url
 from reco_store.client import Client
 
 DEFAULT_NAMESPACE = "reco"
@@ -28,6 +30,18 @@ Home = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Keep = Annotated[int, typer.Option(min=1, help="Generations to keep, the live one among them.")]
+GateBound = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="RECO_GATE_BOUNDS",
+        metavar="NAME=VALUE",
+        help="Another bound of the gate, such as churn=0.9; may be repeated.",
+    ),
+]
+Force = Annotated[
+    str | None,
+    typer.Option(metavar="REASON", help="Serve it whatever the gate finds; this stays on record."),
+]
 GenerationId = Annotated[
     str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
 ]
@@ -44,11 +58,7 @@ class Target:
     @classmethod
     def of(cls, redis_url: str | None, namespace: str, home: Path | None) -> "Target":
         """Fill in the user's own folder where none is given."""
-        if home is None:
-            from platformdirs import user_data_path  # noqa: PLC0415
-
-            home = user_data_path("reco")
-        return cls(redis_url or None, namespace, home.absolute())
+        return cls(redis_url or None, namespace, (home or _default_home()).absolute())
 
     @property
     def keys(self) -> Keys:
@@ -59,6 +69,26 @@ class Target:
     def artifacts(self) -> Path:
         """The folder of all artifacts."""
         return self.home / "artifacts"
+
+    @property
+    def label(self) -> str:
+        """What to call the store, without its password."""
+        return mask_url(self.redis_url) if self.redis_url else f"embedded in {self.home / 'store'}"
+
+    @property
+    def reading_options(self) -> str:
+        """The options that make `reco` read here, as far as the environment does not say them."""
+        said = [
+            ("--redis-url", "REDIS_URL", self.redis_url, self.label),
+            ("--namespace", "RECO_NAMESPACE", self.namespace, self.namespace),
+            ("--home", "RECO_HOME", None if self.redis_url else str(self.home), str(self.home)),
+        ]
+        usual = {"--namespace": DEFAULT_NAMESPACE, "--home": str(_default_home())}
+        return "".join(
+            f" {option} {shlex.quote(shown)}"
+            for option, variable, value, shown in said
+            if value and value not in (os.environ.get(variable), usual.get(option))
+        )
 
     def connect(self) -> Client:
         """Return a client of the named Redis, or of the embedded store, started if need be."""
@@ -81,3 +111,9 @@ class Target:
                     f"to {self.home / 'store'}",
                     "Make room there, then run `batch store stop`.",
                 ) from error
+
+
+def _default_home() -> Path:
+    from platformdirs import user_data_path  # noqa: PLC0415  # not needed for --help
+
+    return user_data_path("reco")

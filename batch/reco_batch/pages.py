@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reco_batch.checks import summary
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
 
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 _EXAMPLE_USER = "42"
 
 
-def night(result: "Night") -> str:
-    """Say what is served now, how good it is, and what to try next."""
+def night(result: "Night", *, store: str, reading_options: str) -> str:
+    """Say what is served now and where, how good it is, and what to try next.
+
+    Args:
+        result: of the night.
+        store: the store's name, without its password.
+        reading_options: what the suggested commands need to read there.
+    """
     manifest = result.artifact.manifest
     counts = manifest["counts"]
     lines = [
@@ -28,7 +35,9 @@ def night(result: "Night") -> str:
         ),
         *_metrics(manifest["metrics"]),
         f"artifact  {result.artifact.folder}",
+        f"store     {store}",
     ]
+    lines += _gate(result.published)
     if result.published.warning:
         lines.append(f"warning   {result.published.warning}")
     reco = _sibling("reco")
@@ -37,11 +46,18 @@ def night(result: "Night") -> str:
         [
             *lines,
             "try next",
-            f"  {reco} get-user {user}",
-            f"  {reco} get-popular --by highest-rated -n 5",
-            f"  {reco} status",
+            f"  {reco} get-user {user}{reading_options}",
+            f"  {reco} get-popular --by highest-rated -n 5{reading_options}",
+            f"  {reco} status{reading_options}",
         ]
     )
+
+
+def _gate(result: "Published") -> list[str]:
+    report = {} if result.verdict is None else result.verdict.report
+    text = summary(report)
+    warnings = [f"warning   {text}" for text in report.get("warnings", ())]
+    return [*([f"gate      {printable(text)}"] if text else []), *warnings]
 
 
 def _metrics(metrics: dict[str, dict[str, float]]) -> list[str]:
@@ -56,8 +72,10 @@ def _metrics(metrics: dict[str, dict[str, float]]) -> list[str]:
 
 def published(result: "Published") -> str:
     """Say what is served now."""
-    text = f"published {result.generation}"
-    return f"{text}\nwarning   {result.warning}" if result.warning else text
+    lines = [f"published {result.generation}", *_gate(result)]
+    if result.warning:
+        lines.append(f"warning   {result.warning}")
+    return "\n".join(lines)
 
 
 def generations(records: Sequence[GenerationRecord]) -> str:
@@ -69,7 +87,7 @@ def generations(records: Sequence[GenerationRecord]) -> str:
             "live" if record.live else record.state,
             f"{record.entries}",
             f"{record.size_bytes / 1e6:.1f}",
-            record.note,
+            printable(record.note),
         )
         for record in records
         if record.stored or record.live

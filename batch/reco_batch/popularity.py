@@ -8,7 +8,7 @@ answer. Pure functions over arrays.
 Shapes: I movies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,37 @@ def movie_statistics(ratings: Ratings, *, movie_count: int) -> MovieStatistics:
     mean = np.full(movie_count, np.nan)
     np.divide(total, count, out=mean, where=count > 0)
     return MovieStatistics(count, mean)
+
+
+def popularity_baseline(
+    train: Ratings, held_out: Ratings, *, movie_count: int, ks: Sequence[int]
+) -> Mapping[str, float]:
+    """Return what needs no model: the same list for everybody, and each movie's mean stars.
+
+    Args:
+        train: the ratings that the models may know.
+        held_out: ratings that they did not see.
+        movie_count: I.
+        ks: list lengths.
+
+    Returns:
+        `top_<k>_accuracy` of the movies with the most ratings, and the `rmse` of the movies' means
+        (the overall mean where a movie has no rating); empty without held-out ratings.
+    """
+    if not len(held_out):
+        return {}
+    count = np.bincount(train.movie_index, minlength=movie_count)
+    ascending = np.sort(count)
+    # As many movies stand above one as have more ratings, which is how top_k_accuracy counts.
+    better = movie_count - np.searchsorted(ascending, count[held_out.movie_index], side="right")
+    total = np.bincount(train.movie_index, weights=train.rating, minlength=movie_count)
+    overall = float(np.mean(train.rating, dtype=np.float64)) if len(train) else 0.0
+    mean = np.full(movie_count, overall)
+    np.divide(total, count, out=mean, where=count > 0)
+    error = mean[held_out.movie_index] - held_out.rating
+    return {f"top_{k}_accuracy": float((better < k).mean()) for k in ks} | {
+        "rmse": float(np.sqrt(np.mean(np.square(error))))
+    }
 
 
 def popular_lists(

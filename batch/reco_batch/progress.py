@@ -38,22 +38,34 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """Show a line that is no stage."""
 
+    def cancel(self) -> None:
+        """Make every stage that is still at work end at its next step, by `Cancelled`."""
+
+
+class Cancelled(Exception):
+    """Raised in a stage when another one failed or the person interrupted the night."""
+
 
 class QuietReporter:
     """Shows nothing."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._cancelled = threading.Event()
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
         """Time the stage."""
         started = time.perf_counter()
-        yield _Silent()
+        yield _Silent(self._cancelled)
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
     def say(self, text: str) -> None:
         """Show nothing."""
+
+    def cancel(self) -> None:
+        """Make every stage that is still at work end at its next step, by `Cancelled`."""
+        self._cancelled.set()
 
 
 class PlainReporter(QuietReporter):
@@ -62,7 +74,7 @@ class PlainReporter(QuietReporter):
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
         """Time the stage and print its line at the end."""
-        noted = _Noted()
+        noted = _Noted(self._cancelled)
         with super().stage(name, total=total):
             yield noted
         self.say(_line(name, self.seconds[name], noted.text))
@@ -95,7 +107,7 @@ class LiveReporter(QuietReporter):
             task = self._progress.add_task(name, total=total, note="")
             if len(self._progress.tasks) == 1:
                 self._progress.start()
-        bar = _Bar(self._progress, task)
+        bar = _Bar(self._progress, task, self._cancelled)
         try:
             with super().stage(name, total=total):
                 yield bar
@@ -127,8 +139,15 @@ def _line(name: str, seconds: float, note: str) -> str:
 
 
 class _Silent:
-    def advance(self, steps: int) -> None:
-        """Show nothing."""
+    """A stage that shows nothing, and ends where it is told to."""
+
+    def __init__(self, cancelled: threading.Event) -> None:
+        self._cancelled = cancelled
+
+    def advance(self, steps: int) -> None:  # noqa: ARG002  # shown by others
+        """End the stage if the night is cancelled."""
+        if self._cancelled.is_set():
+            raise Cancelled
 
     def note(self, text: str) -> None:
         """Show nothing."""
@@ -144,20 +163,20 @@ class _Noted(_Silent):
         self.text = text
 
 
-class _Bar:
+class _Bar(_Noted):
     """One task of a rich progress display."""
 
-    text = ""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, cancelled: threading.Event) -> None:
+        super().__init__(cancelled)
         self._progress = progress
         self._task = task
 
     def advance(self, steps: int) -> None:
         """Move the bar."""
+        super().advance(steps)
         self._progress.advance(self._task, steps)
 
     def note(self, text: str) -> None:
         """Show the note beside the bar."""
-        self.text = text
+        super().note(text)
         self._progress.update(self._task, note=text)

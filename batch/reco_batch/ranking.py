@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.dataset import Histories
+from reco_batch.errors import NotFinite
 from reco_batch.rating import RatingWeights
 from reco_batch.topk import Scratch, TopK, select_blocks
 
@@ -34,14 +35,18 @@ def ranked_blocks(
         Blocks in the order of the users; scores are stars as the network predicts them.
 
     Raises:
-        ValueError: k is out of range, or a weight is not finite.
+        ValueError: k is out of range.
+        NotFinite: a weight is.
 
     Cost:
         O(U * I * H * G) time, nearly all of it one matrix product.
     """
     for name, array in weights._asdict().items():
         if not np.isfinite(array).all():
-            raise ValueError(f"the {name} hold a value that is not finite; was training stable?")
+            raise NotFinite(
+                f"the {name} hold a value that is not finite: training diverged. "
+                "Lower the learning rate, or look at the ratings, and run again."
+            )
 
     def score(start: int, stop: int, scratch: Scratch) -> None:
         for row, user_index in enumerate(range(start, stop)):

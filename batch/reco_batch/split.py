@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from reco_batch.dataset import Ratings
 from reco_batch.errors import DataRefused
@@ -93,6 +92,9 @@ def _stratified(
     few = int(((counts > 0) & (counts < at_least)).sum())
     if not enough.any():
         return rows, rows[:0], few
+    # A second to import, which a refused input should not have to wait for.
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
     stay, held_out = train_test_split(
         rows[enough], test_size=share, stratify=strata[enough], random_state=seed
     )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from reco_batch.dataset import Histories
+from reco_batch.errors import NotFinite
 
 #: A tile's scores stay in the cache between the product and the selection.
 TILE_ROWS = 64
@@ -79,7 +80,8 @@ def top_k_blocks(
         never in an excluded item.
 
     Raises:
-        ValueError: widths disagree, k is out of range, or an embedding is not finite.
+        ValueError: widths disagree, or k is out of range.
+        NotFinite: an embedding is.
 
     Cost:
         O(Q * I * D) time; memory grows with the block and the threads, not with Q.
@@ -88,7 +90,10 @@ def top_k_blocks(
         raise ValueError(f"queries {queries.shape} and items {items.shape} must be of one width")
     for name, array in (("queries", queries), ("items", items)):
         if not np.isfinite(array).all():
-            raise ValueError(f"the {name} hold a value that is not finite; was training stable?")
+            raise NotFinite(
+                f"the {name} hold a value that is not finite: training diverged. "
+                "Lower the learning rate, or look at the ratings, and run again."
+            )
     _check_k(k, len(items))
     first = Scratch.create(len(items), k=k)
     padded = np.zeros((first.scores.shape[1], items.shape[1]), np.float32)  # [width, D]

@@ -22,7 +22,7 @@ def main() -> None:
             raise
         sys.stderr.write(
             "error: the reco command needs packages that are not installed. "
-            "Install them with: pip install 'reco[cli]'\n"
+            "In the folder of reco's source: pip install '.[cli]'\n"
         )
         raise SystemExit(2) from error
 

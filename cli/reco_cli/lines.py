@@ -1,10 +1,11 @@
 r"""Pages as tab-separated lines, for pipes: `reco get-user 42 | cut -f2`.
 
 A listing has one line an item and seven columns: rank, movieId, score, source, title,
-year, genres. Genres are joined by `|`; what does not exist is an empty field. `status` has
-one line a value: its dotted name, as in the JSON object, and the value. There is no header
-and no colour. Tabs, newlines and every other control character inside a value are written
-as an escape such as `\t`, so a line is always one record and a column always one field.
+year, genres. Genres are joined by `|`; what does not exist is an empty field. An empty
+listing has no line. `status` has one line a value: its dotted name, as in the JSON object,
+and the value. There is no header and no colour. Tabs, newlines and every other control
+character inside a value are written as an escape such as `\t`, so a line is always one
+record and a column always one field.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from reco_store.console import printable
 
 def result_lines(page: Page) -> Iterator[str]:
     """Yield the lines that belong to standard output, without line ends."""
-    if page.rows:
+    if page.listing:
         yield from map(_row_line, page.rows)
     else:
         for name, value in flattened(page.document):
@@ -25,7 +26,7 @@ def result_lines(page: Page) -> Iterator[str]:
 
 def note_lines(page: Page) -> Iterator[str]:
     """Yield the lines about the result, which belong to standard error."""
-    if not page.rows:
+    if not page.listing:
         return
     for name, value in page.facts:
         yield f"{name}: {printable(value)}"

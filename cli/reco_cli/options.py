@@ -53,7 +53,7 @@ class Where:
     """The store that a command reads.
 
     Attributes:
-        redis_url: address of a server, or None for the embedded store.
+        redis_url: address of a server, or None or empty for the embedded store.
         namespace: the recommender in it.
         home: folder of the embedded store, or None for the default one.
     """
@@ -67,7 +67,7 @@ class Where:
         """The address without its password; `embedded` for the embedded store."""
         from reco_store import mask_url  # noqa: PLC0415 - loads redis
 
-        return "embedded" if self.redis_url is None else mask_url(self.redis_url)
+        return mask_url(self.redis_url) if self.redis_url else "embedded"
 
     def __repr__(self) -> str:
         return f"Where({self.label}, namespace={self.namespace!r}, home={self.home!r})"
@@ -83,4 +83,4 @@ class Where:
         from reco_store import Reader  # noqa: PLC0415
 
         home = None if self.home is None else Path(self.home).expanduser()
-        return Reader(self.redis_url, self.namespace, home=home)
+        return Reader(self.redis_url or None, self.namespace, home=home)

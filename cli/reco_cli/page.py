@@ -48,10 +48,11 @@ class Page:
         heading: what is shown, in one line.
         document: the JSON object.
         footer: generation and age.
-        rows: the listing; empty for a page of facts.
+        rows: the listing, which may be empty.
         facts: named values: all of `status`, the card of `get-movie`.
         notes: sentences for a person, such as that the answer is a fallback.
         show_ids: whether the table needs the ids to tell the movies apart.
+        listing: whether the answer is `rows`; a page of facts has none.
         error: raised when the page is written: it answers less than was asked.
     """
 
@@ -62,4 +63,5 @@ class Page:
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     show_ids: bool = False
+    listing: bool = True
     error: RecoError | None = None

@@ -97,19 +97,24 @@ def status_page(status: Status, store: str) -> Page:
         store: its address without a password.
     """
     night = {name: status.manifest.get(name) for name in _NIGHT}
+    gate = night["gate"]
+    # A person wants the verdict; the dozens of checks behind it are in the document.
+    brief = {k: v for k, v in gate.items() if k != "checks"} if isinstance(gate, dict) else gate
     hold = {"held_until": status.held_until, "held_reason": status.held_reason}
+    shown = {**hold, **night, "gate": brief}
     facts = {
         "store": store,
         "namespace": status.namespace,
         "created": f"{status.created}, {words.age_words(status.age_seconds)} ago",
         "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
         **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
-        **{name: text for name, text in document.flattened({**hold, **night}) if text},
+        **{name: text for name, text in document.flattened(shown) if text},
     }
     return Page(
         heading=f"Generation {status.generation} is live",
         facts=tuple(facts.items()),
         footer="",
+        listing=False,
         document={
             **document.frame("status", status.namespace, status.generation, status.age_seconds),
             "store": store,

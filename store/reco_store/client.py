@@ -116,6 +116,11 @@ def resolve(url: str | None, *, home: Path | None, cluster: bool) -> Address:
         from reco_store.embedded import ensure_server  # noqa: PLC0415
 
         url = ensure_server(home)
+    if _is_cut_short(url):
+        raise UsageError(
+            f"the address {mask_url(url)} is not understood; "
+            "percent-encode / ? # @ % in the password"
+        )
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
         raise UsageError(
@@ -183,6 +188,8 @@ def mask_url(url: str) -> str:
         return _MASK
     if not parts.netloc and "@" in url:  # no address at all, but maybe a password
         return _MASK
+    if _is_cut_short(url) or "@" in parts.path + parts.query + parts.fragment:
+        return f"{parts.scheme}://{_MASK}"
     login = f"{quote(user)}:{_MASK}@" if secret else f"{quote(user)}@" if user else ""
     query = "&".join(
         f"{name}={_MASK if name in _SECRET_OPTIONS else value}"
@@ -190,6 +197,17 @@ def mask_url(url: str) -> str:
     )
     tail = f"?{query}" if query else ""
     return f"{parts.scheme}://{login}{host}{parts.path}{tail}"
+
+
+def _is_cut_short(url: str) -> bool:
+    """Tell whether a letter such as / in the password ended the part that names the host."""
+    try:
+        parts = urlsplit(url)
+        if "@" not in parts.netloc:
+            _ = parts.port  # a piece of a password is no number
+    except ValueError:
+        return True
+    return bool(parts.netloc) and parts.scheme != "unix" and "@" in parts.path + parts.fragment
 
 
 def label_of(client: object) -> str:

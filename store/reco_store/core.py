@@ -35,7 +35,9 @@ from reco_store.keys import (
 from reco_store.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from reco_store.view import Label
 
 __all__ = ["Core", "Request"]
 
@@ -157,7 +159,8 @@ class Core:
                 ids, scores = _head(value, wish)
                 if len(ids) == wish.n:
                     try:
-                        return self._show(view, ids, scores, repeat(wish.source))
+                        sources = repeat(wish.source)
+                        return self._show(view, view.labels, ids, scores, sources)
                     except KeyError:  # a label that is not known yet
                         pass
         return (yield from self._answer_slowly(wish))
@@ -171,17 +174,21 @@ class Core:
                 if own == 0 or (wish.fill and own < wish.n):
                     more_ids, more_scores = yield from self._more_popular(view, ids, wish)
                     ids, scores = ids + more_ids, scores + more_scores
-                yield from self._label(view, ids)
+                labels = yield from self._label(view, ids)
             except _Moved:
                 continue
             sources = chain(repeat(wish.source, own), repeat(MOST_RATED))
-            return self._show(view, ids, scores, sources)
+            return self._show(view, labels, ids, scores, sources)
         raise self._never_still()
 
     def _show(
-        self, view: View, ids: Sequence[str], scores: Sequence[float], sources: Iterable[str]
+        self,
+        view: View,
+        labels: Mapping[str, Label],
+        ids: Sequence[str],
+        scores: Sequence[float],
+        sources: Iterable[str],
     ) -> Answer:
-        labels = view.labels
         new = tuple.__new__  # half the time of Item(), which only names its arguments
         items = [
             new(Item, (movie_id, score, source, *labels[movie_id]))
@@ -251,18 +258,19 @@ class Core:
         chosen = (unseen if unseen or ids else allowed)[: wish.n - len(ids)]
         return [pick[0] for pick in chosen], [pick[1] for pick in chosen]
 
-    def _label(self, view: View, ids: Sequence[str]) -> Request[None]:
-        """Read the labels that are not remembered yet."""
-        if len(view.labels) > MAX_LABELS:
-            view.labels = {}
-        wanted = [movie_id for movie_id in ids if movie_id not in view.labels]
+    def _label(self, view: View, ids: Sequence[str]) -> Request[Mapping[str, Label]]:
+        """Read the labels that are not remembered yet; return these and the others."""
+        labels = view.labels  # another request may replace it meanwhile, but removes nothing
+        if len(labels) > MAX_LABELS:
+            labels = view.labels = {}
+        wanted = [movie_id for movie_id in ids if movie_id not in labels]
         if not wanted:
-            return
+            return labels
         values = yield from self._more(view, map(movie_suffix, wanted))
         for movie_id, value in zip(wanted, values, strict=True):
             # A movie without a label is shown by its id.
-            label = (movie_id, None, ()) if value is None else decode_movie(value)[:3]
-            view.labels[movie_id] = label
+            labels[movie_id] = (movie_id, None, ()) if value is None else decode_movie(value)[:3]
+        return labels
 
     def _age(self, view: View) -> float:
         return max(0.0, self._clock() - view.created)

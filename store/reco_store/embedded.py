@@ -20,18 +20,19 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from redis import Redis
+from redis import ConnectionPool, Redis, RedisCluster, exceptions
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
-from reco_store.client import Client, is_cluster, store_errors
+from reco_store.client import Client, store_errors
 from reco_store.errors import NotInstalled, StoreUnfit, UsageError
 
 __all__ = ["ensure_server", "save", "server_pid", "server_url", "stop_server"]
 
 START_TIMEOUT_SECONDS: Final = 30.0
-STOP_TIMEOUT_SECONDS: Final = 60.0  # writing the last snapshot of a large store takes a while
+SAVE_TIMEOUT_SECONDS: Final = 3600.0  # a large store on a slow disk: the server is silent so long
+STOP_TIMEOUT_SECONDS: Final = 60.0  # from its last snapshot to its end
 POLL_SECONDS: Final = 0.01
 MAX_SOCKET_PATH_BYTES: Final = 100  # the kernel's limit is 107, 103 on macOS
 _LOG_TAIL_LINES: Final = 3
@@ -89,18 +90,22 @@ def stop_server(home: Path | None = None) -> bool:
         StoreUnfit: it did not end in time, for instance because its disk is full.
     """
     socket = _socket_path(_store_folder(home))
-    pid = server_pid(home)
-    if pid is None:
+    if server_pid(home) is None:
         return False
-    with _client(socket) as client, store_errors(_url(socket)):
-        client.shutdown(save=True)
+    unended = StoreUnfit(
+        f"the embedded store at {socket} does not end",
+        f"See {_store_folder(home) / 'server.log'}.",
+    )
+    with _client(socket, SAVE_TIMEOUT_SECONDS) as client, store_errors(_url(socket)):
+        try:
+            client.shutdown(save=True)  # returns when the server hangs up: after it has saved
+        except exceptions.TimeoutError as error:
+            raise unended from error
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while _alive(pid):
+    # Not its process id: where nobody reaps orphans, as in many containers, that stays for ever.
+    while _answers(socket):
         if time.monotonic() > deadline:
-            raise StoreUnfit(
-                f"the embedded store (process {pid}) does not end",
-                f"See {_store_folder(home) / 'server.log'}.",
-            )
+            raise unended
         time.sleep(POLL_SECONDS)
     return True
 
@@ -114,10 +119,14 @@ def save(client: Client) -> None:
         StoreUnfit: the server cannot write its snapshot.
         StoreUnreachable: it does not answer.
     """
-    if is_cluster(client):
+    if isinstance(client, RedisCluster):
         raise UsageError("save() is for the embedded store, not for a cluster")
-    with store_errors(client):
-        client.save()
+    # A connection of its own, to the same server: the caller's gives up after a few seconds.
+    pool = client.connection_pool
+    options = {**pool.connection_kwargs, "socket_timeout": SAVE_TIMEOUT_SECONDS}
+    patient = ConnectionPool(pool.connection_class, **options)
+    with Redis.from_pool(patient) as saving, store_errors(client):
+        saving.save()
 
 
 def _store_folder(home: Path | None) -> Path:
@@ -142,9 +151,12 @@ def _url(socket: Path) -> str:
     return f"unix://{quote(str(socket))}"
 
 
-def _client(socket: Path) -> Redis:
+def _client(socket: Path, timeout_seconds: float = 5.0) -> Redis:
     return Redis(
-        unix_socket_path=str(socket), protocol=2, socket_timeout=5.0, retry=Retry(NoBackoff(), 0)
+        unix_socket_path=str(socket),
+        protocol=2,
+        socket_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
     )
 
 
@@ -175,6 +187,7 @@ def _loaded(client: Redis) -> bool:
 
 def _start(folder: Path, socket: Path) -> None:
     log = folder / "server.log"
+    before = log.stat().st_size if log.exists() else 0  # what earlier runs wrote
     command = [
         str(_binary()),
         *("--port", "0"),
@@ -192,22 +205,24 @@ def _start(folder: Path, socket: Path) -> None:
     while result.returncode == 0 and time.monotonic() < deadline:
         if _answers(socket):
             return
-        if _gave_up(log):
+        if _gave_up(log, before):
             break
         time.sleep(POLL_SECONDS)
-    words = result.stderr.strip() or _log_tail(log) or "it says nothing"
+    words = result.stderr.strip() or _log_tail(log, before) or "it says nothing"
     raise StoreUnfit(f"the embedded store does not start ({words})", f"See {log}.")
 
 
-def _gave_up(log: Path) -> bool:
+def _gave_up(log: Path, start: int) -> bool:
     """Tell whether the server ended while loading: its log ends so, and no process is left."""
-    tail = _log_tail(log)
+    tail = _log_tail(log, start)
     return "exiting" in tail.lower() or "Fatal error" in tail
 
 
-def _log_tail(log: Path) -> str:
+def _log_tail(log: Path, start: int) -> str:
     try:
-        lines = log.read_text("utf-8", "replace").splitlines()
+        with log.open("rb") as file:
+            file.seek(start)
+            lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
     return " / ".join(line.strip() for line in lines[-_LOG_TAIL_LINES:])
@@ -234,8 +249,10 @@ def _binary() -> Path:
 def _make_private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
-        own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+        status = folder.stat()
+        # A link, to a larger disk for instance, must be the user's own as well as its target.
+        owners = {status.st_uid, folder.lstat().st_uid}
+        own = stat.S_ISDIR(status.st_mode) and owners == {os.getuid()}
         if own and stat.S_IMODE(status.st_mode) != 0o700:
             folder.chmod(0o700)
     except OSError as error:
@@ -248,13 +265,3 @@ def _make_private(folder: Path) -> None:
             f"{folder} belongs to another user. "
             "Choose another folder with RECO_HOME, or name a server with --redis-url."
         )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -72,7 +72,7 @@ class NotInstalled(StoreError):
     def __str__(self) -> str:
         return (
             f"{self.feature} needs packages that are not installed. "
-            f"Install them with: pip install 'reco[{self.extra}]'"
+            f"In the folder of reco's source: pip install '.[{self.extra}]'"
         )
 
 
@@ -110,7 +110,7 @@ class StoreUnreachable(StoreError):
 
     def __str__(self) -> str:
         return (
-            f"cannot use the store at {self.url}: {self.reason}. "
+            f"cannot use the store at {self.url}: {self.reason.rstrip('.')}. "
             "Check that the server runs and that address, user and password are right."
         )
 
@@ -215,7 +215,8 @@ class Held(StoreError):
     def __str__(self) -> str:
         return (
             f"generation {self.generation} is staged but not live: {self.reason}; "
-            f"the hold ends at {self.until}. End it sooner with `batch release`."
+            f"held until {self.until}. End the hold with `batch release`, "
+            f"then `batch republish {self.generation}`."
         )
 
 

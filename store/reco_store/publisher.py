@@ -90,7 +90,8 @@ def publish(
         if verdict is not None and not verdict.passed:
             _set_aside(lock, manifest, registry.REFUSED, verdict.reason)
             return Published(generation, REFUSED, previous, verdict)
-        held = _switch_or_hold(lock, manifest, servers=servers, now=now)
+        note = "" if verdict is None else verdict.reason
+        held = _switch_or_hold(lock, manifest, servers=servers, now=now, note=note)
     except Exception as error:
         _clean_up(lock, generation, error)
         raise
@@ -136,6 +137,7 @@ def _switch(
     *,
     servers: Servers | None,
     now: Callable[[], datetime],
+    note: str = "",
 ) -> None:
     """Move the pointer; with a manifest, complete a staged generation in the same step."""
     client, keys = lock.client, lock.keys
@@ -152,7 +154,7 @@ def _switch(
             raise UnknownGeneration(generation, state, ready_ids(control))
         since = record.since if refill else now().isoformat(timespec="seconds")
         return Change(
-            control.put(replace(record, state=registry.READY, since=since, note="")),
+            control.put(replace(record, state=registry.READY, since=since, note=note)),
             live=generation,
             heed_hold_at=None if refill else now().timestamp(),
             manifest=None if manifest is None else dump_manifest(manifest),
@@ -176,11 +178,13 @@ def _switch_or_hold(
     *,
     servers: Servers,
     now: Callable[[], datetime],
+    note: str,
 ) -> Held | None:
     try:
-        _switch(lock, str(manifest["generation"]), manifest, servers=servers, now=now)
+        _switch(lock, str(manifest["generation"]), manifest, servers=servers, now=now, note=note)
     except Held as held:
-        _set_aside(lock, manifest, registry.READY, f"held until {held.until}")
+        waiting = f"held until {held.until}"
+        _set_aside(lock, manifest, registry.READY, f"{waiting}; {note}" if note else waiting)
         return held
     return None
 

@@ -66,18 +66,9 @@ def make_room(
         return  # a refill of the live generation takes the place of what is there
 
     shortage = _shortage(client, keys, manifest, servers)
-    if shortage <= 0:
-        return
-    surplus = _surplus(client, keys, servers, shortage, read_control(client, keys))
-    if surplus:
-
-        def given_up(control: Control) -> tuple[Record, ...]:
-            return tuple(record for record in outdated(control, 1) if record.id in surplus)
-
-        note = "given up early, to make room for the next generation"
-        remove(lock, given_up, note=note, progress=progress)
-        servers = look_at_servers(client)
-        shortage = _shortage(client, keys, manifest, servers)
+    if shortage > 0:
+        surplus = _surplus(client, keys, servers, shortage, read_control(client, keys))
+        shortage, servers = _give_up(lock, manifest, surplus, servers=servers, progress=progress)
     if shortage > 0:
         free = min(server.free_bytes for server in servers.nodes)
         raise StoreUnfit(
@@ -86,6 +77,26 @@ def make_room(
             free + shortage,
             free,
         )
+
+
+def _give_up(
+    lock: RunLock,
+    manifest: Mapping[str, Any],
+    surplus: frozenset[str],
+    *,
+    servers: Servers,
+    progress: Progress,
+) -> tuple[int, Servers]:
+    """Delete old generations early, and look again at what is lacking."""
+
+    def given_up(control: Control) -> tuple[Record, ...]:
+        return tuple(record for record in outdated(control, 1) if record.id in surplus)
+
+    if surplus:
+        note = "given up early, to make room for the next generation"
+        remove(lock, given_up, note=note, progress=progress)
+        servers = look_at_servers(lock.client)
+    return _shortage(lock.client, lock.keys, manifest, servers), servers
 
 
 def needed_bytes(keys: Keys, manifest: Mapping[str, Any], server: Server, share: int) -> int:

@@ -11,7 +11,8 @@ import time
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from redis.exceptions import RedisError
+from redis import Redis, RedisCluster
+from redis.exceptions import RedisError, ResponseError
 
 from reco_store.client import Client, is_cluster
 from reco_store.scripts import insist
@@ -65,14 +66,47 @@ def write_batch(client: Client, prefix: str, batch: Sequence[Entry]) -> None:
     Raises:
         redis.RedisError: the server refused one of the writes, or does not answer.
     """
+    if isinstance(client, RedisCluster):
+        insist(lambda: _set_in_pipeline(client, prefix, batch))
+    else:
+        insist(lambda: _set_on_connection(client, prefix, batch))
 
-    def send() -> None:
-        pipeline = client.pipeline(transaction=False)
-        for suffix, value in batch:
-            pipeline.execute_command("SET", prefix + suffix, value)
-        _raise_first(pipeline.execute(raise_on_error=False))
 
-    insist(send)
+def _set_in_pipeline(client: RedisCluster, prefix: str, batch: Sequence[Entry]) -> None:
+    pipeline = client.pipeline(transaction=False)  # type: ignore[no-untyped-call]
+    for suffix, value in batch:
+        pipeline.execute_command("SET", prefix + suffix, value)
+    _raise_first(pipeline.execute(raise_on_error=False))
+
+
+def _set_on_connection(client: Redis, prefix: str, batch: Sequence[Entry]) -> None:
+    """Send the same bytes as a pipeline would, at a third of its price on this side."""
+    connection = client.connection_pool.get_connection()
+    errors: list[RedisError] = []
+    left = len(batch)
+    try:
+        packed = b"".join(_set_commands(prefix, batch))
+        connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
+        while left:
+            try:
+                connection.read_response()
+            except ResponseError as error:
+                errors.append(error)  # the other replies are on their way all the same
+            left -= 1
+    finally:
+        if left:
+            # Else the next command would read this one's replies.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+        client.connection_pool.release(connection)
+    _raise_first(errors)
+
+
+def _set_commands(prefix: str, batch: Sequence[Entry]) -> Iterator[bytes]:
+    for suffix, value in batch:
+        key = (prefix + suffix).encode()
+        yield b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(key), key, len(value))
+        yield value
+        yield b"\r\n"
 
 
 def read_values(client: Client, keys: Sequence[str]) -> list[bytes | None]:
@@ -154,6 +188,9 @@ def unlink(client: Client, keys: Sequence[str]) -> None:
     """
 
     def send() -> None:
+        if not is_cluster(client):
+            client.unlink(*keys)
+            return
         pipeline = client.pipeline(transaction=False)
         for key in keys:
             pipeline.execute_command("UNLINK", key)

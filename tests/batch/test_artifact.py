@@ -89,6 +89,7 @@ class Written:
             {
                 "schema": 1,
                 "generation": GENERATION,
+                "created": "2026-11-24T03:15:02+00:00",
                 "ids": "integer" if self.movies.numeric_ids else "string",
                 "metrics": {"rating": {"rmse": 0.9}},
             }

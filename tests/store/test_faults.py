@@ -5,7 +5,6 @@ Short forms; every one uses servers of its own, which it may kill, fill or freez
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -28,6 +27,7 @@ from reco_store.lock import RunLock
 from reco_store.publisher import publish
 from reco_store.reader import Reader
 from reco_store.replicas import Confirmation
+from reco_store.staging import stage, verify
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KEYS = Keys("faults")
@@ -171,6 +171,19 @@ def test_restart_before_the_flip_publishes_no_hole(
         assert run(client, source).outcome == "live"
 
 
+def test_restart_while_reading_back(make_server, make_source):
+    """The read-back of a server that restarted since staging counts for nothing."""
+    server = make_server("--appendonly", "yes", "--appendfsync", "always")
+    source = make_source()
+    with connect(server.url) as client, RunLock(client, KEYS, heartbeat=False) as lock:
+        servers = stage(client, KEYS, source, lock=lock)
+        server.kill()
+        server.start()
+        verify(client, KEYS, source, lock=lock)
+        with pytest.raises(VerifyFailed, match="restarted"):
+            verify(client, KEYS, source, lock=lock, servers=servers)
+
+
 POLICIES = [
     "allkeys-lru",
     "allkeys-lfu",
@@ -259,6 +272,7 @@ NIGHT = """
 import sys
 from datetime import UTC, datetime
 from reco_store import Keys, RunLock, Summary, connect, new_generation_id, publish
+from reco_store.console import guard
 
 url, tag, lease = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 
@@ -276,20 +290,46 @@ summary = Summary()
 summary.update_many(source.entries())
 source.manifest = {"schema": 1, "generation": source.generation, "ids": "integer",
     "created": datetime.now(UTC).isoformat(), **summary.manifest_fields()}
-with connect(url) as client, RunLock(client, Keys("faults"), lease_seconds=lease) as lock:
-    def progress(step, count):
-        print(step, flush=True)
+def progress(step, count):
+    print(step, flush=True)
+
+print("ready", flush=True)
+sys.stdin.readline()
+with guard(), connect(url) as client, RunLock(client, Keys("faults"), lease_seconds=lease) as lock:
     print("locked", flush=True)
+    sys.stdin.readline()
     publish(client, lock.keys, source, lock=lock, keep=1, progress=progress)
 print("done", flush=True)
 """
 
 
-def start_night(url: str, tag: int, lease: float = 1.0) -> subprocess.Popen[str]:
-    """Start a night in a process of its own, which says where it is."""
-    return subprocess.Popen(
-        [sys.executable, "-c", NIGHT, url, str(tag), str(lease)], stdout=subprocess.PIPE, text=True
+def start_night(url: str, tag: int, lease: float = 1.0, go: str = "\n\n") -> subprocess.Popen[str]:
+    """Start a night in a process of its own, which says where it is.
+
+    It waits for a line before it takes the lock, and for another before it goes on.
+    """
+    night = subprocess.Popen(
+        [sys.executable, "-c", NIGHT, url, str(tag), str(lease)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    tell(night, go)
+    return night
+
+
+def tell(night: subprocess.Popen[str], lines: str) -> None:
+    """Let a night go on."""
+    night.stdin.write(lines)
+    night.stdin.flush()
+
+
+def end(night: subprocess.Popen[str]) -> int:
+    """Wait for a night to end, and return its exit code."""
+    night.stdin.close()
+    night.stdout.read()
+    night.stdout.close()
+    return night.wait(timeout=60)
 
 
 def wait_for(process: subprocess.Popen[str], word: str, times: int) -> None:
@@ -317,25 +357,18 @@ def test_killed_night(binary, make_server, stored, word, times):
     """Killed anywhere, a night leaves one whole generation, and the next one cleans up."""
     server = make_server(binary=binary)
     with connect(server.url) as client, Reader(client=client, namespace="faults") as reader:
-        first = start_night(server.url, 1)
-        wait_for(first, "done", 1)
-        first.wait(timeout=60)
-        first.stdout.close()
+        assert end(start_night(server.url, 1)) == 0
 
         night = start_night(server.url, 2)
         wait_for(night, word, times)
         night.kill()
-        night.wait(timeout=60)
-        night.stdout.close()
+        end(night)
         scores = {reader.user(str(user), n=1).items[0].score for user in range(0, 3000, 7)}
         assert len(scores) == 1
         assert all(reader.user(str(u), n=1).source == "personal" for u in (0, 1500, 2999))
 
         client.delete(KEYS.lock)  # the lease ends
-        last = start_night(server.url, 3)
-        wait_for(last, "done", 1)
-        assert last.wait(timeout=60) == 0
-        last.stdout.close()
+        assert end(start_night(server.url, 3)) == 0
         names = stored(client, KEYS)
 
     live = names[KEYS.current].decode()
@@ -361,16 +394,11 @@ def test_stopped_night_is_fenced(binary, make_server, word):
         os.kill(night.pid, signal.SIGSTOP)
         while client.exists(KEYS.lock):
             time.sleep(0.02)
-        other = start_night(server.url, 2, lease=30)
-        wait_for(other, "done", 1)
-        other.wait(timeout=60)
-        other.stdout.close()
+        assert end(start_night(server.url, 2, lease=30)) == 0
         live = client.get(KEYS.current)
         os.kill(night.pid, signal.SIGCONT)
-        night.stdout.read()
-        night.stdout.close()
 
-        assert night.wait(timeout=60) != 0
+        assert end(night) == 75
         assert client.get(KEYS.current) == live
         assert client.dbsize() == 3001 + 5
 
@@ -378,21 +406,26 @@ def test_stopped_night_is_fenced(binary, make_server, word):
 def test_overlapping_nights(binary, make_server):
     """Of many nights that start together one publishes, and the others change nothing."""
     server = make_server(binary=binary)
-    nights = [start_night(server.url, tag, lease=30) for tag in range(5)]
-    codes = []
+    nights = [start_night(server.url, tag, lease=30, go="") for tag in range(5)]
     for night in nights:
-        night.stdout.read()
-        night.stdout.close()
-        codes.append(night.wait(timeout=120))
+        wait_for(night, "ready", 1)
+    for night in nights:
+        tell(night, "\n")
+    words = [night.stdout.readline().strip() for night in nights]
+    winner = words.index("locked")
+    codes = {tag: end(night) for tag, night in enumerate(nights) if tag != winner}
+    tell(nights[winner], "\n")
+    codes[winner] = end(nights[winner])
+
+    assert words.count("locked") == 1
+    assert codes == {tag: 0 if tag == winner else 75 for tag in range(5)}
     with connect(server.url) as client:
         assert client.dbsize() == 3001 + 5
-        registry = json.loads(client.get(KEYS.generations))["generations"]
-    assert codes.count(0) == len(registry)
+        assert len(list_generations(client, KEYS)) == 1
 
 
 def test_frozen_replica_keeps_the_night_back(binary, make_server, make_source, monkeypatch):
     """WAIT's number is believed: a replica that stands still keeps the pointer where it is."""
-    monkeypatch.setattr("reco_store.replicas.WAIT_MILLISECONDS", 50)
     primary = make_server("--repl-diskless-sync-delay", "0", binary=binary)
     replica = make_server("--replicaof", "127.0.0.1 1", binary=binary)
     with connect(primary.url) as client, connect(replica.url) as follower:
@@ -400,11 +433,14 @@ def test_frozen_replica_keeps_the_night_back(binary, make_server, make_source, m
         follower.replicaof("127.0.0.1", port)
         while follower.info("replication")["master_link_status"] != "up":
             time.sleep(0.02)
+        while client.info("replication").get("slave0", {}).get("state") != "online":
+            time.sleep(0.02)  # only then the primary counts what the replica acknowledges
         first = make_source()
         monkeypatch.setattr("reco_store.replicas.WAIT_EVERY_BYTES", 100)
         assert run(client, first, replicas=1).outcome == "live"
         assert follower.get(KEYS.data(first.generation, "user:1"))
 
+        monkeypatch.setattr("reco_store.replicas.WAIT_MILLISECONDS", 50)
         os.kill(replica.process.pid, signal.SIGSTOP)
         with pytest.raises(StoreUnfit, match="0 replicas"):
             run(client, make_source(), replicas=1)

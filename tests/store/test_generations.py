@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reco_store import collector
+from reco_store import collector, publisher, registry
 from reco_store.errors import ContractMismatch, NothingPublished, UnknownGeneration, UsageError
 from reco_store.generations import collect, list_generations, release, rollback
 from reco_store.hold import Hold
@@ -74,10 +74,13 @@ def test_rollback_twice_never_returns_to_a_bad_night(client, keys, nights):
             rollback(client, keys, to=bad)
 
 
-def test_rollback_passes_over_what_was_never_live(client, keys, lock, nights, make_source):
+def test_rollback_passes_over_what_was_never_live(
+    client, keys, lock, nights, make_source, monkeypatch
+):
     """A generation that a hold kept back is not what was there before."""
     rollback(client, keys, now=lambda: NOON)
     held, good = make_source(), make_source()
+    monkeypatch.setattr(publisher, "_retire", lambda *_: ((), ""))
     publish(client, keys, held, lock=lock, now=lambda: NOON)
     release(client, keys)
     publish(client, keys, good, lock=lock, keep=9, now=lambda: NOON)
@@ -182,6 +185,35 @@ def test_collector_spares_what_an_operator_made_live_meanwhile(
     assert client.get(keys.manifest(nights[0]))
 
 
+@pytest.mark.parametrize("work", ["collect", "publish"])
+def test_state_that_changes_between_reading_and_writing(
+    client, keys, lock, nights, make_source, monkeypatch, work
+):
+    """A rollback at the very moment of another change is not overwritten by it."""
+    source = make_source()
+    real = registry._send
+    done = []
+
+    def send(connection, keys_, control, change, token):
+        deleting = change.manifest == registry.REMOVE and change.manifest_of == nights[0]
+        if not done and (change.live == source.generation or deleting):
+            done.append(1)
+            rollback(client, keys, to=nights[0], now=lambda: NOON)
+        return real(connection, keys_, control, change, token)
+
+    monkeypatch.setattr(registry, "_send", send)
+    if work == "collect":
+        collect(client, keys, lock=lock, keep=1)
+    else:
+        publish(client, keys, source, lock=lock, now=lambda: NOON)
+
+    assert done
+    assert live(client, keys) == nights[0]
+    states = {record.id: record.state for record in list_generations(client, keys)}
+    assert (states[nights[0]], states[nights[2]]) == ("ready", "quarantined")
+    assert client.get(keys.data(nights[0], "user:1"))
+
+
 def test_manifest_goes_before_the_data(client, keys, lock, nights, monkeypatch):
     """While a generation is being deleted its manifest is gone already."""
     seen = []
@@ -220,6 +252,13 @@ def test_what_is_outdated():
     assert [r.id for r in collector.outdated(control, 1)] == ["1", "2", "3", "4", "5", "7", "8"]
     assert [r.id for r in collector.outdated(control, 3)] == ["1", "2", "4", "7", "8"]
     assert [r.id for r in collector.outdated(control._replace(live=None), 7)] == ["1", "2"]
+
+
+def test_live_generation_is_never_a_leftover():
+    """Whatever the registry says of it, what readers see is not deleted."""
+    records = tuple(Record(str(n), "staging", chunks=1) for n in (3, 2, 1))
+
+    assert [r.id for r in collector.leftovers(Control("2", records, ""))] == ["1", "3"]
 
 
 def test_hold_round_trip():

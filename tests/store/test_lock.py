@@ -61,10 +61,13 @@ def test_lock_is_given_back_after_an_error(client, keys):
 
 
 def test_taking_it_twice_is_taking_it_once(client, keys):
-    """A repeated acquire, as after a lost reply, succeeds with the same token."""
-    lock = quiet(client, keys)
-    with lock, lock:
-        assert client.get(keys.lock).decode() == lock.token
+    """A repeated acquire, as after a lost reply, succeeds with the same token and a full lease."""
+    lock = quiet(client, keys, lease_seconds=60)
+    with lock:
+        client.pexpire(keys.lock, 1_000)
+        with lock:
+            assert client.get(keys.lock).decode() == lock.token
+            assert client.pttl(keys.lock) > 1_000
 
 
 def test_lease_ends_by_itself(client, keys):

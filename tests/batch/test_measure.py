@@ -1,0 +1,228 @@
+"""Measuring lists: every figure equals what counting list by list gives."""
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reco_batch.measure as measure_module
+from reco_batch import columns as c
+from reco_batch.measure import measure
+
+FAMILIES = ("user", "ranked", "similar", "seen", "popular")
+
+
+class Lists:
+    """Lists in memory, as an artifact has them on disk, in batches of any size."""
+
+    def __init__(self, catalogue, families, *, numeric=True, rows=3):
+        self.catalogue, self.families, self.rows = catalogue, families, rows
+        self.type = pa.int64() if numeric else pa.string()
+        self.write = int if numeric else str
+        self.manifest = {"counts": {name: len(lists) for name, lists in families.items()}}
+
+    def movie_ids(self):
+        """The catalogue."""
+        return pa.array([self.write(i) for i in self.catalogue], self.type)
+
+    def lists(self, family, *, rows=None):  # noqa: ARG002  as the artifact's
+        """Yield batches; those of `seen` are cut elsewhere, as on disk."""
+        size = self.rows + (family == "seen")
+        lists = self.families[family]
+        for start in range(0, len(lists), size):
+            part = lists[start : start + size]
+            columns = {
+                c.SUFFIX: pa.array([f"{family}:{key}" for key, *_ in part], pa.string()),
+                c.MOVIE_IDS: pa.array(
+                    [[self.write(i) for i in ids] for _, ids, *_ in part], pa.list_(self.type)
+                ),
+            }
+            if family != "seen":
+                scores = [row[2] for row in part]
+                columns[c.SCORES] = pa.array(scores, pa.list_(pa.float32()))
+            yield pa.RecordBatch.from_pydict(columns)
+
+
+def counted(artifact, family, k):
+    """Count one family the slow way."""
+    catalogue = set(artifact.catalogue)
+    k = len(catalogue) if k is None else k
+    if family == "similar":
+        beside = {place: (i, [i]) for place, i in enumerate(artifact.catalogue)}
+    else:
+        beside = dict(enumerate(artifact.families["seen"]))
+    leaves_out = family in ("user", "ranked", "similar")
+    found = Counter()
+    for place, (key, ids, *scores) in enumerate(artifact.families[family]):
+        found["lists"] += 1
+        found["entries"] += len(ids)
+        known = [i for i in ids if i in catalogue]
+        found["duplicates"] += len(set(known)) < len(known)
+        found["unknown"] += len(known) < len(ids)
+        if scores:
+            values = np.float32(scores[0])
+            found["not_finite"] += not np.isfinite(values).all()
+            found["unordered"] += any(a < b for a, b in pairwise(values))
+            found["flat"] += len(values) > 1 and values[0] == values[-1]
+        if leaves_out and place not in beside:
+            found["misplaced"] += 1
+        elif leaves_out:
+            owner, excluded = beside[place]
+            found["misplaced"] += str(owner) != str(key)
+            found["excluded"] += bool(set(excluded) & set(known))
+            found["full"] += len(ids) >= min(k, len(catalogue) - len(excluded))
+    return found
+
+
+def require_counted(artifact, *, k, ranked_k):
+    """Compare all families with counting."""
+    measured = measure(artifact, k=k, ranked_k=ranked_k)
+
+    for family in FAMILIES:
+        wanted = counted(artifact, family, ranked_k if family == "ranked" else k)
+        figures = measured.families[family]
+        names = [name for name in figures.__slots__ if name != "sampled"]
+        assert {name: getattr(figures, name) for name in names} == {n: wanted[n] for n in names}
+    return measured
+
+
+ids_of_nothing = st.integers(1000, 1003)
+scores = st.sampled_from([0.0, 1.0, 1.0, 2.0, -1.0, np.nan, np.inf])
+
+
+@st.composite
+def artifacts(draw):
+    """Make small artifacts with everything wrong that can be."""
+    catalogue = draw(st.lists(st.integers(1, 40), min_size=1, max_size=12, unique=True))
+    movie = st.one_of(st.sampled_from(catalogue), st.sampled_from(catalogue), ids_of_nothing)
+
+    def lists(keys):
+        made = []
+        for key in keys:
+            ids = draw(st.lists(movie, max_size=6))
+            values = draw(st.lists(scores, min_size=len(ids), max_size=len(ids)))
+            made.append((key, ids, values))
+        return made
+
+    users = [str(user) for user in range(draw(st.integers(0, 9)))]
+    some = draw(st.permutations(users))[: draw(st.integers(0, len(users)))]
+    seen = st.lists(st.sampled_from(catalogue), max_size=6, unique=True)
+    families = {
+        "user": lists(draw(st.sampled_from([users, some]))),
+        "ranked": lists(users),
+        "similar": lists(draw(st.sampled_from([catalogue, catalogue[::-1], catalogue[1:]]))),
+        "seen": [(user, draw(seen)) for user in draw(st.sampled_from([users, users[1:]]))],
+        "popular": lists(["most_rated"]),
+    }
+    return Lists(catalogue, families, numeric=draw(st.booleans()), rows=draw(st.integers(1, 4)))
+
+
+@given(artifacts(), st.integers(1, 8), st.one_of(st.none(), st.integers(1, 8)))
+@settings(max_examples=200)
+def test_figures_are_what_counting_gives(artifact, k, ranked_k):
+    """Whatever is wrong, in batches of whatever size, is counted once for each list."""
+    require_counted(artifact, k=k, ranked_k=ranked_k)
+
+
+@given(artifacts(), st.integers(1, 50))
+@settings(max_examples=100)
+def test_tiles_change_nothing(artifact, cells):
+    """The figures do not depend on how many lists are measured together."""
+    whole = measure(artifact, k=5, ranked_k=None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure_module, "_CELLS", cells)
+        parts = measure(artifact, k=5, ranked_k=None)
+
+    for family in FAMILIES:
+        ours, theirs = whole.families[family], parts.families[family]
+        names = [name for name in ours.__slots__ if name != "sampled"]
+        assert [getattr(ours, n) for n in names] == [getattr(theirs, n) for n in names]
+    assert whole.heads == parts.heads
+
+
+def falling(ids):
+    """Scores that fall."""
+    return [float(-place) for place, _ in enumerate(ids)]
+
+
+def with_users(lists, catalogue, seen=None):
+    """Make an artifact whose users have these lists."""
+    keys = [str(user) for user in range(len(lists))]
+    user = [(key, ids, falling(ids)) for key, ids in zip(keys, lists, strict=True)]
+    families = {
+        "user": user,
+        "ranked": user,
+        "similar": [(i, [], []) for i in catalogue],
+        "seen": [(key, (seen or {}).get(key, [])) for key in keys],
+        "popular": [],
+    }
+    return Lists(catalogue, families)
+
+
+@given(st.lists(st.permutations(range(12)), min_size=1, max_size=12), st.integers(1, 12))
+def test_heads_are_what_counting_gives(orders, length):
+    """Different first tens, the movies in them, and the most frequent first one."""
+    lists = [order[:length] for order in orders]
+
+    heads = measure(with_users(lists, range(12)), k=length, ranked_k=length).heads
+
+    tens = [tuple(ids[:10]) for ids in lists]
+    assert heads.lists == len(lists)
+    assert heads.distinct == len(set(tens))
+    assert heads.covered == len(set().union(*tens))
+    assert heads.coverable == min(12, 10 * len(lists))
+    assert heads.most_first == max(Counter(ids[0] for ids in lists).values())
+    assert heads.pairs == 0  # out of twelve nobody has a choice
+
+
+@given(st.lists(st.permutations(range(40)), min_size=2, max_size=8))
+def test_neighbours_are_compared(orders):
+    """The mean share of a first ten that the next user has too."""
+    lists = [order[:15] for order in orders]
+
+    heads = measure(with_users(lists, range(40)), k=15, ranked_k=15).heads
+
+    shares = [len(set(a[:10]) & set(b[:10])) / 10 for a, b in pairwise(lists)]
+    assert heads.pairs == len(shares)
+    assert heads.alike == pytest.approx(np.mean(shares))
+
+
+def test_who_has_seen_nearly_all_is_compared_with_nobody():
+    """Of those who have no choice, lists that are alike say nothing."""
+    lists = [list(range(30, 40))] * 3
+    seen = {str(user): list(range(30)) for user in range(3)}
+
+    heads = measure(with_users(lists, range(40), seen), k=10, ranked_k=10).heads
+
+    assert (heads.pairs, heads.alike) == (0, 0)
+
+
+@pytest.mark.parametrize("users", [1, 5, 100, 101])
+def test_samples_are_bounded_and_evenly_spaced(users, monkeypatch):
+    """Of a few lists all, of many about as many as are wanted, up to the last ones."""
+    monkeypatch.setattr(measure_module, "SAMPLE_LISTS", 10)
+    lists = [np.roll(np.arange(12), user).tolist() for user in range(users)]
+
+    figures = measure(with_users(lists, range(12)), k=12, ranked_k=12).families["user"]
+
+    step = max(1, users // 10)
+    assert list(figures.sampled) == [str(user) for user in range(0, users, step)]
+    assert all(figures.sampled[user].tolist() == lists[int(user)][:10] for user in figures.sampled)
+
+
+def test_ids_that_contain_colons_are_whole():
+    """A key ends where the id ends."""
+    ids = ["a:b", "user:1", ":"]
+    families = {name: [(i, [], []) for i in ids] for name in ("user", "ranked")}
+    families |= {"seen": [(i, []) for i in ids], "popular": [], "similar": [("m:1", [], [])]}
+    artifact = Lists(["m:1"], families, numeric=False)
+
+    measured = measure(artifact, k=1, ranked_k=1)
+
+    assert [measured.families[f].misplaced for f in ("user", "ranked", "similar")] == [0, 0, 0]
+    assert list(measured.families["user"].sampled) == ids
