@@ -5,9 +5,19 @@
         SHA256SUMS                    written last, as `sha256sum` writes it; without it, or with
                                       any other content than the files have, nothing is loaded
 
-What is saved is every variable of the model and of its optimizer, bit by bit, and the number of
-finished epochs. A model that draws random numbers while it trains (dropout) goes on correctly, but
-not with the same numbers.
+What is saved is every variable of the model and of its optimizer, bit by bit, `iterations` among
+them, and the number of finished epochs. A training goes on to the same bits if all of this holds:
+
+- Nothing else of what it has learned or counted outlives an epoch: no Python object, no metric or
+  `tf.random.Generator` that is not an attribute of the model.
+- Model and optimizer have all their variables before the first epoch, in the same order each time.
+- Batches are the same in every epoch, or follow from the epoch's number.
+- What changes from step to step, such as the learning rate, follows from `optimizer.iterations`.
+- So do random numbers (dropout): `tf.random.stateless_*` with the seed (seed, iterations). Keras's
+  own Dropout keeps its state where nothing saves it, so it goes on correctly, but not to the same
+  bits.
+
+A model whose parts are trained one after another has the checkpoints of each `part`.
 """
 
 import shutil
@@ -54,6 +64,23 @@ class Checkpoints:
         self._say = say
         self._clock = clock
         self._next = clock() + every_seconds
+
+    def part(self, name: str) -> "Checkpoints":
+        """Return the checkpoints of a part that is trained on its own, such as a model's member.
+
+        To be called when that training begins, since the time to its first checkpoint runs from
+        then. Those of parts that are trained already stay until all of the training is forgotten.
+
+        Args:
+            name: as a file may be called, and no other part's; not beginning with "epoch-".
+        """
+        return Checkpoints(
+            self.folder / name,
+            training=f"{self._training}, {name}",
+            every_seconds=self._every_seconds,
+            say=self._say,
+            clock=self._clock,
+        )
 
     def restore(self, model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer) -> int:
         """Give model and optimizer the newest state that is whole.

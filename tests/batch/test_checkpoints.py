@@ -88,6 +88,76 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, checkpoints, uninterrup
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.fixture
+def fit_dropout(tf, tfrs):
+    """Train a small model whose dropout follows from the seed and the optimizer's steps."""
+    from reco_batch.training import fit_epochs  # noqa: PLC0415
+
+    class Dropped(tfrs.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = tf.keras.layers.Dense(1, kernel_initializer="ones")
+            self.layer.build((None, 8))
+
+        def compute_loss(self, inputs, training=False):  # noqa: ARG002, FBT002
+            seed = tf.stack([tf.constant(42, tf.int64), self.optimizer.iterations])
+            kept = tf.random.stateless_uniform(tf.shape(inputs["of"]), seed) < 0.5
+            guess = self.layer(inputs["of"] * tf.cast(kept, tf.float32))[:, 0]
+            return tf.reduce_sum(inputs["weight"] * (guess - inputs["rating"]) ** 2)
+
+    chance = np.random.default_rng(3)
+    batches = {
+        "of": chance.normal(size=(5, 20, 8)).astype(np.float32),
+        "rating": chance.normal(size=(5, 20)).astype(np.float32),
+        "weight": np.full((5, 20), 0.05, np.float32),
+    }
+
+    def fit(*, stage, checkpoints=None, learning_rate=0.1):
+        model, optimizer = Dropped(), tf.keras.optimizers.Adam(learning_rate)
+        fit_epochs(model, optimizer, batches, epochs=12, stage=stage, checkpoints=checkpoints)
+        assert int(optimizer.iterations) == 60
+        return model
+
+    return fit
+
+
+def test_random_numbers_of_a_step_are_those_of_the_same_step(fit_dropout, checkpoints, stage):
+    """The count of steps is saved, so dropout that follows from it drops the same again."""
+    expected = weights(fit_dropout(stage=stage))
+    stop(fit_dropout, checkpoints, after=5)
+    resumed = checkpoints()
+
+    found = weights(fit_dropout(stage=stage, checkpoints=resumed))
+
+    assert resumed.said == ["train it: goes on after epoch 5"]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_each_part_goes_on_from_its_own(fit_dropout, checkpoints, stage):
+    """The first is trained, the second was stopped."""
+    rates = {"member-1": 0.1, "member-2": 0.2}
+    expected = {
+        name: weights(fit_dropout(stage=stage, learning_rate=rate)) for name, rate in rates.items()
+    }
+    fit_dropout(stage=stage, checkpoints=checkpoints().part("member-1"))
+    with pytest.raises(Stopped):
+        fit_dropout(
+            stage=StoppingStage(7), checkpoints=checkpoints().part("member-2"), learning_rate=0.2
+        )
+    resumed = checkpoints()
+
+    for name, rate in rates.items():
+        found = fit_dropout(stage=stage, checkpoints=resumed.part(name), learning_rate=rate)
+        for one, other in zip(weights(found), expected[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    assert resumed.said == [
+        "train it, member-1: goes on after epoch 12",
+        "train it, member-2: goes on after epoch 7",
+    ]
+
+
 def test_a_finished_training_is_not_done_again(fit_retrieval, checkpoints, uninterrupted, stage):
     """Its last checkpoint is its model."""
     fit_retrieval(checkpoints=checkpoints())
