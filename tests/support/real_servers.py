@@ -11,7 +11,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -116,8 +116,13 @@ class Cluster:
         self.node_timeout_ms = node_timeout_ms
         self.ports = free_ports(2 * PRIMARIES)
         self.processes = [self.start(port) for port in self.ports]
-        self.nodes = [Redis(port=port, protocol=2) for port in self.ports]
-        self.url = f"redis+cluster://127.0.0.1:{self.ports[0]}"
+        once = {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
+        self.nodes = [Redis(port=port, **once) for port in self.ports]
+
+    @property
+    def url(self) -> str:
+        """Address of a primary."""
+        return f"redis+cluster://127.0.0.1:{self.ports[self.primaries()[0]]}"
 
     def start(self, port: int) -> subprocess.Popen[bytes]:
         """Start one node, or start it again."""
@@ -152,10 +157,16 @@ class Cluster:
         return [index for index in running if is_primary(self.nodes[index])]
 
     def kill(self, index: int) -> None:
-        """End a node as a crash does, and wait until its replica has taken its place."""
+        """End a node as a crash does."""
         self.processes[index].kill()
         self.processes[index].wait()
+
+    def fail_over(self) -> None:
+        """Wait until replicas have taken the places of the dead."""
         wait_until(lambda: len(self.primaries()) == PRIMARIES)
+        for index in self.primaries():
+            node = self.nodes[index]
+            wait_until(lambda node=node: node.cluster("INFO")["cluster_state"] == "ok")
 
     def revive(self) -> None:
         """Start the nodes that are down, and wait until each primary has its replica."""
@@ -173,6 +184,58 @@ class Cluster:
         for index in self.primaries():
             wait_until(lambda node=self.nodes[index]: replica_is_online(node))
 
+    def known_nodes(self) -> dict[int, dict[str, Any]]:
+        """Return what the cluster knows of each of its nodes, by the number of the node here."""
+        known = self.nodes[self.primaries()[0]].cluster("NODES")
+        by_port = {int(name.rpartition(":")[2]): facts for name, facts in known.items()}
+        return {index: by_port[port] for index, port in enumerate(self.ports)}
+
+    def owners(self) -> dict[int, int]:
+        """Return which node has each slot."""
+        return {
+            slot: index
+            for index, facts in self.known_nodes().items()
+            for first, last in map(_bounds, facts["slots"])
+            for slot in range(first, last + 1)
+        }
+
+    def replica_of(self, primary: int) -> int:
+        """Return the node that follows a primary."""
+        known = self.known_nodes()
+        wanted = known[primary]["node_id"]
+        return next(index for index, facts in known.items() if facts["master_id"] == wanted)
+
+    def replica_reading(self, primary: int) -> Redis:
+        """Return a client with which a primary's replica may be read."""
+
+        def readonly(connection: Any) -> None:
+            connection.on_connect()
+            connection.send_command("READONLY")
+            connection.read_response()
+
+        port = self.ports[self.replica_of(primary)]
+        return Redis(port=port, protocol=2, redis_connect_func=readonly)
+
+    def begin_to_move(self, slot: int, source: int, to: int) -> None:
+        """Mark a slot as moving, and move the half of its keys."""
+        ids = {index: facts["node_id"] for index, facts in self.known_nodes().items()}
+        self.nodes[to].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+        self.nodes[source].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
+        self._move_keys(slot, source, to, share=2)
+
+    def finish_move(self, slot: int, source: int, to: int) -> None:
+        """Move the rest, and give the slot to its new owner."""
+        self._move_keys(slot, source, to, share=1)
+        owner = self.known_nodes()[to]["node_id"]
+        for index in dict.fromkeys((to, source, *self.primaries())):
+            self.nodes[index].execute_command("CLUSTER", "SETSLOT", slot, "NODE", owner)
+
+    def _move_keys(self, slot: int, source: int, to: int, *, share: int) -> None:
+        node = self.nodes[source]
+        names = node.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10_000)
+        if chosen := names[: -(-len(names) // share)]:
+            node.migrate("127.0.0.1", self.ports[to], chosen, 0, 5000)
+
     def end(self) -> None:
         """Stop all servers."""
         for node in self.nodes:
@@ -181,6 +244,11 @@ class Cluster:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def _bounds(slots: list[str]) -> tuple[int, int]:
+    """Return the first and the last of a range of slots, which may be one slot alone."""
+    return int(slots[0]), int(slots[-1])
 
 
 def replica_is_online(primary: Redis) -> bool:
