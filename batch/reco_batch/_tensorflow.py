@@ -4,6 +4,7 @@ TensorFlow Recommenders needs Keras 2, which TensorFlow gives only when the envi
 for it before the first import.
 """
 
+import errno
 import os
 import sys
 import tempfile
@@ -56,4 +57,21 @@ with _startup_chatter_held_back():
 # Saving a model whose constructor takes ids warns that the ids are not part of its configuration.
 tf.get_logger().setLevel("ERROR")
 
-__all__ = ["LANES", "tf", "tfrs"]
+
+@contextmanager
+def as_disk_errors() -> Iterator[None]:
+    """Raise as OSError what kept TensorFlow from writing its files.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:  # what the system said, in TensorFlow's words:
+        # {{node ...}} <path>; No space left on device [Op:SaveV2]
+        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
+        full = isinstance(error, tf.errors.ResourceExhaustedError)
+        raise (OSError(errno.ENOSPC, reason) if full else OSError(reason)) from error
+
+
+__all__ = ["LANES", "as_disk_errors", "tf", "tfrs"]

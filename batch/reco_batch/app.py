@@ -102,6 +102,13 @@ def run(
     threads: Annotated[
         int | None, typer.Option(help="Of scoring; by default one for each processor.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the newest unfinished night, if it is the same."),
+    ] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Least time between checkpoints of a training; 0: every epoch.")
+    ] = 30,
     gate_bound: GateBound = None,
     force: Force = None,
     keep: Keep = DEFAULT_KEEP,

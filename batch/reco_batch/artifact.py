@@ -11,7 +11,6 @@ Lists are written block by block and read batch by batch, so memory does not gro
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +24,7 @@ from reco_batch import columns as c
 from reco_batch.dataset import Histories, Movies
 from reco_batch.encode import encode_id_lists, encode_lists, encode_movie
 from reco_batch.errors import NightFailed
+from reco_batch.files import write_whole
 from reco_batch.popularity import MovieStatistics, PopularList
 from reco_batch.topk import TopK
 from reco_store.digest import Summary
@@ -42,20 +42,21 @@ _ROWS_PER_BATCH: Final = 4096
 
 
 class ArtifactWriter:
-    """Fills a new folder; the manifest comes last."""
+    """Fills a folder; the manifest comes last."""
 
-    def __init__(self, folder: Path, movies: Movies) -> None:
+    def __init__(self, folder: Path, movies: Movies, *, resumed: bool = False) -> None:
         """Create the folder.
 
         Args:
             folder: must not exist yet.
             movies: the catalogue whose indices the lists hold.
+            resumed: the folder may exist, since the same night has begun to fill it.
 
         Raises:
             OSError: the folder exists or cannot be created.
         """
-        folder.mkdir(parents=True)
-        (folder / "lists").mkdir()
+        folder.mkdir(parents=True, exist_ok=resumed)
+        (folder / "lists").mkdir(exist_ok=resumed)
         self.folder = folder
         ids: list[Any] = [int(i) for i in movies.ids] if movies.numeric_ids else list(movies.ids)
         self._ids = pa.array(ids, pa.int64() if movies.numeric_ids else pa.string())
@@ -64,6 +65,15 @@ class ArtifactWriter:
     def models(self) -> Path:
         """Where the SavedModels go."""
         return self.folder / MODELS
+
+    @property
+    def catalogue(self) -> Path:
+        """What `write_movies` writes."""
+        return self.folder / _MOVIES
+
+    def lists(self, family: str) -> Path:
+        """Return the file of one family of lists."""
+        return self.folder / "lists" / f"{family}.parquet"
 
     def write_top_k(self, family: str, ids: Sequence[str], blocks: Iterable[TopK]) -> int:
         """Write one family of lists, a row group a block.
@@ -118,7 +128,7 @@ class ArtifactWriter:
                 c.RATING_MEAN: pa.array(statistics.rating_mean, pa.float64(), from_pandas=True),
             }
         )
-        pq.write_table(table, self.folder / _MOVIES, compression="zstd")
+        pq.write_table(table, self.catalogue, compression="zstd")
 
     def finish(self, manifest: Mapping[str, Any]) -> "Artifact":
         """Add sizes and digest to the manifest, write it, and return the complete artifact."""
@@ -134,8 +144,7 @@ class ArtifactWriter:
         fields = [pa.field(c.SUFFIX, pa.string()), pa.field(c.MOVIE_IDS, pa.list_(self._ids.type))]
         if score_type is not None:
             fields.append(pa.field(c.SCORES, pa.list_(score_type)))
-        path = self.folder / "lists" / f"{family}.parquet"
-        return pq.ParquetWriter(path, pa.schema(fields), compression="zstd")
+        return pq.ParquetWriter(self.lists(family), pa.schema(fields), compression="zstd")
 
     def _batch(
         self,
@@ -273,12 +282,8 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
-    partial = folder / f".{MANIFEST}.partial"
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(manifest, stream, indent=1, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(folder / MANIFEST)
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    write_whole(folder / MANIFEST, text.encode())
 
 
 def _offsets(counts: NDArray[Any]) -> NDArray[np.int32]:

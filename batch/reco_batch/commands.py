@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from reco_batch.bounds import parse_bounds
 from reco_batch.config import RunConfig
 from reco_batch.errors import GateRefused
-from reco_batch.night import Night, republish, run_night
+from reco_batch.night import Night, run_night
 from reco_batch.options import Target
 from reco_batch.progress import choose_reporter
+from reco_batch.publishing import republish
 from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
 from reco_store.client import Client
 

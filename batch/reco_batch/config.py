@@ -59,6 +59,12 @@ class RunConfig(BaseModel):
     """Why the generation shall be served whatever the gate finds; None: it shall not."""
     threads: Annotated[int, _FROM_ONE]
     """Of scoring."""
+    resume: bool = False
+    """Go on with the newest unfinished night, if it is the same night."""
+    checkpoint_seconds: Annotated[
+        FiniteFloat, Field(ge=0, description="a number of seconds from 0")
+    ] = 30
+    """Least time between two checkpoints of a training; 0: after every epoch."""
     namespace: str = "reco"
     home: Path
     """Where artifacts, downloads and the embedded store live."""
@@ -100,6 +106,11 @@ class RunConfig(BaseModel):
     def artifacts(self) -> Path:
         """The folder of all artifacts."""
         return self.home / "artifacts"
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder of what all unfinished nights keep, a folder a namespace."""
+        return self.home / "unfinished"
 
     @property
     def downloads(self) -> Path:

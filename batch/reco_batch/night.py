@@ -5,52 +5,48 @@ clock. Whatever fails, readers go on seeing what they saw before.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
+from datetime import UTC, datetime
 from pathlib import Path
-from platform import python_version
 from typing import Any, NamedTuple
 
-from reco_batch.artifact import (
-    Artifact,
-    ArtifactWriter,
-    complete_generations,
-    open_artifact,
-    write_manifest,
-)
-from reco_batch.bounds import GateBounds
-from reco_batch.checks import REFUSED, summary
+from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter, open_artifact
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.errors import NightFailed
-from reco_batch.gate import judge_generation
+from reco_batch.fingerprint import fingerprint, versions
 from reco_batch.popularity import popularity_baseline
 from reco_batch.progress import Reporter
+from reco_batch.pruning import prune_artifacts
+from reco_batch.publishing import publish_artifact
+from reco_batch.resume import (
+    FINISH,
+    Place,
+    UnfinishedNight,
+    is_full,
+    open_night,
+    unfinished_generations,
+)
 from reco_batch.sources import load
 from reco_batch.split import Split, split_ratings
 from reco_batch.validate import build_dataset
-from reco_store import (
-    GateInput,
-    Keys,
-    Published,
-    RunLock,
-    UsageError,
-    Verdict,
-    new_generation_id,
-    publish,
-    store_errors,
-)
+from reco_store import Keys, Published, RunLock, new_generation_id, store_errors
 from reco_store.client import Client
-from reco_store.keys import is_generation_id, parse_generation_id
 from reco_store.servers import look_at_servers, require_fit
 
 SCHEMA_VERSION = 1
-_LONGEST_RUN = timedelta(days=2)
 #: Options that do not shape the answers; the gate records its own.
-_NOT_OF_THE_RESULT = {"home", "data", "encoding", "threads", "bounds", "force"}
-_RECORDED_VERSIONS = ("reco", "tensorflow", "tensorflow-recommenders", "tf-keras", "numpy")
+_NOT_OF_THE_RESULT = {
+    "home",
+    "data",
+    "encoding",
+    "threads",
+    "resume",
+    "checkpoint_seconds",
+    "bounds",
+    "force",
+}
 
 
 class Night(NamedTuple):
@@ -94,131 +90,27 @@ def run_night(
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
-        generation = new_generation_id(started)
         dataset, split = _read(config, reporter)
-        with _artifact_folder(config.artifacts / generation) as folder:
-            artifact = _compute(config, dataset, split, folder, started=started, reporter=reporter)
-        published = publish_artifact(
-            artifact,
-            client,
-            lock,
-            keep=config.keep,
-            bounds=config.bounds,
-            force=config.force,
-            reporter=reporter,
-        )
+        with _open_night(config, dataset, started=started, reporter=reporter) as night:
+            artifact = _compute(config, dataset, split, night, reporter=reporter)
+            published = publish_artifact(
+                artifact,
+                client,
+                lock,
+                keep=config.keep,
+                bounds=config.bounds,
+                force=config.force,
+                reporter=reporter,
+            )
     prune_artifacts(
         config.artifacts,
         namespace=config.namespace,
         keep=config.keep,
         live=_live(published),
+        unfinished=unfinished_generations(config.unfinished),
         now=now(),
     )
     return Night(artifact, published, dataset.user_ids)
-
-
-def republish(
-    artifacts: Path,
-    generation: str,
-    client: Client,
-    *,
-    namespace: str,
-    keep: int,
-    bounds: GateBounds,
-    force: str | None,
-    reporter: Reporter,
-) -> Published:
-    """Publish an artifact that is on disk, without training.
-
-    Raises:
-        UsageError: that is not the name of a generation, or one of another namespace.
-        NightFailed: there is no complete artifact of that generation.
-        StoreError: publishing failed; nothing was switched.
-    """
-    parse_generation_id(generation)  # rather than follow `..` out of the folder
-    artifact = open_artifact(artifacts, generation)
-    own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
-    if own != namespace:
-        raise UsageError(
-            f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
-            f"recommender would be served there. Use --namespace {own}."
-        )
-    with RunLock(client, Keys(namespace)) as lock:
-        return publish_artifact(
-            artifact, client, lock, keep=keep, bounds=bounds, force=force, reporter=reporter
-        )
-
-
-def publish_artifact(
-    artifact: Artifact,
-    client: Client,
-    lock: RunLock,
-    *,
-    keep: int,
-    bounds: GateBounds,
-    force: str | None,
-    reporter: Reporter,
-) -> Published:
-    """Publish what passes the gate, showing how far writing and reading back have come."""
-
-    def gate(given: GateInput) -> Verdict:
-        with reporter.stage("gate") as judging:
-            verdict = judge_generation(given, artifact, bounds=bounds, force=force)
-            judging.note(summary(verdict.report))
-            return verdict
-
-    with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
-
-        def progress(phase: str, keys: int) -> None:
-            if phase != "retire":
-                stage.advance(keys)
-
-        published = publish(
-            client, lock.keys, artifact, lock=lock, keep=keep, gate=gate, progress=progress
-        )
-        stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
-    if published.verdict is not None and published.verdict.report:
-        _record(artifact, published.verdict, reporter)
-    return published
-
-
-def _record(artifact: Artifact, verdict: Verdict, reporter: Reporter) -> None:
-    """Keep the verdict with the artifact, which stays when the store has deleted the rest."""
-    try:
-        write_manifest(artifact.folder, {**artifact.manifest, "gate": dict(verdict.report)})
-    except OSError as error:  # a copy on a read-only disk may be published too
-        reason = error.strerror or error
-        reporter.say(f"note: the verdict is not in {artifact.folder} ({reason})")
-
-
-def prune_artifacts(
-    artifacts: Path, *, namespace: str, keep: int, live: str | None, now: datetime
-) -> None:
-    """Delete what no command will ask for again.
-
-    That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's,
-    those that the gate refused being counted apart, so that bad nights push no good one out; and
-    the incomplete ones that killed runs left, once no run can still be at work on them.
-    """
-    complete = complete_generations(artifacts)
-    own: dict[bool, list[str]] = {True: [], False: []}
-    for generation in complete:
-        manifest = _manifest(artifacts, generation)
-        if manifest.get("parameters", {}).get("namespace") == namespace:
-            own[(manifest.get("gate") or {}).get("verdict") == REFUSED].append(generation)
-    for generation in (*own[True][:-keep], *own[False][:-keep]):
-        if generation != live:
-            shutil.rmtree(artifacts / generation)
-    for name in {path.name for path in artifacts.iterdir()} - set(complete):
-        if is_generation_id(name) and now - parse_generation_id(name) > _LONGEST_RUN:
-            shutil.rmtree(artifacts / name)
-
-
-def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:
-    try:
-        return open_artifact(artifacts, generation).manifest
-    except NightFailed:  # damaged: for a person to look at
-        return {}
 
 
 def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
@@ -237,24 +129,56 @@ def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
     return dataset, split
 
 
+def _open_night(
+    config: RunConfig, dataset: Dataset, *, started: datetime, reporter: Reporter
+) -> UnfinishedNight:
+    """Begin the night, or go on with an unfinished one."""
+    generation = new_generation_id(started)
+    with _disk_errors(config.artifacts / generation):
+        config.artifacts.mkdir(parents=True, exist_ok=True)
+        return open_night(
+            Place(config.artifacts, config.unfinished / config.namespace),
+            generation,
+            started,
+            fingerprint(_parameters(config), dataset, threads=config.threads),
+            resume=config.resume,
+            say=reporter.say,
+        )
+
+
 def _compute(
     config: RunConfig,
     dataset: Dataset,
     split: Split,
-    folder: Path,
+    night: UnfinishedNight,
     *,
-    started: datetime,
     reporter: Reporter,
 ) -> Artifact:
-    """Train, score and write; the last thing written is the manifest."""
+    """Train, score and write what is not yet complete; the last thing written is the manifest."""
+    folder = night.artifact_folder
+    if not night.is_complete(FINISH):
+        with _disk_errors(folder, night):
+            _fill(config, dataset, split, night, reporter=reporter)
+    return open_artifact(folder.parent, folder.name)
+
+
+def _fill(
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    night: UnfinishedNight,
+    *,
+    reporter: Reporter,
+) -> None:
     with reporter.stage("load TensorFlow"):
         # Takes seconds: after the data was found good, and where the person can see why.
         from reco_batch.evaluate import TOP_K  # noqa: PLC0415
         from reco_batch.fit import fit_models  # noqa: PLC0415
         from reco_batch.score import Answers  # noqa: PLC0415
 
-    writer = ArtifactWriter(folder, dataset.movies)
-    answers = Answers(writer, dataset, config, reporter)
+    folder = night.artifact_folder
+    writer = ArtifactWriter(folder, dataset.movies, resumed=night.resumed)
+    answers = Answers(writer, dataset, config, night, reporter)
     answers.for_everybody()
     metrics = fit_models(
         dataset,
@@ -264,31 +188,39 @@ def _compute(
         seed=config.seed,
         publish_retrieval=answers.of_retrieval,
         publish_rating=answers.of_rating,
+        night=night,
+        checkpoint_seconds=config.checkpoint_seconds,
         reporter=reporter,
     )
-    baseline = popularity_baseline(
-        dataset.ratings.take(split.train),
-        dataset.ratings.take(split.test),
-        movie_count=len(dataset.movies),
-        ks=TOP_K,
+    baseline = night.value(
+        "measure popularity",
+        lambda: popularity_baseline(
+            dataset.ratings.take(split.train),
+            dataset.ratings.take(split.test),
+            movie_count=len(dataset.movies),
+            ks=TOP_K,
+        ),
     )
-    with reporter.stage("finish the artifact"):
-        return writer.finish(
-            {
-                "schema": SCHEMA_VERSION,
-                "generation": folder.name,
-                "created": started.isoformat(timespec="seconds"),
-                "ids": "integer" if dataset.movies.numeric_ids else "string",
-                "rating_scale": list(config.rating_scale),
-                "parameters": _parameters(config),
-                "data": _data(dataset, split),
-                "metrics": {**metrics, "popularity": baseline},
-                "seconds": dict(reporter.seconds),
-                "versions": {"python": python_version()}
-                | {name: version(name) for name in _RECORDED_VERSIONS},
-                "gate": None,
-            }
-        )
+
+    def finish() -> None:
+        with reporter.stage(FINISH):
+            writer.finish(
+                {
+                    "schema": SCHEMA_VERSION,
+                    "generation": night.generation,
+                    "created": night.started.isoformat(timespec="seconds"),
+                    "ids": "integer" if dataset.movies.numeric_ids else "string",
+                    "rating_scale": list(config.rating_scale),
+                    "parameters": _parameters(config),
+                    "data": _data(dataset, split),
+                    "metrics": {**metrics, "popularity": baseline},
+                    "seconds": dict(reporter.seconds),
+                    "versions": versions(),
+                    "gate": None,
+                }
+            )
+
+    night.output(FINISH, [folder / MANIFEST], finish)
 
 
 def _parameters(config: RunConfig) -> dict[str, Any]:
@@ -328,25 +260,22 @@ def _live(published: Published) -> str | None:
 
 
 @contextmanager
-def _artifact_folder(folder: Path) -> Iterator[Path]:
-    """Give the night a folder that goes away again if the night cannot fill it.
+def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator[None]:
+    """Say what the disk refused; if it is full, a night gives back what it took.
 
     Raises:
         NightFailed: the folder could not be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)  # now, rather than after hours of training
-        yield folder
+        yield
     except OSError as error:
         free = shutil.disk_usage(_existing(folder)).free // 1_000_000
-        shutil.rmtree(folder, ignore_errors=True)
+        if night is not None and is_full(error):
+            night.give_way()
         raise NightFailed(
             f"the artifact {folder} could not be written ({error.strerror or error}); "
             f"{free:,} MB are free there. Make room or give another --home, then run again."
         ) from error
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _existing(path: Path) -> Path:

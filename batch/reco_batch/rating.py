@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reco_batch._tensorflow import tf, tfrs
 from reco_batch.batches import Batch, stack_batches
+from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings
 from reco_batch.presets import RatingParameters
 from reco_batch.progress import Stage
@@ -119,6 +120,7 @@ def train_rating(
     parameters: RatingParameters,
     seed: int,
     stage: Stage,
+    checkpoints: Checkpoints | None = None,
 ) -> RatingModel:
     """Train on the stars of every rating.
 
@@ -129,6 +131,7 @@ def train_rating(
         parameters: of the model.
         seed: of the initial weights.
         stage: told of each epoch.
+        checkpoints: of this training, as `fit_epochs` takes them.
 
     Returns:
         The trained model.
@@ -141,5 +144,12 @@ def train_rating(
         batch_size=parameters.batch_size,
     )
     optimizer = tf.keras.optimizers.Adagrad(parameters.learning_rate)
-    fit_epochs(model, optimizer, batches, epochs=parameters.epochs, stage=stage)
+    fit_epochs(
+        model,
+        optimizer,
+        batches,
+        epochs=parameters.epochs,
+        stage=stage,
+        checkpoints=checkpoints,
+    )
     return model

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from reco_batch._tensorflow import tf, tfrs
 from reco_batch.batches import Batch, stack_batches
+from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings
 from reco_batch.presets import RetrievalParameters
 from reco_batch.progress import Stage
@@ -103,6 +104,7 @@ def train_retrieval(
     parameters: RetrievalParameters,
     seed: int,
     stage: Stage,
+    checkpoints: Checkpoints | None = None,
 ) -> RetrievalModel:
     """Train on every rating as one interaction, whatever its stars.
 
@@ -114,6 +116,7 @@ def train_retrieval(
         parameters: of the model.
         seed: of the initial embeddings; with the same data and machine it fixes the result.
         stage: told of each epoch.
+        checkpoints: of this training, as `fit_epochs` takes them.
 
     Returns:
         The trained model.
@@ -130,5 +133,12 @@ def train_retrieval(
         batch_size=parameters.batch_size,
     )
     optimizer = tf.keras.optimizers.Adagrad(parameters.learning_rate)
-    fit_epochs(model, optimizer, batches, epochs=parameters.epochs, stage=stage)
+    fit_epochs(
+        model,
+        optimizer,
+        batches,
+        epochs=parameters.epochs,
+        stage=stage,
+        checkpoints=checkpoints,
+    )
     return model

@@ -11,7 +11,7 @@ for the published lists.
 from collections.abc import Sequence
 from pathlib import Path
 
-from reco_batch._tensorflow import tf, tfrs
+from reco_batch._tensorflow import as_disk_errors, tf, tfrs
 from reco_batch.rating import RatingModel
 from reco_batch.retrieval import RetrievalModel
 
@@ -60,9 +60,5 @@ def save_rating(folder: Path, model: RatingModel) -> None:
 
 
 def _save(model: tf.keras.Model, folder: Path) -> None:
-    try:
+    with as_disk_errors():
         tf.saved_model.save(model, str(folder))
-    except tf.errors.OpError as error:  # what the system said, in TensorFlow's words:
-        # {{node ...}} <path>; No space left on device [Op:SaveV2]
-        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
-        raise OSError(reason) from error

@@ -1,6 +1,7 @@
 """Every answer of the night, computed from the trained models and written to the artifact."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -11,60 +12,98 @@ from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
 from reco_batch.progress import Reporter, Stage
 from reco_batch.ranking import ranked_blocks
 from reco_batch.rating import RatingModel
+from reco_batch.resume import UnfinishedNight
 from reco_batch.retrieval import RetrievalModel
-from reco_batch.saved_models import save_rating, save_retrieval
+from reco_batch.saved_models import (
+    EXPLICIT_MODEL,
+    MOVIE_MODEL,
+    USER_MODEL,
+    save_rating,
+    save_retrieval,
+)
 from reco_batch.topk import TopK, top_k_blocks
 
 
 class Answers:
     """Writes each family of answers when what it is computed from is there.
 
-    The methods write different files and may run side by side. Each raises OSError when the disk
-    is full or the folder cannot be written.
+    What the night has already is left as it is. The methods write different files and may run side
+    by side. Each raises OSError when the disk is full or the folder cannot be written.
     """
 
     def __init__(
-        self, writer: ArtifactWriter, dataset: Dataset, config: RunConfig, reporter: Reporter
+        self,
+        writer: ArtifactWriter,
+        dataset: Dataset,
+        config: RunConfig,
+        night: UnfinishedNight,
+        reporter: Reporter,
     ) -> None:
         self._writer = writer
         self._dataset = dataset
         self._config = config
+        self._night = night
         self._reporter = reporter
         self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
 
-    def of_retrieval(self, model: RetrievalModel) -> None:
+    def of_retrieval(self, model: Callable[[], RetrievalModel]) -> None:
         """Write the user and the similar lists, and the models that answer alike."""
-        users, movies = model.embeddings()
-        ids = self._dataset.movies.ids
+        users, ids = self._dataset.user_ids, self._dataset.movies.ids
         k, threads = min(self._config.k, len(ids)), self._config.threads
-        with self._reporter.stage("score user lists", total=len(users)) as stage:
-            blocks = top_k_blocks(users, movies, self._seen, k=k, threads=threads)
-            self._writer.write_top_k("user", self._dataset.user_ids, _counted(blocks, stage))
-        with self._reporter.stage("score similar lists", total=len(movies)) as stage:
+
+        def user_lists(stage: Stage) -> None:
+            blocks = top_k_blocks(*model().embeddings(), self._seen, k=k, threads=threads)
+            self._writer.write_top_k("user", users, _counted(blocks, stage))
+
+        def similar_lists(stage: Stage) -> None:
+            movies = model().embeddings().movies
             blocks = top_k_blocks(movies, movies, _itself(len(movies)), k=k, threads=threads)
             self._writer.write_top_k("similar", ids, _counted(blocks, stage))
-        with self._reporter.stage("save retrieval models"):
-            save_retrieval(self._writer.models, model, ids, k=k)
 
-    def of_rating(self, model: RatingModel) -> None:
+        models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
+        lists = self._writer.lists
+        self._once("score user lists", [lists("user")], user_lists, model, total=len(users))
+        self._once("score similar lists", [lists("similar")], similar_lists, model, total=len(ids))
+        self._once(
+            "save retrieval models",
+            models,
+            lambda _: save_retrieval(self._writer.models, model(), ids, k=k),
+            model,
+        )
+
+    def of_rating(self, model: Callable[[], RatingModel]) -> None:
         """Write the ranked lists, and the model that predicts alike."""
-        movie_count = len(self._dataset.movies)
-        with self._reporter.stage("score ranked lists", total=len(self._dataset.user_ids)) as stage:
+        users, movie_count = self._dataset.user_ids, len(self._dataset.movies)
+
+        def ranked_lists(stage: Stage) -> None:
             blocks = ranked_blocks(
-                model.split_weights(),
+                model().split_weights(),
                 self._seen,
                 k=min(self._config.ranked_k or movie_count, movie_count),
                 threads=self._config.threads,
             )
             in_scale = (_clipped(block, self._config.rating_scale) for block in blocks)
-            self._writer.write_top_k("ranked", self._dataset.user_ids, _counted(in_scale, stage))
-        with self._reporter.stage("save rating model"):
-            save_rating(self._writer.models, model)
+            self._writer.write_top_k("ranked", users, _counted(in_scale, stage))
+
+        self._once(
+            "score ranked lists",
+            [self._writer.lists("ranked")],
+            ranked_lists,
+            model,
+            total=len(users),
+        )
+        self._once(
+            "save rating model",
+            [self._writer.models / EXPLICIT_MODEL],
+            lambda _: save_rating(self._writer.models, model()),
+            model,
+        )
 
     def for_everybody(self) -> None:
         """Write the popularity lists, the cards, and what each user has seen."""
         movies = self._dataset.movies
-        with self._reporter.stage("popular lists and cards"):
+
+        def lists_and_cards(_: Stage) -> None:
             statistics = movie_statistics(self._dataset.ratings, movie_count=len(movies))
             thresholds = Thresholds(self._config.count_threshold, self._config.rating_threshold)
             self._writer.write_popular(
@@ -72,6 +111,28 @@ class Answers:
             )
             self._writer.write_seen(self._dataset.user_ids, self._seen)
             self._writer.write_movies(movies, statistics)
+
+        files = [*map(self._writer.lists, ("popular", "seen")), self._writer.catalogue]
+        self._once("popular lists and cards", files, lists_and_cards)
+
+    def _once(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        write: Callable[[Stage], None],
+        model: Callable[[], object] | None = None,
+        *,
+        total: int | None = None,
+    ) -> None:
+        """Write a stage's files if the night does not have them; train first what they need."""
+
+        def reported() -> None:
+            if model is not None:
+                model()  # its training is a stage of its own
+            with self._reporter.stage(name, total=total) as stage:
+                write(stage)
+
+        self._night.output(name, paths, reported)
 
 
 def _itself(movie_count: int) -> Histories:

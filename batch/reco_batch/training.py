@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from reco_batch._tensorflow import tf, tfrs
 from reco_batch.batches import Batch
+from reco_batch.checkpoints import Checkpoints
 from reco_batch.progress import Stage
 
 #: Between two calls the bar moves and an interrupt is heard.
@@ -51,24 +52,31 @@ def fit_epochs(
     *,
     epochs: int,
     stage: Stage,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Train on the same batches in every epoch, telling `stage` of each.
 
     Args:
-        model: computes the loss of one batch.
+        model: computes the loss of one batch; has all its variables.
         optimizer: updates its weights.
         batches: with a leading axis of S steps.
         epochs: passes over all of them.
         stage: advanced by one an epoch.
+        checkpoints: where to go on from, and to save what a later run goes on from. The result is
+            that of an uninterrupted training, bit by bit.
     """
     # An epoch is one call into TensorFlow, if its steps fit: Python has nothing to do between them.
     steps_a_call = min(len(batches["weight"]), _MOST_STEPS_A_CALL)
     model.compile(optimizer=optimizer, steps_per_execution=steps_a_call)
+    optimizer.build(model.trainable_variables)  # else only the first step gives it its slots
+    done = checkpoints.restore(model, optimizer) if checkpoints else 0
+    stage.advance(done)
     model.fit(
         tf.data.Dataset.from_tensor_slices(batches),
+        initial_epoch=done,
         epochs=epochs,
         verbose=0,
-        callbacks=[EpochProgress(stage)],
+        callbacks=[EpochProgress(stage), *([EpochSaved(checkpoints)] if checkpoints else [])],
     )
 
 
@@ -84,3 +92,15 @@ class EpochProgress(tf.keras.callbacks.Callback):
         self._stage.advance(1)
         if logs:
             self._stage.note(f"epoch {epoch + 1}, loss {logs['loss']:,.4g}")
+
+
+class EpochSaved(tf.keras.callbacks.Callback):
+    """Offers every finished epoch to the checkpoints."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        super().__init__()
+        self._checkpoints = checkpoints
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
+        """Save, if it is time to."""
+        self._checkpoints.after_epoch(epoch + 1, self.model, self.model.optimizer)

@@ -97,7 +97,9 @@ def fit_retrieval(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
     """Return a function that trains a small retrieval model on the planted ratings."""
     from reco_batch.retrieval import train_retrieval  # noqa: PLC0415
 
-    def fit(*, seed: int = 42, parameters: RetrievalParameters = RETRIEVAL, stage=None):
+    def fit(
+        *, seed: int = 42, parameters: RetrievalParameters = RETRIEVAL, stage=None, checkpoints=None
+    ):
         return train_retrieval(
             dataset.ratings,
             user_ids=dataset.user_ids,
@@ -105,6 +107,7 @@ def fit_retrieval(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
             parameters=parameters,
             seed=seed,
             stage=stage or SilentStage(),
+            checkpoints=checkpoints,
         )
 
     return fit
@@ -115,7 +118,7 @@ def fit_rating(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
     """Return a function that trains a small rating model on the planted ratings."""
     from reco_batch.rating import train_rating  # noqa: PLC0415
 
-    def fit(*, seed: int = 42, parameters: RatingParameters = RATING, stage=None):
+    def fit(*, seed: int = 42, parameters: RatingParameters = RATING, stage=None, checkpoints=None):
         return train_rating(
             dataset.ratings,
             user_ids=dataset.user_ids,
@@ -123,6 +126,7 @@ def fit_rating(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
             parameters=parameters,
             seed=seed,
             stage=stage or SilentStage(),
+            checkpoints=checkpoints,
         )
 
     return fit

@@ -22,7 +22,6 @@ from reco_batch.artifact import ArtifactWriter
 from reco_batch.bounds import GateBounds
 from reco_batch.dataset import Histories, histories
 from reco_batch.evaluate import TOP_K, top_k_accuracy
-from reco_batch.night import publish_artifact
 from reco_batch.popularity import (
     Thresholds,
     movie_statistics,
@@ -30,6 +29,7 @@ from reco_batch.popularity import (
     popularity_baseline,
 )
 from reco_batch.progress import QuietReporter
+from reco_batch.publishing import publish_artifact
 from reco_batch.split import SplitBy, split_ratings
 from reco_batch.topk import TopK, top_k_blocks
 from reco_store import Keys, RunLock, connect

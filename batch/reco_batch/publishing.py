@@ -1,0 +1,89 @@
+"""From a complete artifact to what readers see: the gate, the keys, and what stays on record.
+
+Needs nothing that trains: `batch republish` publishes an artifact on any machine.
+"""
+
+from pathlib import Path
+
+from reco_batch.artifact import Artifact, open_artifact, write_manifest
+from reco_batch.bounds import GateBounds
+from reco_batch.checks import summary
+from reco_batch.gate import judge_generation
+from reco_batch.progress import Reporter
+from reco_store import GateInput, Keys, Published, RunLock, UsageError, Verdict, publish
+from reco_store.client import Client
+from reco_store.keys import parse_generation_id
+
+
+def republish(
+    artifacts: Path,
+    generation: str,
+    client: Client,
+    *,
+    namespace: str,
+    keep: int,
+    bounds: GateBounds,
+    force: str | None,
+    reporter: Reporter,
+) -> Published:
+    """Publish an artifact that is on disk, without training.
+
+    Raises:
+        UsageError: that is not the name of a generation, or one of another namespace.
+        NightFailed: there is no complete artifact of that generation.
+        StoreError: publishing failed; nothing was switched.
+    """
+    parse_generation_id(generation)  # rather than follow `..` out of the folder
+    artifact = open_artifact(artifacts, generation)
+    own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
+    if own != namespace:
+        raise UsageError(
+            f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
+            f"recommender would be served there. Use --namespace {own}."
+        )
+    with RunLock(client, Keys(namespace)) as lock:
+        return publish_artifact(
+            artifact, client, lock, keep=keep, bounds=bounds, force=force, reporter=reporter
+        )
+
+
+def publish_artifact(
+    artifact: Artifact,
+    client: Client,
+    lock: RunLock,
+    *,
+    keep: int,
+    bounds: GateBounds,
+    force: str | None,
+    reporter: Reporter,
+) -> Published:
+    """Publish what passes the gate, showing how far writing and reading back have come."""
+
+    def gate(given: GateInput) -> Verdict:
+        with reporter.stage("gate") as judging:
+            verdict = judge_generation(given, artifact, bounds=bounds, force=force)
+            judging.note(summary(verdict.report))
+            return verdict
+
+    with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
+
+        def progress(phase: str, keys: int) -> None:
+            if phase != "retire":
+                stage.advance(keys)
+
+        published = publish(
+            client, lock.keys, artifact, lock=lock, keep=keep, gate=gate, progress=progress
+        )
+        stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
+    if published.verdict is not None and published.verdict.report:
+        _record(artifact, published.verdict, reporter)
+    return published
+
+
+def _record(artifact: Artifact, verdict: Verdict, reporter: Reporter) -> None:
+    """Keep the verdict with the artifact, which stays when the store has deleted the rest."""
+    try:
+        write_manifest(artifact.folder, {**artifact.manifest, "gate": dict(verdict.report)})
+    except OSError as error:  # a copy on a read-only disk may be published too
+        reason = error.strerror or error
+        reporter.say(f"note: the verdict is not in {artifact.folder} ({reason})")

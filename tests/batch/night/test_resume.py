@@ -1,0 +1,137 @@
+"""Which nights are resumed, what becomes of the others, and what is not done again.
+
+That a resumed night gives the same bytes is promise 19, with tests of its own.
+"""
+
+import shutil
+
+import pytest
+
+from real_servers import running_server
+from resumed_nights import KILLED, OPTIONS, ResumedNights, answers, artifact, unfinished
+
+
+@pytest.fixture(scope="module")
+def nights(small):
+    """Nights for a server of their own."""
+    with running_server() as url:
+        yield ResumedNights(small, url)
+
+
+@pytest.fixture(scope="module")
+def store(nights):
+    """Address of their server."""
+    return nights.url
+
+
+@pytest.fixture(scope="module")
+def killed(nights, tmp_path_factory):
+    """The home of a night that died while it trained; to be copied."""
+    home = tmp_path_factory.mktemp("killed")
+    code, said = nights.run(home, at=48, models="preset")
+    assert code == KILLED, said
+    return home
+
+
+def test_a_killed_night_is_never_taken_for_an_artifact(killed, untrained, store):
+    """It has no manifest, so nothing publishes it."""
+    name = artifact(killed).name
+    assert unfinished(killed).name == name
+    assert not (artifact(killed) / "manifest.json").exists()
+
+    ended = untrained("republish", name, REDIS_URL=store, RECO_HOME=str(killed))
+
+    assert ended.code == 5
+    assert f"{name} is not a complete artifact" in ended.err
+
+
+@pytest.fixture
+def resumed(killed, nights, untrained, small, store, tmp_path):
+    """Resume a copy of the killed night, until it would train; return what it says."""
+    home = tmp_path / "home"
+    shutil.copytree(killed, home)
+
+    def run(*words, data=small):
+        nights.end_lease()
+        words = ("run", "--data", data, *OPTIONS, *words)
+        ended = untrained(*words, REDIS_URL=store, RECO_HOME=str(home))
+        *said, last = ended.lines
+        assert "(tensorflow)" in last, ended.err
+        return [line.partition(" ")[2] for line in said[1:]]
+
+    run.home = home
+    return run
+
+
+def test_other_parameters_are_not_resumed(resumed, killed):
+    """It says which, deletes the other night, and begins one."""
+    name = artifact(killed).name
+
+    said = resumed("--resume", "--seed", 43, "--split", "time")
+
+    assert said == [
+        f"{name} is not resumed: split was random, is time; seed was 42, is 43",
+        "nothing to resume: the night begins anew",
+    ]
+    assert unfinished(resumed.home).name > name
+    assert not (resumed.home / "artifacts" / name).exists()
+
+
+def test_other_data_is_not_resumed(resumed, killed, small, tmp_path):
+    """One rating more is another night."""
+    folder = shutil.copytree(small, tmp_path / "data")
+    with (folder / "ratings.csv").open("a") as ratings:
+        ratings.write("1,150,3.5,1600000000\n")
+
+    said = resumed("--resume", data=folder)
+
+    assert said == [
+        f"{artifact(killed).name} is not resumed: other ratings or movies",
+        "nothing to resume: the night begins anew",
+    ]
+
+
+def test_a_plain_run_resumes_nothing(resumed, killed):
+    """And deletes what the night before left."""
+    said = resumed()
+
+    assert said == []
+    assert unfinished(resumed.home).name > artifact(killed).name
+
+
+def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
+    """However old they are: who knows when they are resumed."""
+    home = tmp_path / "home"
+    old = "20200101T000000Z-0000"
+    (home / "unfinished" / "other" / old).mkdir(parents=True)
+    (home / "artifacts" / old).mkdir(parents=True)
+    (home / "artifacts" / "20200102T000000Z-dead").mkdir(parents=True)
+
+    code, said = nights.run(home)
+
+    assert code == 0, said
+    names = sorted(path.name for path in (home / "artifacts").iterdir())
+    assert (len(names), names[0]) == (2, old)
+    assert names[1] > "20200102T000000Z-dead"
+
+
+def test_a_night_killed_while_publishing_trains_nothing_again(
+    nights, untrained, small, store, tmp_path
+):
+    """The artifact is complete: what is left is to publish it, on any machine."""
+    code, said = nights.run(tmp_path, at="keys", models="preset")
+    assert code == KILLED, said
+    before = answers(tmp_path)
+    name = artifact(tmp_path).name
+    assert unfinished(tmp_path).name == name
+    nights.end_lease()
+
+    ended = untrained(
+        *("run", "--data", small, *OPTIONS, "--resume"), REDIS_URL=store, RECO_HOME=str(tmp_path)
+    )
+
+    assert ended.code == 0, ended.err
+    assert f"resuming {name}; complete: " in ended.lines[1]
+    assert len(ended.lines) == 4  # beside it, only reading, the gate and publishing
+    assert answers(tmp_path) == before
+    nights.require_live(tmp_path)

@@ -1,0 +1,139 @@
+"""Promise 19: a night that is killed while it trains goes on, to the same bytes.
+
+A checkpoint that is cut at any byte is rejected, never loaded.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from csv_folders import planted, write_folder
+from real_servers import running_server
+from resumed_nights import KILLED, ResumedNights, answers, artifact, unfinished
+
+FEWEST_STEPS = 80  # a night has about a hundred: files, checkpoints, blocks of lists, batches
+MOST_STEPS = 150
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory):
+    """Nights of sixty users, for a server of their own."""
+    data = write_folder(tmp_path_factory.mktemp("data"), *planted())
+    with running_server() as url:
+        yield ResumedNights(data, url)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(nights, tmp_path_factory):
+    """The answers of a night that nothing stopped."""
+    home = tmp_path_factory.mktemp("uninterrupted")
+    code, said = nights.run(home)
+    assert code == 0, said
+    nights.require_live(home)
+    found = answers(home)
+    assert len(found[0]) == 9  # five families of lists, the cards, the weights of three models
+    return found
+
+
+def cut_newest(checkpoints, chance):
+    """Cut the newest checkpoint of the training that has come least far."""
+    found = sorted(checkpoints.glob("*/epoch-*/state.index"))
+    newest = {path.parents[1]: path for path in found}.values()
+    index = min(newest, key=lambda path: path.parent.name)
+    index.write_bytes(index.read_bytes()[: chance.randrange(index.stat().st_size)])
+
+
+def test_19_training_resumes(nights, uninterrupted, draw, many, tmp_path):
+    """Killed again and again while it trains, once with its newest checkpoint cut as well."""
+    for trial in range(many(1, 20)):
+        chance, home, said = draw(trial), tmp_path / str(trial), []
+        for attempt, steps in enumerate([(36, 46), (8, 18), (8, 18)]):
+            code, lines = nights.run(home, "--resume", at=chance.randrange(*steps))
+            assert code == KILLED, lines
+            assert not (artifact(home) / "manifest.json").exists()
+            said += lines
+            if attempt == 0:
+                cut_newest(unfinished(home) / "checkpoints", chance)
+
+        code, lines = nights.run(home, "--resume")
+
+        assert code == 0, lines
+        text = "\n".join((*said, *lines))
+        assert text.count("nothing to resume: the night begins anew") == 1
+        assert text.count(f"resuming {artifact(home).name}") == 3
+        assert re.search(r"(train|refit) \w+: epoch-\d+ is cut or damaged, and is not loaded", text)
+        assert re.search(r"(train|refit) \w+: goes on after epoch \d", text)
+        assert answers(home) == uninterrupted
+        nights.require_live(home)
+
+
+def test_19_killed_at_every_step(nights, uninterrupted, draw, many, tmp_path):
+    """Each file, each checkpoint, each block of a list, each batch of keys; then resumed once.
+
+    The short form draws one of them.
+    """
+    steps = range(1, many(FEWEST_STEPS, MOST_STEPS))
+    for at in sorted(draw().sample(steps, many(1, len(steps)))):
+        home = tmp_path / str(at)
+        code, said = nights.run(home, at=at)
+        if code == 0:
+            break  # it has fewer steps
+        assert code == KILLED, said
+        code, said = nights.run(home, "--resume")
+        assert code == 0, (at, said)
+        assert answers(home) == uninterrupted, at
+        nights.require_live(home)
+        shutil.rmtree(home)
+    assert many(0, FEWEST_STEPS) < at < MOST_STEPS - 1
+
+
+class Loaded(Exception):
+    """Something asked for the variables, to give them a saved state."""
+
+
+class Untouchable:
+    """In place of a model and its optimizer: whatever would be loaded shows."""
+
+    @property
+    def variables(self):
+        """Be touched."""
+        raise Loaded
+
+
+@pytest.fixture(scope="module")
+def checkpoint(nights, tmp_path_factory):
+    """A whole checkpoint of a killed night."""
+    from reco_batch.checkpoints import is_whole  # noqa: PLC0415  # loads TensorFlow
+
+    home = tmp_path_factory.mktemp("killed")
+    code, said = nights.run(home, at=40)
+    assert code == KILLED, said
+    found = unfinished(home).glob("checkpoints/*/epoch-*")
+    return max((folder for folder in found if is_whole(folder)), key=lambda path: path.name)
+
+
+def test_19_a_cut_checkpoint_is_never_loaded(checkpoint, draw, many, tmp_path):
+    """Any of its files, at drawn bytes, the first and the last among them; or at every byte."""
+    from reco_batch.checkpoints import Checkpoints  # noqa: PLC0415
+
+    def restore():
+        said = []
+        checkpoints = Checkpoints(tmp_path, training="it", every_seconds=0, say=said.append)
+        return checkpoints.restore(Untouchable(), Untouchable()), said
+
+    copy = tmp_path / checkpoint.name
+    shutil.copytree(checkpoint, copy)
+    with pytest.raises(Loaded):
+        restore()
+    for file in sorted(checkpoint.iterdir()):
+        content = file.read_bytes()
+        drawn = draw(file.name).sample(range(len(content)), min(many(20, 4000), len(content)))
+        for cut in {0, len(content) - 1, *drawn}:
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(checkpoint, copy)
+            (copy / file.name).write_bytes(content[:cut])
+            assert restore() == (0, [f"it: {copy.name} is cut or damaged, and is not loaded"])
+            assert not copy.exists()

@@ -1,0 +1,76 @@
+"""Runs `batch` with small models, and dies of SIGKILL at a given one of its steps.
+
+A program, not a module. A step is a file or folder of the home that is about to be written, moved
+or deleted, a block of a list, or a batch of keys. DIE_AT is the number of the last one, from 1, or
+`keys` for the first batch of keys; with 0 the night runs to its end. MODELS is `small` for models
+that are quickly trained. Refuses to unpickle anything.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+import reco_batch
+from reco_batch import presets
+from reco_batch.artifact import ArtifactWriter
+from reco_batch.presets import Preset, RatingParameters, RetrievalParameters
+from reco_store import staging
+
+AT, HOME = os.environ["DIE_AT"], os.environ["RECO_HOME"]
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+counting = threading.Lock()
+steps = 0
+
+
+def step() -> None:
+    """Count one step, and die if it is the last one."""
+    global steps  # noqa: PLW0603  # of this process
+    with counting:
+        steps += 1
+        if str(steps) == AT:
+            die()
+
+
+def die() -> None:
+    """End without a word."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch(event: str, arguments: tuple) -> None:
+    """Hear of whatever Python does to files, before it does it."""
+    if event == "open":
+        path, _, flags = arguments
+        if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(HOME):
+            step()
+    elif event in CHANGES and str(arguments[0]).startswith(HOME):
+        step()
+    elif event.startswith("pickle"):
+        raise RuntimeError(event)
+
+
+def counted_block(self, *arguments):
+    """Make a block of a list, which is written next."""
+    step()
+    return make_block(self, *arguments)
+
+
+def counted_batch(client, prefix, batch):
+    """Write a batch of keys."""
+    if len(batch) > 1:
+        step()
+    write_batch(client, prefix, batch)
+    if AT == "keys" and len(batch) > 1:
+        die()
+
+
+make_block, ArtifactWriter._batch = ArtifactWriter._batch, counted_block
+write_batch, staging.write_batch = staging.write_batch, counted_batch
+if os.environ["MODELS"] == "small":
+    presets.PRESETS["default"] = Preset(
+        RetrievalParameters(embedding_dim=8, learning_rate=0.1, epochs=3, batch_size=200),
+        RatingParameters(embedding_dim=8, hidden_units=(16, 8), epochs=4, batch_size=200),
+        refit=True,
+    )
+sys.addaudithook(watch)
+reco_batch.main()

@@ -1,0 +1,101 @@
+"""Nights that are killed and resumed, as processes, and what is left of them."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reco_store import Keys, connect
+
+NAMESPACE = "resumed"
+KEYS = Keys(NAMESPACE)
+FORCE = ("--force", "nights of other models went before")
+OPTIONS = ("--checkpoint-seconds", "0", "--namespace", NAMESPACE, *FORCE)
+KILLED = -9
+_PROGRAM = Path(__file__).with_name("dying.py")
+
+
+@dataclass(frozen=True)
+class ResumedNights:
+    """Runs nights on the same data for the same server.
+
+    Args:
+        data: folder of the ratings and movies.
+        url: of a server that only these nights use.
+    """
+
+    data: Path
+    url: str
+
+    def run(
+        self, home: Path, *words: str, at: object = 0, models: str = "small"
+    ) -> tuple[int, list[str]]:
+        """Run a night in a home; it dies at a step, if one is given.
+
+        Returns:
+            Its exit code, and the lines of standard error.
+        """
+        self.end_lease()
+        ended = subprocess.run(
+            [sys.executable, _PROGRAM, "run", "--data", self.data, *OPTIONS, *words],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(home),
+                "LANG": "C.UTF-8",
+                "REDIS_URL": self.url,
+                "RECO_HOME": str(home),
+                "DIE_AT": str(at),
+                "MODELS": models,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return ended.returncode, ended.stderr.splitlines()
+
+    def end_lease(self) -> None:
+        """Let the lock of a killed night go, as it does after a minute."""
+        with connect(self.url) as client:
+            client.delete(KEYS.lock)
+
+    def require_live(self, home: Path) -> None:
+        """The artifact is complete and served, and nothing is unfinished."""
+        with connect(self.url) as client:
+            assert client.get(KEYS.current).decode() == artifact(home).name
+        assert not any((home / "unfinished").iterdir())
+
+
+def artifact(home: Path) -> Path:
+    """Return the folder of the only artifact."""
+    (folder,) = (home / "artifacts").iterdir()
+    return folder
+
+
+def unfinished(home: Path) -> Path:
+    """Return the folder of the only unfinished night."""
+    (folder,) = (home / "unfinished" / NAMESPACE).iterdir()
+    return folder
+
+
+def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the digests of all lists, cards and weights, and the manifest.
+
+    Without names and times, and without the gate's report, which tells of the night before.
+    """
+    folder = artifact(home)
+    weights = folder.glob("models/*/variables/variables.data-*")
+    files = [*folder.glob("lists/*"), folder / "movies.parquet", *weights]
+    sums = {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    for other in ("generation", "created", "seconds", "gate"):
+        del manifest[other]
+    return sums, manifest
