@@ -6,7 +6,7 @@ puts every check into the manifest.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from reco_batch.artifact import Artifact
 from reco_batch.bounds import GateBounds
@@ -15,6 +15,8 @@ from reco_batch.comparison import compare
 from reco_batch.judge import Nights, check_night
 from reco_batch.measure import SAMPLE_LISTS, measure
 from reco_store import GateInput, Verdict
+
+_NO_MANIFEST: Final = "missing or damaged: input and metrics have no baseline"
 
 
 def judge_generation(
@@ -43,6 +45,8 @@ def judge_generation(
     checks = check_night(
         Nights(artifact.manifest, given.live_manifest), measured, comparison, bounds
     )
+    if given.live is not None and given.live_manifest is None:
+        checks.insert(0, Check("live.manifest", None, "", None, WARNING, _NO_MANIFEST))
     return verdict_of(checks, live=given.live, force=force)
 
 
@@ -71,7 +75,8 @@ def verdict_of(checks: Sequence[Check], *, live: str | None, force: str | None) 
 def _recorded(given: GateInput, artifact: Artifact) -> dict[str, Any]:
     """Return what was found when the live generation, now filled again, went live."""
     manifest = artifact.manifest if given.live_manifest is None else given.live_manifest
-    return dict(manifest.get("gate") or {})
+    gate = manifest.get("gate")
+    return dict(gate) if isinstance(gate, Mapping) else {}
 
 
 def _reason(report: Mapping[str, Any]) -> str:

@@ -278,15 +278,20 @@ def _number(manifest: Mapping[str, Any] | None, *path: str) -> float | None:
 
 
 def _metrics_of(manifest: Mapping[str, Any] | None, group: str) -> dict[str, float]:
-    metrics = (manifest or {}).get("metrics") or {}
-    found = metrics.get(group) or {}
+    found = _section(_section(manifest, "metrics"), group)
     return {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
 
 
 def _split(manifest: Mapping[str, Any]) -> str:
-    return str((manifest.get("parameters") or {}).get("split"))
+    return str(_section(manifest, "parameters").get("split"))
 
 
 def _origin(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
-    data = manifest.get("data") or {}
+    data = _section(manifest, "data")
     return tuple(data.get(name) for name in ("name", "from", "sha256", "ratings", "newest_rating"))
+
+
+def _section(manifest: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    """Return a part of a manifest, empty where another version or damage left something else."""
+    value = (manifest or {}).get(name)
+    return value if isinstance(value, Mapping) else {}

@@ -40,11 +40,10 @@ def check_manifest(manifest: Mapping[str, Any], generation: str) -> None:
     """
     schema = manifest.get("schema")
     if schema != SCHEMA:
-        newer = isinstance(schema, int) and schema > SCHEMA
         raise ContractMismatch(
             f"key schema {schema} in generation {generation}",
             f"schema {SCHEMA}",
-            f"Upgrade the {'reader' if newer else 'batch job'}, then publish again.",
+            f"Upgrade the {'reader' if _is_newer(schema) else 'batch job'}, then publish again.",
         )
     missing = [name for name in _REQUIRED if name not in manifest]
     if missing:
@@ -67,11 +66,8 @@ def load_manifest(value: bytes | str, generation: str) -> dict[str, Any]:
     Raises:
         ContractMismatch: it is damaged, or this version cannot go by it.
     """
-    try:
-        manifest = json.loads(value)
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict):
+    manifest = _parse(value)
+    if manifest is None:
         raise ContractMismatch(
             f"the manifest {value[:40]!r}",
             "a JSON object",
@@ -79,6 +75,32 @@ def load_manifest(value: bytes | str, generation: str) -> dict[str, Any]:
         )
     check_manifest(manifest, generation)
     return manifest
+
+
+def load_if_whole(value: bytes | str, generation: str) -> dict[str, Any] | None:
+    """Read a manifest; None where it is damaged, which must not stop what will replace it.
+
+    Raises:
+        ContractMismatch: it is whole, and of a schema that this version is too old for.
+    """
+    try:
+        return load_manifest(value, generation)
+    except ContractMismatch:
+        if _is_newer((_parse(value) or {}).get("schema")):
+            raise
+        return None
+
+
+def _parse(value: bytes | str) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(value)
+    except ValueError:
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _is_newer(schema: object) -> bool:
+    return isinstance(schema, int) and schema > SCHEMA
 
 
 def dump_manifest(manifest: Mapping[str, Any]) -> str:

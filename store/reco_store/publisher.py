@@ -22,7 +22,7 @@ from reco_store.errors import (
     UnknownGeneration,
     UsageError,
 )
-from reco_store.manifest import dump_manifest, load_manifest
+from reco_store.manifest import dump_manifest, load_if_whole
 from reco_store.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
 from reco_store.registry import Change, Control, HoldInForce, apply_change, read_control
 from reco_store.scripts import insist
@@ -208,7 +208,7 @@ def _judge(
         value = None if live is None else insist(lambda: client.get(keys.manifest(live)))
     if gate is None:
         return None, live
-    live_manifest = None if live is None or value is None else load_manifest(value, live)
+    live_manifest = None if live is None or value is None else load_if_whole(value, live)
     verdict = gate(GateInput(source.generation, source.manifest, live, live_manifest, client, keys))
     return verdict, live
 

@@ -26,7 +26,7 @@ from reco_batch import columns as c
 from reco_batch.artifact import MANIFEST, Artifact
 from reco_batch.bounds import GateBounds
 from reco_batch.errors import NotFinite
-from reco_store import ContractMismatch, VerifyFailed
+from reco_store import ContractMismatch, VerifyFailed, connect
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +239,54 @@ def test_what_is_live_is_not_judged_again(make_nights):
     assert published.outcome == "live"
     assert nights.gate_of(night.generation) == gate
     assert nights.record(night.generation).note == note
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [None, b"", b"{", b"[]", b'{"schema":1}', b'{"schema":0}'],
+    ids=["gone", "empty", "cut", "a list", "without fields", "older"],
+)
+def test_a_damaged_live_manifest_stops_no_night(make_nights, damaged):
+    """It counts as no baseline, with a warning; what is served is compared all the same."""
+    nights = make_nights("damaged")
+    live = nights.published(nights.night(nights.old)).generation
+    key = nights.keys.manifest(live)
+    with connect(nights.url) as client:
+        client.delete(key) if damaged is None else client.set(key, damaged)
+
+    published = nights.published(nights.night())
+
+    assert published.outcome == "live"
+    gate = nights.gate_of(published.generation)
+    assert gate["warnings"] == [
+        "live.manifest (missing or damaged: input and metrics have no baseline)"
+    ]
+    assert gate["baseline"] == live
+    assert gate["checks"]["input.users"]["verdict"] == "no baseline"
+    assert gate["checks"]["churn.user"]["verdict"] == "passed"
+
+
+def test_a_live_manifest_of_other_shapes_stops_no_night(make_nights):
+    """Another version may have written it: what is not what it should be counts as missing."""
+    nights = make_nights("shapes")
+    live = nights.published(nights.night(nights.old)).generation
+    key = nights.keys.manifest(live)
+    with connect(nights.url) as client:
+        manifest = json.loads(client.get(key))
+        manifest |= {"metrics": 5, "data": [1], "parameters": "x", "gate": "y", "ids": "number"}
+        client.set(key, json.dumps(manifest))
+
+    assert nights.published(nights.night()).outcome == "live"
+
+
+def test_a_live_manifest_of_a_newer_schema_stops_an_older_job(make_nights):
+    """What a newer version published is not this one's to replace."""
+    nights = make_nights("newer")
+    live = nights.published(nights.night(nights.old)).generation
+    with connect(nights.url) as client:
+        client.set(nights.keys.manifest(live), b'{"schema":2}')
+
+    with pytest.raises(ContractMismatch, match="key schema 2"):
+        nights.published(nights.night())
+
+    assert nights.served() == live
