@@ -30,6 +30,7 @@ format: $(INSTALLED) ## Let ruff mend what it can.
 bench: $(INSTALLED) ## Measure what docs/performance.md says, and write it anew; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/report.py
 
 lock: ## Pin all packages anew, newest versions, with hashes.

@@ -56,7 +56,40 @@ def startup(result: dict) -> list[str]:
     ]
 
 
-SECTIONS = {"whole_job": whole_job, "startup": startup}
+def serving(result: dict) -> list[str]:
+    """Return the section on what readers notice of a night."""
+    lines = [
+        "",
+        "## What readers notice of a night",
+        "",
+        "`benchmarks/serving.py`: the job's publisher and the application's reader, two processes",
+        "on one machine.",
+        "",
+        "| | " + " | ".join(result["servers"]) + " | bound |",
+        "|---" * (len(result["servers"]) + 2) + "|",
+    ]
+
+    def row(name: str, cells: list[str], bound: str) -> None:
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {bound} |")
+
+    measured = list(result["servers"].values())
+    first = measured[0]
+    row(
+        f"mixed answers in {first['mixed']['requests']:,} requests",
+        [f"{m['mixed']['mixed']} ({m['mixed']['flips']:,} flips)" for m in measured],
+        "0",
+    )
+    for doing in first["waiting"]:
+        for key, bound in (("p50", ""), ("p99", "10 ms"), ("max", "20 ms")):
+            cells = [f"{m['waiting'][doing][f'{key}_ms']:.2f} ms" for m in measured]
+            row(f"{doing}: {key} of a request", cells, "" if doing == "nothing else" else bound)
+    for state in first["rollback"]:
+        cells = [f"{m['rollback'][state]['server_ms']:.2f} ms" for m in measured]
+        row(f"rollback, {state}: the server's time", cells, "50 ms")
+    return lines
+
+
+SECTIONS = {"whole_job": whole_job, "startup": startup, "serving": serving}
 
 
 def main() -> None:
