@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DATA ?= demo
 
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test promises soak check format bench lock clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,8 +14,14 @@ help: ## Show the targets.
 run: $(INSTALLED) ## Train on the sample that a package carries, publish, and say what to try next.
 	@$(BIN)/batch run --data $(DATA)
 
-test: $(INSTALLED) ## Run all tests; servers that they need are started and stopped by them.
-	@$(BIN)/pytest -q
+test: $(INSTALLED) ## Run the tests but the promises; servers that they need are started and stopped by them.
+	@$(BIN)/pytest -q --ignore tests/promises
+
+promises: $(INSTALLED) ## Break servers, wires, files and nights, to see that docs/promises.md is kept; minutes.
+	@$(BIN)/pytest -q tests/promises
+
+soak: $(INSTALLED) ## The same at length: a thousand kills, every prefix, every lost reply.
+	@$(BIN)/pytest tests/promises --soak -v --durations 0 --durations-min 60
 
 check: $(INSTALLED) ## Lint, format, types, import rules.
 	@$(BIN)/ruff check .

@@ -35,8 +35,7 @@ def run_command(options: Mapping[str, Any], target: Target) -> Night:
     """
     config = _config(options, target)
     reporter = choose_reporter(quiet=options["quiet"])
-    client = target.connect()
-    with _naming_what_is_served(client, target.keys):
+    with _connected(target) as client:
         night = run_night(config, client, reporter=reporter)
         target.make_durable(client)
         _insist_live(night.published, target)
@@ -60,8 +59,7 @@ def republish_command(
         RecoError: as `republish`.
     """
     bounds, reason = parse_bounds(gate_bound), _reason(force)
-    client = target.connect()
-    with _naming_what_is_served(client, target.keys):
+    with _connected(target) as client:
         published = republish(
             target.artifacts,
             generation,
@@ -118,15 +116,35 @@ def _insist_live(published: Published, target: Target) -> None:
 
 
 @contextmanager
-def _naming_what_is_served(client: Client, keys: Keys) -> Iterator[None]:
-    """Add to an error of the block which generation readers see now, if the store tells."""
+def _connected(target: Target) -> Iterator[Client]:
+    """Connect; whatever ends the block says what readers see now, or saw when it began.
+
+    That goes for bugs and interrupts too: a note is printed below a traceback.
+    """
+    client: Client | None = None
+    before: str | None = None
     try:
-        yield
-    except StoreUnreachable:
+        client = target.connect()
+        before = _served(client, target.keys)
+        yield client
+    except BaseException as error:
+        if client is not None or isinstance(error, StoreUnreachable):
+            now = None if client is None else _served(client, target.keys)
+            error.add_note(_still_served(before, now))
         raise
-    except RecoError as error:
-        with suppress(RecoError), store_errors(client):
-            live = client.get(keys.current)
-            name = live.decode() if isinstance(live, bytes) else "nothing"
-            error.add_note(f"Still served: {name}.")
-        raise
+
+
+def _served(client: Client, keys: Keys) -> str | None:
+    """Return the live generation, or "nothing"; None where the store does not tell."""
+    with suppress(RecoError), store_errors(client):
+        live = client.get(keys.current)
+        return live.decode() if isinstance(live, bytes) else "nothing"
+    return None
+
+
+def _still_served(before: str | None, now: str | None) -> str:
+    if now is not None:
+        return f"Still served: {now}."
+    if before is not None:
+        return f"Still served, as far as can be told without the store: {before}."
+    return "What is served is not known: the store did not answer."

@@ -62,7 +62,8 @@ def guard() -> Iterator[None]:
         print(f"error: {printable(text)}", file=sys.stderr)  # noqa: T201
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
-        print("error: interrupted; readers see what they saw before", file=sys.stderr)  # noqa: T201
+        said = getattr(interrupt, "__notes__", ("Readers see what they saw before.",))
+        print(f"error: interrupted. {printable(' '.join(said))}", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_INTERRUPTED) from interrupt
     except BrokenPipeError as error:
         # Python flushes stdout once more at exit, which would print a warning.
