@@ -88,6 +88,14 @@ def run(
     ranked_k: Annotated[
         str, typer.Option(metavar="N|all", help="Length of the lists by predicted rating.")
     ] = "1000",
+    rank_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Order of the lists by predicted rating: bound, which distrusts movies with few "
+            "ratings, or prediction; by default as the preset has it "
+            "(default: bound, notebook: prediction).",
+        ),
+    ] = None,
     popular_n: Annotated[int, typer.Option(help="Length of the popularity lists.")] = 100,
     count_threshold: Annotated[
         int, typer.Option(help="Highest rated: only movies with more ratings than this.")

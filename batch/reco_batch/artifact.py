@@ -220,6 +220,12 @@ class Artifact:
         kind = pa.int64() if self.manifest["ids"] == "integer" else pa.string()
         return ids.combine_chunks().cast(kind)
 
+    def rating_counts(self) -> NDArray[np.int64]:
+        """Return how often each movie was rated, in catalogue order."""
+        column = pq.read_table(self.folder / _MOVIES, columns=[c.RATING_COUNT])[c.RATING_COUNT]
+        counts: NDArray[np.int64] = column.to_numpy()
+        return counts
+
     def titles(self) -> dict[str, str]:
         """Return the title of every movie by id, in catalogue order."""
         table = pq.read_table(self.folder / _MOVIES, columns=[c.MOVIE_ID, c.TITLE])

@@ -25,8 +25,14 @@ class GateBounds(BaseModel):
     """A share or gain such as an accuracy may be this much below the live one, as a part of it."""
     error_rise: _NotNegative = 0.05
     """An error such as the RMSE may be this much above the live one, as a part of it."""
-    popularity_ratio: _NotNegative = 0.0
-    """How good the models must be, in units of the popularity baseline; below 1 is a warning."""
+    popularity_ratio: (
+        Annotated[
+            float, Field(ge=0, allow_inf_nan=False, description="a number, 0 or greater, or none")
+        ]
+        | None
+    ) = None
+    """How good the models must be, in units of the popularity baseline; None: 1, but for the
+    notebook's, of which less than 1 is a warning."""
     shrink: _Share = 0.1
     """Users, movies and ratings may be this much fewer than the live ones, as a part of them."""
     full_lists: _Share = 0.99

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from reco_batch.bounds import GateBounds
-from reco_batch.presets import PRESETS, Preset
+from reco_batch.presets import PRESETS, Preset, RankBy
 from reco_batch.split import SplitBy
 
 #: What a count must be; `description` is what the command says when it refuses a value.
@@ -46,6 +46,8 @@ class RunConfig(BaseModel):
     """Length of the user and similar lists."""
     ranked_k: Annotated[int | None, Field(ge=1, description="a whole number from 1, or all")] = 1000
     """Length of the ranked lists; None: the whole catalogue."""
+    rank_by: Annotated[RankBy | None, Field(description=" or ".join(RankBy))] = None
+    """Order of the ranked lists; None: as the preset has it."""
     popular_n: Annotated[int, _FROM_ONE] = 100
     count_threshold: Annotated[int, Field(ge=0, description="a whole number from 0")] = 50
     """Highest rated: only movies with more ratings than this."""
@@ -101,6 +103,11 @@ class RunConfig(BaseModel):
     def refits(self) -> bool:
         """Whether the published models are trained once more, on all ratings."""
         return self.parameters.refit if self.refit is None else self.refit
+
+    @property
+    def orders_by(self) -> RankBy:
+        """The order of the ranked lists."""
+        return self.parameters.rank_by if self.rank_by is None else self.rank_by
 
     @property
     def artifacts(self) -> Path:

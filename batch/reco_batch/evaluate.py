@@ -1,24 +1,191 @@
 """How good the models are on ratings that training did not see.
 
-Pure functions over arrays. Both figures are the notebook's own, computed once after training.
+Lists come from the same code as those that are published: the whole catalogue, seen movies left
+out. Beside each figure stands that of a baseline: showing everyone the most rated movies, and
+predicting stars from a user's and a movie's mean.
 
-Shapes: N held-out ratings, I movies, D embedding width.
+Shapes: N held-out ratings, U users, I movies, D embedding width.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from reco_batch.dataset import Ratings
-from reco_batch.ranking import predict
-from reco_batch.rating import RatingWeights
-from reco_batch.retrieval import Embeddings
+from reco_batch.confidence import Bound, doubt_of
+from reco_batch.dataset import Dataset, Ratings, histories
+from reco_batch.linear_rating import LinearRating, fit_biases
+from reco_batch.popularity import popularity_baseline
+from reco_batch.presets import RankBy
+from reco_batch.ranked_metrics import KS, interval, list_metrics, per_user_metrics
+from reco_batch.ranking import predict, ranked_blocks, weights_of
+from reco_batch.rating import RatingModel, RatingWeights
+from reco_batch.retrieval import Embeddings, Retrieval
+from reco_batch.topk import TopK, top_k_blocks
 
 #: The k of the notebook's FactorizedTopK.
 TOP_K: Final = (1, 5, 10)
+#: Figures whose bootstrap interval is kept, too.
+WITH_INTERVAL: Final = ("hit@10", "ndcg@10", "recall@100")
 _CHUNK_ROWS = 512
+#: Movies by how many ratings they have in training: from, up to and including.
+BANDS: Final = ((0, 0), (1, 2), (3, 9), (10, 49), (50, None))
+_BASELINE_SHRINKAGE: Final = 2.0
+_LITTLE_KNOWN: Final = 2
+
+
+class Evaluation:
+    """Measures models that saw some ratings on the others."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        fitted: Ratings,
+        held_out: Ratings,
+        rank_by: RankBy,
+        seed: int,
+        threads: int,
+    ) -> None:
+        """Prepare to measure.
+
+        Args:
+            dataset: what the ratings are of.
+            fitted: what the models saw, which lists leave out.
+            held_out: what lists should find and stars should predict; may be empty.
+            rank_by: order of the ranked lists.
+            seed: of the bootstrap.
+            threads: of scoring.
+        """
+        users, self._movie_count = len(dataset.user_ids), len(dataset.movies)
+        self._scale = dataset.rating_scale
+        self._fitted, self._held_out = fitted, held_out
+        self._rank_by, self._seed, self._threads = rank_by, seed, threads
+        self._seen = histories(fitted, user_count=users)
+        self._wanted = histories(held_out, user_count=users)
+        self._asked = np.flatnonzero(np.diff(self._wanted.offsets))
+        self._rated = np.bincount(fitted.movie_index, minlength=self._movie_count)
+
+    def of_retrieval(self, model: Retrieval) -> Mapping[str, Any]:
+        """Return the figures of the user lists, those of the most popular movies beside them.
+
+        Returns:
+            Parts of the manifest's metrics, empty without held-out ratings: `retrieval` and
+            `popularity`, each the notebook's `top_<k>_accuracy`, and `recall@k`, `ndcg@k`, `map@k`
+            and `hit@k` at 10, 20 and 100; `lists` and `popular_lists`, what the lists are like
+            (`ranked_metrics.list_metrics`); `intervals`, of 95 %, of some of them.
+        """
+        if not len(self._held_out):
+            return {"retrieval": {}, "popularity": {}}
+        embeddings = model.embeddings()
+        popular = Embeddings(
+            np.ones((len(embeddings.users), 1), np.float32),
+            self._rated[:, np.newaxis].astype(np.float32),
+        )
+        ours, lists, intervals = self._lists_of(self._top_k(embeddings))
+        theirs, popular_lists, popular_intervals = self._lists_of(self._top_k(popular))
+        baseline = popularity_baseline(
+            self._fitted, self._held_out, movie_count=self._movie_count, ks=TOP_K
+        )
+        return {
+            "retrieval": {**top_k_accuracy(embeddings, self._held_out), **ours},
+            "popularity": {**baseline, **theirs},
+            "lists": lists,
+            "popular_lists": popular_lists,
+            "intervals": {"retrieval": intervals, "popularity": popular_intervals},
+        }
+
+    def of_rating(self, model: RatingModel | LinearRating) -> Mapping[str, Any]:
+        """Return the errors of the stars, and the figures of the lists ordered by them.
+
+        Returns:
+            Parts of the manifest's metrics, empty without held-out ratings: `rating` and `means`,
+            each `rmse` and `mae`, the latter of a prediction from user and movie means;
+            `rmse_by_ratings` and `means_rmse_by_ratings`, the former by how many ratings the
+            movie has; `ranked`, as `retrieval`, and `little_known@10`, the share of the first ten
+            with at most two ratings.
+        """
+        if not len(self._held_out):
+            return {"rating": {}}
+        weights = weights_of(model)
+        stars = predict(weights, self._held_out.user_index, self._held_out.movie_index)
+        means = self._from_means()
+        bound = None
+        if self._rank_by is RankBy.BOUND:
+            bound = Bound(doubt_of(self._rated), self._scale)
+        blocks = ranked_blocks(
+            weights, self._seen, k=self._longest(), threads=self._threads, bound=bound
+        )
+        lists = _items(blocks)
+        ranked, _, _ = self._lists_of(lists)
+        first = lists[:, :10]
+        little = float((self._rated[first[first >= 0]] <= _LITTLE_KNOWN).mean())
+        return {
+            "rating": self._errors(stars),
+            "means": self._errors(means),
+            "rmse_by_ratings": self._by_ratings(stars),
+            "means_rmse_by_ratings": self._by_ratings(means),
+            "ranked": {**ranked, "little_known@10": little},
+        }
+
+    def _longest(self) -> int:
+        return min(max(KS), self._movie_count)
+
+    def _top_k(self, embeddings: Embeddings) -> NDArray[np.int32]:
+        return _items(
+            top_k_blocks(*embeddings, self._seen, k=self._longest(), threads=self._threads)
+        )
+
+    def _lists_of(
+        self, lists: NDArray[np.int32]
+    ) -> tuple[dict[str, float], Mapping[str, float], dict[str, list[float]]]:
+        """Return how good lists are, what they are like, and intervals."""
+        asked = lists[self._asked]
+        ks = [k for k in KS if k <= asked.shape[1]]
+        per_user = per_user_metrics(asked, self._wanted, self._asked, ks=ks)
+        intervals = {
+            name: list(interval(per_user[name], seed=self._seed))
+            for name in WITH_INTERVAL
+            if name in per_user
+        }
+        means = {name: float(values.mean()) for name, values in per_user.items()}
+        return means, list_metrics(asked, self._rated), intervals
+
+    def _errors(self, stars: NDArray[np.float32]) -> dict[str, float]:
+        error = (stars - self._held_out.rating).astype(np.float64)
+        return {"rmse": _root_mean_square(error), "mae": float(np.abs(error).mean())}
+
+    def _by_ratings(self, stars: NDArray[np.float32]) -> dict[str, float]:
+        error = (stars - self._held_out.rating).astype(np.float64)
+        rated = self._rated[self._held_out.movie_index]
+        found = {}
+        for low, high in BANDS:
+            inside = (rated >= low) & (rated <= (rated.max() if high is None else high))
+            if inside.any():
+                name = f"{low}+" if high is None else f"{low}-{high}" if high > low else f"{low}"
+                found[name] = _root_mean_square(error[inside])
+        return found
+
+    def _from_means(self) -> NDArray[np.float32]:
+        fitted, held_out = self._fitted, self._held_out
+        mean = np.float32(fitted.rating.mean())
+        counts = (len(self._seen.offsets) - 1, self._movie_count)
+        users, movies = fit_biases(
+            fitted, fitted.rating - mean, counts=counts, shrinkage=_BASELINE_SHRINKAGE
+        )
+        predicted = mean + users[held_out.user_index] + movies[held_out.movie_index]
+        clipped: NDArray[np.float32] = np.clip(predicted, *self._scale)
+        return clipped
+
+
+def _items(blocks: Iterable[TopK]) -> NDArray[np.int32]:
+    return np.concatenate([block.items for block in blocks])
+
+
+def _root_mean_square(error: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(error**2)))
 
 
 def top_k_accuracy(
@@ -49,7 +216,7 @@ def top_k_accuracy(
     return {f"top_{k}_accuracy": float((better < k).mean()) for k in ks}
 
 
-def rmse(weights: RatingWeights, held_out: Ratings) -> Mapping[str, float]:
+def rmse(weights: RatingWeights | LinearRating, held_out: Ratings) -> Mapping[str, float]:
     """Return the root mean squared error of the predicted stars, as `rmse`.
 
     Empty without held-out ratings.
@@ -57,4 +224,4 @@ def rmse(weights: RatingWeights, held_out: Ratings) -> Mapping[str, float]:
     if not len(held_out):
         return {}
     error = predict(weights, held_out.user_index, held_out.movie_index) - held_out.rating
-    return {"rmse": float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))}
+    return {"rmse": _root_mean_square(error.astype(np.float64))}

@@ -1,4 +1,4 @@
-"""Training: both models on the training part, measured on the test part, then on everything.
+"""Training: both models without the test part, measured on it, then on everything.
 
 The trainings do not depend on each other, so two run at a time, the longest first. What is to be
 published is handed on as soon as it is trained, while the other lane still trains. A resumed night
@@ -16,82 +16,96 @@ from numpy.typing import NDArray
 
 from reco_batch._tensorflow import LANES
 from reco_batch.checkpoints import Checkpoints
+from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset
-from reco_batch.evaluate import rmse, top_k_accuracy
-from reco_batch.presets import Preset
+from reco_batch.evaluate import Evaluation
+from reco_batch.linear_rating import LinearRating
+from reco_batch.presets import HistoryParameters, Preset
 from reco_batch.progress import Reporter
-from reco_batch.rating import RatingModel, train_rating
+from reco_batch.rating import RatingModel
+from reco_batch.recency import choose_recency
 from reco_batch.resume import UnfinishedNight
-from reco_batch.retrieval import RetrievalModel, train_retrieval
+from reco_batch.retrieval import Retrieval
 from reco_batch.split import Split
+from reco_batch.trainers import Training, train_rating_of, train_retrieval_of
+
+Metrics = Mapping[str, Any]
+"""Parts of the manifest's metrics."""
 
 
 class _Kind(NamedTuple):
     """One of the two models: how it is trained, measured and published."""
 
     name: str
-    train: Callable[..., Any]
-    parameters: Any
-    measure: Callable[[Any], Mapping[str, float]]
+    train: Callable[[Training], Any]
+    epochs: int
+    measure: Callable[[Any], Metrics]
     publish: Callable[[Callable[[], Any]], None]
 
 
 def fit_models(
     dataset: Dataset,
     split: Split,
-    parameters: Preset,
+    config: RunConfig,
     *,
-    refit: bool,
-    seed: int,
-    publish_retrieval: Callable[[Callable[[], RetrievalModel]], None],
-    publish_rating: Callable[[Callable[[], RatingModel]], None],
+    publish_retrieval: Callable[[Callable[[], Retrieval]], None],
+    publish_rating: Callable[[Callable[[], RatingModel | LinearRating]], None],
     night: UnfinishedNight,
-    checkpoint_seconds: float,
     reporter: Reporter,
-) -> Mapping[str, Mapping[str, float]]:
-    """Train, measure and, if wanted, train again on all ratings.
+) -> Metrics:
+    """Choose, train, measure and, if wanted, train again on all ratings.
 
     Args:
         dataset: the whole input.
         split: its parts.
-        parameters: of both models.
-        refit: publish models that saw every rating; the measured ones saw the training part.
-        seed: of all initial weights, and of the order of the second training.
+        config: with the parameters of both models, and whether they are trained again: then what
+            is published saw every rating, and what is measured did not see the test part.
         publish_retrieval: called once, in a thread, with a function that gives the retrieval model
             to publish; what never calls it saves its training.
         publish_rating: the same with the rating model; the two may run side by side.
         night: keeps the metrics, and says where checkpoints are.
-        checkpoint_seconds: least time between two checkpoints of a training.
         reporter: shows a stage for each training.
 
     Returns:
-        The metrics of the models trained without the test part.
+        The metrics of the models trained without the test part, and what was chosen before.
     """
-    test = dataset.ratings.take(split.test)
+    parameters = config.parameters
+    chosen = night.value(
+        "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
+    )
+    fitted = _fitted(split, parameters, seed=config.seed)
+    evaluation = Evaluation(
+        dataset,
+        fitted=dataset.ratings.take(fitted),
+        held_out=dataset.ratings.take(split.test),
+        rank_by=config.orders_by,
+        seed=config.seed,
+        threads=config.threads,
+    )
     retrieval = _Kind(
         "retrieval",
-        train_retrieval,
-        parameters.retrieval,
-        lambda model: top_k_accuracy(model.embeddings(), test),
+        lambda training: train_retrieval_of(parameters.retrieval, training),
+        parameters.retrieval.epochs,
+        evaluation.of_retrieval,
         publish_retrieval,
     )
     rating = _Kind(
         "rating",
-        train_rating,
-        parameters.rating,
-        lambda model: rmse(model.split_weights(), test),
+        lambda training: train_rating_of(parameters.rating, training),
+        parameters.rating.all_epochs,
+        evaluation.of_rating,
         publish_rating,
     )
-    fits = _Fits(dataset, split, seed, night, checkpoint_seconds, reporter)
+    fits = _Fits(dataset, fitted, config, chosen["recency"], night, reporter)
     jobs: list[Callable[[], object]] = [
-        lambda: fits.measure(rating, publish=not refit),
-        lambda: fits.measure(retrieval, publish=not refit),
+        lambda: fits.measure(rating, publish=not config.refits),
+        lambda: fits.measure(retrieval, publish=not config.refits),
     ]
-    if refit:
+    if config.refits:
         jobs.insert(0, lambda: fits.refit(rating))
         jobs.insert(2, lambda: fits.refit(retrieval))
     _run_side_by_side(jobs, reporter)
-    return fits.metrics
+    return {**fits.metrics["retrieval"], **fits.metrics["rating"], "chosen": chosen}
 
 
 @dataclass
@@ -99,20 +113,24 @@ class _Fits:
     """The trainings of a night, each done once, and only if something asks for its model."""
 
     dataset: Dataset
-    split: Split
-    seed: int
+    fitted: NDArray[np.int64]
+    config: RunConfig
+    recency: float
     night: UnfinishedNight
-    checkpoint_seconds: float
     reporter: Reporter
-    metrics: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    metrics: dict[str, Metrics] = field(default_factory=dict)
 
     def measure(self, kind: _Kind, *, publish: bool) -> None:
-        """Train on the training part, keep the metrics, and publish the model if it is the one."""
+        """Train without the test part, keep the metrics, and publish the model if it is the one."""
         name = f"train {kind.name}"
-        model = self._trained(kind, self.split.train, name)
-        self.metrics[kind.name] = self.night.value(
-            f"measure {kind.name}", lambda: kind.measure(model())
-        )
+        model = self._trained(kind, self.fitted, name)
+
+        def measured() -> Metrics:
+            trained = model()
+            with self.reporter.stage(f"measure {kind.name}"):
+                return kind.measure(trained)
+
+        self.metrics[kind.name] = self.night.value(f"measure {kind.name}", measured)
         if publish:
             kind.publish(model)
         self.night.forget(name)
@@ -120,7 +138,7 @@ class _Fits:
     def refit(self, kind: _Kind) -> None:
         """Train on all ratings, and publish the model."""
         name = f"refit {kind.name}"
-        rows = np.random.default_rng(self.seed).permutation(len(self.dataset.ratings))
+        rows = np.random.default_rng(self.config.seed).permutation(len(self.dataset.ratings))
         kind.publish(self._trained(kind, rows, name))
         self.night.forget(name)
 
@@ -128,23 +146,47 @@ class _Fits:
         """Return a function that trains when it is first called, and gives the model."""
 
         def train() -> Any:  # noqa: ANN401  # whatever model the kind has
-            with self.reporter.stage(name, total=kind.parameters.epochs) as stage:
+            saved = Checkpoints(
+                self.night.checkpoints(name),
+                training=name,
+                every_seconds=self.config.checkpoint_seconds,
+                say=self.reporter.say,
+            )
+            with self.reporter.stage(name, total=kind.epochs) as stage:
+                ratings = self.dataset.ratings.take(rows)
                 return kind.train(
-                    self.dataset.ratings.take(rows),
-                    user_ids=self.dataset.user_ids,
-                    movie_ids=self.dataset.movies.ids,
-                    parameters=kind.parameters,
-                    seed=self.seed,
-                    stage=stage,
-                    checkpoints=Checkpoints(
-                        self.night.checkpoints(name),
-                        training=name,
-                        every_seconds=self.checkpoint_seconds,
-                        say=self.reporter.say,
-                    ),
+                    Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
                 )
 
         return cache(train)
+
+
+def _fitted(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
+    """Return the rows that the measured models see, in the order of training."""
+    if not parameters.fits_validation:
+        return split.train
+    both = np.concatenate([split.train, split.validation])
+    return np.random.default_rng(seed).permutation(both)
+
+
+def _chosen(
+    dataset: Dataset, split: Split, config: RunConfig, reporter: Reporter
+) -> dict[str, Any]:
+    """Return the recency exponent, and the validation ndcg@10 of each that was tried."""
+    parameters = config.parameters.retrieval
+    if not isinstance(parameters, HistoryParameters):
+        return {"recency": 0.0}
+    with reporter.stage("choose how newer ratings count") as stage:
+        recency, found = choose_recency(
+            dataset.ratings.take(split.train),
+            dataset.ratings.take(split.validation),
+            user_count=len(dataset.user_ids),
+            movie_count=len(dataset.movies),
+            parameters=parameters,
+            seed=config.seed,
+        )
+        stage.note(f"exponent {recency:g}")
+    return {"recency": recency, "recency_validation_ndcg@10": dict(found)}
 
 
 def _run_side_by_side(jobs: Iterable[Callable[[], object]], reporter: Reporter) -> None:

@@ -34,8 +34,12 @@ from reco_store.manifest import created_seconds
 _FEWEST_LISTS: Final = 10
 #: A figure measured on few ratings moves by itself: so many standard errors are no drop.
 _STANDARD_ERRORS: Final = 3.0
+#: Standard errors from the middle of a 95 % interval to its end.
+_DEVIATIONS_OF_95: Final = 1.96
 _SECONDS_A_DAY: Final = 86_400
 _ERRORS: Final = ("rmse", "mae")
+#: What a night is told by beside the popularity baseline, where it has them.
+_TOLD_BY: Final = ("ndcg@10", "recall@100")
 
 
 class Nights(NamedTuple):
@@ -150,14 +154,37 @@ def _baseline(tonight: Mapping[str, Any], bounds: GateBounds) -> Iterator[Check]
     for group in ("retrieval", "rating"):
         metrics = _metrics_of(tonight, group)
         shared = [name for name in metrics if popularity.get(name, 0) > 0]
-        for name in shared[-1:]:  # the longest list: of all shares the one least left to chance
+        # Else the longest list: of all shares the one least left to chance.
+        for name in _TOLD_BY if _TOLD_BY[0] in shared else shared[-1:]:
+            if name not in shared:
+                continue
             ours, theirs = metrics[name], popularity[name]
             ratio = theirs / ours if name in _ERRORS and ours > 0 else ours / theirs
             note = f"{short(ours)}, popularity {short(theirs)}"
-            check = at_least(f"popularity.{name}", ratio, bounds.popularity_ratio, note=note)
+            least = max(0.0, _least_ratio(tonight, bounds) - _chance(tonight, group, name, theirs))
+            check = at_least(f"popularity.{name}", ratio, least, note=note)
             if check.verdict == PASSED and ratio < 1:
                 check = check._replace(verdict=WARNING, note=f"worse than popularity: {note}")
             yield check
+
+
+def _least_ratio(tonight: Mapping[str, Any], bounds: GateBounds) -> float:
+    """Return the bound, which of the notebook's models cannot be more than a warning."""
+    if bounds.popularity_ratio is not None:
+        return bounds.popularity_ratio
+    return 0.0 if _section(tonight, "parameters").get("preset") == "notebook" else 1.0
+
+
+def _chance(tonight: Mapping[str, Any], group: str, name: str, theirs: float) -> float:
+    """Return how far below its true value the ratio may lie by chance, if that is known."""
+    if name in _ERRORS:
+        held_out = _number(tonight, "data", "test")
+        return _STANDARD_ERRORS / math.sqrt(2 * held_out) if held_out else 0.0
+    interval = _section(_section(_section(tonight, "metrics"), "intervals"), group).get(name)
+    if not isinstance(interval, list):
+        return 0.0
+    low, high = interval
+    return float(_STANDARD_ERRORS * (high - low) / (2 * _DEVIATIONS_OF_95) / theirs)
 
 
 def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:

@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 
 from reco_batch import columns as c
 from reco_batch.artifact import Artifact
+from reco_batch.confidence import doubt_of
 from reco_batch.dataset import Histories
 from reco_batch.heads import HEAD, HeadFigures, Heads, Tile
+from reco_batch.presets import RankBy
 
 #: Lists kept of a family, evenly spaced, to be compared with last night's.
 SAMPLE_LISTS: Final = 2000
+#: Stars less doubt plus doubt are the stars again but for this.
+_ROUNDING: Final = 1e-5
 _ENTRIES_PER_BATCH: Final = 1_000_000
 #: [R, I] cells of a tile: 8 MB of int32.
 _CELLS: Final = 2_000_000
@@ -73,7 +77,9 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
     heads = Heads(len(catalogue))
     families = {
         "user": _Family(artifact, "user", catalogue, k).run(artifact.lists("seen"), heads),
-        "ranked": _Family(artifact, "ranked", catalogue, ranked_k).run(artifact.lists("seen")),
+        "ranked": _Family(artifact, "ranked", catalogue, ranked_k, doubt=_doubt(artifact)).run(
+            artifact.lists("seen")
+        ),
         "similar": _Family(artifact, "similar", catalogue, k).run(_itself(catalogue)),
         "seen": _Family(artifact, "seen", catalogue, None).run(None),
         "popular": _Family(artifact, "popular", catalogue, None).run(None),
@@ -83,11 +89,27 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
     return Measured(len(catalogue), families, heads.figures(), index_of)
 
 
+def _doubt(artifact: Artifact) -> NDArray[np.float32] | None:
+    """Return what the order of the ranked lists takes off the stars that they show."""
+    if artifact.manifest["parameters"].get("rank_by") != RankBy.BOUND:
+        return None
+    return doubt_of(artifact.rating_counts())
+
+
 class _Family:
     """Measures the lists of one family."""
 
-    def __init__(self, artifact: Artifact, family: str, catalogue: pa.Array, k: int | None) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        family: str,
+        catalogue: pa.Array,
+        k: int | None,
+        *,
+        doubt: NDArray[np.float32] | None = None,
+    ) -> None:
         self._family = family
+        self._doubt = doubt
         self._catalogue = catalogue
         self._count = max(1, len(catalogue))
         self._k = self._count if k is None else k
@@ -182,7 +204,10 @@ class _Family:
         figures.not_finite += _rows(tile.row[~np.isfinite(scores)], rows)
         if len(scores) < 2:
             return
-        rising = (scores[1:] > scores[:-1]) & (tile.row[1:] == tile.row[:-1])
+        order, slack = scores, 0.0
+        if self._doubt is not None:
+            order, slack = scores - self._doubt[tile.items], _ROUNDING
+        rising = (order[1:] > order[:-1] + slack) & (tile.row[1:] == tile.row[:-1])
         figures.unordered += _rows(tile.row[1:][rising], rows)
         several = np.flatnonzero(lengths > 1)
         first, last = tile.offsets[several], tile.offsets[several + 1] - 1

@@ -16,7 +16,6 @@ from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
-from reco_batch.popularity import popularity_baseline
 from reco_batch.progress import Reporter
 from reco_batch.pruning import prune_artifacts
 from reco_batch.publishing import publish_artifact
@@ -172,7 +171,6 @@ def _fill(
 ) -> None:
     with reporter.stage("load TensorFlow"):
         # Takes seconds: after the data was found good, and where the person can see why.
-        from reco_batch.evaluate import TOP_K  # noqa: PLC0415
         from reco_batch.fit import fit_models  # noqa: PLC0415
         from reco_batch.score import Answers  # noqa: PLC0415
 
@@ -183,23 +181,11 @@ def _fill(
     metrics = fit_models(
         dataset,
         split,
-        config.parameters,
-        refit=config.refits,
-        seed=config.seed,
+        config,
         publish_retrieval=answers.of_retrieval,
         publish_rating=answers.of_rating,
         night=night,
-        checkpoint_seconds=config.checkpoint_seconds,
         reporter=reporter,
-    )
-    baseline = night.value(
-        "measure popularity",
-        lambda: popularity_baseline(
-            dataset.ratings.take(split.train),
-            dataset.ratings.take(split.test),
-            movie_count=len(dataset.movies),
-            ks=TOP_K,
-        ),
     )
 
     def finish() -> None:
@@ -213,7 +199,7 @@ def _fill(
                     "rating_scale": list(config.rating_scale),
                     "parameters": _parameters(config),
                     "data": _data(dataset, split),
-                    "metrics": {**metrics, "popularity": baseline},
+                    "metrics": metrics,
                     "seconds": dict(reporter.seconds),
                     "versions": versions(),
                     "gate": None,
@@ -225,7 +211,11 @@ def _fill(
 
 def _parameters(config: RunConfig) -> dict[str, Any]:
     said = config.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT)
-    return said | {"refit": config.refits, "models": config.parameters.to_dict()}
+    return said | {
+        "refit": config.refits,
+        "rank_by": config.orders_by,
+        "models": config.parameters.to_dict(),
+    }
 
 
 def _data(dataset: Dataset, split: Split) -> dict[str, Any]:

@@ -6,7 +6,17 @@ uses when nothing is said.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, Final
+
+
+class RankBy(StrEnum):
+    """The order of the lists by predicted stars."""
+
+    BOUND = "bound"
+    """Stars less what few ratings leave open; what is shown are the stars."""
+    PREDICTION = "prediction"
+    """Stars alone, as the notebook had it: movies with one or two ratings stand first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +42,122 @@ class RatingParameters:
     epochs: int = 40
     batch_size: int = 4096
 
+    @property
+    def all_epochs(self) -> int:
+        """As those of `TasteParameters`."""
+        return self.epochs
+
+
+@dataclass(frozen=True, slots=True)
+class TowerParameters:
+    """Of the two towers over histories and content."""
+
+    embedding_dim: int = 128
+    learning_rate: float = 0.002
+    """Adam's."""
+    epochs: int = 40
+    batch_users: int = 128
+    """Users a step."""
+    hidden_share: float = 0.5
+    """Of each history, what the rest has to find."""
+    user_exponent: float = 0.5
+    """A user with n times the ratings counts n ** (1 - this) as much; 1 makes users equal."""
+    l2: float = 0.003
+    """Pull of every vector towards zero."""
+    most_candidates: int = 20_000
+    """Movies in a step's softmax; of a larger catalogue each step draws as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourParameters:
+    """Of the weights between movies that are solved for in closed form."""
+
+    factors: int = 256
+    """Width to which the weights are cut down."""
+    window: int = 40
+    """How far apart in a user's order two ratings may stand and still count as a pair."""
+    who_weight: float = 0.1
+    """What having rated both counts, beside having rated both in a sitting."""
+    own_weight: float = 2.0
+    """What a movie's rating count adds to its own place in the system."""
+    l2: float = 20.0
+    least_ratings: int = 3
+    """Movies with fewer take no part; the tower knows them by their content."""
+    most_movies: int = 8_000
+    """The cost is cubic in this; of a larger catalogue the most rated take part."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryParameters:
+    """Of the retrieval model that joins towers and neighbours."""
+
+    tower: TowerParameters = TowerParameters()
+    neighbours: NeighbourParameters = NeighbourParameters()
+    neighbour_share: float = 0.3
+    """Spread of the neighbours' scores where the towers' is 1."""
+    popularity_discount: float = 0.0
+    """Taken off for a movie's popularity, in the same unit; more reaches further into the
+    catalogue."""
+    recency_choices: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
+    """Exponents of which one is chosen on the validation part; the first where there is none."""
+
+    @property
+    def epochs(self) -> int:
+        """Of the part that is trained in epochs."""
+        return self.tower.epochs
+
+
+@dataclass(frozen=True, slots=True)
+class TasteParameters:
+    """Of the rating model over content, neighbours and history."""
+
+    factors: int = 32
+    """Co-rating factors of each movie, beside its genres and year."""
+    window: int = 40
+    """As of the retrieval's neighbours."""
+    ridge_l2: float = 20.0
+    """Pull of each user's tastes towards everybody's, of the closed-form member."""
+    ridge_factor_scale: float = 3.0
+    """Size of the factors beside genres of size 1; larger is freer."""
+    ridge_share: float = 0.5
+    """Of the closed-form member in the mean of all members."""
+    bias_shrinkage: float = 3.0
+    """Ratings that a user's or movie's bias must outweigh."""
+    members: int = 2
+    """Trained models, of different seeds, whose mean is the other share."""
+    factor_scale: float = 2.0
+    """As `ridge_factor_scale`, of the trained members."""
+    embedding_dim: int = 32
+    learning_rate: float = 0.003
+    """Adam's."""
+    epochs: int = 6
+    batch_size: int = 2048
+    bias_l2: float = 0.03
+    """Pull of the biases towards zero, each time one is used; likewise the next."""
+    vector_l2: float = 0.08
+    """Of a user's and a movie's own vector."""
+    history_l2: float = 30.0
+    """Of the vectors that histories are sums of, spread over all ratings; likewise the next."""
+    taste_l2: float = 3.0
+    """Of the tastes by content."""
+
+    @property
+    def all_epochs(self) -> int:
+        """Of all members together."""
+        return self.members * self.epochs
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
     """Everything about the models that a night can vary."""
 
-    retrieval: RetrievalParameters
-    rating: RatingParameters
+    retrieval: RetrievalParameters | HistoryParameters
+    rating: RatingParameters | TasteParameters
     refit: bool
     """Whether what is published is trained once more, on all ratings."""
+    fits_validation: bool
+    """Whether the measured models see the validation part, which has chosen before that."""
+    rank_by: RankBy
 
     def to_dict(self) -> dict[str, Any]:
         """Return the hyper-parameters as JSON values, for the manifest."""
@@ -48,7 +165,19 @@ class Preset:
 
 
 PRESETS: Final[Mapping[str, Preset]] = {
-    "default": Preset(RetrievalParameters(), RatingParameters(), refit=True),
+    "default": Preset(
+        HistoryParameters(),
+        TasteParameters(),
+        refit=True,
+        fits_validation=True,
+        rank_by=RankBy.BOUND,
+    ),
     # The notebook published the models that it had measured.
-    "notebook": Preset(RetrievalParameters(), RatingParameters(), refit=False),
+    "notebook": Preset(
+        RetrievalParameters(),
+        RatingParameters(),
+        refit=False,
+        fits_validation=False,
+        rank_by=RankBy.PREDICTION,
+    ),
 }

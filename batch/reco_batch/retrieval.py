@@ -10,7 +10,7 @@ Shapes: D embedding width; B, Q, C as in `batches`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,31 @@ class Embeddings(NamedTuple):
 
     users: NDArray[np.float32]  # [U, D]
     movies: NDArray[np.float32]  # [I, D]
+
+
+class Towers(NamedTuple):
+    """What is saved of a retrieval model: each an id -> its vector."""
+
+    user: Tower
+    movie: Tower
+    similar: Tower
+    """Of movies, as the lists of similar movies compare them."""
+
+
+class Retrieval(Protocol):
+    """What scoring and saving need of a trained retrieval model, whichever it is."""
+
+    def embeddings(self) -> Embeddings:
+        """Return the vectors of users and movies; their dot product is the score."""
+        ...
+
+    def similar_embeddings(self) -> NDArray[np.float32]:
+        """Return [I, S]; the dot product of two rows says how alike the movies are."""
+        ...
+
+    def towers(self) -> Towers:
+        """Return what is saved."""
+        ...
 
 
 class FoldedRetrieval(tfrs.tasks.Retrieval):
@@ -94,6 +119,14 @@ class RetrievalModel(tfrs.Model):
     def embeddings(self) -> Embeddings:
         """Return both tables without their out-of-vocabulary rows."""
         return Embeddings(self.user_tower.table()[1:], self.movie_tower.table()[1:])
+
+    def similar_embeddings(self) -> NDArray[np.float32]:
+        """Return [I, D] whose dot products say how alike movies are: the movies' own."""
+        return self.embeddings().movies
+
+    def towers(self) -> Towers:
+        """Return what is saved."""
+        return Towers(self.user_tower, self.movie_tower, self.movie_tower)
 
 
 def train_retrieval(

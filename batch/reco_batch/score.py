@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from reco_batch.artifact import ArtifactWriter
+from reco_batch.confidence import Bound, doubt_of
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Histories, histories
+from reco_batch.linear_rating import LinearRating
 from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
+from reco_batch.presets import RankBy
 from reco_batch.progress import Reporter, Stage
-from reco_batch.ranking import ranked_blocks
+from reco_batch.ranking import ranked_blocks, weights_of
 from reco_batch.rating import RatingModel
 from reco_batch.resume import UnfinishedNight
-from reco_batch.retrieval import RetrievalModel
+from reco_batch.retrieval import Retrieval
 from reco_batch.saved_models import (
     EXPLICIT_MODEL,
     MOVIE_MODEL,
@@ -46,7 +49,7 @@ class Answers:
         self._reporter = reporter
         self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
 
-    def of_retrieval(self, model: Callable[[], RetrievalModel]) -> None:
+    def of_retrieval(self, model: Callable[[], Retrieval]) -> None:
         """Write the user and the similar lists, and the models that answer alike."""
         users, ids = self._dataset.user_ids, self._dataset.movies.ids
         k, threads = min(self._config.k, len(ids)), self._config.threads
@@ -56,8 +59,8 @@ class Answers:
             self._writer.write_top_k("user", users, _counted(blocks, stage))
 
         def similar_lists(stage: Stage) -> None:
-            movies = model().embeddings().movies
-            blocks = top_k_blocks(movies, movies, _itself(len(movies)), k=k, threads=threads)
+            alike = model().similar_embeddings()
+            blocks = top_k_blocks(alike, alike, _itself(len(alike)), k=k, threads=threads)
             self._writer.write_top_k("similar", ids, _counted(blocks, stage))
 
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
@@ -71,16 +74,17 @@ class Answers:
             model,
         )
 
-    def of_rating(self, model: Callable[[], RatingModel]) -> None:
+    def of_rating(self, model: Callable[[], RatingModel | LinearRating]) -> None:
         """Write the ranked lists, and the model that predicts alike."""
-        users, movie_count = self._dataset.user_ids, len(self._dataset.movies)
+        users, movies = self._dataset.user_ids, self._dataset.movies.ids
 
         def ranked_lists(stage: Stage) -> None:
             blocks = ranked_blocks(
-                model().split_weights(),
+                weights_of(model()),
                 self._seen,
-                k=min(self._config.ranked_k or movie_count, movie_count),
+                k=min(self._config.ranked_k or len(movies), len(movies)),
                 threads=self._config.threads,
+                bound=self._bound(),
             )
             in_scale = (_clipped(block, self._config.rating_scale) for block in blocks)
             self._writer.write_top_k("ranked", users, _counted(in_scale, stage))
@@ -95,9 +99,17 @@ class Answers:
         self._once(
             "save rating model",
             [self._writer.models / EXPLICIT_MODEL],
-            lambda _: save_rating(self._writer.models, model()),
+            lambda _: save_rating(self._writer.models, model(), users, movies),
             model,
         )
+
+    def _bound(self) -> Bound | None:
+        """Return what the ranked lists are ordered by, beside the prediction."""
+        if self._config.orders_by is RankBy.PREDICTION:
+            return None
+        movies = self._dataset.ratings.movie_index
+        rated = np.bincount(movies, minlength=len(self._dataset.movies))
+        return Bound(doubt_of(rated), self._config.rating_scale)
 
     def for_everybody(self) -> None:
         """Write the popularity lists, the cards, and what each user has seen."""

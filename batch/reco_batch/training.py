@@ -1,6 +1,7 @@
 """What both models share: the tower of one id column, and the loop over epochs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,13 @@ class Tower(tf.keras.Model):
         )
         self.embedding.build(None)
 
+    @classmethod
+    def holding(cls, ids: Sequence[str], rows: NDArray[np.float32]) -> "Tower":
+        """Return a tower with the given [ids + 1, D] table; row 0 is for unknown ids."""
+        tower = cls(ids, rows.shape[1], seed=0)
+        tower.embedding.embeddings.assign(rows)
+        return tower
+
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         """Return [B, D] embeddings of [B] ids; an unknown id has the out-of-vocabulary row."""
         return self.embedding(self.lookup(ids))
@@ -65,18 +73,81 @@ def fit_epochs(
         checkpoints: where to go on from, and to save what a later run goes on from. The result is
             that of an uninterrupted training, bit by bit.
     """
+    data = tf.data.Dataset.from_tensor_slices(batches).repeat()
+    plan = _Plan(len(batches["weight"]), epochs, stage, checkpoints)
+    _fit(model, optimizer, lambda _: data, plan)
+
+
+def fit_shuffled(
+    model: tfrs.Model,
+    optimizer: tf.keras.optimizers.Optimizer,
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    stage: Stage,
+    checkpoints: Checkpoints | None = None,
+) -> None:
+    """Train on rows in another order each epoch, which depends on the seed and the epoch alone.
+
+    Args:
+        model: computes the loss of one batch; has all its variables.
+        optimizer: updates its weights.
+        columns: [N] each.
+        batch_size: rows a step; the last step of an epoch has what is left.
+        epochs: passes over all rows.
+        seed: of the orders.
+        stage: advanced by one an epoch.
+        checkpoints: as of `fit_epochs`.
+    """
+    rows = len(next(iter(columns.values())))
+    held = {name: tf.constant(column) for name, column in columns.items()}
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(rows), seed=tf.stack([tf.constant(seed, tf.int64), number])
+        )
+        chosen = {name: tf.gather(column, order) for name, column in held.items()}
+        return tf.data.Dataset.from_tensor_slices(chosen).batch(batch_size)
+
+    def from_epoch(first: int) -> tf.data.Dataset:
+        return tf.data.Dataset.range(first, epochs).flat_map(epoch)
+
+    _fit(model, optimizer, from_epoch, _Plan(-(-rows // batch_size), epochs, stage, checkpoints))
+
+
+class _Plan(NamedTuple):
+    """How long a training is, and who is told of it."""
+
+    steps: int  # of an epoch
+    epochs: int
+    stage: Stage
+    checkpoints: Checkpoints | None
+
+
+def _fit(
+    model: tfrs.Model,
+    optimizer: tf.keras.optimizers.Optimizer,
+    data_from: Callable[[int], tf.data.Dataset],
+    plan: _Plan,
+) -> None:
+    """Train from where the checkpoints are, on the batches from that epoch on."""
     # An epoch is one call into TensorFlow, if its steps fit: Python has nothing to do between them.
-    steps_a_call = min(len(batches["weight"]), _MOST_STEPS_A_CALL)
-    model.compile(optimizer=optimizer, steps_per_execution=steps_a_call)
+    model.compile(optimizer=optimizer, steps_per_execution=min(plan.steps, _MOST_STEPS_A_CALL))
     optimizer.build(model.trainable_variables)  # else only the first step gives it its slots
-    done = checkpoints.restore(model, optimizer) if checkpoints else 0
-    stage.advance(done)
+    saved = plan.checkpoints
+    done = saved.restore(model, optimizer) if saved else 0
+    plan.stage.advance(done)
+    if done == plan.epochs:
+        return
     model.fit(
-        tf.data.Dataset.from_tensor_slices(batches),
+        data_from(done),
         initial_epoch=done,
-        epochs=epochs,
+        epochs=plan.epochs,
+        steps_per_epoch=plan.steps,
         verbose=0,
-        callbacks=[EpochProgress(stage), *([EpochSaved(checkpoints)] if checkpoints else [])],
+        callbacks=[EpochProgress(plan.stage), *([EpochSaved(saved)] if saved else [])],
     )
 
 

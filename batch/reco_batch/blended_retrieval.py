@@ -1,0 +1,237 @@
+"""The default retrieval model: history towers and neighbours, joined in one dot product.
+
+Both halves find other movies, so their sum finds more than either. A user's vector is the two
+halves' vectors side by side, each divided by the spread of its scores over the catalogue, so that
+the stated shares mean the same for every user:
+
+    score = towers / spread + share * neighbours / spread - discount * popularity
+
+Shapes: U users, I movies, D joined width.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco_batch._tensorflow import tf
+from reco_batch.checkpoints import Checkpoints
+from reco_batch.content import content_features
+from reco_batch.dataset import Histories, Movies, Ratings, histories
+from reco_batch.history_retrieval import HistoryModel, time_features, train_towers
+from reco_batch.neighbours import Neighbours, fit_neighbours
+from reco_batch.presets import HistoryParameters
+from reco_batch.progress import Stage
+from reco_batch.recency import as_matrix, recency_weights
+from reco_batch.retrieval import Embeddings, Towers
+from reco_batch.sessions import co_rating_factors, co_ratings
+from reco_batch.training import Tower
+
+_SIMILAR_FACTORS = 128
+
+
+class BlendedRetrieval:
+    """The trained model; answers for known users and for histories it never saw."""
+
+    def __init__(
+        self,
+        model: HistoryModel,
+        neighbours: Neighbours,
+        popularity: NDArray[np.float32],
+        similar: NDArray[np.float32],
+        parameters: HistoryParameters,
+        *,
+        recency: float,
+        years: tuple[int, int],
+        ids: tuple[Sequence[str], Sequence[str]],
+    ) -> None:
+        """Join the halves.
+
+        Args:
+            model: trained.
+            neighbours: fitted to the same ratings.
+            popularity: [I] standardised log rating counts.
+            similar: [I, S] vectors whose dot products say how alike movies are.
+            parameters: of the joined model.
+            recency: exponent, as chosen.
+            years: first and last turn of the year that the model knows.
+            ids: of the trained users and of the movies.
+        """
+        self._model, self._neighbours, self._parameters = model, neighbours, parameters
+        self._recency, self._years = recency, years
+        self._similar, self._ids = similar, ids
+        towers = np.column_stack([model.movie_vectors().numpy(), model.bias.numpy()])
+        discount = -parameters.popularity_discount * popularity
+        self._towers_spread = np.cov(towers, rowvar=False)
+        self._neighbours_spread = np.cov(neighbours.out, rowvar=False)
+        self._movies = np.column_stack([towers, neighbours.out, discount]).astype(np.float32)
+        self._users: NDArray[np.float32] | None = None
+
+    def fold_in(
+        self, ratings: Ratings, *, user_count: int, known: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the vectors of users from their ratings alone, [user_count, D].
+
+        Args:
+            ratings: whose user_index counts from 0 to `user_count`; users without any get the
+                vector of nobody in particular, whose list is the most popular movies.
+            user_count: how many vectors.
+            known: the users are the trained ones, whose own vectors count.
+        """
+        history = histories(ratings, user_count=user_count)
+        weights = recency_weights(history, exponent=self._recency)
+        matrix = as_matrix(history, weights, movie_count=len(self._movies))
+        rows = np.repeat(np.arange(user_count), np.diff(history.offsets))
+        width = self._model.users.shape[1]
+        towers = self._model.user_vectors(
+            tf.constant(rows, tf.int64),
+            tf.constant(history.movie_index, tf.int64),
+            tf.constant(weights),
+            own=self._model.users if known else tf.zeros([user_count, width]),
+            times=tf.constant(_times(ratings, user_count, self._years)),
+        ).numpy()
+        ones = np.ones((user_count, 1), np.float32)
+        towers = _unit_spread(np.hstack([towers, ones]), self._towers_spread)
+        near = _unit_spread(matrix @ self._neighbours.into, self._neighbours_spread)
+        joined = [towers, self._parameters.neighbour_share * near, ones]
+        return np.hstack(joined).astype(np.float32)
+
+    def remember(self, ratings: Ratings, *, user_count: int) -> None:
+        """Compute the vectors of the trained users, once."""
+        self._users = self.fold_in(ratings, user_count=user_count, known=True)
+
+    def embeddings(self) -> Embeddings:
+        """Return the vectors of the trained users and of all movies."""
+        if self._users is None:
+            raise ValueError("remember() comes first")
+        return Embeddings(self._users, self._movies)
+
+    def similar_embeddings(self) -> NDArray[np.float32]:
+        """Return [I, S]; the dot product of two rows says how alike the movies are."""
+        return self._similar
+
+    def towers(self) -> Towers:
+        """Return what is saved.
+
+        An unknown user has the vector of an empty history, an unknown movie zeros.
+        """
+        user_ids, movie_ids = self._ids
+        users, movies = self.embeddings()
+        nobody = self.fold_in(_no_ratings(), user_count=1)
+        return Towers(
+            Tower.holding(user_ids, np.vstack([nobody, users])),
+            Tower.holding(movie_ids, np.vstack([np.zeros_like(movies[:1]), movies])),
+            Tower.holding(movie_ids, np.vstack([np.zeros_like(self._similar[:1]), self._similar])),
+        )
+
+    @property
+    def facts(self) -> Mapping[str, float]:
+        """Return what was decided by the data, for the manifest."""
+        return {"recency": self._recency, "neighbour_movies": self._neighbours.movies}
+
+
+def train_blended(
+    ratings: Ratings,
+    *,
+    movies: Movies,
+    user_ids: Sequence[str],
+    parameters: HistoryParameters,
+    recency: float,
+    seed: int,
+    stage: Stage,
+    checkpoints: Checkpoints | None = None,
+) -> BlendedRetrieval:
+    """Train on every rating as one interaction, whatever its stars.
+
+    Args:
+        ratings: the training part, in any order.
+        movies: the catalogue.
+        user_ids: U ids.
+        parameters: of both halves.
+        recency: from `recency.choose_recency`.
+        seed: of everything random; with the same data and machine it fixes the result.
+        stage: told of each epoch.
+        checkpoints: of this training, as `fit_shuffled` takes them.
+
+    Returns:
+        The trained model.
+    """
+    user_count = len(user_ids)
+    history = histories(ratings, user_count=user_count)
+    counts = co_ratings(ratings, movie_count=len(movies), window=parameters.neighbours.window)
+    interactions = as_matrix(history, None, movie_count=len(movies))
+    neighbours = fit_neighbours(interactions, counts, parameters.neighbours, seed=seed)
+    years = _years(ratings)
+    model = HistoryModel(
+        history,
+        recency_weights(history, exponent=recency),
+        content_features(movies),
+        _times(ratings, user_count, years),
+        parameters.tower,
+        seed=seed,
+    )
+    train_towers(model, user_count, seed=seed, stage=stage, checkpoints=checkpoints)
+    blended = BlendedRetrieval(
+        model,
+        neighbours,
+        _standardised_popularity(history, len(movies)),
+        _alike(
+            co_rating_factors(counts, dim=_SIMILAR_FACTORS, seed=seed), content_features(movies)
+        ),
+        parameters,
+        recency=recency,
+        years=years,
+        ids=(user_ids, movies.ids),
+    )
+    blended.remember(ratings, user_count=user_count)
+    return blended
+
+
+def _unit_spread(
+    vectors: NDArray[np.float32], covariance: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Scale [U, D] so that each user's scores have a standard deviation of 1 over the movies."""
+    variance = np.einsum("ud,ud->u", vectors @ covariance, vectors)
+    scaled: NDArray[np.float32] = vectors / np.sqrt(np.maximum(variance, 1e-12))[:, np.newaxis]
+    return scaled
+
+
+def _standardised_popularity(history: Histories, movie_count: int) -> NDArray[np.float32]:
+    log = np.log(np.bincount(history.movie_index, minlength=movie_count) + 1.0)
+    standardised: NDArray[np.float32] = ((log - log.mean()) / max(log.std(), 1e-9)).astype(
+        np.float32
+    )
+    return standardised
+
+
+def _alike(factors: NDArray[np.float32], content: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Join co-rating factors and a little content, each movie's row to length 1."""
+    joined = np.hstack([_unit_rows(factors), 0.3 * _unit_rows(content)])
+    return _unit_rows(joined)
+
+
+def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = (rows / np.maximum(length, 1e-9)).astype(np.float32)
+    return scaled
+
+
+def _years(ratings: Ratings) -> tuple[int, int]:
+    if ratings.timestamp is None or not len(ratings):
+        return 1970, 1970
+    first, last = np.array([ratings.timestamp.min(), ratings.timestamp.max()])
+    return int(first.astype("datetime64[s]").astype("datetime64[Y]").astype(int)) + 1970, (
+        int(last.astype("datetime64[s]").astype("datetime64[Y]").astype(int)) + 1971
+    )
+
+
+def _times(ratings: Ratings, user_count: int, years: tuple[int, int]) -> NDArray[np.float32]:
+    latest = np.zeros(user_count, np.int64)
+    if ratings.timestamp is not None:
+        np.maximum.at(latest, ratings.user_index, ratings.timestamp)
+    return time_features(latest, first_year=years[0], last_year=years[1])
+
+
+def _no_ratings() -> Ratings:
+    none = np.empty(0, np.int32)
+    return Ratings(none, none, np.empty(0, np.float32), np.empty(0, np.int64))

@@ -1,0 +1,112 @@
+"""What people rated one after the other: which movies belong together, told by the order.
+
+Two movies that a person rates in one sitting, a few ratings apart, have more to do with each other
+than two that the same person rates a year apart; counting only *who* rated both loses that. Each
+pair of one user's ratings that stand up to `window` apart counts 1 / sqrt(how far apart), and less
+the more time lies between them.
+
+Pure functions over arrays; without timestamps there is no order, and the result is empty.
+
+Shapes: N ratings, I movies, D factors.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+
+from reco_batch.dataset import Ratings
+
+SITTING_SECONDS: Final = 7200.0
+"""After this long a pair counts 1/e of what it would have counted at once."""
+#: Pairs looked at; beyond, the window shrinks. A pair takes 24 bytes while it is counted.
+_MOST_PAIRS: Final = 60_000_000
+_LEAST_TIME_SHARE: Final = 1e-3
+#: Added to every movie's total before scaling by it, so that rare pairs do not stand out.
+_SHRINKAGE: Final = 20.0
+
+
+class Sequence(NamedTuple):
+    """Ratings in the order in which each user gave them, users one after the other."""
+
+    user_index: NDArray[np.int32]  # [N], ascending
+    movie_index: NDArray[np.int32]  # [N]
+    timestamp: NDArray[np.int64]  # [N], ascending within a user
+
+
+def in_order(ratings: Ratings) -> Sequence:
+    """Sort ratings by user and time; equal times keep a fixed order, that of the movies.
+
+    Raises:
+        ValueError: the ratings have no timestamps.
+    """
+    if ratings.timestamp is None:
+        raise ValueError("ratings without timestamps have no order")
+    order = np.lexsort((ratings.movie_index, ratings.timestamp, ratings.user_index))
+    return Sequence(ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order])
+
+
+def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_matrix:
+    """Count how closely every two movies were rated, summed over users.
+
+    Args:
+        ratings: to count.
+        movie_count: I.
+        window: the furthest two ratings of a pair may stand apart.
+
+    Returns:
+        [I, I] sparse, symmetric, float32, zero diagonal; empty without timestamps.
+
+    Cost:
+        O(N * window) time and memory, bounded by shrinking the window.
+    """
+    empty = sp.csr_matrix((movie_count, movie_count), dtype=np.float32)
+    if ratings.timestamp is None or not len(ratings):
+        return empty
+    user, movie, timestamp = in_order(ratings)
+    rows, columns, weights = [], [], []
+    for apart in range(1, affordable_window(window, len(ratings)) + 1):
+        pairs = np.flatnonzero(user[apart:] == user[:-apart])
+        seconds = timestamp[pairs + apart] - timestamp[pairs]
+        share = np.exp(-seconds / SITTING_SECONDS)
+        near = share > _LEAST_TIME_SHARE
+        rows.append(movie[pairs[near] + apart])
+        columns.append(movie[pairs[near]])
+        weights.append((share[near] / np.sqrt(apart)).astype(np.float32))
+    places = np.concatenate(rows), np.concatenate(columns)
+    one_way = sp.csr_matrix((np.concatenate(weights), places), empty.shape)
+    both_ways = (one_way + one_way.T).tocsr()
+    both_ways.sort_indices()
+    return both_ways
+
+
+def affordable_window(window: int, rating_count: int) -> int:
+    """Return the window, or as much of it as the stated number of pairs allows; at least 1."""
+    return int(np.clip(_MOST_PAIRS // max(rating_count, 1), 1, window))
+
+
+def co_rating_factors(counts: sp.csr_matrix, *, dim: int, seed: int) -> NDArray[np.float32]:
+    """Return the main directions in which movies are rated together, [I, D].
+
+    Args:
+        counts: [I, I] from `co_ratings`.
+        dim: D; less where there are fewer movies.
+        seed: of the randomised decomposition.
+
+    Returns:
+        Singular vectors times singular values of the counts, each scaled by both movies' totals;
+        zeros for movies without counts.
+
+    Source:
+        Randomised SVD, Halko et al., SIAM Review 2011, doi:10.1137/090771806.
+    """
+    if not counts.nnz:
+        return np.zeros((counts.shape[0], dim), np.float32)
+    scale = 1 / np.sqrt(np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE)
+    scaled = sp.diags(scale) @ counts @ sp.diags(scale)
+    width = min(dim, counts.shape[0])
+    left, values, _ = randomized_svd(scaled.tocsr(), width, n_iter=3, random_state=seed)
+    factors: NDArray[np.float32] = (left * values).astype(np.float32)
+    return factors

@@ -1,0 +1,86 @@
+"""Which function trains the models of which parameters: the one place that knows every kind."""
+
+from typing import NamedTuple
+
+from reco_batch.blended_rating import train_blended_rating
+from reco_batch.blended_retrieval import train_blended
+from reco_batch.checkpoints import Checkpoints
+from reco_batch.dataset import Dataset, Ratings
+from reco_batch.linear_rating import LinearRating
+from reco_batch.presets import (
+    HistoryParameters,
+    RatingParameters,
+    RetrievalParameters,
+    TasteParameters,
+)
+from reco_batch.progress import Stage
+from reco_batch.rating import RatingModel, train_rating
+from reco_batch.retrieval import Retrieval, train_retrieval
+
+
+class Training(NamedTuple):
+    """What every training is given, whatever it trains."""
+
+    dataset: Dataset
+    """The whole input, of which it may know everything but the ratings."""
+    ratings: Ratings
+    """Those to train on, in their order."""
+    seed: int
+    recency: float
+    """Exponent of how newer ratings count, as chosen; the notebook's models have no use for it."""
+    stage: Stage
+    checkpoints: Checkpoints | None = None
+
+
+def train_retrieval_of(
+    parameters: RetrievalParameters | HistoryParameters, training: Training
+) -> Retrieval:
+    """Train the retrieval model that the parameters are of."""
+    dataset = training.dataset
+    if isinstance(parameters, HistoryParameters):
+        return train_blended(
+            training.ratings,
+            movies=dataset.movies,
+            user_ids=dataset.user_ids,
+            parameters=parameters,
+            recency=training.recency,
+            seed=training.seed,
+            stage=training.stage,
+            checkpoints=training.checkpoints,
+        )
+    return train_retrieval(
+        training.ratings,
+        user_ids=dataset.user_ids,
+        movie_ids=dataset.movies.ids,
+        parameters=parameters,
+        seed=training.seed,
+        stage=training.stage,
+        checkpoints=training.checkpoints,
+    )
+
+
+def train_rating_of(
+    parameters: RatingParameters | TasteParameters, training: Training
+) -> RatingModel | LinearRating:
+    """Train the rating model that the parameters are of."""
+    dataset = training.dataset
+    if isinstance(parameters, TasteParameters):
+        return train_blended_rating(
+            training.ratings,
+            movies=dataset.movies,
+            user_count=len(dataset.user_ids),
+            scale=dataset.rating_scale,
+            parameters=parameters,
+            seed=training.seed,
+            stage=training.stage,
+            checkpoints=training.checkpoints,
+        )
+    return train_rating(
+        training.ratings,
+        user_ids=dataset.user_ids,
+        movie_ids=dataset.movies.ids,
+        parameters=parameters,
+        seed=training.seed,
+        stage=training.stage,
+        checkpoints=training.checkpoints,
+    )
