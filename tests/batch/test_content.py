@@ -37,6 +37,8 @@ def test_what_is_not_known_is_zero():
 
     assert not features[:2].any()
     assert features[2].any()
+    none = content_features(catalogue([(), (), ("Noir",)], [None, None, 1990]))
+    np.testing.assert_array_equal(features, none)
 
 
 def test_a_catalogue_of_nothing_but_ids():

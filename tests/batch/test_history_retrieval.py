@@ -51,7 +51,7 @@ def plain_vector(model, movies, weights, own, times):
     of_movies = model.history_movies.numpy() + model._content.numpy() @ (
         model.history_content.numpy()
     )
-    total = weights @ of_movies[movies].reshape(len(movies), -1)
+    total = weights @ of_movies[movies]
     length = np.sqrt(np.square(weights).sum() + 1e-9)
     return total / length + own + times @ model.user_times.numpy()
 
