@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reco_store import registry
 from reco_store.client import Client, store_errors
-from reco_store.collector import outdated, remove
+from reco_store.collector import REPLACED, outdated, remove
 from reco_store.errors import (
     Fenced,
     Held,
@@ -240,7 +240,7 @@ def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ..
             retired = remove(
                 lock,
                 lambda control: outdated(control, keep),
-                note="replaced by newer generations",
+                note=REPLACED,
                 progress=progress,
             )
     except StoreError as error:
