@@ -78,7 +78,7 @@ def test_18_hostile_rows(tmp_path, many):
     ends = set()
 
     @settings(
-        max_examples=many(300, 20_000),
+        max_examples=many(300, 5_000),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],
