@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reco_batch.checks import summary
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
+from reco_store.wording import quality_words
 
 if TYPE_CHECKING:
     from reco_batch.night import Night
@@ -33,7 +34,7 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
             f"{counts['movie']:,} movies, {manifest['entries']:,} keys, "
             f"{manifest['bytes'] / 1e6:.1f} MB"
         ),
-        *_metrics(manifest["metrics"]),
+        *(f"{name:10}{text}" for name, text in _quality(manifest["metrics"])),
         f"artifact  {result.artifact.folder}",
         f"store     {store}",
     ]
@@ -60,14 +61,9 @@ def _gate(result: "Published") -> list[str]:
     return [*([f"gate      {printable(text)}"] if text else []), *warnings]
 
 
-def _metrics(metrics: dict[str, dict[str, float]]) -> list[str]:
-    lines = []
-    if accuracy := metrics.get("retrieval"):
-        shares = ", ".join(f"{k.split('_')[1]}: {v:.4f}" for k, v in accuracy.items())
-        lines.append(f"accuracy  share of held-out movies in the first k of all, {shares}")
-    if rating := metrics.get("rating"):
-        lines.append(f"RMSE      {rating['rmse']:.4f} stars on held-out ratings")
-    return lines
+def _quality(metrics: object) -> list[tuple[str, str]]:
+    """Return names short enough for their column, and sentences."""
+    return [(name.removeprefix("first "), text) for name, text in quality_words(metrics).items()]
 
 
 def published(result: "Published") -> str:
