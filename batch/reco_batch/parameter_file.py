@@ -105,7 +105,7 @@ def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN40
         if number is None:
             raise UsageError(f"{where} is {value!r}; expected {_expected(spec, spec.type)}")
         return number
-    many = "any number of" if Ellipsis in kinds else f"{len(kinds)}"
+    many = "one or more" if Ellipsis in kinds else f"{len(kinds)}"
     each = [_number(spec, item, kinds[0]) for item in value] if isinstance(value, list) else []
     if not each or None in each or not (Ellipsis in kinds or len(each) == len(kinds)):
         expected = f"a list of {many}, each {_expected(spec, kinds[0])}"

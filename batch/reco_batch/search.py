@@ -8,7 +8,7 @@ parameters. The dataclasses may stand in each other; names are dotted, as `tower
 
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, field, fields, is_dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 _SEARCHED: Final = "searched"
 _AT_LEAST, _AT_MOST = "at_least", "at_most"
@@ -51,7 +51,8 @@ def limits(spec: "Field[Any]") -> tuple[float, float | None]:
 
     Whole numbers are 1 or more and others 0 or more, where the field says nothing else.
     """
-    least = 1 if type(spec.default) is int else 0
+    kind = (*get_args(spec.type), spec.type)[0]  # of a tuple, that of its items
+    least = 1 if kind is int else 0
     return spec.metadata.get(_AT_LEAST, least), spec.metadata.get(_AT_MOST)
 
 
