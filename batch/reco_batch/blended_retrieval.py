@@ -62,8 +62,8 @@ class BlendedRetrieval:
         self._similar, self._ids = similar, ids
         towers = np.column_stack([model.movie_vectors().numpy(), model.bias.numpy()])
         discount = -parameters.popularity_discount * popularity
-        self._towers_spread = np.cov(towers, rowvar=False)
-        self._neighbours_spread = np.cov(neighbours.out, rowvar=False)
+        self._towers_spread = _covariance(towers)
+        self._neighbours_spread = _covariance(neighbours.out)
         self._movies = np.column_stack([towers, neighbours.out, discount]).astype(np.float32)
         self._users: NDArray[np.float32] | None = None
 
@@ -185,6 +185,13 @@ def train_blended(
     )
     blended.remember(ratings, user_count=user_count)
     return blended
+
+
+def _covariance(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return [D, D] of [I, D], as `np.cov` does; zeros for one row, and a matrix for D = 1 too."""
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    covariance: NDArray[np.float64] = centred.T @ centred / max(len(rows) - 1, 1)
+    return covariance
 
 
 def _unit_spread(

@@ -49,7 +49,7 @@ def fit_neighbours(
         seed: of the factorisation.
 
     Returns:
-        The factors.
+        The factors; zeros if no two movies go together.
 
     Cost:
         O(M^3) time, 3 * 4 * M^2 bytes; M is bounded by `parameters.most_movies`, the most rated
@@ -111,6 +111,7 @@ def _orthonormal(columns: NDArray[np.float32]) -> NDArray[np.float32]:
         columns = columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-30)
         gram = (columns.T @ columns).astype(np.float64)
         values, vectors = np.linalg.eigh(gram)
-        scaled = vectors / np.sqrt(np.maximum(values, 1e-7 * values[-1]))
+        # The largest is at least 1, unless no movie goes with any other and every column is zero.
+        scaled = vectors / np.sqrt(np.maximum(values, 1e-7 * max(values[-1], 1)))
         columns = columns @ scaled.astype(np.float32)
     return columns

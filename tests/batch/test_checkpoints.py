@@ -7,25 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-
-class Stopped(Exception):
-    """In place of a kill."""
-
-
-class StoppingStage:
-    """Stops a training after some epochs."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def advance(self, steps: int) -> None:
-        """Count down."""
-        self.left -= steps
-
-    def note(self, _: str) -> None:
-        """Stop; called when an epoch's checkpoint is still to be written."""
-        if self.left < 0:
-            raise Stopped
+from stopped_training import Stopped, StoppingStage
 
 
 @pytest.fixture

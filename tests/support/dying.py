@@ -14,7 +14,14 @@ import threading
 import reco_batch
 from reco_batch import presets
 from reco_batch.artifact import ArtifactWriter
-from reco_batch.presets import Preset, RatingParameters, RetrievalParameters
+from reco_batch.presets import (
+    HistoryParameters,
+    NeighbourParameters,
+    Preset,
+    RankBy,
+    TasteParameters,
+    TowerParameters,
+)
 from reco_store import staging
 
 AT, HOME = os.environ["DIE_AT"], os.environ["RECO_HOME"]
@@ -68,9 +75,14 @@ make_block, ArtifactWriter._batch = ArtifactWriter._batch, counted_block
 write_batch, staging.write_batch = staging.write_batch, counted_batch
 if os.environ["MODELS"] == "small":
     presets.PRESETS["default"] = Preset(
-        RetrievalParameters(embedding_dim=8, learning_rate=0.1, epochs=3, batch_size=200),
-        RatingParameters(embedding_dim=8, hidden_units=(16, 8), epochs=4, batch_size=200),
+        HistoryParameters(
+            TowerParameters(embedding_dim=8, epochs=3, batch_users=20),
+            NeighbourParameters(factors=8),
+        ),
+        TasteParameters(factors=8, embedding_dim=4, epochs=2, batch_size=200),
         refit=True,
+        fits_validation=True,
+        rank_by=RankBy.BOUND,
     )
 sys.addaudithook(watch)
 reco_batch.main()

@@ -1,0 +1,165 @@
+"""Who was rated after whom, counted pair by pair, and what is left of it in a few numbers."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handmade import START, random_ratings, ratings_of
+from reco_batch import sessions
+from reco_batch.sessions import affordable_window, co_rating_factors, co_ratings, in_order
+
+EMPTY = sp.csr_matrix((6, 6), dtype=np.float32)
+
+
+def plain_co_ratings(ratings, *, movie_count, window):
+    """Count every pair in Python."""
+    counts = np.zeros((movie_count, movie_count))
+    for user in set(ratings.user_index):
+        own = sorted(
+            (ratings.timestamp[row], ratings.movie_index[row])
+            for row in np.flatnonzero(ratings.user_index == user)
+        )
+        for place, (first, one) in enumerate(own):
+            for apart, (then, other) in enumerate(own[place + 1 : place + 1 + window], start=1):
+                share = np.exp(-(then - first) / 7200)
+                if share > 1e-3:
+                    counts[one, other] += share / np.sqrt(apart)
+                    counts[other, one] += share / np.sqrt(apart)
+    return counts
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9))
+def test_counts_are_those_of_counting_by_hand(seed, window):
+    """Equal times, several sittings, windows beyond a history: every pair counts as it should."""
+    ratings = random_ratings(np.random.default_rng(seed), users=4, movies=8)
+
+    found = co_ratings(ratings, movie_count=9, window=window)
+
+    expected = plain_co_ratings(ratings, movie_count=9, window=window)
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-5)
+    assert found.dtype == np.float32
+
+
+@given(st.integers(0, 10**6))
+def test_the_order_of_the_rows_says_nothing(seed):
+    """The counts of shuffled ratings are the same to the last bit."""
+    rng = np.random.default_rng(seed)
+    ratings = random_ratings(rng, users=5, movies=8)
+
+    one = co_ratings(ratings, movie_count=8, window=5)
+    other = co_ratings(ratings.take(rng.permutation(len(ratings))), movie_count=8, window=5)
+
+    np.testing.assert_array_equal(one.toarray(), other.toarray())
+
+
+def test_a_pair_counts_less_the_longer_it_took():
+    """At once 1, after two hours 1/e, the next day nothing."""
+    for seconds, expected in ((0, 1), (7200, np.exp(-1)), (86400, 0)):
+        ratings = ratings_of([(0, 0), (0, 1)], timestamps=[START, START + seconds])
+        assert co_ratings(ratings, movie_count=2, window=1)[0, 1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "ratings", [ratings_of([(0, 0), (0, 1)], timestamps=None), ratings_of([])], ids=["time", "data"]
+)
+def test_without_time_or_ratings_there_are_no_pairs(ratings):
+    """Nothing is made up of the order of the rows."""
+    counts = co_ratings(ratings, movie_count=6, window=3)
+
+    assert counts.shape == (6, 6)
+    assert counts.nnz == 0
+
+
+def test_order_is_by_user_then_time_then_movie():
+    """Ratings of one second stand in the order of their movies, whatever the file's."""
+    ratings = ratings_of(
+        [(1, 0), (0, 5), (0, 2), (0, 7), (1, 4)], timestamps=[START, 9, 9, 3, START - 1]
+    )
+
+    users, movies, times = in_order(ratings)
+
+    assert users.tolist() == [0, 0, 0, 1, 1]
+    assert movies.tolist() == [7, 2, 5, 4, 0]
+    assert times.tolist() == [3, 9, 9, START - 1, START]
+
+
+def test_ratings_without_time_have_no_order():
+    """Asking for it is a mistake in the program."""
+    with pytest.raises(ValueError, match="no order"):
+        in_order(ratings_of([(0, 0)], timestamps=None))
+
+
+def test_window_shrinks_with_the_ratings():
+    """60 million pairs are looked at, and each rating's next one always."""
+    assert affordable_window(40, 0) == 40
+    assert affordable_window(40, 1_500_000) == 40
+    assert affordable_window(40, 32_000_000) == 1
+    assert affordable_window(40, 20_000_000) == 3
+    assert affordable_window(40, 100_000_000) == 1
+
+
+def test_too_many_pairs_are_counted_in_a_smaller_window(monkeypatch):
+    """The counts are then those of that window."""
+    ratings = random_ratings(np.random.default_rng(1), users=4, movies=8)
+    expected = co_ratings(ratings, movie_count=8, window=2)
+    assert (expected != co_ratings(ratings, movie_count=8, window=6)).nnz
+
+    monkeypatch.setattr(sessions, "_MOST_PAIRS", 2 * len(ratings))
+
+    found = co_ratings(ratings, movie_count=8, window=6)
+    np.testing.assert_array_equal(found.toarray(), expected.toarray())
+
+
+def scaled(counts):
+    """Divide by both movies' totals, in plain numpy."""
+    totals = counts.toarray().sum(axis=1) + 20
+    return counts.toarray() / np.sqrt(np.outer(totals, totals))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.integers(1, 8))
+def test_factors_keep_the_most_of_the_scaled_counts(seed, dim):
+    """Their products are those of numpy's own decomposition, cut to as many directions."""
+    ratings = random_ratings(np.random.default_rng(seed), users=5, movies=8, share=0.7)
+    counts = co_ratings(ratings, movie_count=8, window=4)
+
+    factors = co_rating_factors(counts, dim=dim, seed=0)
+
+    left, values, _ = np.linalg.svd(scaled(counts))
+    expected = (left[:, :dim] * values[:dim] ** 2) @ left[:, :dim].T
+    next_value = values[dim] if dim < 8 else 0
+    if values[dim - 1] - next_value > 1e-4:  # else either direction is right
+        np.testing.assert_allclose(factors @ factors.T, expected, atol=1e-5)
+    assert factors.dtype == np.float32
+
+
+def test_factors_of_nothing():
+    """Zeros, as wide as asked for; a movie that nobody rated beside others has zeros too."""
+    ratings = ratings_of([(0, 0), (0, 1), (1, 1), (1, 2)])
+
+    nothing = co_rating_factors(EMPTY, dim=3, seed=0)
+    some = co_rating_factors(co_ratings(ratings, movie_count=4, window=2), dim=2, seed=0)
+
+    np.testing.assert_array_equal(nothing, np.zeros((6, 3), np.float32))
+    np.testing.assert_allclose(some[3], 0, atol=1e-7)
+    assert (np.abs(some[:3]).max(axis=1) > 0.01).all()
+
+
+def test_fewer_movies_than_factors():
+    """There are no more directions than movies."""
+    counts = co_ratings(ratings_of([(0, 0), (0, 1)]), movie_count=2, window=1)
+
+    assert co_rating_factors(counts, dim=32, seed=0).shape == (2, 2)
+
+
+def test_seed_fixes_the_factors():
+    """To the last bit."""
+    ratings = random_ratings(np.random.default_rng(3), users=20, movies=60)
+    counts = co_ratings(ratings, movie_count=60, window=9)
+
+    one, again, other = (co_rating_factors(counts, dim=4, seed=seed) for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
