@@ -178,13 +178,13 @@ class Rows:
 def retrieval_of(
     preset: Preset, dataset: Dataset, ratings: Ratings, *, recency: float, seed: int
 ) -> tuple[Retrieval, float]:
-    """Train a preset's retrieval model; return it and its seconds."""
-    started = time.perf_counter()
+    """Train a preset's retrieval model; return it and its CPU seconds."""
+    started = time.process_time()
     with silent() as stage:
         model = train_retrieval_of(
             preset.retrieval, Training(dataset, ratings, seed, recency, stage)
         )
-    return model, time.perf_counter() - started
+    return model, time.process_time() - started
 
 
 def compare_lists(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
@@ -195,18 +195,18 @@ def compare_lists(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
     rows.add("most rated", [question.lists_of_scores(popularity(question.learn, shape))])
 
     als = max(ALS_SETTINGS, key=lambda s: choosing.scored(_als(choosing.learn, shape, s, SEED)))
-    started = time.perf_counter()
+    started = time.process_time()
     found = [question.lists_of_scores(_als(question.learn, shape, als, seed)) for seed in seeds]
-    seconds = (time.perf_counter() - started) / len(seeds)
-    rows.add("implicit ALS", found, settings=als, seconds=seconds)
+    seconds = (time.process_time() - started) / len(seeds)
+    rows.add("implicit ALS", found, settings=als, cpu_seconds=seconds)
 
     best = max(EASE_SETTINGS, key=lambda l2: choosing.scored(_ease(choosing.learn, shape, l2)))
     ease = [f"EASE, l2 {l2:g}" for l2 in EASE_SETTINGS]
     for name, l2 in zip(ease, EASE_SETTINGS, strict=True):
-        started = time.perf_counter()
+        started = time.process_time()
         scores = _ease(question.learn, shape, l2)
-        seconds = time.perf_counter() - started
-        rows.add(name, [question.lists_of_scores(scores)], chosen=l2 == best, seconds=seconds)
+        seconds = time.process_time() - started
+        rows.add(name, [question.lists_of_scores(scores)], chosen=l2 == best, cpu_seconds=seconds)
 
     for name, preset in reversed(PRESETS.items()):
         recency = recency_of(
@@ -219,7 +219,7 @@ def compare_lists(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
             )
             lists.append(question.lists_of_vectors(*model.embeddings()))
             seconds += took / len(seeds)
-        rows.add(f"preset {name}", lists, recency=recency, seconds=seconds)
+        rows.add(f"preset {name}", lists, recency=recency, cpu_seconds=seconds)
     less = rows.differences("preset default", [*ease, "implicit ALS", "most rated"])
     return {"table": rows.table, "preset default less": less}
 
@@ -262,22 +262,22 @@ def compare_stars(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
 
     for name, (fit, settings) in STAR_PEERS.items():
         chosen = _best_stars(fit, settings, parts)
-        started = time.perf_counter()
+        started = time.process_time()
         model = fit(Stars(parts.dataset, parts.fitted, SEED), **chosen)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         measured = evaluation(PRESETS["default"]).of_rating(model)
-        add(name, [measured], settings=dict(chosen), seconds=seconds)
+        add(name, [measured], settings=dict(chosen), cpu_seconds=seconds)
     for name, preset in reversed(PRESETS.items()):
         runs, seconds = [], 0.0
         for seed in seeds:
-            started = time.perf_counter()
+            started = time.process_time()
             with silent() as stage:
                 trained = train_rating_of(
                     preset.rating, Training(parts.dataset, parts.fitted, seed, 0.0, stage)
                 )
-            seconds += (time.perf_counter() - started) / len(seeds)
+            seconds += (time.process_time() - started) / len(seeds)
             runs.append(evaluation(preset).of_rating(trained))
-        add(f"preset {name}", runs, seconds=seconds)
+        add(f"preset {name}", runs, cpu_seconds=seconds)
     return {"table": table}
 
 
