@@ -14,6 +14,7 @@ from reco_store.wording import quality_words
 
 if TYPE_CHECKING:
     from reco_batch.night import Night
+    from reco_batch.tune import Search
     from reco_store import Published
 
 _EXAMPLE_USER = "42"
@@ -65,6 +66,23 @@ def _gate(result: "Published") -> list[str]:
 def _quality(metrics: object) -> list[tuple[str, str]]:
     """Return names short enough for their column, and sentences."""
     return [(name.removeprefix("first "), text) for name, text in quality_words(metrics).items()]
+
+
+def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) -> str:
+    """Say what was found, and how to use it."""
+    lines = []
+    for search in searches:
+        before, best, count = search.of_preset, search.best, len(search.trials)
+        if best is search.trials[0]:
+            said = f"{before:.4f} to begin with, and none of {count - 1} other trials is better"
+        else:
+            said = (
+                f"{before:.4f} as the preset has it, {best.score:.4f} in the best of {count} trials"
+            )
+        lines.append(f"{search.model:9} {search.aim.figure} on the validation part: {said}")
+    use = [_sibling("batch"), "run", "--data", data, "--parameters", str(out)]
+    use += ["--preset", preset] if preset != "default" else []
+    return "\n".join([*lines, f"wrote     {out}", "use it", f"  {shlex.join(use)}"])
 
 
 def published(result: "Published") -> str:
