@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reco_batch.checks import summary
+from reco_store.collector import REPLACED
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
 from reco_store.wording import quality_words
@@ -93,18 +94,22 @@ def published(result: "Published") -> str:
 
 
 def generations(records: Sequence[GenerationRecord]) -> str:
-    """Show a line a generation, tab-separated in a pipe, in columns on a terminal."""
+    """Show a line a generation, tab-separated in a pipe, in columns on a terminal.
+
+    Of those that are gone, the ones that did not leave in the ordinary way: rolled back from,
+    refused, failed, or given up early to make room.
+    """
     rows = [("generation", "state", "keys", "MB", "note")]
     rows += [
         (
             record.id,
             "live" if record.live else record.state,
-            f"{record.entries}",
-            f"{record.size_bytes / 1e6:.1f}",
+            f"{record.entries if record.stored else 0}",
+            f"{record.size_bytes / 1e6 if record.stored else 0:.1f}",
             printable(record.note),
         )
         for record in records
-        if record.stored or record.live
+        if record.stored or record.live or record.note != REPLACED
     ]
     if not sys.stdout.isatty():
         return "\n".join("\t".join(row) for row in rows[1:])

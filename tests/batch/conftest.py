@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +11,7 @@ import pytest
 
 from planted import as_dataset, planted_movies, planted_ratings, write_data
 from real_servers import running_server
-from reco_batch.dataset import Dataset, Histories, histories
+from reco_batch.dataset import Dataset, Histories, Ratings, histories
 from reco_batch.presets import RatingParameters, RetrievalParameters
 
 
@@ -40,6 +41,14 @@ def ratings_frame() -> pd.DataFrame:
 def dataset(ratings_frame: pd.DataFrame) -> Dataset:
     """The planted ratings as arrays."""
     return as_dataset(ratings_frame, planted_movies())
+
+
+@pytest.fixture(scope="session")
+def sittings(dataset: Dataset) -> Dataset:
+    """The planted ratings, but each user's given in an hour or two instead of over years."""
+    ratings = dataset.ratings
+    seconds = (ratings.timestamp - ratings.timestamp.min()) // 100_000
+    return replace(dataset, ratings=Ratings(*ratings[:3], 1_000_000_000 + seconds))
 
 
 @pytest.fixture(scope="session")

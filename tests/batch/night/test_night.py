@@ -300,7 +300,10 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     assert error.endswith(f" Still served: {second.generation}.")
     assert manifest["gate"]["baseline"] == second.generation
     assert manifest["gate"]["checks"]["input.users"]["verdict"] == "refused"
-    assert refused not in untrained("generations", **at_home).out  # the next night deleted it
+    # The next night deleted it; why it was refused stays on record.
+    (row,) = (r for r in untrained("generations", **at_home).out.splitlines() if refused in r)
+    assert row.startswith(f"{refused}\tretired\t0\t0.0\t")
+    assert "input.users 13 (at least 54; live 60)" in row
 
 
 def test_force_overrules_the_gate(second, third, untrained, at_home):
@@ -377,7 +380,12 @@ def test_a_night_with_nothing_to_hold_out(fourth):
 
     assert fourth.list_of("user", "1") == []
     assert fourth.list_of("popular", "most_rated") == ["1"]
-    assert fourth.manifest["metrics"] == {"retrieval": {}, "rating": {}, "popularity": {}}
+    assert fourth.manifest["metrics"] == {
+        "retrieval": {},
+        "popularity": {},
+        "rating": {},
+        "chosen": {"recency": 0, "recency_validation_ndcg@10": {}},
+    }
     assert "note: 1 users have too few ratings to hold any out" in fourth.ended.err
 
 
@@ -392,8 +400,10 @@ def test_three_generations_are_kept(nights, untrained, at_home):
 
     listed = [row.split("\t") for row in untrained("generations", **at_home).out.splitlines()]
 
-    assert [row[0] for row in listed] == kept
-    assert [row[1] for row in listed] == ["live", "ready", "ready"]
+    stored = [row for row in listed if row[2] != "0"]
+    assert [row[0] for row in stored] == kept
+    assert [row[1] for row in stored] == ["live", "ready", "ready"]
+    assert first.generation not in {row[0] for row in listed}
     with connect(None, home=home) as client:
         assert not suffixes_of(client, first.generation)
         assert suffixes_of(client, second.generation) == second.content

@@ -1,0 +1,222 @@
+"""The default retrieval model: both halves in one dot product, saved as it answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from handmade import ODD_DATA, ratings_of
+from reco_batch.blended_retrieval import train_blended
+from reco_batch.checkpoints import Checkpoints
+from reco_batch.dataset import Ratings, histories
+from reco_batch.presets import HistoryParameters, NeighbourParameters, TowerParameters
+from reco_batch.recency import as_matrix, recency_weights
+from reco_batch.saved_models import MOVIE_MODEL, USER_MODEL, save_retrieval
+from reco_batch.topk import top_k_blocks
+from stopped_training import Stopped, StoppingStage
+
+K = 7
+SMALL = HistoryParameters(
+    tower=TowerParameters(embedding_dim=8, epochs=12, batch_users=10, learning_rate=0.02),
+    neighbours=NeighbourParameters(factors=16),
+    popularity_discount=0.2,
+)
+
+
+def train(dataset, stage, *, ratings=None, seed=42, parameters=SMALL, checkpoints=None):
+    """Train on a data set's ratings."""
+    return train_blended(
+        dataset.ratings if ratings is None else ratings,
+        movies=dataset.movies,
+        user_ids=dataset.user_ids,
+        parameters=parameters,
+        recency=0.5,
+        seed=seed,
+        stage=stage,
+        checkpoints=checkpoints,
+    )
+
+
+@pytest.fixture(scope="module")
+def model(sittings):
+    """A model of ratings given in sittings, trained with seed 42 and without a stop."""
+    return train(sittings, StoppingStage(after=SMALL.epochs))
+
+
+def arrays_of(model):
+    """Return all that answers are computed from."""
+    return (*model.embeddings(), model.similar_embeddings())
+
+
+def check_same_bits(one, other):
+    """Compare two models to the last bit."""
+    for a, b in zip(arrays_of(one), arrays_of(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings):
+    """Each half divided by the deviation of its scores over the movies, user by user."""
+    users, movies = model.embeddings()
+    towers, neighbours = model._model, model._neighbours
+    user_count, movie_count = len(users), len(movies)
+    history = histories(sittings.ratings, user_count=user_count)
+    weights = recency_weights(history, exponent=0.5)
+    vectors = towers.user_vectors(
+        np.repeat(np.arange(user_count), np.diff(history.offsets)),
+        history.movie_index.astype(np.int64),
+        weights,
+        own=towers.users,
+        times=towers._times,
+    ).numpy()
+    of_towers = vectors @ towers.movie_vectors().numpy().T + towers.bias.numpy()
+    matrix = as_matrix(history, weights, movie_count=movie_count)
+    of_neighbours = matrix @ neighbours.into @ neighbours.out.T
+    log = np.log(np.bincount(history.movie_index, minlength=movie_count) + 1)
+    popularity = (log - log.mean()) / log.std()
+
+    expected = (
+        of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
+        + 0.3 * of_neighbours / of_neighbours.std(axis=1, ddof=1, keepdims=True)
+        - 0.2 * popularity
+    )
+    np.testing.assert_allclose(users @ movies.T, expected, rtol=1e-2, atol=1e-2)
+    assert users.dtype == movies.dtype == np.float32
+
+
+def test_planted_taste_is_found(model, sittings, seen):
+    """Most of what each user is shown is of the genre that the user likes."""
+    (block,) = top_k_blocks(*model.embeddings(), seen, k=5, threads=1)
+
+    taste = np.array([(int(user_id) // 7 - 1) % 3 for user_id in sittings.user_ids])
+    assert (block.items % 3 == taste[:, np.newaxis]).mean() > 0.7
+
+
+def test_seed_fixes_the_lists(model, sittings, stage):
+    """To the last bit, whatever the order of the rows; another seed gives other ones."""
+    rows = np.random.default_rng(1).permutation(len(sittings.ratings))
+
+    again = train(sittings, stage, ratings=sittings.ratings.take(rows))
+    other = train(sittings, stage, seed=43)
+
+    check_same_bits(again, model)
+    assert (other.embeddings().users != model.embeddings().users).any()
+    assert stage.steps == 2 * SMALL.epochs
+
+
+def test_a_resumed_training_ends_with_the_same_bits(model, sittings, stage, tmp_path):
+    """The closed form is solved again, the towers go on."""
+    said = []
+
+    def checkpoints():
+        return Checkpoints(tmp_path, training="it", every_seconds=0, say=said.append)
+
+    with pytest.raises(Stopped):
+        train(sittings, StoppingStage(after=5), checkpoints=checkpoints())
+    resumed = train(sittings, stage, checkpoints=checkpoints())
+
+    assert said == ["it: goes on after epoch 5"]
+    check_same_bits(resumed, model)
+
+
+def check_same_lists(ours, scores, ids, movies):
+    """Compare by scores, and by ids where no near tie may swap two neighbours."""
+    np.testing.assert_allclose(ours.scores, scores.numpy(), rtol=1e-4, atol=1e-4)
+    differ = np.array(movies.ids)[ours.items] != ids.numpy().astype(str)
+    gaps = np.abs(np.diff(ours.scores, append=np.inf, prepend=np.inf, axis=1))
+    assert not (differ & (np.minimum(gaps[:, :-1], gaps[:, 1:]) > 1e-3)).any()
+    assert differ.mean() < 0.05
+
+
+@pytest.fixture(scope="module")
+def saved(model, sittings, tmp_path_factory):
+    """The folder with both saved models."""
+    folder = tmp_path_factory.mktemp("models")
+    save_retrieval(folder, model, sittings.movies.ids, k=K)
+    return folder
+
+
+def test_the_saved_user_model_answers_as_the_lists(model, saved, sittings, tf):
+    """Ids of users in, movies and scores out."""
+    (ours,) = top_k_blocks(*model.embeddings(), None, k=K, threads=1)
+
+    scores, ids = tf.saved_model.load(str(saved / USER_MODEL))(tf.constant(sittings.user_ids))
+
+    check_same_lists(ours, scores, ids, sittings.movies)
+
+
+def test_the_saved_movie_model_answers_as_the_similar_lists(model, saved, sittings, tf):
+    """Ids of movies in; the movie itself is the most like itself, at 1."""
+    similar = model.similar_embeddings()
+    (ours,) = top_k_blocks(similar, similar, None, k=K, threads=1)
+
+    scores, ids = tf.saved_model.load(str(saved / MOVIE_MODEL))(tf.constant(sittings.movies.ids))
+
+    check_same_lists(ours, scores, ids, sittings.movies)
+    np.testing.assert_allclose(scores[:, 0], 1, rtol=1e-5)
+
+
+def test_an_unknown_user_is_shown_what_most_have_seen(model, saved, sittings, tf):
+    """As is a user whose history is empty; an unknown movie is like nothing."""
+    _, ids = tf.saved_model.load(str(saved / USER_MODEL))(tf.constant(["nobody"]))
+    scores, _ = tf.saved_model.load(str(saved / MOVIE_MODEL))(tf.constant(["nothing"]))
+
+    nobody = model.fold_in(ratings_of([]), user_count=1)
+    (ours,) = top_k_blocks(nobody, model.embeddings().movies, None, k=K, threads=1)
+    assert ids.numpy()[0].astype(str).tolist() == list(np.array(sittings.movies.ids)[ours.items[0]])
+    rated = np.bincount(sittings.ratings.movie_index, minlength=len(sittings.movies))
+    assert rated[ours.items[0]].mean() > np.quantile(rated, 0.9)
+    np.testing.assert_array_equal(scores, 0)
+
+
+def test_a_new_user_is_known_by_the_history(model, sittings):
+    """Each by their own alone, and much as if trained with."""
+    known = model.embeddings().users
+    ratings = sittings.ratings
+
+    together = model.fold_in(ratings, user_count=len(known))
+    rows = np.flatnonzero(ratings.user_index == 3)
+    one = ratings.take(rows)
+    alone = model.fold_in(Ratings(one.user_index * 0, *one[1:]), user_count=1)
+
+    np.testing.assert_allclose(together[3], alone[0], rtol=1e-4, atol=1e-5)
+    movies = model.embeddings().movies
+    alike = [
+        np.corrcoef(a @ movies.T, b @ movies.T)[0, 1] for a, b in zip(known, together, strict=True)
+    ]
+    assert np.median(alike) > 0.9
+    np.testing.assert_allclose(
+        model.fold_in(ratings, user_count=len(known), known=True), known, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_facts_say_what_the_data_decided(model):
+    """For the manifest."""
+    assert model.facts == {"recency": 0.5, "neighbour_movies": model._neighbours.movies}
+    assert 0 < model._neighbours.movies < 90
+
+
+@pytest.mark.parametrize("name", ODD_DATA)
+def test_odd_data_has_lists(stage, tf, tmp_path, name):
+    """Little or equal or missing; ids are text; a user and movies have no ratings."""
+    ratings, movies = ODD_DATA[name]
+    user_ids = [f"user:{user}" for user in range(int(ratings.user_index.max()) + 2)]
+
+    model = train_blended(
+        ratings,
+        movies=movies,
+        user_ids=user_ids,
+        parameters=replace(SMALL, tower=replace(SMALL.tower, epochs=2)),
+        recency=0.5,
+        seed=1,
+        stage=stage,
+    )
+
+    users, vectors = model.embeddings()
+    assert users.shape[0] == len(user_ids)
+    for array in arrays_of(model):
+        assert np.isfinite(array).all()
+    save_retrieval(tmp_path, model, movies.ids, k=K)
+    (ours,) = top_k_blocks(users, vectors, None, k=min(K, len(movies)), threads=1)
+    scores, ids = tf.saved_model.load(str(tmp_path / USER_MODEL))(tf.constant(user_ids))
+    np.testing.assert_allclose(ours.scores, scores.numpy(), rtol=1e-3, atol=1e-3)
+    assert set(ids.numpy().astype(str).ravel()) <= set(movies.ids)
