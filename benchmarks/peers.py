@@ -78,10 +78,10 @@ def implicit_als(
     """Return the scores of implicit's alternating least squares (Hu, Koren, Volinsky 2008)."""
     from implicit.als import AlternatingLeastSquares  # noqa: PLC0415  # an extra
 
-    model = AlternatingLeastSquares(
-        factors=factors, regularization=l2, alpha=alpha, iterations=20, random_state=seed
-    )
     with threadpool_limits(1, "blas"):  # it has threads of its own
+        model = AlternatingLeastSquares(
+            factors=factors, regularization=l2, alpha=alpha, iterations=20, random_state=seed
+        )
         model.fit(interactions(ratings, shape), show_progress=False)
     return np.asarray(model.user_factors @ model.item_factors.T, np.float32)
 

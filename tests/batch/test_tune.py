@@ -70,7 +70,7 @@ def test_the_first_trial_is_what_the_preset_has(undisturbed):
     assert undisturbed["rating"][1].values != first
 
 
-def test_the_test_part_has_no_say(dataset, undisturbed, tmp_path):
+def test_the_test_part_has_no_say(dataset, undisturbed, visible, tmp_path):
     """Other stars and other movies in it lead to the same choice."""
     split = split_ratings(dataset.ratings, by=SplitBy.RANDOM, seed=42)
     stars, movies = dataset.ratings.rating.copy(), dataset.ratings.movie_index.copy()
@@ -83,6 +83,8 @@ def test_the_test_part_has_no_say(dataset, undisturbed, tmp_path):
         replace(dataset, ratings=other), split_ratings(other, by=SplitBy.RANDOM, seed=42)
     )
 
+    for before, now in zip(visible.dataset.ratings, seen.dataset.ratings, strict=True):
+        np.testing.assert_array_equal(before, now)
     assert run(config(tmp_path), seen) == undisturbed
 
 
