@@ -36,7 +36,7 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
             f"{counts['movie']:,} movies, {manifest['entries']:,} keys, "
             f"{manifest['bytes'] / 1e6:.1f} MB"
         ),
-        *(f"{name:10}{text}" for name, text in _quality(manifest["metrics"])),
+        *(f"{name:10}{text}" for name, text in quality_words(manifest["metrics"]).items()),
         f"artifact  {result.artifact.folder}",
         f"store     {store}",
     ]
@@ -61,11 +61,6 @@ def _gate(result: "Published") -> list[str]:
     text = summary(report)
     warnings = [f"warning   {text}" for text in report.get("warnings", ())]
     return [*([f"gate      {printable(text)}"] if text else []), *warnings]
-
-
-def _quality(metrics: object) -> list[tuple[str, str]]:
-    """Return names short enough for their column, and sentences."""
-    return [(name.removeprefix("first "), text) for name, text in quality_words(metrics).items()]
 
 
 def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) -> str:

@@ -16,17 +16,17 @@ def quality_words(metrics: object) -> dict[str, str]:
         metrics: of the manifest; anything.
 
     Returns:
-        A sentence for each of `first ten`, `first hundred`, `shown` and `stars` that can be said.
+        A sentence for each of `first 10`, `first 100`, `shown` and `stars` that can be said.
     """
     found = {}
     ours, theirs = _part(metrics, "retrieval"), _part(metrics, "popularity")
     if (hit := ours.get("hit@10")) is not None:
-        found["first ten"] = (
+        found["first 10"] = (
             f"{_of_hundred(hit)} users find at least one movie that was held back from the models"
             + _beside(theirs.get("hit@10"), "showing everyone the most popular")
         )
     if (recall := ours.get("recall@100")) is not None:
-        found["first hundred"] = f"{_of_hundred(recall)} movies held back are there" + _beside(
+        found["first 100"] = f"{_of_hundred(recall)} movies held back are there" + _beside(
             theirs.get("recall@100"), "of the most popular"
         )
     if (coverage := _part(metrics, "lists").get("coverage@10")) is not None:

@@ -17,11 +17,11 @@ METRICS = {
 def test_each_figure_stands_beside_its_baseline():
     """So that a reader knows whether it is good."""
     assert quality_words(METRICS) == {
-        "first ten": (
+        "first 10": (
             "88 of 100 users find at least one movie that was held back from the models; showing "
             "everyone the most popular: 62"
         ),
-        "first hundred": "55 of 100 movies held back are there; of the most popular: 30",
+        "first 100": "55 of 100 movies held back are there; of the most popular: 30",
         "shown": "8 of 100 movies stand in somebody's first ten; of the most popular: 0.5",
         "stars": (
             "predictions are 0.805 off (root mean square); from the means of user and movie: 0.869"
@@ -34,8 +34,8 @@ def test_without_baselines_the_figure_stands_alone():
     alone = {name: METRICS[name] for name in ("retrieval", "lists", "rating")}
 
     assert quality_words(alone) == {
-        "first ten": ("88 of 100 users find at least one movie that was held back from the models"),
-        "first hundred": "55 of 100 movies held back are there",
+        "first 10": ("88 of 100 users find at least one movie that was held back from the models"),
+        "first 100": "55 of 100 movies held back are there",
         "shown": "8 of 100 movies stand in somebody's first ten",
         "stars": "predictions are 0.805 off (root mean square)",
     }
