@@ -64,6 +64,13 @@ class Ease:
         explained = x - (x @ self._train.T) @ self._solved
         return (x - explained / self._diagonal).astype(np.float32)
 
+    def weights(self) -> Scores:
+        """Return B, [I, I]: from a movie of the history to the one that is scored."""
+        explained = self._train.T @ self._solved  # X' (X X' + l2 I)^-1 X = I - l2 P
+        weights = (explained / self._diagonal).astype(np.float32)
+        np.fill_diagonal(weights, 0)
+        return weights
+
 
 def implicit_als(
     ratings: Ratings, shape: Shape, *, factors: int, l2: float, alpha: float, seed: int

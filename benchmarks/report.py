@@ -157,6 +157,24 @@ def _cold(cold: dict) -> list[str]:
     return lines
 
 
+def similar(result: dict) -> list[str]:
+    """Return the table of the similar lists of one data set."""
+    keys = list(next(iter(result["table"].values())))
+    lines = [
+        "",
+        f"### {result['data']}, similar movies",
+        "",
+        "Written by `benchmarks/similar.py`: of the users who liked a movie, how many then liked",
+        "one of the ten beside it.",
+        "",
+        "| | " + " | ".join(keys) + " |",
+        "|---" * (len(keys) + 1) + "|",
+    ]
+    for name, row in result["table"].items():
+        lines.append(f"| {_bold(name)} | {' | '.join(_figure(row[key]) for key in keys)} |")
+    return lines
+
+
 def _bold(name: str) -> str:
     return f"**{name}**" if name.startswith(OURS) else name
 
@@ -197,6 +215,8 @@ def write_quality() -> None:
     ]
     for result in results:
         lines += quality(result)
+    for path in sorted((HERE / "results").glob("similar-*.json"), reverse=True):
+        lines += similar(json.loads(path.read_text("utf-8")))
     before, _, rest = MODELS.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     MODELS.write_text(before + "\n".join([*lines, END]) + after, "utf-8")
