@@ -96,6 +96,12 @@ SPLITS = {
     "time": "each user's latest fifth",
     "peers": "at random, another draw: users in the order of their numbers",
 }
+NOTES = {
+    "demo": [
+        "Another sample of the same site's ratings, by which nothing about the models was chosen.",
+        "",
+    ]
+}
 OURS = "preset default"
 
 
@@ -104,7 +110,12 @@ def quality(result: dict) -> list[str]:
     lines = []
     for split, said in SPLITS.items():
         if split in result["splits"]:
-            lines += ["", f"### {result['data']}, held back {said}", ""]
+            lines += [
+                "",
+                f"### {result['data']}, held back {said}",
+                "",
+                *NOTES.get(result["data"], []),
+            ]
             lines += _lists(result["splits"][split]["lists"])
             lines += ["", *_stars(result["splits"][split]["stars"])]
             if "cold" in result["splits"][split]:

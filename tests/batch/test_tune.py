@@ -105,6 +105,7 @@ def test_a_stopped_tuning_goes_on(undisturbed, visible, tmp_path):
         record.write_text(record.read_text() + '{"values": {"epo')
 
     assert run(config(tmp_path), visible) == undisturbed
+    assert run(config(tmp_path), visible) == undisturbed  # what is kept can be read again
 
 
 def test_finished_trials_are_not_done_again(undisturbed, visible, tmp_path, monkeypatch):
