@@ -42,13 +42,13 @@ def ratings_of(
 def random_ratings(
     rng: np.random.Generator, *, users: int, movies: int, share: float = 0.5
 ) -> Ratings:
-    """Make a rating of about `share` of all pairs, at least one, in any order."""
+    """Make a rating of about `share` of all pairs, at least one, in any order, some at one time."""
     pairs = np.argwhere(rng.random((users, movies)) < share)
     pairs = rng.permutation(pairs if len(pairs) else np.array([[0, 0]]))
     return ratings_of(
         pairs,
         stars=rng.integers(1, 11, len(pairs)) / 2,
-        timestamps=list(START + rng.integers(0, 20_000, len(pairs))),
+        timestamps=list(START + 1000 * rng.integers(0, 20, len(pairs))),
     )
 
 
