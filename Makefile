@@ -33,10 +33,12 @@ format: $(INSTALLED) ## Let ruff mend what it can.
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Measure what docs/performance.md says, and write it anew; takes minutes.
+bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/serving.py
+	@$(BIN)/python benchmarks/quality.py --data $(DATA)
+	@$(BIN)/python benchmarks/similar.py --data $(DATA)
 	@$(BIN)/python benchmarks/report.py
 
 lock: ## Pin all packages anew, newest versions, with hashes.

@@ -3,6 +3,8 @@
 Results go to standard output, progress and everything else to standard error.
 """
 
+from math import inf
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,15 +13,22 @@ from reco_batch import pages
 from reco_batch.options import (
     DEFAULT_KEEP,
     DEFAULT_NAMESPACE,
+    Data,
+    Encoding,
     Force,
     GateBound,
     GenerationId,
     Home,
     Keep,
     Namespace,
+    Parameters,
+    PresetName,
     Quiet,
+    RatingScale,
     RedisUrl,
+    SplitName,
     Target,
+    Threads,
 )
 from reco_store.console import guard
 from reco_store.generations import list_generations, release, rollback
@@ -61,20 +70,9 @@ def _batch(
 @app.command()
 def run(
     *,
-    data: Annotated[
-        str,
-        typer.Option(
-            envvar="RECO_DATA",
-            help="Folder with ratings.csv and movies.csv (or .csv.gz, .parquet); or demo, "
-            "ml-latest-small, ml-25m, ml-32m.",
-        ),
-    ],
-    preset: Annotated[
-        str, typer.Option(help="Hyper-parameters: default, or notebook for the notebook's.")
-    ] = "default",
-    split: Annotated[
-        str, typer.Option(help="Held-out ratings: random, or time for each user's latest fifth.")
-    ] = "random",
+    data: Data,
+    preset: PresetName = "default",
+    split: SplitName = "random",
     refit: Annotated[
         bool | None,
         typer.Option(
@@ -103,13 +101,9 @@ def run(
     rating_threshold: Annotated[
         float, typer.Option(help="Most rated: only movies whose mean rating is above this.")
     ] = 3.5,
-    rating_scale: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Ratings outside are refused.")
-    ] = "0.5:5",
-    encoding: Annotated[str, typer.Option(help="Of CSV files.")] = "utf-8",
-    threads: Annotated[
-        int | None, typer.Option(help="Of scoring; by default one for each processor.")
-    ] = None,
+    rating_scale: RatingScale = "0.5:5",
+    encoding: Encoding = "utf-8",
+    threads: Threads = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the newest unfinished night, if it is the same."),
@@ -117,6 +111,7 @@ def run(
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Least time between checkpoints of a training; 0: every epoch.")
     ] = 30,
+    parameters: Parameters = None,
     gate_bound: GateBound = None,
     force: Force = None,
     keep: Keep = DEFAULT_KEEP,
@@ -138,6 +133,43 @@ def run(
         night = run_command(options, target)
         said = pages.night(night, store=target.label, reading_options=target.reading_options)
         typer.echo(said)
+
+
+@app.command()
+def tune(
+    *,
+    data: Data,
+    preset: PresetName = "default",
+    split: SplitName = "random",
+    seed: Annotated[int, typer.Option(help="Of the split, the weights and the trials.")] = 42,
+    model: Annotated[str, typer.Option(help="retrieval, rating or both.")] = "both",
+    trials: Annotated[
+        int, typer.Option(help="Of each model, those of earlier runs among them.")
+    ] = 20,
+    time_limit: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="After which no trial begins.", show_default=False),
+    ] = inf,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tuned.json"),
+    parameters: Parameters = None,
+    rating_scale: RatingScale = "0.5:5",
+    encoding: Encoding = "utf-8",
+    threads: Threads = None,
+    home: Home = None,
+    quiet: Quiet = False,
+) -> None:
+    """Look for better hyper-parameters, for `batch run --parameters FILE`.
+
+    Every trial trains on the training part and is judged by the validation part; the test part is
+    not looked at. Finished trials are kept: the same command goes on where it was stopped.
+    Nothing is published.
+    """
+    options = dict(locals())  # every parameter by its name; nothing else is defined yet
+    with guard():
+        from reco_batch.commands import tune_command  # noqa: PLC0415
+
+        searches = tune_command(options, Target.of(None, DEFAULT_NAMESPACE, home))
+        typer.echo(pages.tuned(searches, out=out, data=data, preset=preset))
 
 
 @app.command()

@@ -3,19 +3,27 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from reco_batch.bounds import parse_bounds
-from reco_batch.config import RunConfig
+from reco_batch.config import LearningConfig, RunConfig, TuneConfig
 from reco_batch.errors import GateRefused
-from reco_batch.night import Night, run_night
+from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
+from reco_batch.parameter_file import read_parameters
+from reco_batch.presets import PRESETS
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
+from reco_batch.suggest import require_optuna
 from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
 from reco_store.client import Client
+
+if TYPE_CHECKING:
+    from reco_batch.tune import Search
+
+_Config = TypeVar("_Config", bound=LearningConfig)
 
 
 def run_command(options: Mapping[str, Any], target: Target) -> Night:
@@ -75,27 +83,78 @@ def republish_command(
     return published
 
 
+def tune_command(options: Mapping[str, Any], target: Target) -> "list[Search]":
+    """Tune as the options of `batch tune` say, and write the file of parameters.
+
+    Args:
+        options: the parameters of the command by name.
+        target: with the folder that keeps the trials.
+
+    Returns:
+        The searches.
+
+    Raises:
+        UsageError: an option's value cannot be.
+        RecoError: as `tune.tune`.
+    """
+    models = options["model"]
+    config = _checked(
+        TuneConfig,
+        options,
+        {
+            **_of_learning(options, target),
+            "models": ("rating", "retrieval") if models == "both" else (models,),
+        },
+    )
+    if not config.out.parent.is_dir():
+        raise UsageError(f"--out {str(config.out)!r}: expected a file in a folder that exists")
+    require_optuna()  # now, rather than after minutes of training
+    reporter = choose_reporter(quiet=options["quiet"])
+    dataset, split = read_and_split(config, reporter)
+    with reporter.stage("load TensorFlow"):
+        from reco_batch.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
+
+    searches = tune(config, without_test(dataset, split), reporter)
+    write(config, searches)
+    return searches
+
+
 def _config(options: Mapping[str, Any], target: Target) -> RunConfig:
-    threads = options["threads"]
-    plain = {name: options[name] for name in options if name in RunConfig.model_fields}
+    return _checked(
+        RunConfig,
+        options,
+        {
+            **_of_learning(options, target),
+            "ranked_k": None if options["ranked_k"] == "all" else options["ranked_k"],
+            "namespace": target.keys.namespace,
+            "bounds": parse_bounds(options["gate_bound"] or ()),
+            "force": _reason(options["force"]),
+        },
+    )
+
+
+def _of_learning(options: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Return what every command that trains makes of its options."""
+    threads, preset, path = options["threads"], options["preset"], options["parameters"]
+    return {
+        "rating_scale": tuple(options["rating_scale"].split(":")),
+        "threads": len(os.sched_getaffinity(0)) if threads is None else threads,
+        "home": target.home,
+        "tuned": read_parameters(path, preset=preset) if path and preset in PRESETS else None,
+    }
+
+
+def _checked(kind: type[_Config], options: Mapping[str, Any], made: Mapping[str, Any]) -> _Config:
+    """Return a configuration of the options, some of which were made something of."""
+    plain = {name: options[name] for name in options if name in kind.model_fields}
     try:
-        return RunConfig(
-            **plain
-            | {
-                "ranked_k": None if options["ranked_k"] == "all" else options["ranked_k"],
-                "rating_scale": tuple(options["rating_scale"].split(":")),
-                "threads": len(os.sched_getaffinity(0)) if threads is None else threads,
-                "namespace": target.keys.namespace,
-                "home": target.home,
-                "bounds": parse_bounds(options["gate_bound"] or ()),
-                "force": _reason(options["force"]),
-            }
-        )
+        return kind(**{**plain, **made})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        expected = RunConfig.model_fields[name].description
-        option = "--" + name.replace("_", "-")
-        raise UsageError(f"{option} {options[name]!r}: expected {expected}") from error
+        expected = kind.model_fields[name].description
+        said = "model" if name == "models" else name
+        option = "--" + said.replace("_", "-")
+        raise UsageError(f"{option} {options[said]!r}: expected {expected}") from error
 
 
 def _reason(force: str | None) -> str | None:

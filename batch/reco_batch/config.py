@@ -1,10 +1,11 @@
-"""Everything that a night can be told, in one frozen object.
+"""Everything that a night, or a tuning, can be told, in one frozen object each.
 
 The command line builds it; nothing below reads flags or the environment.
 """
 
+from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
@@ -17,8 +18,8 @@ _FROM_ONE = Field(ge=1, description="a whole number from 1")
 _LARGEST_SEED = 2**32 - 5  # the libraries take 32 bits, and a night counts a few up from it
 
 
-class RunConfig(BaseModel):
-    """Of one `batch run`."""
+class LearningConfig(BaseModel):
+    """What to learn from, and how: of every command that trains."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,36 +41,12 @@ class RunConfig(BaseModel):
         Field(ge=0, le=_LARGEST_SEED, description=f"a whole number from 0 to {_LARGEST_SEED}"),
     ] = 42
     """Of the split and of every initial weight."""
-    refit: bool | None = None
-    """Train once more on all ratings before scoring; None: as the preset has it."""
-    k: Annotated[int, _FROM_ONE] = 100
-    """Length of the user and similar lists."""
-    ranked_k: Annotated[int | None, Field(ge=1, description="a whole number from 1, or all")] = 1000
-    """Length of the ranked lists; None: the whole catalogue."""
-    rank_by: Annotated[RankBy | None, Field(description=" or ".join(RankBy))] = None
-    """Order of the ranked lists; None: as the preset has it."""
-    popular_n: Annotated[int, _FROM_ONE] = 100
-    count_threshold: Annotated[int, Field(ge=0, description="a whole number from 0")] = 50
-    """Highest rated: only movies with more ratings than this."""
-    rating_threshold: Annotated[FiniteFloat, Field(description="a number of stars")] = 3.5
-    """Most rated: only movies whose mean rating is above this."""
-    keep: Annotated[int, _FROM_ONE] = 3
-    """Generations that stay in Redis, the live one included, and on disk."""
-    bounds: GateBounds = GateBounds()
-    """Of the gate."""
-    force: str | None = None
-    """Why the generation shall be served whatever the gate finds; None: it shall not."""
     threads: Annotated[int, _FROM_ONE]
     """Of scoring."""
-    resume: bool = False
-    """Go on with the newest unfinished night, if it is the same night."""
-    checkpoint_seconds: Annotated[
-        FiniteFloat, Field(ge=0, description="a number of seconds from 0")
-    ] = 30
-    """Least time between two checkpoints of a training; 0: after every epoch."""
-    namespace: str = "reco"
     home: Path
     """Where artifacts, downloads and the embedded store live."""
+    tuned: Annotated[Preset | None, Field(exclude=True)] = None
+    """The preset with the values of a file; None: as it is."""
 
     @field_validator("preset")
     @classmethod
@@ -96,8 +73,44 @@ class RunConfig(BaseModel):
 
     @property
     def parameters(self) -> Preset:
-        """The hyper-parameters that the preset names."""
-        return PRESETS[self.preset]
+        """The hyper-parameters: as the preset has them, or as a file does."""
+        return self.tuned or PRESETS[self.preset]
+
+    @property
+    def downloads(self) -> Path:
+        """The cache of downloaded data sets."""
+        return self.home / "downloads"
+
+
+class RunConfig(LearningConfig):
+    """Of one `batch run`."""
+
+    refit: bool | None = None
+    """Train once more on all ratings before scoring; None: as the preset has it."""
+    k: Annotated[int, _FROM_ONE] = 100
+    """Length of the user and similar lists."""
+    ranked_k: Annotated[int | None, Field(ge=1, description="a whole number from 1, or all")] = 1000
+    """Length of the ranked lists; None: the whole catalogue."""
+    rank_by: Annotated[RankBy | None, Field(description=" or ".join(RankBy))] = None
+    """Order of the ranked lists; None: as the preset has it."""
+    popular_n: Annotated[int, _FROM_ONE] = 100
+    count_threshold: Annotated[int, Field(ge=0, description="a whole number from 0")] = 50
+    """Highest rated: only movies with more ratings than this."""
+    rating_threshold: Annotated[FiniteFloat, Field(description="a number of stars")] = 3.5
+    """Most rated: only movies whose mean rating is above this."""
+    keep: Annotated[int, _FROM_ONE] = 3
+    """Generations that stay in Redis, the live one included, and on disk."""
+    bounds: GateBounds = GateBounds()
+    """Of the gate."""
+    force: str | None = None
+    """Why the generation shall be served whatever the gate finds; None: it shall not."""
+    resume: bool = False
+    """Go on with the newest unfinished night, if it is the same night."""
+    checkpoint_seconds: Annotated[
+        FiniteFloat, Field(ge=0, description="a number of seconds from 0")
+    ] = 30
+    """Least time between two checkpoints of a training; 0: after every epoch."""
+    namespace: str = "reco"
 
     @property
     def refits(self) -> bool:
@@ -119,7 +132,18 @@ class RunConfig(BaseModel):
         """The folder of what all unfinished nights keep, a folder a namespace."""
         return self.home / "unfinished"
 
-    @property
-    def downloads(self) -> Path:
-        """The cache of downloaded data sets."""
-        return self.home / "downloads"
+
+class TuneConfig(LearningConfig):
+    """Of one `batch tune`."""
+
+    models: Annotated[
+        tuple[Literal["retrieval", "rating"], ...],
+        Field(min_length=1, description="retrieval, rating or both"),
+    ]
+    """Which are tuned."""
+    trials: Annotated[int, _FROM_ONE] = 20
+    """Of each model, those of earlier runs among them."""
+    time_limit: Annotated[float, Field(gt=0, description="a number of seconds above 0")] = inf
+    """Seconds, after which no trial begins."""
+    out: Path
+    """The file of parameters."""

@@ -4,7 +4,8 @@ RecoError                        (reco_store.errors: the base of both packages)
 ├── DataRefused                  4  the input is missing, damaged or implausible
 ├── NightFailed                  5  this machine could not finish: disk full, damaged artifact
 │   └── NotFinite                5  training diverged
-└── GateRefused                  6  the new generation is not good enough to be served
+├── GateRefused                  6  the new generation is not good enough to be served
+└── AtWork                      75  another process is at work on the same
 
 The number is the exit code of `batch`. Every message says what was found, what was expected
 and what to do next, in one line; the facts stand as attributes too.
@@ -84,3 +85,17 @@ class GateRefused(RecoError):
             f"mend the input or the bound (--gate-bound) and run again, or serve it all the same "
             f"with `batch republish {self.generation} --force REASON`."
         )
+
+
+class AtWork(RecoError):
+    """Another process is at work on what only one can work on at a time."""
+
+    exit_code = 75
+
+    def __init__(self, what: str) -> None:
+        """Say what is taken."""
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} is at work in another process; expected none. Try again when it ended."

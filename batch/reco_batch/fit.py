@@ -23,11 +23,10 @@ from reco_batch.linear_rating import LinearRating
 from reco_batch.presets import HistoryParameters, Preset
 from reco_batch.progress import Reporter
 from reco_batch.rating import RatingModel
-from reco_batch.recency import choose_recency
 from reco_batch.resume import UnfinishedNight
 from reco_batch.retrieval import Retrieval
 from reco_batch.split import Split
-from reco_batch.trainers import Training, train_rating_of, train_retrieval_of
+from reco_batch.trainers import Training, recency_of, train_rating_of, train_retrieval_of
 
 Metrics = Mapping[str, Any]
 """Parts of the manifest's metrics."""
@@ -177,12 +176,11 @@ def _chosen(
     if not isinstance(parameters, HistoryParameters):
         return {"recency": 0.0}
     with reporter.stage("choose how newer ratings count") as stage:
-        recency, found = choose_recency(
+        recency, found = recency_of(
+            parameters,
+            dataset,
             dataset.ratings.take(split.train),
             dataset.ratings.take(split.validation),
-            user_count=len(dataset.user_ids),
-            movie_count=len(dataset.movies),
-            parameters=parameters,
             seed=config.seed,
         )
         stage.note(f"exponent {recency:g}")

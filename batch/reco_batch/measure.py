@@ -91,7 +91,7 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
 
 def _doubt(artifact: Artifact) -> NDArray[np.float32] | None:
     """Return what the order of the ranked lists takes off the stars that they show."""
-    if artifact.manifest["parameters"].get("rank_by") != RankBy.BOUND:
+    if artifact.manifest.get("parameters", {}).get("rank_by") != RankBy.BOUND:
         return None
     return doubt_of(artifact.rating_counts())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter, open_artifact
-from reco_batch.config import RunConfig
+from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
@@ -89,7 +89,7 @@ def run_night(
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
-        dataset, split = _read(config, reporter)
+        dataset, split = read_and_split(config, reporter)
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
             artifact = _compute(config, dataset, split, night, reporter=reporter)
             published = publish_artifact(
@@ -112,7 +112,12 @@ def run_night(
     return Night(artifact, published, dataset.user_ids)
 
 
-def _read(config: RunConfig, reporter: Reporter) -> tuple[Dataset, Split]:
+def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset, Split]:
+    """Read and check the data, and say what was noticed.
+
+    Raises:
+        DataRefused: the input cannot be used.
+    """
     with reporter.stage("read and check the data") as stage:
         source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
         dataset = build_dataset(

@@ -14,6 +14,27 @@ from reco_store.client import Client
 DEFAULT_NAMESPACE = "reco"
 DEFAULT_KEEP = 3
 
+Data = Annotated[
+    str,
+    typer.Option(
+        envvar="RECO_DATA",
+        help="Folder with ratings.csv and movies.csv (or .csv.gz, .parquet); or demo, "
+        "ml-latest-small, ml-25m, ml-32m.",
+    ),
+]
+PresetName = Annotated[
+    str, typer.Option(help="Hyper-parameters: default, or notebook for the notebook's.")
+]
+Parameters = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Hyper-parameters other than the preset's (`batch tune`)."),
+]
+SplitName = Annotated[
+    str, typer.Option(help="Held-out ratings: random, or time for each user's latest fifth.")
+]
+RatingScale = Annotated[str, typer.Option(metavar="LOW:HIGH", help="Ratings outside are refused.")]
+Encoding = Annotated[str, typer.Option(help="Of CSV files.")]
+Threads = Annotated[int | None, typer.Option(help="Of scoring; by default one for each processor.")]
 RedisUrl = Annotated[
     str | None,
     typer.Option(envvar="REDIS_URL", help="Redis to publish to; without it, the embedded store."),

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reco_batch.checks import summary
+from reco_store.collector import REPLACED
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
+from reco_store.wording import quality_words
 
 if TYPE_CHECKING:
     from reco_batch.night import Night
+    from reco_batch.tune import Search
     from reco_store import Published
 
 _EXAMPLE_USER = "42"
@@ -33,7 +36,7 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
             f"{counts['movie']:,} movies, {manifest['entries']:,} keys, "
             f"{manifest['bytes'] / 1e6:.1f} MB"
         ),
-        *_metrics(manifest["metrics"]),
+        *(f"{name:10}{text}" for name, text in quality_words(manifest["metrics"]).items()),
         f"artifact  {result.artifact.folder}",
         f"store     {store}",
     ]
@@ -60,14 +63,21 @@ def _gate(result: "Published") -> list[str]:
     return [*([f"gate      {printable(text)}"] if text else []), *warnings]
 
 
-def _metrics(metrics: dict[str, dict[str, float]]) -> list[str]:
+def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) -> str:
+    """Say what was found, and how to use it."""
     lines = []
-    if accuracy := metrics.get("retrieval"):
-        shares = ", ".join(f"{k.split('_')[1]}: {v:.4f}" for k, v in accuracy.items())
-        lines.append(f"accuracy  share of held-out movies in the first k of all, {shares}")
-    if rating := metrics.get("rating"):
-        lines.append(f"RMSE      {rating['rmse']:.4f} stars on held-out ratings")
-    return lines
+    for search in searches:
+        before, best, count = search.of_preset, search.best, len(search.trials)
+        if best is search.trials[0]:
+            said = f"{before:.4f} to begin with, and none of {count - 1} other trials is better"
+        else:
+            said = (
+                f"{before:.4f} as the preset has it, {best.score:.4f} in the best of {count} trials"
+            )
+        lines.append(f"{search.model:9} {search.aim.figure} on the validation part: {said}")
+    use = [_sibling("batch"), "run", "--data", data, "--parameters", str(out)]
+    use += ["--preset", preset] if preset != "default" else []
+    return "\n".join([*lines, f"wrote     {out}", "use it", f"  {shlex.join(use)}"])
 
 
 def published(result: "Published") -> str:
@@ -79,18 +89,22 @@ def published(result: "Published") -> str:
 
 
 def generations(records: Sequence[GenerationRecord]) -> str:
-    """Show a line a generation, tab-separated in a pipe, in columns on a terminal."""
+    """Show a line a generation, tab-separated in a pipe, in columns on a terminal.
+
+    Of those that are gone, the ones that did not leave in the ordinary way: rolled back from,
+    refused, failed, or given up early to make room.
+    """
     rows = [("generation", "state", "keys", "MB", "note")]
     rows += [
         (
             record.id,
             "live" if record.live else record.state,
-            f"{record.entries}",
-            f"{record.size_bytes / 1e6:.1f}",
+            f"{record.entries if record.stored else 0}",
+            f"{record.size_bytes / 1e6 if record.stored else 0:.1f}",
             printable(record.note),
         )
         for record in records
-        if record.stored or record.live
+        if record.stored or record.live or record.note != REPLACED
     ]
     if not sys.stdout.isatty():
         return "\n".join("\t".join(row) for row in rows[1:])

@@ -1,13 +1,16 @@
 """Named sets of hyper-parameters.
 
 `notebook` is the notebook that this job grew out of, number by number. `default` is what a night
-uses when nothing is said.
+uses when nothing is said. Beside a default stands what `batch tune` tries instead (`search`). It
+does not try the popularity discount: hits score best, and are not what is wanted most.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from reco_batch.search import tuned
 
 
 class RankBy(StrEnum):
@@ -23,10 +26,10 @@ class RankBy(StrEnum):
 class RetrievalParameters:
     """Of the two-tower model."""
 
-    embedding_dim: int = 64
-    learning_rate: float = 0.01
+    embedding_dim: int = tuned(64, 16, 256, log=True)
+    learning_rate: float = tuned(0.01, 0.003, 0.3, log=True)
     """Adagrad's."""
-    epochs: int = 15
+    epochs: int = tuned(15, 5, 40)
     batch_size: int = 4096
     """Interactions a step; the movies of a step are each other's negatives."""
 
@@ -35,11 +38,11 @@ class RetrievalParameters:
 class RatingParameters:
     """Of the model that predicts stars."""
 
-    embedding_dim: int = 64
+    embedding_dim: int = tuned(64, 16, 128, log=True)
     hidden_units: tuple[int, int] = (256, 64)
-    learning_rate: float = 0.05
+    learning_rate: float = tuned(0.05, 0.01, 0.2, log=True)
     """Adagrad's."""
-    epochs: int = 40
+    epochs: int = tuned(40, 5, 60)
     batch_size: int = 4096
 
     @property
@@ -52,17 +55,17 @@ class RatingParameters:
 class TowerParameters:
     """Of the two towers over histories and content."""
 
-    embedding_dim: int = 128
-    learning_rate: float = 0.002
+    embedding_dim: int = tuned(128, 32, 256, log=True)
+    learning_rate: float = tuned(0.002, 0.0005, 0.008, log=True)
     """Adam's."""
-    epochs: int = 40
+    epochs: int = tuned(40, 15, 80)
     batch_users: int = 128
     """Users a step."""
-    hidden_share: float = 0.5
+    hidden_share: float = tuned(0.5, 0.2, 0.7, at_least=0.05, at_most=0.95)
     """Of each history, what the rest has to find."""
-    user_exponent: float = 0.5
+    user_exponent: float = tuned(0.5, 0.0, 1.0)
     """A user with n times the ratings counts n ** (1 - this) as much; 1 makes users equal."""
-    l2: float = 0.003
+    l2: float = tuned(0.003, 0.0003, 0.03, log=True)
     """Pull of every vector towards zero."""
     most_candidates: int = 20_000
     """Movies in a step's softmax; of a larger catalogue each step draws as many."""
@@ -74,13 +77,13 @@ class NeighbourParameters:
 
     factors: int = 256
     """Width to which the weights are cut down."""
-    window: int = 40
+    window: int = tuned(40, 5, 100, log=True)
     """How far apart in a user's order two ratings may stand and still count as a pair."""
-    who_weight: float = 0.1
+    who_weight: float = tuned(0.1, 0.01, 1.0, log=True)
     """What having rated both counts, beside having rated both in a sitting."""
-    own_weight: float = 2.0
+    own_weight: float = tuned(2.0, 0.0, 8.0)
     """What a movie's rating count adds to its own place in the system."""
-    l2: float = 20.0
+    l2: float = tuned(20.0, 2.0, 200.0, log=True)
     least_ratings: int = 3
     """Movies with fewer take no part; the tower knows them by their content."""
     most_movies: int = 8_000
@@ -93,7 +96,7 @@ class HistoryParameters:
 
     tower: TowerParameters = TowerParameters()
     neighbours: NeighbourParameters = NeighbourParameters()
-    neighbour_share: float = 0.3
+    neighbour_share: float = tuned(0.3, 0.05, 1.0)
     """Spread of the neighbours' scores where the towers' is 1."""
     popularity_discount: float = 0.0
     """Taken off for a movie's popularity, in the same unit; more reaches further into the
@@ -111,34 +114,34 @@ class HistoryParameters:
 class TasteParameters:
     """Of the rating model over content, neighbours and history."""
 
-    factors: int = 32
+    factors: int = tuned(32, 8, 64, log=True)
     """Co-rating factors of each movie, beside its genres and year."""
     window: int = 40
     """As of the retrieval's neighbours."""
-    ridge_l2: float = 20.0
+    ridge_l2: float = tuned(20.0, 5.0, 80.0, log=True)
     """Pull of each user's tastes towards everybody's, of the closed-form member."""
-    ridge_factor_scale: float = 3.0
+    ridge_factor_scale: float = tuned(3.0, 0.5, 6.0)
     """Size of the factors beside genres of size 1; larger is freer."""
-    ridge_share: float = 0.5
+    ridge_share: float = tuned(0.5, 0.0, 1.0, at_most=1.0)
     """Of the closed-form member in the mean of all members."""
-    bias_shrinkage: float = 3.0
+    bias_shrinkage: float = tuned(3.0, 0.5, 20.0, log=True, at_least=0.01)
     """Ratings that a user's or movie's bias must outweigh."""
     members: int = 2
     """Trained models, of different seeds, whose mean is the other share."""
-    factor_scale: float = 2.0
+    factor_scale: float = tuned(2.0, 0.5, 6.0)
     """As `ridge_factor_scale`, of the trained members."""
     embedding_dim: int = 32
-    learning_rate: float = 0.003
+    learning_rate: float = tuned(0.003, 0.0005, 0.01, log=True)
     """Adam's."""
-    epochs: int = 6
+    epochs: int = tuned(6, 3, 15)
     batch_size: int = 2048
     bias_l2: float = 0.03
     """Pull of the biases towards zero, each time one is used; likewise the next."""
-    vector_l2: float = 0.08
+    vector_l2: float = tuned(0.08, 0.01, 0.5, log=True)
     """Of a user's and a movie's own vector."""
-    history_l2: float = 30.0
+    history_l2: float = tuned(30.0, 5.0, 200.0, log=True)
     """Of the vectors that histories are sums of, spread over all ratings; likewise the next."""
-    taste_l2: float = 3.0
+    taste_l2: float = tuned(3.0, 0.3, 30.0, log=True)
     """Of the tastes by content."""
 
     @property

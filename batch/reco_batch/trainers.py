@@ -1,5 +1,6 @@
 """Which function trains the models of which parameters: the one place that knows every kind."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from reco_batch.blended_rating import train_blended_rating
@@ -15,6 +16,7 @@ from reco_batch.presets import (
 )
 from reco_batch.progress import Stage
 from reco_batch.rating import RatingModel, train_rating
+from reco_batch.recency import choose_recency
 from reco_batch.retrieval import Retrieval, train_retrieval
 
 
@@ -30,6 +32,30 @@ class Training(NamedTuple):
     """Exponent of how newer ratings count, as chosen; the notebook's models have no use for it."""
     stage: Stage
     checkpoints: Checkpoints | None = None
+
+
+def recency_of(
+    parameters: RetrievalParameters | HistoryParameters,
+    dataset: Dataset,
+    train: Ratings,
+    validation: Ratings,
+    *,
+    seed: int,
+) -> tuple[float, Mapping[str, float]]:
+    """Return how newer ratings shall count, and what each exponent that was tried has found.
+
+    The notebook's model has no use for it, and nothing is tried.
+    """
+    if not isinstance(parameters, HistoryParameters):
+        return 0.0, {}
+    return choose_recency(
+        train,
+        validation,
+        user_count=len(dataset.user_ids),
+        movie_count=len(dataset.movies),
+        parameters=parameters,
+        seed=seed,
+    )
 
 
 def train_retrieval_of(

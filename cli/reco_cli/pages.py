@@ -9,6 +9,7 @@ from reco_cli import document, words
 from reco_cli.lookup import Found
 from reco_cli.page import Asked, Page, Row
 from reco_store import Answer, Movie, Status, UsageError
+from reco_store.wording import quality_words
 
 # What the job says about a night, as far as `reco status` shows it.
 _NIGHT = ("rating_scale", "metrics", "parameters", "data", "gate")
@@ -97,17 +98,23 @@ def status_page(status: Status, store: str) -> Page:
         store: its address without a password.
     """
     night = {name: status.manifest.get(name) for name in _NIGHT}
-    gate = night["gate"]
-    # A person wants the verdict; the dozens of checks behind it are in the document.
-    brief = {k: v for k, v in gate.items() if k != "checks"} if isinstance(gate, dict) else gate
+    # A person wants the verdict, and what was asked for; the dozens of checks and hyper-parameters
+    # behind them are in the document.
+    brief = {
+        "gate": _without(night["gate"], "checks"),
+        "parameters": _without(night["parameters"], "models"),
+    }
     hold = {"held_until": status.held_until, "held_reason": status.held_reason}
-    shown = {**hold, **night, "gate": brief}
+    # Likewise what the metrics mean, rather than dozens of them.
+    quality = quality_words(night["metrics"])
+    shown = {**hold, **night, **brief} | ({"metrics": None} if quality else {})
     facts = {
         "store": store,
         "namespace": status.namespace,
         "created": f"{status.created}, {words.age_words(status.age_seconds)} ago",
         "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
         **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
+        **quality,
         **{name: text for name, text in document.flattened(shown) if text},
     }
     return Page(
@@ -126,6 +133,10 @@ def status_page(status: Status, store: str) -> Page:
             **night,
         },
     )
+
+
+def _without(part: object, name: str) -> object:
+    return {k: v for k, v in part.items() if k != name} if isinstance(part, dict) else part
 
 
 def _listing(

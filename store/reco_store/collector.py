@@ -8,7 +8,7 @@ there"), its keys are deleted with pauses, its record is cleared.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reco_store import registry
 from reco_store.inventory import parse_chunk
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from reco_store.lock import RunLock
 
-__all__ = ["leftovers", "outdated", "remove"]
+__all__ = ["REPLACED", "leftovers", "outdated", "remove"]
+
+#: The note of a generation that left in the ordinary way.
+REPLACED: Final = "replaced by newer generations"
 
 
 def leftovers(control: Control) -> tuple[Record, ...]:

@@ -63,7 +63,7 @@ def guard() -> Iterator[None]:
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
         said = getattr(interrupt, "__notes__", ("Readers see what they saw before.",))
-        print(f"error: interrupted. {printable(' '.join(said))}", file=sys.stderr)  # noqa: T201
+        print(f"error: interrupted; run it again. {printable(' '.join(said))}", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_INTERRUPTED) from interrupt
     except BrokenPipeError as error:
         # Python flushes stdout once more at exit, which would print a warning.

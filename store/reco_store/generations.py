@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from reco_store import registry
 from reco_store.client import Client, store_errors
-from reco_store.collector import leftovers, outdated, remove
+from reco_store.collector import REPLACED, leftovers, outdated, remove
 from reco_store.errors import NothingPublished, UnknownGeneration, UsageError
 from reco_store.hold import Hold
 from reco_store.publisher import ready_ids, utc_now
@@ -105,7 +105,7 @@ def collect(
         old = remove(
             lock,
             lambda control: outdated(control, keep),
-            note="replaced by newer generations",
+            note=REPLACED,
             progress=progress,
         )
     return (*dead, *old)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reco_store import registry
 from reco_store.client import Client, store_errors
-from reco_store.collector import outdated, remove
+from reco_store.collector import REPLACED, outdated, remove
 from reco_store.errors import (
     Fenced,
     Held,
@@ -25,10 +25,9 @@ from reco_store.errors import (
 from reco_store.manifest import dump_manifest, load_if_whole
 from reco_store.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
 from reco_store.registry import Change, Control, HoldInForce, apply_change, read_control
-from reco_store.scripts import insist
 from reco_store.servers import Servers, control_run_id
 from reco_store.staging import PayloadSource, require_same, stage, verify
-from reco_store.transfer import Progress, no_progress
+from reco_store.transfer import Progress, no_progress, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -205,7 +204,7 @@ def _judge(
 ) -> tuple[Verdict | None, str | None]:
     with store_errors(client):
         live = read_control(client, keys).live
-        value = None if live is None else insist(lambda: client.get(keys.manifest(live)))
+        value = None if live is None else read_values(client, [keys.manifest(live)])[0]
     if gate is None:
         return None, live
     live_manifest = None if live is None or value is None else load_if_whole(value, live)
@@ -240,7 +239,7 @@ def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ..
             retired = remove(
                 lock,
                 lambda control: outdated(control, keep),
-                note="replaced by newer generations",
+                note=REPLACED,
                 progress=progress,
             )
     except StoreError as error:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from reco_store.errors import ContractMismatch, Fenced, StoreUnfit, VerifyFailed
 from reco_store.hold import Hold
-from reco_store.scripts import CHANGE, insist, replies, run_script
+from reco_store.scripts import CHANGE, insist, run_script, values
 from reco_store.servers import runs_scripts_when_full
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def read_control(client: Client, keys: Keys) -> Control:
     """
     # Both have the hash tag of the namespace, so this is one command on a cluster too.
     names = (keys.generations, keys.current)
-    raw, pointer = insist(lambda: replies(client.mget(names), len(names)))
+    raw, pointer = insist(lambda: values(client.mget(names), len(names)))
     text = "" if raw is None else _text(raw)
     return Control(None if pointer is None else _text(pointer), _parse(text), text)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from reco_store.client import Client
 
-__all__ = ["ACQUIRE", "CHANGE", "RENEW", "UNLOCK", "insist", "replies", "run_script"]
+__all__ = ["ACQUIRE", "CHANGE", "RENEW", "UNLOCK", "insist", "replies", "run_script", "values"]
 
 ACQUIRE: Final = "acquire"
 RENEW: Final = "renew"
@@ -83,6 +83,20 @@ def replies(reply: Any, count: int) -> list[Any]:  # noqa: ANN401  it may be any
     if not isinstance(reply, list) or len(reply) != count:
         raise exceptions.ConnectionError("a reply arrived spoilt")
     return reply
+
+
+def values(reply: Any, count: int) -> list[bytes | None]:  # noqa: ANN401  it may be anything
+    """Return a reply that must be a list of some values, each there or not.
+
+    One flipped bit makes a number of a value, which no later check expects.
+
+    Raises:
+        redis.ConnectionError: it is none, so it was spoilt on its way; ask again.
+    """
+    found = replies(reply, count)
+    if not all(value is None or isinstance(value, bytes) for value in found):
+        raise exceptions.ConnectionError("a reply arrived spoilt")
+    return found
 
 
 def insist(command: Callable[[], _Result]) -> _Result:

@@ -19,7 +19,6 @@ from reco_store.manifest import check_manifest, load_manifest
 from reco_store.registry import Change, Control, Record, apply_change, read_control
 from reco_store.replicas import Confirmation
 from reco_store.room import make_room
-from reco_store.scripts import insist
 from reco_store.servers import Servers, look_at_servers, require_fit
 from reco_store.transfer import (
     Progress,
@@ -229,7 +228,7 @@ def _register(lock: RunLock, source: PayloadSource) -> None:
 
 def _require_equal_to_live(lock: RunLock, source: PayloadSource) -> None:
     generation = source.generation
-    value = insist(lambda: lock.client.get(lock.keys.manifest(generation)))
+    value = read_values(lock.client, [lock.keys.manifest(generation)])[0]
     if value is None:  # lost with the rest: there is nothing to contradict
         return
     live = load_manifest(value, generation)

@@ -15,7 +15,7 @@ from redis import Redis, RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from reco_store.client import Client, is_cluster
-from reco_store.scripts import insist, replies
+from reco_store.scripts import insist, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -117,16 +117,15 @@ def read_values(client: Client, keys: Sequence[str]) -> list[bytes | None]:
     """
 
     def send() -> list[bytes | None]:
-        values: list[bytes | None]
         if not is_cluster(client):
             found = client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
-            return replies(found, len(keys))
+            return values(found, len(keys))
         pipeline = client.pipeline(transaction=False)
         for key in keys:
             pipeline.execute_command("GET", key)
-        values = pipeline.execute(raise_on_error=False)
-        _raise_first(values)
-        return values
+        found = pipeline.execute(raise_on_error=False)
+        _raise_first(found)
+        return values(found, len(keys))
 
     return insist(send) if keys else []
 

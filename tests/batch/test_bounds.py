@@ -14,7 +14,7 @@ from reco_store import UsageError
 def test_nothing_said_means_the_defaults():
     """As in the table of docs/operations.md."""
     assert parse_bounds(()) == GateBounds()
-    assert GateBounds().popularity_ratio == 0  # the notebook's own preset must pass
+    assert GateBounds().popularity_ratio is None  # as the preset has it
     assert GateBounds().rating_age_days is None
 
 

@@ -1,12 +1,15 @@
 """What a night can be told, and what it refuses to be told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from reco_batch.config import RunConfig
+from reco_batch.night import _parameters as manifest_parameters
 from reco_batch.presets import PRESETS
+from reco_batch.search import with_values
 from reco_batch.split import SplitBy
 
 
@@ -79,6 +82,18 @@ def test_refit_is_the_presets_unless_it_is_said(preset, refit, expected):
     """A flag beats the preset."""
     assert config(preset=preset, refit=refit).refits is expected
     assert config(preset=preset).parameters is PRESETS[preset]
+
+
+def test_a_file_of_parameters_beats_the_preset():
+    """What was used stands in the manifest, as that of a preset does."""
+    known = PRESETS["default"]
+    other = replace(known, rating=with_values(known.rating, {"ridge_l2": 7.0}))
+
+    told = config(tuned=other)
+
+    assert told.parameters == other
+    assert manifest_parameters(told)["models"]["rating"]["ridge_l2"] == 7.0
+    assert manifest_parameters(told).keys() == manifest_parameters(config()).keys()
 
 
 def test_folders_lie_below_home():

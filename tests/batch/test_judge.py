@@ -276,23 +276,43 @@ def test_metrics_that_are_missing():
 
 
 def test_the_popularity_baseline():
-    """Worse is a warning, unless a bound says how good it must be; the longest list counts."""
+    """Worse is refused, the notebook's only if a bound says so; the longest list counts."""
     worse = {"metrics/retrieval": {"top_1_accuracy": 0.02, "top_10_accuracy": 0.05}}
+    notebook = {"parameters/preset": "notebook"}
 
-    good, poor = checked(), checked(tonight=worse)
+    good, poor = checked(), checked(tonight=worse | notebook)
 
     assert good["popularity.top_10_accuracy"] == Check(
-        *("popularity.top_10_accuracy", 2.0, "at least", 0.0, "passed", "0.2, popularity 0.1")
+        *("popularity.top_10_accuracy", 2.0, "at least", 1.0, "passed", "0.2, popularity 0.1")
     )
+    assert "popularity.top_10_accuracy" in refused(tonight=worse)
     assert (good["popularity.rmse"].verdict, good["popularity.rmse"].figure) == ("passed", 1.25)
     assert "popularity.top_1_accuracy" not in good
     assert (poor["popularity.top_10_accuracy"].verdict) == "warning"
     assert poor["popularity.top_10_accuracy"].figure == 0.5
     strict = {"popularity_ratio": 1.1}
-    assert "popularity.top_10_accuracy" in refused(tonight=worse, **strict)
+    assert "popularity.top_10_accuracy" in refused(tonight=worse | notebook, **strict)
     assert refused(tonight={"metrics/rating/rmse": 0.95}, **strict, error_rise=9) == [
         "popularity.rmse"
     ]
+
+
+def test_what_popularity_is_compared_by():
+    """By ndcg@10 and recall@100 where there are both, less what chance does to the former."""
+    ours = {"ndcg@10": 0.19, "recall@100": 0.31, "hit@100": 0.9}
+    theirs = {"ndcg@10": 0.2, "recall@100": 0.3, "hit@100": 0.95}
+    intervals = {"retrieval": {"ndcg@10": [0.17, 0.21]}}
+    sides = {"metrics/retrieval": ours, "metrics/popularity": theirs}
+
+    found = checked(tonight=sides | {"metrics/intervals": intervals})
+
+    assert {name for name in found if name.startswith("popularity.")} == {
+        "popularity.ndcg@10",
+        "popularity.recall@100",
+    }
+    assert found["popularity.ndcg@10"].verdict == "warning"
+    assert found["popularity.ndcg@10"].bound == pytest.approx(1 - 3 * 0.04 / (2 * 1.96) / 0.2)
+    assert "popularity.ndcg@10" in refused(tonight=sides)
 
 
 def test_old_ratings():

@@ -47,4 +47,4 @@ def test_manifest_can_hold_the_parameters(name):
 def test_presets_are_frozen(name):
     """No code can change what a name stands for."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        PRESETS[name].retrieval.epochs = 1
+        PRESETS[name].retrieval = None

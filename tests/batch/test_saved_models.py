@@ -24,7 +24,7 @@ def saved(tmp_path_factory, dataset, retrieval_model, rating_model):
     """The folder with all three models."""
     folder = tmp_path_factory.mktemp("models")
     save_retrieval(folder, retrieval_model, dataset.movies.ids, k=K)
-    save_rating(folder, rating_model)
+    save_rating(folder, rating_model, (), ())  # it knows its ids
     return folder
 
 
@@ -123,4 +123,4 @@ def test_folder_that_cannot_be_written(tmp_path, rating_model):
     (tmp_path / "file").write_text("in the way")
 
     with pytest.raises(OSError, match=r"(?i)not a directory"):
-        save_rating(tmp_path / "file", rating_model)
+        save_rating(tmp_path / "file", rating_model, (), ())

@@ -77,7 +77,7 @@ def require_refused(nights, night, check, served):
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_mutants_are_refused(nights, name):
+def test_13_mutants_are_refused(nights, name):
     """The pointer stays, and manifest, registry and artifact say which check failed."""
     spoil, check = SPOILT[name]
     night = nights.night()
@@ -87,14 +87,14 @@ def test_mutants_are_refused(nights, name):
 
 
 @pytest.mark.parametrize("name", SPOILT_INPUT)
-def test_mutants_of_the_input_are_refused(nights, name):
+def test_13_mutants_of_the_input_are_refused(nights, name):
     """A night computed faithfully from an input that has gone bad."""
     spoil, check = SPOILT_INPUT[name]
 
     require_refused(nights, nights.night(spoil(nights.new)), check, nights.served())
 
 
-def test_a_shrunk_catalogue_is_refused(nights):
+def test_13_a_shrunk_catalogue_is_refused(nights):
     """Movies that the file no longer has, their ratings with them."""
     left = nights.night().movies.ids[: MOVIES - 20]
     night = nights.night(nights.new[nights.new[c.MOVIE_ID].isin(left)], catalogue=len(left))
@@ -103,7 +103,7 @@ def test_a_shrunk_catalogue_is_refused(nights):
 
 
 @pytest.mark.parametrize("spoil", [nan_users, one_nan, infinite])
-def test_factors_that_are_no_numbers_are_never_scored(nights, spoil):
+def test_13_factors_that_are_no_numbers_are_never_scored(nights, spoil):
     """Caught before there is a list."""
     served = nights.served()
 
@@ -114,7 +114,7 @@ def test_factors_that_are_no_numbers_are_never_scored(nights, spoil):
 
 
 @pytest.mark.parametrize("spoil", [nan_scores, infinite_scores])
-def test_scores_that_are_no_numbers_are_never_written(nights, spoil):
+def test_13_scores_that_are_no_numbers_are_never_written(nights, spoil):
     """Caught before the artifact has a manifest."""
     served = nights.served()
     night = nights.night()
@@ -126,7 +126,7 @@ def test_scores_that_are_no_numbers_are_never_written(nights, spoil):
     assert nights.served() == served
 
 
-def test_an_artifact_that_was_changed_later_is_never_served(nights):
+def test_13_an_artifact_that_was_changed_later_is_never_served(nights):
     """The read-back compares with the digest of what was computed."""
     served = nights.served()
     night = nights.night()
@@ -145,7 +145,7 @@ def test_an_artifact_that_was_changed_later_is_never_served(nights):
 
 
 @pytest.mark.parametrize("name", ON_THE_FIRST_NIGHT)
-def test_mutants_are_refused_on_the_first_night(make_nights, name):
+def test_13_mutants_are_refused_on_the_first_night(make_nights, name):
     """What is broken in itself needs no last night to be compared with."""
     nights = make_nights("first")
     spoil, check = SPOILT[name]
@@ -155,7 +155,7 @@ def test_mutants_are_refused_on_the_first_night(make_nights, name):
     require_refused(nights, night, check, "nothing")
 
 
-def test_good_nights_pass(make_nights):
+def test_13_good_nights_pass(make_nights):
     """The first, the same again, more of everything, a little less, other lengths."""
     nights = make_nights("good")
     users = sorted(set(nights.new[c.USER_ID]))
@@ -184,7 +184,7 @@ def test_good_nights_pass(make_nights):
     assert "input.identical" not in first["checks"]
 
 
-def test_worse_than_popularity_is_only_a_warning(make_nights):
+def test_13_worse_than_popularity_is_only_a_warning(make_nights):
     """The figure is on record; a bound makes it a refusal."""
     nights = make_nights("warned")
     night = nights.night()
@@ -204,7 +204,7 @@ def test_worse_than_popularity_is_only_a_warning(make_nights):
     assert (check["verdict"], check["figure"]) == ("warning", 0.6)
 
 
-def test_force_serves_what_was_refused(make_nights):
+def test_13_force_serves_what_was_refused(make_nights):
     """The reason and what was overruled stay in the manifest and in the registry."""
     nights = make_nights("forced")
     nights.published(nights.night(nights.old))
@@ -225,7 +225,7 @@ def test_force_serves_what_was_refused(make_nights):
     )
 
 
-def test_what_is_live_is_not_judged_again(make_nights):
+def test_13_what_is_live_is_not_judged_again(make_nights):
     """Filling a store that lost keys keeps verdict and reason, whatever the gate would say now."""
     nights = make_nights("refilled")
     night = nights.night()

@@ -1,11 +1,13 @@
-"""Runs `batch` with small models, and dies of SIGKILL at a given one of its steps.
+"""Runs `batch` with small models, and dies at a given one of its steps.
 
 A program, not a module. A step is a file or folder of the home that is about to be written, moved
 or deleted, a block of a list, or a batch of keys. DIE_AT is the number of the last one, from 1, or
-`keys` for the first batch of keys; with 0 the night runs to its end. MODELS is `small` for models
+`keys` for the first batch of keys; with 0 the night runs to its end. DIE_OF is a signal, or ENOSPC:
+nothing can be written from that step on. MODELS is `small` for models
 that are quickly trained. Refuses to unpickle anything.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -14,27 +16,36 @@ import threading
 import reco_batch
 from reco_batch import presets
 from reco_batch.artifact import ArtifactWriter
-from reco_batch.presets import Preset, RatingParameters, RetrievalParameters
+from reco_batch.presets import (
+    HistoryParameters,
+    NeighbourParameters,
+    Preset,
+    RankBy,
+    TasteParameters,
+    TowerParameters,
+)
 from reco_store import staging
 
-AT, HOME = os.environ["DIE_AT"], os.environ["RECO_HOME"]
+AT, HOME, OF = os.environ["DIE_AT"], os.environ["RECO_HOME"], os.environ["DIE_OF"]
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 counting = threading.Lock()
 steps = 0
 
 
-def step() -> None:
+def step(*, writes: bool = True) -> None:
     """Count one step, and die if it is the last one."""
     global steps  # noqa: PLW0603  # of this process
     with counting:
         steps += 1
-        if str(steps) == AT:
+        if OF == "ENOSPC" and writes and 0 < int(AT) <= steps:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if OF != "ENOSPC" and str(steps) == AT:
             die()
 
 
 def die() -> None:
-    """End without a word."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    """End, without a word if it is by SIGKILL."""
+    os.kill(os.getpid(), signal.Signals[OF])
 
 
 def watch(event: str, arguments: tuple) -> None:
@@ -44,7 +55,7 @@ def watch(event: str, arguments: tuple) -> None:
         if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(HOME):
             step()
     elif event in CHANGES and str(arguments[0]).startswith(HOME):
-        step()
+        step(writes=event == "os.mkdir")
     elif event.startswith("pickle"):
         raise RuntimeError(event)
 
@@ -58,7 +69,7 @@ def counted_block(self, *arguments):
 def counted_batch(client, prefix, batch):
     """Write a batch of keys."""
     if len(batch) > 1:
-        step()
+        step(writes=False)
     write_batch(client, prefix, batch)
     if AT == "keys" and len(batch) > 1:
         die()
@@ -68,9 +79,14 @@ make_block, ArtifactWriter._batch = ArtifactWriter._batch, counted_block
 write_batch, staging.write_batch = staging.write_batch, counted_batch
 if os.environ["MODELS"] == "small":
     presets.PRESETS["default"] = Preset(
-        RetrievalParameters(embedding_dim=8, learning_rate=0.1, epochs=3, batch_size=200),
-        RatingParameters(embedding_dim=8, hidden_units=(16, 8), epochs=4, batch_size=200),
+        HistoryParameters(
+            TowerParameters(embedding_dim=8, epochs=3, batch_users=20),
+            NeighbourParameters(factors=8),
+        ),
+        TasteParameters(factors=8, embedding_dim=4, epochs=2, batch_size=200),
         refit=True,
+        fits_validation=True,
+        rank_by=RankBy.BOUND,
     )
 sys.addaudithook(watch)
 reco_batch.main()

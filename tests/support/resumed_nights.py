@@ -32,9 +32,14 @@ class ResumedNights:
     url: str
 
     def run(
-        self, home: Path, *words: str, at: object = 0, models: str = "small"
+        self,
+        home: Path,
+        *words: str,
+        at: object = 0,
+        of: str = "SIGKILL",
+        models: str = "small",
     ) -> tuple[int, list[str]]:
-        """Run a night in a home; it dies at a step, if one is given.
+        """Run a night in a home; it dies at a step, if one is given, of a signal or of ENOSPC.
 
         Returns:
             Its exit code, and the lines of standard error.
@@ -49,6 +54,7 @@ class ResumedNights:
                 "REDIS_URL": self.url,
                 "RECO_HOME": str(home),
                 "DIE_AT": str(at),
+                "DIE_OF": of,
                 "MODELS": models,
             },
             stdin=subprocess.DEVNULL,

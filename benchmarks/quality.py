@@ -1,0 +1,400 @@
+"""How good the recommendations are, beside other recommenders: one protocol for all.
+
+Everything is fitted on the training and validation parts together and looked at once on the test
+part. What has settings to choose is first fitted on the training part with each and chosen by the
+validation part. Every held-out rating is relevant; what a user rated in the other parts is in no
+list; users are all those with held-out ratings. Lists of ours and of the others come from the same
+selection, figures from the same functions, and those are the night's.
+
+usage: quality.py [--data DIR|demo] [--split random|time|peers ...] [--seeds N] [--draws N]
+
+`peers` is the random split with users in the order of their ids as numbers, as others split the
+same ratings; `random` has them in the order of their ids as text, as the job and the notebook do.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from machine import describe
+from numpy.typing import NDArray
+from peers import (
+    ALS_SETTINGS,
+    EASE_SETTINGS,
+    STAR_PEERS,
+    Ease,
+    Scores,
+    Shape,
+    Stars,
+    implicit_als,
+    popularity,
+)
+from sklearn.model_selection import train_test_split
+
+from reco_batch.dataset import Dataset, Ratings, histories
+from reco_batch.evaluate import Evaluation
+from reco_batch.linear_rating import LinearRating
+from reco_batch.presets import PRESETS, Preset
+from reco_batch.progress import QuietReporter, Stage
+from reco_batch.ranked_metrics import interval, list_metrics, per_user_metrics
+from reco_batch.retrieval import Retrieval
+from reco_batch.sources import load
+from reco_batch.split import SplitBy, split_ratings
+from reco_batch.topk import Scratch, select_blocks, top_k_blocks
+from reco_batch.trainers import Training, recency_of, train_rating_of, train_retrieval_of
+from reco_batch.validate import build_dataset
+
+HERE = Path(__file__).parent
+K = 100
+SHOWN = ("ndcg@10", "recall@10", "recall@100", "map@10", "hit@10")
+SEED = 42
+COLD_SHARE = 0.2
+FOLDED = (5, 10)
+
+
+@contextmanager
+def silent() -> Iterable[Stage]:
+    """Give a stage that shows nothing."""
+    with QuietReporter().stage("") as stage:
+        yield stage
+
+
+@dataclass
+class Question:
+    """Some ratings to learn from, and others to find."""
+
+    dataset: Dataset
+    learn: Ratings
+    find: Ratings
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        """Group both by user."""
+        self.shape = Shape(len(self.dataset.user_ids), len(self.dataset.movies))
+        self.seen = histories(self.learn, user_count=self.shape.users)
+        self.wanted = histories(self.find, user_count=self.shape.users)
+        self.asked = np.flatnonzero(np.diff(self.wanted.offsets))
+        self.rated = np.bincount(self.learn.movie_index, minlength=self.shape.movies)
+
+    def lists_of_scores(self, scores: Scores) -> NDArray[np.int32]:
+        """Return the [asked, K] lists of a recommender that scores everything."""
+
+        def score(start: int, stop: int, scratch: Scratch) -> None:
+            scratch.scores[: stop - start, : self.shape.movies] = scores[start:stop]
+
+        blocks = select_blocks(score, self.seen, *self.shape, k=K, threads=self.threads)
+        return np.concatenate([block.items for block in blocks])[self.asked]
+
+    def lists_of_vectors(
+        self, users: NDArray[np.float32], movies: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Return the [asked, K] lists of a dot product, as the job computes them."""
+        blocks = top_k_blocks(users, movies, self.seen, k=K, threads=self.threads)
+        return np.concatenate([block.items for block in blocks])[self.asked]
+
+    def judge(self, lists: NDArray[np.int32]) -> Mapping[str, NDArray[np.float64]]:
+        """Return the figures of each asked user."""
+        return per_user_metrics(lists, self.wanted, self.asked)
+
+    def scored(self, scores: Scores) -> float:
+        """Return the ndcg@10 by which settings are chosen."""
+        return float(self.judge(self.lists_of_scores(scores))["ndcg@10"].mean())
+
+
+@dataclass
+class Parts:
+    """A split of a data set, and what its parts ask."""
+
+    dataset: Dataset
+    train: Ratings
+    validation: Ratings
+    test: Ratings
+
+    @property
+    def fitted(self) -> Ratings:
+        """What everything is fitted on in the end."""
+        pairs = zip(self.train, self.validation, strict=True)
+        both = Ratings(*[None if a is None else np.concatenate([a, b]) for a, b in pairs])
+        return both.take(np.random.default_rng(SEED).permutation(len(both)))
+
+
+def split(dataset: Dataset, by: str) -> Parts:
+    """Divide the ratings."""
+    ratings = dataset.ratings
+    if by == "peers":
+        users = np.array([int(user) for user in dataset.user_ids])[ratings.user_index]
+        rows = np.arange(len(ratings))
+        rest, test = train_test_split(rows, test_size=0.2, stratify=users, random_state=SEED)
+        train, validation = train_test_split(
+            rest, test_size=0.1, stratify=users[rest], random_state=SEED
+        )
+    else:
+        train, validation, test, _ = split_ratings(ratings, by=SplitBy(by), seed=SEED)
+    return Parts(dataset, ratings.take(train), ratings.take(validation), ratings.take(test))
+
+
+class Rows:
+    """The rows of a table of lists; keeps each recommender's figures by user."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.by_user: dict[str, Mapping[str, NDArray[np.float64]]] = {}
+        self.table: dict[str, dict[str, object]] = {}
+
+    def add(self, name: str, lists: Sequence[NDArray[np.int32]], **said: object) -> None:
+        """Add a recommender with its lists of each seed."""
+        runs = [self.question.judge(found) for found in lists]
+        like = [list_metrics(found, self.question.rated) for found in lists]
+        self.by_user[name] = {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
+        self.table[name] = {
+            **{key: float(self.by_user[name][key].mean()) for key in SHOWN},
+            **{key: float(np.mean([found[key] for found in like])) for key in like[0]},
+            "ndcg@10_by_seed": [float(run["ndcg@10"].mean()) for run in runs],
+            **said,
+        }
+        short = {key: round(float(self.table[name][key]), 4) for key in SHOWN}
+        print(f"  {name:28}{json.dumps(short)} {json.dumps(said)}", flush=True)
+
+    def differences(self, ours: str, others: Iterable[str]) -> dict[str, dict[str, object]]:
+        """Return how much better ours is than others, with intervals paired by user."""
+        found: dict[str, dict[str, object]] = {}
+        for other in others:
+            for key in ("ndcg@10", "recall@100"):
+                gain = self.by_user[ours][key] - self.by_user[other][key]
+                found.setdefault(other, {})[key] = {
+                    "mean": float(gain.mean()),
+                    "interval": list(interval(gain, seed=0)),
+                }
+        print(f"  {ours} less the others: {json.dumps(found)}", flush=True)
+        return found
+
+
+def retrieval_of(
+    preset: Preset, dataset: Dataset, ratings: Ratings, *, recency: float, seed: int
+) -> tuple[Retrieval, float]:
+    """Train a preset's retrieval model; return it and its CPU seconds."""
+    started = time.process_time()
+    with silent() as stage:
+        model = train_retrieval_of(
+            preset.retrieval, Training(dataset, ratings, seed, recency, stage)
+        )
+    return model, time.process_time() - started
+
+
+def compare_lists(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
+    """Fit and judge all recommenders of lists."""
+    choosing = Question(parts.dataset, parts.train, parts.validation)
+    question = Question(parts.dataset, parts.fitted, parts.test)
+    rows, shape = Rows(question), question.shape
+    rows.add("most rated", [question.lists_of_scores(popularity(question.learn, shape))])
+
+    als = max(ALS_SETTINGS, key=lambda s: choosing.scored(_als(choosing.learn, shape, s, SEED)))
+    started = time.process_time()
+    found = [question.lists_of_scores(_als(question.learn, shape, als, seed)) for seed in seeds]
+    seconds = (time.process_time() - started) / len(seeds)
+    rows.add("implicit ALS", found, settings=als, cpu_seconds=seconds)
+
+    best = max(EASE_SETTINGS, key=lambda l2: choosing.scored(_ease(choosing.learn, shape, l2)))
+    ease = [f"EASE, l2 {l2:g}" for l2 in EASE_SETTINGS]
+    for name, l2 in zip(ease, EASE_SETTINGS, strict=True):
+        started = time.process_time()
+        scores = _ease(question.learn, shape, l2)
+        seconds = time.process_time() - started
+        rows.add(name, [question.lists_of_scores(scores)], chosen=l2 == best, cpu_seconds=seconds)
+
+    for name, preset in reversed(PRESETS.items()):
+        recency = recency_of(
+            preset.retrieval, parts.dataset, parts.train, parts.validation, seed=SEED
+        )[0]
+        lists, seconds = [], 0.0
+        for seed in seeds:
+            model, took = retrieval_of(
+                preset, parts.dataset, question.learn, recency=recency, seed=seed
+            )
+            lists.append(question.lists_of_vectors(*model.embeddings()))
+            seconds += took / len(seeds)
+        rows.add(f"preset {name}", lists, recency=recency, cpu_seconds=seconds)
+    less = rows.differences("preset default", [*ease, "implicit ALS", "most rated"])
+    return {"table": rows.table, "preset default less": less}
+
+
+def _als(ratings: Ratings, shape: Shape, settings: tuple[float, ...], seed: int) -> Scores:
+    factors, l2, alpha = settings
+    return implicit_als(ratings, shape, factors=int(factors), l2=l2, alpha=alpha, seed=seed)
+
+
+def _ease(ratings: Ratings, shape: Shape, l2: float) -> Scores:
+    return Ease(ratings, shape, l2=l2).scores(ratings, shape)
+
+
+def compare_stars(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
+    """Fit and judge all predictors of stars."""
+    table: dict[str, dict[str, object]] = {}
+
+    def evaluation(preset: Preset) -> Evaluation:
+        return Evaluation(
+            parts.dataset,
+            fitted=parts.fitted,
+            held_out=parts.test,
+            rank_by=preset.rank_by,
+            seed=SEED,
+            threads=2,
+        )
+
+    def add(name: str, runs: Sequence[Mapping[str, Mapping[str, float]]], **said: object) -> None:
+        table[name] = {
+            **{key: _mean(runs, "rating", key) for key in ("rmse", "mae")},
+            "rmse_by_ratings": {
+                band: _mean(runs, "rmse_by_ratings", band) for band in runs[0]["rmse_by_ratings"]
+            },
+            "ranked_ndcg@10": _mean(runs, "ranked", "ndcg@10"),
+            "ranked_little_known@10": _mean(runs, "ranked", "little_known@10"),
+            "rmse_by_seed": [run["rating"]["rmse"] for run in runs],
+            **said,
+        }
+        print(f"  {name:28}{json.dumps(table[name])}", flush=True)
+
+    for name, (fit, settings) in STAR_PEERS.items():
+        chosen = _best_stars(fit, settings, parts)
+        started = time.process_time()
+        model = fit(Stars(parts.dataset, parts.fitted, SEED), **chosen)
+        seconds = time.process_time() - started
+        measured = evaluation(PRESETS["default"]).of_rating(model)
+        add(name, [measured], settings=dict(chosen), cpu_seconds=seconds)
+    for name, preset in reversed(PRESETS.items()):
+        runs, seconds = [], 0.0
+        for seed in seeds:
+            started = time.process_time()
+            with silent() as stage:
+                trained = train_rating_of(
+                    preset.rating, Training(parts.dataset, parts.fitted, seed, 0.0, stage)
+                )
+            seconds += (time.process_time() - started) / len(seeds)
+            runs.append(evaluation(preset).of_rating(trained))
+        add(f"preset {name}", runs, cpu_seconds=seconds)
+    return {"table": table}
+
+
+def _mean(runs: Sequence[Mapping[str, Mapping[str, float]]], part: str, key: str) -> float:
+    return float(np.mean([run[part][key] for run in runs]))
+
+
+def _best_stars(
+    fit: Callable[..., LinearRating], settings: Sequence[Mapping[str, float]], parts: Parts
+) -> Mapping[str, float]:
+    """Return the settings whose stars err least on the validation part."""
+
+    def error(setting: Mapping[str, float]) -> float:
+        model = fit(Stars(parts.dataset, parts.train, SEED), **setting)
+        stars = model.predict(parts.validation.user_index, parts.validation.movie_index)
+        return float(np.mean((stars - parts.validation.rating) ** 2))
+
+    return min(settings, key=error)
+
+
+def compare_cold(parts: Parts, draws: int) -> dict[str, object]:
+    """Judge lists of users who were never trained on, from a few of their ratings.
+
+    Each draw takes a fifth of the users out; their lists are computed from their first ratings by
+    time, without training, and judged on their test part.
+    """
+    fitted, users = parts.fitted, len(parts.dataset.user_ids)
+    found: dict[str, list[dict[str, float]]] = {}
+    for draw in range(draws):
+        rng = np.random.default_rng(draw)
+        cold = np.zeros(users, bool)
+        cold[rng.permutation(users)[: round(COLD_SHARE * users)]] = True
+        for name, figures in _cold_draw(parts, fitted, cold).items():
+            found.setdefault(name, []).append(figures)
+    table = {
+        name: {
+            **{key: float(np.mean([run[key] for run in runs])) for key in runs[0]},
+            "ndcg@10_by_draw": [run["ndcg@10"] for run in runs],
+        }
+        for name, runs in found.items()
+    }
+    for name, figures in table.items():
+        print(f"  {name:28}{json.dumps(figures)}", flush=True)
+    return {"users": round(COLD_SHARE * users), "draws": draws, "table": table}
+
+
+def _cold_draw(
+    parts: Parts, fitted: Ratings, cold: NDArray[np.bool_]
+) -> Mapping[str, dict[str, float]]:
+    warm = fitted.take(np.flatnonzero(~cold[fitted.user_index]))
+    known = fitted.take(np.flatnonzero(cold[fitted.user_index]))
+    asked = parts.test.take(np.flatnonzero(cold[parts.test.user_index]))
+    question = Question(parts.dataset, known, asked)
+    shape, preset = question.shape, PRESETS["default"]
+    recency, _ = recency_of(
+        preset.retrieval, parts.dataset, parts.train, parts.validation, seed=SEED
+    )
+    model, _ = retrieval_of(preset, parts.dataset, warm, recency=recency, seed=SEED)
+    ease = Ease(warm, shape, l2=300.0)
+
+    def figures(lists: NDArray[np.int32]) -> dict[str, float]:
+        judged = question.judge(lists)
+        like = list_metrics(lists, question.rated)
+        return {key: float(judged[key].mean()) for key in ("ndcg@10", "recall@100")} | {
+            "coverage@10": like["coverage@10"]
+        }
+
+    table = {"most rated": figures(question.lists_of_scores(popularity(warm, shape)))}
+    for count in FOLDED:
+        first = _first(known, count, users=shape.users)
+        vectors = model.fold_in(first, user_count=shape.users)
+        lists = question.lists_of_vectors(vectors, model.embeddings().movies)
+        table[f"preset default, {count} ratings"] = figures(lists)
+        scores = ease.scores(first, shape)
+        table[f"EASE, l2 300, {count} ratings"] = figures(question.lists_of_scores(scores))
+    return table
+
+
+def _first(ratings: Ratings, count: int, *, users: int) -> Ratings:
+    """Return each user's first ratings, by time where there is one."""
+    rows = np.arange(len(ratings))
+    order = np.lexsort(
+        (rows, rows if ratings.timestamp is None else ratings.timestamp, ratings.user_index)
+    )
+    counts = np.bincount(ratings.user_index, minlength=users)
+    starts = np.cumsum(counts) - counts
+    place = rows - starts[ratings.user_index[order]]
+    return ratings.take(order[place < count])
+
+
+def main() -> None:
+    """Measure, print, and keep the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="demo")
+    parser.add_argument(
+        "--split", nargs="+", default=["random", "time"], choices=["random", "time", "peers"]
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=0, help="of users never trained on")
+    said = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        source = load(said.data, cache=Path(cache))
+    dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
+    name = Path(said.data).name
+    path = HERE / "results" / f"quality-{name}.json"
+    result = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    result |= {"figure": "quality", "data": name, "seeds": said.seeds, "machine": describe()}
+    seeds = range(SEED, SEED + said.seeds)
+    for by in said.split:
+        parts = split(dataset, by)
+        print(f"{name}, split {by}", flush=True)
+        measured = {"lists": compare_lists(parts, seeds), "stars": compare_stars(parts, seeds)}
+        if said.draws:
+            measured["cold"] = compare_cold(parts, said.draws)
+        result.setdefault("splits", {})[by] = measured
+        path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""How good a night is, in words that need no textbook; both commands say it so.
+
+Pure functions of a manifest's metrics, which another version of the job may have written: what is
+not there is not said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def quality_words(metrics: object) -> dict[str, str]:
+    """Say what the metrics of a night mean to a user.
+
+    Args:
+        metrics: of the manifest; anything.
+
+    Returns:
+        A sentence for each of `first 10`, `first 100`, `shown` and `stars` that can be said.
+    """
+    found = {}
+    ours, theirs = _part(metrics, "retrieval"), _part(metrics, "popularity")
+    if (hit := ours.get("hit@10")) is not None:
+        found["first 10"] = (
+            f"{_of_hundred(hit)} users find at least one movie that was held back from the models"
+            + _beside(theirs.get("hit@10"), "showing everyone the most popular")
+        )
+    if (recall := ours.get("recall@100")) is not None:
+        found["first 100"] = f"{_of_hundred(recall)} movies held back are there" + _beside(
+            theirs.get("recall@100"), "of the most popular"
+        )
+    if (coverage := _part(metrics, "lists").get("coverage@10")) is not None:
+        found["shown"] = f"{_of_hundred(coverage)} movies stand in somebody's first ten" + _beside(
+            _part(metrics, "popular_lists").get("coverage@10"), "of the most popular"
+        )
+    if (rmse := _part(metrics, "rating").get("rmse")) is not None:
+        means = _part(metrics, "means").get("rmse")
+        found["stars"] = f"predictions are {rmse:.3f} off (root mean square)" + (
+            "" if means is None else f"; from the means of user and movie: {means:.3f}"
+        )
+    return found
+
+
+def _beside(share: float | None, what: str) -> str:
+    return "" if share is None else f"; {what}: {_number(share)}"
+
+
+def _of_hundred(share: float) -> str:
+    return f"{_number(share)} of 100"
+
+
+def _number(share: float) -> str:
+    hundred = 100 * share
+    return f"{hundred:.1f}" if hundred < 2 else f"{hundred:.0f}"
+
+
+def _part(metrics: object, name: str) -> Mapping[str, float]:
+    part = metrics.get(name) if isinstance(metrics, Mapping) else None
+    if not isinstance(part, Mapping):
+        return {}
+    return {key: value for key, value in part.items() if isinstance(value, int | float)}
