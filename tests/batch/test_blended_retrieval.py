@@ -184,6 +184,7 @@ def test_a_new_user_is_known_by_the_history(model, sittings):
         np.corrcoef(a @ movies.T, b @ movies.T)[0, 1] for a, b in zip(known, together, strict=True)
     ]
     assert np.median(alike) > 0.9
+    assert not np.allclose(known, together, rtol=1e-5, atol=1e-5)  # the users' own vectors count
     np.testing.assert_allclose(
         model.fold_in(ratings, user_count=len(known), known=True), known, rtol=1e-5, atol=1e-5
     )
