@@ -15,7 +15,7 @@ run: $(INSTALLED) ## Train on the sample that a package carries, publish, and sa
 	@$(BIN)/batch run --data $(DATA)
 
 test: $(INSTALLED) ## Run the tests but the promises; servers that they need are started and stopped by them.
-	@$(BIN)/pytest -q --ignore tests/promises
+	@$(BIN)/pytest -q --ignore tests/promises --numprocesses 2 --dist loadfile
 
 promises: $(INSTALLED) ## Break servers, wires, files and nights, to see that docs/promises.md is kept; minutes.
 	@$(BIN)/pytest -q tests/promises

@@ -69,7 +69,7 @@ def make_server(short_folder):
 def server(request, short_folder) -> Iterator[Server]:
     """A server that all tests share: the embedded one, and the system's where there is one."""
     binary = installed(request.param)
-    folder = short_folder / request.param
+    folder = short_folder / f"{request.param}{next(_numbers)}"  # a worker may need it twice
     folder.mkdir()
     shared = Server(binary, folder)
     shared.start()

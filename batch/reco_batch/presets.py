@@ -81,8 +81,9 @@ class NeighbourParameters:
     """How far apart in a user's order two ratings may stand and still count as a pair."""
     who_weight: float = tuned(0.1, 0.01, 1.0, log=True)
     """What having rated both counts, beside having rated both in a sitting."""
-    own_weight: float = tuned(2.0, 0.0, 8.0)
-    """What a movie's rating count adds to its own place in the system."""
+    own_weight: float = tuned(2.0, 1.3, 8.0)
+    """What a movie's rating count adds to its own place in the system; below about 1.2 the system
+    may have no solution."""
     l2: float = tuned(20.0, 2.0, 200.0, log=True)
     least_ratings: int = 3
     """Movies with fewer take no part; the tower knows them by their content."""
