@@ -24,7 +24,7 @@ from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Stage
 from reco_batch.recency import as_matrix, recency_weights
 from reco_batch.retrieval import Embeddings, Towers
-from reco_batch.sessions import co_rating_factors, co_ratings
+from reco_batch.sessions import co_rating_factors, co_ratings, together
 from reco_batch.training import Tower
 
 _SIMILAR_FACTORS = 128
@@ -176,7 +176,10 @@ def train_blended(
         neighbours,
         _standardised_popularity(history, len(movies)),
         _alike(
-            co_rating_factors(counts, dim=_SIMILAR_FACTORS, seed=seed), content_features(movies)
+            co_rating_factors(
+                counts if counts.nnz else together(interactions), dim=_SIMILAR_FACTORS, seed=seed
+            ),
+            content_features(movies),
         ),
         parameters,
         recency=recency,

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from threadpoolctl import threadpool_limits
+
 from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter, open_artifact
 from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
@@ -101,14 +103,17 @@ def run_night(
                 force=config.force,
                 reporter=reporter,
             )
-    prune_artifacts(
-        config.artifacts,
-        namespace=config.namespace,
-        keep=config.keep,
-        live=_live(published),
-        unfinished=unfinished_generations(config.unfinished),
-        now=now(),
-    )
+    try:
+        prune_artifacts(
+            config.artifacts,
+            namespace=config.namespace,
+            keep=config.keep,
+            live=_live(published),
+            unfinished=unfinished_generations(config.unfinished),
+            now=now(),
+        )
+    except OSError as error:  # the night is over, and how it ended stands
+        reporter.say(f"warning: old artifacts are not deleted yet: {error}")
     return Night(artifact, published, dataset.user_ids)
 
 
@@ -183,15 +188,18 @@ def _fill(
     writer = ArtifactWriter(folder, dataset.movies, resumed=night.resumed)
     answers = Answers(writer, dataset, config, night, reporter)
     answers.for_everybody()
-    metrics = fit_models(
-        dataset,
-        split,
-        config,
-        publish_retrieval=answers.of_retrieval,
-        publish_rating=answers.of_rating,
-        night=night,
-        reporter=reporter,
-    )
+    # How many threads share a sum decides its last bits, and scoring in one lane sets how many
+    # there are in the other: with one from the start, the same night has the same bytes.
+    with threadpool_limits(1, "blas"):
+        metrics = fit_models(
+            dataset,
+            split,
+            config,
+            publish_retrieval=answers.of_retrieval,
+            publish_rating=answers.of_rating,
+            night=night,
+            reporter=reporter,
+        )
 
     def finish() -> None:
         with reporter.stage(FINISH):

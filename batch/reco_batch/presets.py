@@ -81,10 +81,10 @@ class NeighbourParameters:
     """How far apart in a user's order two ratings may stand and still count as a pair."""
     who_weight: float = tuned(0.1, 0.01, 1.0, log=True)
     """What having rated both counts, beside having rated both in a sitting."""
-    own_weight: float = tuned(2.0, 1.3, 8.0)
+    own_weight: float = tuned(2.0, 1.3, 8.0, at_least=1.2)
     """What a movie's rating count adds to its own place in the system; below about 1.2 the system
     may have no solution."""
-    l2: float = tuned(20.0, 2.0, 200.0, log=True)
+    l2: float = tuned(20.0, 2.0, 200.0, log=True, at_least=0.01)
     least_ratings: int = 3
     """Movies with fewer take no part; the tower knows them by their content."""
     most_movies: int = 8_000
@@ -119,7 +119,7 @@ class TasteParameters:
     """Co-rating factors of each movie, beside its genres and year."""
     window: int = 40
     """As of the retrieval's neighbours."""
-    ridge_l2: float = tuned(20.0, 5.0, 80.0, log=True)
+    ridge_l2: float = tuned(20.0, 5.0, 80.0, log=True, at_least=0.01)
     """Pull of each user's tastes towards everybody's, of the closed-form member."""
     ridge_factor_scale: float = tuned(3.0, 0.5, 6.0)
     """Size of the factors beside genres of size 1; larger is freer."""

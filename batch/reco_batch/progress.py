@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -80,8 +80,9 @@ class PlainReporter(QuietReporter):
         self.say(_line(name, self.seconds[name], noted.text))
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)  # noqa: T201
+        """Print a line; a full disk or a closed pipe under the log is no reason to stop a night."""
+        with suppress(OSError):
+            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class LiveReporter(QuietReporter):

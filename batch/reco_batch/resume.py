@@ -215,7 +215,7 @@ def _resumed(
 ) -> UnfinishedNight | None:
     try:
         record = _read_record(folder)
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError):
         say(f"{folder.name} is not resumed: its {_RECORD} is damaged or missing")
         return None
     if differ := differences(record["made_of"], made_of):

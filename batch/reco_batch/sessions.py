@@ -82,6 +82,21 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
     return both_ways
 
 
+def together(interactions: sp.csr_matrix) -> sp.csr_matrix:
+    """Count who rated both, which is what there is where ratings have no order.
+
+    Args:
+        interactions: [U, I], 1 where the user rated the movie.
+
+    Returns:
+        [I, I] as `co_ratings`.
+    """
+    counts = (interactions.T @ interactions).tocsr()
+    counts.setdiag(0)
+    counts.eliminate_zeros()
+    return counts.astype(np.float32)
+
+
 def affordable_window(window: int, rating_count: int) -> int:
     """Return the window, or as much of it as the stated number of pairs allows; at least 1."""
     return int(np.clip(_MOST_PAIRS // max(rating_count, 1), 1, window))

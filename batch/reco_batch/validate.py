@@ -17,6 +17,10 @@ from reco_batch.errors import DataRefused
 from reco_batch.ingest import RawTables
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
+#: In seconds since 1970; what lies beyond counts milliseconds.
+_YEAR_2100 = 4_102_444_800
+#: What stands in parentheses at the end of a title is a year only from the first film on.
+_YEARS = range(1870, 2100)
 _NO_GENRES = "(no genres listed)"
 #: A greater share of ratings without a movie means that the two files do not belong together.
 _LARGEST_UNKNOWN_SHARE = 0.1
@@ -82,8 +86,11 @@ def _ratings_schema(frame: pd.DataFrame, scale: tuple[float, float]) -> pa.DataF
         c.RATING: pa.Column(float, checks=in_scale),
     }
     if c.TIMESTAMP in frame:
-        not_negative = pa.Check.ge(0, error="seconds since 1970, not negative")
-        schema[c.TIMESTAMP] = pa.Column("int64", checks=not_negative)
+        checks = [
+            pa.Check.ge(0, error="seconds since 1970, not negative"),
+            pa.Check.lt(_YEAR_2100, error="seconds since 1970, before the year 2100"),
+        ]
+        schema[c.TIMESTAMP] = pa.Column("int64", checks=checks)
     return pa.DataFrameSchema(schema)
 
 
@@ -162,7 +169,7 @@ def _split_genres(text: str) -> tuple[str, ...]:
 
 def _year(title: str) -> int | None:
     found = _YEAR.search(title)
-    return int(found.group(1)) if found else None
+    return int(found.group(1)) if found and int(found.group(1)) in _YEARS else None
 
 
 def _index_users(ids: "pd.Series[str]") -> tuple[tuple[str, ...], np.ndarray]:

@@ -24,7 +24,14 @@ from reco_store.errors import (
 )
 from reco_store.manifest import dump_manifest, load_if_whole
 from reco_store.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
-from reco_store.registry import Change, Control, HoldInForce, apply_change, read_control
+from reco_store.registry import (
+    Change,
+    Control,
+    HoldInForce,
+    apply_change,
+    read_control,
+    refuse_quarantined,
+)
 from reco_store.servers import Servers, control_run_id
 from reco_store.staging import PayloadSource, require_same, stage, verify
 from reco_store.transfer import Progress, no_progress, read_values
@@ -220,6 +227,7 @@ def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str
         record = control.find(generation)
         if record is None:
             raise UnknownGeneration(generation, "vanished from the registry", ready_ids(control))
+        refuse_quarantined(control, generation)  # rolled back from meanwhile, which stays so
         # Refilled, the live generation stays live whatever a gate says of it now.
         final = registry.READY if control.live == generation else state
         return Change(

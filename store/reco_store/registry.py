@@ -24,7 +24,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from reco_store.errors import ContractMismatch, Fenced, StoreUnfit, VerifyFailed
+from reco_store.errors import ContractMismatch, Fenced, StoreUnfit, UsageError, VerifyFailed
 from reco_store.hold import Hold
 from reco_store.scripts import CHANGE, insist, run_script, values
 from reco_store.servers import runs_scripts_when_full
@@ -252,3 +252,17 @@ def _record(entry: dict[str, Any]) -> Record:
 
 def _text(reply: bytes | str) -> str:
     return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+
+
+def refuse_quarantined(control: Control, generation: str) -> None:
+    """Refuse what a rollback has found bad.
+
+    Raises:
+        UsageError: the generation was rolled back from.
+    """
+    known = control.find(generation)
+    if known is not None and known.state == QUARANTINED:
+        raise UsageError(
+            f"generation {generation} was rolled back from ({known.note}) and is never "
+            "published again; run `batch run` for a new one"
+        )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reco_store.client import Client, is_cluster
 from reco_store.collector import leftovers, outdated, remove
-from reco_store.errors import MEGABYTE, StoreUnfit, UsageError
+from reco_store.errors import MEGABYTE, StoreUnfit
 from reco_store.memory import TRANSIENT_BYTES, forecast_bytes, sizes_of
-from reco_store.registry import QUARANTINED, Control, Record, read_control
+from reco_store.registry import Control, Record, read_control, refuse_quarantined
 from reco_store.servers import Server, Servers, look_at_servers
 from reco_store.transfer import Progress, no_progress
 
@@ -51,7 +51,7 @@ def make_room(
     """
     client, keys = lock.client, lock.keys
     generation = str(manifest["generation"])
-    _refuse_quarantined(read_control(client, keys), generation)
+    refuse_quarantined(read_control(client, keys), generation)
 
     def unused(control: Control) -> tuple[Record, ...]:
         # An earlier attempt at this very generation may have had other keys: start clean.
@@ -145,12 +145,3 @@ def _surplus(
         if shortage <= 0:
             return frozenset(chosen)
     return frozenset()
-
-
-def _refuse_quarantined(control: Control, generation: str) -> None:
-    known = control.find(generation)
-    if known is not None and known.state == QUARANTINED:
-        raise UsageError(
-            f"generation {generation} was rolled back from ({known.note}) and is never "
-            "published again; run `batch run` for a new one"
-        )

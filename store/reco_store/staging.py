@@ -16,7 +16,14 @@ from reco_store.digest import Digest
 from reco_store.errors import ContractMismatch, Fenced, UsageError, VerifyFailed
 from reco_store.inventory import chunks_of, write_inventory
 from reco_store.manifest import check_manifest, load_manifest
-from reco_store.registry import Change, Control, Record, apply_change, read_control
+from reco_store.registry import (
+    Change,
+    Control,
+    Record,
+    apply_change,
+    read_control,
+    refuse_quarantined,
+)
 from reco_store.replicas import Confirmation
 from reco_store.room import make_room
 from reco_store.servers import Servers, look_at_servers, require_fit
@@ -215,6 +222,7 @@ def _register(lock: RunLock, source: PayloadSource) -> None:
     )
 
     def decide(control: Control) -> Change | None:
+        refuse_quarantined(control, generation)  # a rollback may have come since the first look
         known = control.find(generation)
         if control.live == generation:
             # Refilling the live generation: readers use it, so it must stay what it is.

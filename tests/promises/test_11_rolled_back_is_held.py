@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from promised_store import KEYS
 from reco_store.client import connect
 from reco_store.errors import UnknownGeneration
 from reco_store.generations import list_generations, release, rollback
+from reco_store.outcome import Verdict
 
 DAY = timedelta(hours=24)
 SECOND = timedelta(seconds=1)
@@ -53,3 +56,28 @@ def test_11_rolled_back_is_held(make_store, draw, many):
     assert min(seen["live"], seen["held"], seen["back"]) > 0
     states = {records.get(store.night(number).generation, "quarantined") for number in bad}
     assert states == {"quarantined"}
+
+
+@pytest.mark.parametrize("moment", ["stage", "gate"])
+def test_11_a_rollback_while_the_live_one_is_refilled(make_store, moment):
+    """It stays rolled back from, whatever the refilling night and its gate say afterwards."""
+    store = make_store()
+    store.publish(0, keep=3)
+    store.publish(1, keep=3)
+    done = []
+
+    def roll_back(*_: object) -> Verdict:
+        if not done:
+            with connect(store.writer_url) as client:
+                done.append(rollback(client, KEYS, reason="odd"))
+        return Verdict(passed=False, reason="worse than the older one")
+
+    hooks = {"gate": roll_back} if moment == "gate" else {"progress": roll_back}
+    store.attempt(1, keep=3, **hooks)
+
+    assert done == [store.night(0).generation]
+    assert store.live() == 0
+    with connect(store.writer_url) as client:
+        states = {record.id: record.state for record in list_generations(client, KEYS)}
+    assert states[store.night(1).generation] == "quarantined"
+    assert store.attempt(1, keep=3) == ("UsageError", 2)

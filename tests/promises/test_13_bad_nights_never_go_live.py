@@ -188,6 +188,7 @@ def test_13_worse_than_popularity_is_only_a_warning(make_nights):
     """The figure is on record; a bound makes it a refusal."""
     nights = make_nights("warned")
     night = nights.night()
+    night.manifest["parameters"]["preset"] = "notebook"  # of any other it is more than a warning
     popularity = night.manifest["metrics"]["popularity"]
     night.manifest["metrics"]["retrieval"] = {
         "top_10_accuracy": popularity["top_10_accuracy"] * 0.6

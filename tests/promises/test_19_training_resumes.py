@@ -15,7 +15,7 @@ from real_servers import running_server
 from resumed_nights import KILLED, ResumedNights, answers, artifact, unfinished
 
 FEWEST_STEPS = 80  # a night has about a hundred: files, checkpoints, blocks of lists, batches
-MOST_STEPS = 150
+MOST_STEPS = 200
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def uninterrupted(nights, tmp_path_factory):
 
 def cut_newest(checkpoints, chance):
     """Cut the newest checkpoint of the training that has come least far."""
-    found = sorted(checkpoints.glob("*/epoch-*/state.index"))
+    found = sorted(checkpoints.rglob("epoch-*/state.index"))
     newest = {path.parents[1]: path for path in found}.values()
     index = min(newest, key=lambda path: path.parent.name)
     index.write_bytes(index.read_bytes()[: chance.randrange(index.stat().st_size)])
@@ -50,7 +50,7 @@ def test_19_training_resumes(nights, uninterrupted, draw, many, tmp_path):
     """Killed again and again while it trains, once with its newest checkpoint cut as well."""
     for trial in range(many(1, 20)):
         chance, home, said = draw(trial), tmp_path / str(trial), []
-        for attempt, steps in enumerate([(36, 46), (8, 18), (8, 18)]):
+        for attempt, steps in enumerate([(48, 58), (8, 18), (8, 18)]):
             code, lines = nights.run(home, "--resume", at=chance.randrange(*steps))
             assert code == KILLED, lines
             assert not (artifact(home) / "manifest.json").exists()
@@ -64,8 +64,8 @@ def test_19_training_resumes(nights, uninterrupted, draw, many, tmp_path):
         text = "\n".join((*said, *lines))
         assert text.count("nothing to resume: the night begins anew") == 1
         assert text.count(f"resuming {artifact(home).name}") == 3
-        assert re.search(r"(train|refit) \w+: epoch-\d+ is cut or damaged, and is not loaded", text)
-        assert re.search(r"(train|refit) \w+: goes on after epoch \d", text)
+        assert re.search(r"(train|refit) [^:]+: epoch-\d+ is cut or damaged", text)
+        assert re.search(r"(train|refit) [^:]+: goes on after epoch \d", text)
         assert answers(home) == uninterrupted
         nights.require_live(home)
 
@@ -109,9 +109,9 @@ def checkpoint(nights, tmp_path_factory):
     from reco_batch.checkpoints import is_whole  # noqa: PLC0415  # loads TensorFlow
 
     home = tmp_path_factory.mktemp("killed")
-    code, said = nights.run(home, at=40)
+    code, said = nights.run(home, at=52)
     assert code == KILLED, said
-    found = unfinished(home).glob("checkpoints/*/epoch-*")
+    found = unfinished(home).glob("checkpoints/**/epoch-*")
     return max((folder for folder in found if is_whole(folder)), key=lambda path: path.name)
 
 

@@ -156,6 +156,13 @@ REFUSED = {
         ratings(line(5, "1,2,4,-5")),
         f"ratings.csv, line 5: timestamp is -5; expected seconds since 1970, not negative. {MANY}",
     ),
+    "timestamp in milliseconds": (
+        ratings(line(5, "1,2,4,1500000000000")),
+        (
+            "ratings.csv, line 5: timestamp is 1500000000000; expected seconds since 1970, before "
+            f"the year 2100. {MANY}"
+        ),
+    ),
     "timestamp as a date": (
         ratings(line(5, "1,2,4,2020-01-01")),
         (
@@ -476,6 +483,16 @@ def test_without_timestamps_the_later_row_counts(folder):
     assert data.findings.duplicates_dropped == 1
     assert data.ratings.rating[-1] == 0.5
     assert len(data.ratings) == 60
+
+
+@pytest.mark.parametrize(("tail", "year"), [("1870", 1870), ("2099", 2099), ("9999", None)])
+def test_a_year_that_no_film_is_of(folder, tail, year):
+    """Is part of the title, no more."""
+    path = folder(movies(line(2, f"1,One ({tail}),Drama")))
+
+    data = read(path)
+
+    assert data.movies.years[data.movies.ids.index("1")] == year
 
 
 def test_the_latest_of_a_repeated_pair_is_kept(folder):
