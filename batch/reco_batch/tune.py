@@ -27,6 +27,7 @@ from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
 from reco_batch.evaluate import Evaluation
 from reco_batch.fingerprint import fingerprint
 from reco_batch.parameter_file import write_parameters
+from reco_batch.presets import PRESETS
 from reco_batch.progress import Reporter, Stage
 from reco_batch.search import searched, values_of, with_values
 from reco_batch.split import Split
@@ -145,20 +146,38 @@ def tune(
     _require_ten_movies(visible)
     ends = clock() + config.time_limit
     with _records(config, visible) as searches:
+        for search in searches:
+            if search.trials:
+                _require_a_beginning(search, config)
         for search in _turns(searches, config, ends=ends, clock=clock):
             number = len(search.trials) + 1
             began = clock()
             name = f"{search.model} trial {number} of {config.trials}"
             with reporter.stage(name) as stage:
                 search.finish(_trial(search, config, visible, stage))
-                if search.of_preset is None:
-                    raise NightFailed(
-                        f"the preset {config.preset!r} diverges on these ratings, so there is "
-                        "nothing to begin from. Look at the ratings, or tune another preset."
-                    )
+                _require_a_beginning(search, config)
                 stage.note(_said(search))
             search.seconds = clock() - began
     return searches
+
+
+def _require_a_beginning(search: Search, config: TuneConfig) -> None:
+    if search.of_preset is None:
+        raise NightFailed(
+            f"the preset {config.preset!r} diverges on these ratings, so there is "
+            "nothing to begin from. Look at the ratings, or tune another preset."
+        )
+
+
+def _values(config: TuneConfig, searches: list[Search]) -> dict[str, dict[str, Any]]:
+    """Return what differs from the preset: the best, and what the tuning was told to begin from."""
+    best = {search.model: search.best.values for search in searches}
+    found = {}
+    for model in AIMS:
+        preset = values_of(getattr(PRESETS[config.preset], model))
+        chosen = {**values_of(getattr(config.parameters, model)), **best.get(model, {})}
+        found[model] = {name: value for name, value in chosen.items() if value != preset[name]}
+    return found
 
 
 def write(config: TuneConfig, searches: list[Search]) -> None:
@@ -171,7 +190,7 @@ def write(config: TuneConfig, searches: list[Search]) -> None:
         write_parameters(
             config.out,
             preset=config.preset,
-            values={search.model: search.best.values for search in searches},
+            values=_values(config, searches),
             tuned={
                 "data": config.data,
                 "split": config.split,

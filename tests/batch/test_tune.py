@@ -16,6 +16,7 @@ from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
 from reco_batch.options import Target
 from reco_batch.presets import PRESETS, RatingParameters, RetrievalParameters
 from reco_batch.progress import QuietReporter
+from reco_batch.search import values_of
 from reco_batch.split import SplitBy, split_ratings
 from reco_store import UsageError
 
@@ -156,8 +157,9 @@ def test_a_diverging_preset_ends_it(visible, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tuning, "train_rating_of", diverging)
 
-    with pytest.raises(NightFailed, match="'notebook' diverges"):
-        run(config(tmp_path, models=("rating",)), visible)
+    for _ in range(2):  # the second finds the first one's record, and does not train again
+        with pytest.raises(NightFailed, match="'notebook' diverges"):
+            run(config(tmp_path, models=("rating",), trials=1), visible)
 
 
 def test_two_at_once_are_refused(visible, tmp_path):
@@ -201,7 +203,8 @@ def options(folder, **said):
 def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
     """The file names the preset and how it was found; a night of it has the best values."""
     begin = tmp_path / "begin.json"
-    begin.write_text(json.dumps({"preset": "notebook", "rating": {"epochs": 5, "batch_size": 100}}))
+    rating, retrieval = {"epochs": 5, "batch_size": 100}, {"epochs": 7}
+    begin.write_text(json.dumps({"preset": "notebook", "rating": rating, "retrieval": retrieval}))
     target = Target.of(None, "reco", tmp_path / "home")
     said = options(data_folder, parameters=begin)
 
@@ -209,7 +212,10 @@ def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
 
     written = json.loads((tmp_path / "tuned.json").read_text())
     assert written["preset"] == "notebook"
-    assert written["rating"] == search.best.values
+    own = values_of(PRESETS["notebook"].rating)
+    expected = {"epochs": 5, "batch_size": 100, **search.best.values}
+    assert written["rating"] == {n: value for n, value in expected.items() if value != own[n]}
+    assert written["retrieval"] == {"epochs": 7}  # of another tuning, say: it is not lost
     assert written["tuned"]["rating"] == {
         "figure": "rmse on the validation part",
         "preset": search.trials[0].score,
@@ -218,6 +224,8 @@ def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
     }
     found = commands.read_parameters(tmp_path / "tuned.json", preset="notebook")
     assert found.rating.epochs == search.best.values["epochs"]
+    assert found.rating.batch_size == 100
+    assert found.retrieval.epochs == 7
 
 
 @pytest.mark.parametrize(
