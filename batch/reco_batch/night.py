@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter, open_artifact
@@ -241,6 +242,7 @@ def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
         "train": len(split.train),
         "validation": len(split.validation),
         "test": len(split.test),
+        "test_users": int(np.unique(dataset.ratings.user_index[split.test]).size),
         "findings": list(_findings(dataset, split)),
     }
 

@@ -261,6 +261,19 @@ def test_metrics_of_another_split_are_not_compared(other):
     assert found["retrieval.top_10_accuracy"].figure == 0.01
 
 
+@pytest.mark.parametrize(("users", "dropped"), [(40, []), (4000, ["retrieval.ndcg@10"])])
+def test_a_figure_of_few_users_moves_by_itself(users, dropped):
+    """However many ratings they have: each user has one figure of its lists."""
+    both = {"data/test_users": users, "data/test": 10**6, "metrics/popularity": {}}
+
+    found = refused(
+        tonight=both | {"metrics/retrieval": {"ndcg@10": 0.2}},
+        live=both | {"metrics/retrieval": {"ndcg@10": 0.3}},
+    )
+
+    assert found == dropped
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_metric_that_is_no_number(value, first):
