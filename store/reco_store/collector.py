@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from reco_store import registry
+from reco_store.errors import ContractMismatch
 from reco_store.inventory import parse_chunk
 from reco_store.registry import Change, Control, Record, apply_change, gone, read_control
 from reco_store.transfer import Progress, no_progress, read_values, unlink, unlink_paced
@@ -116,24 +117,39 @@ def _mark(
 
 
 def _delete(lock: RunLock, record: Record, progress: Progress) -> None:
+    """Delete what the inventory names, and the inventory.
+
+    A damaged part of it names nothing. What it named stays, which the record says: one night's keys
+    left over are better than no night ever again.
+    """
     client, keys = lock.client, lock.keys
     prefix = keys.data_prefix(record.id)
+    damaged = 0
     for chunk in range(record.chunks):
         lock.tick()
         inventory = keys.inventory(record.id, chunk)
         (value,) = read_values(client, [inventory])
         if value is None:  # the run died before it wrote this chunk, hence before any data
             continue
+        try:
+            suffixes = parse_chunk(value, inventory)
+        except ContractMismatch:
+            damaged += 1
+            continue
         unlink_paced(
             client,
-            (prefix + suffix for suffix in parse_chunk(value, inventory)),
+            (prefix + suffix for suffix in suffixes),
             before_batch=lock.tick,
             after_batch=lambda count: progress("retire", count),
         )
     unlink(client, [keys.inventory(record.id, chunk) for chunk in range(record.chunks)])
-    apply_change(client, keys, lambda control: _clear(control, record.id), token=lock.token)
+    left = f"its inventory was damaged: keys {prefix}* may be left over" if damaged else ""
+    apply_change(client, keys, lambda control: _clear(control, record.id, left), token=lock.token)
 
 
-def _clear(control: Control, generation: str) -> Change | None:
+def _clear(control: Control, generation: str, left: str) -> Change | None:
     record = control.find(generation)
-    return None if record is None else Change(control.put(gone(record)))
+    if record is None:
+        return None
+    note = "; ".join(filter(None, (record.note, left)))
+    return Change(control.put(replace(gone(record), note=note)))

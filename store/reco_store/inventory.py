@@ -74,11 +74,13 @@ def parse_chunk(value: bytes, key: str) -> list[str]:
         ContractMismatch: it is damaged.
     """
     try:
-        names: list[str] = json.loads(zlib.decompress(value))
-    except (zlib.error, ValueError) as error:
+        names = json.loads(zlib.decompress(value))
+    except (zlib.error, ValueError):
+        names = None
+    if not isinstance(names, list):
         raise ContractMismatch(
             f"the inventory {key} damaged",
             "a compressed JSON list",
             "Delete that generation's keys by hand.",
-        ) from error
-    return names
+        )
+    return [str(name) for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -235,11 +236,22 @@ def test_damaged_hold_is_a_clear_error():
             Hold.load(value)
 
 
-def test_damaged_inventory_is_a_clear_error(client, keys, lock, nights):
-    """Keys that cannot be known are not guessed."""
-    client.set(keys.inventory(nights[0], 0), b"x")
-    with pytest.raises(ContractMismatch, match="inventory"):
-        collect(client, keys, lock=lock, keep=2)
+@pytest.mark.parametrize("damaged", [b"x", zlib.compress(b"5"), zlib.compress(b"[")])
+def test_damaged_inventory_stops_no_night(client, keys, lock, nights, make_source, damaged):
+    """Keys that cannot be known are not guessed: they stay, the record says so, nights go on."""
+    client.set(keys.inventory(nights[0], 0), damaged)
+
+    assert publish(client, keys, make_source(4), lock=lock, keep=2).retired == tuple(nights[:2])
+
+    notes = {record.id: record.note for record in list_generations(client, keys)}
+    assert notes[nights[0]].endswith(
+        f"its inventory was damaged: keys {keys.data_prefix(nights[0])}* may be left over"
+    )
+    assert "damaged" not in notes[nights[1]]
+    left = list(client.scan_iter(f"{keys.data_prefix(nights[0])}*"))
+    assert left
+    assert client.get(keys.inventory(nights[0], 0)) is None
+    assert publish(client, keys, make_source(5), lock=lock, keep=2).outcome == "live"
 
 
 def test_what_is_outdated():
