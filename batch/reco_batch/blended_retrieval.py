@@ -161,11 +161,11 @@ def train_blended(
     counts = co_ratings(ratings, movie_count=len(movies), window=parameters.neighbours.window)
     interactions = as_matrix(history, None, movie_count=len(movies))
     neighbours = fit_neighbours(interactions, counts, parameters.neighbours, seed=seed)
-    years = _years(ratings)
+    years, content = _years(ratings), content_features(movies)
     model = HistoryModel(
         history,
         recency_weights(history, exponent=recency),
-        content_features(movies),
+        content,
         _times(ratings, user_count, years),
         parameters.tower,
         seed=seed,
@@ -179,7 +179,7 @@ def train_blended(
             co_rating_factors(
                 counts if counts.nnz else together(interactions), dim=_SIMILAR_FACTORS, seed=seed
             ),
-            content_features(movies),
+            content,
         ),
         parameters,
         recency=recency,

