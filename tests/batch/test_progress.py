@@ -3,6 +3,7 @@
 import re
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +163,17 @@ def test_reporter_suits_where_it_writes(monkeypatch, quiet, is_terminal, kind):
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
 
     assert type(choose_reporter(quiet=quiet)) is kind
+
+
+def test_a_full_disk_under_the_log_stops_no_night(monkeypatch):
+    """The stage is timed, and what cannot be said is not said."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        reporter = PlainReporter()
+        with reporter.stage("work"):
+            pass
+        monkeypatch.undo()
+        with suppress(OSError):  # what is still in its buffer
+            full.close()
+
+    assert reporter.seconds["work"] >= 0
