@@ -98,7 +98,7 @@ def tune(told: Told) -> None:
 
 
 @app.command(cls=PlainCommand)
-@takes(Panel.STORE, Panel.GATE, "keep", "quiet")
+@takes(Panel.STORE, Panel.GATE, "keep", Panel.PROGRESS, Panel.MONITORING)
 def republish(told: Told, generation: GenerationId, *, force: Force = None) -> None:
     """Publish an artifact that is on disk again, without training.
 
