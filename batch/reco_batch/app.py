@@ -15,6 +15,7 @@ from reco_batch.help import PlainCommand, PlainGroup
 from reco_batch.key import Panel
 from reco_batch.layers import FILE, Told
 from reco_batch.options import Force, GenerationId, Target
+from reco_batch.terminal import fitted
 from reco_store.console import guard
 from reco_store.generations import list_generations, release, rollback
 
@@ -72,7 +73,7 @@ def run(told: Told, *, force: Force = None) -> None:
     target = Target.told(told.settings)
     night = run_command(told.settings, target, force=force)
     said = pages.night(night, store=target.label, reading_options=target.reading_options)
-    typer.echo(said)
+    typer.echo(fitted(said))
 
 
 @app.command(cls=PlainCommand)
@@ -90,11 +91,10 @@ def tune(told: Told) -> None:
 
     settings = told.settings
     searches = tune_command(settings, Target.told(settings))
-    typer.echo(
-        pages.tuned(
-            searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
-        )
+    said = pages.tuned(
+        searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
     )
+    typer.echo(fitted(said))
 
 
 @app.command(cls=PlainCommand)
@@ -109,7 +109,7 @@ def republish(told: Told, generation: GenerationId, *, force: Force = None) -> N
     published = republish_command(
         told.settings, Target.told(told.settings), generation, force=force
     )
-    typer.echo(pages.published(published))
+    typer.echo(fitted(pages.published(published)))
 
 
 @app.command(cls=PlainCommand)
@@ -142,7 +142,7 @@ def rollback_(
     client = target.connect()
     live = rollback(client, target.keys, to=to, reason=reason)
     target.make_durable(client)
-    typer.echo(pages.rolled_back(live))
+    typer.echo(fitted(pages.rolled_back(live)))
 
 
 @app.command("release", cls=PlainCommand)
@@ -153,7 +153,7 @@ def release_(told: Told) -> None:
     client = target.connect()
     was_held = release(client, target.keys)
     target.make_durable(client)
-    typer.echo(pages.released(was_held=was_held))
+    typer.echo(fitted(pages.released(was_held=was_held)))
 
 
 @app.command(cls=PlainCommand)

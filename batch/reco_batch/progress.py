@@ -148,8 +148,8 @@ class LiveReporter(QuietReporter):
                     self._progress.stop()
 
     def say(self, text: str) -> None:
-        """Print a line above the running bars."""
-        self._print(Text(text))
+        """Print a text above the running bars, in as many lines as it needs."""
+        self._console.print(Text(text))
 
     def warn(self, text: str) -> None:
         """Print a warning above the running bars."""
