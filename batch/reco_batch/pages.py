@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reco_batch.checks import summary
+from reco_batch.terminal import table
 from reco_store.collector import REPLACED
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from reco_store import Published
 
 _EXAMPLE_USER = "42"
+HEADER = ("generation", "state", "keys", "MB", "note")
 
 
 def night(result: "Night", *, store: str, reading_options: str) -> str:
@@ -94,8 +96,7 @@ def generations(records: Sequence[GenerationRecord]) -> str:
     Of those that are gone, the ones that did not leave in the ordinary way: rolled back from,
     refused, failed, or given up early to make room.
     """
-    rows = [("generation", "state", "keys", "MB", "note")]
-    rows += [
+    rows = [
         (
             record.id,
             "live" if record.live else record.state,
@@ -107,14 +108,8 @@ def generations(records: Sequence[GenerationRecord]) -> str:
         if record.stored or record.live or record.note != REPLACED
     ]
     if not sys.stdout.isatty():
-        return "\n".join("\t".join(row) for row in rows[1:])
-    if len(rows) == 1:
-        return "no generations; run `batch run`"
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+        return "\n".join("\t".join(row) for row in rows)
+    return table(HEADER, rows) if rows else "no generations; run `batch run`"
 
 
 def rolled_back(live: str) -> str:

@@ -13,6 +13,13 @@ from typing import Any, Final
 from reco_batch.search import tuned
 
 
+class SplitBy(StrEnum):
+    """How the held-out ratings are chosen."""
+
+    RANDOM = "random"
+    TIME = "time"
+
+
 class RankBy(StrEnum):
     """The order of the lists by predicted stars."""
 
