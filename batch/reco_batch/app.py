@@ -173,6 +173,35 @@ def tune(
 
 
 @app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder to write, for `batch run --data`.")],
+    *,
+    like: Annotated[
+        str, typer.Option(help="Whose size: ml-latest-small, ml-25m or ml-32m.")
+    ] = "ml-latest-small",
+    scale: Annotated[
+        float, typer.Option(help="Part of its users and ratings; the catalogue stays whole.")
+    ] = 1,
+    movies: Annotated[
+        int | None, typer.Option(help="Size of the catalogue, if not its own.", show_default=False)
+    ] = None,
+    format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",  # noqa: A002  the option
+    seed: Annotated[int, typer.Option(help="Of everything: the same seed, the same files.")] = 42,
+    quiet: Quiet = False,
+) -> None:
+    """Write ratings that nobody gave, as many as a MovieLens release has, to try a machine with.
+
+    Few movies have most of the ratings; users have tastes that models can learn, and rate in
+    sittings. No user rates a movie twice, and each at least twenty.
+    """
+    options = dict(locals())  # every parameter by its name; nothing else is defined yet
+    with guard():
+        from reco_batch.commands import simulate_command  # noqa: PLC0415
+
+        typer.echo(pages.simulated(simulate_command(options)))
+
+
+@app.command()
 def republish(
     generation: GenerationId,
     *,

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from reco_batch.bounds import parse_bounds
-from reco_batch.config import LearningConfig, RunConfig, TuneConfig
+from reco_batch.config import RunConfig, SimulateConfig, TuneConfig
 from reco_batch.errors import GateRefused
 from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
@@ -16,6 +16,8 @@ from reco_batch.parameter_file import read_parameters
 from reco_batch.presets import PRESETS
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
+from reco_batch.simulated_files import write_simulation
+from reco_batch.simulation import Simulation
 from reco_batch.suggest import require_optuna
 from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
 from reco_store.client import Client
@@ -23,7 +25,7 @@ from reco_store.client import Client
 if TYPE_CHECKING:
     from reco_batch.tune import Search
 
-_Config = TypeVar("_Config", bound=LearningConfig)
+_Config = TypeVar("_Config", bound=BaseModel)
 
 
 def run_command(options: Mapping[str, Any], target: Target) -> Night:
@@ -119,6 +121,28 @@ def tune_command(options: Mapping[str, Any], target: Target) -> "list[Search]":
     return searches
 
 
+def simulate_command(options: Mapping[str, Any]) -> SimulateConfig:
+    """Write a simulated data set as the options of `batch simulate` say.
+
+    Args:
+        options: the parameters of the command by name.
+
+    Returns:
+        What was written, and where.
+
+    Raises:
+        UsageError: an option's value cannot be.
+        RecoError: as `write_simulation`.
+    """
+    config = _checked(SimulateConfig, options, {"form": options["format"]})
+    simulation = Simulation(config.shape, seed=config.seed)
+    with choose_reporter(quiet=options["quiet"]).stage(
+        "simulate ratings", total=config.shape.users
+    ) as stage:
+        write_simulation(simulation, config.out, form=config.form, stage=stage)
+    return config
+
+
 def _config(options: Mapping[str, Any], target: Target) -> RunConfig:
     return _checked(
         RunConfig,
@@ -152,7 +176,7 @@ def _checked(kind: type[_Config], options: Mapping[str, Any], made: Mapping[str,
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         expected = kind.model_fields[name].description
-        said = "model" if name == "models" else name
+        said = {"models": "model", "form": "format"}.get(name, name)
         option = "--" + said.replace("_", "-")
         raise UsageError(f"{option} {options[said]!r}: expected {expected}") from error
 
