@@ -98,6 +98,49 @@ def tune(told: Told) -> None:
 
 
 @app.command(cls=PlainCommand)
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder to write, for `batch run --data`.")],
+    *,
+    like: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Whose size. [allowed: ml-latest-small, ml-25m or ml-32m]"
+        ),
+    ] = "ml-latest-small",
+    scale: Annotated[
+        float,
+        typer.Option(
+            metavar="PART", help="Part of its users and ratings; the catalogue stays whole."
+        ),
+    ] = 1,
+    movies: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Size of the catalogue. [default: its own]"),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORM", help="Of both files. [allowed: csv or parquet]"),
+    ] = "csv",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of everything: the same seed, the same files.")
+    ] = 42,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress. [default: no]")
+    ] = False,
+) -> None:
+    """Write ratings that nobody gave, as many as a MovieLens release has, to try a machine with.
+
+    Few movies have most of the ratings; users have tastes that models can learn, and rate in
+    sittings. No user rates a movie twice, and each at least twenty.
+    """
+    said = {"out": out, "like": like, "scale": scale, "movies": movies, "form": form, "seed": seed}
+    with guard():
+        from reco_batch.commands import simulate_command  # noqa: PLC0415
+
+        typer.echo(fitted(pages.simulated(simulate_command(said, quiet=quiet))))
+
+
+@app.command(cls=PlainCommand)
 @takes(Panel.STORE, Panel.GATE, "keep", Panel.PROGRESS, Panel.MONITORING)
 def republish(told: Told, generation: GenerationId, *, force: Force = None) -> None:
     """Publish an artifact that is on disk again, without training.

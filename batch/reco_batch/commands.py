@@ -1,13 +1,19 @@
 """What stands between the settings and the night: what follows from them, and outcomes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from reco_batch.config import LearningKeys, RunConfig, RunKeys, TuneConfig, TuneKeys
+from reco_batch.config import (
+    LearningKeys,
+    RunConfig,
+    RunKeys,
+    TuneConfig,
+    TuneKeys,
+)
 from reco_batch.errors import GateRefused
 from reco_batch.followed import Run, followed
 from reco_batch.json_log import open_log
@@ -17,6 +23,9 @@ from reco_batch.parameter_file import read_parameters
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
+from reco_batch.simulate_config import SimulateConfig
+from reco_batch.simulated_files import write_simulation
+from reco_batch.simulation import Simulation
 from reco_batch.suggest import require_optuna
 from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
 from reco_store.client import Client
@@ -113,6 +122,33 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
     searches = tune(config, without_test(dataset, split), reporter)
     write(config, searches)
     return searches
+
+
+def simulate_command(said: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
+    """Write a simulated data set.
+
+    Args:
+        said: the options of `batch simulate` by the names of `SimulateConfig`.
+        quiet: show no progress.
+
+    Returns:
+        What was written, and where.
+
+    Raises:
+        UsageError: an option's value cannot be.
+        RecoError: as `write_simulation`.
+    """
+    try:
+        config = SimulateConfig(**said)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        option = "--format" if name == "form" else f"--{name}"
+        expected = SimulateConfig.model_fields[name].description
+        raise UsageError(f"{option} {said[name]!r}: expected {expected}") from error
+    simulation = Simulation(config.shape, seed=config.seed)
+    with choose_reporter(quiet=quiet).stage("simulate ratings", total=config.shape.users) as stage:
+        write_simulation(simulation, config.out, form=config.form, stage=stage)
+    return config
 
 
 def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:

@@ -15,6 +15,7 @@ from reco_store.wording import quality_words
 
 if TYPE_CHECKING:
     from reco_batch.night import Night
+    from reco_batch.simulate_config import SimulateConfig
     from reco_batch.tune import Search
     from reco_store import Published
 
@@ -80,6 +81,21 @@ def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) ->
     use = [_sibling("batch"), "run", "--data", data, "--parameters", str(out)]
     use += ["--preset", preset] if preset != "default" else []
     return "\n".join([*lines, f"wrote     {out}", "use it", f"  {shlex.join(use)}"])
+
+
+def simulated(config: "SimulateConfig") -> str:
+    """Say what was written, and how to use it."""
+    shape, out = config.shape, str(config.out)
+    return "\n".join(
+        [
+            (
+                f"wrote     {shape.ratings:,} ratings of {shape.users:,} users and "
+                f"{shape.movies:,} movies to {printable(out)}"
+            ),
+            "use it",
+            f"  {shlex.join([_sibling('batch'), 'run', '--data', printable(out)])}",
+        ]
+    )
 
 
 def published(result: "Published") -> str:

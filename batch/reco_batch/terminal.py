@@ -46,8 +46,8 @@ def _fitted(line: str, width: int) -> Iterator[str]:
     if cell_len(line) <= width:
         yield line
     elif line.startswith("  "):
-        words = map(shlex.quote, shlex.split(line))
-        *before, last = _filled(words, width - 4)  # two cells before a line, two after it
+        quoted = map(shlex.quote, shlex.split(line))
+        *before, last = _filled(quoted, width - 4)  # two cells before a line, two after it
         yield from (f"  {part} \\" for part in before)
         yield f"  {last}"
     else:
