@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from reco_batch import pages
+from reco_batch.hiding import titles_of
 from reco_batch.options import (
     DEFAULT_KEEP,
     DEFAULT_NAMESPACE,
@@ -20,6 +21,7 @@ from reco_batch.options import (
     GenerationId,
     Home,
     Keep,
+    MovieIds,
     Namespace,
     Parameters,
     PresetName,
@@ -32,6 +34,7 @@ from reco_batch.options import (
 )
 from reco_store.console import guard
 from reco_store.generations import list_generations, release, rollback
+from reco_store.hiding import hidden, hide, unhide
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -248,6 +251,51 @@ def release_(
         was_held = release(client, target.keys)
         target.make_durable(client)
         typer.echo(pages.released(was_held=was_held))
+
+
+@app.command("hide")
+def hide_(
+    movies: MovieIds,
+    *,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Hide movies from every list, at once and in all generations, until `batch unhide`."""
+    with guard():
+        target = Target.of(redis_url, namespace, home)
+        client = target.connect()
+        changed = hide(client, target.keys, movies)
+        target.make_durable(client)
+        typer.echo(pages.hid(changed, titles_of(client, target.keys, movies)))
+
+
+@app.command("unhide")
+def unhide_(
+    movies: MovieIds,
+    *,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Show hidden movies again, at once."""
+    with guard():
+        target = Target.of(redis_url, namespace, home)
+        client = target.connect()
+        changed = unhide(client, target.keys, movies)
+        target.make_durable(client)
+        typer.echo(pages.unhid(changed, len(movies)))
+
+
+@app.command("hidden")
+def hidden_(
+    *, redis_url: RedisUrl = None, namespace: Namespace = DEFAULT_NAMESPACE, home: Home = None
+) -> None:
+    """List the movies that are hidden: id, tab, title."""
+    with guard():
+        target = Target.of(redis_url, namespace, home)
+        client = target.connect()
+        typer.echo(pages.hidden(titles_of(client, target.keys, hidden(client, target.keys))))
 
 
 @store_app.command("stop")
