@@ -94,6 +94,7 @@ def run_night(
         started = now()
         dataset, split = read_and_split(config, reporter)
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
+            reporter.concern(night.generation)
             artifact = _compute(config, dataset, split, night, reporter=reporter)
             published = publish_artifact(
                 artifact,
@@ -114,7 +115,7 @@ def run_night(
             now=now(),
         )
     except OSError as error:  # the night is over, and how it ended stands
-        reporter.say(f"warning: old artifacts are not deleted yet: {error}")
+        reporter.warn(f"old artifacts are not deleted yet: {error}")
     return Night(artifact, published, dataset.user_ids)
 
 
@@ -135,7 +136,7 @@ def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset,
             f"{len(dataset.movies):,} movies"
         )
     for finding in _findings(dataset, split):
-        reporter.say(f"note: {finding}")
+        reporter.find(finding)
     return dataset, split
 
 

@@ -14,8 +14,8 @@ from reco_store.generations import GenerationRecord
 from reco_store.wording import quality_words
 
 if TYPE_CHECKING:
-    from reco_batch.config import SimulateConfig
     from reco_batch.night import Night
+    from reco_batch.simulate_config import SimulateConfig
     from reco_batch.tune import Search
     from reco_store import Published
 

@@ -1,7 +1,8 @@
 """What the person at the terminal, or the log, sees of a long night.
 
 On a terminal a live bar for each stage, under cron one plain line for each finished stage, with
-`--quiet` nothing. All of it goes to standard error. Stages may run side by side.
+`--quiet` nothing; `json_log` is for machines. All of it goes to standard error. Stages may run
+side by side.
 """
 
 import sys
@@ -10,11 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from reco_batch.json_log import Log
 
 
 class Stage(Protocol):
@@ -37,6 +41,15 @@ class Reporter(Protocol):
 
     def say(self, text: str) -> None:
         """Show a line that is no stage."""
+
+    def find(self, text: str) -> None:
+        """Show what was noticed in the data, or beside the work."""
+
+    def warn(self, text: str) -> None:
+        """Show what went wrong without stopping the night."""
+
+    def concern(self, generation: str) -> None:
+        """Take note of the generation that all of this is about."""
 
     def cancel(self) -> None:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
@@ -63,6 +76,17 @@ class QuietReporter:
     def say(self, text: str) -> None:
         """Show nothing."""
 
+    def find(self, text: str) -> None:
+        """Show a line that says that it is only a note."""
+        self.say(f"note: {text}")
+
+    def warn(self, text: str) -> None:
+        """Show a warning all the same: `--quiet` is about what goes as it should."""
+        _print(f"warning: {text}")
+
+    def concern(self, generation: str) -> None:
+        """Do nothing: whoever reads lines sees the name at the end."""
+
     def cancel(self) -> None:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
         self._cancelled.set()
@@ -74,15 +98,18 @@ class PlainReporter(QuietReporter):
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
         """Time the stage and print its line at the end."""
-        noted = _Noted(self._cancelled)
+        noted = Noted(self._cancelled)
         with super().stage(name, total=total):
             yield noted
         self.say(_line(name, self.seconds[name], noted.text))
 
     def say(self, text: str) -> None:
         """Print a line; a full disk or a closed pipe under the log is no reason to stop a night."""
-        with suppress(OSError):
-            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)  # noqa: T201
+        _print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
+
+    def warn(self, text: str) -> None:
+        """Print a line that says that it is a warning."""
+        self.say(f"warning: {text}")
 
 
 class LiveReporter(QuietReporter):
@@ -121,18 +148,36 @@ class LiveReporter(QuietReporter):
                     self._progress.stop()
 
     def say(self, text: str) -> None:
-        """Print a line above the running bars."""
-        self._print(Text(text))
+        """Print a text above the running bars, in as many lines as it needs."""
+        self._console.print(Text(text))
+
+    def warn(self, text: str) -> None:
+        """Print a warning above the running bars."""
+        self.say(f"warning: {text}")
 
     def _print(self, text: Text) -> None:
         self._console.print(text, overflow="ellipsis", no_wrap=True)
 
 
-def choose_reporter(*, quiet: bool) -> Reporter:
-    """Return the reporter that suits where standard error goes."""
+def choose_reporter(*, quiet: bool, log: "Log | None" = None) -> Reporter:
+    """Return the reporter that suits where standard error goes.
+
+    Args:
+        quiet: nothing shall be shown of what goes as it should.
+        log: of lines for machines, which take the place of those for people; None: none.
+    """
+    if log is not None:
+        from reco_batch.json_log import JsonReporter  # noqa: PLC0415  # for machines only
+
+        return JsonReporter(log, quiet=quiet)
     if quiet:
         return QuietReporter()
     return LiveReporter() if sys.stderr.isatty() else PlainReporter()
+
+
+def _print(line: str) -> None:
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _line(name: str, seconds: float, note: str) -> str:
@@ -154,7 +199,7 @@ class _Silent:
         """Show nothing."""
 
 
-class _Noted(_Silent):
+class Noted(_Silent):
     """Keeps the last note for the line at the end."""
 
     text = ""
@@ -164,7 +209,7 @@ class _Noted(_Silent):
         self.text = text
 
 
-class _Bar(_Noted):
+class _Bar(Noted):
     """One task of a rich progress display."""
 
     def __init__(self, progress: Progress, task: TaskID, cancelled: threading.Event) -> None:
