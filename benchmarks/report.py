@@ -114,6 +114,34 @@ def filters(result: dict) -> list[str]:
     return lines
 
 
+def ingest(result: dict) -> list[str]:
+    """Return the section on reading, checking and splitting."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Reading, checking and splitting",
+        "",
+        "`benchmarks/ingest.py`, on folders that `batch simulate --like ml-32m` wrote: what",
+        "`batch run` does before it trains, against pandas reading the ratings and doing nothing",
+        "with them. Peak memory is the whole process's, libraries included.",
+        f"{machine['cores']} cores of {machine['processor']}, pandas {machine['pandas']},",
+        f"PyArrow {machine['pyarrow']}.",
+        "",
+        "| ratings | file | | seconds | of them read, check, split | ratings a second | peak MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for folder in result["folders"]:
+        for side, label in (("ours", "reco"), ("peer", "pandas, reading only")):
+            found = folder[side]
+            stages = [s for name, s in found["stages"].items() if name != "import"]
+            lines.append(
+                f"| {found['rows']:,} | {folder['file']} | {label} | {found['seconds']:.1f} | "
+                f"{', '.join(f'{s:.1f}' for s in stages)} | {found['rows_a_second']:,.0f} | "
+                f"{found['peak_bytes'] / 1e6:,.0f} |"
+            )
+    return lines
+
+
 MODELS = HERE.parent / "docs" / "models.md"
 BEGIN, END = "<!-- quality: written by benchmarks/report.py -->", "<!-- end of quality -->"
 SPLITS = {
@@ -258,7 +286,13 @@ def write_quality() -> None:
     print(f"wrote {MODELS.relative_to(HERE.parent)}")
 
 
-SECTIONS = {"whole_job": whole_job, "startup": startup, "serving": serving, "filters": filters}
+SECTIONS = {
+    "whole_job": whole_job,
+    "startup": startup,
+    "serving": serving,
+    "filters": filters,
+    "ingest": ingest,
+}
 
 
 def main() -> None:

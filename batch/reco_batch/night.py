@@ -19,7 +19,7 @@ from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
-from reco_batch.progress import Reporter
+from reco_batch.progress import Reporter, Stage
 from reco_batch.pruning import prune_artifacts
 from reco_batch.publishing import publish_artifact
 from reco_batch.resume import (
@@ -126,10 +126,7 @@ def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset,
         DataRefused: the input cannot be used.
     """
     with reporter.stage("read and check the data") as stage:
-        source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
-        dataset = build_dataset(
-            source.tables, rating_scale=config.rating_scale, source=source.origin
-        )
+        dataset = _read(config, stage)
         split = split_ratings(dataset.ratings, by=config.split, seed=config.seed)
         stage.note(
             f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
@@ -138,6 +135,12 @@ def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset,
     for finding in _findings(dataset, split):
         reporter.find(finding)
     return dataset, split
+
+
+def _read(config: LearningConfig, stage: Stage) -> Dataset:
+    """Read and check, and let go of what was read: the tables are as large as the data set."""
+    source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
+    return build_dataset(source.tables, rating_scale=config.rating_scale, source=source.origin)
 
 
 def _open_night(
