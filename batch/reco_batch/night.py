@@ -4,6 +4,7 @@ Each step is a function elsewhere; this module has their order, and everything t
 clock. Whatever fails, readers go on seeing what they saw before.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -218,7 +219,9 @@ def _fill(
                     "parameters": _parameters(config),
                     "data": _data(dataset, split),
                     "metrics": metrics,
+                    "began": dict(reporter.began),
                     "seconds": dict(reporter.seconds),
+                    "losses": {name: _short(kept) for name, kept in reporter.losses.items()},
                     "versions": versions(),
                     "gate": None,
                 }
@@ -249,6 +252,11 @@ def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
         "test_users": int(np.unique(dataset.ratings.user_index[split.test]).size),
         "findings": list(_findings(dataset, split)),
     }
+
+
+def _short(losses: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return losses no longer than a curve needs them: the manifest goes to the store, too."""
+    return [(epoch, float(f"{loss:.5g}")) for epoch, loss in losses if math.isfinite(loss)]
 
 
 def _newest(ratings: Ratings) -> int | None:
