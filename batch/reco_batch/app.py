@@ -104,6 +104,16 @@ def run(
     rating_scale: RatingScale = "0.5:5",
     encoding: Encoding = "utf-8",
     threads: Threads = None,
+    engine: Annotated[
+        str, typer.Option(help="Who scores the lists: local, or ray for several machines.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT|auto",
+            help="The Ray cluster; without it, one of the night's own on this machine.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the newest unfinished night, if it is the same."),

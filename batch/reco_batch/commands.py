@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from reco_batch.bounds import parse_bounds
 from reco_batch.config import LearningConfig, RunConfig, TuneConfig
+from reco_batch.engine import EngineName
 from reco_batch.errors import GateRefused
 from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
@@ -42,6 +43,8 @@ def run_command(options: Mapping[str, Any], target: Target) -> Night:
         RecoError: as `run_night`.
     """
     config = _config(options, target)
+    if config.ray_address is not None and config.engine is not EngineName.RAY:
+        raise UsageError(f"--ray-address {config.ray_address!r}: expected --engine ray beside it")
     reporter = choose_reporter(quiet=options["quiet"])
     with _connected(target) as client:
         night = run_night(config, client, reporter=reporter)

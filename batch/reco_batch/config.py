@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from reco_batch.bounds import GateBounds
+from reco_batch.engine import EngineName
 from reco_batch.presets import PRESETS, Preset, RankBy
 from reco_batch.split import SplitBy
 
@@ -93,6 +94,10 @@ class RunConfig(LearningConfig):
     """Length of the ranked lists; None: the whole catalogue."""
     rank_by: Annotated[RankBy | None, Field(description=" or ".join(RankBy))] = None
     """Order of the ranked lists; None: as the preset has it."""
+    engine: Annotated[EngineName, Field(description=" or ".join(EngineName))] = EngineName.LOCAL
+    """Who scores the lists."""
+    ray_address: str | None = None
+    """Of the Ray cluster; None: with the engine ray, one of the night's own on this machine."""
     popular_n: Annotated[int, _FROM_ONE] = 100
     count_threshold: Annotated[int, Field(ge=0, description="a whole number from 0")] = 50
     """Highest rated: only movies with more ratings than this."""
