@@ -37,6 +37,7 @@ bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; 
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/serving.py
+	@$(BIN)/python benchmarks/engines.py
 	@$(BIN)/python benchmarks/quality.py --data $(DATA)
 	@$(BIN)/python benchmarks/similar.py --data $(DATA)
 	@$(BIN)/python benchmarks/report.py
