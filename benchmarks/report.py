@@ -186,10 +186,9 @@ def _stars(stars: dict) -> list[str]:
 
 
 def _cold(cold: dict) -> list[str]:
-    draws = "one draw" if cold["draws"] == 1 else f"mean of {cold['draws']} draws"
     lines = [
-        f"{cold['users']} users whom no model was trained on, known by their first ratings,",
-        f"{draws}:",
+        f"New users: each of {cold['users']} was kept out of one of {cold['folds']} trainings, and",
+        "is known by a few ratings only, drawn by lot or the first by time:",
         "",
         "| | ndcg@10 | recall@100 | coverage@10 |",
         "|---|---|---|---|",

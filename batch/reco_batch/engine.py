@@ -13,7 +13,6 @@ Shapes: R rows, I items.
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -22,19 +21,13 @@ from numpy.typing import NDArray
 from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
 from reco_batch.linear_rating import LinearRating
+from reco_batch.presets import EngineName
 from reco_batch.ranking import ranked_blocks
 from reco_batch.rating_weights import RatingWeights
 from reco_batch.topk import BLOCK_ROWS, TopK, top_k_blocks
 
 #: Blocks that this process scores with one call, which prepares the catalogue anew.
 _LOCAL_BLOCKS: Final = 16
-
-
-class EngineName(StrEnum):
-    """What `--engine` may say."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import reco_batch.engine as engine_module
 from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
-from reco_batch.engine import ByProduct, EngineName, LocalEngine, Rows, by_stars, open_engine
+from reco_batch.engine import ByProduct, LocalEngine, Rows, by_stars, open_engine
 from reco_batch.errors import NotFinite
 from reco_batch.linear_rating import LinearRating
+from reco_batch.presets import EngineName
 from reco_batch.ranking import ranked_blocks
 from reco_batch.rating_weights import RatingWeights
 from reco_batch.topk import TILE_ROWS, top_k_blocks

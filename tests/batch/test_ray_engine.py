@@ -17,11 +17,12 @@ from reco_batch import ray_engine
 from reco_batch.artifact import ArtifactWriter
 from reco_batch.confidence import Bound, doubt_of
 from reco_batch.dataset import Histories, histories
-from reco_batch.engine import ByProduct, EngineName, LocalEngine, Rows, by_stars, open_engine
+from reco_batch.engine import ByProduct, LocalEngine, Rows, by_stars, open_engine
 from reco_batch.errors import NightFailed, NotFinite
 from reco_batch.fingerprint import program
 from reco_batch.linear_rating import LinearRating
 from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
+from reco_batch.presets import EngineName
 from reco_batch.ray_engine import open_ray
 from reco_store import NotInstalled, UsageError
 from reco_store.keys import new_generation_id
