@@ -142,6 +142,38 @@ def ingest(result: dict) -> list[str]:
     return lines
 
 
+def engines(result: dict) -> list[str]:
+    """Return the section on who scores the lists."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Scoring by one process and by Ray",
+        "",
+        f"`benchmarks/engines.py`: {result['users']:,} users x {result['movies']:,} movies, width",
+        f"{result['width']}, lists of {result['k']}, scored and written to one and the same file;",
+        f"medians of {result['rounds']} rounds, load {machine['load_before']} before and",
+        f"{result['load_after']} after, on {machine['cores']} cores. On two cores this shows what",
+        "Ray costs, not what more machines gain.",
+        "",
+        "| | startup, s | scoring and writing, s | of it writing, s | peak memory, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in result["table"].items():
+        seconds = [row[f"{key}seconds"] for key in ("startup_", "", "writing_")]
+        cells = " | ".join(f"{value:.1f}" for value in seconds)
+        lines.append(f"| {name} | {cells} | {row['peak_pss_bytes'] / 1e6:,.0f} |")
+    writing = min(row["writing_seconds"] for row in result["table"].values())
+    alone = result["table"]["local, 1 thread"]
+    scoring = alone["seconds"] - alone["writing_seconds"]
+    lines += [
+        "",
+        f"One core scores {result['users'] / scoring:,.0f} lists a second and the process that",
+        f"writes them takes {result['users'] / writing:,.0f}: it is busy all the time with",
+        f"{scoring / writing:.0f} such cores.",
+    ]
+    return lines
+
+
 MODELS = HERE.parent / "docs" / "models.md"
 BEGIN, END = "<!-- quality: written by benchmarks/report.py -->", "<!-- end of quality -->"
 SPLITS = {
@@ -292,6 +324,7 @@ SECTIONS = {
     "serving": serving,
     "filters": filters,
     "ingest": ingest,
+    "engines": engines,
 }
 
 

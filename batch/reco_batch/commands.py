@@ -20,6 +20,7 @@ from reco_batch.json_log import open_log
 from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
+from reco_batch.presets import EngineName
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
@@ -152,6 +153,11 @@ def simulate_command(said: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
 
 
 def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
+    if settings.ray_address is not None and settings.engine is not EngineName.RAY:
+        raise UsageError(
+            f"--ray-address {settings.ray_address!r} is of no use to the engine "
+            f"{settings.engine}; expected --engine ray beside it"
+        )
     return RunConfig(
         **{**_fields(RunKeys, settings), **_learning(settings, target)},
         namespace=target.keys.namespace,
