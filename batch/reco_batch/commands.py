@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from reco_batch.bounds import parse_bounds
 from reco_batch.config import RunConfig, SimulateConfig, TuneConfig
-from reco_batch.errors import GateRefused
+from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
@@ -113,6 +113,12 @@ def tune_command(options: Mapping[str, Any], target: Target) -> "list[Search]":
     require_optuna()  # now, rather than after minutes of training
     reporter = choose_reporter(quiet=options["quiet"])
     dataset, split = read_and_split(config, reporter)
+    if not dataset.has_stars and "rating" in config.models:
+        raise DataRefused(
+            "the ratings have no rating column",
+            "one, to tune the rating model",
+            "Give --model retrieval.",
+        )
     with reporter.stage("load TensorFlow"):
         from reco_batch.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
 
