@@ -7,7 +7,6 @@ Users with too few ratings to stand in every part stay in training, and are coun
 Shapes: N ratings, U users. All parts are row numbers of the ratings, int64.
 """
 
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from reco_batch.dataset import Ratings
 from reco_batch.errors import DataRefused
+from reco_batch.presets import SplitBy
 from reco_batch.stratified import stratified_parts
 
 TEST_SHARE = 0.2
@@ -22,13 +22,6 @@ VALIDATION_SHARE = 0.1
 #: ceil(1 / share): with fewer rows than this, not every user could have one in the part.
 _ROWS_FOR_TEST = 5
 _ROWS_FOR_VALIDATION = 10
-
-
-class SplitBy(StrEnum):
-    """How the held-out ratings are chosen."""
-
-    RANDOM = "random"
-    TIME = "time"
 
 
 class Split(NamedTuple):
