@@ -12,12 +12,14 @@ import typer
 from reco_batch import pages
 from reco_batch.flags import takes
 from reco_batch.help import PlainCommand, PlainGroup
+from reco_batch.hiding import titles_of
 from reco_batch.key import Panel
 from reco_batch.layers import FILE, Told
-from reco_batch.options import Force, GenerationId, Target
+from reco_batch.options import Force, GenerationId, MovieIds, Target
 from reco_batch.terminal import fitted
 from reco_store.console import guard
 from reco_store.generations import list_generations, release, rollback
+from reco_store.hiding import hidden, hide, unhide
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -197,6 +199,37 @@ def release_(told: Told) -> None:
     was_held = release(client, target.keys)
     target.make_durable(client)
     typer.echo(fitted(pages.released(was_held=was_held)))
+
+
+@app.command("hide", cls=PlainCommand)
+@takes(Panel.STORE)
+def hide_(told: Told, movies: MovieIds) -> None:
+    """Hide movies from every list, at once and in all generations, until `batch unhide`."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    changed = hide(client, target.keys, movies)
+    target.make_durable(client)
+    typer.echo(fitted(pages.hid(changed, titles_of(client, target.keys, movies))))
+
+
+@app.command("unhide", cls=PlainCommand)
+@takes(Panel.STORE)
+def unhide_(told: Told, movies: MovieIds) -> None:
+    """Show hidden movies again, at once."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    changed = unhide(client, target.keys, movies)
+    target.make_durable(client)
+    typer.echo(pages.unhid(changed, len(movies)))
+
+
+@app.command("hidden", cls=PlainCommand)
+@takes(Panel.STORE)
+def hidden_(told: Told) -> None:
+    """List the movies that are hidden: id, tab, title."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    typer.echo(fitted(pages.hidden(titles_of(client, target.keys, hidden(client, target.keys)))))
 
 
 @app.command(cls=PlainCommand)

@@ -14,12 +14,13 @@ from reco_batch.config import (
     TuneConfig,
     TuneKeys,
 )
-from reco_batch.errors import GateRefused
+from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.followed import Run, followed
 from reco_batch.json_log import open_log
 from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
+from reco_batch.presets import EngineName
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
@@ -116,6 +117,12 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
     log = open_log(settings) if settings.log_format == "json" else None
     reporter = choose_reporter(quiet=settings.quiet, log=log)
     dataset, split = read_and_split(config, reporter)
+    if not dataset.has_stars and "rating" in config.models:
+        raise DataRefused(
+            "the ratings have no rating column",
+            "one, to tune the rating model",
+            "Give --model retrieval.",
+        )
     with reporter.stage("load TensorFlow"):
         from reco_batch.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
 
@@ -152,6 +159,11 @@ def simulate_command(said: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
 
 
 def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
+    if settings.ray_address is not None and settings.engine is not EngineName.RAY:
+        raise UsageError(
+            f"--ray-address {settings.ray_address!r} is of no use to the engine "
+            f"{settings.engine}; expected --engine ray beside it"
+        )
     return RunConfig(
         **{**_fields(RunKeys, settings), **_learning(settings, target)},
         namespace=target.keys.namespace,

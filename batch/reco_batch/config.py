@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from reco_batch.bounds import GateBounds
 from reco_batch.key import Key, Panel
-from reco_batch.presets import PRESETS, Preset, RankBy, SplitBy
+from reco_batch.presets import PRESETS, EngineName, Preset, RankBy, SplitBy
 
 #: What a count must be; `description` is what the command says when it refuses a value.
 _FROM_ONE = Field(ge=1, description="a whole number from 1")
@@ -152,6 +152,23 @@ class RunKeys(LearningKeys):
             "SECONDS",
         ),
     ] = 30
+
+    engine: Annotated[
+        EngineName,
+        Field(description=" or ".join(EngineName)),
+        Key("Who scores the lists: this process, or a Ray cluster.", Panel.NIGHT, "NAME"),
+    ] = EngineName.LOCAL
+    ray_address: Annotated[
+        str | None,
+        Field(description="HOST:PORT, or auto for the Ray that runs on this machine"),
+        Key(
+            "The Ray cluster that this machine is part of.",
+            Panel.NIGHT,
+            "ADDRESS",
+            unset="none: with the engine ray, one of the night's own on this machine",
+            example="10.0.0.7:6379",
+        ),
+    ] = None
 
     @field_validator("ranked_k", mode="before")
     @classmethod

@@ -80,10 +80,10 @@ class JsonReporter(QuietReporter):
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
         """Time the stage, and say how it went."""
-        noted, started = Noted(self._cancelled), time.perf_counter()
+        noted, started = Noted(self._cancelled, self._keep(name)), time.perf_counter()
         self._tell("stage started", stage=name, total=total)
         try:
-            with super().stage(name, total=total):
+            with self._timed(name):
                 yield noted
         except BaseException as error:
             seconds = round(time.perf_counter() - started, 3)

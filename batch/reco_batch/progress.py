@@ -8,7 +8,7 @@ side by side.
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -30,11 +30,19 @@ class Stage(Protocol):
     def note(self, text: str) -> None:
         """Replace what is said beside the stage; the last note stays."""
 
+    def loss(self, epoch: int, loss: float) -> None:
+        """Keep a training's mean loss of an epoch, the first being 1."""
+
 
 class Reporter(Protocol):
-    """Shows stages and remembers how long each took."""
+    """Shows stages and remembers when each began, how long it took, and how it learned."""
 
+    began: dict[str, float]
+    """Seconds after the reporter was made."""
     seconds: dict[str, float]
+    """Of the stages that have finished."""
+    losses: dict[str, list[tuple[int, float]]]
+    """Epoch and loss, as each training stage told them; its parts follow each other."""
 
     def stage(self, name: str, *, total: int | None = None) -> AbstractContextManager[Stage]:
         """Wrap one stage of `total` steps; None where the number is not known."""
@@ -63,15 +71,17 @@ class QuietReporter:
     """Shows nothing."""
 
     def __init__(self) -> None:
+        self.began: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
+        self.losses: dict[str, list[tuple[int, float]]] = {}
+        self._origin = time.perf_counter()
         self._cancelled = threading.Event()
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
         """Time the stage."""
-        started = time.perf_counter()
-        yield _Silent(self._cancelled)
-        self.seconds[name] = round(time.perf_counter() - started, 3)
+        with self._timed(name):
+            yield _Silent(self._cancelled, self._keep(name))
 
     def say(self, text: str) -> None:
         """Show nothing."""
@@ -91,15 +101,26 @@ class QuietReporter:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
         self._cancelled.set()
 
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.began[name] = round(started - self._origin, 3)
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+
+    def _keep(self, name: str) -> Callable[[int, float], None]:
+        """Return what keeps the losses of a stage, under its name once there are any."""
+        return lambda epoch, loss: self.losses.setdefault(name, []).append((epoch, loss))
+
 
 class PlainReporter(QuietReporter):
     """Prints one line, with the time in UTC, when a stage has finished."""
 
     @contextmanager
-    def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
+    def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
         """Time the stage and print its line at the end."""
-        noted = Noted(self._cancelled)
-        with super().stage(name, total=total):
+        noted = Noted(self._cancelled, self._keep(name))
+        with self._timed(name):
             yield noted
         self.say(_line(name, self.seconds[name], noted.text))
 
@@ -135,9 +156,9 @@ class LiveReporter(QuietReporter):
             task = self._progress.add_task(name, total=total, note="")
             if len(self._progress.tasks) == 1:
                 self._progress.start()
-        bar = _Bar(self._progress, task, self._cancelled)
+        bar = _Bar(self._progress, task, self._cancelled, self._keep(name))
         try:
-            with super().stage(name, total=total):
+            with self._timed(name):
                 yield bar
             line = _line(name, self.seconds[name], bar.text)
             self._print(Text.assemble(("✓", "green"), " ", line))
@@ -187,8 +208,9 @@ def _line(name: str, seconds: float, note: str) -> str:
 class _Silent:
     """A stage that shows nothing, and ends where it is told to."""
 
-    def __init__(self, cancelled: threading.Event) -> None:
+    def __init__(self, cancelled: threading.Event, keep: Callable[[int, float], None]) -> None:
         self._cancelled = cancelled
+        self._keep = keep
 
     def advance(self, steps: int) -> None:  # noqa: ARG002  # shown by others
         """End the stage if the night is cancelled."""
@@ -197,6 +219,10 @@ class _Silent:
 
     def note(self, text: str) -> None:
         """Show nothing."""
+
+    def loss(self, epoch: int, loss: float) -> None:
+        """Keep the loss."""
+        self._keep(epoch, loss)
 
 
 class Noted(_Silent):
@@ -212,8 +238,14 @@ class Noted(_Silent):
 class _Bar(Noted):
     """One task of a rich progress display."""
 
-    def __init__(self, progress: Progress, task: TaskID, cancelled: threading.Event) -> None:
-        super().__init__(cancelled)
+    def __init__(
+        self,
+        progress: Progress,
+        task: TaskID,
+        cancelled: threading.Event,
+        keep: Callable[[int, float], None],
+    ) -> None:
+        super().__init__(cancelled, keep)
         self._progress = progress
         self._task = task
 

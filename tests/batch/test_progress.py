@@ -37,6 +37,22 @@ def test_each_stage_is_timed(kind):
 
 
 @pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
+def test_when_stages_began_and_what_they_learned_is_kept(kind):
+    """Stages side by side begin one after the other and may end in any order."""
+    reporter = kind()
+
+    with reporter.stage("train", total=2) as outer:
+        outer.loss(1, 0.5)
+        with reporter.stage("refit", total=2) as inner:
+            inner.loss(1, 9.0)
+        outer.loss(2, 0.25)
+
+    assert list(reporter.seconds) == list(reporter.began) == ["refit", "train"]
+    assert 0 <= reporter.began["train"] <= reporter.began["refit"]
+    assert reporter.losses == {"train": [(1, 0.5), (2, 0.25)], "refit": [(1, 9.0)]}
+
+
+@pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
 def test_stage_that_fails_is_not_finished(kind, capsys):
     """What went wrong passes through; the stage has no time and no line."""
     reporter = kind()

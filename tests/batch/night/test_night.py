@@ -23,6 +23,7 @@ from reco_store import Keys, Reader, connect, new_generation_id
 from reco_store.codec import decode_ids, decode_list
 from reco_store.embedded import server_pid, stop_server
 from reco_store.keys import title_suffixes
+from schemas import validate, validator
 
 BIN = Path(sys.executable).parent
 KEYS = Keys("reco")
@@ -217,6 +218,14 @@ def test_every_user_and_movie_has_its_answers(first):
     assert {len(first.list_of("user", user)) for user in range(1, 61)} == {100}
     assert {len(first.list_of("ranked", user)) for user in range(1, 61)} == {130}
     assert {len(first.list_of("similar", movie)) for movie in range(1, 151)} == {100}
+
+
+def test_everything_published_is_valid(first, third):
+    """Every value and the manifest are what the contract's schemas say, whatever the ids are."""
+    for night in (first, third):
+        for suffix, value in night.content.items():
+            validate(suffix, value)
+        validator("manifest.json").validate(night.manifest)
 
 
 def test_seen_is_what_was_rated_newest_first(first, small):
