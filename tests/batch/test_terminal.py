@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -61,7 +61,10 @@ def test_nothing_is_wider_than_the_terminal(terminal, columns):
     assert shown.replace("\\\n", "\n").split() == PAGE.split()
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1), min_size=1))
+@example(["reco", "two  spaces " * 5])
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1), min_size=1)
+)
 def test_a_command_means_the_same(words):
     """A shell that joins its lines reads the words that were there."""
     with pytest.MonkeyPatch.context() as patch:
