@@ -203,6 +203,30 @@ def republish(
 
 
 @app.command()
+def report(
+    generation: Annotated[
+        str | None, typer.Argument(metavar="[GENERATION]", help="By default the newest one.")
+    ] = None,
+    *,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Print the path of a night's report, which is written again if it is missing.
+
+    One HTML file, made of nothing but the night's folder: it opens without a network.
+    """
+    with guard():
+        from reco_batch.report import open_report, report_of  # noqa: PLC0415
+
+        target = Target.of(None, namespace, home)
+        path = report_of(target.artifacts, generation, namespace=target.keys.namespace)
+        typer.echo(path)
+        if open_:
+            open_report(path)
+
+
+@app.command()
 def generations(
     *, redis_url: RedisUrl = None, namespace: Namespace = DEFAULT_NAMESPACE, home: Home = None
 ) -> None:
