@@ -89,6 +89,62 @@ def serving(result: dict) -> list[str]:
     return lines
 
 
+def filters(result: dict) -> list[str]:
+    """Return the section on filters at query time."""
+    lines = [
+        "",
+        "## Filters at query time",
+        "",
+        f"`benchmarks/filters.py`: `Reader.user(..., n=10)` with {result['users']:,} users and",
+        f"{result['movies']:,} movies published, {result['requests']:,} requests each, of users at",
+        "random. The bound is 1 ms (p50) and two round trips for a reader that knows",
+        "the generation; *quiet* is the p50 of the quietest of twenty rounds, as the machine has",
+        "other work too; *first* is a new reader's first question, when no label is remembered.",
+        "",
+        "| | | p50 | quiet | p99 | first | round trips at most |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, measured in result["servers"].items():
+        for question, found in measured.items():
+            cells = [
+                f"{found[key]:.2f} ms" for key in ("p50_ms", "quiet_p50_ms", "p99_ms", "first_ms")
+            ]
+            row = [question, name, *cells, f"{found['round_trips']}"]
+            lines.append(f"| {' | '.join(row)} |")
+    return lines
+
+
+def ingest(result: dict) -> list[str]:
+    """Return the section on reading, checking and splitting."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Reading, checking and splitting",
+        "",
+        "`benchmarks/ingest.py`, on folders that `batch simulate --like ml-32m` wrote: what",
+        "`batch run` does before it trains, against pandas reading the ratings and doing nothing",
+        "with them. Peak memory and processor seconds are the whole process's, imports included.",
+        f"Load of the machine before the run: {machine['load_before']}; above its number of cores,",
+        "processor seconds tell more than the other ones.",
+        f"{machine['cores']} cores of {machine['processor']}, pandas {machine['pandas']},",
+        f"PyArrow {machine['pyarrow']}.",
+        "",
+        "| ratings | file | | seconds | read, check, split | processor s | ratings/s | peak MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for folder in result["folders"]:
+        for side, label in (("ours", "reco"), ("peer", "pandas, reading only")):
+            found = folder[side]
+            stages = [s for name, s in found["stages"].items() if name != "import"]
+            lines.append(
+                f"| {found['rows']:,} | {folder['file']} | {label} | {found['seconds']:.1f} | "
+                f"{', '.join(f'{s:.1f}' for s in stages)} | "
+                f"{found['processor_seconds']:.1f} | {found['rows_a_second']:,.0f} | "
+                f"{found['peak_bytes'] / 1e6:,.0f} |"
+            )
+    return lines
+
+
 def engines(result: dict) -> list[str]:
     """Return the section on who scores the lists."""
     machine = result["machine"]
@@ -220,6 +276,26 @@ def similar(result: dict) -> list[str]:
     return lines
 
 
+def for_ratings(result: dict) -> list[str]:
+    """Return the table of the first lists of those who arrive."""
+    lines = [
+        "",
+        f"### {result['data']}, somebody who arrived today",
+        "",
+        f"Written by `benchmarks/for_ratings.py`: recall@10 of {result['users']} users whom",
+        "nothing was computed from, by five of their ratings; votes were weighed on as many",
+        "others.",
+        "",
+        "| five ratings | `for_ratings` | most rated | ratio |",
+        "|---|---|---|---|",
+    ]
+    for how in ("most stars", "at random"):
+        found = result[how]
+        figures = " | ".join(_figure(found[key]) for key in ("for_ratings", "popularity"))
+        lines.append(f"| {how} | {figures} | {found['ratio']:.2f} |")
+    return lines
+
+
 def _bold(name: str) -> str:
     return f"**{name}**" if name.startswith(OURS) else name
 
@@ -262,13 +338,22 @@ def write_quality() -> None:
         lines += quality(result)
     for path in sorted((HERE / "results").glob("similar-*.json"), reverse=True):
         lines += similar(json.loads(path.read_text("utf-8")))
+    for path in sorted((HERE / "results").glob("for_ratings-*.json"), reverse=True):
+        lines += for_ratings(json.loads(path.read_text("utf-8")))
     before, _, rest = MODELS.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     MODELS.write_text(before + "\n".join([*lines, END]) + after, "utf-8")
     print(f"wrote {MODELS.relative_to(HERE.parent)}")
 
 
-SECTIONS = {"whole_job": whole_job, "startup": startup, "serving": serving, "engines": engines}
+SECTIONS = {
+    "whole_job": whole_job,
+    "startup": startup,
+    "serving": serving,
+    "filters": filters,
+    "ingest": ingest,
+    "engines": engines,
+}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Everything that a night, a tuning or a simulation can be told, in one frozen object each.
+"""Everything that a night, or a tuning, can be told, in one frozen object each.
 
 What the person may set stands in the classes whose names end in `Keys`: each field with its
 default, its bounds, and in words what it is for and what is allowed. The command line, reco.toml
@@ -14,8 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 from reco_batch.bounds import GateBounds
 from reco_batch.key import Key, Panel
 from reco_batch.presets import PRESETS, EngineName, Preset, RankBy, SplitBy
-from reco_batch.simulated_files import Form
-from reco_batch.simulation import SHAPES, Shape
 
 #: What a count must be; `description` is what the command says when it refuses a value.
 _FROM_ONE = Field(ge=1, description="a whole number from 1")
@@ -265,34 +263,3 @@ class TuneConfig(TuneKeys, LearningConfig):
     def models(self) -> tuple[str, ...]:
         """Which are tuned, in this order."""
         return ("rating", "retrieval") if self.model == "both" else (self.model,)
-
-
-class SimulateConfig(BaseModel):
-    """Of one `batch simulate`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    out: Path
-    """The folder to write."""
-    like: Annotated[str, Field(description=" or ".join(SHAPES))]
-    """Whose number of users, movies and ratings."""
-    scale: Annotated[FiniteFloat, Field(gt=0, description="a number above 0")] = 1
-    """The part of the users and ratings; the catalogue is whole at every scale."""
-    movies: Annotated[int | None, _FROM_ONE] = None
-    """Size of the catalogue; None: that of `like`."""
-    form: Annotated[Form, Field(description=" or ".join(Form))] = Form.CSV
-    seed: Annotated[int, Field(ge=0, description="a whole number from 0")] = 42
-    """Of everything."""
-
-    @field_validator("like")
-    @classmethod
-    def _published(cls, like: str) -> str:
-        if like not in SHAPES:
-            raise ValueError(like)
-        return like
-
-    @property
-    def shape(self) -> Shape:
-        """How large the data set is."""
-        shape = SHAPES[self.like].scaled(self.scale)
-        return shape if self.movies is None else shape._replace(movies=self.movies)

@@ -4,6 +4,7 @@ Each step is a function elsewhere; this module has their order, and everything t
 clock. Whatever fails, readers go on seeing what they saw before.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,7 +21,7 @@ from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
-from reco_batch.progress import Reporter
+from reco_batch.progress import Reporter, Stage
 from reco_batch.pruning import prune_artifacts
 from reco_batch.publishing import publish_artifact
 from reco_batch.resume import (
@@ -98,6 +99,7 @@ def run_night(
         started = now()
         dataset, split = read_and_split(config, reporter)
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
+            reporter.concern(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
             published = publish_artifact(
                 artifact,
@@ -118,7 +120,7 @@ def run_night(
             now=now(),
         )
     except OSError as error:  # the night is over, and how it ended stands
-        reporter.say(f"warning: old artifacts are not deleted yet: {error}")
+        reporter.warn(f"old artifacts are not deleted yet: {error}")
     return Night(artifact, published, dataset.user_ids)
 
 
@@ -129,18 +131,21 @@ def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset,
         DataRefused: the input cannot be used.
     """
     with reporter.stage("read and check the data") as stage:
-        source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
-        dataset = build_dataset(
-            source.tables, rating_scale=config.rating_scale, source=source.origin
-        )
+        dataset = _read(config, stage)
         split = split_ratings(dataset.ratings, by=config.split, seed=config.seed)
         stage.note(
             f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
             f"{len(dataset.movies):,} movies"
         )
     for finding in _findings(dataset, split):
-        reporter.say(f"note: {finding}")
+        reporter.find(finding)
     return dataset, split
+
+
+def _read(config: LearningConfig, stage: Stage) -> Dataset:
+    """Read and check, and let go of what was read: the tables are as large as the data set."""
+    source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
+    return build_dataset(source.tables, rating_scale=config.rating_scale, source=source.origin)
 
 
 def _open_night(
@@ -220,11 +225,13 @@ def _fill(
                     "generation": night.generation,
                     "created": night.started.isoformat(timespec="seconds"),
                     "ids": "integer" if dataset.movies.numeric_ids else "string",
-                    "rating_scale": list(config.rating_scale),
+                    "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
                     "parameters": _parameters(config),
                     "data": _data(dataset, split),
                     "metrics": metrics,
+                    "began": dict(reporter.began),
                     "seconds": dict(reporter.seconds),
+                    "losses": {name: _short(kept) for name, kept in reporter.losses.items()},
                     "versions": versions(),
                     "gate": None,
                 }
@@ -255,6 +262,11 @@ def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
         "test_users": int(np.unique(dataset.ratings.user_index[split.test]).size),
         "findings": list(_findings(dataset, split)),
     }
+
+
+def _short(losses: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return losses no longer than a curve needs them: the manifest goes to the store, too."""
+    return [(epoch, float(f"{loss:.5g}")) for epoch, loss in losses if math.isfinite(loss)]
 
 
 def _newest(ratings: Ratings) -> int | None:
