@@ -270,6 +270,26 @@ def similar(result: dict) -> list[str]:
     return lines
 
 
+def for_ratings(result: dict) -> list[str]:
+    """Return the table of the first lists of those who arrive."""
+    lines = [
+        "",
+        f"### {result['data']}, somebody who arrived today",
+        "",
+        f"Written by `benchmarks/for_ratings.py`: recall@10 of {result['users']} users whom",
+        "nothing was computed from, by five of their ratings; votes were weighed on as many",
+        "others.",
+        "",
+        "| five ratings | `for_ratings` | most rated | ratio |",
+        "|---|---|---|---|",
+    ]
+    for how in ("most stars", "at random"):
+        found = result[how]
+        figures = " | ".join(_figure(found[key]) for key in ("for_ratings", "popularity"))
+        lines.append(f"| {how} | {figures} | {found['ratio']:.2f} |")
+    return lines
+
+
 def _bold(name: str) -> str:
     return f"**{name}**" if name.startswith(OURS) else name
 
@@ -312,6 +332,8 @@ def write_quality() -> None:
         lines += quality(result)
     for path in sorted((HERE / "results").glob("similar-*.json"), reverse=True):
         lines += similar(json.loads(path.read_text("utf-8")))
+    for path in sorted((HERE / "results").glob("for_ratings-*.json"), reverse=True):
+        lines += for_ratings(json.loads(path.read_text("utf-8")))
     before, _, rest = MODELS.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     MODELS.write_text(before + "\n".join([*lines, END]) + after, "utf-8")

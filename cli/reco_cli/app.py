@@ -29,6 +29,7 @@ from reco_cli.options import (
 )
 from reco_cli.output import write
 from reco_cli.quick import QuickCommand, QuickGroup
+from reco_cli.rated import ratings_of
 from reco_store.console import guard
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
@@ -123,6 +124,38 @@ def get_ranked(
     with guard(), Where(redis_url, namespace, home).open() as reader:
         answer = reader.ranked(user_id, **asked.choice)
         write(pages.ranked_page(answer, user_id, asked), as_json=as_json)
+
+
+@app.command(cls=QuickCommand)
+def for_ratings(
+    ratings: Annotated[
+        list[str],
+        typer.Argument(metavar="MOVIE=STARS...", help="Such as 'Heat (1995)=4'; a title or an id."),
+    ],
+    *,
+    n: Count = DEFAULT_COUNT,
+    exclude: Exclude = None,
+    genre: Genre = None,
+    from_year: FromYear = None,
+    to_year: ToYear = None,
+    available: Available = False,
+    available_in: AvailableIn = None,
+    as_json: AsJson = False,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Show movies for somebody who has no list yet, by a few ratings of theirs.
+
+    Each line says which of the rated movies speaks most for it.
+    """
+    asked = asked_for(
+        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
+    )
+    with guard(), Where(redis_url, namespace, home).open() as reader:
+        rated = ratings_of(reader, ratings)
+        answer = reader.for_ratings(rated, **asked.choice)
+        write(pages.for_ratings_page(answer, rated, asked), as_json=as_json)
 
 
 @app.command(cls=QuickCommand)

@@ -43,6 +43,21 @@ def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
     )
 
 
+def for_ratings_page(answer: Answer, ratings: Mapping[str, float], asked: Asked) -> Page:
+    """Lay out the movies for somebody of whom a few ratings are known."""
+    whose = "these ratings"
+    return _listing(
+        answer,
+        asked,
+        command="for-ratings",
+        heading=f"Movies for somebody with {len(ratings)} rating{'s' * (len(ratings) != 1)}",
+        fallback=words.fallback_note(
+            answer.items, wanted="for_ratings", whose=whose, filtered=True
+        ),
+        query={"ratings": dict(ratings)},
+    )
+
+
 def popular_page(answer: Answer, by: str, genre: str | None, asked: Asked) -> Page:
     """Lay out the popular movies, of one genre or of all.
 
@@ -172,6 +187,7 @@ def _listing(
                 title=item.title,
                 year=item.year,
                 genres=item.genres,
+                because="" if item.because is None else item.because.title,
             )
             for rank, item in enumerate(answer.items, start=1)
         ),

@@ -25,7 +25,7 @@ from reco_store.pinning import flattened, queue
 from reco_store.reader import RETRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self, Unpack
@@ -76,6 +76,10 @@ class AsyncReader:
     async def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself."""
         return await self._run(self._core.similar(movie_id, **choice))
+
+    async def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+        """Return movies for somebody who has no list yet, by a few ratings of theirs."""
+        return await self._run(self._core.for_ratings(ratings, **choice))
 
     async def popular(
         self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from reco_store.answers import PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
+from reco_store.answers import FOR_RATINGS, PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
 from reco_store.choice import check_choice
 from reco_store.codec import decode_ids, decode_movie
 from reco_store.hold import Hold
@@ -26,7 +26,7 @@ from reco_store.listing import Listing, Wish
 from reco_store.pinning import MAX_MOVES, Moved, Pinning, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from reco_store.choice import Choice
@@ -66,6 +66,13 @@ class Core:
         filters = check_choice(self._keys, **choice)
         wish = Wish(similar_suffix(movie_id), SIMILAR, filters, itself=movie_id)
         return self._listing.answer(wish)
+
+    def for_ratings(
+        self, ratings: Mapping[str, float], **choice: Unpack[Choice]
+    ) -> Request[Answer]:
+        """Ask for what suits somebody of whom a few ratings are known."""
+        filters = check_choice(self._keys, **choice)
+        return self._listing.answer(Wish("", FOR_RATINGS, filters, ratings=dict(ratings)))
 
     def popular(self, by: str, genre: str | None, **choice: Unpack[Choice]) -> Request[Answer]:
         """Ask for what is popular."""

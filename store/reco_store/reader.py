@@ -14,7 +14,7 @@ from reco_store.keys import BY_MOST_RATED, Keys
 from reco_store.pinning import flattened, queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self, Unpack
@@ -89,6 +89,21 @@ class Reader:
     def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself; otherwise as ``user``."""
         return self._run(self._core.similar(movie_id, **choice))
+
+    def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+        """Return movies for somebody who has no list yet, by a few ratings of theirs.
+
+        Each item says under ``because`` which of the rated movies speaks most for it.
+
+        Args:
+            ratings: stars by movie id, on the scale of the published data; up to fifty.
+            choice: how many, and which: see ``Choice``. Rated movies are left out.
+
+        Raises:
+            UsageError: no rating, too many, one that is not on the scale, or a value of the
+                choice cannot be.
+        """
+        return self._run(self._core.for_ratings(ratings, **choice))
 
     def popular(
         self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
