@@ -123,14 +123,12 @@ def ingest(result: dict) -> list[str]:
         "",
         "`benchmarks/ingest.py`, on folders that `batch simulate --like ml-32m` wrote: what",
         "`batch run` does before it trains, against pandas reading the ratings and doing nothing",
-        "with them. Peak memory and processor seconds are the whole process's, imports included.",
-        f"Load of the machine before the run: {machine['load_before']}; above its number of cores,",
-        "processor seconds tell more than the other ones.",
-        f"{machine['cores']} cores of {machine['processor']}, pandas {machine['pandas']},",
-        f"PyArrow {machine['pyarrow']}.",
+        "with them. Peak memory is the whole process's, imports included.",
+        f"{machine['cores']} cores of {machine['processor']}; load before the run, of other work:",
+        f"{machine['load_before']:.0f}.",
         "",
-        "| ratings | file | | seconds | read, check, split | processor s | ratings/s | peak MB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| ratings | file | | seconds | of them read, check, split | ratings a second | peak MB |",
+        "|---|---|---|---|---|---|---|",
     ]
     for folder in result["folders"]:
         for side, label in (("ours", "reco"), ("peer", "pandas, reading only")):
@@ -138,8 +136,7 @@ def ingest(result: dict) -> list[str]:
             stages = [s for name, s in found["stages"].items() if name != "import"]
             lines.append(
                 f"| {found['rows']:,} | {folder['file']} | {label} | {found['seconds']:.1f} | "
-                f"{', '.join(f'{s:.1f}' for s in stages)} | "
-                f"{found['processor_seconds']:.1f} | {found['rows_a_second']:,.0f} | "
+                f"{', '.join(f'{s:.1f}' for s in stages)} | {found['rows_a_second']:,.0f} | "
                 f"{found['peak_bytes'] / 1e6:,.0f} |"
             )
     return lines
@@ -282,9 +279,8 @@ def for_ratings(result: dict) -> list[str]:
         "",
         f"### {result['data']}, somebody who arrived today",
         "",
-        f"Written by `benchmarks/for_ratings.py`: recall@10 of {result['users']} users whom",
-        "nothing was computed from, by five of their ratings; votes were weighed on as many",
-        "others.",
+        f"Written by `benchmarks/for_ratings.py`: recall@10 of {result['users']} users from whom",
+        "nothing was computed, by five of their ratings; votes were weighed on as many others.",
         "",
         "| five ratings | `for_ratings` | most rated | ratio |",
         "|---|---|---|---|",

@@ -191,6 +191,27 @@ def get_movie(
 
 
 @app.command(cls=QuickCommand)
+def search(
+    text: Annotated[
+        list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or beginnings.")
+    ],
+    *,
+    n: Count = DEFAULT_COUNT,
+    as_json: AsJson = False,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Find movies by words of their titles.
+
+    Case, accents and the order of the words do not matter; a beginning of a word is enough.
+    """
+    with guard(), Where(redis_url, namespace, home).open() as reader:
+        found, status = reader.search(" ".join(text), n=n), reader.status()
+        write(pages.search_page(found, " ".join(text), n, status), as_json=as_json)
+
+
+@app.command(cls=QuickCommand)
 def get_popular(
     *,
     by: Annotated[

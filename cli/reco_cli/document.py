@@ -18,6 +18,9 @@ Fields may be added, never removed or given another meaning without a new `schem
                   null when no movie has that id or title, or when several have the title
     candidates    get-movie only: the movies that share the title, each like `movie`
 
+`search` has, instead of fallback and items, `movies`: best match first, each like `movie`; its
+query is text and n.
+
 `status` has, instead of query, fallback and items:
 
     store         the server's address with the password masked, or "embedded"

@@ -1,6 +1,6 @@
 """Builds each command's page from the store's answer. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -110,6 +110,33 @@ def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
         more={"movie": card, "candidates": []},
     )
     return page if movie is None else replace(page, facts=_card(movie))
+
+
+def search_page(found: Sequence[Movie], text: str, n: int, status: Status) -> Page:
+    """Lay out the movies whose titles match; the score is the number of ratings."""
+    return Page(
+        heading=f"Movies with {text} in the title",
+        rows=tuple(
+            Row(
+                rank,
+                movie.movie_id,
+                str(movie.rating_count),
+                "search",
+                movie.title,
+                movie.year,
+                movie.genres,
+            )
+            for rank, movie in enumerate(found, start=1)
+        ),
+        notes=() if found else ("no title has all of these words, or words that begin so",),
+        footer=words.generation_words(status.generation, status.age_seconds),
+        show_ids=True,
+        document={
+            **document.frame("search", status.namespace, status.generation, status.age_seconds),
+            "query": {"text": text, "n": n},
+            "movies": [document.movie_object(movie) for movie in found],
+        },
+    )
 
 
 def status_page(status: Status, store: str) -> Page:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from reco_store.choice import DEFAULT_N
 from reco_store.client import (
     CLIENT_ERRORS,
     DEFAULT_TIMEOUT_SECONDS,
@@ -94,6 +95,10 @@ class AsyncReader:
     async def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return await self._run(self._core.find_title(title))
+
+    async def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+        """Return movies by words of their titles, or by the words' beginnings."""
+        return await self._run(self._core.search(text, n))
 
     async def seen(self, user_id: str) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from reco_store.choice import DEFAULT_N
 from reco_store.client import CLIENT_ERRORS, connect, is_cluster, label_of, require_bytes, translate
 from reco_store.core import Core
 from reco_store.keys import BY_MOST_RATED, Keys
@@ -127,6 +128,21 @@ class Reader:
     def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return self._run(self._core.find_title(title))
+
+    def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+        """Return movies by words of their titles, or by the words' beginnings.
+
+        Args:
+            text: words; case, accents and their order do not matter, and all must be there.
+            n: how many.
+
+        Returns:
+            Those with the most whole words first, then by the number of ratings; no hidden movie.
+
+        Raises:
+            UsageError: there is no word, or ``n`` is below 1.
+        """
+        return self._run(self._core.search(text, n))
 
     def seen(self, user_id: str) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
