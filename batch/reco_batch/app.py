@@ -86,6 +86,13 @@ def run(
     ranked_k: Annotated[
         str, typer.Option(metavar="N|all", help="Length of the lists by predicted rating.")
     ] = "1000",
+    ranked_candidates: Annotated[
+        str,
+        typer.Option(
+            metavar="N|all",
+            help="Movies of a user that are rated for these lists: retrieval's best N, or all.",
+        ),
+    ] = "all",
     rank_by: Annotated[
         str | None,
         typer.Option(

@@ -125,7 +125,10 @@ def _config(options: Mapping[str, Any], target: Target) -> RunConfig:
         options,
         {
             **_of_learning(options, target),
-            "ranked_k": None if options["ranked_k"] == "all" else options["ranked_k"],
+            **{
+                name: None if options[name] == "all" else options[name]
+                for name in ("ranked_k", "ranked_candidates")
+            },
             "namespace": target.keys.namespace,
             "bounds": parse_bounds(options["gate_bound"] or ()),
             "force": _reason(options["force"]),

@@ -91,6 +91,10 @@ class RunConfig(LearningConfig):
     """Length of the user and similar lists."""
     ranked_k: Annotated[int | None, Field(ge=1, description="a whole number from 1, or all")] = 1000
     """Length of the ranked lists; None: the whole catalogue."""
+    ranked_candidates: Annotated[
+        int | None, Field(ge=1, description="a whole number from 1, or all")
+    ] = None
+    """Movies of a user, retrieval's best, that ranked lists are made of; None: all movies."""
     rank_by: Annotated[RankBy | None, Field(description=" or ".join(RankBy))] = None
     """Order of the ranked lists; None: as the preset has it."""
     popular_n: Annotated[int, _FROM_ONE] = 100

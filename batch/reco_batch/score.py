@@ -13,7 +13,7 @@ from reco_batch.linear_rating import LinearRating
 from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
 from reco_batch.presets import RankBy
 from reco_batch.progress import Reporter, Stage
-from reco_batch.ranking import ranked_blocks, weights_of
+from reco_batch.ranking import candidates_of, ranked_blocks, weights_of
 from reco_batch.rating import RatingModel
 from reco_batch.resume import UnfinishedNight
 from reco_batch.retrieval import Retrieval
@@ -25,6 +25,7 @@ from reco_batch.saved_models import (
     save_retrieval,
 )
 from reco_batch.topk import TopK, top_k_blocks
+from reco_store.ahead import ahead
 
 
 class Answers:
@@ -56,12 +57,12 @@ class Answers:
 
         def user_lists(stage: Stage) -> None:
             blocks = top_k_blocks(*model().embeddings(), self._seen, k=k, threads=threads)
-            self._writer.write_top_k("user", users, _counted(blocks, stage))
+            self._write("user", users, blocks, stage)
 
         def similar_lists(stage: Stage) -> None:
             alike = model().similar_embeddings()
             blocks = top_k_blocks(alike, alike, _itself(len(alike)), k=k, threads=threads)
-            self._writer.write_top_k("similar", ids, _counted(blocks, stage))
+            self._write("similar", ids, blocks, stage)
 
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
         lists = self._writer.lists
@@ -74,8 +75,17 @@ class Answers:
             model,
         )
 
-    def of_rating(self, model: Callable[[], RatingModel | LinearRating]) -> None:
-        """Write the ranked lists, and the model that predicts alike."""
+    def of_rating(
+        self,
+        model: Callable[[], RatingModel | LinearRating],
+        retrieval: Callable[[], Retrieval | None],
+    ) -> None:
+        """Write the ranked lists, and the model that predicts alike.
+
+        Args:
+            model: gives the rating model.
+            retrieval: gives what proposes the candidates; None where all movies are rated.
+        """
         users, movies = self._dataset.user_ids, self._dataset.movies.ids
 
         def ranked_lists(stage: Stage) -> None:
@@ -85,15 +95,16 @@ class Answers:
                 k=min(self._config.ranked_k or len(movies), len(movies)),
                 threads=self._config.threads,
                 bound=self._bound(),
+                among=candidates_of(retrieval(), self._config.ranked_candidates),
             )
             in_scale = (_clipped(block, self._config.rating_scale) for block in blocks)
-            self._writer.write_top_k("ranked", users, _counted(in_scale, stage))
+            self._write("ranked", users, in_scale, stage)
 
         self._once(
             "score ranked lists",
             [self._writer.lists("ranked")],
             ranked_lists,
-            model,
+            lambda: (model(), retrieval()),
             total=len(users),
         )
         self._once(
@@ -126,6 +137,10 @@ class Answers:
 
         files = [*map(self._writer.lists, ("popular", "seen")), self._writer.catalogue]
         self._once("popular lists and cards", files, lists_and_cards)
+
+    def _write(self, family: str, ids: Sequence[str], blocks: Iterable[TopK], stage: Stage) -> None:
+        """Write lists as they come; the next block is scored meanwhile."""
+        self._writer.write_top_k(family, ids, _counted(ahead(blocks), stage))
 
     def _once(
         self,

@@ -13,7 +13,7 @@ first, as `tf.math.top_k` orders them.
 Shapes: Q queries, I items, D embedding width, T queries in a tile, k list length.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -39,6 +39,12 @@ class TopK(NamedTuple):
 
     items: NDArray[np.int32]  # [Q, k] item indices; -1 where nothing eligible is left
     scores: NDArray[np.float32]  # [Q, k]; -inf where items is -1
+
+    @classmethod
+    def joined(cls, parts: Sequence["TopK"]) -> "TopK":
+        """Return the lists of all parts, one after the other."""
+        items, scores = zip(*parts, strict=True)
+        return cls(np.concatenate(items), np.concatenate(scores))
 
 
 class Scratch(NamedTuple):
@@ -100,7 +106,9 @@ def top_k_blocks(
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(f"queries {queries.shape} and items {items.shape} must be of one width")
     for name, array in (("queries", queries), ("items", items)):
-        if not np.isfinite(array).all():
+        # In pieces: what says of each number that it is finite would grow with the queries.
+        pieces = (array[start : start + BLOCK_ROWS] for start in range(0, len(array), BLOCK_ROWS))
+        if not all(np.isfinite(piece).all() for piece in pieces):
             raise NotFinite(
                 f"the {name} hold a value that is not finite: training diverged. "
                 "Lower the learning rate, or look at the ratings, and run again."
@@ -163,10 +171,7 @@ def select_blocks(
             end = min(block + block_rows, query_count)
             starts = range(block, end, TILE_ROWS)
             tiles = list(pool.map(work, starts, (*starts[1:], end)))
-            yield TopK(
-                np.concatenate([tile.items for tile in tiles]),
-                np.concatenate([tile.scores for tile in tiles]),
-            )
+            yield TopK.joined(tiles)
 
 
 def _check_k(k: int, item_count: int) -> None:
@@ -208,21 +213,31 @@ def best_of_tile(scratch: Scratch, rows: int, excluded: Histories | None, *, k: 
     kept = np.flatnonzero((values >= bound[row, np.newaxis]) & (values > -np.inf))
     reached_group, member = np.divmod(kept, members)
     item = member * (groups * sets) + column[reached_group]
-    return _ranked(row[reached_group], item, values.reshape(-1)[kept], rows=rows, k=k)
+    return sorted_rows(row[reached_group], item, values.reshape(-1)[kept], rows=rows, k=k)
 
 
-def _ranked(
+def sorted_rows(
     row: NDArray[np.int64],
-    item: NDArray[np.int64],
+    item: NDArray[np.integer],
     value: NDArray[np.float32],
     *,
     rows: int,
     k: int,
 ) -> TopK:
-    """Sort the survivors of each row and keep k of them; `row` is ascending.
+    """Sort the items of each row and keep k of them.
 
     One unsigned integer carries both criteria: the float's bits, turned so that a better score is
     a smaller number, above the item. Sorting whole rows of them is one call.
+
+    Args:
+        row: [N] the row of each item, ascending.
+        item: [N] in any order.
+        value: [N] scores; finite.
+        rows: how many there are; one may have no item.
+        k: list length.
+
+    Returns:
+        [rows, k] items and scores.
     """
     bits = (value + np.float32(0)).view(np.uint32)  # + 0 makes -0.0 equal to 0.0
     ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
