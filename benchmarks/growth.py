@@ -1,6 +1,6 @@
 """What scoring and publishing cost in time and memory when users double.
 
-Each measurement is a process of its own, without TensorFlow: vectors and histories are made up
+Each measurement is a process of its own, without TensorFlow: it reads made-up vectors and histories
 first, then their lists are scored, written, hashed, staged, read back and switched to, on a server
 of its own. Memory is the process's peak from the moment when the vectors and histories are there.
 
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from generations import KEYS, binaries, server
 from machine import describe, environment
-from synthetic import factors, histories
+from synthetic import Factors, factors, histories
 
 from reco_batch.artifact import ArtifactWriter
-from reco_batch.dataset import Movies
+from reco_batch.dataset import Histories, Movies
 from reco_batch.popularity import MovieStatistics
 from reco_batch.topk import top_k_blocks
 from reco_store import RunLock, connect, publish
@@ -41,9 +41,11 @@ def resident_bytes(what: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(what))
 
 
-def score_and_publish(url: str, folder: Path, users: int, movies: int) -> dict[str, float]:
-    """Make up vectors, then do what a night does with trained ones."""
-    vectors, seen = factors(users, movies, seed=SEED), histories(users, movies, seed=SEED)
+def score_and_publish(url: str, folder: Path) -> dict[str, float]:
+    """Do what a night does with trained vectors."""
+    vectors = Factors(*(np.load(folder / f"{name}.npy") for name in Factors._fields))
+    seen = Histories(*(np.load(folder / f"{name}.npy") for name in Histories._fields))
+    users, movies = map(len, vectors)
     names = tuple(map(str, range(users)))
     ids = tuple(str(3 * movie + 1) for movie in range(movies))
     films = Movies(ids, ids, ((),) * movies, (None,) * movies)
@@ -77,9 +79,11 @@ def in_a_process(users: int, movies: int) -> dict[str, float]:
     binary = binaries()["Valkey"]
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
         with server(binary, Path(folder) / "server") as url:
-            command = [sys.executable, __file__, "--users", str(users), "--movies", str(movies)]
+            vectors, seen = factors(users, movies, seed=SEED), histories(users, movies, seed=SEED)
+            for name, array in (*vectors._asdict().items(), *seen._asdict().items()):
+                np.save(Path(folder) / f"{name}.npy", array)
             said = subprocess.run(
-                [*command, "--one", url, folder],
+                [sys.executable, __file__, "--one", url, folder],
                 env=environment(),
                 check=True,
                 stdout=subprocess.PIPE,
@@ -97,7 +101,7 @@ def main() -> None:
     said = parser.parse_args()
     if said.one:
         url, folder = said.one
-        print(json.dumps(score_and_publish(url, Path(folder), said.users, said.movies)))
+        print(json.dumps(score_and_publish(url, Path(folder))))
         return
     result = {"figure": "growth", "machine": describe(("pyarrow",)), "movies": said.movies}
     sizes = (said.users, 2 * said.users)
