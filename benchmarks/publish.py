@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from generations import KEYS, binaries, server
-from machine import describe
+from machine import begin_anew_without_slowing, describe
 from redis import Redis
 from synthetic import factors
 
@@ -194,6 +194,7 @@ def one_round(binary: str, folder: Path, movies: Movies, blocks: Sequence[TopK])
 
 def main() -> None:
     """Measure and print."""
+    begin_anew_without_slowing()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lists", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from machine import describe
+from machine import begin_anew_without_slowing, describe
 from numpy.typing import NDArray
 from synthetic import histories
 from threadpoolctl import threadpool_limits
@@ -165,6 +165,7 @@ def measure(users: int, movies: int, *, rounds: int) -> dict[str, dict[str, floa
 
 def main() -> None:
     """Measure and print."""
+    begin_anew_without_slowing()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=610)
     parser.add_argument("--movies", type=int, default=9_737)

@@ -6,6 +6,8 @@ usage: report.py
 import json
 from pathlib import Path
 
+import speed
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 HEAD = """# Performance
@@ -234,7 +236,7 @@ def write_quality() -> None:
     print(f"wrote {MODELS.relative_to(HERE.parent)}")
 
 
-SECTIONS = {"whole_job": whole_job, "startup": startup, "serving": serving}
+SECTIONS = {"whole_job": whole_job, **speed.SECTIONS, "startup": startup, "serving": serving}
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import top_k_ways as ways
-from machine import describe
+from machine import begin_anew_without_slowing, describe
 from synthetic import factors, histories
 
 HERE = Path(__file__).parent
@@ -103,6 +103,7 @@ def agreement(users: int, movies: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
+    begin_anew_without_slowing()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--part", type=float, default=1.0)
