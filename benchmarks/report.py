@@ -91,6 +91,91 @@ def serving(result: dict) -> list[str]:
     return lines
 
 
+def filters(result: dict) -> list[str]:
+    """Return the section on filters at query time."""
+    lines = [
+        "",
+        "## Filters at query time",
+        "",
+        f"`benchmarks/filters.py`: `Reader.user(..., n=10)` with {result['users']:,} users and",
+        f"{result['movies']:,} movies published, {result['requests']:,} requests each, of users at",
+        "random. The bound is 1 ms (p50) and two round trips for a reader that knows",
+        "the generation; *quiet* is the p50 of the quietest of twenty rounds, as the machine has",
+        "other work too; *first* is a new reader's first question, when no label is remembered.",
+        "",
+        "| | | p50 | quiet | p99 | first | round trips at most |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, measured in result["servers"].items():
+        for question, found in measured.items():
+            cells = [
+                f"{found[key]:.2f} ms" for key in ("p50_ms", "quiet_p50_ms", "p99_ms", "first_ms")
+            ]
+            row = [question, name, *cells, f"{found['round_trips']}"]
+            lines.append(f"| {' | '.join(row)} |")
+    return lines
+
+
+def ingest(result: dict) -> list[str]:
+    """Return the section on reading, checking and splitting."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Reading, checking and splitting",
+        "",
+        "`benchmarks/ingest.py`, on folders that `batch simulate --like ml-32m` wrote: what",
+        "`batch run` does before it trains, against pandas reading the ratings and doing nothing",
+        "with them. Peak memory is the whole process's, libraries included.",
+        f"{machine['cores']} cores of {machine['processor']}, pandas {machine['pandas']},",
+        f"PyArrow {machine['pyarrow']}.",
+        "",
+        "| ratings | file | | seconds | of them read, check, split | ratings a second | peak MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for folder in result["folders"]:
+        for side, label in (("ours", "reco"), ("peer", "pandas, reading only")):
+            found = folder[side]
+            stages = [s for name, s in found["stages"].items() if name != "import"]
+            lines.append(
+                f"| {found['rows']:,} | {folder['file']} | {label} | {found['seconds']:.1f} | "
+                f"{', '.join(f'{s:.1f}' for s in stages)} | {found['rows_a_second']:,.0f} | "
+                f"{found['peak_bytes'] / 1e6:,.0f} |"
+            )
+    return lines
+
+
+def engines(result: dict) -> list[str]:
+    """Return the section on who scores the lists."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Scoring by one process and by Ray",
+        "",
+        f"`benchmarks/engines.py`: {result['users']:,} users x {result['movies']:,} movies, width",
+        f"{result['width']}, lists of {result['k']}, scored and written to one and the same file;",
+        f"medians of {result['rounds']} rounds, load {machine['load_before']} before and",
+        f"{result['load_after']} after, on {machine['cores']} cores. On two cores this shows what",
+        "Ray costs, not what more machines gain.",
+        "",
+        "| | startup, s | scoring and writing, s | of it writing, s | peak memory, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in result["table"].items():
+        seconds = [row[f"{key}seconds"] for key in ("startup_", "", "writing_")]
+        cells = " | ".join(f"{value:.1f}" for value in seconds)
+        lines.append(f"| {name} | {cells} | {row['peak_pss_bytes'] / 1e6:,.0f} |")
+    writing = min(row["writing_seconds"] for row in result["table"].values())
+    alone = result["table"]["local, 1 thread"]
+    scoring = alone["seconds"] - alone["writing_seconds"]
+    lines += [
+        "",
+        f"One core scores {result['users'] / scoring:,.0f} lists a second and the process that",
+        f"writes them takes {result['users'] / writing:,.0f}: it is busy all the time with",
+        f"{scoring / writing:.0f} such cores.",
+    ]
+    return lines
+
+
 MODELS = HERE.parent / "docs" / "models.md"
 BEGIN, END = "<!-- quality: written by benchmarks/report.py -->", "<!-- end of quality -->"
 SPLITS = {
@@ -156,10 +241,9 @@ def _stars(stars: dict) -> list[str]:
 
 
 def _cold(cold: dict) -> list[str]:
-    draws = "one draw" if cold["draws"] == 1 else f"mean of {cold['draws']} draws"
     lines = [
-        f"{cold['users']} users whom no model was trained on, known by their first ratings,",
-        f"{draws}:",
+        f"New users: each of {cold['users']} was kept out of one of {cold['folds']} trainings, and",
+        "is known by a few ratings only, drawn by lot or the first by time:",
         "",
         "| | ndcg@10 | recall@100 | coverage@10 |",
         "|---|---|---|---|",
@@ -236,7 +320,15 @@ def write_quality() -> None:
     print(f"wrote {MODELS.relative_to(HERE.parent)}")
 
 
-SECTIONS = {"whole_job": whole_job, **speed.SECTIONS, "startup": startup, "serving": serving}
+SECTIONS = {
+    "whole_job": whole_job,
+    **speed.SECTIONS,
+    "startup": startup,
+    "serving": serving,
+    "filters": filters,
+    "ingest": ingest,
+    "engines": engines,
+}
 
 
 def main() -> None:

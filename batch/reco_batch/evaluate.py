@@ -21,7 +21,8 @@ from reco_batch.popularity import popularity_baseline
 from reco_batch.presets import RankBy
 from reco_batch.ranked_metrics import KS, interval, list_metrics, per_user_metrics
 from reco_batch.ranking import candidates_of, predict, ranked_blocks, weights_of
-from reco_batch.rating import RatingModel, RatingWeights
+from reco_batch.rating import RatingModel
+from reco_batch.rating_weights import RatingWeights
 from reco_batch.retrieval import Embeddings, Retrieval
 from reco_batch.topk import TopK, top_k_blocks
 

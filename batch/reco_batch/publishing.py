@@ -34,6 +34,7 @@ def republish(
         StoreError: publishing failed; nothing was switched.
     """
     parse_generation_id(generation)  # rather than follow `..` out of the folder
+    reporter.concern(generation)
     artifact = open_artifact(artifacts, generation)
     own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
     if own != namespace:
@@ -86,4 +87,4 @@ def _record(artifact: Artifact, verdict: Verdict, reporter: Reporter) -> None:
         write_manifest(artifact.folder, {**artifact.manifest, "gate": dict(verdict.report)})
     except OSError as error:  # a copy on a read-only disk may be published too
         reason = error.strerror or error
-        reporter.say(f"note: the verdict is not in {artifact.folder} ({reason})")
+        reporter.find(f"the verdict is not in {artifact.folder} ({reason})")

@@ -1,7 +1,7 @@
 """Ranked lists by predicted stars: every user against every movie, or against some candidates.
 
 The default model is one matrix product (`linear_rating`). Of the notebook's network the first
-dense layer is split (`rating.RatingWeights`), so a pair costs one comparison of two precomputed
+dense layer is split (`RatingWeights`), so a pair costs one comparison of two precomputed
 vectors, a small matrix product and a dot product. Pure functions over arrays.
 
 Where all pairs are too many, the usual two stages: retrieval proposes some movies a user, and only
@@ -12,7 +12,7 @@ Shapes: U users, I movies, D width, H and G hidden widths, M movies in a chunk, 
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +22,23 @@ from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
 from reco_batch.errors import NotFinite
 from reco_batch.linear_rating import LinearRating
-from reco_batch.rating import RatingModel, RatingWeights
-from reco_batch.retrieval import Embeddings, Retrieval
+from reco_batch.rating_weights import RatingWeights
 from reco_batch.topk import TILE_ROWS, Scratch, TopK, select_blocks, sorted_rows, top_k_blocks
+
+if TYPE_CHECKING:
+    # These load TensorFlow, which scoring does not need.
+    from reco_batch.rating import RatingModel
+    from reco_batch.retrieval import Retrieval
 
 #: A chunk's [M, H] activations stay in the second-level cache.
 _CHUNK_MOVIES = 512
 
 
 class Candidates(NamedTuple):
-    """Which movies of a user are rated at all: retrieval's best."""
+    """Which movies of a user are rated at all: those of the largest dot products."""
 
-    embeddings: Embeddings
+    users: NDArray[np.float32]  # [U, D]
+    movies: NDArray[np.float32]  # [I, D]
     most: int
     """Candidates of one user."""
 
@@ -132,7 +137,7 @@ def _of_some(
 
     # One BLAS thread a tile, as in scoring everything.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for block in top_k_blocks(*among.embeddings, seen, k=count, threads=threads):
+        for block in top_k_blocks(among.users, among.movies, seen, k=count, threads=threads):
             starts = range(0, len(block.items), TILE_ROWS)
             tiles = [block.items[start : start + TILE_ROWS] for start in starts]
             found = list(pool.map(work, tiles, (first + start for start in starts)))
@@ -181,14 +186,14 @@ def _rate_of(
     return network
 
 
-def candidates_of(retrieval: Retrieval | None, most: int | None) -> Candidates | None:
+def candidates_of(retrieval: "Retrieval | None", most: int | None) -> Candidates | None:
     """Return the best `most` of a retrieval model; None, all movies, without either."""
     if retrieval is None or most is None:
         return None
-    return Candidates(retrieval.embeddings(), most)
+    return Candidates(*retrieval.embeddings(), most)
 
 
-def weights_of(model: RatingModel | LinearRating) -> RatingWeights | LinearRating:
+def weights_of(model: "RatingModel | LinearRating") -> RatingWeights | LinearRating:
     """Return what the lists of a trained model are computed from."""
     return model if isinstance(model, LinearRating) else model.split_weights()
 

@@ -7,7 +7,8 @@ Fields may be added, never removed or given another meaning without a new `schem
     namespace     the namespace that was read
     generation    id of the generation that answered
     age_seconds   its age when it was read
-    query         what was asked: user_id, or movie, or by and genre; then n and exclude
+    query         what was asked: user_id, or movie, or by and genre; then n, exclude, genres,
+                  from_year, to_year, and available: the name of a set, "" for the namespace's own
     fallback      true when any item comes from another list than the one asked for
     items         best first: rank, movie_id, score, source, title, year, genres
     movie         get-movie only: movie_id, title, year, genres, rating_count, mean_rating;
@@ -21,6 +22,7 @@ Fields may be added, never removed or given another meaning without a new `schem
     entries       number of keys; counts: the same for each family of keys
     size_bytes    sum of all values
     held_until    end of the hold that a rollback put on, ISO 8601, else null; held_reason
+    hidden        number of movies on the hide list
     rating_scale, metrics, parameters, data, gate: as the job wrote them, each may be null
 
 Ids are always strings. What does not exist, such as a movie's year, is null.

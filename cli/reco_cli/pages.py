@@ -22,7 +22,9 @@ def user_page(answer: Answer, user_id: str, asked: Asked) -> Page:
         asked,
         command="get-user",
         heading=f"Movies for user {user_id}",
-        fallback=words.fallback_note(answer.items, wanted="personal", whose=f"user {user_id}"),
+        fallback=words.fallback_note(
+            answer.items, wanted="personal", whose=f"user {user_id}", filtered=asked.filtered
+        ),
         query={"user_id": user_id},
     )
 
@@ -34,7 +36,9 @@ def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
         asked,
         command="get-ranked",
         heading=f"Movies for user {user_id}, by predicted rating",
-        fallback=words.fallback_note(answer.items, wanted="ranked", whose=f"user {user_id}"),
+        fallback=words.fallback_note(
+            answer.items, wanted="ranked", whose=f"user {user_id}", filtered=asked.filtered
+        ),
         query={"user_id": user_id},
     )
 
@@ -77,7 +81,10 @@ def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
         fallback: str | None = words.unknown_note(items, wanted)
     else:
         heading, card = f"Movies similar to {movie.title}", document.movie_object(movie)
-        fallback = words.fallback_note(items, wanted="similar", whose=f"movie {movie.movie_id}")
+        whose = f"movie {movie.movie_id}"
+        fallback = words.fallback_note(
+            items, wanted="similar", whose=whose, filtered=asked.filtered
+        )
     page = _listing(
         found.answer,
         asked,
@@ -104,7 +111,11 @@ def status_page(status: Status, store: str) -> Page:
         "gate": _without(night["gate"], "checks"),
         "parameters": _without(night["parameters"], "models"),
     }
-    hold = {"held_until": status.held_until, "held_reason": status.held_reason}
+    hold = {
+        "held_until": status.held_until,
+        "held_reason": status.held_reason,
+        "hidden": status.hidden,
+    }
     # Likewise what the metrics mean, rather than dozens of them.
     quality = quality_words(night["metrics"])
     shown = {**hold, **night, **brief} | ({"metrics": None} if quality else {})
@@ -168,7 +179,7 @@ def _listing(
         footer=words.generation_words(answer.generation, answer.age_seconds),
         document={
             **_frame(command, answer, asked),
-            "query": {**query, "n": asked.n, "exclude": list(asked.exclude)},
+            "query": {**query, **asked.query},
             **more,
             "fallback": fallback is not None,
             "items": document.item_objects(answer.items),
@@ -189,7 +200,7 @@ def _candidates(found: Found, wanted: str, asked: Asked) -> Page:
         error=UsageError(f"{count} movies have the title {wanted!r}; ask for one by its id"),
         document={
             **_frame("get-movie", found.answer, asked),
-            "query": {"movie": wanted, "n": asked.n, "exclude": list(asked.exclude)},
+            "query": {"movie": wanted, **asked.query},
             "movie": None,
             "candidates": [document.movie_object(movie) for movie in found.candidates],
             "fallback": False,

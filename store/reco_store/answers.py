@@ -19,6 +19,7 @@ RANKED: Final = "ranked"
 SIMILAR: Final = "similar"
 MOST_RATED: Final = "most_rated"
 HIGHEST_RATED: Final = "highest_rated"
+MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
 
 
 class Item(NamedTuple):
@@ -26,7 +27,7 @@ class Item(NamedTuple):
 
     movie_id: str
     score: float  # comparable within one source of one answer only
-    source: str  # personal, ranked, similar, most_rated or highest_rated; more may come
+    source: str  # one of the names above; more may come
     title: str  # the id, where the movie has no label
     year: int | None
     genres: tuple[str, ...]
@@ -80,6 +81,7 @@ class Status:
     manifest: Mapping[str, Any]  # everything the night wrote about itself
     held_until: str | None  # ISO 8601; not None while a rollback holds back newer generations
     held_reason: str | None
+    hidden: int = 0  # number of movies that no list shows
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON values."""
@@ -94,4 +96,5 @@ class Status:
             "manifest": dict(self.manifest),
             "held_until": self.held_until,
             "held_reason": self.held_reason,
+            "hidden": self.hidden,
         }

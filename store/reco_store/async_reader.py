@@ -19,19 +19,21 @@ from reco_store.client import (
     resolve,
     translate,
 )
-from reco_store.core import DEFAULT_N, Core
+from reco_store.core import Core
 from reco_store.keys import BY_MOST_RATED, Keys
+from reco_store.pinning import flattened, queue
 from reco_store.reader import RETRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self, Unpack
 
     from reco_store.answers import Answer, Movie, Status
+    from reco_store.choice import Choice
     from reco_store.client import AsyncClient
-    from reco_store.core import Request
+    from reco_store.pinning import Request, Step
 
 __all__ = ["AsyncReader"]
 
@@ -63,34 +65,23 @@ class AsyncReader:
         if client is not None:
             require_bytes(client)
 
-    async def user(
-        self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
-    ) -> Answer:
+    async def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model."""
-        return await self._run(self._core.user(user_id, n, exclude))
+        return await self._run(self._core.user(user_id, **choice))
 
-    async def ranked(
-        self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
-    ) -> Answer:
+    async def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating."""
-        return await self._run(self._core.ranked(user_id, n, exclude))
+        return await self._run(self._core.ranked(user_id, **choice))
 
-    async def similar(
-        self, movie_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
-    ) -> Answer:
+    async def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself."""
-        return await self._run(self._core.similar(movie_id, n, exclude))
+        return await self._run(self._core.similar(movie_id, **choice))
 
     async def popular(
-        self,
-        by: str = BY_MOST_RATED,
-        genre: str | None = None,
-        *,
-        n: int = DEFAULT_N,
-        exclude: Iterable[str] = (),
+        self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
     ) -> Answer:
         """Return what is popular, most_rated or highest_rated, of all or of one genre."""
-        return await self._run(self._core.popular(by, genre, n, exclude))
+        return await self._run(self._core.popular(by, genre, **choice))
 
     async def movie(self, movie_id: str) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
@@ -128,9 +119,9 @@ class AsyncReader:
     async def _run(self, request: Request[_T]) -> _T:
         client = self._client or await self._connect()
         try:
-            keys = next(request)
+            step = next(request)
             while True:
-                keys = request.send(await _fetch(client, keys))
+                step = request.send(await _take(client, step))
         except StopIteration as end:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
@@ -150,13 +141,9 @@ class AsyncReader:
             return self._client
 
 
-async def _fetch(client: AsyncClient, keys: tuple[str | bytes, ...]) -> Sequence[bytes | None]:
-    values: list[bytes | None]
-    if isinstance(client, RedisCluster):
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        values = await pipeline.execute()
-    else:
-        values = await client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
-    return values
+async def _take(client: AsyncClient, step: Step) -> Sequence[Any]:
+    """Make one round trip."""
+    clustered = isinstance(client, RedisCluster)
+    pipeline = client.pipeline(transaction=False)
+    queue(pipeline, step, clustered=clustered)
+    return flattened(await pipeline.execute(), step, clustered=clustered)

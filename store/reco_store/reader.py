@@ -6,24 +6,27 @@ What is asked and what it means stands in ``core.py``; here is only the connecti
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from redis.exceptions import ResponseError
+
 from reco_store.client import CLIENT_ERRORS, connect, is_cluster, label_of, require_bytes, translate
-from reco_store.core import DEFAULT_N, Core
+from reco_store.core import Core
 from reco_store.keys import BY_MOST_RATED, Keys
+from reco_store.pinning import flattened, queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self, Unpack
 
     from redis import Redis
 
     from reco_store.answers import Answer, Movie, Status
+    from reco_store.choice import Choice
     from reco_store.client import Client
-    from reco_store.core import Request
+    from reco_store.pinning import Request, Step
 
 __all__ = ["Reader"]
 
@@ -69,57 +72,44 @@ class Reader:
         self._own = client is None
         self._client = connect(url, home=home, retries=RETRIES) if client is None else client
         require_bytes(self._client)
-        # One MGET for all keys of a step: as quick as a single GET, and they are of one moment.
-        # A cluster has them on several servers.
-        self._fetch: Callable[..., Sequence[bytes | None]]
-        if is_cluster(self._client):
-            self._fetch = self._fetch_each
-        elif self._own:
-            self._fetch = partial(_mget, cast("Redis", self._client))
-        else:  # which may do more around a command than one of our own making
-            self._fetch = partial(self._client.execute_command, "MGET")
+        self._clustered = is_cluster(self._client)
+        #: Another's client may do more around a command than one of our own making.
+        self._own_server = self._own and not self._clustered
 
-    def user(self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()) -> Answer:
+    def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model.
 
         Args:
             user_id: who; anyone unknown gets the most rated movies.
-            n: how many; fewer only if the whole of what is stored is fewer.
-            exclude: movies not to be shown.
+            choice: how many, and which: see ``Choice``.
 
         Raises:
-            UsageError: ``n`` is below 1.
+            UsageError: a value of the choice cannot be.
         """
-        return self._run(self._core.user(user_id, n, exclude))
+        return self._run(self._core.user(user_id, **choice))
 
-    def ranked(self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()) -> Answer:
+    def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating; otherwise as ``user``."""
-        return self._run(self._core.ranked(user_id, n, exclude))
+        return self._run(self._core.ranked(user_id, **choice))
 
-    def similar(self, movie_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()) -> Answer:
+    def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself; otherwise as ``user``."""
-        return self._run(self._core.similar(movie_id, n, exclude))
+        return self._run(self._core.similar(movie_id, **choice))
 
     def popular(
-        self,
-        by: str = BY_MOST_RATED,
-        genre: str | None = None,
-        *,
-        n: int = DEFAULT_N,
-        exclude: Iterable[str] = (),
+        self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
     ) -> Answer:
         """Return what is popular.
 
         Args:
             by: most_rated or highest_rated.
             genre: of one genre only; an unknown one gets the most rated movies of all.
-            n: how many.
-            exclude: movies not to be shown.
+            choice: how many, and which: see ``Choice``.
 
         Raises:
-            UsageError: ``by`` is neither, or ``n`` is below 1.
+            UsageError: ``by`` is neither, or a value of the choice cannot be.
         """
-        return self._run(self._core.popular(by, genre, n, exclude))
+        return self._run(self._core.popular(by, genre, **choice))
 
     def movie(self, movie_id: str) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
@@ -154,27 +144,26 @@ class Reader:
         self.close()
 
     def _run(self, request: Request[_T]) -> _T:
-        fetch = self._fetch
-        send = request.send
         try:
-            keys = next(request)
+            step = next(request)
             while True:
-                keys = send(fetch(*keys))
+                step = request.send(self._take(step))
         except StopIteration as end:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
             raise translate(error, label_of(self._client)) from error
 
-    def _fetch_each(self, *keys: str | bytes) -> Sequence[bytes | None]:
+    def _take(self, step: Step) -> Sequence[Any]:
+        """Make one round trip."""
+        if self._own_server:
+            return flattened(_ask(cast("Redis", self._client), step), step, clustered=False)
         pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        values: list[bytes | None] = pipeline.execute()
-        return values
+        queue(pipeline, step, clustered=self._clustered)
+        return flattened(pipeline.execute(), step, clustered=self._clustered)
 
 
-def _mget(client: Redis, *keys: str | bytes) -> Sequence[bytes | None]:
-    """Read keys as a client of `connect` does, in three quarters of its time.
+def _ask(client: Redis, step: Step) -> list[Any]:
+    """Return what a pipeline of a step would, in a third less of the time.
 
     What is left out is what the client does around each command: statistics, options, and packing
     arguments of any kind. Connections and retries are its own.
@@ -182,21 +171,37 @@ def _mget(client: Redis, *keys: str | bytes) -> Sequence[bytes | None]:
     Raises:
         redis.RedisError: the server refuses, or does not answer.
     """
-    encoded = [key.encode() if isinstance(key, str) else key for key in keys]
-    arguments = b"".join([b"$%d\r\n%b\r\n" % (len(key), key) for key in encoded])
-    command = [b"*%d\r\n$4\r\nMGET\r\n%b" % (1 + len(keys), arguments)]
+    commands: tuple[tuple[str | bytes, ...], ...] = (("MGET", *step.keys), *step.commands)
+    packed = [b"".join(map(_packed, commands))]
     pool = client.connection_pool
     connection = pool.get_connection()
 
-    def ask() -> Sequence[bytes | None]:
-        connection.send_packed_command(command)  # type: ignore[no-untyped-call]
-        values: Sequence[bytes | None] = connection.read_response()
-        return values
+    def ask() -> list[Any]:
+        connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:  # the other replies are on their way all the same
+                replies.append(error)
+        return replies
 
     try:
-        return connection.retry.call_with_retry(
+        replies = connection.retry.call_with_retry(
             ask,
             lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
         )
     finally:
         pool.release(connection)
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
+
+
+def _packed(command: tuple[str | bytes, ...]) -> bytes:
+    words = [word.encode() if isinstance(word, str) else word for word in command]
+    return b"*%d\r\n%b" % (
+        len(words),
+        b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]),
+    )

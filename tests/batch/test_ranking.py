@@ -9,8 +9,7 @@ from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
 from reco_batch.linear_rating import LinearRating
 from reco_batch.ranking import Candidates, predict, ranked_blocks
-from reco_batch.rating import RatingWeights
-from reco_batch.retrieval import Embeddings
+from reco_batch.rating_weights import RatingWeights
 
 NOTHING_SEEN = None
 
@@ -101,10 +100,7 @@ def two_stages(draw):
     make = draw(st.sampled_from([integer_weights, integer_linear]))
     seen = rng.random((users, movies)) < draw(st.sampled_from([0.0, 0.5, 1.0]))
     offsets = np.concatenate([[0], np.cumsum(seen.sum(axis=1))])
-    vectors = Embeddings(
-        rng.integers(-2, 3, (users, 3)).astype(np.float32),
-        rng.integers(-2, 3, (movies, 3)).astype(np.float32),
-    )
+    vectors = [rng.integers(-2, 3, (count, 3)).astype(np.float32) for count in (users, movies)]
     histories = Histories(offsets, np.nonzero(seen)[1].astype(np.int32))
     return make(users=users, movies=movies, seed=seed), histories, vectors
 
@@ -120,7 +116,7 @@ def test_as_many_candidates_as_movies_are_all_movies(case, k, bound):
 
     (whole,) = ranked_blocks(weights, seen, k=k, threads=2, bound=bound)
     (some,) = ranked_blocks(
-        weights, seen, k=k, threads=2, bound=bound, among=Candidates(vectors, 1000)
+        weights, seen, k=k, threads=2, bound=bound, among=Candidates(*vectors, 1000)
     )
 
     np.testing.assert_array_equal(some.items, whole.items)
@@ -132,10 +128,10 @@ def test_lists_are_retrieval_s_best_by_predicted_stars(case, k, most):
     """Of the unseen movies those that retrieval puts first, in the order of their stars."""
     weights, seen, vectors = case
 
-    (block,) = ranked_blocks(weights, seen, k=k, threads=1, among=Candidates(vectors, most))
+    (block,) = ranked_blocks(weights, seen, k=k, threads=1, among=Candidates(*vectors, most))
 
-    assert block.items.shape == (len(vectors.users), min(k, most))
-    scores = vectors.users @ vectors.movies.T
+    scores = vectors[0] @ vectors[1].T
+    assert block.items.shape == (len(scores), min(k, most))
     (whole,) = ranked_blocks(weights, None, k=30, threads=1)
     for user, own in enumerate(scores):
         unseen = np.setdiff1d(np.arange(30), seen.of(user))

@@ -32,6 +32,7 @@ STATUS = {
     "counts": dict,
     "held_until": type(None),
     "held_reason": type(None),
+    "hidden": int,
     "rating_scale": list,
     "metrics": dict,
     "parameters": dict,
@@ -64,7 +65,8 @@ def test_a_listing_has_the_documented_fields(reco, generation, words, query):
     assert (ended.code, ended.err) == (0, "")
     assert types(found) == LISTING
     assert [types(item) for item in found["items"]] == [ITEM, ITEM]
-    assert found["query"] == {**query, "n": 2, "exclude": ["999"]}
+    unfiltered = {"genres": [], "from_year": None, "to_year": None, "available": None}
+    assert found["query"] == {**query, "n": 2, "exclude": ["999"], **unfiltered}
     assert (found["schema"], found["command"], found["namespace"]) == (1, words[0], "reco")
     assert (found["generation"], found["fallback"]) == (generation, False)
     assert found["age_seconds"] >= 3 * 3600
