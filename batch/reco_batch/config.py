@@ -109,7 +109,13 @@ class RunKeys(LearningKeys):
     ranked_candidates: Annotated[
         int | None,
         Field(ge=1, description="a whole number from 1, or all"),
-        Key("Movies rated for these lists: retrieval's best N.", Panel.LISTS, "N|all"),
+        Key(
+            "Movies of a user that are rated for these lists: retrieval's best.",
+            Panel.LISTS,
+            "N|all",
+            unset="all movies",
+            example=1000,
+        ),
     ] = None
     rank_by: Annotated[
         RankBy | None,

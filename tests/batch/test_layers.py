@@ -81,6 +81,8 @@ def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
         "rank_by": "prediction",
         "redis_url": "redis://h:1",
         "ranked_k": 7,
+        "ranked_candidates": 7,
+        "engine": "ray",
         "preset": "notebook",
         "rating_scale": "1:7",
         "threads": 7,
