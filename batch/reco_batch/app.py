@@ -166,6 +166,31 @@ def republish(told: Told, generation: GenerationId, *, force: Force = None) -> N
 
 
 @app.command(cls=PlainCommand)
+@takes("home", "namespace")
+def report(
+    told: Told,
+    generation: Annotated[
+        str | None, typer.Argument(metavar="[GENERATION]", help="By default the newest one.")
+    ] = None,
+    *,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Show it in a browser. [default: no]")
+    ] = False,
+) -> None:
+    """Print the path of a night's report, which is written again if it is missing.
+
+    One HTML file, made of nothing but the night's folder: it opens without a network.
+    """
+    from reco_batch.report import open_report, report_of  # noqa: PLC0415
+
+    target = Target.told(told.settings)
+    path = report_of(target.artifacts, generation, namespace=target.keys.namespace)
+    typer.echo(path)
+    if open_:
+        open_report(path)
+
+
+@app.command(cls=PlainCommand)
 @takes(Panel.STORE)
 def generations(told: Told) -> None:
     """List the generations that the store knows, newest first."""

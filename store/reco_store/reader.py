@@ -8,16 +8,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from redis.exceptions import ResponseError
+
+from reco_store.choice import DEFAULT_N
 from reco_store.client import CLIENT_ERRORS, connect, is_cluster, label_of, require_bytes, translate
 from reco_store.core import Core
 from reco_store.keys import BY_MOST_RATED, Keys
 from reco_store.pinning import flattened, queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self, Unpack
+
+    from redis import Redis
 
     from reco_store.answers import Answer, Movie, Status
     from reco_store.choice import Choice
@@ -69,6 +74,8 @@ class Reader:
         self._client = connect(url, home=home, retries=RETRIES) if client is None else client
         require_bytes(self._client)
         self._clustered = is_cluster(self._client)
+        #: Another's client may do more around a command than one of our own making.
+        self._own_server = self._own and not self._clustered
 
     def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model.
@@ -89,6 +96,21 @@ class Reader:
     def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself; otherwise as ``user``."""
         return self._run(self._core.similar(movie_id, **choice))
+
+    def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+        """Return movies for somebody who has no list yet, by a few ratings of theirs.
+
+        Each item says under ``because`` which of the rated movies speaks most for it.
+
+        Args:
+            ratings: stars by movie id, on the scale of the published data; up to fifty.
+            choice: how many, and which: see ``Choice``. Rated movies are left out.
+
+        Raises:
+            UsageError: no rating, too many, one that is not on the scale, or a value of the
+                choice cannot be.
+        """
+        return self._run(self._core.for_ratings(ratings, **choice))
 
     def popular(
         self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
@@ -112,6 +134,21 @@ class Reader:
     def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return self._run(self._core.find_title(title))
+
+    def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+        """Return movies by words of their titles, or by the words' beginnings.
+
+        Args:
+            text: words; case, accents and their order do not matter, and all must be there.
+            n: how many.
+
+        Returns:
+            Those with the most whole words first, then by the number of ratings; no hidden movie.
+
+        Raises:
+            UsageError: there is no word, or ``n`` is below 1.
+        """
+        return self._run(self._core.search(text, n))
 
     def seen(self, user_id: str) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
@@ -149,6 +186,53 @@ class Reader:
 
     def _take(self, step: Step) -> Sequence[Any]:
         """Make one round trip."""
+        if self._own_server:
+            return flattened(_ask(cast("Redis", self._client), step), step, clustered=False)
         pipeline = self._client.pipeline(transaction=False)
         queue(pipeline, step, clustered=self._clustered)
         return flattened(pipeline.execute(), step, clustered=self._clustered)
+
+
+def _ask(client: Redis, step: Step) -> list[Any]:
+    """Return what a pipeline of a step would, in a third less of the time.
+
+    What is left out is what the client does around each command: statistics, options, and packing
+    arguments of any kind. Connections and retries are its own.
+
+    Raises:
+        redis.RedisError: the server refuses, or does not answer.
+    """
+    commands: tuple[tuple[str | bytes, ...], ...] = (("MGET", *step.keys), *step.commands)
+    packed = [b"".join(map(_packed, commands))]
+    pool = client.connection_pool
+    connection = pool.get_connection()
+
+    def ask() -> list[Any]:
+        connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:  # the other replies are on their way all the same
+                replies.append(error)
+        return replies
+
+    try:
+        replies = connection.retry.call_with_retry(
+            ask,
+            lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
+        )
+    finally:
+        pool.release(connection)
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
+
+
+def _packed(command: tuple[str | bytes, ...]) -> bytes:
+    words = [word.encode() if isinstance(word, str) else word for word in command]
+    return b"*%d\r\n%b" % (
+        len(words),
+        b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]),
+    )

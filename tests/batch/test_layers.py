@@ -80,6 +80,7 @@ def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
         "refit": True,
         "redis_url": "redis://h:1",
         "ranked_k": 7,
+        "ranked_candidates": 7,
         "rating_scale": "1:7",
         "threads": 7,
         "encoding": "latin-1",
