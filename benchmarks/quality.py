@@ -6,7 +6,8 @@ validation part. Every held-out rating is relevant; what a user rated in the oth
 list; users are all those with held-out ratings. Lists of ours and of the others come from the same
 selection, figures from the same functions, and those are the night's.
 
-usage: quality.py [--data DIR|demo] [--split random|time|peers ...] [--seeds N] [--draws N]
+usage: quality.py [--data DIR|demo] [--split random|time|peers ...] [--seeds N]
+       [--new-users]
 
 `peers` is the random split with users in the order of their ids as numbers, as others split the
 same ratings; `random` has them in the order of their ids as text, as the job and the notebook do.
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from machine import describe
@@ -54,7 +56,7 @@ HERE = Path(__file__).parent
 K = 100
 SHOWN = ("ndcg@10", "recall@10", "recall@100", "map@10", "hit@10")
 SEED = 42
-COLD_SHARE = 0.2
+COLD_FOLDS = 5
 FOLDED = (5, 10)
 
 
@@ -298,37 +300,42 @@ def _best_stars(
     return min(settings, key=error)
 
 
-def compare_cold(parts: Parts, draws: int) -> dict[str, object]:
+class ColdLists(NamedTuple):
+    """Of one fold, by user."""
+
+    ndcg: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    coverage: float
+
+
+def compare_cold(parts: Parts) -> dict[str, object]:
     """Judge lists of users who were never trained on, from a few of their ratings.
 
-    Each draw takes a fifth of the users out; their lists are computed from their first ratings by
-    time, without training, and judged on their test part.
+    Each user is new once: a fifth of the users at a time is kept out of the training, their lists
+    are computed from a few of their ratings, and judged on their test part. What a user has rated
+    beside these few is not shown either, as it could not be a hit.
     """
-    fitted, users = parts.fitted, len(parts.dataset.user_ids)
-    found: dict[str, list[dict[str, float]]] = {}
-    for draw in range(draws):
-        rng = np.random.default_rng(draw)
-        cold = np.zeros(users, bool)
-        cold[rng.permutation(users)[: round(COLD_SHARE * users)]] = True
-        for name, figures in _cold_draw(parts, fitted, cold).items():
-            found.setdefault(name, []).append(figures)
-    table = {
-        name: {
-            **{key: float(np.mean([run[key] for run in runs])) for key in runs[0]},
-            "ndcg@10_by_draw": [run["ndcg@10"] for run in runs],
+    fold = np.random.default_rng(SEED).permutation(len(parts.dataset.user_ids)) % COLD_FOLDS
+    found: dict[str, list[ColdLists]] = {}
+    for number in range(COLD_FOLDS):
+        for name, lists in _cold_fold(parts, fold == number).items():
+            found.setdefault(name, []).append(lists)
+    table = {}
+    for name, folds in found.items():
+        ndcg, recall, coverage = zip(*folds, strict=True)
+        table[name] = {
+            "ndcg@10": float(np.concatenate(ndcg).mean()),
+            "recall@100": float(np.concatenate(recall).mean()),
+            "coverage@10": float(np.mean(coverage)),
+            "ndcg@10_by_fold": [float(one.mean()) for one in ndcg],
         }
-        for name, runs in found.items()
-    }
-    for name, figures in table.items():
-        print(f"  {name:28}{json.dumps(figures)}", flush=True)
-    return {"users": round(COLD_SHARE * users), "draws": draws, "table": table}
+        print(f"  {name:28}{json.dumps(table[name])}", flush=True)
+    return {"folds": COLD_FOLDS, "users": len(fold), "table": table}
 
 
-def _cold_draw(
-    parts: Parts, fitted: Ratings, cold: NDArray[np.bool_]
-) -> Mapping[str, dict[str, float]]:
-    warm = fitted.take(np.flatnonzero(~cold[fitted.user_index]))
-    known = fitted.take(np.flatnonzero(cold[fitted.user_index]))
+def _cold_fold(parts: Parts, cold: NDArray[np.bool_]) -> Mapping[str, ColdLists]:
+    warm = parts.fitted.take(np.flatnonzero(~cold[parts.fitted.user_index]))
+    known = parts.fitted.take(np.flatnonzero(cold[parts.fitted.user_index]))
     asked = parts.test.take(np.flatnonzero(cold[parts.test.user_index]))
     question = Question(parts.dataset, known, asked)
     shape, preset = question.shape, PRESETS["default"]
@@ -338,33 +345,42 @@ def _cold_draw(
     model, _ = retrieval_of(preset, parts.dataset, warm, recency=recency, seed=SEED)
     ease = Ease(warm, shape, l2=300.0)
 
-    def figures(lists: NDArray[np.int32]) -> dict[str, float]:
-        judged = question.judge(lists)
-        like = list_metrics(lists, question.rated)
-        return {key: float(judged[key].mean()) for key in ("ndcg@10", "recall@100")} | {
-            "coverage@10": like["coverage@10"]
-        }
+    def judged(lists: NDArray[np.int32]) -> ColdLists:
+        figures = question.judge(lists)
+        coverage = list_metrics(lists, question.rated)["coverage@10"]
+        return ColdLists(figures["ndcg@10"], figures["recall@100"], coverage)
 
-    table = {"most rated": figures(question.lists_of_scores(popularity(warm, shape)))}
+    table = {"most rated": judged(question.lists_of_scores(popularity(warm, shape)))}
     for count in FOLDED:
-        first = _first(known, count, users=shape.users)
-        vectors = model.fold_in(first, user_count=shape.users)
-        lists = question.lists_of_vectors(vectors, model.embeddings().movies)
-        table[f"preset default, {count} ratings"] = figures(lists)
-        scores = ease.scores(first, shape)
-        table[f"EASE, l2 300, {count} ratings"] = figures(question.lists_of_scores(scores))
+        for how, choose in (("drawn", _drawn), ("first", _first)):
+            few = choose(known, count, users=shape.users)
+            vectors = model.fold_in(few, user_count=shape.users)
+            lists = question.lists_of_vectors(vectors, model.embeddings().movies)
+            table[f"preset default, {count} {how}"] = judged(lists)
+            scores = ease.scores(few, shape)
+            table[f"EASE, l2 300, {count} {how}"] = judged(question.lists_of_scores(scores))
     return table
 
 
 def _first(ratings: Ratings, count: int, *, users: int) -> Ratings:
     """Return each user's first ratings, by time where there is one."""
     rows = np.arange(len(ratings))
-    order = np.lexsort(
-        (rows, rows if ratings.timestamp is None else ratings.timestamp, ratings.user_index)
-    )
+    order = rows if ratings.timestamp is None else np.lexsort((rows, ratings.timestamp))
+    return _leading(ratings.take(order), count, users=users)
+
+
+def _drawn(ratings: Ratings, count: int, *, users: int) -> Ratings:
+    """Return some of each user's ratings, by lot."""
+    order = np.random.default_rng(SEED).permutation(len(ratings))
+    return _leading(ratings.take(order), count, users=users)
+
+
+def _leading(ratings: Ratings, count: int, *, users: int) -> Ratings:
+    """Return each user's first rows."""
+    order = np.argsort(ratings.user_index, kind="stable")
     counts = np.bincount(ratings.user_index, minlength=users)
     starts = np.cumsum(counts) - counts
-    place = rows - starts[ratings.user_index[order]]
+    place = np.arange(len(ratings)) - starts[ratings.user_index[order]]
     return ratings.take(order[place < count])
 
 
@@ -376,7 +392,7 @@ def main() -> None:
         "--split", nargs="+", default=["random", "time"], choices=["random", "time", "peers"]
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--draws", type=int, default=0, help="of users never trained on")
+    parser.add_argument("--new-users", action="store_true", help="judge lists of new users too")
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         source = load(said.data, cache=Path(cache))
@@ -390,8 +406,8 @@ def main() -> None:
         parts = split(dataset, by)
         print(f"{name}, split {by}", flush=True)
         measured = {"lists": compare_lists(parts, seeds), "stars": compare_stars(parts, seeds)}
-        if said.draws:
-            measured["cold"] = compare_cold(parts, said.draws)
+        if said.new_users:
+            measured["cold"] = compare_cold(parts)
         result.setdefault("splits", {})[by] = measured
         path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 

@@ -114,6 +114,69 @@ def filters(result: dict) -> list[str]:
     return lines
 
 
+def ingest(result: dict) -> list[str]:
+    """Return the section on reading, checking and splitting."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Reading, checking and splitting",
+        "",
+        "`benchmarks/ingest.py`, on folders that `batch simulate --like ml-32m` wrote: what",
+        "`batch run` does before it trains, against pandas reading the ratings and doing nothing",
+        "with them. Peak memory and processor seconds are the whole process's, imports included.",
+        f"Load of the machine before the run: {machine['load_before']}; above its number of cores,",
+        "processor seconds tell more than the other ones.",
+        f"{machine['cores']} cores of {machine['processor']}, pandas {machine['pandas']},",
+        f"PyArrow {machine['pyarrow']}.",
+        "",
+        "| ratings | file | | seconds | read, check, split | processor s | ratings/s | peak MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for folder in result["folders"]:
+        for side, label in (("ours", "reco"), ("peer", "pandas, reading only")):
+            found = folder[side]
+            stages = [s for name, s in found["stages"].items() if name != "import"]
+            lines.append(
+                f"| {found['rows']:,} | {folder['file']} | {label} | {found['seconds']:.1f} | "
+                f"{', '.join(f'{s:.1f}' for s in stages)} | "
+                f"{found['processor_seconds']:.1f} | {found['rows_a_second']:,.0f} | "
+                f"{found['peak_bytes'] / 1e6:,.0f} |"
+            )
+    return lines
+
+
+def engines(result: dict) -> list[str]:
+    """Return the section on who scores the lists."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Scoring by one process and by Ray",
+        "",
+        f"`benchmarks/engines.py`: {result['users']:,} users x {result['movies']:,} movies, width",
+        f"{result['width']}, lists of {result['k']}, scored and written to one and the same file;",
+        f"medians of {result['rounds']} rounds, load {machine['load_before']} before and",
+        f"{result['load_after']} after, on {machine['cores']} cores. On two cores this shows what",
+        "Ray costs, not what more machines gain.",
+        "",
+        "| | startup, s | scoring and writing, s | of it writing, s | peak memory, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in result["table"].items():
+        seconds = [row[f"{key}seconds"] for key in ("startup_", "", "writing_")]
+        cells = " | ".join(f"{value:.1f}" for value in seconds)
+        lines.append(f"| {name} | {cells} | {row['peak_pss_bytes'] / 1e6:,.0f} |")
+    writing = min(row["writing_seconds"] for row in result["table"].values())
+    alone = result["table"]["local, 1 thread"]
+    scoring = alone["seconds"] - alone["writing_seconds"]
+    lines += [
+        "",
+        f"One core scores {result['users'] / scoring:,.0f} lists a second and the process that",
+        f"writes them takes {result['users'] / writing:,.0f}: it is busy all the time with",
+        f"{scoring / writing:.0f} such cores.",
+    ]
+    return lines
+
+
 MODELS = HERE.parent / "docs" / "models.md"
 BEGIN, END = "<!-- quality: written by benchmarks/report.py -->", "<!-- end of quality -->"
 SPLITS = {
@@ -179,10 +242,9 @@ def _stars(stars: dict) -> list[str]:
 
 
 def _cold(cold: dict) -> list[str]:
-    draws = "one draw" if cold["draws"] == 1 else f"mean of {cold['draws']} draws"
     lines = [
-        f"{cold['users']} users whom no model was trained on, known by their first ratings,",
-        f"{draws}:",
+        f"New users: each of {cold['users']} was kept out of one of {cold['folds']} trainings, and",
+        "is known by a few ratings only, drawn by lot or the first by time:",
         "",
         "| | ndcg@10 | recall@100 | coverage@10 |",
         "|---|---|---|---|",
@@ -217,8 +279,9 @@ def for_ratings(result: dict) -> list[str]:
         "",
         f"### {result['data']}, somebody who arrived today",
         "",
-        f"Written by `benchmarks/for_ratings.py`: recall@10 of {result['users']} users from whom",
-        "nothing was computed, by five of their ratings; votes were weighed on as many others.",
+        f"Written by `benchmarks/for_ratings.py`: recall@10 of {result['users']} users whom",
+        "nothing was computed from, by five of their ratings; votes were weighed on as many",
+        "others.",
         "",
         "| five ratings | `for_ratings` | most rated | ratio |",
         "|---|---|---|---|",
@@ -280,7 +343,14 @@ def write_quality() -> None:
     print(f"wrote {MODELS.relative_to(HERE.parent)}")
 
 
-SECTIONS = {"whole_job": whole_job, "startup": startup, "serving": serving, "filters": filters}
+SECTIONS = {
+    "whole_job": whole_job,
+    "startup": startup,
+    "serving": serving,
+    "filters": filters,
+    "ingest": ingest,
+    "engines": engines,
+}
 
 
 def main() -> None:

@@ -1,48 +1,36 @@
 """The `batch` command: parse, call one function, print.
 
-Results go to standard output, progress and everything else to standard error.
+Results go to standard output, progress and everything else to standard error. The options are
+made of the settings (`flags.takes`).
 """
 
-from math import inf
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reco_batch import pages
+from reco_batch.flags import takes
+from reco_batch.help import PlainCommand, PlainGroup
 from reco_batch.hiding import titles_of
-from reco_batch.options import (
-    DEFAULT_KEEP,
-    DEFAULT_NAMESPACE,
-    Data,
-    Encoding,
-    Force,
-    GateBound,
-    GenerationId,
-    Home,
-    Keep,
-    MovieIds,
-    Namespace,
-    Parameters,
-    PresetName,
-    Quiet,
-    RatingScale,
-    RedisUrl,
-    SplitName,
-    Target,
-    Threads,
-)
+from reco_batch.key import Panel
+from reco_batch.layers import FILE, Told
+from reco_batch.options import Force, GenerationId, MovieIds, Target
+from reco_batch.terminal import fitted
 from reco_store.console import guard
 from reco_store.generations import list_generations, release, rollback
 from reco_store.hiding import hidden, hide, unhide
 
 app = typer.Typer(
+    cls=PlainGroup,
     no_args_is_help=True,
     # Plain help and tracebacks: what cron mails must be readable.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-store_app = typer.Typer(no_args_is_help=True, help="The embedded store, used without a Redis.")
+store_app = typer.Typer(
+    cls=PlainGroup, no_args_is_help=True, help="The embedded store, used without a Redis."
+)
 app.add_typer(store_app, name="store")
 
 
@@ -67,241 +55,248 @@ def _batch(
         ),
     ] = False,
 ) -> None:
-    """Train, precompute every answer, and publish them to Redis as one generation."""
+    """Train, precompute every answer, and publish them to Redis as one generation.
+
+    Every setting is an option, a variable of the environment or a key of reco.toml; of several
+    the first of these counts. `batch init` writes such a file, `batch config` shows what holds.
+    """
 
 
-@app.command()
-def run(
-    *,
-    data: Data,
-    preset: PresetName = "default",
-    split: SplitName = "random",
-    refit: Annotated[
-        bool | None,
-        typer.Option(
-            "--refit/--no-refit",
-            help="Publish models trained again on all ratings; by default as the preset has it "
-            "(default: yes, notebook: no).",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split and of all initial weights.")] = 42,
-    k: Annotated[int, typer.Option("-k", "--k", help="Length of user and similar lists.")] = 100,
-    ranked_k: Annotated[
-        str, typer.Option(metavar="N|all", help="Length of the lists by predicted rating.")
-    ] = "1000",
-    rank_by: Annotated[
-        str | None,
-        typer.Option(
-            help="Order of the lists by predicted rating: bound, which distrusts movies with few "
-            "ratings, or prediction; by default as the preset has it "
-            "(default: bound, notebook: prediction).",
-        ),
-    ] = None,
-    popular_n: Annotated[int, typer.Option(help="Length of the popularity lists.")] = 100,
-    count_threshold: Annotated[
-        int, typer.Option(help="Highest rated: only movies with more ratings than this.")
-    ] = 50,
-    rating_threshold: Annotated[
-        float, typer.Option(help="Most rated: only movies whose mean rating is above this.")
-    ] = 3.5,
-    rating_scale: RatingScale = "0.5:5",
-    encoding: Encoding = "utf-8",
-    threads: Threads = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the newest unfinished night, if it is the same."),
-    ] = False,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(help="Least time between checkpoints of a training; 0: every epoch.")
-    ] = 30,
-    parameters: Parameters = None,
-    gate_bound: GateBound = None,
-    force: Force = None,
-    keep: Keep = DEFAULT_KEEP,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
-    quiet: Quiet = False,
-) -> None:
+@app.command(cls=PlainCommand)
+@takes(*(panel for panel in Panel if panel is not Panel.TUNING))
+def run(told: Told, *, force: Force = None) -> None:
     """Run the whole night: read, train, score, publish.
 
     Readers see the new generation only when every key of it has been written and read back;
     whatever fails before leaves the last one served.
     """
-    options = dict(locals())  # every parameter by its name; nothing else is defined yet
-    with guard():
-        from reco_batch.commands import run_command  # noqa: PLC0415
+    from reco_batch.commands import run_command  # noqa: PLC0415
 
-        target = Target.of(redis_url, namespace, home)
-        night = run_command(options, target)
-        said = pages.night(night, store=target.label, reading_options=target.reading_options)
-        typer.echo(said)
+    target = Target.told(told.settings)
+    night = run_command(told.settings, target, force=force)
+    said = pages.night(night, store=target.label, reading_options=target.reading_options)
+    typer.echo(fitted(said))
 
 
-@app.command()
-def tune(
-    *,
-    data: Data,
-    preset: PresetName = "default",
-    split: SplitName = "random",
-    seed: Annotated[int, typer.Option(help="Of the split, the weights and the trials.")] = 42,
-    model: Annotated[str, typer.Option(help="retrieval, rating or both.")] = "both",
-    trials: Annotated[
-        int, typer.Option(help="Of each model, those of earlier runs among them.")
-    ] = 20,
-    time_limit: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", help="After which no trial begins.", show_default=False),
-    ] = inf,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tuned.json"),
-    parameters: Parameters = None,
-    rating_scale: RatingScale = "0.5:5",
-    encoding: Encoding = "utf-8",
-    threads: Threads = None,
-    home: Home = None,
-    quiet: Quiet = False,
-) -> None:
+@app.command(cls=PlainCommand)
+@takes(
+    "home", Panel.DATA, "split", "preset", "seed", "threads", "parameters", Panel.TUNING, "quiet"
+)
+def tune(told: Told) -> None:
     """Look for better hyper-parameters, for `batch run --parameters FILE`.
 
     Every trial trains on the training part and is judged by the validation part; the test part is
     not looked at. Finished trials are kept: the same command goes on where it was stopped.
     Nothing is published.
     """
-    options = dict(locals())  # every parameter by its name; nothing else is defined yet
-    with guard():
-        from reco_batch.commands import tune_command  # noqa: PLC0415
+    from reco_batch.commands import tune_command  # noqa: PLC0415
 
-        searches = tune_command(options, Target.of(None, DEFAULT_NAMESPACE, home))
-        typer.echo(pages.tuned(searches, out=out, data=data, preset=preset))
+    settings = told.settings
+    searches = tune_command(settings, Target.told(settings))
+    said = pages.tuned(
+        searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
+    )
+    typer.echo(fitted(said))
 
 
-@app.command()
-def republish(
-    generation: GenerationId,
+@app.command(cls=PlainCommand)
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder to write, for `batch run --data`.")],
     *,
-    gate_bound: GateBound = None,
-    force: Force = None,
-    keep: Keep = DEFAULT_KEEP,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
-    quiet: Quiet = False,
+    like: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Whose size. [allowed: ml-latest-small, ml-25m or ml-32m]"
+        ),
+    ] = "ml-latest-small",
+    scale: Annotated[
+        float,
+        typer.Option(
+            metavar="PART", help="Part of its users and ratings; the catalogue stays whole."
+        ),
+    ] = 1,
+    movies: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Size of the catalogue. [default: its own]"),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORM", help="Of both files. [allowed: csv or parquet]"),
+    ] = "csv",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of everything: the same seed, the same files.")
+    ] = 42,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress. [default: no]")
+    ] = False,
 ) -> None:
+    """Write ratings that nobody gave, as many as a MovieLens release has, to try a machine with.
+
+    Few movies have most of the ratings; users have tastes that models can learn, and rate in
+    sittings. No user rates a movie twice, and each at least twenty.
+    """
+    said = {"out": out, "like": like, "scale": scale, "movies": movies, "form": form, "seed": seed}
+    with guard():
+        from reco_batch.commands import simulate_command  # noqa: PLC0415
+
+        typer.echo(fitted(pages.simulated(simulate_command(said, quiet=quiet))))
+
+
+@app.command(cls=PlainCommand)
+@takes(Panel.STORE, Panel.GATE, "keep", Panel.PROGRESS, Panel.MONITORING)
+def republish(told: Told, generation: GenerationId, *, force: Force = None) -> None:
     """Publish an artifact that is on disk again, without training.
 
     For a Redis that lost its data, or to fill another one.
     """
-    with guard():
-        from reco_batch.commands import republish_command  # noqa: PLC0415
+    from reco_batch.commands import republish_command  # noqa: PLC0415
 
-        published = republish_command(
-            generation,
-            Target.of(redis_url, namespace, home),
-            keep=keep,
-            gate_bound=gate_bound or (),
-            force=force,
-            quiet=quiet,
-        )
-        typer.echo(pages.published(published))
+    published = republish_command(
+        told.settings, Target.told(told.settings), generation, force=force
+    )
+    typer.echo(fitted(pages.published(published)))
 
 
-@app.command()
-def generations(
-    *, redis_url: RedisUrl = None, namespace: Namespace = DEFAULT_NAMESPACE, home: Home = None
+@app.command(cls=PlainCommand)
+@takes("home", "namespace")
+def report(
+    told: Told,
+    generation: Annotated[
+        str | None, typer.Argument(metavar="[GENERATION]", help="By default the newest one.")
+    ] = None,
+    *,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Show it in a browser. [default: no]")
+    ] = False,
 ) -> None:
+    """Print the path of a night's report, which is written again if it is missing.
+
+    One HTML file, made of nothing but the night's folder: it opens without a network.
+    """
+    from reco_batch.report import open_report, report_of  # noqa: PLC0415
+
+    target = Target.told(told.settings)
+    path = report_of(target.artifacts, generation, namespace=target.keys.namespace)
+    typer.echo(path)
+    if open_:
+        open_report(path)
+
+
+@app.command(cls=PlainCommand)
+@takes(Panel.STORE)
+def generations(told: Told) -> None:
     """List the generations that the store knows, newest first."""
-    with guard():
-        target = Target.of(redis_url, namespace, home)
-        typer.echo(pages.generations(list_generations(target.connect(), target.keys)))
+    target = Target.told(told.settings)
+    typer.echo(pages.generations(list_generations(target.connect(), target.keys)))
 
 
-@app.command("rollback")
+@app.command("rollback", cls=PlainCommand)
+@takes(Panel.STORE)
 def rollback_(
+    told: Told,
     to: Annotated[
         str | None,
         typer.Argument(metavar="[GENERATION]", help="By default the one before the live one."),
     ] = None,
     *,
-    reason: Annotated[str, typer.Option(help="Why; it stays on record.")] = "",
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
+    reason: Annotated[
+        str, typer.Option(metavar="WORDS", help="Why; it stays on record. [default: none]")
+    ] = "",
 ) -> None:
     """Serve an older generation again, at once.
 
     The generation rolled back from is never served again. The nights of the next 24 hours stage
     theirs and do not switch to it, unless `batch release` ends the hold.
     """
-    with guard():
-        target = Target.of(redis_url, namespace, home)
-        client = target.connect()
-        live = rollback(client, target.keys, to=to, reason=reason)
-        target.make_durable(client)
-        typer.echo(pages.rolled_back(live))
+    target = Target.told(told.settings)
+    client = target.connect()
+    live = rollback(client, target.keys, to=to, reason=reason)
+    target.make_durable(client)
+    typer.echo(fitted(pages.rolled_back(live)))
 
 
-@app.command("release")
-def release_(
-    *, redis_url: RedisUrl = None, namespace: Namespace = DEFAULT_NAMESPACE, home: Home = None
-) -> None:
+@app.command("release", cls=PlainCommand)
+@takes(Panel.STORE)
+def release_(told: Told) -> None:
     """End the hold that a rollback put on, so that the next night may be served."""
-    with guard():
-        target = Target.of(redis_url, namespace, home)
-        client = target.connect()
-        was_held = release(client, target.keys)
-        target.make_durable(client)
-        typer.echo(pages.released(was_held=was_held))
+    target = Target.told(told.settings)
+    client = target.connect()
+    was_held = release(client, target.keys)
+    target.make_durable(client)
+    typer.echo(fitted(pages.released(was_held=was_held)))
 
 
-@app.command("hide")
-def hide_(
-    movies: MovieIds,
-    *,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
-) -> None:
+@app.command("hide", cls=PlainCommand)
+@takes(Panel.STORE)
+def hide_(told: Told, movies: MovieIds) -> None:
     """Hide movies from every list, at once and in all generations, until `batch unhide`."""
-    with guard():
-        target = Target.of(redis_url, namespace, home)
-        client = target.connect()
-        changed = hide(client, target.keys, movies)
-        target.make_durable(client)
-        typer.echo(pages.hid(changed, titles_of(client, target.keys, movies)))
+    target = Target.told(told.settings)
+    client = target.connect()
+    changed = hide(client, target.keys, movies)
+    target.make_durable(client)
+    typer.echo(fitted(pages.hid(changed, titles_of(client, target.keys, movies))))
 
 
-@app.command("unhide")
-def unhide_(
-    movies: MovieIds,
-    *,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
-) -> None:
+@app.command("unhide", cls=PlainCommand)
+@takes(Panel.STORE)
+def unhide_(told: Told, movies: MovieIds) -> None:
     """Show hidden movies again, at once."""
-    with guard():
-        target = Target.of(redis_url, namespace, home)
-        client = target.connect()
-        changed = unhide(client, target.keys, movies)
-        target.make_durable(client)
-        typer.echo(pages.unhid(changed, len(movies)))
+    target = Target.told(told.settings)
+    client = target.connect()
+    changed = unhide(client, target.keys, movies)
+    target.make_durable(client)
+    typer.echo(pages.unhid(changed, len(movies)))
 
 
-@app.command("hidden")
-def hidden_(
-    *, redis_url: RedisUrl = None, namespace: Namespace = DEFAULT_NAMESPACE, home: Home = None
-) -> None:
+@app.command("hidden", cls=PlainCommand)
+@takes(Panel.STORE)
+def hidden_(told: Told) -> None:
     """List the movies that are hidden: id, tab, title."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    typer.echo(fitted(pages.hidden(titles_of(client, target.keys, hidden(client, target.keys)))))
+
+
+@app.command(cls=PlainCommand)
+def init(
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="The file to write; - for standard output.")
+    ] = Path(FILE),
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is there. [default: no]")
+    ] = False,
+) -> None:
+    """Write a file of settings: every key, in a comment, with its default and what it may be."""
     with guard():
-        target = Target.of(redis_url, namespace, home)
-        client = target.connect()
-        typer.echo(pages.hidden(titles_of(client, target.keys, hidden(client, target.keys))))
+        from reco_batch.settings_file import write_template  # noqa: PLC0415
+
+        typer.echo(write_template(file, replace=force), nl=False)
 
 
-@store_app.command("stop")
-def store_stop(*, home: Home = None) -> None:
+@app.command(cls=PlainCommand)
+@takes(*Panel)
+def config(
+    told: Told,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object. [default: no]")
+    ] = False,
+) -> None:
+    """Show every setting as it holds here, and where it comes from; secrets are masked.
+
+    With the options of another command it shows what that command would go by. In a pipe a line is
+    key, value and origin, separated by tabs.
+    """
+    from reco_batch.settings_page import json_text, page  # noqa: PLC0415
+
+    typer.echo(json_text(told) if as_json else page(told))
+
+
+@store_app.command("stop", cls=PlainCommand)
+@takes("home")
+def store_stop(told: Told) -> None:
     """Save the embedded store and end it; the next command starts it again."""
-    with guard():
-        from reco_store.embedded import stop_server  # noqa: PLC0415
+    from reco_store.embedded import stop_server  # noqa: PLC0415
 
-        typer.echo(pages.stopped(was_running=stop_server(Target.of(None, "reco", home).home)))
+    typer.echo(pages.stopped(was_running=stop_server(Target.told(told.settings).home)))

@@ -221,6 +221,10 @@ class Artifact:
         """Yield the lists of a family as they stand on disk, up to `rows` (or some) at a time."""
         yield from self._batches(f"lists/{family}.parquet", rows=rows)
 
+    def movies(self) -> Iterator[pa.RecordBatch]:
+        """Yield the catalogue as it stands on disk, some thousand movies at a time."""
+        yield from self._batches(_MOVIES)
+
     def movie_ids(self) -> pa.Array:
         """Return the catalogue's ids, of the type that they have in the lists."""
         ids = pq.read_table(self.folder / _MOVIES, columns=[c.MOVIE_ID])[c.MOVIE_ID]

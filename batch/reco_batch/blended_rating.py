@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.content import content_features
 from reco_batch.content_rating import train_content_rating
-from reco_batch.dataset import Movies, Ratings
+from reco_batch.dataset import Movies, Ratings, histories
 from reco_batch.linear_rating import LinearRating, weighted_mean
 from reco_batch.presets import TasteParameters
 from reco_batch.progress import Stage
+from reco_batch.recency import as_matrix
 from reco_batch.ridge_rating import fit_ridge
 from reco_batch.sessions import co_rating_factors, co_ratings
 
@@ -45,7 +46,9 @@ def train_blended_rating(
         Their mean, as biases and one dot product.
     """
     counts = co_ratings(ratings, movie_count=len(movies), window=parameters.window)
-    factors = co_rating_factors(counts, dim=parameters.factors, seed=seed)
+    history = histories(ratings, user_count=user_count)
+    interactions = as_matrix(history, None, movie_count=len(movies))
+    factors = co_rating_factors(counts, interactions, dim=parameters.factors, seed=seed)
     content = content_features(movies)
     members = [
         fit_ridge(

@@ -2,9 +2,10 @@
 
 Both halves find other movies, so their sum finds more than either. A user's vector is the two
 halves' vectors side by side, each divided by the spread of its scores over the catalogue, so that
-the stated shares mean the same for every user:
+the stated shares mean the same for every user of as many ratings, n:
 
-    score = towers / spread + share * neighbours / spread - discount * popularity
+    score = towers / spread + share * trust * neighbours / spread - discount * popularity
+    trust = n / (n + half_trust);  discount = popularity_discount + newcomer_discount * (1 - trust)
 
 Shapes: U users, I movies, D joined width.
 """
@@ -24,7 +25,7 @@ from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Stage
 from reco_batch.recency import as_matrix, recency_weights
 from reco_batch.retrieval import Embeddings, Towers
-from reco_batch.sessions import co_rating_factors, co_ratings, together
+from reco_batch.sessions import co_rating_factors, co_ratings
 from reco_batch.training import Tower
 
 _SIMILAR_FACTORS = 128
@@ -61,10 +62,9 @@ class BlendedRetrieval:
         self._recency, self._years = recency, years
         self._similar, self._ids = similar, ids
         towers = np.column_stack([model.movie_vectors().numpy(), model.bias.numpy()])
-        discount = -parameters.popularity_discount * popularity
         self._towers_spread = _covariance(towers)
         self._neighbours_spread = _covariance(neighbours.out)
-        self._movies = np.column_stack([towers, neighbours.out, discount]).astype(np.float32)
+        self._movies = np.column_stack([towers, neighbours.out, popularity]).astype(np.float32)
         self._users: NDArray[np.float32] | None = None
 
     def fold_in(
@@ -93,8 +93,19 @@ class BlendedRetrieval:
         ones = np.ones((user_count, 1), np.float32)
         towers = _unit_spread(np.hstack([towers, ones]), self._towers_spread)
         near = _unit_spread(matrix @ self._neighbours.into, self._neighbours_spread)
-        joined = [towers, self._parameters.neighbour_share * near, ones]
-        return np.hstack(joined).astype(np.float32)
+        share, discount = self._shares(np.diff(history.offsets))
+        return np.column_stack([towers, share[:, np.newaxis] * near, -discount]).astype(np.float32)
+
+    def _shares(
+        self, rating_count: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the neighbours' share and the popularity's discount of each user, [U] each."""
+        parameters = self._parameters
+        trust = rating_count / (rating_count + parameters.half_trust)
+        # Somebody of whom nothing is known is shown the hits.
+        newcomer = np.where(rating_count > 0, 1 - trust, 0)
+        discount = parameters.popularity_discount + parameters.newcomer_discount * newcomer
+        return parameters.neighbour_share * trust, discount
 
     def remember(self, ratings: Ratings, *, user_count: int) -> None:
         """Compute the vectors of the trained users, once."""
@@ -176,9 +187,7 @@ def train_blended(
         neighbours,
         _standardised_popularity(history, len(movies)),
         _alike(
-            co_rating_factors(
-                counts if counts.nnz else together(interactions), dim=_SIMILAR_FACTORS, seed=seed
-            ),
+            co_rating_factors(counts, interactions, dim=_SIMILAR_FACTORS, seed=seed),
             content,
         ),
         parameters,

@@ -1,21 +1,32 @@
-"""What stands between the options of `batch` and the night: types, defaults, outcomes."""
+"""What stands between the settings and the night: what follows from them, and outcomes."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from reco_batch.bounds import parse_bounds
-from reco_batch.config import LearningConfig, RunConfig, TuneConfig
-from reco_batch.errors import GateRefused
+from reco_batch.config import (
+    LearningKeys,
+    RunConfig,
+    RunKeys,
+    TuneConfig,
+    TuneKeys,
+)
+from reco_batch.errors import DataRefused, GateRefused
+from reco_batch.followed import Run, followed
+from reco_batch.json_log import open_log
 from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
-from reco_batch.presets import PRESETS
+from reco_batch.presets import EngineName
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
+from reco_batch.settings import Settings
+from reco_batch.simulate_config import SimulateConfig
+from reco_batch.simulated_files import write_simulation
+from reco_batch.simulation import Simulation
 from reco_batch.suggest import require_optuna
 from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
 from reco_store.client import Client
@@ -23,15 +34,14 @@ from reco_store.client import Client
 if TYPE_CHECKING:
     from reco_batch.tune import Search
 
-_Config = TypeVar("_Config", bound=LearningConfig)
 
-
-def run_command(options: Mapping[str, Any], target: Target) -> Night:
-    """Run a night as the options of `batch run` say.
+def run_command(settings: Settings, target: Target, *, force: str | None) -> Night:
+    """Run a night as the settings say.
 
     Args:
-        options: the parameters of the command by name.
+        settings: as flags, environment and file have them.
         target: where to publish.
+        force: why the generation shall be served whatever the gate finds; None: it shall not.
 
     Returns:
         A night whose generation is live.
@@ -41,53 +51,56 @@ def run_command(options: Mapping[str, Any], target: Target) -> Night:
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `run_night`.
     """
-    config = _config(options, target)
-    reporter = choose_reporter(quiet=options["quiet"])
-    with _connected(target) as client:
-        night = run_night(config, client, reporter=reporter)
-        target.make_durable(client)
-        _insist_live(night.published, target)
+    with followed(settings, "run") as run:
+        config = _config(settings, target, force)
+        with _connected(target, run) as client:
+            night = run_night(config, client, reporter=run.reporter)
+            run.made(night.published, night.artifact.manifest)
+            target.make_durable(client)
+            _insist_live(night.published, target)
     return night
 
 
 def republish_command(
-    generation: str,
-    target: Target,
-    *,
-    keep: int,
-    gate_bound: Sequence[str],
-    force: str | None,
-    quiet: bool,
+    settings: Settings, target: Target, generation: str, *, force: str | None
 ) -> Published:
     """Publish an artifact again.
+
+    Args:
+        settings: as flags, environment and file have them.
+        target: where to publish.
+        generation: of the artifact.
+        force: why it shall be served whatever the gate finds; None: it shall not.
 
     Raises:
         UsageError: an option's value cannot be.
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `republish`.
     """
-    bounds, reason = parse_bounds(gate_bound), _reason(force)
-    with _connected(target) as client:
-        published = republish(
-            target.artifacts,
-            generation,
-            client,
-            namespace=target.namespace,
-            keep=keep,
-            bounds=bounds,
-            force=reason,
-            reporter=choose_reporter(quiet=quiet),
-        )
-        target.make_durable(client)
-        _insist_live(published, target)
+    with followed(settings, "republish") as run:
+        reason = _reason(force)
+        with _connected(target, run) as client:
+            published = republish(
+                target.artifacts,
+                generation,
+                client,
+                namespace=target.namespace,
+                keep=settings.keep,
+                bounds=settings.gate,
+                force=reason,
+                reporter=run.reporter,
+            )
+            run.made(published)
+            target.make_durable(client)
+            _insist_live(published, target)
     return published
 
 
-def tune_command(options: Mapping[str, Any], target: Target) -> "list[Search]":
-    """Tune as the options of `batch tune` say, and write the file of parameters.
+def tune_command(settings: Settings, target: Target) -> "list[Search]":
+    """Tune as the settings say, and write the file of parameters.
 
     Args:
-        options: the parameters of the command by name.
+        settings: as flags, environment and file have them.
         target: with the folder that keeps the trials.
 
     Returns:
@@ -97,20 +110,19 @@ def tune_command(options: Mapping[str, Any], target: Target) -> "list[Search]":
         UsageError: an option's value cannot be.
         RecoError: as `tune.tune`.
     """
-    models = options["model"]
-    config = _checked(
-        TuneConfig,
-        options,
-        {
-            **_of_learning(options, target),
-            "models": ("rating", "retrieval") if models == "both" else (models,),
-        },
-    )
+    config = TuneConfig(**_learning(settings, target), **_fields(TuneKeys, settings.tune))
     if not config.out.parent.is_dir():
         raise UsageError(f"--out {str(config.out)!r}: expected a file in a folder that exists")
     require_optuna()  # now, rather than after minutes of training
-    reporter = choose_reporter(quiet=options["quiet"])
+    log = open_log(settings) if settings.log_format == "json" else None
+    reporter = choose_reporter(quiet=settings.quiet, log=log)
     dataset, split = read_and_split(config, reporter)
+    if not dataset.has_stars and "rating" in config.models:
+        raise DataRefused(
+            "the ratings have no rating column",
+            "one, to tune the rating model",
+            "Give --model retrieval.",
+        )
     with reporter.stage("load TensorFlow"):
         from reco_batch.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
 
@@ -119,42 +131,71 @@ def tune_command(options: Mapping[str, Any], target: Target) -> "list[Search]":
     return searches
 
 
-def _config(options: Mapping[str, Any], target: Target) -> RunConfig:
-    return _checked(
-        RunConfig,
-        options,
-        {
-            **_of_learning(options, target),
-            "ranked_k": None if options["ranked_k"] == "all" else options["ranked_k"],
-            "namespace": target.keys.namespace,
-            "bounds": parse_bounds(options["gate_bound"] or ()),
-            "force": _reason(options["force"]),
-        },
+def simulate_command(said: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
+    """Write a simulated data set.
+
+    Args:
+        said: the options of `batch simulate` by the names of `SimulateConfig`.
+        quiet: show no progress.
+
+    Returns:
+        What was written, and where.
+
+    Raises:
+        UsageError: an option's value cannot be.
+        RecoError: as `write_simulation`.
+    """
+    try:
+        config = SimulateConfig(**said)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        option = "--format" if name == "form" else f"--{name}"
+        expected = SimulateConfig.model_fields[name].description
+        raise UsageError(f"{option} {said[name]!r}: expected {expected}") from error
+    simulation = Simulation(config.shape, seed=config.seed)
+    with choose_reporter(quiet=quiet).stage("simulate ratings", total=config.shape.users) as stage:
+        write_simulation(simulation, config.out, form=config.form, stage=stage)
+    return config
+
+
+def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
+    if settings.ray_address is not None and settings.engine is not EngineName.RAY:
+        raise UsageError(
+            f"--ray-address {settings.ray_address!r} is of no use to the engine "
+            f"{settings.engine}; expected --engine ray beside it"
+        )
+    return RunConfig(
+        **{**_fields(RunKeys, settings), **_learning(settings, target)},
+        namespace=target.keys.namespace,
+        bounds=settings.gate,
+        force=_reason(force),
     )
 
 
-def _of_learning(options: Mapping[str, Any], target: Target) -> dict[str, Any]:
-    """Return what every command that trains makes of its options."""
-    threads, preset, path = options["threads"], options["preset"], options["parameters"]
+def _learning(settings: Settings, target: Target) -> dict[str, Any]:
+    """Return what every command that trains makes of the settings.
+
+    Raises:
+        UsageError: there is no data, or the file of parameters cannot be used.
+    """
+    if settings.data is None:
+        raise UsageError(
+            "--data is missing; expected a folder, or the name of a data set: as an option, in "
+            "RECO_DATA, or as data in reco.toml"
+        )
+    preset, file = settings.preset, settings.parameters
     return {
-        "rating_scale": tuple(options["rating_scale"].split(":")),
-        "threads": len(os.sched_getaffinity(0)) if threads is None else threads,
+        **_fields(LearningKeys, settings),
+        "data": settings.data,
+        "threads": settings.threads or len(os.sched_getaffinity(0)),
         "home": target.home,
-        "tuned": read_parameters(path, preset=preset) if path and preset in PRESETS else None,
+        "tuned": read_parameters(file, preset=preset) if file else None,
     }
 
 
-def _checked(kind: type[_Config], options: Mapping[str, Any], made: Mapping[str, Any]) -> _Config:
-    """Return a configuration of the options, some of which were made something of."""
-    plain = {name: options[name] for name in options if name in kind.model_fields}
-    try:
-        return kind(**{**plain, **made})
-    except ValidationError as error:
-        name = str(error.errors()[0]["loc"][0])
-        expected = kind.model_fields[name].description
-        said = "model" if name == "models" else name
-        option = "--" + said.replace("_", "-")
-        raise UsageError(f"{option} {options[said]!r}: expected {expected}") from error
+def _fields(keys: type[BaseModel], said: BaseModel) -> dict[str, Any]:
+    """Return the values of some keys."""
+    return {name: getattr(said, name) for name in keys.model_fields}
 
 
 def _reason(force: str | None) -> str | None:
@@ -175,7 +216,7 @@ def _insist_live(published: Published, target: Target) -> None:
 
 
 @contextmanager
-def _connected(target: Target) -> Iterator[Client]:
+def _connected(target: Target, run: Run) -> Iterator[Client]:
     """Connect; whatever ends the block says what readers see now, or saw when it began.
 
     That goes for bugs and interrupts too: a note is printed below a traceback.
@@ -186,9 +227,12 @@ def _connected(target: Target) -> Iterator[Client]:
         client = target.connect()
         before = _served(client, target.keys)
         yield client
+        run.look(client, target.keys)
     except BaseException as error:
         if client is not None or isinstance(error, StoreUnreachable):
             now = None if client is None else _served(client, target.keys)
+            if client is not None and now is not None:
+                run.look(client, target.keys)
             error.add_note(_still_served(before, now))
         raise
 

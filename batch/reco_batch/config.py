@@ -1,6 +1,8 @@
 """Everything that a night, or a tuning, can be told, in one frozen object each.
 
-The command line builds it; nothing below reads flags or the environment.
+What the person may set stands in the classes whose names end in `Keys`: each field with its
+default, its bounds, and in words what it is for and what is allowed. The command line, reco.toml
+and the errors are made of these (`settings`); nothing below reads flags or the environment.
 """
 
 from math import inf
@@ -10,43 +12,50 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from reco_batch.bounds import GateBounds
-from reco_batch.presets import PRESETS, Preset, RankBy
-from reco_batch.split import SplitBy
+from reco_batch.key import Key, Panel
+from reco_batch.presets import PRESETS, EngineName, Preset, RankBy, SplitBy
 
 #: What a count must be; `description` is what the command says when it refuses a value.
 _FROM_ONE = Field(ge=1, description="a whole number from 1")
+_FROM_ZERO = Field(ge=0, description="a whole number from 0")
 _LARGEST_SEED = 2**32 - 5  # the libraries take 32 bits, and a night counts a few up from it
 
 
-class LearningConfig(BaseModel):
+class LearningKeys(BaseModel):
     """What to learn from, and how: of every command that trains."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: Annotated[str, Field(min_length=1, description="a folder, or the name of a data set")]
-    """A folder, `demo`, or the name of a published MovieLens release."""
-    encoding: Annotated[str, Field(description="a name that Python knows, such as latin-1")] = (
-        "utf-8"
-    )
-    """Of the CSV files."""
+    encoding: Annotated[
+        str,
+        Field(description="a name that Python knows, such as latin-1"),
+        Key("Encoding of CSV files.", Panel.DATA, "NAME"),
+    ] = "utf-8"
     rating_scale: Annotated[
         tuple[FiniteFloat, FiniteFloat],
         Field(description="LOW:HIGH, two numbers, the lower first, such as 0.5:5"),
+        Key("Lowest and highest rating; others are refused.", Panel.DATA, "LOW:HIGH"),
     ] = (0.5, 5.0)
-    """Lowest and highest rating that may occur, in stars."""
-    preset: Annotated[str, Field(description=" or ".join(PRESETS))] = "default"
-    split: Annotated[SplitBy, Field(description=" or ".join(SplitBy))] = SplitBy.RANDOM
+    split: Annotated[
+        SplitBy,
+        Field(description=" or ".join(SplitBy)),
+        Key("Held-out ratings: by chance, or each user's latest fifth.", Panel.LEARNING, "KIND"),
+    ] = SplitBy.RANDOM
+    preset: Annotated[
+        str,
+        Field(description=" or ".join(PRESETS)),
+        Key(
+            "Set of hyper-parameters; notebook has the notebook's.",
+            Panel.LEARNING,
+            "NAME",
+            choices=tuple(PRESETS),
+        ),
+    ] = "default"
     seed: Annotated[
         int,
         Field(ge=0, le=_LARGEST_SEED, description=f"a whole number from 0 to {_LARGEST_SEED}"),
+        Key("Of the split, of all initial weights and of trials.", Panel.LEARNING, "N"),
     ] = 42
-    """Of the split and of every initial weight."""
-    threads: Annotated[int, _FROM_ONE]
-    """Of scoring."""
-    home: Path
-    """Where artifacts, downloads and the embedded store live."""
-    tuned: Annotated[Preset | None, Field(exclude=True)] = None
-    """The preset with the values of a file; None: as it is."""
 
     @field_validator("preset")
     @classmethod
@@ -64,12 +73,147 @@ class LearningConfig(BaseModel):
             raise ValueError(encoding) from error
         return encoding
 
+    @field_validator("rating_scale", mode="before")
+    @classmethod
+    def _in_one_word(cls, scale: object) -> object:
+        return scale.split(":") if isinstance(scale, str) else scale
+
     @field_validator("rating_scale")
     @classmethod
     def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if not scale[0] < scale[1]:
             raise ValueError(scale)
         return scale
+
+
+class RunKeys(LearningKeys):
+    """What `batch run` may be told beside what it learns from."""
+
+    refit: Annotated[
+        bool | None,
+        Key(
+            "Publish models trained again on all ratings.",
+            Panel.LEARNING,
+            unset="as the preset has it (default: yes, notebook: no)",
+            example=True,
+        ),
+    ] = None
+    k: Annotated[
+        int, _FROM_ONE, Key("Length of user and similar lists.", Panel.LISTS, "N", short="-k")
+    ] = 100
+    ranked_k: Annotated[
+        int | None,
+        Field(ge=1, description="a whole number from 1, or all"),
+        Key("Length of the lists by predicted rating.", Panel.LISTS, "N|all"),
+    ] = 1000
+    rank_by: Annotated[
+        RankBy | None,
+        Field(description=" or ".join(RankBy)),
+        Key(
+            "Order of the lists by predicted rating; bound distrusts movies with few ratings.",
+            Panel.LISTS,
+            "ORDER",
+            unset="as the preset has it (default: bound, notebook: prediction)",
+            example="bound",
+        ),
+    ] = None
+    popular_n: Annotated[
+        int, _FROM_ONE, Key("Length of the popularity lists.", Panel.LISTS, "N")
+    ] = 100
+    count_threshold: Annotated[
+        int,
+        _FROM_ZERO,
+        Key("Highest rated: only movies with more ratings than this.", Panel.LISTS, "N"),
+    ] = 50
+    rating_threshold: Annotated[
+        FiniteFloat,
+        Field(description="a number of stars"),
+        Key("Most rated: only movies whose mean rating is above this.", Panel.LISTS, "STARS"),
+    ] = 3.5
+    keep: Annotated[
+        int,
+        _FROM_ONE,
+        Key(
+            "Generations to keep in the store and on disk, the live one among them.",
+            Panel.NIGHT,
+            "N",
+        ),
+    ] = 3
+    resume: Annotated[
+        bool,
+        Key("Go on with the newest unfinished night, if it is the same.", Panel.NIGHT),
+    ] = False
+    checkpoint_seconds: Annotated[
+        FiniteFloat,
+        Field(ge=0, description="a number of seconds from 0"),
+        Key(
+            "Least time between checkpoints of a training; 0: every epoch.",
+            Panel.NIGHT,
+            "SECONDS",
+        ),
+    ] = 30
+
+    engine: Annotated[
+        EngineName,
+        Field(description=" or ".join(EngineName)),
+        Key("Who scores the lists: this process, or a Ray cluster.", Panel.NIGHT, "NAME"),
+    ] = EngineName.LOCAL
+    ray_address: Annotated[
+        str | None,
+        Field(description="HOST:PORT, or auto for the Ray that runs on this machine"),
+        Key(
+            "The Ray cluster that this machine is part of.",
+            Panel.NIGHT,
+            "ADDRESS",
+            unset="none: with the engine ray, one of the night's own on this machine",
+            example="10.0.0.7:6379",
+        ),
+    ] = None
+
+    @field_validator("ranked_k", mode="before")
+    @classmethod
+    def _all(cls, ranked_k: object) -> object:
+        return None if ranked_k == "all" else ranked_k
+
+
+class TuneKeys(BaseModel):
+    """What `batch tune` may be told beside what it learns from: the table [tune]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Annotated[
+        Literal["both", "retrieval", "rating"],
+        Field(description="retrieval, rating or both"),
+        Key("Which models are tuned.", Panel.TUNING, "MODEL"),
+    ] = "both"
+    trials: Annotated[
+        int, _FROM_ONE, Key("Of each model, those of earlier runs among them.", Panel.TUNING, "N")
+    ] = 20
+    time_limit: Annotated[
+        float,
+        Field(gt=0, description="a number of seconds above 0"),
+        Key(
+            "Time after which no trial begins.", Panel.TUNING, "SECONDS", unset="none", example=3600
+        ),
+    ] = inf
+    out: Annotated[
+        Path,
+        Field(description="a file in a folder that exists"),
+        Key("The file to write.", Panel.TUNING, "FILE"),
+    ] = Path("tuned.json")
+
+
+class LearningConfig(LearningKeys):
+    """What a command that trains must know."""
+
+    data: Annotated[str, Field(min_length=1)]
+    """A folder, `demo`, or the name of a published MovieLens release."""
+    threads: Annotated[int, _FROM_ONE]
+    """Of scoring."""
+    home: Path
+    """Where artifacts, downloads and the embedded store live."""
+    tuned: Annotated[Preset | None, Field(exclude=True)] = None
+    """The preset with the values of a file; None: as it is."""
 
     @property
     def parameters(self) -> Preset:
@@ -82,34 +226,13 @@ class LearningConfig(BaseModel):
         return self.home / "downloads"
 
 
-class RunConfig(LearningConfig):
+class RunConfig(RunKeys, LearningConfig):
     """Of one `batch run`."""
 
-    refit: bool | None = None
-    """Train once more on all ratings before scoring; None: as the preset has it."""
-    k: Annotated[int, _FROM_ONE] = 100
-    """Length of the user and similar lists."""
-    ranked_k: Annotated[int | None, Field(ge=1, description="a whole number from 1, or all")] = 1000
-    """Length of the ranked lists; None: the whole catalogue."""
-    rank_by: Annotated[RankBy | None, Field(description=" or ".join(RankBy))] = None
-    """Order of the ranked lists; None: as the preset has it."""
-    popular_n: Annotated[int, _FROM_ONE] = 100
-    count_threshold: Annotated[int, Field(ge=0, description="a whole number from 0")] = 50
-    """Highest rated: only movies with more ratings than this."""
-    rating_threshold: Annotated[FiniteFloat, Field(description="a number of stars")] = 3.5
-    """Most rated: only movies whose mean rating is above this."""
-    keep: Annotated[int, _FROM_ONE] = 3
-    """Generations that stay in Redis, the live one included, and on disk."""
     bounds: GateBounds = GateBounds()
     """Of the gate."""
     force: str | None = None
     """Why the generation shall be served whatever the gate finds; None: it shall not."""
-    resume: bool = False
-    """Go on with the newest unfinished night, if it is the same night."""
-    checkpoint_seconds: Annotated[
-        FiniteFloat, Field(ge=0, description="a number of seconds from 0")
-    ] = 30
-    """Least time between two checkpoints of a training; 0: after every epoch."""
     namespace: str = "reco"
 
     @property
@@ -133,17 +256,10 @@ class RunConfig(LearningConfig):
         return self.home / "unfinished"
 
 
-class TuneConfig(LearningConfig):
+class TuneConfig(TuneKeys, LearningConfig):
     """Of one `batch tune`."""
 
-    models: Annotated[
-        tuple[Literal["retrieval", "rating"], ...],
-        Field(min_length=1, description="retrieval, rating or both"),
-    ]
-    """Which are tuned."""
-    trials: Annotated[int, _FROM_ONE] = 20
-    """Of each model, those of earlier runs among them."""
-    time_limit: Annotated[float, Field(gt=0, description="a number of seconds above 0")] = inf
-    """Seconds, after which no trial begins."""
-    out: Path
-    """The file of parameters."""
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Which are tuned, in this order."""
+        return ("rating", "retrieval") if self.model == "both" else (self.model,)

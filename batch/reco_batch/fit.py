@@ -8,7 +8,7 @@ trains only what something still has to be computed from.
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +61,8 @@ def fit_models(
             is published saw every rating, and what is measured did not see the test part.
         publish_retrieval: called once, in a thread, with a function that gives the retrieval model
             to publish; what never calls it saves its training.
-        publish_rating: the same with the rating model; the two may run side by side.
+        publish_rating: the same with the rating model, if there are stars to learn it from; the
+            two may run side by side.
         night: keeps the metrics, and says where checkpoints are.
         reporter: shows a stage for each training.
 
@@ -96,15 +97,15 @@ def fit_models(
         publish_rating,
     )
     fits = _Fits(dataset, fitted, config, chosen["recency"], night, reporter)
-    jobs: list[Callable[[], object]] = [
-        lambda: fits.measure(rating, publish=not config.refits),
-        lambda: fits.measure(retrieval, publish=not config.refits),
-    ]
-    if config.refits:
-        jobs.insert(0, lambda: fits.refit(rating))
-        jobs.insert(2, lambda: fits.refit(retrieval))
+    kinds = [rating, retrieval] if dataset.has_stars else [retrieval]
+    jobs: list[Callable[[], object]] = []
+    for kind in kinds:
+        if config.refits:
+            jobs.append(partial(fits.refit, kind))
+        jobs.append(partial(fits.measure, kind, publish=not config.refits))
     _run_side_by_side(jobs, reporter)
-    return {**fits.metrics["retrieval"], **fits.metrics["rating"], "chosen": chosen}
+    stars = {} if dataset.has_stars else {"rating": {}, "without_stars": True}
+    return {**fits.metrics["retrieval"], **fits.metrics.get("rating", stars), "chosen": chosen}
 
 
 @dataclass

@@ -59,12 +59,10 @@ def fit_neighbours(
     rated = interactions[:, chosen]
     together = np.asarray((rated.T @ rated).todense(), np.float32)  # [M, M]
     count = np.diag(together).copy()
+    system = parameters.who_weight * together
     if co_ratings.nnz:
-        system = parameters.who_weight * together
         system += co_ratings[chosen][:, chosen].toarray()
         system[np.diag_indices_from(system)] += parameters.own_weight * count
-    else:
-        system = together.copy()
     system[np.diag_indices_from(system)] += parameters.l2
     precision = scipy.linalg.inv(system, overwrite_a=True, check_finite=False)
     weights = precision / -np.diag(precision)

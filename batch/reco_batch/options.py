@@ -1,4 +1,4 @@
-"""The options that several `batch` commands share, and what they mean together."""
+"""The options of `batch` that are no settings, and where a command publishes to."""
 
 import os
 import shlex
@@ -8,60 +8,19 @@ from typing import Annotated
 
 import typer
 
+from reco_batch.key import Panel
+from reco_batch.settings import DEFAULT_NAMESPACE, Settings
 from reco_store import Keys, StoreUnfit, connect, mask_url
 from reco_store.client import Client
 
-DEFAULT_NAMESPACE = "reco"
-DEFAULT_KEEP = 3
-
-Data = Annotated[
-    str,
-    typer.Option(
-        envvar="RECO_DATA",
-        help="Folder with ratings.csv and movies.csv (or .csv.gz, .parquet); or demo, "
-        "ml-latest-small, ml-25m, ml-32m.",
-    ),
-]
-PresetName = Annotated[
-    str, typer.Option(help="Hyper-parameters: default, or notebook for the notebook's.")
-]
-Parameters = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Hyper-parameters other than the preset's (`batch tune`)."),
-]
-SplitName = Annotated[
-    str, typer.Option(help="Held-out ratings: random, or time for each user's latest fifth.")
-]
-RatingScale = Annotated[str, typer.Option(metavar="LOW:HIGH", help="Ratings outside are refused.")]
-Encoding = Annotated[str, typer.Option(help="Of CSV files.")]
-Threads = Annotated[int | None, typer.Option(help="Of scoring; by default one for each processor.")]
-RedisUrl = Annotated[
-    str | None,
-    typer.Option(envvar="REDIS_URL", help="Redis to publish to; without it, the embedded store."),
-]
-Namespace = Annotated[
-    str, typer.Option(envvar="RECO_NAMESPACE", help="Prefix of every key, one for each model.")
-]
-Home = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="RECO_HOME",
-        help="Folder of artifacts, downloads and the embedded store; by default the user's own.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-Keep = Annotated[int, typer.Option(min=1, help="Generations to keep, the live one among them.")]
-GateBound = Annotated[
-    list[str] | None,
-    typer.Option(
-        envvar="RECO_GATE_BOUNDS",
-        metavar="NAME=VALUE",
-        help="Another bound of the gate, such as churn=0.9; may be repeated.",
-    ),
-]
 Force = Annotated[
     str | None,
-    typer.Option(metavar="REASON", help="Serve it whatever the gate finds; this stays on record."),
+    typer.Option(
+        metavar="REASON",
+        rich_help_panel=Panel.GATE,
+        show_default=False,
+        help="Serve it whatever the gate finds. Any words; they stay on record. [default: none]",
+    ),
 ]
 GenerationId = Annotated[
     str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
@@ -81,7 +40,13 @@ class Target:
     @classmethod
     def of(cls, redis_url: str | None, namespace: str, home: Path | None) -> "Target":
         """Fill in the user's own folder where none is given."""
-        return cls(redis_url or None, namespace, (home or _default_home()).absolute())
+        folder = _default_home() if home is None else home.expanduser()
+        return cls(redis_url or None, namespace, folder.absolute())
+
+    @classmethod
+    def told(cls, settings: Settings) -> "Target":
+        """Return where the settings say."""
+        return cls.of(settings.redis_url, settings.namespace, settings.home)
 
     @property
     def keys(self) -> Keys:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reco_batch.checks import summary
+from reco_batch.terminal import table
 from reco_store.collector import REPLACED
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
@@ -14,10 +15,12 @@ from reco_store.wording import quality_words
 
 if TYPE_CHECKING:
     from reco_batch.night import Night
+    from reco_batch.simulate_config import SimulateConfig
     from reco_batch.tune import Search
     from reco_store import Published
 
 _EXAMPLE_USER = "42"
+HEADER = ("generation", "state", "keys", "MB", "note")
 
 
 def night(result: "Night", *, store: str, reading_options: str) -> str:
@@ -80,6 +83,21 @@ def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) ->
     return "\n".join([*lines, f"wrote     {out}", "use it", f"  {shlex.join(use)}"])
 
 
+def simulated(config: "SimulateConfig") -> str:
+    """Say what was written, and how to use it."""
+    shape, out = config.shape, str(config.out)
+    return "\n".join(
+        [
+            (
+                f"wrote     {shape.ratings:,} ratings of {shape.users:,} users and "
+                f"{shape.movies:,} movies to {printable(out)}"
+            ),
+            "use it",
+            f"  {shlex.join([_sibling('batch'), 'run', '--data', printable(out)])}",
+        ]
+    )
+
+
 def published(result: "Published") -> str:
     """Say what is served now."""
     lines = [f"published {result.generation}", *_gate(result)]
@@ -94,8 +112,7 @@ def generations(records: Sequence[GenerationRecord]) -> str:
     Of those that are gone, the ones that did not leave in the ordinary way: rolled back from,
     refused, failed, or given up early to make room.
     """
-    rows = [("generation", "state", "keys", "MB", "note")]
-    rows += [
+    rows = [
         (
             record.id,
             "live" if record.live else record.state,
@@ -107,14 +124,8 @@ def generations(records: Sequence[GenerationRecord]) -> str:
         if record.stored or record.live or record.note != REPLACED
     ]
     if not sys.stdout.isatty():
-        return "\n".join("\t".join(row) for row in rows[1:])
-    if len(rows) == 1:
-        return "no generations; run `batch run`"
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+        return "\n".join("\t".join(row) for row in rows)
+    return table(HEADER, rows) if rows else "no generations; run `batch run`"
 
 
 def rolled_back(live: str) -> str:

@@ -13,6 +13,22 @@ from typing import Any, Final
 from reco_batch.search import tuned
 
 
+class EngineName(StrEnum):
+    """Who scores the lists of a night."""
+
+    LOCAL = "local"
+    """This process."""
+    RAY = "ray"
+    """The machines of a Ray cluster."""
+
+
+class SplitBy(StrEnum):
+    """How the held-out ratings are chosen."""
+
+    RANDOM = "random"
+    TIME = "time"
+
+
 class RankBy(StrEnum):
     """The order of the lists by predicted stars."""
 
@@ -97,11 +113,16 @@ class HistoryParameters:
 
     tower: TowerParameters = TowerParameters()
     neighbours: NeighbourParameters = NeighbourParameters()
-    neighbour_share: float = tuned(0.3, 0.05, 1.0)
-    """Spread of the neighbours' scores where the towers' is 1."""
+    neighbour_share: float = tuned(0.35, 0.05, 1.0)
+    """Spread of the neighbours' scores where the towers' is 1, for a long history."""
+    half_trust: float = tuned(20.0, 1.0, 60.0, log=True, at_least=0.01)
+    """Ratings with which a history has half of that share: a few say little about neighbours."""
     popularity_discount: float = 0.0
     """Taken off for a movie's popularity, in the same unit; more reaches further into the
     catalogue."""
+    newcomer_discount: float = 0.25
+    """The same, for users in so far as their history is not trusted: without neighbours, the
+    towers' scores lean on the hits."""
     recency_choices: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
     """Exponents of which one is chosen on the validation part; the first where there is none."""
 

@@ -1,13 +1,14 @@
 """Ranked lists by predicted stars: every user against every movie.
 
 The default model is one matrix product (`linear_rating`). Of the notebook's network the first dense
-layer is split (`rating.RatingWeights`), so a pair costs one addition of two
+layer is split (`RatingWeights`), so a pair costs one addition of two
 precomputed vectors, a small matrix product and a dot product. Pure functions over arrays.
 
 Shapes: U users, I movies, H and G hidden widths, M movies in a chunk.
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,11 @@ from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
 from reco_batch.errors import NotFinite
 from reco_batch.linear_rating import LinearRating
-from reco_batch.rating import RatingModel, RatingWeights
+from reco_batch.rating_weights import RatingWeights
 from reco_batch.topk import Scratch, TopK, select_blocks
+
+if TYPE_CHECKING:
+    from reco_batch.rating import RatingModel  # loads TensorFlow, which scoring does not need
 
 #: A chunk's [M, H] activations stay in the second-level cache.
 _CHUNK_MOVIES = 512
@@ -92,7 +96,7 @@ def _fill_of(weights: RatingWeights | LinearRating) -> Callable[[int, int, Scrat
     return network
 
 
-def weights_of(model: RatingModel | LinearRating) -> RatingWeights | LinearRating:
+def weights_of(model: "RatingModel | LinearRating") -> RatingWeights | LinearRating:
     """Return what the lists of a trained model are computed from."""
     return model if isinstance(model, LinearRating) else model.split_weights()
 

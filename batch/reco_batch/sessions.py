@@ -5,9 +5,9 @@ than two that the same person rates a year apart; counting only *who* rated both
 pair of one user's ratings that stand up to `window` apart counts 1 / sqrt(how far apart), and less
 the more time lies between them.
 
-Pure functions over arrays; without timestamps there is no order, and the result is empty.
+Pure functions over arrays; without timestamps there is no order, and the counts are empty.
 
-Shapes: N ratings, I movies, D factors.
+Shapes: N ratings, U users, I movies, D factors.
 """
 
 from typing import Final, NamedTuple
@@ -37,15 +37,32 @@ class Sequence(NamedTuple):
 
 
 def in_order(ratings: Ratings) -> Sequence:
-    """Sort ratings by user and time; equal times keep a fixed order, that of the movies.
+    """Sort ratings by user and time, and those of equal times as if by lot.
+
+    The lot is of the user and the movie, so the order is the same every night. The order of the
+    catalogue would make neighbours of movies that stand next to each other there.
 
     Raises:
         ValueError: the ratings have no timestamps.
     """
     if ratings.timestamp is None:
         raise ValueError("ratings without timestamps have no order")
-    order = np.lexsort((ratings.movie_index, ratings.timestamp, ratings.user_index))
+    lot = _lot(ratings.user_index, ratings.movie_index)
+    order = np.lexsort((lot, ratings.timestamp, ratings.user_index))
     return Sequence(ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order])
+
+
+def _lot(user: NDArray[np.int32], movie: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Return a number of each pair that looks random, [N].
+
+    Source:
+        The mixing of SplitMix64, Steele et al., OOPSLA 2014, doi:10.1145/2660193.2660195.
+    """
+    mixed = user.astype(np.uint64) << np.uint64(32) | movie.astype(np.uint64)
+    mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    lot: NDArray[np.uint64] = mixed ^ mixed >> np.uint64(31)
+    return lot
 
 
 def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_matrix:
@@ -82,31 +99,20 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
     return both_ways
 
 
-def together(interactions: sp.csr_matrix) -> sp.csr_matrix:
-    """Count who rated both, which is what there is where ratings have no order.
-
-    Args:
-        interactions: [U, I], 1 where the user rated the movie.
-
-    Returns:
-        [I, I] as `co_ratings`.
-    """
-    counts = (interactions.T @ interactions).tocsr()
-    counts.setdiag(0)
-    counts.eliminate_zeros()
-    return counts.astype(np.float32)
-
-
 def affordable_window(window: int, rating_count: int) -> int:
     """Return the window, or as much of it as the stated number of pairs allows; at least 1."""
     return int(np.clip(_MOST_PAIRS // max(rating_count, 1), 1, window))
 
 
-def co_rating_factors(counts: sp.csr_matrix, *, dim: int, seed: int) -> NDArray[np.float32]:
+def co_rating_factors(
+    counts: sp.csr_matrix, interactions: sp.csr_matrix, *, dim: int, seed: int
+) -> NDArray[np.float32]:
     """Return the main directions in which movies are rated together, [I, D].
 
     Args:
         counts: [I, I] from `co_ratings`.
+        interactions: [U, I], 1 where the user rated the movie: who rated both stands in for empty
+            counts, which is all there is where ratings have no order.
         dim: D; less where there are fewer movies.
         seed: of the randomised decomposition.
 
@@ -118,6 +124,8 @@ def co_rating_factors(counts: sp.csr_matrix, *, dim: int, seed: int) -> NDArray[
         Randomised SVD, Halko et al., SIAM Review 2011, doi:10.1137/090771806.
     """
     if not counts.nnz:
+        counts = _rated_both(interactions)
+    if not counts.nnz:
         return np.zeros((counts.shape[0], dim), np.float32)
     scale = 1 / np.sqrt(np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE)
     scaled = sp.diags(scale) @ counts @ sp.diags(scale)
@@ -125,3 +133,11 @@ def co_rating_factors(counts: sp.csr_matrix, *, dim: int, seed: int) -> NDArray[
     left, values, _ = randomized_svd(scaled.tocsr(), width, n_iter=3, random_state=seed)
     factors: NDArray[np.float32] = (left * values).astype(np.float32)
     return factors
+
+
+def _rated_both(interactions: sp.csr_matrix) -> sp.csr_matrix:
+    """Return how many users rated both movies, [I, I], with a zero diagonal."""
+    counts = (interactions.T @ interactions).tocsr()
+    counts.setdiag(0)
+    counts.eliminate_zeros()
+    return counts.astype(np.float32)

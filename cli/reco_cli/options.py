@@ -12,6 +12,7 @@ from reco_cli.page import Asked
 if TYPE_CHECKING:
     from reco_store import Reader
 
+_WHERE = "Where it is read"  # heading of three options in the help
 DEFAULT_COUNT = 10
 DEFAULT_NAMESPACE = "reco"
 
@@ -46,7 +47,9 @@ RedisUrl = Annotated[
         "--redis-url",
         envvar="REDIS_URL",
         metavar="URL",
-        help="Redis or Valkey server to read. Without one: the embedded store.",
+        rich_help_panel=_WHERE,
+        help="Redis or Valkey server: redis://, rediss://, unix:// or redis+cluster://. "
+        "Default: the embedded store.",
     ),
 ]
 Namespace = Annotated[
@@ -55,6 +58,7 @@ Namespace = Annotated[
         "--namespace",
         envvar="RECO_NAMESPACE",
         metavar="NAME",
+        rich_help_panel=_WHERE,
         help="Recommender to read, where several share a server.",
     ),
 ]
@@ -65,6 +69,7 @@ Home = Annotated[
         "--home",
         envvar="RECO_HOME",
         metavar="DIR",
+        rich_help_panel=_WHERE,
         help="Folder of the embedded store. Default: the user's data folder.",
     ),
 ]

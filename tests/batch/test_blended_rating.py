@@ -10,7 +10,9 @@ from reco_batch.blended_rating import train_blended_rating
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.content import content_features
 from reco_batch.content_rating import train_content_rating
+from reco_batch.dataset import histories
 from reco_batch.presets import TasteParameters
+from reco_batch.recency import as_matrix
 from reco_batch.ridge_rating import fit_ridge
 from reco_batch.saved_models import EXPLICIT_MODEL, save_rating
 from reco_batch.sessions import co_rating_factors, co_ratings
@@ -70,7 +72,9 @@ def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
     """Of the closed form by its share, and of each trained one by the rest's part."""
     ratings = sittings.ratings
     counts = co_ratings(ratings, movie_count=len(sittings.movies), window=SMALL.window)
-    factors = co_rating_factors(counts, dim=4, seed=42)
+    history = histories(ratings, user_count=len(sittings.user_ids))
+    interactions = as_matrix(history, None, movie_count=len(sittings.movies))
+    factors = co_rating_factors(counts, interactions, dim=4, seed=42)
     length = np.sqrt(np.square(factors[ratings.movie_index]).sum(axis=1).mean())
 
     def features(scale):

@@ -19,7 +19,10 @@ K = 7
 SMALL = HistoryParameters(
     tower=TowerParameters(embedding_dim=8, epochs=12, batch_users=10, learning_rate=0.02),
     neighbours=NeighbourParameters(factors=16),
+    neighbour_share=0.4,
+    half_trust=8.0,
     popularity_discount=0.2,
+    newcomer_discount=0.3,
 )
 
 
@@ -55,7 +58,7 @@ def check_same_bits(one, other):
 
 
 def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings):
-    """Each half divided by the deviation of its scores over the movies, user by user."""
+    """Each half divided by the deviation of its scores, neighbours by how long the history is."""
     users, movies = model.embeddings()
     towers, neighbours = model._model, model._neighbours
     user_count, movie_count = len(users), len(movies)
@@ -74,10 +77,13 @@ def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings
     log = np.log(np.bincount(history.movie_index, minlength=movie_count) + 1)
     popularity = (log - log.mean()) / log.std()
 
+    rated = np.diff(history.offsets)[:, np.newaxis]
+    trust = rated / (rated + 8)
+
     expected = (
         of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
-        + 0.3 * of_neighbours / of_neighbours.std(axis=1, ddof=1, keepdims=True)
-        - 0.2 * popularity
+        + 0.4 * trust * of_neighbours / of_neighbours.std(axis=1, ddof=1, keepdims=True)
+        - (0.2 + 0.3 * (1 - trust)) * popularity
     )
     np.testing.assert_allclose(users @ movies.T, expected, rtol=1e-2, atol=1e-2)
     assert users.dtype == movies.dtype == np.float32

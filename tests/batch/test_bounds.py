@@ -8,19 +8,25 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reco_batch.bounds import GateBounds, parse_bounds
+from reco_batch.layers import read_settings
 from reco_store import UsageError
+
+
+def bounds_of(words):
+    """Return the bounds that `--gate-bound` says."""
+    return read_settings({"gate_bound": list(words)}).settings.gate
 
 
 def test_nothing_said_means_the_defaults():
     """As in the table of docs/operations.md."""
-    assert parse_bounds(()) == GateBounds()
+    assert bounds_of(()) == GateBounds()
     assert GateBounds().popularity_ratio is None  # as the preset has it
     assert GateBounds().rating_age_days is None
 
 
 def test_one_is_changed_by_name():
     """The others stay; of two with one name the last counts; none takes a bound away."""
-    bounds = parse_bounds(["churn=0.5", "days_behind=2", "churn=0.25", "rating_age_days=none"])
+    bounds = bounds_of(["churn=0.5", "days_behind=2", "churn=0.25", "rating_age_days=none"])
 
     assert bounds == GateBounds(churn=0.25, days_behind=2)
 
@@ -49,7 +55,7 @@ def test_unknown_names_are_refused(word):
 def test_impossible_values_are_refused(word, expected):
     """The message has the word and what would be right."""
     with pytest.raises(UsageError) as no:
-        parse_bounds([word])
+        bounds_of([word])
 
     assert str(no.value) == f"--gate-bound {word}: expected {expected}"
 
@@ -57,7 +63,7 @@ def test_impossible_values_are_refused(word, expected):
 @given(st.sampled_from(sorted(GateBounds.model_fields)), st.floats(0, 1))
 def test_every_bound_can_be_said(name, value):
     """Whatever number from 0 to 1 is said is what counts."""
-    assert getattr(parse_bounds([f"{name}={value!r}"]), name) == value
+    assert getattr(bounds_of([f"{name}={value!r}"]), name) == value
 
 
 def test_bounds_are_frozen():

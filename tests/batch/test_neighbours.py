@@ -13,7 +13,7 @@ from reco_batch.presets import NeighbourParameters
 from reco_batch.recency import as_matrix
 from reco_batch.sessions import co_ratings
 
-EVERY_MOVIE = NeighbourParameters(factors=64, l2=1.5, least_ratings=0)
+EVERY_MOVIE = NeighbourParameters(factors=64, l2=1.5, who_weight=0.5, least_ratings=0)
 
 
 def interactions_of(seed, *, users=9, movies=6):
@@ -63,12 +63,12 @@ def scores(interactions, neighbours):
 @settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_without_sittings_each_movie_is_a_regression_on_the_others(seed):
-    """EASE in one inverse is a ridge regression for each movie."""
+    """EASE in one inverse is a ridge regression for each movie; the weight scales its pull."""
     rated = interactions_of(seed)
 
     neighbours = fit_neighbours(rated, no_sittings(), EVERY_MOVIE, seed=1)
 
-    expected = rated @ regressions(rated, l2=1.5)
+    expected = rated @ regressions(rated, l2=3)
     np.testing.assert_allclose(scores(rated, neighbours), expected, atol=1e-3)
 
 
@@ -94,8 +94,8 @@ def test_sittings_stand_in_the_place_of_who_rated_both(seed):
 def test_few_factors_keep_the_most_of_the_scores(seed, dim):
     """What is lost is what no other factors of that width could keep."""
     rated = interactions_of(seed, users=30, movies=12)
-    expected = rated @ regressions(rated, l2=1.5)
-    parameters = NeighbourParameters(factors=dim, l2=1.5, least_ratings=0)
+    expected = rated @ regressions(rated, l2=3)
+    parameters = NeighbourParameters(factors=dim, l2=1.5, who_weight=0.5, least_ratings=0)
 
     neighbours = fit_neighbours(rated, no_sittings(12), parameters, seed=1)
 
@@ -138,7 +138,7 @@ def test_where_all_have_few_ratings_all_take_part():
     """Better than nothing to go by."""
     rated = sp.csr_matrix(np.eye(3, 4, 1, np.float32) + np.eye(3, 4, dtype=np.float32))
 
-    neighbours = fit_neighbours(rated, no_sittings(4), NeighbourParameters(l2=1), seed=1)
+    neighbours = fit_neighbours(rated, no_sittings(4), NeighbourParameters(l2=0.1), seed=1)
 
     assert neighbours.movies == 4
     assert np.abs(scores(rated, neighbours)).max() > 0.1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reco_batch.dataset import Histories
 from reco_batch.ranking import predict, ranked_blocks
-from reco_batch.rating import RatingWeights
+from reco_batch.rating_weights import RatingWeights
 
 NOTHING_SEEN = None
 

@@ -11,6 +11,15 @@ from reco_batch import sessions
 from reco_batch.sessions import affordable_window, co_rating_factors, co_ratings, in_order
 
 EMPTY = sp.csr_matrix((6, 6), dtype=np.float32)
+NOBODY = sp.csr_matrix((0, 6), dtype=np.float32)
+
+
+def lot(user, movie):
+    """Mix a pair as SplitMix64 does, in whole numbers of Python."""
+    mixed = int(user) << 32 | int(movie)
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+    return mixed ^ mixed >> 31
 
 
 def plain_co_ratings(ratings, *, movie_count, window):
@@ -18,11 +27,11 @@ def plain_co_ratings(ratings, *, movie_count, window):
     counts = np.zeros((movie_count, movie_count))
     for user in set(ratings.user_index):
         own = sorted(
-            (ratings.timestamp[row], ratings.movie_index[row])
+            (ratings.timestamp[row], lot(user, ratings.movie_index[row]), ratings.movie_index[row])
             for row in np.flatnonzero(ratings.user_index == user)
         )
-        for place, (first, one) in enumerate(own):
-            for apart, (then, other) in enumerate(own[place + 1 : place + 1 + window], start=1):
+        for place, (first, _, one) in enumerate(own):
+            for apart, (then, _, other) in enumerate(own[place + 1 : place + 1 + window], start=1):
                 share = np.exp(-(then - first) / 7200)
                 if share > 1e-3:
                     counts[one, other] += share / np.sqrt(apart)
@@ -72,17 +81,30 @@ def test_without_time_or_ratings_there_are_no_pairs(ratings):
     assert counts.nnz == 0
 
 
-def test_order_is_by_user_then_time_then_movie():
-    """Ratings of one second stand in the order of their movies, whatever the file's."""
+def test_order_is_by_user_and_time():
+    """Whatever the order of the file."""
     ratings = ratings_of(
-        [(1, 0), (0, 5), (0, 2), (0, 7), (1, 4)], timestamps=[START, 9, 9, 3, START - 1]
+        [(1, 0), (0, 5), (0, 2), (0, 7), (1, 4)], timestamps=[START, 8, 9, 3, START - 1]
     )
 
     users, movies, times = in_order(ratings)
 
     assert users.tolist() == [0, 0, 0, 1, 1]
-    assert movies.tolist() == [7, 2, 5, 4, 0]
-    assert times.tolist() == [3, 9, 9, START - 1, START]
+    assert movies.tolist() == [7, 5, 2, 4, 0]
+    assert times.tolist() == [3, 8, 9, START - 1, START]
+
+
+def test_equal_times_do_not_make_neighbours_of_the_catalogue():
+    """A date instead of a time: movies next to each other count no more than any two others."""
+    movie_count, user_count = 20, 300
+    pairs = [(user, movie) for user in range(user_count) for movie in range(movie_count)]
+    ratings = ratings_of(pairs, timestamps=[START] * len(pairs))
+
+    counts = co_ratings(ratings, movie_count=movie_count, window=3).toarray()
+
+    next_to = np.diagonal(counts, 1).mean()
+    mean_of_any = counts.sum() / (movie_count * (movie_count - 1))
+    assert next_to == pytest.approx(mean_of_any, rel=0.1)
 
 
 def test_ratings_without_time_have_no_order():
@@ -125,7 +147,7 @@ def test_factors_keep_the_most_of_the_scaled_counts(seed, dim):
     ratings = random_ratings(np.random.default_rng(seed), users=5, movies=8, share=0.7)
     counts = co_ratings(ratings, movie_count=8, window=4)
 
-    factors = co_rating_factors(counts, dim=dim, seed=0)
+    factors = co_rating_factors(counts, NOBODY, dim=dim, seed=0)
 
     left, values, _ = np.linalg.svd(scaled(counts))
     expected = (left[:, :dim] * values[:dim] ** 2) @ left[:, :dim].T
@@ -139,8 +161,8 @@ def test_factors_of_nothing():
     """Zeros, as wide as asked for; a movie that nobody rated beside others has zeros too."""
     ratings = ratings_of([(0, 0), (0, 1), (1, 1), (1, 2)])
 
-    nothing = co_rating_factors(EMPTY, dim=3, seed=0)
-    some = co_rating_factors(co_ratings(ratings, movie_count=4, window=2), dim=2, seed=0)
+    nothing = co_rating_factors(EMPTY, NOBODY, dim=3, seed=0)
+    some = co_rating_factors(co_ratings(ratings, movie_count=4, window=2), NOBODY, dim=2, seed=0)
 
     np.testing.assert_array_equal(nothing, np.zeros((6, 3), np.float32))
     np.testing.assert_allclose(some[3], 0, atol=1e-7)
@@ -151,7 +173,7 @@ def test_fewer_movies_than_factors():
     """There are no more directions than movies."""
     counts = co_ratings(ratings_of([(0, 0), (0, 1)]), movie_count=2, window=1)
 
-    assert co_rating_factors(counts, dim=32, seed=0).shape == (2, 2)
+    assert co_rating_factors(counts, NOBODY, dim=32, seed=0).shape == (2, 2)
 
 
 def test_seed_fixes_the_factors():
@@ -159,7 +181,21 @@ def test_seed_fixes_the_factors():
     ratings = random_ratings(np.random.default_rng(3), users=20, movies=60)
     counts = co_ratings(ratings, movie_count=60, window=9)
 
-    one, again, other = (co_rating_factors(counts, dim=4, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (co_rating_factors(counts, NOBODY, dim=4, seed=seed) for seed in (1, 1, 2))
 
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
+
+
+def test_who_rated_both_stands_in_where_there_is_no_order():
+    """The factors are then those of how many users rated the two movies."""
+    chance = np.random.default_rng(5).random((30, 6))
+    interactions = sp.csr_matrix((chance < 0.4).astype(np.float32))
+    both = (interactions.T @ interactions).toarray()
+    np.fill_diagonal(both, 0)
+
+    found = co_rating_factors(EMPTY, interactions, dim=3, seed=0)
+
+    expected = co_rating_factors(sp.csr_matrix(both), NOBODY, dim=3, seed=0)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
+    assert np.abs(found).max() > 0.1

@@ -13,6 +13,7 @@ from reco_batch import commands
 from reco_batch.config import TuneConfig
 from reco_batch.dataset import Ratings
 from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
+from reco_batch.layers import read_settings
 from reco_batch.options import Target
 from reco_batch.presets import PRESETS, RatingParameters, RetrievalParameters
 from reco_batch.progress import QuietReporter
@@ -27,7 +28,7 @@ SMALL = replace(
 )
 
 
-def config(home, *, trials=3, models=("rating", "retrieval"), **said):
+def config(home, *, trials=3, model="both", **said):
     """Tune models of a second each."""
     return TuneConfig(
         **{
@@ -38,7 +39,7 @@ def config(home, *, trials=3, models=("rating", "retrieval"), **said):
             "home": home,
             "out": home / "tuned.json",
             "trials": trials,
-            "models": models,
+            "model": model,
             **said,
         }
     )
@@ -94,7 +95,7 @@ def test_the_validation_part_has_all_the_say(dataset, undisturbed, visible, tmp_
     users, movies, stars, times = visible.validation
     turned = Ratings(users, movies, 5.5 - stars, times)
 
-    found = run(config(tmp_path, models=("rating",)), visible._replace(validation=turned))
+    found = run(config(tmp_path, model="rating"), visible._replace(validation=turned))
 
     assert found["rating"][0].score != undisturbed["rating"][0].score
 
@@ -143,7 +144,7 @@ def test_a_diverging_trial_is_kept_as_one_without_a_score(visible, tmp_path, mon
 
     monkeypatch.setattr(tuning, "train_rating_of", diverging)
 
-    trials = run(config(tmp_path, models=("rating",)), visible)["rating"]
+    trials = run(config(tmp_path, model="rating"), visible)["rating"]
 
     assert [trial.score is None for trial in trials] == [False, True, False]
     assert trials[1].values != trials[2].values
@@ -159,7 +160,7 @@ def test_a_diverging_preset_ends_it(visible, tmp_path, monkeypatch):
 
     for _ in range(2):  # the second finds the first one's record, and does not train again
         with pytest.raises(NightFailed, match="'notebook' diverges"):
-            run(config(tmp_path, models=("rating",), trials=1), visible)
+            run(config(tmp_path, model="rating", trials=1), visible)
 
 
 def test_two_at_once_are_refused(visible, tmp_path):
@@ -206,9 +207,9 @@ def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
     rating, retrieval = {"epochs": 5, "batch_size": 100}, {"epochs": 7}
     begin.write_text(json.dumps({"preset": "notebook", "rating": rating, "retrieval": retrieval}))
     target = Target.of(None, "reco", tmp_path / "home")
-    said = options(data_folder, parameters=begin)
+    told = read_settings(options(data_folder, parameters=begin))
 
-    (search,) = commands.tune_command(said, target)
+    (search,) = commands.tune_command(told.settings, target)
 
     written = json.loads((tmp_path / "tuned.json").read_text())
     assert written["preset"] == "notebook"
@@ -240,5 +241,10 @@ def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
 )
 def test_impossible_options_are_refused(data_folder, tmp_path, said, message):
     """Before anything is read."""
+
+    def run():
+        told = read_settings(options(data_folder, **said))
+        commands.tune_command(told.settings, Target.of(None, "reco", tmp_path))
+
     with pytest.raises(UsageError, match=message):
-        commands.tune_command(options(data_folder, **said), Target.of(None, "reco", tmp_path))
+        run()

@@ -96,6 +96,23 @@ def test_help_of_a_command_explains_every_option(reco, command):
         assert f"[env var: {variable}" in shown
 
 
+@pytest.mark.parametrize("words", [(), ("get-user",), ("get-popular",)])
+def test_help_fits_the_terminal(reco, words):
+    """Every line of it, on a narrow terminal too."""
+    shown = reco(*words, "--help", COLUMNS="40").out
+    assert max(map(len, shown.splitlines())) <= 40
+
+
+def test_help_says_apart_where_it_is_read(reco):
+    """A section of its own for what all commands have."""
+    shown = reco("get-user", "--help").out
+    assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [
+        "Arguments",
+        "Options",
+        "Where it is read",
+    ]
+
+
 def complete(reco, shell, typed):
     """Ask for the completion of a line, as the shell's own script does."""
     words = typed.split(" ")

@@ -14,6 +14,7 @@ from promised_store import KEYS, publish_on
 from real_servers import running_server
 from reco_batch.commands import republish_command
 from reco_batch.options import Target
+from reco_batch.settings import Settings
 from reco_store.client import connect
 from reco_store.console import guard
 from reco_store.generations import rollback
@@ -53,10 +54,10 @@ def tonight(make_store, good, tmp_path, capsys):
 
     def republish(url: str = "", generation: str = "") -> tuple[int, str]:
         target = Target(url or store.writer_url, KEYS.namespace, tmp_path)
-        options = {"keep": 3, "gate_bound": (), "force": None, "quiet": True}
+        settings = Settings(quiet=True)
         try:
             with guard():
-                republish_command(generation or night.generation, target, **options)
+                republish_command(settings, target, generation or night.generation, force=None)
         except SystemExit as end:
             return int(end.code or 0), the_line(capsys.readouterr().err)
         return 0, ""
