@@ -73,7 +73,7 @@ def fit_models(
     chosen = night.value(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
-    fitted = _fitted(split, parameters, seed=config.seed)
+    fitted = fitted_rows(split, parameters, seed=config.seed)
     evaluation = Evaluation(
         dataset,
         fitted=dataset.ratings.take(fitted),
@@ -161,7 +161,7 @@ class _Fits:
         return cache(train)
 
 
-def _fitted(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
+def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
     """Return the rows that the measured models see, in the order of training."""
     if not parameters.fits_validation:
         return split.train

@@ -147,6 +147,7 @@ def test_a_file_that_is_named_must_be_there(monkeypatch):
         ("[tune]\nmodel = 'x'", "{}:2: tune.model = 'x': expected retrieval, rating or both"),
         ("kepe = 1", "{}:1: kepe is not known; the nearest known one is keep. `batch init -`"),
         ("churn = 1", "{}:1: churn is not known; the nearest known one is gate.churn."),
+        ("url = 'x'", "{}:1: url is not known; the nearest known one is notify.url."),
         ("[gate]\nchrun = 1", "{}:2: gate.chrun is not known; the nearest known one is gate.churn"),
         ("[gates]\nx = 1", "{}:1: gates is not known; the nearest known one is "),
         ("gate = 1", "{}:1: gate = 1: expected a table [gate]"),

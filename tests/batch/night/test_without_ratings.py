@@ -186,7 +186,14 @@ def test_a_shop_may_split_by_time(shop, accepted):
 def test_4_for_a_tuning_of_stars(shop, untrained, tmp_path, model):
     """It names the option that works."""
     ended = untrained(
-        "tune", "--data", shop, "--model", model, "--out", tmp_path / "x.json", RECO_HOME=tmp_path
+        "tune",
+        "--data",
+        shop,
+        "--model",
+        model,
+        "--out",
+        tmp_path / "x.json",
+        RECO_HOME=str(tmp_path),
     )
 
     assert ended.code == 4
