@@ -75,7 +75,7 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
 
     with open_engine(EngineName(engine), threads=threads, ray_address=None) as scoring:
         if engine == "ray":
-            one = Rows({"queries": queries[:1]}, seen.block(0, 1))
+            one = Rows({"queries": queries[:1]}, Histories(np.zeros(2, np.int64), seen[1][:0]))
             list(scoring.score(ByProduct(items[:K], K), one))  # which connects
         ready, ready_cpu, ready_thread = (
             time.perf_counter(),
@@ -107,9 +107,7 @@ def measured(name: str, arguments: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--one", name, "--folder", folder]
         command += ["--users", str(arguments.users), "--movies", str(arguments.movies)]
-        with subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process:
+        with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
             peak = 0
             cpu_seconds: dict[int, float] = {}
             while process.poll() is None:

@@ -53,7 +53,7 @@ def start(tmp_path_factory):
 
 def metrics_of(process):
     """Wait for the end of a process; return what it printed."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err.decode()
     return json.loads(out)
 
@@ -95,7 +95,7 @@ def test_they_go_on_when_one_is_killed(start, pair):
         assert processes[0].poll() is None, processes[0].communicate()
         time.sleep(0.05)
     processes[1].kill()
-    _, err = processes[0].communicate(timeout=300)
+    _, err = processes[0].communicate(timeout=600)
     processes[1].communicate()
 
     assert processes[0].returncode == 5
