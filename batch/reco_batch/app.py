@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from reco_batch import pages
+from reco_batch.experiments import change_experiment
 from reco_batch.flags import takes
 from reco_batch.help import PlainCommand, PlainGroup
 from reco_batch.hiding import titles_of
@@ -232,6 +233,28 @@ def release_(told: Told) -> None:
     was_held = release(client, target.keys)
     target.make_durable(client)
     typer.echo(fitted(pages.released(was_held=was_held)))
+
+
+@app.command(cls=PlainCommand)
+@takes(Panel.STORE)
+def experiment(
+    told: Told,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Draws who is in which arm.")
+    ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAMESPACE=SHARE...", help="Two or more, such as reco=90 other=10."),
+    ] = None,
+    *,
+    end: Annotated[bool, typer.Option("--end", help="End the experiment. [default: no]")] = False,
+) -> None:
+    """Split users between namespaces, as `Reader.assign` tells; without a name, show the split."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    said = change_experiment(client, target.keys, name, arms or (), end=end)
+    target.make_durable(client)
+    typer.echo(fitted(said))
 
 
 @app.command("hide", cls=PlainCommand)

@@ -104,6 +104,10 @@ class AsyncReader:
         """Return the ids of the movies that a user rated, newest first."""
         return await self._run(self._core.seen(user_id))
 
+    async def assign(self, user_id: str) -> str:
+        """Return the namespace that an experiment gives a user; without one, the reader's own."""
+        return await self._run(self._core.assign(user_id))
+
     async def status(self) -> Status:
         """Return what is live."""
         return await self._run(self._core.status())

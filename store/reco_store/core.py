@@ -12,6 +12,7 @@ from reco_store.answers import FOR_RATINGS, PERSONAL, RANKED, SIMILAR, Answer, M
 from reco_store.choice import check_choice
 from reco_store.codec import decode_ids, decode_movie
 from reco_store.errors import UsageError
+from reco_store.experiment import Experiment
 from reco_store.hold import Hold
 from reco_store.keys import (
     Keys,
@@ -109,6 +110,11 @@ class Core:
                 if label is not None
             )
         raise self._pinning.never_still()
+
+    def assign(self, user_id: str) -> Request[str]:
+        """Ask for the namespace that a user's answers come from."""
+        (value,) = yield Step((self._keys.experiment,))
+        return self._keys.namespace if value is None else Experiment.load(value).assign(user_id)
 
     def search(self, text: str, n: int) -> Request[tuple[Movie, ...]]:
         """Ask for movies by words of their titles."""

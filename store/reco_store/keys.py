@@ -8,6 +8,7 @@
     {ns}:lock                    STRING  lease    run lock        run lock
     {ns}:fence                   STRING  none 1   run lock        flip
     {ns}:hold                    STRING  none 3   rollback        flip, status
+    {ns}:experiment              STRING  none 4   batch experimt  readers that assign
     {ns}:hidden                  SET     none 4   batch hide, app every reader
     {ns}:available               SET     none 4   application     readers that are asked to
     {ns}:available:<name>        SET     none 4   application     readers that are asked to
@@ -77,7 +78,16 @@ class Keys:
         UsageError: the namespace has another form.
     """
 
-    __slots__ = ("current", "fence", "generations", "hidden", "hold", "lock", "namespace")
+    __slots__ = (
+        "current",
+        "experiment",
+        "fence",
+        "generations",
+        "hidden",
+        "hold",
+        "lock",
+        "namespace",
+    )
 
     def __init__(self, namespace: str = "reco") -> None:
         if not _NAMESPACE.fullmatch(namespace):
@@ -93,6 +103,7 @@ class Keys:
         self.fence = f"{tag}:fence"
         self.hold = f"{tag}:hold"
         self.hidden = f"{tag}:hidden"
+        self.experiment = f"{tag}:experiment"
 
     def __repr__(self) -> str:
         return f"Keys({self.namespace!r})"

@@ -154,6 +154,10 @@ class Reader:
         """Return the ids of the movies that a user rated, newest first."""
         return self._run(self._core.seen(user_id))
 
+    def assign(self, user_id: str) -> str:
+        """Return the namespace that an experiment gives a user; without one, the reader's own."""
+        return self._run(self._core.assign(user_id))
+
     def status(self) -> Status:
         """Return what is live."""
         return self._run(self._core.status())

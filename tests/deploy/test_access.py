@@ -93,6 +93,7 @@ def do_all_that_readers_do(client) -> None:
     assert reader.find_title("HEAT")
     assert reader.seen("7") == ("1",)
     assert reader.status().generation == generation
+    assert reader.assign("7") == "reco"
     assert reader.user("7", n=1, genres=["Crime"], available=True).items
     assert reader.user("7", n=1, available="de").items
 

@@ -12,6 +12,7 @@ async function answer({ namespace, verb, id, by, genre, title, ...choice }) {
   try {
     if (verb === "popular") return await reader.popular(by, genre ?? null, choice);
     if (verb === "find_title") return { ids: await reader.findTitle(title) };
+    if (verb === "assign") return { namespace: await reader.assign(id) };
     if (verb === "seen") return { ids: await reader.seen(id) };
     if (verb === "movie") return { movie: await reader.movie(id) };
     return await reader[verb](id, choice);

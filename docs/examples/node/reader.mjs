@@ -5,6 +5,7 @@
 //
 // Every list takes n, exclude, genres, year_from, year_to and available (true, or a set's name).
 
+import { createHash } from "node:crypto";
 import { createClient } from "redis";
 
 const WINDOW = 500; // candidates looked at in one round trip
@@ -51,6 +52,18 @@ export class Reader {
   popular(by = "most_rated", genre = null, choice = {}) {
     const suffix = genre === null ? `popular:${by}` : `popular:${by}:genre:${genre}`;
     return this.#list(suffix, by, choice, { fill: false });
+  }
+
+  /** The namespace that an experiment gives a user; without one, the reader's own. */
+  async assign(id) {
+    const value = await this.#store.get(`{${this.#namespace}}:experiment`);
+    if (value === null) return this.#namespace;
+    const { name, arms } = JSON.parse(value);
+    const drawn = createHash("sha256").update(`${name}:${id}`).digest("hex").slice(0, 8);
+    const total = arms.reduce((sum, [, share]) => sum + share, 0);
+    let place = (Number.parseInt(drawn, 16) / 2 ** 32) * total;
+    const arm = arms.find(([, share]) => (place -= share) < 0) ?? arms.at(-1);
+    return arm[0];
   }
 
   /** A movie's card; null if it is unknown. */

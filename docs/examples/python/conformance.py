@@ -22,6 +22,8 @@ def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
         case "movie":
             movie = reader.movie(request["id"])
             return {"movie": None if movie is None else movie._asdict()}
+        case "assign":
+            return {"namespace": reader.assign(request["id"])}
         case "seen":
             return {"ids": list(reader.seen(request["id"]))}
         case "find_title":
