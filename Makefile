@@ -48,6 +48,7 @@ bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; 
 	@$(BIN)/python benchmarks/ingest.py .bench/0.05 .bench/0.1 && rm -rf .bench
 	@$(BIN)/python benchmarks/engines.py
 	@$(BIN)/python benchmarks/quality.py --data $(DATA)
+	@$(BIN)/python benchmarks/new_users.py --data $(DATA)
 	@$(BIN)/python benchmarks/similar.py --data $(DATA)
 	@$(BIN)/python benchmarks/for_ratings.py --data $(DATA)
 	@$(BIN)/python benchmarks/report.py
