@@ -49,6 +49,7 @@ bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; 
 	@$(BIN)/python benchmarks/engines.py
 	@$(BIN)/python benchmarks/quality.py --data $(DATA)
 	@$(BIN)/python benchmarks/similar.py --data $(DATA)
+	@$(BIN)/python benchmarks/for_ratings.py --data $(DATA)
 	@$(BIN)/python benchmarks/report.py
 
 lock: ## Pin all packages anew, newest versions, with hashes.

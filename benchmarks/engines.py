@@ -2,7 +2,7 @@
 
 Synthetic vectors and histories, written to an artifact as a night writes them. Every run is a
 process of its own; the engines take turns. Memory is the proportional set size of the process and
-all that it started, at its highest.
+all that it started, at its highest; CPU is theirs together, and depends least on what else runs.
 
 usage: engines.py [--users N] [--movies N] [--rounds N]
 """
@@ -25,6 +25,15 @@ from machine import describe, environment
 
 HERE = Path(__file__).parent
 WIDTH, K, SEEN = 128, 100, 100
+KEYS = (
+    "startup_seconds",
+    "seconds",
+    "writing_seconds",
+    "writing_cpu_seconds",
+    "scoring_cpu_seconds",
+    "cpu_seconds",
+    "peak_pss_bytes",
+)
 #: Name -> what `open_engine` is told.
 ENGINES = {
     "local, 1 thread": ("local", 1),
@@ -51,27 +60,33 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
     rows = Rows({"queries": queries}, seen)
     engine, threads = ENGINES[name]
     started = time.perf_counter()
-    waited = 0.0
+    waited = waited_cpu = 0.0
 
     def timed(blocks):  # noqa: ANN001, ANN202  # blocks of lists, as the engine yields them
-        nonlocal waited
+        nonlocal waited, waited_cpu
         while True:
-            asked = time.perf_counter()
+            asked, asked_cpu = time.perf_counter(), time.thread_time()
             block = next(blocks, None)
             waited += time.perf_counter() - asked
+            waited_cpu += time.thread_time() - asked_cpu
             if block is None:
                 return
             yield block
 
     with open_engine(EngineName(engine), threads=threads, ray_address=None) as scoring:
         if engine == "ray":
-            one = Rows({"queries": queries[:1]}, seen.block(0, 1))
+            one = Rows({"queries": queries[:1]}, Histories(np.zeros(2, np.int64), seen[1][:0]))
             list(scoring.score(ByProduct(items[:K], K), one))  # which connects
-        ready = time.perf_counter()
-        waited = 0.0
+        ready, ready_cpu, ready_thread = (
+            time.perf_counter(),
+            time.process_time(),
+            time.thread_time(),
+        )
         blocks = timed(scoring.score(ByProduct(items, K), rows))
         writer.write_top_k("user", [str(user) for user in range(users)], blocks)
         done = time.perf_counter()
+        writing_cpu = time.thread_time() - ready_thread - waited_cpu
+        scoring_cpu = time.process_time() - ready_cpu - writing_cpu
     written = writer.lists("user").read_bytes()
     print(
         json.dumps(
@@ -79,6 +94,8 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
                 "startup_seconds": ready - started,
                 "seconds": done - ready,
                 "writing_seconds": done - ready - waited,
+                "writing_cpu_seconds": writing_cpu,
+                "scoring_cpu_seconds": scoring_cpu,  # of this process; Ray's workers are others
                 "sha256": hashlib.sha256(written).hexdigest(),
             }
         )
@@ -90,32 +107,35 @@ def measured(name: str, arguments: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--one", name, "--folder", folder]
         command += ["--users", str(arguments.users), "--movies", str(arguments.movies)]
-        with subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process:
+        with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
             peak = 0
+            cpu_seconds: dict[int, float] = {}
             while process.poll() is None:
-                peak = max(peak, _pss(psutil.Process(process.pid)))
+                peak = max(peak, _watched(psutil.Process(process.pid), cpu_seconds))
                 time.sleep(0.2)
             output = process.stdout.read() if process.stdout else b""
         if process.returncode:
             raise SystemExit(f"{name} failed")
-    return {**json.loads(output), "peak_pss_bytes": peak}
+    found = {"peak_pss_bytes": peak, "cpu_seconds": sum(cpu_seconds.values())}
+    return {**json.loads(output), **found}
 
 
-def _pss(process: psutil.Process) -> int:
+def _watched(process: psutil.Process, cpu_seconds: dict[int, float]) -> int:
+    """Note the processor time of each process so far; return the memory of all now."""
     total = 0
     with suppress(psutil.Error):
         for one in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
                 total += one.memory_full_info().pss
+                times = one.cpu_times()
+                cpu_seconds[one.pid] = times.user + times.system
     return total
 
 
 def main() -> None:
     """Measure, print a table, and keep the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=40_960)
+    parser.add_argument("--users", type=int, default=16_384)
     parser.add_argument("--movies", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", choices=ENGINES, help=argparse.SUPPRESS)
@@ -134,10 +154,7 @@ def main() -> None:
     if len({run["sha256"] for results in runs.values() for run in results}) != 1:
         raise SystemExit("the engines wrote different files")
     table = {
-        name: {
-            key: statistics.median(run[key] for run in results)
-            for key in ("startup_seconds", "seconds", "writing_seconds", "peak_pss_bytes")
-        }
+        name: {key: statistics.median(run[key] for run in results) for key in KEYS}
         for name, results in runs.items()
     }
     result = {
@@ -156,7 +173,7 @@ def main() -> None:
     for name, row in table.items():
         print(
             f"{name:18}startup {row['startup_seconds']:6.1f} s, run {row['seconds']:6.1f} s, "
-            f"of it writing {row['writing_seconds']:5.1f} s, "
+            f"of it writing {row['writing_seconds']:5.1f} s, CPU {row['cpu_seconds']:5.1f} s, "
             f"peak {row['peak_pss_bytes'] / 1e6:6.0f} MB"
         )
 

@@ -1,7 +1,8 @@
 """Reading, checking and splitting ratings, against pandas reading the same file.
 
-Each is a process of its own, in turns; its peak memory is what the system counted. The peer reads
-the ratings and nothing more: no check, no movies, no split.
+Each is a process of its own, in turns; its peak memory and its processor seconds, those of all its
+threads, are what the system counted. The peer reads the ratings and nothing more: no check, no
+movies, no split.
 
 usage: ingest.py FOLDER... [--rounds N]    folders as `batch simulate` writes them
 """
@@ -19,8 +20,11 @@ from machine import describe, environment
 HERE = Path(__file__).parent
 BEGIN = "import json, resource, sys, time; began = time.perf_counter(); seconds = {}\n"
 END = """
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"rows": rows, "seconds": seconds, "peak_bytes": peak}))
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({
+    "rows": rows, "seconds": seconds, "peak_bytes": used.ru_maxrss * 1024,
+    "processor_seconds": used.ru_utime + used.ru_stime,
+}))
 """
 STAGE = 'seconds["{}"] = time.perf_counter() - began; began = time.perf_counter()\n'
 OURS = "".join(
@@ -89,6 +93,7 @@ def compared(folder: Path, rounds: int) -> dict[str, object]:
             "seconds": total,
             "rows_a_second": found[0]["rows"] / total,
             "stages": stages,
+            "processor_seconds": statistics.median(run["processor_seconds"] for run in found),
             "peak_bytes": max(run["peak_bytes"] for run in found),
         }
     files = [p for p in folder.iterdir() if p.name.startswith("ratings.")]
@@ -102,7 +107,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     machine = describe() | {name: version(name) for name in ("pandas", "pyarrow")}
-    print(f"{'':24}{'rows':>12}{'seconds':>9}{'rows/s':>12}{'peak MB':>9}")
+    print(f"{'':24}{'rows':>12}{'seconds':>9}{'rows/s':>12}{'CPU s':>8}{'peak MB':>9}")
     folders = []
     for folder in arguments.folders:
         result = compared(folder, arguments.rounds)
@@ -111,7 +116,7 @@ def main() -> None:
             side = result[name]
             print(
                 f"{label:24}{side['rows']:12,}{side['seconds']:9.1f}{side['rows_a_second']:12,.0f}"
-                f"{side['peak_bytes'] / 1e6:9,.0f}  {folder.name}"
+                f"{side['processor_seconds']:8.1f}{side['peak_bytes'] / 1e6:9,.0f}  {folder.name}"
             )
     result = {"figure": "ingest", "machine": machine, "folders": folders}
     (HERE / "results").mkdir(exist_ok=True)

@@ -80,7 +80,15 @@ def run(told: Told, *, force: Force = None) -> None:
 
 @app.command(cls=PlainCommand)
 @takes(
-    "home", Panel.DATA, "split", "preset", "seed", "threads", "parameters", Panel.TUNING, "quiet"
+    "home",
+    Panel.DATA,
+    "split",
+    "preset",
+    "seed",
+    "threads",
+    "parameters",
+    Panel.TUNING,
+    Panel.PROGRESS,
 )
 def tune(told: Told) -> None:
     """Look for better hyper-parameters, for `batch run --parameters FILE`.
@@ -155,6 +163,31 @@ def republish(told: Told, generation: GenerationId, *, force: Force = None) -> N
         told.settings, Target.told(told.settings), generation, force=force
     )
     typer.echo(fitted(pages.published(published)))
+
+
+@app.command(cls=PlainCommand)
+@takes("home", "namespace")
+def report(
+    told: Told,
+    generation: Annotated[
+        str | None, typer.Argument(metavar="[GENERATION]", help="By default the newest one.")
+    ] = None,
+    *,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Show it in a browser. [default: no]")
+    ] = False,
+) -> None:
+    """Print the path of a night's report, which is written again if it is missing.
+
+    One HTML file, made of nothing but the night's folder: it opens without a network.
+    """
+    from reco_batch.report import open_report, report_of  # noqa: PLC0415
+
+    target = Target.told(told.settings)
+    path = report_of(target.artifacts, generation, namespace=target.keys.namespace)
+    typer.echo(path)
+    if open_:
+        open_report(path)
 
 
 @app.command(cls=PlainCommand)

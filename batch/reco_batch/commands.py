@@ -14,7 +14,7 @@ from reco_batch.config import (
     TuneConfig,
     TuneKeys,
 )
-from reco_batch.errors import GateRefused
+from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.followed import Run, followed
 from reco_batch.json_log import open_log
 from reco_batch.night import Night, read_and_split, run_night
@@ -117,6 +117,12 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
     log = open_log(settings) if settings.log_format == "json" else None
     reporter = choose_reporter(quiet=settings.quiet, log=log)
     dataset, split = read_and_split(config, reporter)
+    if not dataset.has_stars and "rating" in config.models:
+        raise DataRefused(
+            "the ratings have no rating column",
+            "one, to tune the rating model",
+            "Give --model retrieval.",
+        )
     with reporter.stage("load TensorFlow"):
         from reco_batch.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
 

@@ -46,7 +46,7 @@ class ContentRating(tfrs.Model):
         self.task = tfrs.tasks.Ranking(
             loss=tf.keras.losses.MeanSquaredError(reduction=tf.keras.losses.Reduction.SUM)
         )
-        self.mean = float(ratings.rating.mean())
+        self.mean = float(ratings.stars.mean())
         self._rating_total = max(len(ratings), 1)
         self._features = tf.constant(features)
         self._remember_history(ratings, user_count, len(features))
@@ -70,7 +70,7 @@ class ContentRating(tfrs.Model):
 
     def _remember_history(self, ratings: Ratings, user_count: int, movie_count: int) -> None:
         user, movie = ratings.user_index, ratings.movie_index
-        above = ratings.rating - np.float32(self.mean)
+        above = ratings.stars - np.float32(self.mean)
         biases = fit_biases(ratings, above, counts=(user_count, movie_count), shrinkage=2)
         self.deviation = above - biases[0][user] - biases[1][movie]  # [N]
         order = np.argsort(user, kind="stable")
@@ -181,7 +181,7 @@ def train_content_rating(
     columns = {
         "user": ratings.user_index,
         "movie": ratings.movie_index,
-        "rating": ratings.rating,
+        "rating": ratings.stars,
         "deviation": model.deviation,
     }
     fit_shuffled(

@@ -187,11 +187,11 @@ class Evaluation:
         )
 
     def _errors(self, stars: NDArray[np.float32]) -> dict[str, float]:
-        error = (stars - self._held_out.rating).astype(np.float64)
+        error = (stars - self._held_out.stars).astype(np.float64)
         return {"rmse": _root_mean_square(error), "mae": float(np.abs(error).mean())}
 
     def _by_ratings(self, stars: NDArray[np.float32]) -> dict[str, float]:
-        error = (stars - self._held_out.rating).astype(np.float64)
+        error = (stars - self._held_out.stars).astype(np.float64)
         rated = self._rated[self._held_out.movie_index]
         found = {}
         for low, high in BANDS:
@@ -203,10 +203,10 @@ class Evaluation:
 
     def _from_means(self) -> NDArray[np.float32]:
         fitted, held_out = self._fitted, self._held_out
-        mean = np.float32(fitted.rating.mean())
+        mean = np.float32(fitted.stars.mean())
         counts = (len(self._seen.offsets) - 1, self._movie_count)
         users, movies = fit_biases(
-            fitted, fitted.rating - mean, counts=counts, shrinkage=_BASELINE_SHRINKAGE
+            fitted, fitted.stars - mean, counts=counts, shrinkage=_BASELINE_SHRINKAGE
         )
         predicted = mean + users[held_out.user_index] + movies[held_out.movie_index]
         clipped: NDArray[np.float32] = np.clip(predicted, *self._scale)
@@ -252,5 +252,5 @@ def rmse(weights: RatingWeights | LinearRating, held_out: Ratings) -> Mapping[st
     """
     if not len(held_out):
         return {}
-    error = predict(weights, held_out.user_index, held_out.movie_index) - held_out.rating
+    error = predict(weights, held_out.user_index, held_out.movie_index) - held_out.stars
     return {"rmse": _root_mean_square(error.astype(np.float64))}

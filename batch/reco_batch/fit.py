@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -70,8 +71,9 @@ def fit_models(
             is published saw every rating, and what is measured did not see the test part.
         publish_retrieval: called once, in a thread, with a function that gives the retrieval model
             to publish; what never calls it saves its training.
-        publish_rating: the same with the rating model, and a function that gives the retrieval
-            model that proposes candidates, or None; the two may run side by side.
+        publish_rating: the same with the rating model, if there are stars to learn it from, and a
+            function that gives the retrieval model that proposes candidates, or None; the two may
+            run side by side.
         night: keeps the metrics, and says where checkpoints are.
         reporter: shows a stage for each training.
 
@@ -82,7 +84,7 @@ def fit_models(
     chosen = night.value(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
-    fitted = _fitted(split, parameters, seed=config.seed)
+    fitted = fitted_rows(split, parameters, seed=config.seed)
     evaluation = Evaluation(
         dataset,
         fitted=dataset.ratings.take(fitted),
@@ -118,15 +120,15 @@ def fit_models(
         retrieval,
         shares_retrieval=rating.two_stage,
     )
-    jobs: list[Callable[[], object]] = [
-        lambda: fits.measure(rating, publish=not config.refits),
-        lambda: fits.measure(retrieval, publish=not config.refits),
-    ]
-    if config.refits:
-        jobs.insert(0, lambda: fits.refit(rating))
-        jobs.insert(2, lambda: fits.refit(retrieval))
+    kinds = [rating, retrieval] if dataset.has_stars else [retrieval]
+    jobs: list[Callable[[], object]] = []
+    for kind in kinds:
+        if config.refits:
+            jobs.append(partial(fits.refit, kind))
+        jobs.append(partial(fits.measure, kind, publish=not config.refits))
     _run_side_by_side(jobs, reporter)
-    return {**fits.metrics["retrieval"], **fits.metrics["rating"], "chosen": chosen}
+    stars = {} if dataset.has_stars else {"rating": {}, "without_stars": True}
+    return {**fits.metrics["retrieval"], **fits.metrics.get("rating", stars), "chosen": chosen}
 
 
 @dataclass
@@ -219,7 +221,7 @@ class _Once:
             return self._values[0]
 
 
-def _fitted(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
+def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
     """Return the rows that the measured models see, in the order of training."""
     if not parameters.fits_validation:
         return split.train

@@ -32,6 +32,7 @@ class RawTables(NamedTuple):
     """What the two files hold; the index of each frame is the line number in its file."""
 
     ratings: pd.DataFrame  # userId, movieId: category of str; rating: float64; timestamp: int64
+    # (either of the last two may be missing)
     movies: pd.DataFrame  # movieId, title, genres: str
     ratings_file: str
     movies_file: str
@@ -45,7 +46,8 @@ def read_folder(folder: Path, *, encoding: str = "utf-8") -> RawTables:
         encoding: of the CSV files.
 
     Returns:
-        The two tables.
+        The two tables; the ratings without `rating`, if the file has the columns of a user, an item
+        and perhaps a time, and no others.
 
     Raises:
         DataRefused: a file is missing, empty, damaged or lacks a column, or a number is none.
@@ -197,11 +199,13 @@ def _parquet_batches(
 
 def _check_header(name: str, found: Sequence[str], required: Sequence[str]) -> None:
     missing = [column for column in required if column not in found]
-    if missing:
+    others = [column for column in found if column not in c.INTERACTIONS]
+    if missing and (missing != [c.RATING] or others):
+        leave_out = f", or leave out {', '.join(map(repr, others))} if nobody gives stars"
         raise DataRefused(
             f"the columns are {', '.join(map(repr, found))}",
             f"also {', '.join(map(repr, missing))}",
-            "Rename the file's columns.",
+            f"Rename the file's columns{leave_out if missing == [c.RATING] else ''}.",
             name,
             None if name.endswith(".parquet") else 1,
         )

@@ -225,7 +225,7 @@ def _fill(
                     "generation": night.generation,
                     "created": night.started.isoformat(timespec="seconds"),
                     "ids": "integer" if dataset.movies.numeric_ids else "string",
-                    "rating_scale": list(config.rating_scale),
+                    "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
                     "parameters": _parameters(config),
                     "data": _data(dataset, split),
                     "metrics": metrics,

@@ -48,12 +48,13 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
         lines.append(f"warning   {result.published.warning}")
     reco = _sibling("reco")
     user = shlex.quote(printable(result.example_user(_EXAMPLE_USER)))
+    by = " --by highest-rated" if counts.get("ranked") else ""  # not without ratings
     return "\n".join(
         [
             *lines,
             "try next",
             f"  {reco} get-user {user}{reading_options}",
-            f"  {reco} get-popular --by highest-rated -n 5{reading_options}",
+            f"  {reco} get-popular{by} -n 5{reading_options}",
             f"  {reco} status{reading_options}",
         ]
     )

@@ -125,7 +125,7 @@ def train_rating(
     batches = stack_batches(
         ratings.user_index + 1,
         ratings.movie_index + 1,
-        ratings.rating,
+        ratings.stars,
         batch_size=parameters.batch_size,
     )
     optimizer = tf.keras.optimizers.Adagrad(parameters.learning_rate)

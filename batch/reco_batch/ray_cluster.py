@@ -86,13 +86,16 @@ class RayCluster:
         Raises:
             NightFailed: no Ray answers there.
         """
-        with self._connecting, self.failures():
+        with self._connecting:
             if not self._ray.is_initialized():
-                self._ray.init(
-                    log_to_driver=False,  # standard error is for one line a stage
-                    logging_level=logging.ERROR,
-                    **self._options,
-                )
+                try:
+                    self._ray.init(
+                        log_to_driver=False,  # standard error is for one line a stage
+                        logging_level=logging.ERROR,
+                        **self._options,
+                    )
+                except Exception as error:  # a bare one, if its processes do not start in time
+                    raise _not_going_on(error) from error
         return self._ray
 
     @contextmanager
@@ -107,12 +110,16 @@ class RayCluster:
             yield
         except errors.RayTaskError as error:
             raise error.cause from error
-        except (errors.RayError, ConnectionError, OSError) as error:
-            first = str(error).strip().partition("\n")[0]
-            raise NightFailed(
-                f"Ray could not go on ({type(error).__name__}: {first}). See that its machines "
-                "run; `batch run --resume` goes on, also with --engine local."
-            ) from error
+        except (errors.RayError, OSError) as error:
+            raise _not_going_on(error) from error
+
+
+def _not_going_on(error: Exception) -> NightFailed:
+    first = str(error).strip().partition("\n")[0]
+    return NightFailed(
+        f"Ray could not go on ({type(error).__name__}: {first}). See that its machines run; "
+        "`batch run --resume` goes on, also with --engine local."
+    )
 
 
 def _ray() -> ModuleType:

@@ -141,8 +141,11 @@ class Answers:
             )
             self._writer.write_seen(self._dataset.user_ids, self._seen)
             self._writer.write_movies(movies, statistics)
+            if not self._dataset.has_stars:  # and so no model to make any of
+                self._writer.write_top_k("ranked", (), ())
 
-        files = [*map(self._writer.lists, ("popular", "seen")), self._writer.catalogue]
+        families = ("popular", "seen", *(() if self._dataset.has_stars else ("ranked",)))
+        files = [*map(self._writer.lists, families), self._writer.catalogue]
         self._once("popular lists and cards", files, lists_and_cards)
 
     def _write(self, family: str, ids: Sequence[str], blocks: Iterable[TopK], stage: Stage) -> None:

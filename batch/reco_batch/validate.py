@@ -59,7 +59,7 @@ def build_dataset(
     all_ratings = Ratings(
         user_index,
         _index_movies(raw.ratings[c.MOVIE_ID], movies),
-        raw.ratings[c.RATING].to_numpy(np.float32),
+        raw.ratings[c.RATING].to_numpy(np.float32) if c.RATING in raw.ratings else None,
         raw.ratings[c.TIMESTAMP].to_numpy(np.int64) if c.TIMESTAMP in raw.ratings else None,
     )
     kept = _latest_of_each_pair(all_ratings, len(movies))
@@ -67,6 +67,7 @@ def build_dataset(
     rated = np.bincount(ratings.movie_index, minlength=len(movies)) > 0
     findings = Findings(
         ratings_read=len(all_ratings),
+        without_stars=all_ratings.rating is None,
         duplicates_dropped=len(all_ratings) - len(ratings),
         ratings_of_unknown_movies=unknown_ratings,
         unknown_movies=unknown,
@@ -82,8 +83,10 @@ def _suspicious(frame: pd.DataFrame, scale: tuple[float, float]) -> NDArray[np.b
     find, need to look at the rest only.
     """
     lowest, highest = scale
-    rating = frame[c.RATING].to_numpy()
-    wrong: NDArray[np.bool_] = ~((rating >= lowest) & (rating <= highest))  # NaN is neither
+    wrong = np.zeros(len(frame), bool)
+    if c.RATING in frame:
+        rating = frame[c.RATING].to_numpy()
+        wrong |= ~((rating >= lowest) & (rating <= highest))  # NaN is neither
     for column in (c.USER_ID, c.MOVIE_ID):
         named = np.append(np.asarray(frame[column].cat.categories != ""), False)
         if not named[:-1].all() or frame[column].hasnans:
@@ -107,8 +110,9 @@ def _ratings_schema(frame: pd.DataFrame, scale: tuple[float, float]) -> pa.DataF
     schema = {
         c.USER_ID: pa.Column(checks=an_id),
         c.MOVIE_ID: pa.Column(checks=an_id),
-        c.RATING: pa.Column(float, checks=in_scale),
     }
+    if c.RATING in frame:
+        schema[c.RATING] = pa.Column(float, checks=in_scale)
     if c.TIMESTAMP in frame:
         checks = [
             pa.Check.ge(0, error="seconds since 1970, not negative"),

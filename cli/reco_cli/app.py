@@ -29,6 +29,7 @@ from reco_cli.options import (
 )
 from reco_cli.output import write
 from reco_cli.quick import QuickCommand, QuickGroup
+from reco_cli.rated import ratings_of
 from reco_store.console import guard
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
@@ -126,6 +127,38 @@ def get_ranked(
 
 
 @app.command(cls=QuickCommand)
+def for_ratings(
+    ratings: Annotated[
+        list[str],
+        typer.Argument(metavar="MOVIE=STARS...", help="Such as 'Heat (1995)=4'; a title or an id."),
+    ],
+    *,
+    n: Count = DEFAULT_COUNT,
+    exclude: Exclude = None,
+    genre: Genre = None,
+    from_year: FromYear = None,
+    to_year: ToYear = None,
+    available: Available = False,
+    available_in: AvailableIn = None,
+    as_json: AsJson = False,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Show movies for somebody who has no list yet, by a few ratings of theirs.
+
+    Each line says which of the rated movies speaks most for it.
+    """
+    asked = asked_for(
+        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
+    )
+    with guard(), Where(redis_url, namespace, home).open() as reader:
+        rated = ratings_of(reader, ratings)
+        answer = reader.for_ratings(rated, **asked.choice)
+        write(pages.for_ratings_page(answer, rated, asked), as_json=as_json)
+
+
+@app.command(cls=QuickCommand)
 def get_movie(
     movie: Annotated[
         str,
@@ -155,6 +188,27 @@ def get_movie(
     with guard(), Where(redis_url, namespace, home).open() as reader:
         found = look_up(reader, movie, asked.choice)
         write(pages.movie_page(found, movie, asked), as_json=as_json)
+
+
+@app.command(cls=QuickCommand)
+def search(
+    text: Annotated[
+        list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or beginnings.")
+    ],
+    *,
+    n: Count = DEFAULT_COUNT,
+    as_json: AsJson = False,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Find movies by words of their titles.
+
+    Case, accents and the order of the words do not matter; a beginning of a word is enough.
+    """
+    with guard(), Where(redis_url, namespace, home).open() as reader:
+        found, status = reader.search(" ".join(text), n=n), reader.status()
+        write(pages.search_page(found, " ".join(text), n, status), as_json=as_json)
 
 
 @app.command(cls=QuickCommand)

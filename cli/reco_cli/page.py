@@ -77,6 +77,7 @@ class Row:
     title: str
     year: int | None
     genres: tuple[str, ...]
+    because: str = ""  # title of the movie that speaks for it, where that was asked for
 
 
 @dataclass(frozen=True, slots=True)

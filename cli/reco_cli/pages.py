@@ -1,6 +1,6 @@
 """Builds each command's page from the store's answer. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -40,6 +40,21 @@ def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
             answer.items, wanted="ranked", whose=f"user {user_id}", filtered=asked.filtered
         ),
         query={"user_id": user_id},
+    )
+
+
+def for_ratings_page(answer: Answer, ratings: Mapping[str, float], asked: Asked) -> Page:
+    """Lay out the movies for somebody of whom a few ratings are known."""
+    whose = "these ratings"
+    return _listing(
+        answer,
+        asked,
+        command="for-ratings",
+        heading=f"Movies for somebody with {len(ratings)} rating{'s' * (len(ratings) != 1)}",
+        fallback=words.fallback_note(
+            answer.items, wanted="for_ratings", whose=whose, filtered=True
+        ),
+        query={"ratings": dict(ratings)},
     )
 
 
@@ -95,6 +110,33 @@ def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
         more={"movie": card, "candidates": []},
     )
     return page if movie is None else replace(page, facts=_card(movie))
+
+
+def search_page(found: Sequence[Movie], text: str, n: int, status: Status) -> Page:
+    """Lay out the movies whose titles match; the score is the number of ratings."""
+    return Page(
+        heading=f"Movies with {text} in the title",
+        rows=tuple(
+            Row(
+                rank,
+                movie.movie_id,
+                str(movie.rating_count),
+                "search",
+                movie.title,
+                movie.year,
+                movie.genres,
+            )
+            for rank, movie in enumerate(found, start=1)
+        ),
+        notes=() if found else ("no title has all of these words, or words that begin so",),
+        footer=words.generation_words(status.generation, status.age_seconds),
+        show_ids=True,
+        document={
+            **document.frame("search", status.namespace, status.generation, status.age_seconds),
+            "query": {"text": text, "n": n},
+            "movies": [document.movie_object(movie) for movie in found],
+        },
+    )
 
 
 def status_page(status: Status, store: str) -> Page:
@@ -172,6 +214,7 @@ def _listing(
                 title=item.title,
                 year=item.year,
                 genres=item.genres,
+                because="" if item.because is None else item.because.title,
             )
             for rank, item in enumerate(answer.items, start=1)
         ),

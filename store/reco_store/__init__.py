@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reco_store.answers import Answer as Answer
     from reco_store.answers import Item as Item
     from reco_store.answers import Movie as Movie
+    from reco_store.answers import Reason as Reason
     from reco_store.answers import Status as Status
     from reco_store.async_reader import AsyncReader as AsyncReader
     from reco_store.choice import Choice as Choice
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from reco_store.staging import verify as verify
 
 _HOMES = {
-    "answers": ("Answer", "Item", "Movie", "Status"),
+    "answers": ("Answer", "Item", "Movie", "Reason", "Status"),
     "async_reader": ("AsyncReader",),
     "choice": ("Choice",),
     "client": ("connect", "mask_url", "store_errors"),

@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Item", "Movie", "Status"]
+__all__ = ["Answer", "Item", "Movie", "Reason", "Status"]
 
 PERSONAL: Final = "personal"
 RANKED: Final = "ranked"
 SIMILAR: Final = "similar"
+FOR_RATINGS: Final = "for_ratings"
 MOST_RATED: Final = "most_rated"
 HIGHEST_RATED: Final = "highest_rated"
 MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
+
+
+class Reason(NamedTuple):
+    """The movie of somebody's history that a recommended one is most like."""
+
+    movie_id: str
+    title: str
 
 
 class Item(NamedTuple):
@@ -31,6 +39,7 @@ class Item(NamedTuple):
     title: str  # the id, where the movie has no label
     year: int | None
     genres: tuple[str, ...]
+    because: Reason | None = None  # only where it was asked for, and is known
 
 
 class Movie(NamedTuple):
@@ -63,8 +72,13 @@ class Answer:
             "generation": self.generation,
             "age_seconds": self.age_seconds,
             "source": self.source,
-            "items": [{**item._asdict(), "genres": list(item.genres)} for item in self.items],
+            "items": [_item_object(item) for item in self.items],
         }
+
+
+def _item_object(item: Item) -> dict[str, Any]:
+    because = None if item.because is None else item.because._asdict()
+    return {**item._asdict(), "genres": list(item.genres), "because": because}
 
 
 @dataclass(frozen=True, slots=True)

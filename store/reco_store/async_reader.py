@@ -10,6 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from reco_store.choice import DEFAULT_N
 from reco_store.client import (
     CLIENT_ERRORS,
     DEFAULT_TIMEOUT_SECONDS,
@@ -25,7 +26,7 @@ from reco_store.pinning import flattened, queue
 from reco_store.reader import RETRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self, Unpack
@@ -77,6 +78,10 @@ class AsyncReader:
         """Return the movies most like a movie, never itself."""
         return await self._run(self._core.similar(movie_id, **choice))
 
+    async def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+        """Return movies for somebody who has no list yet, by a few ratings of theirs."""
+        return await self._run(self._core.for_ratings(ratings, **choice))
+
     async def popular(
         self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
     ) -> Answer:
@@ -90,6 +95,10 @@ class AsyncReader:
     async def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return await self._run(self._core.find_title(title))
+
+    async def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+        """Return movies by words of their titles, or by the words' beginnings."""
+        return await self._run(self._core.search(text, n))
 
     async def seen(self, user_id: str) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""

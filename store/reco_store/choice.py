@@ -67,7 +67,7 @@ class Filters(NamedTuple):
         first, last = -inf if low is None else low, inf if high is None else high
 
         def admits(label: Label) -> bool:
-            _, year, own = label
+            _, year, own, _ = label
             if year is None or not first <= year <= last:
                 return False
             return not (genres and genres.isdisjoint(own))

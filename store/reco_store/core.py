@@ -8,15 +8,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from reco_store.answers import PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
+from reco_store.answers import FOR_RATINGS, PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
 from reco_store.choice import check_choice
 from reco_store.codec import decode_ids, decode_movie
+from reco_store.errors import UsageError
 from reco_store.hold import Hold
 from reco_store.keys import (
     Keys,
     movie_suffix,
     popular_suffix,
     ranked_suffix,
+    search_suffix,
     seen_suffix,
     similar_suffix,
     title_suffix,
@@ -24,9 +26,10 @@ from reco_store.keys import (
 )
 from reco_store.listing import Listing, Wish
 from reco_store.pinning import MAX_MOVES, Moved, Pinning, Step
+from reco_store.search import best_matches, question_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from reco_store.choice import Choice
@@ -67,6 +70,13 @@ class Core:
         wish = Wish(similar_suffix(movie_id), SIMILAR, filters, itself=movie_id)
         return self._listing.answer(wish)
 
+    def for_ratings(
+        self, ratings: Mapping[str, float], **choice: Unpack[Choice]
+    ) -> Request[Answer]:
+        """Ask for what suits somebody of whom a few ratings are known."""
+        filters = check_choice(self._keys, **choice)
+        return self._listing.answer(Wish("", FOR_RATINGS, filters, ratings=dict(ratings)))
+
     def popular(self, by: str, genre: str | None, **choice: Unpack[Choice]) -> Request[Answer]:
         """Ask for what is popular."""
         filters = check_choice(self._keys, **choice)
@@ -98,6 +108,37 @@ class Core:
                 for movie_id, label in zip(ids, values, strict=True)
                 if label is not None
             )
+        raise self._pinning.never_still()
+
+    def search(self, text: str, n: int) -> Request[tuple[Movie, ...]]:
+        """Ask for movies by words of their titles."""
+        words = question_words(text)
+        if n <= 0:
+            raise UsageError(f"n {n}: expected 1 or more")
+        suffixes = tuple(dict.fromkeys(map(search_suffix, words)))
+        return self._search(words, suffixes, n)
+
+    def _search(
+        self, words: tuple[str, ...], suffixes: tuple[str, ...], n: int
+    ) -> Request[tuple[Movie, ...]]:
+        for _ in range(MAX_MOVES):
+            view, values, _ = yield from self._pinning.pin(suffixes)
+            found = [movie_id for value in values if value for movie_id in decode_ids(value)]
+            ids = list(dict.fromkeys(found))
+            asked = (("SMISMEMBER", self._keys.hidden, *ids),) if ids else ()
+            try:
+                cards, replies = yield from self._pinning.more(
+                    view, map(movie_suffix, ids), asked, missing=None in values
+                )
+            except Moved:
+                continue
+            hidden = replies[0] if ids else ()
+            movies = (
+                Movie(movie_id, *decode_movie(card))
+                for movie_id, card, away in zip(ids, cards, hidden, strict=True)
+                if card is not None and not away
+            )
+            return best_matches(movies, words, n)
         raise self._pinning.never_still()
 
     def status(self) -> Request[Status]:

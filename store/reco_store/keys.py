@@ -45,21 +45,25 @@ __all__ = [
     "parse_generation_id",
     "popular_suffix",
     "ranked_suffix",
+    "search_suffix",
     "seen_suffix",
     "similar_suffix",
     "title_suffix",
     "title_suffixes",
+    "title_words",
     "user_suffix",
 ]
 
 BY_MOST_RATED = "most_rated"
 BY_HIGHEST_RATED = "highest_rated"
+SEARCH_PREFIX = 4  # letters of a word that are a key of their own
 
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _GENERATION = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{4}", re.ASCII)
 _ENTROPY = re.compile(r"[0-9a-f]{4}")
 _SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAMP = "%Y%m%dT%H%M%S"
+_WORD = re.compile(r"[^\W_]+")
 _YEAR_TAIL = re.compile(r"\s*\(\d{4}\)\s*$")
 
 
@@ -215,6 +219,16 @@ def title_suffixes(title: str) -> tuple[str, ...]:
     full = title_suffix(title)
     bare = title_suffix(_YEAR_TAIL.sub("", title))
     return tuple(name for name in dict.fromkeys((full, bare)) if name != "title:")
+
+
+def search_suffix(word: str) -> str:
+    """Name the list of movies with a word in the title that begins like this one."""
+    return f"search:{word[:SEARCH_PREFIX]}"
+
+
+def title_words(title: str) -> tuple[str, ...]:
+    """Return the different words of a title, folded: runs of letters and digits, in order."""
+    return tuple(dict.fromkeys(_WORD.findall(fold_title(title))))
 
 
 def fold_title(title: str) -> str:

@@ -17,9 +17,10 @@ from itertools import islice, repeat
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from reco_store.answers import MOST_RATED, MOST_RATED_IN_GENRE, Answer, Item
+from reco_store.arrivals import blend_lists
 from reco_store.choice import Filters
 from reco_store.codec import decode_head, decode_ids
-from reco_store.keys import BY_MOST_RATED, popular_suffix
+from reco_store.keys import BY_MOST_RATED, popular_suffix, similar_suffix
 from reco_store.pinning import MAX_MOVES, Moved, Step
 
 if TYPE_CHECKING:
@@ -46,11 +47,14 @@ class Wish(NamedTuple):
     seen: str | None = None  # suffix of what the user rated
     itself: str | None = None  # the movie whose list it is
     fill: bool = True  # where the list is short; a missing one has a stand-in always
+    ratings: Mapping[str, float] | None = None  # of somebody who has no list of their own
 
     @property
     def excluded(self) -> frozenset[str]:
         """Which single movies may not be shown."""
         excluded = self.filters.exclude
+        if self.ratings is not None:
+            return excluded.union(self.ratings)
         return excluded if self.itself is None else excluded | {self.itself}
 
     @property
@@ -58,7 +62,8 @@ class Wish(NamedTuple):
         """The own list, those that stand in for it, and what the user rated."""
         genres = (popular_suffix(BY_MOST_RATED, genre) for genre in self.filters.genres)
         seen = () if self.seen is None else (self.seen,)
-        return (self.suffix, *genres, popular_suffix(BY_MOST_RATED), *seen)
+        own = (self.suffix,) if self.ratings is None else map(similar_suffix, self.ratings)
+        return (*own, *genres, popular_suffix(BY_MOST_RATED), *seen)
 
 
 #: A movie's id, its score, and the source of both. No class: hundreds are looked at for an answer.
@@ -106,7 +111,8 @@ class Listing:
             RecoError: as ``Pinning.pin``.
         """
         view = self._pinning.view
-        if view is not None and not (self._hiding or wish.filters.restricts):
+        plain = not wish.filters.restricts and wish.ratings is None
+        if view is not None and plain and not self._hiding:
             # The warm path, kept short: one step, and no nested generator.
             names = (self._current, view.key(wish.suffix))
             pointer, value, hidden = yield Step(names, self._how_many_hidden)
@@ -139,6 +145,12 @@ class Listing:
 
     def _choose(self, wish: Wish, pinned: Pinned, sets: _Sets) -> Request[list[Item]]:
         """Return the best that pass; rather than nothing, movies that the user has seen."""
+        if wish.ratings is not None:
+            arrival = yield from blend_lists(self._pinning, pinned, wish.ratings)
+            rest = pinned.values[len(wish.ratings) :]
+            pinned = pinned._replace(values=[(arrival.ids, arrival.scores), *rest])
+            items = yield from self._pick(wish, pinned, sets, missing=False)
+            return [item._replace(because=arrival.reasons.get(item.movie_id)) for item in items]
         missing = None in pinned.values
         items = yield from self._pick(wish, pinned, sets, missing=missing)
         if not items and wish.seen is not None and not wish.filters.restricts:
@@ -176,7 +188,7 @@ class Listing:
 def _items(labels: Mapping[str, Label], candidates: Iterable[tuple[str, float, str]]) -> list[Item]:
     new = tuple.__new__  # half the time of Item(), which only names its arguments
     return [
-        new(Item, (movie_id, score, source) + labels[movie_id])
+        new(Item, (movie_id, score, source, *labels[movie_id][:3], None))
         for movie_id, score, source in candidates
     ]
 
@@ -240,7 +252,8 @@ def _chain(
     """
     own, *popular = values if wish.seen is None else values[:-1]
     if own is not None:
-        yield *decode_head(own, _WHOLE), wish.source
+        columns = own if isinstance(own, tuple) else decode_head(own, _WHOLE)
+        yield *columns, wish.source
         if not wish.fill:
             return
     if wish.seen is not None and values[-1] is not None:

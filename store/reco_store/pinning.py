@@ -75,7 +75,7 @@ class Pinned(NamedTuple):
     """What the first step of a request has read."""
 
     view: View
-    values: list[bytes | None]  # of the suffixes
+    values: list[Any]  # of the suffixes: bytes, or None where there is no such key
     replies: list[Any]  # to the commands
 
 
@@ -192,7 +192,7 @@ class Pinning:
         values, replies = yield from self.more(view, suffixes, commands, missing=missing)
         for movie_id, value in zip(wanted, values, strict=True):
             # A movie without a label is shown by its id.
-            labels[movie_id] = (movie_id, None, ()) if value is None else decode_movie(value)[:3]
+            labels[movie_id] = (movie_id, None, (), 0) if value is None else decode_movie(value)[:4]
         return labels, replies
 
     def age(self, view: View) -> float:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from redis.exceptions import ResponseError
 
+from reco_store.choice import DEFAULT_N
 from reco_store.client import CLIENT_ERRORS, connect, is_cluster, label_of, require_bytes, translate
 from reco_store.core import Core
 from reco_store.keys import BY_MOST_RATED, Keys
 from reco_store.pinning import flattened, queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self, Unpack
@@ -96,6 +97,21 @@ class Reader:
         """Return the movies most like a movie, never itself; otherwise as ``user``."""
         return self._run(self._core.similar(movie_id, **choice))
 
+    def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+        """Return movies for somebody who has no list yet, by a few ratings of theirs.
+
+        Each item says under ``because`` which of the rated movies speaks most for it.
+
+        Args:
+            ratings: stars by movie id, on the scale of the published data; up to fifty.
+            choice: how many, and which: see ``Choice``. Rated movies are left out.
+
+        Raises:
+            UsageError: no rating, too many, one that is not on the scale, or a value of the
+                choice cannot be.
+        """
+        return self._run(self._core.for_ratings(ratings, **choice))
+
     def popular(
         self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
     ) -> Answer:
@@ -118,6 +134,21 @@ class Reader:
     def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return self._run(self._core.find_title(title))
+
+    def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+        """Return movies by words of their titles, or by the words' beginnings.
+
+        Args:
+            text: words; case, accents and their order do not matter, and all must be there.
+            n: how many.
+
+        Returns:
+            Those with the most whole words first, then by the number of ratings; no hidden movie.
+
+        Raises:
+            UsageError: there is no word, or ``n`` is below 1.
+        """
+        return self._run(self._core.search(text, n))
 
     def seen(self, user_id: str) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""

@@ -82,3 +82,34 @@ def test_a_missing_id_in_a_later_row_group_is_kept_missing(data_folder):
     ratings = read_folder(data_folder).ratings
 
     assert ratings.index[ratings[c.USER_ID].isna()].tolist() == [302]
+
+
+@pytest.mark.parametrize("columns", [["userId", "movieId"], ["timestamp", "userId", "movieId"]])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_purchases_need_no_stars(data_folder, columns, ending):
+    """A user, an item and perhaps a time are enough, if there is nothing else."""
+    frame = planted_ratings()[columns]
+    (data_folder / "ratings.csv").unlink()
+    write = frame.to_parquet if ending == "parquet" else frame.to_csv
+    write(data_folder / f"ratings.{ending}", index=False)
+
+    ratings = read_folder(data_folder).ratings
+
+    assert set(ratings) == set(columns)
+    assert ratings[c.USER_ID].astype(str).tolist() == frame[c.USER_ID].tolist()
+
+
+@pytest.mark.parametrize("other", ["stars", "Rating", "price"])
+def test_a_rating_under_another_name_is_not_overlooked(data_folder, other):
+    """What else the file has may be the stars, so its owner says whether it is."""
+    planted_ratings().rename(columns={c.RATING: other}).to_csv(
+        data_folder / "ratings.csv", index=False
+    )
+
+    with pytest.raises(DataRefused) as refused:
+        read_folder(data_folder)
+
+    assert refused.value.expected == "also 'rating'"
+    assert refused.value.remedy == (
+        f"Rename the file's columns, or leave out '{other}' if nobody gives stars."
+    )

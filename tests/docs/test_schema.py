@@ -56,6 +56,16 @@ def test_what_is_no_value_is_refused(suffix, value):
         validate(suffix, value)
 
 
+def test_a_generation_may_have_no_rating_scale(make_source):
+    """Null says that nobody rates; one number says nothing."""
+    manifest = make_source().manifest
+
+    validator("manifest.json").validate({**manifest, "rating_scale": None})
+
+    with pytest.raises(ValidationError):
+        validator("manifest.json").validate({**manifest, "rating_scale": [5]})
+
+
 def with_unknown_fields(value: bytes) -> bytes:
     """Put fields that no reader knows before, between and after those that it does."""
     (first, *rest) = json.loads(value).items()

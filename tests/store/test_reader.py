@@ -270,6 +270,7 @@ def test_answer_as_json(reader, put):
             "title": "Heat (1995)",
             "year": 1995,
             "genres": ["Crime"],
+            "because": None,
         }
     ]
 

@@ -30,6 +30,7 @@ PUBLIC = [
     "PayloadSource",
     "Published",
     "Reader",
+    "Reason",
     "RecoError",
     "RunLock",
     "Status",

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -26,11 +27,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture
-def cluster(tmp_path_factory):
+@contextmanager
+def ray_cluster(folder):
     """Address of a Ray of two workers, started as an operator does; it ends with all it started."""
     port = free_port()
-    folder = tmp_path_factory.mktemp("r")
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     command += [f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
     command += [f"--temp-dir={folder}", "--node-ip-address=127.0.0.1"]
@@ -69,9 +69,11 @@ def manifest(batch, small, tmp_path):
     return run
 
 
-def test_a_night_on_ray_serves_what_a_local_one_serves(manifest, cluster):
+def test_a_night_on_ray_serves_what_a_local_one_serves(manifest, tmp_path_factory):
     """Read back key by key, all of it has the same digest."""
-    local, spread = manifest("local"), manifest("ray", "--ray-address", cluster)
+    local = manifest("local")
+    with ray_cluster(tmp_path_factory.mktemp("r")) as address:
+        spread = manifest("ray", "--ray-address", address)
 
     assert spread["digest"] == local["digest"]
     assert spread["entries"] == local["entries"]

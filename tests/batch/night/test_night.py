@@ -363,7 +363,9 @@ def test_in_a_pipe_each_stage_is_one_plain_line(first):
     assert set(stages.values()) == {1}
     assert {"read and check the data", "load TensorFlow", "publish"} <= set(stages)
     assert {"train retrieval", "refit retrieval", "train rating", "refit rating"} <= set(stages)
-    assert first.ended.lines[-1].endswith(f"{first.manifest['entries']} keys, live")
+    published, report = first.ended.lines[-2:]
+    assert published.endswith(f"{first.manifest['entries']} keys, live")
+    assert report.endswith(f"/artifacts/{first.generation}/report.html")
 
 
 def test_on_a_terminal_there_is_a_live_bar(second):
@@ -487,7 +489,7 @@ def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
     for _ in range(2):
         ended = later("republish", second.generation)
         assert (ended.code, ended.out.splitlines()[0]) == (0, f"published {second.generation}")
-        assert [STAGE.fullmatch(line)[1] for line in ended.lines] == ["gate", "publish"]
+        assert [STAGE.fullmatch(line)[1] for line in ended.lines] == ["gate", "publish", "report"]
         with connect(None, home=place) as client:
             assert live(client) == second.generation
             assert suffixes_of(client, second.generation) == second.content
