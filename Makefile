@@ -35,6 +35,11 @@ format: $(INSTALLED) ## Let ruff mend what it can.
 
 bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
+	@$(BIN)/python benchmarks/topk.py
+	@$(BIN)/python benchmarks/ranked.py
+	@$(BIN)/python benchmarks/publish.py
+	@$(BIN)/python benchmarks/growth.py
+	@$(BIN)/python benchmarks/reader.py
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/filters.py

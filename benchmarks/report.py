@@ -6,6 +6,8 @@ usage: report.py
 import json
 from pathlib import Path
 
+import speed
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 HEAD = """# Performance
@@ -345,6 +347,7 @@ def write_quality() -> None:
 
 SECTIONS = {
     "whole_job": whole_job,
+    **speed.SECTIONS,
     "startup": startup,
     "serving": serving,
     "filters": filters,

@@ -80,7 +80,15 @@ def run(told: Told, *, force: Force = None) -> None:
 
 @app.command(cls=PlainCommand)
 @takes(
-    "home", Panel.DATA, "split", "preset", "seed", "threads", "parameters", Panel.TUNING, "quiet"
+    "home",
+    Panel.DATA,
+    "split",
+    "preset",
+    "seed",
+    "threads",
+    "parameters",
+    Panel.TUNING,
+    Panel.PROGRESS,
 )
 def tune(told: Told) -> None:
     """Look for better hyper-parameters, for `batch run --parameters FILE`.

@@ -106,6 +106,17 @@ class RunKeys(LearningKeys):
         Field(ge=1, description="a whole number from 1, or all"),
         Key("Length of the lists by predicted rating.", Panel.LISTS, "N|all"),
     ] = 1000
+    ranked_candidates: Annotated[
+        int | None,
+        Field(ge=1, description="a whole number from 1, or all"),
+        Key(
+            "Movies of a user that are rated for these lists: retrieval's best.",
+            Panel.LISTS,
+            "N|all",
+            unset="all movies",
+            example=1000,
+        ),
+    ] = None
     rank_by: Annotated[
         RankBy | None,
         Field(description=" or ".join(RankBy)),
@@ -170,10 +181,10 @@ class RunKeys(LearningKeys):
         ),
     ] = None
 
-    @field_validator("ranked_k", mode="before")
+    @field_validator("ranked_k", "ranked_candidates", mode="before")
     @classmethod
-    def _all(cls, ranked_k: object) -> object:
-        return None if ranked_k == "all" else ranked_k
+    def _all(cls, movies: object) -> object:
+        return None if movies == "all" else movies
 
 
 class TuneKeys(BaseModel):

@@ -22,7 +22,7 @@ from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
 from reco_batch.linear_rating import LinearRating
 from reco_batch.presets import EngineName
-from reco_batch.ranking import ranked_blocks
+from reco_batch.ranking import Candidates, ranked_blocks
 from reco_batch.rating_weights import RatingWeights
 from reco_batch.topk import BLOCK_ROWS, TopK, top_k_blocks
 
@@ -140,21 +140,34 @@ class ByStars:
     """Of no users: a shard brings its own."""
     k: int
     bound: Bound | None
+    among: Candidates | None = None
+    """Which movies are rated; of no users, likewise."""
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
-        """Yield the lists of rows of what the weights say of each user."""
+        """Yield the lists of rows of what the weights, and `queries` of candidates, say of each."""
         weights: Any = self.weights
+        of_users = dict(rows.vectors)
+        queries = of_users.pop("queries", None)
+        among = self.among
+        if among is not None and queries is not None:
+            among = among._replace(users=queries)
         return ranked_blocks(
-            weights._replace(**rows.vectors),
+            weights._replace(**of_users),
             rows.excluded,
             k=self.k,
             threads=threads,
             bound=self.bound,
+            among=among,
         )
 
 
 def by_stars(
-    weights: RatingWeights | LinearRating, seen: Histories, *, k: int, bound: Bound | None
+    weights: RatingWeights | LinearRating,
+    seen: Histories,
+    *,
+    k: int,
+    bound: Bound | None,
+    among: Candidates | None = None,
 ) -> tuple[ByStars, Rows]:
     """Part weights into what belongs to the catalogue and what to its users.
 
@@ -163,12 +176,16 @@ def by_stars(
         seen: for each user the movies to leave out.
         k: list length.
         bound: as `ranked_blocks` takes it.
+        among: likewise.
     """
     fields = weights._asdict()
     of_users: dict[str, Any] = {name: fields[name] for name in _OF_USERS if name in fields}
     parted: Any = weights
     nobody = parted._replace(**{name: array[:0] for name, array in of_users.items()})
-    return ByStars(nobody, k, bound), Rows(of_users, seen)
+    if among is not None:
+        of_users["queries"] = among.users
+        among = among._replace(users=among.users[:0])
+    return ByStars(nobody, k, bound, among), Rows(of_users, seen)
 
 
 #: Fields of either kind of weights that have a row for each user.

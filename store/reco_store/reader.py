@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from redis.exceptions import ResponseError
+
 from reco_store.choice import DEFAULT_N
 from reco_store.client import CLIENT_ERRORS, connect, is_cluster, label_of, require_bytes, translate
 from reco_store.core import Core
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Any, Self, Unpack
+
+    from redis import Redis
 
     from reco_store.answers import Answer, Movie, Status
     from reco_store.choice import Choice
@@ -70,6 +74,8 @@ class Reader:
         self._client = connect(url, home=home, retries=RETRIES) if client is None else client
         require_bytes(self._client)
         self._clustered = is_cluster(self._client)
+        #: Another's client may do more around a command than one of our own making.
+        self._own_server = self._own and not self._clustered
 
     def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model.
@@ -180,6 +186,53 @@ class Reader:
 
     def _take(self, step: Step) -> Sequence[Any]:
         """Make one round trip."""
+        if self._own_server:
+            return flattened(_ask(cast("Redis", self._client), step), step, clustered=False)
         pipeline = self._client.pipeline(transaction=False)
         queue(pipeline, step, clustered=self._clustered)
         return flattened(pipeline.execute(), step, clustered=self._clustered)
+
+
+def _ask(client: Redis, step: Step) -> list[Any]:
+    """Return what a pipeline of a step would, in a third less of the time.
+
+    What is left out is what the client does around each command: statistics, options, and packing
+    arguments of any kind. Connections and retries are its own.
+
+    Raises:
+        redis.RedisError: the server refuses, or does not answer.
+    """
+    commands: tuple[tuple[str | bytes, ...], ...] = (("MGET", *step.keys), *step.commands)
+    packed = [b"".join(map(_packed, commands))]
+    pool = client.connection_pool
+    connection = pool.get_connection()
+
+    def ask() -> list[Any]:
+        connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:  # the other replies are on their way all the same
+                replies.append(error)
+        return replies
+
+    try:
+        replies = connection.retry.call_with_retry(
+            ask,
+            lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
+        )
+    finally:
+        pool.release(connection)
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
+
+
+def _packed(command: tuple[str | bytes, ...]) -> bytes:
+    words = [word.encode() if isinstance(word, str) else word for word in command]
+    return b"*%d\r\n%b" % (
+        len(words),
+        b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]),
+    )
