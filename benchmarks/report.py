@@ -147,13 +147,14 @@ def ingest(result: dict) -> list[str]:
 def engines(result: dict) -> list[str]:
     """Return the section on who scores the lists."""
     machine = result["machine"]
+    rounds = f"medians of {result['rounds']} rounds" if result["rounds"] > 1 else "one round"
     lines = [
         "",
         "## Scoring by one process and by Ray",
         "",
         f"`benchmarks/engines.py`: {result['users']:,} users x {result['movies']:,} movies, width",
         f"{result['width']}, lists of {result['k']}, scored and written to one and the same file;",
-        f"medians of {result['rounds']} rounds, load {machine['load_before']} before and",
+        f"{rounds}, load {machine['load_before']} before and",
         f"{result['load_after']} after, on {machine['cores']} cores. On two cores this shows what",
         "Ray costs, not what more machines gain.",
         "CPU is that of all processes, start and reading of modules included, and depends least on",
