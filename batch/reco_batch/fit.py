@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from reco_batch._tensorflow import LANES
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.config import RunConfig
-from reco_batch.dataset import Dataset
+from reco_batch.dataset import Dataset, Ratings
+from reco_batch.decisions import budgets, decided
 from reco_batch.evaluate import Evaluation
 from reco_batch.linear_rating import LinearRating
 from reco_batch.presets import HistoryParameters, Preset
@@ -26,7 +27,13 @@ from reco_batch.rating import RatingModel
 from reco_batch.resume import UnfinishedNight
 from reco_batch.retrieval import Retrieval
 from reco_batch.split import Split
-from reco_batch.trainers import Training, recency_of, train_rating_of, train_retrieval_of
+from reco_batch.trainers import (
+    Training,
+    recency_of,
+    retrieval_epochs,
+    train_rating_of,
+    train_retrieval_of,
+)
 
 Metrics = Mapping[str, Any]
 """Parts of the manifest's metrics."""
@@ -73,9 +80,13 @@ def fit_models(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
     fitted = _fitted(split, parameters, seed=config.seed)
+    known = dataset.ratings.take(fitted)
+    by_size = _by_size(dataset, known, config)
+    for sentence in by_size["budgets"]:
+        reporter.say(f"note: {sentence}")
     evaluation = Evaluation(
         dataset,
-        fitted=dataset.ratings.take(fitted),
+        fitted=known,
         held_out=dataset.ratings.take(split.test),
         rank_by=config.orders_by,
         seed=config.seed,
@@ -84,7 +95,7 @@ def fit_models(
     retrieval = _Kind(
         "retrieval",
         lambda training: train_retrieval_of(parameters.retrieval, training),
-        parameters.retrieval.epochs,
+        retrieval_epochs(parameters.retrieval, user_count=len(dataset.user_ids)),
         evaluation.of_retrieval,
         publish_retrieval,
     )
@@ -104,7 +115,11 @@ def fit_models(
         jobs.insert(0, lambda: fits.refit(rating))
         jobs.insert(2, lambda: fits.refit(retrieval))
     _run_side_by_side(jobs, reporter)
-    return {**fits.metrics["retrieval"], **fits.metrics["rating"], "chosen": chosen}
+    return {
+        **fits.metrics["retrieval"],
+        **fits.metrics["rating"],
+        "chosen": {**chosen, **by_size},
+    }
 
 
 @dataclass
@@ -185,6 +200,21 @@ def _chosen(
         )
         stage.note(f"exponent {recency:g}")
     return {"recency": recency, "recency_validation_ndcg@10": dict(found)}
+
+
+def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, Any]:
+    """Return what the size of the data decided: of what is measured, and of what is published."""
+    users, movies = len(dataset.user_ids), len(dataset.movies)
+    parts = {"measured": fitted} | ({"published": dataset.ratings} if config.refits else {})
+    found = {
+        name: decided(config.parameters, part, user_count=users, movie_count=movies)
+        for name, part in parts.items()
+    }
+    served = found["published" if config.refits else "measured"]
+    return {
+        "by_size": found,
+        "budgets": budgets(config.parameters, served, user_count=users),
+    }
 
 
 def _run_side_by_side(jobs: Iterable[Callable[[], object]], reporter: Reporter) -> None:
