@@ -53,8 +53,8 @@ def test_retrieval_is_of_the_kind_of_its_parameters(training, sittings, tf, para
     users, movies = model.embeddings()
     assert len(users) == len(sittings.user_ids)
     assert len(movies) == len(model.similar_embeddings()) == len(sittings.movies)
-    users = len(sittings.user_ids)
-    assert training.stage.steps == retrieval_epochs(parameters, user_count=users) == 2
+    count = len(sittings.user_ids)
+    assert training.stage.steps == retrieval_epochs(parameters, user_count=count) == 2
     towers = model.towers()
     for tower, ids, rows in (
         (towers.user, sittings.user_ids, users),
