@@ -35,10 +35,22 @@ format: $(INSTALLED) ## Let ruff mend what it can.
 
 bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
+	@$(BIN)/python benchmarks/topk.py
+	@$(BIN)/python benchmarks/ranked.py
+	@$(BIN)/python benchmarks/publish.py
+	@$(BIN)/python benchmarks/growth.py
+	@$(BIN)/python benchmarks/reader.py
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/serving.py
+	@$(BIN)/python benchmarks/filters.py
+	@rm -rf .bench && for scale in 0.05 0.1; do \
+		$(BIN)/batch simulate --quiet --like ml-32m --scale $$scale .bench/$$scale; done
+	@$(BIN)/python benchmarks/ingest.py .bench/0.05 .bench/0.1 && rm -rf .bench
+	@$(BIN)/python benchmarks/engines.py
 	@$(BIN)/python benchmarks/quality.py --data $(DATA)
+	@$(BIN)/python benchmarks/new_users.py --data $(DATA)
 	@$(BIN)/python benchmarks/similar.py --data $(DATA)
+	@$(BIN)/python benchmarks/for_ratings.py --data $(DATA)
 	@$(BIN)/python benchmarks/report.py
 
 lock: ## Pin all packages anew, newest versions, with hashes.

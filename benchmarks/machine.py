@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,8 +11,8 @@ PACKAGES = ("numpy", "redis", "tensorflow", "tensorflow-recommenders")
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
-def describe() -> dict[str, object]:
-    """Return processor, memory and versions."""
+def describe(more: tuple[str, ...] = ()) -> dict[str, object]:
+    """Return processor, memory and versions, of some packages more if wanted."""
     info = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     model = next((line.split(":")[1].strip() for line in info if "model name" in line), "unknown")
     return {
@@ -20,8 +21,14 @@ def describe() -> dict[str, object]:
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "load_before": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: version(name) for name in (*PACKAGES, *more)},
     }
+
+
+def begin_anew_without_slowing() -> None:
+    """Start this script again without the settings that slow it, if there are any."""
+    if any(name in os.environ for name in SLOWING):
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment())  # noqa: S606
 
 
 def environment() -> dict[str, str]:

@@ -7,7 +7,6 @@ list; users are all those with held-out ratings. Lists of ours and of the others
 selection, figures from the same functions, and those are the night's.
 
 usage: quality.py [--data DIR|demo] [--split random|time|peers ...] [--seeds N]
-       [--new-users]
 
 `peers` is the random split with users in the order of their ids as numbers, as others split the
 same ratings; `random` has them in the order of their ids as text, as the job and the notebook do.
@@ -21,7 +20,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from machine import describe
@@ -56,8 +54,6 @@ HERE = Path(__file__).parent
 K = 100
 SHOWN = ("ndcg@10", "recall@10", "recall@100", "map@10", "hit@10")
 SEED = 42
-COLD_FOLDS = 5
-FOLDED = (5, 10)
 
 
 @contextmanager
@@ -124,6 +120,13 @@ class Parts:
         pairs = zip(self.train, self.validation, strict=True)
         both = Ratings(*[None if a is None else np.concatenate([a, b]) for a, b in pairs])
         return both.take(np.random.default_rng(SEED).permutation(len(both)))
+
+
+def read(data: str) -> Dataset:
+    """Return a data set, as the job reads it."""
+    with tempfile.TemporaryDirectory() as cache:
+        source = load(data, cache=Path(cache))
+    return build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
 
 
 def split(dataset: Dataset, by: str) -> Parts:
@@ -300,90 +303,6 @@ def _best_stars(
     return min(settings, key=error)
 
 
-class ColdLists(NamedTuple):
-    """Of one fold, by user."""
-
-    ndcg: NDArray[np.float64]
-    recall: NDArray[np.float64]
-    coverage: float
-
-
-def compare_cold(parts: Parts) -> dict[str, object]:
-    """Judge lists of users who were never trained on, from a few of their ratings.
-
-    Each user is new once: a fifth of the users at a time is kept out of the training, their lists
-    are computed from a few of their ratings, and judged on their test part. What a user has rated
-    beside these few is not shown either, as it could not be a hit.
-    """
-    fold = np.random.default_rng(SEED).permutation(len(parts.dataset.user_ids)) % COLD_FOLDS
-    found: dict[str, list[ColdLists]] = {}
-    for number in range(COLD_FOLDS):
-        for name, lists in _cold_fold(parts, fold == number).items():
-            found.setdefault(name, []).append(lists)
-    table = {}
-    for name, folds in found.items():
-        ndcg, recall, coverage = zip(*folds, strict=True)
-        table[name] = {
-            "ndcg@10": float(np.concatenate(ndcg).mean()),
-            "recall@100": float(np.concatenate(recall).mean()),
-            "coverage@10": float(np.mean(coverage)),
-            "ndcg@10_by_fold": [float(one.mean()) for one in ndcg],
-        }
-        print(f"  {name:28}{json.dumps(table[name])}", flush=True)
-    return {"folds": COLD_FOLDS, "users": len(fold), "table": table}
-
-
-def _cold_fold(parts: Parts, cold: NDArray[np.bool_]) -> Mapping[str, ColdLists]:
-    warm = parts.fitted.take(np.flatnonzero(~cold[parts.fitted.user_index]))
-    known = parts.fitted.take(np.flatnonzero(cold[parts.fitted.user_index]))
-    asked = parts.test.take(np.flatnonzero(cold[parts.test.user_index]))
-    question = Question(parts.dataset, known, asked)
-    shape, preset = question.shape, PRESETS["default"]
-    recency, _ = recency_of(
-        preset.retrieval, parts.dataset, parts.train, parts.validation, seed=SEED
-    )
-    model, _ = retrieval_of(preset, parts.dataset, warm, recency=recency, seed=SEED)
-    ease = Ease(warm, shape, l2=300.0)
-
-    def judged(lists: NDArray[np.int32]) -> ColdLists:
-        figures = question.judge(lists)
-        coverage = list_metrics(lists, question.rated)["coverage@10"]
-        return ColdLists(figures["ndcg@10"], figures["recall@100"], coverage)
-
-    table = {"most rated": judged(question.lists_of_scores(popularity(warm, shape)))}
-    for count in FOLDED:
-        for how, choose in (("drawn", _drawn), ("first", _first)):
-            few = choose(known, count, users=shape.users)
-            vectors = model.fold_in(few, user_count=shape.users)
-            lists = question.lists_of_vectors(vectors, model.embeddings().movies)
-            table[f"preset default, {count} {how}"] = judged(lists)
-            scores = ease.scores(few, shape)
-            table[f"EASE, l2 300, {count} {how}"] = judged(question.lists_of_scores(scores))
-    return table
-
-
-def _first(ratings: Ratings, count: int, *, users: int) -> Ratings:
-    """Return each user's first ratings, by time where there is one."""
-    rows = np.arange(len(ratings))
-    order = rows if ratings.timestamp is None else np.lexsort((rows, ratings.timestamp))
-    return _leading(ratings.take(order), count, users=users)
-
-
-def _drawn(ratings: Ratings, count: int, *, users: int) -> Ratings:
-    """Return some of each user's ratings, by lot."""
-    order = np.random.default_rng(SEED).permutation(len(ratings))
-    return _leading(ratings.take(order), count, users=users)
-
-
-def _leading(ratings: Ratings, count: int, *, users: int) -> Ratings:
-    """Return each user's first rows."""
-    order = np.argsort(ratings.user_index, kind="stable")
-    counts = np.bincount(ratings.user_index, minlength=users)
-    starts = np.cumsum(counts) - counts
-    place = np.arange(len(ratings)) - starts[ratings.user_index[order]]
-    return ratings.take(order[place < count])
-
-
 def main() -> None:
     """Measure, print, and keep the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -392,11 +311,8 @@ def main() -> None:
         "--split", nargs="+", default=["random", "time"], choices=["random", "time", "peers"]
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--new-users", action="store_true", help="judge lists of new users too")
     said = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
-        source = load(said.data, cache=Path(cache))
-    dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
+    dataset = read(said.data)
     name = Path(said.data).name
     path = HERE / "results" / f"quality-{name}.json"
     result = json.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -406,8 +322,6 @@ def main() -> None:
         parts = split(dataset, by)
         print(f"{name}, split {by}", flush=True)
         measured = {"lists": compare_lists(parts, seeds), "stars": compare_stars(parts, seeds)}
-        if said.new_users:
-            measured["cold"] = compare_cold(parts)
         result.setdefault("splits", {})[by] = measured
         path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 

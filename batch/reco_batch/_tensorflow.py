@@ -53,7 +53,8 @@ with _startup_chatter_held_back():
     tf.config.threading.set_intra_op_parallelism_threads(
         max(1, len(os.sched_getaffinity(0)) // LANES)
     )
-    tf.config.list_logical_devices()  # starts the runtime, which has something to say as well
+    if "TF_CONFIG" not in os.environ:  # else a strategy has to start it (`spread_training`)
+        tf.config.list_logical_devices()  # starts the runtime, which has something to say as well
 # Saving a model whose constructor takes ids warns that the ids are not part of its configuration.
 tf.get_logger().setLevel("ERROR")
 

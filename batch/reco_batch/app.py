@@ -10,13 +10,17 @@ from typing import Annotated
 import typer
 
 from reco_batch import pages
+from reco_batch.experiments import change_experiment
 from reco_batch.flags import takes
 from reco_batch.help import PlainCommand, PlainGroup
+from reco_batch.hiding import titles_of
 from reco_batch.key import Panel
 from reco_batch.layers import FILE, Told
-from reco_batch.options import Force, GenerationId, Target
+from reco_batch.options import Force, GenerationId, MovieIds, Target
+from reco_batch.terminal import fitted
 from reco_store.console import guard
 from reco_store.generations import list_generations, release, rollback
+from reco_store.hiding import hidden, hide, unhide
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -72,12 +76,20 @@ def run(told: Told, *, force: Force = None) -> None:
     target = Target.told(told.settings)
     night = run_command(told.settings, target, force=force)
     said = pages.night(night, store=target.label, reading_options=target.reading_options)
-    typer.echo(said)
+    typer.echo(fitted(said))
 
 
 @app.command(cls=PlainCommand)
 @takes(
-    "home", Panel.DATA, "split", "preset", "seed", "threads", "parameters", Panel.TUNING, "quiet"
+    "home",
+    Panel.DATA,
+    "split",
+    "preset",
+    "seed",
+    "threads",
+    "parameters",
+    Panel.TUNING,
+    Panel.PROGRESS,
 )
 def tune(told: Told) -> None:
     """Look for better hyper-parameters, for `batch run --parameters FILE`.
@@ -90,11 +102,10 @@ def tune(told: Told) -> None:
 
     settings = told.settings
     searches = tune_command(settings, Target.told(settings))
-    typer.echo(
-        pages.tuned(
-            searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
-        )
+    said = pages.tuned(
+        searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
     )
+    typer.echo(fitted(said))
 
 
 @app.command(cls=PlainCommand)
@@ -118,12 +129,15 @@ def simulate(
         typer.Option(metavar="N", help="Size of the catalogue. [default: its own]"),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORM", help="[allowed: csv or parquet]")
+        str,
+        typer.Option("--format", metavar="FORM", help="Of both files. [allowed: csv or parquet]"),
     ] = "csv",
     seed: Annotated[
         int, typer.Option(metavar="N", help="Of everything: the same seed, the same files.")
     ] = 42,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress. [default: no]")
+    ] = False,
 ) -> None:
     """Write ratings that nobody gave, as many as a MovieLens release has, to try a machine with.
 
@@ -134,11 +148,11 @@ def simulate(
     with guard():
         from reco_batch.commands import simulate_command  # noqa: PLC0415
 
-        typer.echo(pages.simulated(simulate_command(said, quiet=quiet)))
+        typer.echo(fitted(pages.simulated(simulate_command(said, quiet=quiet))))
 
 
 @app.command(cls=PlainCommand)
-@takes(Panel.STORE, Panel.GATE, "keep", "quiet")
+@takes(Panel.STORE, Panel.GATE, "keep", Panel.PROGRESS, Panel.MONITORING)
 def republish(told: Told, generation: GenerationId, *, force: Force = None) -> None:
     """Publish an artifact that is on disk again, without training.
 
@@ -149,7 +163,32 @@ def republish(told: Told, generation: GenerationId, *, force: Force = None) -> N
     published = republish_command(
         told.settings, Target.told(told.settings), generation, force=force
     )
-    typer.echo(pages.published(published))
+    typer.echo(fitted(pages.published(published)))
+
+
+@app.command(cls=PlainCommand)
+@takes("home", "namespace")
+def report(
+    told: Told,
+    generation: Annotated[
+        str | None, typer.Argument(metavar="[GENERATION]", help="By default the newest one.")
+    ] = None,
+    *,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Show it in a browser. [default: no]")
+    ] = False,
+) -> None:
+    """Print the path of a night's report, which is written again if it is missing.
+
+    One HTML file, made of nothing but the night's folder: it opens without a network.
+    """
+    from reco_batch.report import open_report, report_of  # noqa: PLC0415
+
+    target = Target.told(told.settings)
+    path = report_of(target.artifacts, generation, namespace=target.keys.namespace)
+    typer.echo(path)
+    if open_:
+        open_report(path)
 
 
 @app.command(cls=PlainCommand)
@@ -182,7 +221,7 @@ def rollback_(
     client = target.connect()
     live = rollback(client, target.keys, to=to, reason=reason)
     target.make_durable(client)
-    typer.echo(pages.rolled_back(live))
+    typer.echo(fitted(pages.rolled_back(live)))
 
 
 @app.command("release", cls=PlainCommand)
@@ -193,7 +232,60 @@ def release_(told: Told) -> None:
     client = target.connect()
     was_held = release(client, target.keys)
     target.make_durable(client)
-    typer.echo(pages.released(was_held=was_held))
+    typer.echo(fitted(pages.released(was_held=was_held)))
+
+
+@app.command(cls=PlainCommand)
+@takes(Panel.STORE)
+def experiment(
+    told: Told,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Draws who is in which arm.")
+    ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAMESPACE=SHARE...", help="Two or more, such as reco=90 other=10."),
+    ] = None,
+    *,
+    end: Annotated[bool, typer.Option("--end", help="End the experiment. [default: no]")] = False,
+) -> None:
+    """Split users between namespaces, as `Reader.assign` tells; without a name, show the split."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    said = change_experiment(client, target.keys, name, arms or (), end=end)
+    target.make_durable(client)
+    typer.echo(fitted(said))
+
+
+@app.command("hide", cls=PlainCommand)
+@takes(Panel.STORE)
+def hide_(told: Told, movies: MovieIds) -> None:
+    """Hide movies from every list, at once and in all generations, until `batch unhide`."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    changed = hide(client, target.keys, movies)
+    target.make_durable(client)
+    typer.echo(fitted(pages.hid(changed, titles_of(client, target.keys, movies))))
+
+
+@app.command("unhide", cls=PlainCommand)
+@takes(Panel.STORE)
+def unhide_(told: Told, movies: MovieIds) -> None:
+    """Show hidden movies again, at once."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    changed = unhide(client, target.keys, movies)
+    target.make_durable(client)
+    typer.echo(pages.unhid(changed, len(movies)))
+
+
+@app.command("hidden", cls=PlainCommand)
+@takes(Panel.STORE)
+def hidden_(told: Told) -> None:
+    """List the movies that are hidden: id, tab, title."""
+    target = Target.told(told.settings)
+    client = target.connect()
+    typer.echo(fitted(pages.hidden(titles_of(client, target.keys, hidden(client, target.keys)))))
 
 
 @app.command(cls=PlainCommand)

@@ -12,6 +12,7 @@ Lists are written block by block and read batch by batch, so memory does not gro
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,9 @@ from reco_batch.encode import encode_id_lists, encode_lists, encode_movie
 from reco_batch.errors import NightFailed
 from reco_batch.files import write_whole
 from reco_batch.popularity import MovieStatistics, PopularList
+from reco_batch.title_search import search_lists
 from reco_batch.topk import TopK
+from reco_store.ahead import ahead
 from reco_store.digest import Summary
 from reco_store.errors import ContractMismatch
 from reco_store.keys import movie_suffix, popular_suffix, title_suffixes
@@ -134,7 +137,7 @@ class ArtifactWriter:
         """Add sizes and digest to the manifest, write it, and return the complete artifact."""
         artifact = Artifact(self.folder, manifest)
         summary = Summary()
-        for chunk in artifact.entry_chunks():
+        for chunk in ahead(artifact.entry_chunks()):
             summary.update_many(chunk)
         complete = {**manifest, **summary.manifest_fields()}
         write_manifest(self.folder, complete)
@@ -144,7 +147,15 @@ class ArtifactWriter:
         fields = [pa.field(c.SUFFIX, pa.string()), pa.field(c.MOVIE_IDS, pa.list_(self._ids.type))]
         if score_type is not None:
             fields.append(pa.field(c.SCORES, pa.list_(score_type)))
-        return pq.ParquetWriter(self.lists(family), pa.schema(fields), compression="zstd")
+        # Scores hardly repeat, so a dictionary of them is lost time; their bytes, each with the
+        # bytes of its kind, are smaller and quicker both ways.
+        return pq.ParquetWriter(
+            self.lists(family),
+            pa.schema(fields),
+            compression="zstd",
+            use_dictionary=[f"{c.MOVIE_IDS}.list.element"],
+            column_encoding={f"{c.SCORES}.list.element": "BYTE_STREAM_SPLIT"},
+        )
 
     def _batch(
         self,
@@ -183,16 +194,17 @@ class Artifact:
         for batch in self._batches(_MOVIES, [c.MOVIE_ID]):
             yield from (movie_suffix(i) for i in batch.column(c.MOVIE_ID).to_pylist())
         yield from self._titles()
+        yield from self._searches()
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
         """Yield every key suffix with its value."""
-        for chunk in self.entry_chunks():
+        for chunk in ahead(self.entry_chunks()):
             yield from chunk
 
     def entry_chunks(self) -> Iterator[list[tuple[str, bytes]]]:
         """Yield the entries in lists of up to a few thousand."""
         for family in _LIST_FAMILIES:
-            for batch in self._batches(f"lists/{family}.parquet"):
+            for batch in ahead(self._batches(f"lists/{family}.parquet")):
                 ids = batch.column(c.MOVIE_IDS)
                 values = (
                     encode_lists(ids, batch.column(c.SCORES))
@@ -209,10 +221,18 @@ class Artifact:
         id_type = pa.int64() if self.manifest["ids"] == "integer" else pa.string()
         movies = pa.array(list(titles.values()), pa.list_(id_type))
         yield list(zip(titles, encode_id_lists(movies), strict=True))
+        searches = iter(self._searches().items())
+        while some := dict(islice(searches, _ROWS_PER_BATCH)):
+            found = pa.array(list(some.values()), pa.list_(id_type))
+            yield list(zip(some, encode_id_lists(found), strict=True))
 
     def lists(self, family: str, *, rows: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the lists of a family as they stand on disk, up to `rows` (or some) at a time."""
         yield from self._batches(f"lists/{family}.parquet", rows=rows)
+
+    def movies(self) -> Iterator[pa.RecordBatch]:
+        """Yield the catalogue as it stands on disk, some thousand movies at a time."""
+        yield from self._batches(_MOVIES)
 
     def movie_ids(self) -> pa.Array:
         """Return the catalogue's ids, of the type that they have in the lists."""
@@ -254,6 +274,14 @@ class Artifact:
                 for suffix in title_suffixes(movie[c.TITLE]):
                     named.setdefault(suffix, []).append(movie_id)
         return named
+
+    def _searches(self) -> dict[str, list[Any]]:
+        """Return the movies under each beginning of a title's word; none in an older artifact."""
+        if "search" not in self.manifest.get("counts", ("search",)):
+            return {}
+        ids = self.movie_ids().to_pylist()
+        lists = search_lists(tuple(self.titles().values()), self.rating_counts())
+        return {suffix: [ids[movie] for movie in rows] for suffix, rows in lists.items()}
 
 
 def open_artifact(artifacts: Path, generation: str) -> Artifact:

@@ -40,7 +40,7 @@ class _Folded(NamedTuple):
 def stack_batches(
     user_rows: NDArray[np.int32],
     movie_rows: NDArray[np.int32],
-    ratings: NDArray[np.float32],
+    ratings: NDArray[np.float32] | None,
     *,
     batch_size: int,
 ) -> Batch:
@@ -49,7 +49,7 @@ def stack_batches(
     Args:
         user_rows: [N] rows of the user embedding table.
         movie_rows: [N] rows of the movie embedding table.
-        ratings: [N] stars.
+        ratings: [N] stars; None: zeros, for a model that does not look at them.
         batch_size: B; the last step is padded with interactions of weight zero.
 
     Returns:
@@ -78,7 +78,8 @@ def stack_batches(
         stacked["user_slot"][step, :size] = f.user_slot
         stacked["movie_slot"][step, :size] = f.movie_slot
         stacked["weight"][step, :size] = 1
-        stacked["rating"][step, :size] = ratings[start : start + size]
+        if ratings is not None:
+            stacked["rating"][step, :size] = ratings[start : start + size]
     return stacked
 
 

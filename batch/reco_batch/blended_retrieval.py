@@ -7,6 +7,8 @@ the stated shares mean the same for every user of as many ratings, n:
     score = towers / spread + share * trust * neighbours / spread - discount * popularity
     trust = n / (n + half_trust);  discount = popularity_discount + newcomer_discount * (1 - trust)
 
+where somebody without any rating has only the popularity_discount.
+
 Shapes: U users, I movies, D joined width.
 """
 

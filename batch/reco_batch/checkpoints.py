@@ -6,7 +6,8 @@
                                       any other content than the files have, nothing is loaded
 
 What is saved is every variable of the model and of its optimizer, bit by bit, `iterations` among
-them, and the number of finished epochs. A training goes on to the same bits if all of this holds:
+them; the number of finished epochs is the folder's name. A training goes on to the same bits if all
+of this holds:
 
 - Nothing else of what it has learned or counted outlives an epoch: no Python object, no metric or
   `tf.random.Generator` that is not an attribute of the model.
@@ -31,6 +32,7 @@ from reco_batch.files import sha256
 
 SUMS: Final = "SHA256SUMS"
 _STATE: Final = "state"
+_EPOCH: Final = "epoch-"
 #: The newest may be cut by what stops the night; then the one before it is good.
 _KEPT: Final = 2
 #: Whatever interval is asked for, saving takes no more than one part in so many of the time.
@@ -97,9 +99,8 @@ class Checkpoints:
                 self._say(f"{self._training}: {folder.name} is cut or damaged, and is not loaded")
                 shutil.rmtree(folder)
                 continue
-            epochs = tf.Variable(0, dtype=tf.int64)
-            _state(model, optimizer, epochs).read(str(folder / _STATE)).assert_consumed()
-            done = int(epochs.numpy())
+            _state(model, optimizer).read(str(folder / _STATE)).assert_consumed()
+            done = int(folder.name.removeprefix(_EPOCH))
             self._say(f"{self._training}: goes on after epoch {done}")
             return done
         return 0
@@ -117,9 +118,9 @@ class Checkpoints:
         started = self._clock()
         if started < self._next:
             return
-        folder = self.folder / f"epoch-{epochs:04}"
+        folder = self.folder / f"{_EPOCH}{epochs:04}"
         try:
-            self._save(folder, _state(model, optimizer, tf.Variable(epochs, dtype=tf.int64)))
+            self._save(folder, _state(model, optimizer))
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = error.strerror or error
@@ -138,7 +139,7 @@ class Checkpoints:
         (folder / SUMS).write_bytes(_sums(folder))
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self.folder.glob("epoch-*"), reverse=True)
+        return sorted(self.folder.glob(f"{_EPOCH}*"), reverse=True)
 
 
 def is_whole(folder: Path) -> bool:
@@ -154,10 +155,9 @@ def _sums(folder: Path) -> bytes:
     return "".join(f"{sha256(path)}  {path.name}\n" for path in files).encode()
 
 
-def _state(
-    model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer, epochs: tf.Variable
-) -> tf.train.Checkpoint:
-    """Name the variables by their place: lookup tables and metrics need no saving."""
-    return tf.train.Checkpoint(
-        model=list(model.variables), optimizer=list(optimizer.variables), epochs=epochs
-    )
+def _state(model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer) -> tf.train.Checkpoint:
+    """Name the variables by their place: lookup tables and metrics need no saving.
+
+    Creates none of its own, which a training by several processes would have to do in all of them.
+    """
+    return tf.train.Checkpoint(model=list(model.variables), optimizer=list(optimizer.variables))

@@ -22,6 +22,9 @@ RATING_MEAN: Final = "ratingMean"
 
 #: What a ratings table must have, in the order in which it is checked.
 RATINGS_REQUIRED: Final = (USER_ID, MOVIE_ID, RATING)
+#: What a table of purchases or views has: these and no others, or a rating under another name would
+#: be overlooked.
+INTERACTIONS: Final = (USER_ID, MOVIE_ID, TIMESTAMP)
 #: Read when it is there: it decides which of two equal ratings is kept, and the split by time.
 RATINGS_OPTIONAL: Final = (TIMESTAMP,)
 MOVIES_REQUIRED: Final = (MOVIE_ID, TITLE, GENRES)

@@ -11,17 +11,20 @@ from reco_batch.config import (
     LearningKeys,
     RunConfig,
     RunKeys,
-    SimulateConfig,
     TuneConfig,
     TuneKeys,
 )
-from reco_batch.errors import GateRefused
+from reco_batch.errors import DataRefused, GateRefused
+from reco_batch.followed import Run, followed
+from reco_batch.json_log import open_log
 from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
+from reco_batch.presets import EngineName
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
+from reco_batch.simulate_config import SimulateConfig
 from reco_batch.simulated_files import write_simulation
 from reco_batch.simulation import Simulation
 from reco_batch.suggest import require_optuna
@@ -48,12 +51,13 @@ def run_command(settings: Settings, target: Target, *, force: str | None) -> Nig
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `run_night`.
     """
-    config = _config(settings, target, force)
-    reporter = choose_reporter(quiet=settings.quiet)
-    with _connected(target) as client:
-        night = run_night(config, client, reporter=reporter)
-        target.make_durable(client)
-        _insist_live(night.published, target)
+    with followed(settings, "run") as run:
+        config = _config(settings, target, force)
+        with _connected(target, run) as client:
+            night = run_night(config, client, reporter=run.reporter)
+            run.made(night.published, night.artifact.manifest)
+            target.make_durable(client)
+            _insist_live(night.published, target)
     return night
 
 
@@ -73,20 +77,22 @@ def republish_command(
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `republish`.
     """
-    reason = _reason(force)
-    with _connected(target) as client:
-        published = republish(
-            target.artifacts,
-            generation,
-            client,
-            namespace=target.namespace,
-            keep=settings.keep,
-            bounds=settings.gate,
-            force=reason,
-            reporter=choose_reporter(quiet=settings.quiet),
-        )
-        target.make_durable(client)
-        _insist_live(published, target)
+    with followed(settings, "republish") as run:
+        reason = _reason(force)
+        with _connected(target, run) as client:
+            published = republish(
+                target.artifacts,
+                generation,
+                client,
+                namespace=target.namespace,
+                keep=settings.keep,
+                bounds=settings.gate,
+                force=reason,
+                reporter=run.reporter,
+            )
+            run.made(published)
+            target.make_durable(client)
+            _insist_live(published, target)
     return published
 
 
@@ -108,8 +114,15 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
     if not config.out.parent.is_dir():
         raise UsageError(f"--out {str(config.out)!r}: expected a file in a folder that exists")
     require_optuna()  # now, rather than after minutes of training
-    reporter = choose_reporter(quiet=settings.quiet)
+    log = open_log(settings) if settings.log_format == "json" else None
+    reporter = choose_reporter(quiet=settings.quiet, log=log)
     dataset, split = read_and_split(config, reporter)
+    if not dataset.has_stars and "rating" in config.models:
+        raise DataRefused(
+            "the ratings have no rating column",
+            "one, to tune the rating model",
+            "Give --model retrieval.",
+        )
     with reporter.stage("load TensorFlow"):
         from reco_batch.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
 
@@ -146,6 +159,11 @@ def simulate_command(said: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
 
 
 def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
+    if settings.ray_address is not None and settings.engine is not EngineName.RAY:
+        raise UsageError(
+            f"--ray-address {settings.ray_address!r} is of no use to the engine "
+            f"{settings.engine}; expected --engine ray beside it"
+        )
     return RunConfig(
         **{**_fields(RunKeys, settings), **_learning(settings, target)},
         namespace=target.keys.namespace,
@@ -198,7 +216,7 @@ def _insist_live(published: Published, target: Target) -> None:
 
 
 @contextmanager
-def _connected(target: Target) -> Iterator[Client]:
+def _connected(target: Target, run: Run) -> Iterator[Client]:
     """Connect; whatever ends the block says what readers see now, or saw when it began.
 
     That goes for bugs and interrupts too: a note is printed below a traceback.
@@ -209,9 +227,12 @@ def _connected(target: Target) -> Iterator[Client]:
         client = target.connect()
         before = _served(client, target.keys)
         yield client
+        run.look(client, target.keys)
     except BaseException as error:
         if client is not None or isinstance(error, StoreUnreachable):
             now = None if client is None else _served(client, target.keys)
+            if client is not None and now is not None:
+                run.look(client, target.keys)
             error.add_note(_still_served(before, now))
         raise
 

@@ -1,4 +1,4 @@
-"""Everything that a night, a tuning or a simulation can be told, in one frozen object each.
+"""Everything that a night, or a tuning, can be told, in one frozen object each.
 
 What the person may set stands in the classes whose names end in `Keys`: each field with its
 default, its bounds, and in words what it is for and what is allowed. The command line, reco.toml
@@ -13,9 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from reco_batch.bounds import GateBounds
 from reco_batch.key import Key, Panel
-from reco_batch.presets import PRESETS, Preset, RankBy, SplitBy
-from reco_batch.simulated_files import Form
-from reco_batch.simulation import SHAPES, Shape
+from reco_batch.presets import PRESETS, EngineName, Preset, RankBy, SplitBy
 
 #: What a count must be; `description` is what the command says when it refuses a value.
 _FROM_ONE = Field(ge=1, description="a whole number from 1")
@@ -108,6 +106,17 @@ class RunKeys(LearningKeys):
         Field(ge=1, description="a whole number from 1, or all"),
         Key("Length of the lists by predicted rating.", Panel.LISTS, "N|all"),
     ] = 1000
+    ranked_candidates: Annotated[
+        int | None,
+        Field(ge=1, description="a whole number from 1, or all"),
+        Key(
+            "Movies of a user that are rated for these lists: retrieval's best.",
+            Panel.LISTS,
+            "N|all",
+            unset="all movies",
+            example=1000,
+        ),
+    ] = None
     rank_by: Annotated[
         RankBy | None,
         Field(description=" or ".join(RankBy)),
@@ -155,10 +164,27 @@ class RunKeys(LearningKeys):
         ),
     ] = 30
 
-    @field_validator("ranked_k", mode="before")
+    engine: Annotated[
+        EngineName,
+        Field(description=" or ".join(EngineName)),
+        Key("Who scores the lists: this process, or a Ray cluster.", Panel.NIGHT, "NAME"),
+    ] = EngineName.LOCAL
+    ray_address: Annotated[
+        str | None,
+        Field(description="HOST:PORT, or auto for the Ray that runs on this machine"),
+        Key(
+            "The Ray cluster that this machine is part of.",
+            Panel.NIGHT,
+            "ADDRESS",
+            unset="none: with the engine ray, one of the night's own on this machine",
+            example="10.0.0.7:6379",
+        ),
+    ] = None
+
+    @field_validator("ranked_k", "ranked_candidates", mode="before")
     @classmethod
-    def _all(cls, ranked_k: object) -> object:
-        return None if ranked_k == "all" else ranked_k
+    def _all(cls, movies: object) -> object:
+        return None if movies == "all" else movies
 
 
 class TuneKeys(BaseModel):
@@ -248,34 +274,3 @@ class TuneConfig(TuneKeys, LearningConfig):
     def models(self) -> tuple[str, ...]:
         """Which are tuned, in this order."""
         return ("rating", "retrieval") if self.model == "both" else (self.model,)
-
-
-class SimulateConfig(BaseModel):
-    """Of one `batch simulate`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    out: Path
-    """The folder to write."""
-    like: Annotated[str, Field(description=" or ".join(SHAPES))]
-    """Whose number of users, movies and ratings."""
-    scale: Annotated[FiniteFloat, Field(gt=0, description="a number above 0")] = 1
-    """The part of the users and ratings; the catalogue is whole at every scale."""
-    movies: Annotated[int | None, _FROM_ONE] = None
-    """Size of the catalogue; None: that of `like`."""
-    form: Annotated[Form, Field(description=" or ".join(Form))] = Form.CSV
-    seed: Annotated[int, Field(ge=0, description="a whole number from 0")] = 42
-    """Of everything."""
-
-    @field_validator("like")
-    @classmethod
-    def _published(cls, like: str) -> str:
-        if like not in SHAPES:
-            raise ValueError(like)
-        return like
-
-    @property
-    def shape(self) -> Shape:
-        """How large the data set is."""
-        shape = SHAPES[self.like].scaled(self.scale)
-        return shape if self.movies is None else shape._replace(movies=self.movies)

@@ -66,7 +66,7 @@ class ContentRating(tfrs.Model):
         self.task = tfrs.tasks.Ranking(
             loss=tf.keras.losses.MeanSquaredError(reduction=tf.keras.losses.Reduction.SUM)
         )
-        self.mean = float(ratings.rating.mean())
+        self.mean = float(ratings.stars.mean())
         self._rating_total = max(len(ratings), 1)
         self._features = tf.constant(features)
         self._remember_history(ratings, user_count, len(features))
@@ -90,7 +90,7 @@ class ContentRating(tfrs.Model):
 
     def _remember_history(self, ratings: Ratings, user_count: int, movie_count: int) -> None:
         user, movie = ratings.user_index, ratings.movie_index
-        above = ratings.rating - np.float32(self.mean)
+        above = ratings.stars - np.float32(self.mean)
         biases = fit_biases(ratings, above, counts=(user_count, movie_count), shrinkage=2)
         self.deviation = above - biases[0][user] - biases[1][movie]  # [N]
         order = np.argsort(user, kind="stable")
@@ -98,7 +98,7 @@ class ContentRating(tfrs.Model):
         offsets = np.concatenate([[0], np.cumsum(counts)])
         self._rated = tf.RaggedTensor.from_row_splits(movie[order].astype(np.int64), offsets)
         self._deviations = tf.RaggedTensor.from_row_splits(self.deviation[order], offsets)
-        self._stars = tf.RaggedTensor.from_row_splits(ratings.rating[order], offsets)
+        self._stars = tf.RaggedTensor.from_row_splits(ratings.stars[order], offsets)
         self._counts = tf.constant(counts, tf.float32)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:  # noqa: ARG002, FBT001, FBT002
@@ -230,7 +230,7 @@ def train_content_rating(
         columns = {
             "user": ratings.user_index,
             "movie": ratings.movie_index,
-            "rating": ratings.rating,
+            "rating": ratings.stars,
             "deviation": model.deviation,
         }
     fit_shuffled(

@@ -22,7 +22,7 @@ class Ratings(NamedTuple):
 
     user_index: NDArray[np.int32]  # [N]
     movie_index: NDArray[np.int32]  # [N]
-    rating: NDArray[np.float32]  # [N], stars
+    rating: NDArray[np.float32] | None  # [N], stars; None where nobody rates, as in a shop
     timestamp: NDArray[np.int64] | None  # [N], seconds since 1970; None where the source has none
 
     def take(self, rows: NDArray[np.int64]) -> "Ratings":
@@ -30,9 +30,20 @@ class Ratings(NamedTuple):
         return Ratings(
             self.user_index[rows],
             self.movie_index[rows],
-            self.rating[rows],
+            None if self.rating is None else self.rating[rows],
             None if self.timestamp is None else self.timestamp[rows],
         )
+
+    @property
+    def stars(self) -> NDArray[np.float32]:
+        """The ratings' stars, [N], for what makes no sense without.
+
+        Raises:
+            ValueError: there are none; the caller should have looked.
+        """
+        if self.rating is None:
+            raise ValueError("nobody gave stars")
+        return self.rating
 
     def __len__(self) -> int:
         """The number of ratings, not of columns."""
@@ -63,6 +74,7 @@ class Findings:
     """What validation noticed and mended; counts only, each with a sentence in `describe`."""
 
     ratings_read: int = 0
+    without_stars: bool = False
     duplicates_dropped: int = 0
     ratings_of_unknown_movies: int = 0
     unknown_movies: int = 0
@@ -70,23 +82,31 @@ class Findings:
 
     def describe(self) -> tuple[str, ...]:
         """Return one sentence for each finding that is not zero."""
+        things = "interactions" if self.without_stars else "ratings"
         sentences = (
             (
+                self.ratings_read if self.without_stars else 0,
+                (
+                    "{:,} interactions and no column 'rating': no stars are predicted, and no "
+                    "ranked and no highest rated lists published"
+                ),
+            ),
+            (
                 self.duplicates_dropped,
-                "{:,} ratings repeated a user and a movie: the latest of each was kept",
+                f"{{:,}} {things} repeated a user and a movie: the latest of each was kept",
             ),
             (
                 self.ratings_of_unknown_movies,
                 (
-                    f"{{:,}} ratings are of {self.unknown_movies:,} movies without a title: "
+                    f"{{:,}} {things} are of {self.unknown_movies:,} movies without a title: "
                     "each such movie is labelled by its id"
                 ),
             ),
             (
                 self.movies_without_ratings,
                 (
-                    "{:,} movies have no rating: they have a card and a similar list, "
-                    "as good as an untrained vector makes it"
+                    f"{{:,}} movies have no {things.removesuffix('s')}: they have a card and a "
+                    "similar list, as good as an untrained vector makes it"
                 ),
             ),
         )
@@ -103,6 +123,11 @@ class Dataset:
     rating_scale: tuple[float, float]
     findings: Findings = field(default_factory=Findings)
     source: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def has_stars(self) -> bool:
+        """Whether people rated, so that stars can be learned from; else they bought, or watched."""
+        return self.ratings.rating is not None
 
 
 class Histories(NamedTuple):

@@ -1,40 +1,45 @@
 """From the artifact's arrays to the bytes of the key contract, fast.
 
-The same bytes as `reco_store.codec` writes, which is the contract's definition and is tested equal;
-this one takes whole Arrow columns and lets orjson read NumPy memory.
+The same bytes as `reco_store.codec` writes, which is the contract's definition and is tested equal.
+Here whole Arrow columns become text at once: a number is looked up in a table of written numbers
+where that is small, and Arrow joins the texts. Arrow lets other threads run meanwhile.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reco_store.codec import round_score
 
-_DUMP = orjson.OPT_SERIALIZE_NUMPY
+#: Ids below it are looked up; what is larger is written digit by digit.
+_MOST_IDS: Final = 1 << 20
+#: Thousandths of a score below it, whatever the sign, are looked up.
+_MOST_THOUSANDTHS: Final = 1 << 20
 
 
-def encode_lists(movie_ids: pa.ListArray, scores: pa.ListArray) -> Iterator[bytes]:
-    """Yield the value of each row of two aligned list columns.
+def encode_lists(movie_ids: pa.ListArray, scores: pa.ListArray) -> list[bytes]:
+    """Return the value of each row of two aligned list columns.
 
     Args:
         movie_ids: lists of int64 (ids become JSON numbers) or of strings.
         scores: lists of floats, as long.
+
+    Raises:
+        ContractMismatch: a score is not finite.
     """
-    ids = _values(movie_ids)
-    rounded = round_scores(scores.flatten().to_numpy(zero_copy_only=False))
-    for start, stop in _bounds(movie_ids):
-        yield orjson.dumps({"i": ids[start:stop], "s": rounded[start:stop]}, option=_DUMP)
+    ids = _joined(movie_ids, _id_texts(movie_ids.flatten()))
+    numbers = scores.flatten().to_numpy(zero_copy_only=False)
+    return _values('{"i":[', ids, '],"s":[', _joined(scores, _score_texts(numbers)), "]}")
 
 
-def encode_id_lists(movie_ids: pa.ListArray) -> Iterator[bytes]:
-    """Yield the value of each row of a list column without scores."""
-    ids = _values(movie_ids)
-    for start, stop in _bounds(movie_ids):
-        yield orjson.dumps({"i": ids[start:stop]}, option=_DUMP)
+def encode_id_lists(movie_ids: pa.ListArray) -> list[bytes]:
+    """Return the value of each row of a list column without scores."""
+    return _values('{"i":[', _joined(movie_ids, _id_texts(movie_ids.flatten())), "]}")
 
 
 def encode_movie(
@@ -45,8 +50,8 @@ def encode_movie(
     return orjson.dumps({"t": title, "y": year, "g": genres, "n": count, "m": rounded})
 
 
-def round_scores(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Round to thousandths exactly as `reco_store.codec.round_score` does, many at once.
+def thousandths(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Return scores in whole thousandths, rounded as `reco_store.codec.round_score` rounds.
 
     Raises:
         ContractMismatch: a score is not finite.
@@ -54,18 +59,61 @@ def round_scores(scores: NDArray[Any]) -> NDArray[np.float64]:
     finite = np.isfinite(scores)
     if not finite.all():
         round_score(scores[~finite][0])  # raises: what is no number is refused in one place
-    # + 0 makes -0.0 equal to 0.0
-    return np.rint(scores.astype(np.float64) * 1000.0) / 1000.0 + 0.0
+    return np.rint(scores.astype(np.float64) * 1000.0)
 
 
-def _values(lists: pa.ListArray) -> NDArray[np.int64] | list[str]:
-    flat = lists.flatten()
-    values: NDArray[np.int64] | list[str] = (
-        flat.to_numpy() if pa.types.is_integer(flat.type) else flat.to_pylist()
-    )
+def _values(*parts: str | pa.Array) -> list[bytes]:
+    values: list[bytes] = pc.binary_join_element_wise(*parts, "").cast(pa.binary()).to_pylist()
     return values
 
 
-def _bounds(lists: pa.ListArray) -> Iterator[tuple[int, int]]:
-    offsets = lists.offsets.to_numpy() - lists.offsets[0].as_py()
-    return zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+def _joined(lists: pa.ListArray, texts: pa.Array) -> pa.Array:
+    """Join the texts of each list, which are those of its flat values, by commas."""
+    offsets = lists.offsets.to_numpy()
+    return pc.binary_join(pa.ListArray.from_arrays(offsets - offsets[:1], texts), ",")
+
+
+def _id_texts(ids: pa.Array) -> pa.Array:
+    """Return ids as they are written in JSON."""
+    if not pa.types.is_integer(ids.type):
+        distinct = ids.dictionary_encode()
+        quoted = [orjson.dumps(text).decode() for text in distinct.dictionary.to_pylist()]
+        return pa.array(quoted, pa.string()).take(distinct.indices)
+    largest = pc.max(ids).as_py() or 0
+    if largest >= _MOST_IDS:
+        return ids.cast(pa.string())
+    return _integers(_table_size(largest)).take(ids)
+
+
+def _score_texts(scores: NDArray[Any]) -> pa.Array:
+    """Return scores as they are written in JSON."""
+    whole = thousandths(scores)
+    largest = np.abs(whole).max(initial=0)
+    if largest >= _MOST_THOUSANDTHS:
+        return _numbers(whole)
+    size = _table_size(int(largest))
+    return _scores(size).take(pa.array((whole + size).astype(np.int32)))
+
+
+def _table_size(largest: int) -> int:
+    """Return a power of two above a number, so that few tables serve all."""
+    return 1 << largest.bit_length()
+
+
+@lru_cache(maxsize=2)
+def _integers(size: int) -> pa.Array:
+    """Return the texts of 0 to `size` - 1."""
+    return pa.array(np.arange(size)).cast(pa.string())
+
+
+@lru_cache(maxsize=4)
+def _scores(size: int) -> pa.Array:
+    """Return the texts of -`size` to `size` thousandths."""
+    return _numbers(np.arange(-size, size + 1, dtype=np.float64))
+
+
+def _numbers(whole: NDArray[np.float64]) -> pa.Array:
+    """Return the texts of numbers that are given in thousandths."""
+    rounded = whole / 1000.0 + 0.0  # + 0 makes -0.0 equal to 0.0
+    written = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return pa.array(written.split(b",") if len(whole) else [], pa.string())

@@ -7,8 +7,8 @@ predicting stars from a user's and a movie's mean.
 Shapes: N held-out ratings, U users, I movies, D embedding width.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,9 @@ from reco_batch.linear_rating import LinearRating, fit_biases
 from reco_batch.popularity import popularity_baseline
 from reco_batch.presets import RankBy
 from reco_batch.ranked_metrics import KS, interval, list_metrics, per_user_metrics
-from reco_batch.ranking import predict, ranked_blocks, weights_of
-from reco_batch.rating import RatingModel, RatingWeights
+from reco_batch.ranking import candidates_of, predict, ranked_blocks, weights_of
+from reco_batch.rating import RatingModel
+from reco_batch.rating_weights import RatingWeights
 from reco_batch.retrieval import Embeddings, Retrieval
 from reco_batch.topk import Scratch, TopK, select_blocks, top_k_blocks
 
@@ -28,10 +29,21 @@ from reco_batch.topk import Scratch, TopK, select_blocks, top_k_blocks
 TOP_K: Final = (1, 5, 10)
 #: Figures whose bootstrap interval is kept, too.
 WITH_INTERVAL: Final = ("hit@10", "ndcg@10", "recall@100")
+_HEAD: Final = 10
 #: Movies by how many ratings they have in training: from, up to and including.
 BANDS: Final = ((0, 0), (1, 2), (3, 9), (10, 49), (50, None))
 _BASELINE_SHRINKAGE: Final = 2.0
 _LITTLE_KNOWN: Final = 2
+
+
+class _Found(NamedTuple):
+    """What lists of all users are like."""
+
+    means: dict[str, float]
+    """How good: the mean of each figure over the users asked."""
+    like: Mapping[str, float]
+    intervals: dict[str, list[float]]
+    heads: NDArray[np.int32]  # [U, 10]
 
 
 class Evaluation:
@@ -44,6 +56,7 @@ class Evaluation:
         fitted: Ratings,
         held_out: Ratings,
         rank_by: RankBy,
+        candidates: int | None = None,
         seed: int,
         threads: int,
     ) -> None:
@@ -54,13 +67,15 @@ class Evaluation:
             fitted: what the models saw, which lists leave out.
             held_out: what lists should find and stars should predict; may be empty.
             rank_by: order of the ranked lists.
+            candidates: retrieval's best that ranked lists are made of; None: all movies.
             seed: of the bootstrap.
             threads: of scoring.
         """
         users, self._movie_count = len(dataset.user_ids), len(dataset.movies)
         self._scale = dataset.rating_scale
         self._fitted, self._held_out = fitted, held_out
-        self._rank_by, self._seed, self._threads = rank_by, seed, threads
+        self._rank_by, self._candidates = rank_by, candidates
+        self._seed, self._threads = seed, threads
         self._seen = histories(fitted, user_count=users)
         self._wanted = histories(held_out, user_count=users)
         self._asked = np.flatnonzero(np.diff(self._wanted.offsets))
@@ -82,24 +97,29 @@ class Evaluation:
             np.ones((len(embeddings.users), 1), np.float32),
             self._rated[:, np.newaxis].astype(np.float32),
         )
-        ours, lists, intervals = self._lists_of(self._top_k(embeddings))
-        theirs, popular_lists, popular_intervals = self._lists_of(self._top_k(popular))
+        ours, theirs = (self._found(self._top_k(of)) for of in (embeddings, popular))
         baseline = popularity_baseline(
             self._fitted, self._held_out, movie_count=self._movie_count, ks=TOP_K
         )
         return {
             "retrieval": {
                 **top_k_accuracy(embeddings, self._held_out, threads=self._threads),
-                **ours,
+                **ours.means,
             },
-            "popularity": {**baseline, **theirs},
-            "lists": lists,
-            "popular_lists": popular_lists,
-            "intervals": {"retrieval": intervals, "popularity": popular_intervals},
+            "popularity": {**baseline, **theirs.means},
+            "lists": ours.like,
+            "popular_lists": theirs.like,
+            "intervals": {"retrieval": ours.intervals, "popularity": theirs.intervals},
         }
 
-    def of_rating(self, model: RatingModel | LinearRating) -> Mapping[str, Any]:
+    def of_rating(
+        self, model: RatingModel | LinearRating, retrieval: Retrieval | None = None
+    ) -> Mapping[str, Any]:
         """Return the errors of the stars, and the figures of the lists ordered by them.
+
+        Args:
+            model: what rates.
+            retrieval: what proposes the candidates, if not all movies are rated.
 
         Returns:
             Parts of the manifest's metrics, empty without held-out ratings: `rating` and `means`,
@@ -117,49 +137,62 @@ class Evaluation:
         if self._rank_by is RankBy.BOUND:
             bound = Bound(doubt_of(self._rated), self._scale)
         blocks = ranked_blocks(
-            weights, self._seen, k=self._longest(), threads=self._threads, bound=bound
+            weights,
+            self._seen,
+            k=self._longest(),
+            threads=self._threads,
+            bound=bound,
+            among=candidates_of(retrieval, self._candidates),
         )
-        lists = _items(blocks)
-        ranked, _, _ = self._lists_of(lists)
-        first = lists[:, :10]
-        little = float((self._rated[first[first >= 0]] <= _LITTLE_KNOWN).mean())
+        found = self._found(blocks)
+        shown = found.heads[found.heads >= 0]
+        little = float((self._rated[shown] <= _LITTLE_KNOWN).mean())
         return {
             "rating": self._errors(stars),
             "means": self._errors(means),
             "rmse_by_ratings": self._by_ratings(stars),
             "means_rmse_by_ratings": self._by_ratings(means),
-            "ranked": {**ranked, "little_known@10": little},
+            "ranked": {**found.means, "little_known@10": little},
         }
 
     def _longest(self) -> int:
         return min(max(KS), self._movie_count)
 
-    def _top_k(self, embeddings: Embeddings) -> NDArray[np.int32]:
-        return _items(
-            top_k_blocks(*embeddings, self._seen, k=self._longest(), threads=self._threads)
+    def _top_k(self, embeddings: Embeddings) -> Iterator[TopK]:
+        return top_k_blocks(*embeddings, self._seen, k=self._longest(), threads=self._threads)
+
+    def _found(self, blocks: Iterable[TopK]) -> _Found:
+        """Measure lists of all users as they come; of each user only the first ten are kept."""
+        heads, measured = [], []
+        first = 0
+        for block in blocks:
+            stop = first + len(block.items)
+            asked = self._asked[slice(*np.searchsorted(self._asked, (first, stop)))]
+            ks = [k for k in KS if k <= block.items.shape[1]]
+            measured.append(
+                per_user_metrics(block.items[asked - first], self._wanted, asked, ks=ks)
+            )
+            heads.append(block.items[:, :_HEAD].copy())  # a view would keep the block
+            first = stop
+        all_heads = np.concatenate(heads)
+        per_user = {name: np.concatenate([m[name] for m in measured]) for name in measured[0]}
+        return _Found(
+            {name: float(values.mean()) for name, values in per_user.items()},
+            list_metrics(all_heads[self._asked], self._rated, k=_HEAD),
+            {
+                name: list(interval(per_user[name], seed=self._seed))
+                for name in WITH_INTERVAL
+                if name in per_user
+            },
+            all_heads,
         )
 
-    def _lists_of(
-        self, lists: NDArray[np.int32]
-    ) -> tuple[dict[str, float], Mapping[str, float], dict[str, list[float]]]:
-        """Return how good lists are, what they are like, and intervals."""
-        asked = lists[self._asked]
-        ks = [k for k in KS if k <= asked.shape[1]]
-        per_user = per_user_metrics(asked, self._wanted, self._asked, ks=ks)
-        intervals = {
-            name: list(interval(per_user[name], seed=self._seed))
-            for name in WITH_INTERVAL
-            if name in per_user
-        }
-        means = {name: float(values.mean()) for name, values in per_user.items()}
-        return means, list_metrics(asked, self._rated), intervals
-
     def _errors(self, stars: NDArray[np.float32]) -> dict[str, float]:
-        error = (stars - self._held_out.rating).astype(np.float64)
+        error = (stars - self._held_out.stars).astype(np.float64)
         return {"rmse": _root_mean_square(error), "mae": float(np.abs(error).mean())}
 
     def _by_ratings(self, stars: NDArray[np.float32]) -> dict[str, float]:
-        error = (stars - self._held_out.rating).astype(np.float64)
+        error = (stars - self._held_out.stars).astype(np.float64)
         rated = self._rated[self._held_out.movie_index]
         found = {}
         for low, high in BANDS:
@@ -171,18 +204,14 @@ class Evaluation:
 
     def _from_means(self) -> NDArray[np.float32]:
         fitted, held_out = self._fitted, self._held_out
-        mean = np.float32(fitted.rating.mean())
+        mean = np.float32(fitted.stars.mean())
         counts = (len(self._seen.offsets) - 1, self._movie_count)
         users, movies = fit_biases(
-            fitted, fitted.rating - mean, counts=counts, shrinkage=_BASELINE_SHRINKAGE
+            fitted, fitted.stars - mean, counts=counts, shrinkage=_BASELINE_SHRINKAGE
         )
         predicted = mean + users[held_out.user_index] + movies[held_out.movie_index]
         clipped: NDArray[np.float32] = np.clip(predicted, *self._scale)
         return clipped
-
-
-def _items(blocks: Iterable[TopK]) -> NDArray[np.int32]:
-    return np.concatenate([block.items for block in blocks])
 
 
 def _root_mean_square(error: NDArray[np.float64]) -> float:
@@ -239,5 +268,5 @@ def rmse(weights: RatingWeights | LinearRating, held_out: Ratings) -> Mapping[st
     """
     if not len(held_out):
         return {}
-    error = predict(weights, held_out.user_index, held_out.movie_index) - held_out.rating
+    error = predict(weights, held_out.user_index, held_out.movie_index) - held_out.stars
     return {"rmse": _root_mean_square(error.astype(np.float64))}

@@ -54,6 +54,11 @@ def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int
     return dict(json.loads(json.dumps(facts)))  # tuples become lists, as they are when read back
 
 
+def program() -> dict[str, str]:
+    """Return what a list depends on beside the weights it is computed from."""
+    return {"program": _program(), "python": python_version(), "numpy": version("numpy")}
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one phrase for each fact in which two fingerprints differ."""
     old, new = dict(_flat(before)), dict(_flat(now))

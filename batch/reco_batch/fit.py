@@ -2,14 +2,16 @@
 
 The trainings do not depend on each other, so two run at a time, the longest first. What is to be
 published is handed on as soon as it is trained, while the other lane still trains. A resumed night
-trains only what something still has to be computed from.
+trains only what something still has to be computed from. Where retrieval proposes what ranked lists
+are made of, both lanes ask for its models, and whichever comes first trains them.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,10 @@ from reco_batch.trainers import (
     train_retrieval_of,
 )
 
+#: The steps of a kind: without the test part, to be measured, and on everything.
+TRAIN: Final = "train"
+REFIT: Final = "refit"
+
 Metrics = Mapping[str, Any]
 """Parts of the manifest's metrics."""
 
@@ -45,8 +51,10 @@ class _Kind(NamedTuple):
     name: str
     train: Callable[[Training], Any]
     epochs: int
-    measure: Callable[[Any], Metrics]
-    publish: Callable[[Callable[[], Any]], None]
+    measure: Callable[[Any, Retrieval | None], Metrics]
+    publish: Callable[[Callable[[], Any], Callable[[], Retrieval | None]], None]
+    two_stage: bool
+    """Whether its lists are made of what the retrieval model of the same step proposes."""
 
 
 def fit_models(
@@ -55,7 +63,9 @@ def fit_models(
     config: RunConfig,
     *,
     publish_retrieval: Callable[[Callable[[], Retrieval]], None],
-    publish_rating: Callable[[Callable[[], RatingModel | LinearRating]], None],
+    publish_rating: Callable[
+        [Callable[[], RatingModel | LinearRating], Callable[[], Retrieval | None]], None
+    ],
     night: UnfinishedNight,
     reporter: Reporter,
 ) -> Metrics:
@@ -68,7 +78,9 @@ def fit_models(
             is published saw every rating, and what is measured did not see the test part.
         publish_retrieval: called once, in a thread, with a function that gives the retrieval model
             to publish; what never calls it saves its training.
-        publish_rating: the same with the rating model; the two may run side by side.
+        publish_rating: the same with the rating model, if there are stars to learn it from, and a
+            function that gives the retrieval model that proposes candidates, or None; the two may
+            run side by side.
         night: keeps the metrics, and says where checkpoints are.
         reporter: shows a stage for each training.
 
@@ -79,7 +91,7 @@ def fit_models(
     chosen = night.value(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
-    fitted = _fitted(split, parameters, seed=config.seed)
+    fitted = fitted_rows(split, parameters, seed=config.seed)
     known = dataset.ratings.take(fitted)
     by_size = _by_size(dataset, known, config)
     for sentence in by_size["budgets"]:
@@ -89,6 +101,7 @@ def fit_models(
         fitted=known,
         held_out=dataset.ratings.take(split.test),
         rank_by=config.orders_by,
+        candidates=config.ranked_candidates,
         seed=config.seed,
         threads=config.threads,
     )
@@ -96,8 +109,9 @@ def fit_models(
         "retrieval",
         lambda training: train_retrieval_of(parameters.retrieval, training),
         retrieval_epochs(parameters.retrieval, user_count=len(dataset.user_ids)),
-        evaluation.of_retrieval,
-        publish_retrieval,
+        lambda model, _: evaluation.of_retrieval(model),
+        lambda model, _: publish_retrieval(model),
+        two_stage=False,
     )
     rating = _Kind(
         "rating",
@@ -105,19 +119,29 @@ def fit_models(
         parameters.rating.all_epochs,
         evaluation.of_rating,
         publish_rating,
+        two_stage=config.ranked_candidates is not None,
     )
-    fits = _Fits(dataset, fitted, config, chosen["recency"], night, reporter)
-    jobs: list[Callable[[], object]] = [
-        lambda: fits.measure(rating, publish=not config.refits),
-        lambda: fits.measure(retrieval, publish=not config.refits),
-    ]
-    if config.refits:
-        jobs.insert(0, lambda: fits.refit(rating))
-        jobs.insert(2, lambda: fits.refit(retrieval))
+    fits = _Fits(
+        dataset,
+        fitted,
+        config,
+        chosen["recency"],
+        night,
+        reporter,
+        retrieval,
+        shares_retrieval=rating.two_stage,
+    )
+    kinds = [rating, retrieval] if dataset.has_stars else [retrieval]
+    jobs: list[Callable[[], object]] = []
+    for kind in kinds:
+        if config.refits:
+            jobs.append(partial(fits.refit, kind))
+        jobs.append(partial(fits.measure, kind, publish=not config.refits))
     _run_side_by_side(jobs, reporter)
+    stars = {} if dataset.has_stars else {"rating": {}, "without_stars": True}
     return {
         **fits.metrics["retrieval"],
-        **fits.metrics["rating"],
+        **fits.metrics.get("rating", stars),
         "chosen": {**chosen, **by_size},
     }
 
@@ -132,50 +156,87 @@ class _Fits:
     recency: float
     night: UnfinishedNight
     reporter: Reporter
+    retrieval: _Kind
+    shares_retrieval: bool
+    """Whether both lanes ask for the same retrieval models."""
     metrics: dict[str, Metrics] = field(default_factory=dict)
+    _shared: dict[str, "_Once"] = field(default_factory=dict)
 
     def measure(self, kind: _Kind, *, publish: bool) -> None:
         """Train without the test part, keep the metrics, and publish the model if it is the one."""
-        name = f"train {kind.name}"
-        model = self._trained(kind, self.fitted, name)
+        model, retrieval = self._models(kind, TRAIN)
 
         def measured() -> Metrics:
-            trained = model()
+            trained, beside = model(), retrieval()
             with self.reporter.stage(f"measure {kind.name}"):
-                return kind.measure(trained)
+                return kind.measure(trained, beside)
 
         self.metrics[kind.name] = self.night.value(f"measure {kind.name}", measured)
         if publish:
-            kind.publish(model)
-        self.night.forget(name)
+            kind.publish(model, retrieval)
+        self._forget(kind, TRAIN)
 
     def refit(self, kind: _Kind) -> None:
         """Train on all ratings, and publish the model."""
-        name = f"refit {kind.name}"
-        rows = np.random.default_rng(self.config.seed).permutation(len(self.dataset.ratings))
-        kind.publish(self._trained(kind, rows, name))
-        self.night.forget(name)
+        kind.publish(*self._models(kind, REFIT))
+        self._forget(kind, REFIT)
 
-    def _trained(self, kind: _Kind, rows: NDArray[np.int64], name: str) -> Callable[[], Any]:
-        """Return a function that trains when it is first called, and gives the model."""
+    def _models(
+        self, kind: _Kind, step: str
+    ) -> tuple[Callable[[], Any], Callable[[], Retrieval | None]]:
+        """Return what gives the model, and what gives the retrieval model beside it, if any."""
+        return (
+            self._model(kind, step),
+            self._model(self.retrieval, step) if kind.two_stage else lambda: None,
+        )
 
-        def train() -> Any:  # noqa: ANN401  # whatever model the kind has
-            saved = Checkpoints(
-                self.night.checkpoints(name),
-                training=name,
-                every_seconds=self.config.checkpoint_seconds,
-                say=self.reporter.say,
+    def _model(self, kind: _Kind, step: str) -> "_Once":
+        """Return what trains when it is first called, by whichever lane, and gives the model."""
+        once = _Once(lambda: self._train(kind, step))
+        if kind is self.retrieval and self.shares_retrieval:
+            return self._shared.setdefault(step, once)  # atomic
+        return once
+
+    def _train(self, kind: _Kind, step: str) -> Any:  # noqa: ANN401  # whatever model the kind has
+        name = f"{step} {kind.name}"
+        rows = self.fitted
+        if step == REFIT:
+            order = np.random.default_rng(self.config.seed)
+            rows = order.permutation(len(self.dataset.ratings))
+        saved = Checkpoints(
+            self.night.checkpoints(name),
+            training=name,
+            every_seconds=self.config.checkpoint_seconds,
+            say=self.reporter.say,
+        )
+        with self.reporter.stage(name, total=kind.epochs) as stage:
+            ratings = self.dataset.ratings.take(rows)
+            return kind.train(
+                Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
             )
-            with self.reporter.stage(name, total=kind.epochs) as stage:
-                ratings = self.dataset.ratings.take(rows)
-                return kind.train(
-                    Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
-                )
 
-        return cache(train)
+    def _forget(self, kind: _Kind, step: str) -> None:
+        """Delete checkpoints that nothing will ask for; the other lane may yet want retrieval's."""
+        if kind is not self.retrieval or not self.shares_retrieval:
+            self.night.forget(f"{step} {kind.name}")
 
 
-def _fitted(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
+class _Once:
+    """A function that computes its value when it is first called, in whichever thread."""
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self._compute = compute
+        self._lock = threading.Lock()
+        self._values: list[Any] = []
+
+    def __call__(self) -> Any:  # noqa: ANN401  # as it computes
+        with self._lock:
+            if not self._values:
+                self._values.append(self._compute())
+            return self._values[0]
+
+
+def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
     """Return the rows that the measured models see, in the order of training."""
     if not parameters.fits_validation:
         return split.train

@@ -75,7 +75,11 @@ def takes(
         def run(**said: Any) -> None:  # noqa: ANN401  # what typer has parsed
             with guard():
                 flags = {name: said.pop(name) for name in options}
-                command(read_settings(flags, flags.pop("config")), **said)
+                from reco_batch.followed import ended_in_json  # noqa: PLC0415  # not for --help
+
+                told = read_settings(flags, flags.pop("config"))
+                with ended_in_json(told.settings):
+                    command(told, **said)
 
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

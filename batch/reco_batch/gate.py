@@ -40,7 +40,7 @@ def judge_generation(
         recorded = _recorded(given, artifact)
         return Verdict(passed=True, report=recorded, reason=_reason(recorded))
     parameters = artifact.manifest["parameters"]
-    measured = measure(artifact, k=parameters["k"], ranked_k=parameters["ranked_k"])
+    measured = measure(artifact, k=parameters["k"], ranked_k=_ranked_length(parameters))
     comparison = None if given.live is None else compare(given, given.live, artifact, measured)
     checks = check_night(
         Nights(artifact.manifest, given.live_manifest), measured, comparison, bounds
@@ -48,6 +48,12 @@ def judge_generation(
     if given.live is not None and given.live_manifest is None:
         checks.insert(0, Check("live.manifest", None, "", None, WARNING, _NO_MANIFEST))
     return verdict_of(checks, live=given.live, force=force)
+
+
+def _ranked_length(parameters: Mapping[str, Any]) -> int | None:
+    """Return how long ranked lists should be; None: as long as can be."""
+    said = [parameters.get(name) for name in ("ranked_k", "ranked_candidates")]
+    return min((length for length in said if length is not None), default=None)
 
 
 def verdict_of(checks: Sequence[Check], *, live: str | None, force: str | None) -> Verdict:

@@ -23,6 +23,7 @@ from reco_batch.errors import DataRefused
 #: Tried in this order; the first that exists is read.
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _BLOCK_BYTES = 16 << 20
+_CODED = pa.dictionary(pa.int32(), pa.string())
 _NUMBERS = {c.RATING: pa.float64(), c.TIMESTAMP: pa.int64()}
 _EXPECTED = {c.RATING: "a number", c.TIMESTAMP: "whole seconds since 1970"}
 
@@ -31,6 +32,7 @@ class RawTables(NamedTuple):
     """What the two files hold; the index of each frame is the line number in its file."""
 
     ratings: pd.DataFrame  # userId, movieId: category of str; rating: float64; timestamp: int64
+    # (either of the last two may be missing)
     movies: pd.DataFrame  # movieId, title, genres: str
     ratings_file: str
     movies_file: str
@@ -44,7 +46,8 @@ def read_folder(folder: Path, *, encoding: str = "utf-8") -> RawTables:
         encoding: of the CSV files.
 
     Returns:
-        The two tables.
+        The two tables; the ratings without `rating`, if the file has the columns of a user, an item
+        and perhaps a time, and no others.
 
     Raises:
         DataRefused: a file is missing, empty, damaged or lacks a column, or a number is none.
@@ -98,7 +101,7 @@ def _read(
     tables: list[pa.Table] = []
     rows = 0
     try:
-        for batch in batches(path, required, wanted, encoding):
+        for batch in batches(path, required, wanted, categories, encoding):
             table = _typed(batch, path.name, rows, categories)
             rows += table.num_rows
             tables.append(table)
@@ -111,7 +114,9 @@ def _read(
         ) from error
     if rows == 0:
         raise no_rows(path.name)
-    frame: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
+    table = pa.concat_tables(tables).unify_dictionaries()
+    del tables, batch  # so that each column is let go of as soon as pandas has it
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     frame.index = _line_numbers(frame)
     return frame
 
@@ -125,7 +130,11 @@ def _line_numbers(frame: pd.DataFrame) -> pd.Index:
 
 
 def _csv_batches(
-    path: Path, required: Sequence[str], wanted: Sequence[str], encoding: str
+    path: Path,
+    required: Sequence[str],
+    wanted: Sequence[str],
+    categories: Sequence[str],
+    encoding: str,
 ) -> Iterator[pa.RecordBatch]:
     if path.suffix == ".csv" and path.stat().st_size == 0:
         raise DataRefused(
@@ -142,8 +151,12 @@ def _csv_batches(
                 read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=encoding),
                 # Only a title may hold a quoted newline; allowing it slows the big file down.
                 parse_options=pa_csv.ParseOptions(newlines_in_values=c.TITLE in wanted),
+                # Numbers are text at first: what is none shall be named as it stands there.
                 convert_options=pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
+                    column_types={
+                        name: _CODED if name in categories else pa.string() for name in wanted
+                    },
+                    strings_can_be_null=False,
                 ),
             ) as reader,
         ):
@@ -156,7 +169,11 @@ def _csv_batches(
 
 
 def _parquet_batches(
-    path: Path, required: Sequence[str], wanted: Sequence[str], _encoding: str
+    path: Path,
+    required: Sequence[str],
+    wanted: Sequence[str],
+    _categories: Sequence[str],
+    _encoding: str,
 ) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as parquet:
@@ -182,11 +199,13 @@ def _parquet_batches(
 
 def _check_header(name: str, found: Sequence[str], required: Sequence[str]) -> None:
     missing = [column for column in required if column not in found]
-    if missing:
+    others = [column for column in found if column not in c.INTERACTIONS]
+    if missing and (missing != [c.RATING] or others):
+        leave_out = f", or leave out {', '.join(map(repr, others))} if nobody gives stars"
         raise DataRefused(
             f"the columns are {', '.join(map(repr, found))}",
             f"also {', '.join(map(repr, missing))}",
-            "Rename the file's columns.",
+            f"Rename the file's columns{leave_out if missing == [c.RATING] else ''}.",
             name,
             None if name.endswith(".parquet") else 1,
         )
@@ -210,9 +229,18 @@ def _typed(
         if column in _NUMBERS:
             arrays.append(_numbers(array, column, name, rows_before))
         else:
-            text = pc.cast(array, pa.string())
-            arrays.append(text.dictionary_encode() if column in categories else text)
+            arrays.append(_coded(array) if column in categories else pc.cast(array, pa.string()))
     return pa.Table.from_arrays(arrays, names=batch.schema.names)
+
+
+def _coded(ids: pa.Array) -> pa.DictionaryArray:
+    """Return ids as text, each different one once, and which it is in each row."""
+    if ids.type == _CODED:
+        return ids
+    if not pa.types.is_integer(ids.type):
+        return pc.cast(ids, pa.string()).dictionary_encode()
+    coded = ids.dictionary_encode()  # first: far fewer numbers are then written as text
+    return pa.DictionaryArray.from_arrays(coded.indices, pc.cast(coded.dictionary, pa.string()))
 
 
 def _numbers(array: pa.Array, column: str, name: str, rows_before: int) -> pa.Array:

@@ -40,6 +40,7 @@ _SECONDS_A_DAY: Final = 86_400
 _ERRORS: Final = ("rmse", "mae")
 #: What a night is told by beside the popularity baseline, where it has them.
 _TOLD_BY: Final = ("ndcg@10", "recall@100")
+_NO_STARS: Final = "the input has no ratings, so there are none"
 
 
 class Nights(NamedTuple):
@@ -69,7 +70,7 @@ def check_night(
         *_metrics(nights, bounds),
         *_baseline(nights.tonight, bounds),
         *_counts(nights.tonight, measured),
-        *_lists(measured.families, bounds),
+        *_lists(nights.tonight, measured.families, bounds),
         *_heads(nights, measured.heads, bounds),
         *_changes(comparison, bounds),
     ]
@@ -131,6 +132,8 @@ def _metrics(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
                 measured = "test_users" if "@" in name else "test"
                 held_out = [_number(m, "data", measured) for m in nights]
                 yield _metric(full, value, before[name], held_out, bounds)
+        if group == "rating" and not _has_stars(tonight) and not before:
+            yield Check("rating.metrics", None, "", None, SKIPPED, _NO_STARS)
         if before and not shared:
             note = "no metric that the live night has, too"
             yield Check(f"{group}.metrics", len(shared), AT_LEAST, 1, REFUSED, note)
@@ -198,7 +201,7 @@ def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
     yield exactly("cards", measured.movies, movies)
     for family, expected in (
         ("user", users),
-        ("ranked", users),
+        ("ranked", users if _has_stars(tonight) else 0),
         ("seen", users),
         ("similar", movies),
     ):
@@ -207,9 +210,14 @@ def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
     yield at_least("popular.lists", families["popular"].lists, 1)
 
 
-def _lists(families: Mapping[str, ListFigures], bounds: GateBounds) -> Iterator[Check]:
+def _lists(
+    tonight: Mapping[str, Any], families: Mapping[str, ListFigures], bounds: GateBounds
+) -> Iterator[Check]:
     """Is any list broken?"""
     for family, figures in families.items():
+        if family == "ranked" and not _has_stars(tonight):
+            yield Check("ranked.full", None, "", None, SKIPPED, _NO_STARS)
+            continue
         broken = {
             "duplicates": figures.duplicates,
             "unknown": figures.unknown,
@@ -309,6 +317,11 @@ def _number(manifest: Mapping[str, Any] | None, *path: str) -> float | None:
 def _metrics_of(manifest: Mapping[str, Any] | None, group: str) -> dict[str, float]:
     found = _section(_section(manifest, "metrics"), group)
     return {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
+
+
+def _has_stars(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether people rated; of an older version's manifest that does not say, they did."""
+    return manifest.get("rating_scale", ()) is not None
 
 
 def _split(manifest: Mapping[str, Any]) -> str:

@@ -29,11 +29,18 @@ class LinearRating(NamedTuple):
 
     def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return [U, D + 2] and [I, D + 2] whose dot product is the stars, not yet held."""
-        users = np.column_stack(
-            [self.users, self.user_bias + np.float32(self.mean), np.ones_like(self.user_bias)]
+        return self.folded_users(0, len(self.users)), self.folded_movies()
+
+    def folded_users(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the rows of some users."""
+        bias = self.user_bias[start:stop]
+        return np.column_stack(
+            [self.users[start:stop], bias + np.float32(self.mean), np.ones_like(bias)]
         )
-        movies = np.column_stack([self.movies, np.ones_like(self.movie_bias), self.movie_bias])
-        return users, movies
+
+    def folded_movies(self) -> NDArray[np.float32]:
+        """Return the rows of all movies."""
+        return np.column_stack([self.movies, np.ones_like(self.movie_bias), self.movie_bias])
 
     def predict(
         self, user_index: NDArray[np.int32], movie_index: NDArray[np.int32]

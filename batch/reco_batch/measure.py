@@ -222,13 +222,13 @@ class _Family:
 
     def _misplaced(self, batch: pa.RecordBatch, beside: pa.RecordBatch) -> int:
         """Count the lists whose key is not that of the row beside them."""
-        own = _ids(batch.column(c.SUFFIX))
-        return len(batch) - int(pc.equal(own, _ids(beside.column(c.SUFFIX))).true_count)
+        own = ids_of(batch.column(c.SUFFIX))
+        return len(batch) - int(pc.equal(own, ids_of(beside.column(c.SUFFIX))).true_count)
 
     def _sample(self, batch: pa.RecordBatch, lists: Histories) -> None:
         skipped = -self._figures.lists % self._every
         rows = np.arange(skipped, len(batch), self._every)
-        names = _ids(batch.column(c.SUFFIX).take(pa.array(rows))).to_pylist()
+        names = ids_of(batch.column(c.SUFFIX).take(pa.array(rows))).to_pylist()
         for name, row in zip(names, rows.tolist(), strict=True):
             whole = lists.of(row)
             self._figures.sampled[name] = (whole if self._family == "seen" else whole[:HEAD]).copy()
@@ -239,8 +239,8 @@ def _rows(hit: NDArray[np.int64], rows: int) -> int:
     return int(np.count_nonzero(np.bincount(hit, minlength=rows))) if len(hit) else 0
 
 
-def _ids(suffixes: pa.Array) -> pa.Array:
-    """Return what stands after the first colon."""
+def ids_of(suffixes: pa.Array) -> pa.Array:
+    """Return the ids in key suffixes: what stands after the first colon."""
     return pc.replace_substring_regex(suffixes, r"\A[a-z]+:", "", max_replacements=1)
 
 

@@ -4,9 +4,10 @@ Each step is a function elsewhere; this module has their order, and everything t
 clock. Whatever fails, readers go on seeing what they saw before.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ from threadpoolctl import threadpool_limits
 from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter, open_artifact
 from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
+from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
-from reco_batch.progress import Reporter
+from reco_batch.progress import Reporter, Stage
 from reco_batch.pruning import prune_artifacts
 from reco_batch.publishing import publish_artifact
 from reco_batch.resume import (
@@ -44,6 +46,8 @@ _NOT_OF_THE_RESULT = {
     "data",
     "encoding",
     "threads",
+    "engine",
+    "ray_address",
     "resume",
     "checkpoint_seconds",
     "bounds",
@@ -82,19 +86,21 @@ def run_night(
         The artifact, how publishing ended, and the users.
 
     Raises:
+        UsageError, NotInstalled: the engine cannot be.
         LockHeld: another run is at work.
         DataRefused: the input cannot be used.
         NightFailed: the artifact could not be written.
         StoreError: the store is unfit, or publishing failed; nothing was switched.
     """
     keys = Keys(config.namespace)
-    with RunLock(client, keys) as lock:
+    with _engine(config) as engine, RunLock(client, keys) as lock:
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
         dataset, split = read_and_split(config, reporter)
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
-            artifact = _compute(config, dataset, split, night, reporter=reporter)
+            reporter.concern(night.generation)
+            artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
             published = publish_artifact(
                 artifact,
                 client,
@@ -114,7 +120,7 @@ def run_night(
             now=now(),
         )
     except OSError as error:  # the night is over, and how it ended stands
-        reporter.say(f"warning: old artifacts are not deleted yet: {error}")
+        reporter.warn(f"old artifacts are not deleted yet: {error}")
     return Night(artifact, published, dataset.user_ids)
 
 
@@ -125,18 +131,21 @@ def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset,
         DataRefused: the input cannot be used.
     """
     with reporter.stage("read and check the data") as stage:
-        source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
-        dataset = build_dataset(
-            source.tables, rating_scale=config.rating_scale, source=source.origin
-        )
+        dataset = _read(config, stage)
         split = split_ratings(dataset.ratings, by=config.split, seed=config.seed)
         stage.note(
             f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
             f"{len(dataset.movies):,} movies"
         )
     for finding in _findings(dataset, split):
-        reporter.say(f"note: {finding}")
+        reporter.find(finding)
     return dataset, split
+
+
+def _read(config: LearningConfig, stage: Stage) -> Dataset:
+    """Read and check, and let go of what was read: the tables are as large as the data set."""
+    source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
+    return build_dataset(source.tables, rating_scale=config.rating_scale, source=source.origin)
 
 
 def _open_night(
@@ -162,14 +171,19 @@ def _compute(
     split: Split,
     night: UnfinishedNight,
     *,
+    engine: Engine,
     reporter: Reporter,
 ) -> Artifact:
     """Train, score and write what is not yet complete; the last thing written is the manifest."""
     folder = night.artifact_folder
     if not night.is_complete(FINISH):
         with _disk_errors(folder, night):
-            _fill(config, dataset, split, night, reporter=reporter)
+            _fill(config, dataset, split, night, engine=engine, reporter=reporter)
     return open_artifact(folder.parent, folder.name)
+
+
+def _engine(config: RunConfig) -> AbstractContextManager[Engine]:
+    return open_engine(config.engine, threads=config.threads, ray_address=config.ray_address)
 
 
 def _fill(
@@ -178,6 +192,7 @@ def _fill(
     split: Split,
     night: UnfinishedNight,
     *,
+    engine: Engine,
     reporter: Reporter,
 ) -> None:
     with reporter.stage("load TensorFlow"):
@@ -187,7 +202,7 @@ def _fill(
 
     folder = night.artifact_folder
     writer = ArtifactWriter(folder, dataset.movies, resumed=night.resumed)
-    answers = Answers(writer, dataset, config, night, reporter)
+    answers = Answers(writer, dataset, config, night, reporter, engine=engine)
     answers.for_everybody()
     # How many threads share a sum decides its last bits, and scoring in one lane sets how many
     # there are in the other: with one from the start, the same night has the same bytes.
@@ -210,11 +225,13 @@ def _fill(
                     "generation": night.generation,
                     "created": night.started.isoformat(timespec="seconds"),
                     "ids": "integer" if dataset.movies.numeric_ids else "string",
-                    "rating_scale": list(config.rating_scale),
+                    "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
                     "parameters": _parameters(config),
                     "data": _data(dataset, split),
                     "metrics": metrics,
+                    "began": dict(reporter.began),
                     "seconds": dict(reporter.seconds),
+                    "losses": {name: _short(kept) for name, kept in reporter.losses.items()},
                     "versions": versions(),
                     "gate": None,
                 }
@@ -245,6 +262,11 @@ def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
         "test_users": int(np.unique(dataset.ratings.user_index[split.test]).size),
         "findings": list(_findings(dataset, split)),
     }
+
+
+def _short(losses: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return losses no longer than a curve needs them: the manifest goes to the store, too."""
+    return [(epoch, float(f"{loss:.5g}")) for epoch, loss in losses if math.isfinite(loss)]
 
 
 def _newest(ratings: Ratings) -> int | None:

@@ -26,6 +26,8 @@ GenerationId = Annotated[
     str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
 ]
 
+MovieIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of movies.")]
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

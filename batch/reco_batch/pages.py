@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from reco_store.generations import GenerationRecord
 from reco_store.wording import quality_words
 
 if TYPE_CHECKING:
-    from reco_batch.config import SimulateConfig
     from reco_batch.night import Night
+    from reco_batch.simulate_config import SimulateConfig
     from reco_batch.tune import Search
     from reco_store import Published
 
@@ -48,12 +48,13 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
         lines.append(f"warning   {result.published.warning}")
     reco = _sibling("reco")
     user = shlex.quote(printable(result.example_user(_EXAMPLE_USER)))
+    by = " --by highest-rated" if counts.get("ranked") else ""  # not without ratings
     return "\n".join(
         [
             *lines,
             "try next",
             f"  {reco} get-user {user}{reading_options}",
-            f"  {reco} get-popular --by highest-rated -n 5{reading_options}",
+            f"  {reco} get-popular{by} -n 5{reading_options}",
             f"  {reco} status{reading_options}",
         ]
     )
@@ -140,6 +141,31 @@ def rolled_back(live: str) -> str:
 def released(*, was_held: bool) -> str:
     """Say whether there was a hold."""
     return "the hold is off: the next night may go live" if was_held else "there was no hold"
+
+
+def hid(changed: int, titles: Mapping[str, str | None]) -> str:
+    """Say what is hidden now, and which of it is no movie of the live generation."""
+    unknown = [printable(movie_id) for movie_id, title in titles.items() if title is None]
+    lines = [f"{changed} more hidden, from every list and at once"]
+    if unknown:
+        lines.append(f"note: not in the live generation: {', '.join(unknown)}")
+    return "\n".join(lines)
+
+
+def unhid(changed: int, asked: int) -> str:
+    """Say how many are shown again."""
+    rest = "" if changed == asked else f"; {asked - changed} were not hidden"
+    return f"{changed} shown again{rest}"
+
+
+def hidden(titles: Mapping[str, str | None]) -> str:
+    """List what is hidden, one movie a line."""
+    if not titles:
+        return "nothing is hidden"
+    return "\n".join(
+        f"{printable(movie_id)}\t{printable(title or '(not in the live generation)')}"
+        for movie_id, title in titles.items()
+    )
 
 
 def stopped(*, was_running: bool) -> str:

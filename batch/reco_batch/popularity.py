@@ -22,7 +22,7 @@ class MovieStatistics(NamedTuple):
     """How often and how well each movie was rated."""
 
     rating_count: NDArray[np.int64]  # [I]
-    rating_mean: NDArray[np.float64]  # [I] stars; NaN without a rating
+    rating_mean: NDArray[np.float64]  # [I] stars; NaN without a rating, or without stars
 
 
 class PopularList(NamedTuple):
@@ -44,8 +44,10 @@ class Thresholds(NamedTuple):
 def movie_statistics(ratings: Ratings, *, movie_count: int) -> MovieStatistics:
     """Return the number and the mean of each movie's ratings."""
     count = np.bincount(ratings.movie_index, minlength=movie_count)
-    total = np.bincount(ratings.movie_index, weights=ratings.rating, minlength=movie_count)
     mean = np.full(movie_count, np.nan)
+    if ratings.rating is None:
+        return MovieStatistics(count, mean)
+    total = np.bincount(ratings.movie_index, weights=ratings.rating, minlength=movie_count)
     np.divide(total, count, out=mean, where=count > 0)
     return MovieStatistics(count, mean)
 
@@ -63,7 +65,8 @@ def popularity_baseline(
 
     Returns:
         `top_<k>_accuracy` of the movies with the most ratings, and the `rmse` of the movies' means
-        (the overall mean where a movie has no rating); empty without held-out ratings.
+        (the overall mean where a movie has no rating), if there are stars; empty without held-out
+        ratings.
     """
     if not len(held_out):
         return {}
@@ -71,20 +74,23 @@ def popularity_baseline(
     ascending = np.sort(count)
     # As many movies stand above one as have more ratings, which is how top_k_accuracy counts.
     better = movie_count - np.searchsorted(ascending, count[held_out.movie_index], side="right")
+    found = {f"top_{k}_accuracy": float((better < k).mean()) for k in ks}
+    if train.rating is None:
+        return found
     total = np.bincount(train.movie_index, weights=train.rating, minlength=movie_count)
     overall = float(np.mean(train.rating, dtype=np.float64)) if len(train) else 0.0
     mean = np.full(movie_count, overall)
     np.divide(total, count, out=mean, where=count > 0)
-    error = mean[held_out.movie_index] - held_out.rating
-    return {f"top_{k}_accuracy": float((better < k).mean()) for k in ks} | {
-        "rmse": float(np.sqrt(np.mean(np.square(error))))
-    }
+    error = mean[held_out.movie_index] - held_out.stars
+    return found | {"rmse": float(np.sqrt(np.mean(np.square(error))))}
 
 
 def popular_lists(
     statistics: MovieStatistics, movies: Movies, *, thresholds: Thresholds, n: int
 ) -> Iterator[PopularList]:
     """Yield both lists over all movies, then over each genre that has a rated movie.
+
+    Where nobody gave stars, nothing is highest rated, and most rated is whatever was chosen most.
 
     Args:
         statistics: of every movie.
@@ -97,10 +103,13 @@ def popular_lists(
         more ratings, then to the one that stands first in the catalogue.
     """
     everything = np.arange(len(movies))
+    has_stars = bool(np.isfinite(statistics.rating_mean).any())
     for genre, members in ((None, everything), *_by_genre(movies)):
         rated = members[statistics.rating_count[members] > 0]
         if len(rated):
-            yield _most_rated(statistics, rated, genre, thresholds.rating_mean, n)
+            above = thresholds.rating_mean if has_stars else None
+            yield _most_rated(statistics, rated, genre, above, n)
+        if len(rated) and has_stars:
             yield _highest_rated(statistics, rated, genre, thresholds.rating_count, n)
 
 
@@ -114,11 +123,15 @@ def _by_genre(movies: Movies) -> list[tuple[str, NDArray[np.int64]]]:
 
 
 def _most_rated(
-    statistics: MovieStatistics, rated: NDArray[np.int64], genre: str | None, above: float, n: int
+    statistics: MovieStatistics,
+    rated: NDArray[np.int64],
+    genre: str | None,
+    above: float | None,
+    n: int,
 ) -> PopularList:
     count, mean = statistics.rating_count, statistics.rating_mean
-    eligible = rated[mean[rated] > above]
-    while not len(eligible):
+    eligible = rated if above is None else rated[mean[rated] > above]
+    while above is not None and not len(eligible):
         above = above / 2 if above > 0 else -np.inf
         eligible = rated[mean[rated] > above]
     chosen = eligible[np.lexsort((eligible, -count[eligible]))[:n]]

@@ -13,6 +13,15 @@ from typing import Any, Final
 from reco_batch.search import tuned
 
 
+class EngineName(StrEnum):
+    """Who scores the lists of a night."""
+
+    LOCAL = "local"
+    """This process."""
+    RAY = "ray"
+    """The machines of a Ray cluster."""
+
+
 class SplitBy(StrEnum):
     """How the held-out ratings are chosen."""
 

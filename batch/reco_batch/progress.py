@@ -1,20 +1,24 @@
 """What the person at the terminal, or the log, sees of a long night.
 
 On a terminal a live bar for each stage, under cron one plain line for each finished stage, with
-`--quiet` nothing. All of it goes to standard error. Stages may run side by side.
+`--quiet` nothing; `json_log` is for machines. All of it goes to standard error. Stages may run
+side by side.
 """
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from reco_batch.json_log import Log
 
 
 class Stage(Protocol):
@@ -26,17 +30,34 @@ class Stage(Protocol):
     def note(self, text: str) -> None:
         """Replace what is said beside the stage; the last note stays."""
 
+    def loss(self, epoch: int, loss: float) -> None:
+        """Keep a training's mean loss of an epoch, the first being 1."""
+
 
 class Reporter(Protocol):
-    """Shows stages and remembers how long each took."""
+    """Shows stages and remembers when each began, how long it took, and how it learned."""
 
+    began: dict[str, float]
+    """Seconds after the reporter was made."""
     seconds: dict[str, float]
+    """Of the stages that have finished."""
+    losses: dict[str, list[tuple[int, float]]]
+    """Epoch and loss, as each training stage told them; its parts follow each other."""
 
     def stage(self, name: str, *, total: int | None = None) -> AbstractContextManager[Stage]:
         """Wrap one stage of `total` steps; None where the number is not known."""
 
     def say(self, text: str) -> None:
         """Show a line that is no stage."""
+
+    def find(self, text: str) -> None:
+        """Show what was noticed in the data, or beside the work."""
+
+    def warn(self, text: str) -> None:
+        """Show what went wrong without stopping the night."""
+
+    def concern(self, generation: str) -> None:
+        """Take note of the generation that all of this is about."""
 
     def cancel(self) -> None:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
@@ -50,39 +71,66 @@ class QuietReporter:
     """Shows nothing."""
 
     def __init__(self) -> None:
+        self.began: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
+        self.losses: dict[str, list[tuple[int, float]]] = {}
+        self._origin = time.perf_counter()
         self._cancelled = threading.Event()
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
         """Time the stage."""
-        started = time.perf_counter()
-        yield _Silent(self._cancelled)
-        self.seconds[name] = round(time.perf_counter() - started, 3)
+        with self._timed(name):
+            yield _Silent(self._cancelled, self._keep(name))
 
     def say(self, text: str) -> None:
         """Show nothing."""
 
+    def find(self, text: str) -> None:
+        """Show a line that says that it is only a note."""
+        self.say(f"note: {text}")
+
+    def warn(self, text: str) -> None:
+        """Show a warning all the same: `--quiet` is about what goes as it should."""
+        _print(f"warning: {text}")
+
+    def concern(self, generation: str) -> None:
+        """Do nothing: whoever reads lines sees the name at the end."""
+
     def cancel(self) -> None:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
         self._cancelled.set()
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.began[name] = round(started - self._origin, 3)
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+
+    def _keep(self, name: str) -> Callable[[int, float], None]:
+        """Return what keeps the losses of a stage, under its name once there are any."""
+        return lambda epoch, loss: self.losses.setdefault(name, []).append((epoch, loss))
 
 
 class PlainReporter(QuietReporter):
     """Prints one line, with the time in UTC, when a stage has finished."""
 
     @contextmanager
-    def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
+    def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
         """Time the stage and print its line at the end."""
-        noted = _Noted(self._cancelled)
-        with super().stage(name, total=total):
+        noted = Noted(self._cancelled, self._keep(name))
+        with self._timed(name):
             yield noted
         self.say(_line(name, self.seconds[name], noted.text))
 
     def say(self, text: str) -> None:
         """Print a line; a full disk or a closed pipe under the log is no reason to stop a night."""
-        with suppress(OSError):
-            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)  # noqa: T201
+        _print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
+
+    def warn(self, text: str) -> None:
+        """Print a line that says that it is a warning."""
+        self.say(f"warning: {text}")
 
 
 class LiveReporter(QuietReporter):
@@ -108,9 +156,9 @@ class LiveReporter(QuietReporter):
             task = self._progress.add_task(name, total=total, note="")
             if len(self._progress.tasks) == 1:
                 self._progress.start()
-        bar = _Bar(self._progress, task, self._cancelled)
+        bar = _Bar(self._progress, task, self._cancelled, self._keep(name))
         try:
-            with super().stage(name, total=total):
+            with self._timed(name):
                 yield bar
             line = _line(name, self.seconds[name], bar.text)
             self._print(Text.assemble(("✓", "green"), " ", line))
@@ -121,18 +169,36 @@ class LiveReporter(QuietReporter):
                     self._progress.stop()
 
     def say(self, text: str) -> None:
-        """Print a line above the running bars."""
-        self._print(Text(text))
+        """Print a text above the running bars, in as many lines as it needs."""
+        self._console.print(Text(text))
+
+    def warn(self, text: str) -> None:
+        """Print a warning above the running bars."""
+        self.say(f"warning: {text}")
 
     def _print(self, text: Text) -> None:
         self._console.print(text, overflow="ellipsis", no_wrap=True)
 
 
-def choose_reporter(*, quiet: bool) -> Reporter:
-    """Return the reporter that suits where standard error goes."""
+def choose_reporter(*, quiet: bool, log: "Log | None" = None) -> Reporter:
+    """Return the reporter that suits where standard error goes.
+
+    Args:
+        quiet: nothing shall be shown of what goes as it should.
+        log: of lines for machines, which take the place of those for people; None: none.
+    """
+    if log is not None:
+        from reco_batch.json_log import JsonReporter  # noqa: PLC0415  # for machines only
+
+        return JsonReporter(log, quiet=quiet)
     if quiet:
         return QuietReporter()
     return LiveReporter() if sys.stderr.isatty() else PlainReporter()
+
+
+def _print(line: str) -> None:
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _line(name: str, seconds: float, note: str) -> str:
@@ -142,8 +208,9 @@ def _line(name: str, seconds: float, note: str) -> str:
 class _Silent:
     """A stage that shows nothing, and ends where it is told to."""
 
-    def __init__(self, cancelled: threading.Event) -> None:
+    def __init__(self, cancelled: threading.Event, keep: Callable[[int, float], None]) -> None:
         self._cancelled = cancelled
+        self._keep = keep
 
     def advance(self, steps: int) -> None:  # noqa: ARG002  # shown by others
         """End the stage if the night is cancelled."""
@@ -153,8 +220,12 @@ class _Silent:
     def note(self, text: str) -> None:
         """Show nothing."""
 
+    def loss(self, epoch: int, loss: float) -> None:
+        """Keep the loss."""
+        self._keep(epoch, loss)
 
-class _Noted(_Silent):
+
+class Noted(_Silent):
     """Keeps the last note for the line at the end."""
 
     text = ""
@@ -164,11 +235,17 @@ class _Noted(_Silent):
         self.text = text
 
 
-class _Bar(_Noted):
+class _Bar(Noted):
     """One task of a rich progress display."""
 
-    def __init__(self, progress: Progress, task: TaskID, cancelled: threading.Event) -> None:
-        super().__init__(cancelled)
+    def __init__(
+        self,
+        progress: Progress,
+        task: TaskID,
+        cancelled: threading.Event,
+        keep: Callable[[int, float], None],
+    ) -> None:
+        super().__init__(cancelled, keep)
         self._progress = progress
         self._task = task
 

@@ -5,12 +5,14 @@ Needs nothing that trains: `batch republish` publishes an artifact on any machin
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from reco_batch.artifact import Artifact, open_artifact, write_manifest
 from reco_batch.bounds import GateBounds
 from reco_batch.checks import summary
 from reco_batch.gate import judge_generation
 from reco_batch.progress import Reporter
-from reco_store import GateInput, Keys, Published, RunLock, UsageError, Verdict, publish
+from reco_store import GateInput, Keys, Published, RecoError, RunLock, UsageError, Verdict, publish
 from reco_store.client import Client
 from reco_store.keys import parse_generation_id
 
@@ -34,6 +36,7 @@ def republish(
         StoreError: publishing failed; nothing was switched.
     """
     parse_generation_id(generation)  # rather than follow `..` out of the folder
+    reporter.concern(generation)
     artifact = open_artifact(artifacts, generation)
     own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
     if own != namespace:
@@ -76,14 +79,36 @@ def publish_artifact(
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
     if published.verdict is not None and published.verdict.report:
-        _record(artifact, published.verdict, reporter)
+        artifact = _recorded(artifact, published.verdict, reporter)
+    _report(artifact, reporter)
     return published
 
 
-def _record(artifact: Artifact, verdict: Verdict, reporter: Reporter) -> None:
+def _recorded(artifact: Artifact, verdict: Verdict, reporter: Reporter) -> Artifact:
     """Keep the verdict with the artifact, which stays when the store has deleted the rest."""
+    times = _times(artifact, reporter)
+    judged = Artifact(artifact.folder, {**artifact.manifest, **times, "gate": dict(verdict.report)})
     try:
-        write_manifest(artifact.folder, {**artifact.manifest, "gate": dict(verdict.report)})
+        write_manifest(judged.folder, judged.manifest)
     except OSError as error:  # a copy on a read-only disk may be published too
         reason = error.strerror or error
-        reporter.say(f"note: the verdict is not in {artifact.folder} ({reason})")
+        reporter.find(f"the verdict is not in {artifact.folder} ({reason})")
+    return judged
+
+
+def _times(artifact: Artifact, reporter: Reporter) -> dict[str, dict[str, float]]:
+    """Return when the stages were, publishing among them, if this run computed the artifact."""
+    if not artifact.manifest.get("seconds", {}).items() <= reporter.seconds.items():
+        return {}
+    return {"began": dict(reporter.began), "seconds": dict(reporter.seconds)}
+
+
+def _report(artifact: Artifact, reporter: Reporter) -> None:
+    """Write the report; what readers see is decided, and nothing here may change how it ended."""
+    from reco_batch.report import write_report  # noqa: PLC0415  # the template engine
+
+    try:
+        with reporter.stage("report") as stage:
+            stage.note(str(write_report(artifact)))
+    except (OSError, RecoError, pa.ArrowException) as error:
+        reporter.warn(f"there is no report of {artifact.generation}: {error}")

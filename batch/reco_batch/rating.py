@@ -7,10 +7,8 @@ Shapes: D embedding width; H, G hidden widths; B, Q, C as in `batches`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reco_batch._tensorflow import tf, tfrs
 from reco_batch.batches import Batch, stack_batches
@@ -18,21 +16,8 @@ from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings
 from reco_batch.presets import RatingParameters
 from reco_batch.progress import Stage
+from reco_batch.rating_weights import RatingWeights
 from reco_batch.training import Tower, fit_epochs
-
-
-class RatingWeights(NamedTuple):
-    """The trained network with its first layer split into a user's and a movie's share.
-
-    stars = relu(relu(users[u] + movies[i]) @ hidden + hidden_bias) @ output + output_bias
-    """
-
-    users: NDArray[np.float32]  # [U, H]
-    movies: NDArray[np.float32]  # [I, H], the first bias included
-    hidden: NDArray[np.float32]  # [H, G]
-    hidden_bias: NDArray[np.float32]  # [G]
-    output: NDArray[np.float32]  # [G]
-    output_bias: np.float32
 
 
 class RatingModel(tfrs.Model):
@@ -140,7 +125,7 @@ def train_rating(
     batches = stack_batches(
         ratings.user_index + 1,
         ratings.movie_index + 1,
-        ratings.rating,
+        ratings.stars,
         batch_size=parameters.batch_size,
     )
     optimizer = tf.keras.optimizers.Adagrad(parameters.learning_rate)

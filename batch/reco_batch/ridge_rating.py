@@ -50,7 +50,7 @@ def fit_ridge(
     Cost:
         O(N F^2 + U F^3) time; 4 P F + 50 N bytes beside the ratings and the result.
     """
-    stars, mean = ratings.rating, float(ratings.rating.mean())
+    stars, mean = ratings.stars, float(ratings.stars.mean())
     tastes = np.zeros((user_count, features.shape[1]), np.float32)
     explained = np.zeros(len(stars), np.float32)
     counts = (user_count, len(features))

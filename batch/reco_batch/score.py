@@ -9,11 +9,12 @@ from reco_batch.artifact import ArtifactWriter
 from reco_batch.confidence import Bound, doubt_of
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Histories, histories
+from reco_batch.engine import ByProduct, Engine, Rows, by_stars
 from reco_batch.linear_rating import LinearRating
 from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
 from reco_batch.presets import RankBy
 from reco_batch.progress import Reporter, Stage
-from reco_batch.ranking import ranked_blocks, weights_of
+from reco_batch.ranking import candidates_of, weights_of
 from reco_batch.rating import RatingModel
 from reco_batch.resume import UnfinishedNight
 from reco_batch.retrieval import Retrieval
@@ -24,7 +25,8 @@ from reco_batch.saved_models import (
     save_rating,
     save_retrieval,
 )
-from reco_batch.topk import TopK, top_k_blocks
+from reco_batch.topk import TopK
+from reco_store.ahead import ahead
 
 
 class Answers:
@@ -41,27 +43,33 @@ class Answers:
         config: RunConfig,
         night: UnfinishedNight,
         reporter: Reporter,
+        *,
+        engine: Engine,
     ) -> None:
         self._writer = writer
         self._dataset = dataset
         self._config = config
         self._night = night
         self._reporter = reporter
+        self._engine = engine
         self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
 
     def of_retrieval(self, model: Callable[[], Retrieval]) -> None:
         """Write the user and the similar lists, and the models that answer alike."""
         users, ids = self._dataset.user_ids, self._dataset.movies.ids
-        k, threads = min(self._config.k, len(ids)), self._config.threads
+        k = min(self._config.k, len(ids))
 
         def user_lists(stage: Stage) -> None:
-            blocks = top_k_blocks(*model().embeddings(), self._seen, k=k, threads=threads)
-            self._writer.write_top_k("user", users, _counted(blocks, stage))
+            vectors = model().embeddings()
+            rows = Rows({"queries": vectors.users}, self._seen)
+            blocks = self._engine.score(ByProduct(vectors.movies, k), rows)
+            self._write("user", users, blocks, stage)
 
         def similar_lists(stage: Stage) -> None:
             alike = model().similar_embeddings()
-            blocks = top_k_blocks(alike, alike, _itself(len(alike)), k=k, threads=threads)
-            self._writer.write_top_k("similar", ids, _counted(blocks, stage))
+            rows = Rows({"queries": alike}, _itself(len(alike)))
+            blocks = self._engine.score(ByProduct(alike, k), rows)
+            self._write("similar", ids, blocks, stage)
 
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
         lists = self._writer.lists
@@ -74,26 +82,36 @@ class Answers:
             model,
         )
 
-    def of_rating(self, model: Callable[[], RatingModel | LinearRating]) -> None:
-        """Write the ranked lists, and the model that predicts alike."""
+    def of_rating(
+        self,
+        model: Callable[[], RatingModel | LinearRating],
+        retrieval: Callable[[], Retrieval | None],
+    ) -> None:
+        """Write the ranked lists, and the model that predicts alike.
+
+        Args:
+            model: gives the rating model.
+            retrieval: gives what proposes the candidates; None where all movies are rated.
+        """
         users, movies = self._dataset.user_ids, self._dataset.movies.ids
 
         def ranked_lists(stage: Stage) -> None:
-            blocks = ranked_blocks(
+            stars = by_stars(
                 weights_of(model()),
                 self._seen,
                 k=min(self._config.ranked_k or len(movies), len(movies)),
-                threads=self._config.threads,
                 bound=self._bound(),
+                among=candidates_of(retrieval(), self._config.ranked_candidates),
             )
+            blocks = self._engine.score(*stars)
             in_scale = (_clipped(block, self._config.rating_scale) for block in blocks)
-            self._writer.write_top_k("ranked", users, _counted(in_scale, stage))
+            self._write("ranked", users, in_scale, stage)
 
         self._once(
             "score ranked lists",
             [self._writer.lists("ranked")],
             ranked_lists,
-            model,
+            lambda: (model(), retrieval()),
             total=len(users),
         )
         self._once(
@@ -123,9 +141,16 @@ class Answers:
             )
             self._writer.write_seen(self._dataset.user_ids, self._seen)
             self._writer.write_movies(movies, statistics)
+            if not self._dataset.has_stars:  # and so no model to make any of
+                self._writer.write_top_k("ranked", (), ())
 
-        files = [*map(self._writer.lists, ("popular", "seen")), self._writer.catalogue]
+        families = ("popular", "seen", *(() if self._dataset.has_stars else ("ranked",)))
+        files = [*map(self._writer.lists, families), self._writer.catalogue]
         self._once("popular lists and cards", files, lists_and_cards)
+
+    def _write(self, family: str, ids: Sequence[str], blocks: Iterable[TopK], stage: Stage) -> None:
+        """Write lists as they come; the next block is scored meanwhile."""
+        self._writer.write_top_k(family, ids, _counted(ahead(blocks), stage))
 
     def _once(
         self,

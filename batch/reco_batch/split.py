@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reco_batch.dataset import Ratings
 from reco_batch.errors import DataRefused
 from reco_batch.presets import SplitBy
+from reco_batch.stratified import stratified_parts
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
@@ -47,7 +48,7 @@ def split_ratings(ratings: Ratings, *, by: SplitBy, seed: int) -> Split:
         DataRefused: a split by time of ratings without timestamps.
 
     Source:
-        scikit-learn's `train_test_split(stratify=...)`, called as the notebook called it.
+        scikit-learn's `train_test_split(stratify=...)`, as the notebook called it, row for row.
     """
     if by is SplitBy.TIME:
         return _by_time(ratings, seed=seed)
@@ -85,12 +86,9 @@ def _stratified(
     few = int(((counts > 0) & (counts < at_least)).sum())
     if not enough.any():
         return rows, rows[:0], few
-    # A second to import, which a refused input should not have to wait for.
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415
-
-    stay, held_out = train_test_split(
-        rows[enough], test_size=share, stratify=strata[enough], random_state=seed
-    )
+    rows_of_enough = rows[enough]
+    stay, held_out = stratified_parts(strata[enough], share=share, seed=seed)
+    stay, held_out = rows_of_enough[stay], rows_of_enough[held_out]
     return np.concatenate([stay, rows[~enough]]), held_out, few
 
 

@@ -1,8 +1,11 @@
 """Text that fits the terminal, in cells: wide characters and emoji count as what they take."""
 
 import io
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +25,49 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         drawn.add_row(*map(Text, row))
     page = io.StringIO()
     # Not styled, so there is nothing that NO_COLOR or a dumb terminal would have to take away.
-    width = Console().width
-    Console(file=page, width=width, color_system=None, legacy_windows=False).print(drawn)
+    Console(file=page, width=_width(), color_system=None, legacy_windows=False).print(drawn)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def fitted(text: str) -> str:
+    """Return a page that is no wider than the terminal; unchanged where the output is none.
+
+    Of a line `name      words` the words go on below the words. An indented line is a command to
+    be copied, so it goes on after a backslash. A path or an id that is wider than the terminal
+    stays whole.
+    """
+    if not sys.stdout.isatty():
+        return text
+    width = _width()
+    return "\n".join(part for line in text.splitlines() for part in _fitted(line, width))
+
+
+def _fitted(line: str, width: int) -> Iterator[str]:
+    if cell_len(line) <= width:
+        yield line
+    elif line.startswith("  "):
+        quoted = map(shlex.quote, shlex.split(line))
+        *before, last = _filled(quoted, width - 4)  # two cells before a line, two after it
+        yield from (f"  {part} \\" for part in before)
+        yield f"  {last}"
+    else:
+        _, gap, words = line.partition("  ")
+        indent = len(line) - len(words.lstrip()) if gap else 0
+        first, *rest = _filled(line[indent:].split(), width - indent)
+        yield line[:indent] + first
+        yield from (" " * indent + part for part in rest)
+
+
+def _filled(words: Iterable[str], width: int) -> list[str]:
+    """Put words into as few lines as have room for them."""
+    lines: list[str] = []
+    for word in words:
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _width() -> int:
+    return Console().width

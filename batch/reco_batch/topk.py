@@ -3,15 +3,17 @@
 Every query is scored against every item in tiles of 64 queries; of each tile the best k are kept.
 Pure functions over arrays: no files, no Redis, no TensorFlow.
 
-How a tile's best k are found (`best_of_tile`): the columns fall into groups; the k-th largest of
-the group maxima is a lower bound on the k-th score, because at least k items reach it. Only groups
-that reach the bound are looked at again, which leaves little more than k items to sort. Exact,
-ties included: score descending, lowest index first, as `tf.math.top_k` orders them.
+How a tile's best k are found (`best_of_tile`): the items fall into some four times k sets, each
+set into groups of eight. The k-th largest of the sets' maxima is a lower bound on the k-th score,
+because at least k items reach it; a set's maximum is that of its groups' maxima, so the scores are
+read once. Only sets that reach the bound are looked at again, in them only groups that do, which
+leaves little more than k items to sort. Exact, ties included: score descending, lowest index
+first, as `tf.math.top_k` orders them.
 
 Shapes: Q queries, I items, D embedding width, T queries in a tile, k list length.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -26,10 +28,10 @@ from reco_batch.errors import NotFinite
 TILE_ROWS = 64
 #: Queries a block: what `top_k_blocks` yields at a time, the unit of memory.
 BLOCK_ROWS = 4096
-#: Columns a group; 8 to 10 was best from 10,000 to 90,000 items.
+#: Items a group; 8 to 12 was best from 10,000 to 90,000 items.
 _LARGEST_GROUP = 8
-#: With fewer groups than this many times k, the bound is too weak to be worth it.
-_GROUPS_PER_K = 4
+#: Sets for each of the k: with fewer the bound is weaker, with more it takes longer to find.
+_SETS_PER_K = 4
 
 
 class TopK(NamedTuple):
@@ -38,20 +40,35 @@ class TopK(NamedTuple):
     items: NDArray[np.int32]  # [Q, k] item indices; -1 where nothing eligible is left
     scores: NDArray[np.float32]  # [Q, k]; -inf where items is -1
 
+    @classmethod
+    def joined(cls, parts: Sequence["TopK"]) -> "TopK":
+        """Return the lists of all parts, one after the other."""
+        items, scores = zip(*parts, strict=True)
+        return cls(np.concatenate(items), np.concatenate(scores))
+
 
 class Scratch(NamedTuple):
-    """A thread's own score buffer; the columns beyond `item_count` are padding."""
+    """A thread's own score buffer; the columns beyond `item_count` are padding.
 
-    scores: NDArray[np.float32]  # [TILE_ROWS, group * groups]
+    Item i is member i // (groups * sets) of group i // sets % groups of set i % sets.
+    """
+
+    scores: NDArray[np.float32]  # [TILE_ROWS, members * groups * sets]
     item_count: int
-    group: int
+    members: int
+    """Items of a group."""
+    groups: int
+    """Of a set."""
 
     @classmethod
     def create(cls, item_count: int, *, k: int) -> "Scratch":
         """Return a buffer whose width suits the number of items and k."""
-        group = int(np.clip(item_count // (_GROUPS_PER_K * k), 1, _LARGEST_GROUP))
-        width = -(-item_count // group) * group
-        return cls(np.empty((TILE_ROWS, width), np.float32), item_count, group)
+        set_size = max(1, item_count // (_SETS_PER_K * k))
+        members = min(set_size, _LARGEST_GROUP)
+        groups = set_size // members
+        sets = -(-item_count // (members * groups))
+        scores = np.empty((TILE_ROWS, members * groups * sets), np.float32)
+        return cls(scores, item_count, members, groups)
 
 
 def top_k_blocks(
@@ -89,7 +106,9 @@ def top_k_blocks(
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(f"queries {queries.shape} and items {items.shape} must be of one width")
     for name, array in (("queries", queries), ("items", items)):
-        if not np.isfinite(array).all():
+        # In pieces: what says of each number that it is finite would grow with the queries.
+        pieces = (array[start : start + BLOCK_ROWS] for start in range(0, len(array), BLOCK_ROWS))
+        if not all(np.isfinite(piece).all() for piece in pieces):
             raise NotFinite(
                 f"the {name} hold a value that is not finite: training diverged. "
                 "Lower the learning rate, or look at the ratings, and run again."
@@ -152,10 +171,7 @@ def select_blocks(
             end = min(block + block_rows, query_count)
             starts = range(block, end, TILE_ROWS)
             tiles = list(pool.map(work, starts, (*starts[1:], end)))
-            yield TopK(
-                np.concatenate([tile.items for tile in tiles]),
-                np.concatenate([tile.scores for tile in tiles]),
-            )
+            yield TopK.joined(tiles)
 
 
 def _check_k(k: int, item_count: int) -> None:
@@ -182,30 +198,46 @@ def best_of_tile(scratch: Scratch, rows: int, excluded: Histories | None, *, k: 
         row_of = np.repeat(np.arange(rows) * width, np.diff(excluded.offsets))
         scores.reshape(-1)[row_of + excluded.movie_index] = -np.inf
 
-    grouped = scores.reshape(rows, scratch.group, -1)  # item = member * groups + group
-    maxima = grouped.max(axis=1)  # [rows, groups]
-    groups = maxima.shape[1]
-    bound = np.partition(maxima, groups - k, axis=1)[:, groups - k]  # [rows]
-    row, group = np.nonzero(maxima >= bound[:, np.newaxis])
-    member = np.arange(scratch.group) * groups
-    values = grouped[row, :, group]  # [reached, group]
-    kept = (values >= bound[row, np.newaxis]) & (values > -np.inf)
-    which, position = np.nonzero(kept)
-    return _ranked(row[which], group[which] + member[position], values[kept], rows=rows, k=k)
+    members, groups = scratch.members, scratch.groups
+    sets = width // (members * groups)
+    grouped = scores.reshape(rows, members, groups * sets)
+    of_groups = grouped.max(axis=1).reshape(rows, groups, sets)
+    of_sets = of_groups.max(axis=1)  # [rows, sets]
+    bound = np.partition(of_sets, sets - k, axis=1)[:, sets - k]  # [rows]
+    # Of the flat index, since NumPy finds what is true in one dimension several times as fast.
+    row, which = np.divmod(np.flatnonzero(of_sets >= bound[:, np.newaxis]), sets)
+    reached = of_groups[row, :, which] >= bound[row, np.newaxis]  # [sets reached, groups]
+    reached_set, group = np.divmod(np.flatnonzero(reached), groups)
+    row, column = row[reached_set], group * sets + which[reached_set]
+    values = grouped[row, :, column]  # [groups reached, members]
+    kept = np.flatnonzero((values >= bound[row, np.newaxis]) & (values > -np.inf))
+    reached_group, member = np.divmod(kept, members)
+    item = member * (groups * sets) + column[reached_group]
+    return sorted_rows(row[reached_group], item, values.reshape(-1)[kept], rows=rows, k=k)
 
 
-def _ranked(
+def sorted_rows(
     row: NDArray[np.int64],
-    item: NDArray[np.int64],
+    item: NDArray[np.integer],
     value: NDArray[np.float32],
     *,
     rows: int,
     k: int,
 ) -> TopK:
-    """Sort the survivors of each row and keep k of them; `row` is ascending.
+    """Sort the items of each row and keep k of them.
 
     One unsigned integer carries both criteria: the float's bits, turned so that a better score is
     a smaller number, above the item. Sorting whole rows of them is one call.
+
+    Args:
+        row: [N] the row of each item, ascending.
+        item: [N] in any order.
+        value: [N] scores; finite.
+        rows: how many there are; one may have no item.
+        k: list length.
+
+    Returns:
+        [rows, k] items and scores.
     """
     bits = (value + np.float32(0)).view(np.uint32)  # + 0 makes -0.0 equal to 0.0
     ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))

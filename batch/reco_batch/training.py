@@ -141,14 +141,40 @@ def _fit(
     plan.stage.advance(done)
     if done == plan.epochs:
         return
+    mean = _averaged(model)
     model.fit(
         data_from(done),
         initial_epoch=done,
         epochs=plan.epochs,
         steps_per_epoch=plan.steps,
         verbose=0,
-        callbacks=[EpochProgress(plan.stage), *([EpochSaved(saved)] if saved else [])],
+        callbacks=[mean, EpochProgress(plan.stage), *([EpochSaved(saved)] if saved else [])],
     )
+
+
+class _MeanLoss(tf.keras.callbacks.Callback):
+    """Begins the mean anew with each epoch, so that nothing of it outlives one."""
+
+    def __init__(self, mean: tf.keras.metrics.Mean) -> None:
+        super().__init__()
+        self._mean = mean
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
+        """Forget the last epoch."""
+        self._mean.reset_state()
+
+
+def _averaged(model: tfrs.Model) -> _MeanLoss:
+    """Make a model report the mean loss of an epoch's steps; its own is that of the last step."""
+    mean = tf.keras.metrics.Mean()
+
+    def train_step(batch: Batch) -> dict[str, tf.Tensor]:
+        logs = type(model).train_step(model, batch)
+        mean.update_state(logs["loss"])
+        return {**logs, "loss": mean.result()}
+
+    model.train_step = train_step
+    return _MeanLoss(mean)
 
 
 class EpochProgress(tf.keras.callbacks.Callback):
@@ -159,9 +185,10 @@ class EpochProgress(tf.keras.callbacks.Callback):
         self._stage = stage
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Advance by one epoch and show its loss."""
+        """Advance by one epoch, show its loss, and keep it."""
         self._stage.advance(1)
         if logs:
+            self._stage.loss(epoch + 1, float(logs["loss"]))
             self._stage.note(f"epoch {epoch + 1}, loss {logs['loss']:,.4g}")
 
 

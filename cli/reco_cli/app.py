@@ -14,16 +14,22 @@ from reco_cli.options import (
     DEFAULT_COUNT,
     DEFAULT_NAMESPACE,
     AsJson,
+    Available,
+    AvailableIn,
     Count,
     Exclude,
+    FromYear,
+    Genre,
     Home,
     Namespace,
     RedisUrl,
+    ToYear,
     Where,
+    asked_for,
 )
 from reco_cli.output import write
-from reco_cli.page import Asked
 from reco_cli.quick import QuickCommand, QuickGroup
+from reco_cli.rated import ratings_of
 from reco_store.console import guard
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
@@ -70,6 +76,11 @@ def get_user(
     *,
     n: Count = DEFAULT_COUNT,
     exclude: Exclude = None,
+    genre: Genre = None,
+    from_year: FromYear = None,
+    to_year: ToYear = None,
+    available: Available = False,
+    available_in: AvailableIn = None,
     as_json: AsJson = False,
     redis_url: RedisUrl = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -79,9 +90,11 @@ def get_user(
 
     A user without a list gets the most rated movies instead, and the output says so.
     """
-    asked = Asked(namespace, n, tuple(exclude or ()))
+    asked = asked_for(
+        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
+    )
     with guard(), Where(redis_url, namespace, home).open() as reader:
-        answer = reader.user(user_id, n=asked.n, exclude=asked.exclude)
+        answer = reader.user(user_id, **asked.choice)
         write(pages.user_page(answer, user_id, asked), as_json=as_json)
 
 
@@ -91,6 +104,11 @@ def get_ranked(
     *,
     n: Count = DEFAULT_COUNT,
     exclude: Exclude = None,
+    genre: Genre = None,
+    from_year: FromYear = None,
+    to_year: ToYear = None,
+    available: Available = False,
+    available_in: AvailableIn = None,
     as_json: AsJson = False,
     redis_url: RedisUrl = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -100,10 +118,44 @@ def get_ranked(
 
     A user without a list gets the most rated movies instead, and the output says so.
     """
-    asked = Asked(namespace, n, tuple(exclude or ()))
+    asked = asked_for(
+        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
+    )
     with guard(), Where(redis_url, namespace, home).open() as reader:
-        answer = reader.ranked(user_id, n=asked.n, exclude=asked.exclude)
+        answer = reader.ranked(user_id, **asked.choice)
         write(pages.ranked_page(answer, user_id, asked), as_json=as_json)
+
+
+@app.command(cls=QuickCommand)
+def for_ratings(
+    ratings: Annotated[
+        list[str],
+        typer.Argument(metavar="MOVIE=STARS...", help="Such as 'Heat (1995)=4'; a title or an id."),
+    ],
+    *,
+    n: Count = DEFAULT_COUNT,
+    exclude: Exclude = None,
+    genre: Genre = None,
+    from_year: FromYear = None,
+    to_year: ToYear = None,
+    available: Available = False,
+    available_in: AvailableIn = None,
+    as_json: AsJson = False,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Show movies for somebody who has no list yet, by a few ratings of theirs.
+
+    Each line says which of the rated movies speaks most for it.
+    """
+    asked = asked_for(
+        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
+    )
+    with guard(), Where(redis_url, namespace, home).open() as reader:
+        rated = ratings_of(reader, ratings)
+        answer = reader.for_ratings(rated, **asked.choice)
+        write(pages.for_ratings_page(answer, rated, asked), as_json=as_json)
 
 
 @app.command(cls=QuickCommand)
@@ -115,6 +167,11 @@ def get_movie(
     *,
     n: Count = DEFAULT_COUNT,
     exclude: Exclude = None,
+    genre: Genre = None,
+    from_year: FromYear = None,
+    to_year: ToYear = None,
+    available: Available = False,
+    available_in: AvailableIn = None,
     as_json: AsJson = False,
     redis_url: RedisUrl = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -125,10 +182,33 @@ def get_movie(
     Case and accents of a title do not matter. When several movies have the title, they are
     listed with their ids, and the exit code is 2.
     """
-    asked = Asked(namespace, n, tuple(exclude or ()))
+    asked = asked_for(
+        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
+    )
     with guard(), Where(redis_url, namespace, home).open() as reader:
-        found = look_up(reader, movie, n=asked.n, exclude=asked.exclude)
+        found = look_up(reader, movie, asked.choice)
         write(pages.movie_page(found, movie, asked), as_json=as_json)
+
+
+@app.command(cls=QuickCommand)
+def search(
+    text: Annotated[
+        list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or beginnings.")
+    ],
+    *,
+    n: Count = DEFAULT_COUNT,
+    as_json: AsJson = False,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    home: Home = None,
+) -> None:
+    """Find movies by words of their titles.
+
+    Case, accents and the order of the words do not matter; a beginning of a word is enough.
+    """
+    with guard(), Where(redis_url, namespace, home).open() as reader:
+        found, status = reader.search(" ".join(text), n=n), reader.status()
+        write(pages.search_page(found, " ".join(text), n, status), as_json=as_json)
 
 
 @app.command(cls=QuickCommand)
@@ -143,15 +223,21 @@ def get_popular(
     ] = None,
     n: Count = DEFAULT_COUNT,
     exclude: Exclude = None,
+    from_year: FromYear = None,
+    to_year: ToYear = None,
+    available: Available = False,
+    available_in: AvailableIn = None,
     as_json: AsJson = False,
     redis_url: RedisUrl = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     home: Home = None,
 ) -> None:
     """Show the movies with the most ratings, or with the best."""
-    asked = Asked(namespace, n, tuple(exclude or ()))
+    asked = asked_for(
+        namespace, n, exclude, None, (from_year, to_year), available=available, name=available_in
+    )
     with guard(), Where(redis_url, namespace, home).open() as reader:
-        answer = reader.popular(by.replace("-", "_"), genre=genre, n=asked.n, exclude=asked.exclude)
+        answer = reader.popular(by.replace("-", "_"), genre=genre, **asked.choice)
         write(pages.popular_page(answer, by, genre, asked), as_json=as_json)
 
 

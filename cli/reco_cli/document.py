@@ -3,16 +3,23 @@
 Fields may be added, never removed or given another meaning without a new `schema` number:
 
     schema        1
-    command       "get-user", "get-ranked", "get-movie", "get-popular" or "status"
+    command       "get-user", "get-ranked", "for-ratings", "get-movie", "get-popular" or "status"
     namespace     the namespace that was read
     generation    id of the generation that answered
     age_seconds   its age when it was read
-    query         what was asked: user_id, or movie, or by and genre; then n and exclude
+    query         what was asked: user_id, or movie, or by and genre, or ratings (stars by id); then
+                  n, exclude, genres, from_year, to_year, and available: the name of a set, "" for
+                  the namespace's own
     fallback      true when any item comes from another list than the one asked for
-    items         best first: rank, movie_id, score, source, title, year, genres
+    items         best first: rank, movie_id, score, source, title, year, genres, and because: the
+                  movie_id and title of what the person rated and this is most like, where it is
+                  asked for and known, else null
     movie         get-movie only: movie_id, title, year, genres, rating_count, mean_rating;
                   null when no movie has that id or title, or when several have the title
     candidates    get-movie only: the movies that share the title, each like `movie`
+
+`search` has, instead of fallback and items, `movies`: best match first, each like `movie`; its
+query is text and n.
 
 `status` has, instead of query, fallback and items:
 
@@ -21,6 +28,7 @@ Fields may be added, never removed or given another meaning without a new `schem
     entries       number of keys; counts: the same for each family of keys
     size_bytes    sum of all values
     held_until    end of the hold that a rollback put on, ISO 8601, else null; held_reason
+    hidden        number of movies on the hide list
     rating_scale, metrics, parameters, data, gate: as the job wrote them, each may be null
 
 Ids are always strings. What does not exist, such as a movie's year, is null.
@@ -60,6 +68,7 @@ def item_objects(items: Sequence[Item]) -> list[dict[str, Any]]:
             "title": item.title,
             "year": item.year,
             "genres": list(item.genres),
+            "because": None if item.because is None else item.because._asdict(),
         }
         for rank, item in enumerate(items, start=1)
     ]

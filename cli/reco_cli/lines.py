@@ -1,11 +1,12 @@
 r"""Pages as tab-separated lines, for pipes: `reco get-user 42 | cut -f2`.
 
 A listing has one line an item and seven columns: rank, movieId, score, source, title,
-year, genres. Genres are joined by `|`; what does not exist is an empty field. An empty
-listing has no line. `status` has one line a value: its dotted name, as in the JSON object,
-and the value. There is no header and no colour. Tabs, newlines and every other control
-character inside a value are written as an escape such as `\t`, so a line is always one
-record and a column always one field.
+year, genres; where reasons are asked for, a movie that has one has an eighth, its title.
+Genres are joined by `|`; what does not exist is an empty field. An empty listing has no
+line. `status` has one line a value: its dotted name, as in the JSON object, and the value.
+There is no header and no colour. Tabs, newlines and every other control character inside a
+value are written as an escape such as `\t`, so a line is always one record and a column
+always one field.
 """
 
 from collections.abc import Iterator
@@ -36,5 +37,7 @@ def note_lines(page: Page) -> Iterator[str]:
 
 def _row_line(row: Row) -> str:
     year = "" if row.year is None else str(row.year)
-    fields = (row.movie_id, row.score, row.source, row.title, year, "|".join(row.genres))
+    fields = [row.movie_id, row.score, row.source, row.title, year, "|".join(row.genres)]
+    if row.because:
+        fields.append(row.because)
     return "\t".join((str(row.rank), *map(printable, fields)))

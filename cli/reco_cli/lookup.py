@@ -1,9 +1,8 @@
 """Finds the movie that a person means by an id or a title."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from reco_store import Answer, Movie
+from reco_store import Answer, Choice, Movie
 
 if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load redis
     from reco_store import Reader
@@ -19,7 +18,7 @@ class Found(NamedTuple):
     answer: Answer  # the movies similar to it
 
 
-def look_up(reader: "Reader", wanted: str, *, n: int, exclude: Sequence[str]) -> Found:
+def look_up(reader: "Reader", wanted: str, choice: Choice) -> Found:
     """Find a movie and what is similar to it.
 
     An id comes before a title, so every movie can be reached, whatever its title.
@@ -27,8 +26,7 @@ def look_up(reader: "Reader", wanted: str, *, n: int, exclude: Sequence[str]) ->
     Args:
         reader: the store.
         wanted: a movie's id, or its exact title with or without the year.
-        n: how many similar movies to read.
-        exclude: movies to leave out of these.
+        choice: how many similar movies to read, and which.
 
     Raises:
         StoreError: the store cannot be read.
@@ -38,4 +36,4 @@ def look_up(reader: "Reader", wanted: str, *, n: int, exclude: Sequence[str]) ->
         titled = reader.find_title(wanted)
         movie, candidates = (titled[0], _NO_MOVIES) if len(titled) == 1 else (None, titled)
     similar_to = wanted if movie is None else movie.movie_id
-    return Found(movie, candidates, reader.similar(similar_to, n=n, exclude=exclude))
+    return Found(movie, candidates, reader.similar(similar_to, **choice))

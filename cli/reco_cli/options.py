@@ -1,14 +1,18 @@
 """The options that the commands share: the only place that reads the environment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reco_cli.page import Asked
+
 if TYPE_CHECKING:
     from reco_store import Reader
 
+_WHERE = "Where it is read"  # heading of three options in the help
 DEFAULT_COUNT = 10
 DEFAULT_NAMESPACE = "reco"
 
@@ -17,6 +21,25 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="ID", help="A movie to leave out; may be repeated."),
 ]
+Genre = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--genre", metavar="GENRE", help="Only movies of this genre; repeated: of one of these."
+    ),
+]
+FromYear = Annotated[
+    int | None, typer.Option("--from-year", metavar="YEAR", help="Only movies from this year on.")
+]
+ToYear = Annotated[
+    int | None, typer.Option("--to-year", metavar="YEAR", help="Only movies up to this year.")
+]
+Available = Annotated[
+    bool, typer.Option("--available", help="Only what is in the set of available movies.")
+]
+AvailableIn = Annotated[
+    str | None,
+    typer.Option("--available-in", metavar="NAME", help="Only what is in the set of this name."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RedisUrl = Annotated[
     str | None,
@@ -24,7 +47,9 @@ RedisUrl = Annotated[
         "--redis-url",
         envvar="REDIS_URL",
         metavar="URL",
-        help="Redis or Valkey server to read. Without one: the embedded store.",
+        rich_help_panel=_WHERE,
+        help="Redis or Valkey server: redis://, rediss://, unix:// or redis+cluster://. "
+        "Default: the embedded store.",
     ),
 ]
 Namespace = Annotated[
@@ -33,6 +58,7 @@ Namespace = Annotated[
         "--namespace",
         envvar="RECO_NAMESPACE",
         metavar="NAME",
+        rich_help_panel=_WHERE,
         help="Recommender to read, where several share a server.",
     ),
 ]
@@ -43,9 +69,35 @@ Home = Annotated[
         "--home",
         envvar="RECO_HOME",
         metavar="DIR",
+        rich_help_panel=_WHERE,
         help="Folder of the embedded store. Default: the user's data folder.",
     ),
 ]
+
+
+def asked_for(
+    namespace: str,
+    n: int,
+    exclude: Sequence[str] | None,
+    genres: Sequence[str] | None,
+    years: tuple[int | None, int | None],
+    *,
+    available: bool,
+    name: str | None,
+) -> Asked:
+    """Gather the options of a listing.
+
+    Args:
+        namespace: of the recommender.
+        n: how many movies.
+        exclude: ids not to be shown, or None.
+        genres: names, or None.
+        years: the first and the last.
+        available: whether to show available movies only.
+        name: of another set of available movies, which says `available` too.
+    """
+    chosen = name if name is not None else "" if available else None
+    return Asked(namespace, n, tuple(exclude or ()), tuple(genres or ()), *years, chosen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reco_store import RecoError
+from reco_store import Choice, RecoError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,50 @@ class Asked:
         namespace: the recommender that was asked.
         n: how many movies were asked for.
         exclude: ids that were not to be shown.
+        genres: names, one of which a movie had to have; empty for all.
+        year_from: the first year, or None.
+        year_to: the last year, or None.
+        available: name of the set of available movies, empty for the namespace's own; None to
+            leave out nothing that is not available.
     """
 
     namespace: str
     n: int
-    exclude: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    genres: tuple[str, ...] = ()
+    year_from: int | None = None
+    year_to: int | None = None
+    available: str | None = None
+
+    @property
+    def filtered(self) -> bool:
+        """Whether only some of the movies were asked for."""
+        chosen = (self.year_from, self.year_to, self.available)
+        return bool(self.genres) or any(value is not None for value in chosen)
+
+    @property
+    def choice(self) -> Choice:
+        """The options as the reader takes them."""
+        return {
+            "n": self.n,
+            "exclude": self.exclude,
+            "genres": self.genres,
+            "year_from": self.year_from,
+            "year_to": self.year_to,
+            "available": False if self.available is None else self.available or True,
+        }
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """The options as the JSON object tells them."""
+        return {
+            "n": self.n,
+            "exclude": list(self.exclude),
+            "genres": list(self.genres),
+            "from_year": self.year_from,
+            "to_year": self.year_to,
+            "available": self.available,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +77,7 @@ class Row:
     title: str
     year: int | None
     genres: tuple[str, ...]
+    because: str = ""  # title of the movie that speaks for it, where that was asked for
 
 
 @dataclass(frozen=True, slots=True)

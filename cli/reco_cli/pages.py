@@ -1,6 +1,6 @@
 """Builds each command's page from the store's answer. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,9 @@ def user_page(answer: Answer, user_id: str, asked: Asked) -> Page:
         asked,
         command="get-user",
         heading=f"Movies for user {user_id}",
-        fallback=words.fallback_note(answer.items, wanted="personal", whose=f"user {user_id}"),
+        fallback=words.fallback_note(
+            answer.items, wanted="personal", whose=f"user {user_id}", filtered=asked.filtered
+        ),
         query={"user_id": user_id},
     )
 
@@ -34,8 +36,25 @@ def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
         asked,
         command="get-ranked",
         heading=f"Movies for user {user_id}, by predicted rating",
-        fallback=words.fallback_note(answer.items, wanted="ranked", whose=f"user {user_id}"),
+        fallback=words.fallback_note(
+            answer.items, wanted="ranked", whose=f"user {user_id}", filtered=asked.filtered
+        ),
         query={"user_id": user_id},
+    )
+
+
+def for_ratings_page(answer: Answer, ratings: Mapping[str, float], asked: Asked) -> Page:
+    """Lay out the movies for somebody of whom a few ratings are known."""
+    whose = "these ratings"
+    return _listing(
+        answer,
+        asked,
+        command="for-ratings",
+        heading=f"Movies for somebody with {len(ratings)} rating{'s' * (len(ratings) != 1)}",
+        fallback=words.fallback_note(
+            answer.items, wanted="for_ratings", whose=whose, filtered=True
+        ),
+        query={"ratings": dict(ratings)},
     )
 
 
@@ -77,7 +96,10 @@ def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
         fallback: str | None = words.unknown_note(items, wanted)
     else:
         heading, card = f"Movies similar to {movie.title}", document.movie_object(movie)
-        fallback = words.fallback_note(items, wanted="similar", whose=f"movie {movie.movie_id}")
+        whose = f"movie {movie.movie_id}"
+        fallback = words.fallback_note(
+            items, wanted="similar", whose=whose, filtered=asked.filtered
+        )
     page = _listing(
         found.answer,
         asked,
@@ -88,6 +110,33 @@ def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
         more={"movie": card, "candidates": []},
     )
     return page if movie is None else replace(page, facts=_card(movie))
+
+
+def search_page(found: Sequence[Movie], text: str, n: int, status: Status) -> Page:
+    """Lay out the movies whose titles match; the score is the number of ratings."""
+    return Page(
+        heading=f"Movies with {text} in the title",
+        rows=tuple(
+            Row(
+                rank,
+                movie.movie_id,
+                str(movie.rating_count),
+                "search",
+                movie.title,
+                movie.year,
+                movie.genres,
+            )
+            for rank, movie in enumerate(found, start=1)
+        ),
+        notes=() if found else ("no title has all of these words, or words that begin so",),
+        footer=words.generation_words(status.generation, status.age_seconds),
+        show_ids=True,
+        document={
+            **document.frame("search", status.namespace, status.generation, status.age_seconds),
+            "query": {"text": text, "n": n},
+            "movies": [document.movie_object(movie) for movie in found],
+        },
+    )
 
 
 def status_page(status: Status, store: str) -> Page:
@@ -104,7 +153,11 @@ def status_page(status: Status, store: str) -> Page:
         "gate": _without(night["gate"], "checks"),
         "parameters": _without(night["parameters"], "models"),
     }
-    hold = {"held_until": status.held_until, "held_reason": status.held_reason}
+    hold = {
+        "held_until": status.held_until,
+        "held_reason": status.held_reason,
+        "hidden": status.hidden,
+    }
     # Likewise what the metrics mean, rather than dozens of them.
     quality = quality_words(night["metrics"])
     shown = {**hold, **night, **brief} | ({"metrics": None} if quality else {})
@@ -161,6 +214,7 @@ def _listing(
                 title=item.title,
                 year=item.year,
                 genres=item.genres,
+                because="" if item.because is None else item.because.title,
             )
             for rank, item in enumerate(answer.items, start=1)
         ),
@@ -168,7 +222,7 @@ def _listing(
         footer=words.generation_words(answer.generation, answer.age_seconds),
         document={
             **_frame(command, answer, asked),
-            "query": {**query, "n": asked.n, "exclude": list(asked.exclude)},
+            "query": {**query, **asked.query},
             **more,
             "fallback": fallback is not None,
             "items": document.item_objects(answer.items),
@@ -189,7 +243,7 @@ def _candidates(found: Found, wanted: str, asked: Asked) -> Page:
         error=UsageError(f"{count} movies have the title {wanted!r}; ask for one by its id"),
         document={
             **_frame("get-movie", found.answer, asked),
-            "query": {"movie": wanted, "n": asked.n, "exclude": list(asked.exclude)},
+            "query": {"movie": wanted, **asked.query},
             "movie": None,
             "candidates": [document.movie_object(movie) for movie in found.candidates],
             "fallback": False,

@@ -15,6 +15,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
+from reco_store.plain_help import fit, write_sections
+
 # Longer numbers are left to typer, which knows their limits.
 _SHORT_NUMBER = 9
 
@@ -70,11 +72,20 @@ def _quicken(params: list[Any]) -> list[Any]:
 
 
 class QuickCommand(TyperCommand):
-    """A command that converts plain values without pydantic."""
+    """A command that converts plain values without pydantic; its help is in sections."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters as typer does, each with the quick conversion."""
         return _quicken(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        fit(formatter)
+        super().format_help(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, panel after panel."""
+        write_sections(self.get_params(ctx), ctx, formatter)
 
 
 class QuickGroup(TyperGroup):
@@ -83,3 +94,8 @@ class QuickGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters as typer does, each with the quick conversion."""
         return _quicken(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        fit(formatter)
+        super().format_help(ctx, formatter)

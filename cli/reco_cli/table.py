@@ -32,8 +32,9 @@ _JUSTIFY: dict[str, Literal["left", "right"]] = {
     "genres": "left",
     "score": "right",
     "source": "left",
+    "because": "left",
 }
-_LEFT_OUT_FIRST = ("genres", "source", "year", "score")
+_LEFT_OUT_FIRST = ("genres", "because", "source", "year", "score")
 
 
 def draw(page: Page) -> None:
@@ -87,6 +88,7 @@ def _row_table(page: Page, width: int) -> Table:
         "genres": [", ".join(row.genres) for row in page.rows],
         "score": [row.score for row in page.rows],
         "source": [words.source_words(row.source) for row in page.rows],
+        "because": [row.because for row in page.rows],
     }
     shown = {
         name: [printable(text) for text in texts] for name, texts in cells.items() if any(texts)

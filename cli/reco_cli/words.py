@@ -40,7 +40,7 @@ def score_words(score: float, source: str) -> str:
     Returns:
         A number of ratings as a whole number, every other score with three decimals.
     """
-    if source == "most_rated" and float(score).is_integer():
+    if source in ("most_rated", "most_rated_in_genre") and float(score).is_integer():
         return str(int(score))
     return f"{score:.3f}"
 
@@ -63,7 +63,12 @@ def bare_title(title: str, year: int | None) -> str:
 
 
 def fallback_note(
-    items: Sequence[Item], *, wanted: str, whose: str, genre: str | None = None
+    items: Sequence[Item],
+    *,
+    wanted: str,
+    whose: str,
+    genre: str | None = None,
+    filtered: bool = False,
 ) -> str | None:
     """Say in plain words that an answer, or the rest of one, is a fallback.
 
@@ -72,6 +77,7 @@ def fallback_note(
         wanted: the source that was asked for.
         whose: what the list belongs to, for example `user 42`.
         genre: the genre that was asked for, if any.
+        filtered: whether only some movies were asked for: a list may then have none to show.
 
     Returns:
         One sentence, or None when the answer is all that was asked for.
@@ -85,6 +91,11 @@ def fallback_note(
         return None
     instead = _kinds(others) + ("" if genre is None else " of all genres")
     kept = len(items) - len(others)
+    if kept == 0 and filtered:
+        return (
+            f"the {source_words(wanted)} list of {whose} has nothing of that kind; "
+            f"these are {instead} instead."
+        )
     if kept == 0:
         return f"{whose} has no {source_words(wanted)} list; these are {instead} instead."
     return (

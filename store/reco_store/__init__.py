@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from reco_store.answers import Answer as Answer
     from reco_store.answers import Item as Item
     from reco_store.answers import Movie as Movie
+    from reco_store.answers import Reason as Reason
     from reco_store.answers import Status as Status
     from reco_store.async_reader import AsyncReader as AsyncReader
+    from reco_store.choice import Choice as Choice
     from reco_store.client import connect as connect
     from reco_store.client import mask_url as mask_url
     from reco_store.client import store_errors as store_errors
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from reco_store.generations import list_generations as list_generations
     from reco_store.generations import release as release
     from reco_store.generations import rollback as rollback
+    from reco_store.hiding import hidden as hidden
+    from reco_store.hiding import hide as hide
+    from reco_store.hiding import unhide as unhide
     from reco_store.keys import Keys as Keys
     from reco_store.keys import new_generation_id as new_generation_id
     from reco_store.lock import RunLock as RunLock
@@ -54,8 +59,9 @@ if TYPE_CHECKING:
     from reco_store.staging import verify as verify
 
 _HOMES = {
-    "answers": ("Answer", "Item", "Movie", "Status"),
+    "answers": ("Answer", "Item", "Movie", "Reason", "Status"),
     "async_reader": ("AsyncReader",),
+    "choice": ("Choice",),
     "client": ("connect", "mask_url", "store_errors"),
     "digest": ("Digest", "Summary"),
     "errors": (
@@ -74,6 +80,7 @@ _HOMES = {
         "VerifyFailed",
     ),
     "generations": ("GenerationRecord", "collect", "list_generations", "release", "rollback"),
+    "hiding": ("hidden", "hide", "unhide"),
     "keys": ("Keys", "new_generation_id"),
     "lock": ("RunLock",),
     "outcome": ("GateInput", "Published", "Verdict"),

@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Item", "Movie", "Status"]
+__all__ = ["Answer", "Item", "Movie", "Reason", "Status"]
 
 PERSONAL: Final = "personal"
 RANKED: Final = "ranked"
 SIMILAR: Final = "similar"
+FOR_RATINGS: Final = "for_ratings"
 MOST_RATED: Final = "most_rated"
 HIGHEST_RATED: Final = "highest_rated"
+MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
+
+
+class Reason(NamedTuple):
+    """The movie of somebody's history that a recommended one is most like."""
+
+    movie_id: str
+    title: str
 
 
 class Item(NamedTuple):
@@ -26,10 +35,11 @@ class Item(NamedTuple):
 
     movie_id: str
     score: float  # comparable within one source of one answer only
-    source: str  # personal, ranked, similar, most_rated or highest_rated; more may come
+    source: str  # one of the names above; more may come
     title: str  # the id, where the movie has no label
     year: int | None
     genres: tuple[str, ...]
+    because: Reason | None = None  # only where it was asked for, and is known
 
 
 class Movie(NamedTuple):
@@ -62,8 +72,13 @@ class Answer:
             "generation": self.generation,
             "age_seconds": self.age_seconds,
             "source": self.source,
-            "items": [{**item._asdict(), "genres": list(item.genres)} for item in self.items],
+            "items": [_item_object(item) for item in self.items],
         }
+
+
+def _item_object(item: Item) -> dict[str, Any]:
+    because = None if item.because is None else item.because._asdict()
+    return {**item._asdict(), "genres": list(item.genres), "because": because}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,7 @@ class Status:
     manifest: Mapping[str, Any]  # everything the night wrote about itself
     held_until: str | None  # ISO 8601; not None while a rollback holds back newer generations
     held_reason: str | None
+    hidden: int = 0  # number of movies that no list shows
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON values."""
@@ -94,4 +110,5 @@ class Status:
             "manifest": dict(self.manifest),
             "held_until": self.held_until,
             "held_reason": self.held_reason,
+            "hidden": self.hidden,
         }

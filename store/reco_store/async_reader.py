@@ -10,6 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from reco_store.choice import DEFAULT_N
 from reco_store.client import (
     CLIENT_ERRORS,
     DEFAULT_TIMEOUT_SECONDS,
@@ -19,19 +20,21 @@ from reco_store.client import (
     resolve,
     translate,
 )
-from reco_store.core import DEFAULT_N, Core
+from reco_store.core import Core
 from reco_store.keys import BY_MOST_RATED, Keys
+from reco_store.pinning import flattened, queue
 from reco_store.reader import RETRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self, Unpack
 
     from reco_store.answers import Answer, Movie, Status
+    from reco_store.choice import Choice
     from reco_store.client import AsyncClient
-    from reco_store.core import Request
+    from reco_store.pinning import Request, Step
 
 __all__ = ["AsyncReader"]
 
@@ -63,34 +66,27 @@ class AsyncReader:
         if client is not None:
             require_bytes(client)
 
-    async def user(
-        self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
-    ) -> Answer:
+    async def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model."""
-        return await self._run(self._core.user(user_id, n, exclude))
+        return await self._run(self._core.user(user_id, **choice))
 
-    async def ranked(
-        self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
-    ) -> Answer:
+    async def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating."""
-        return await self._run(self._core.ranked(user_id, n, exclude))
+        return await self._run(self._core.ranked(user_id, **choice))
 
-    async def similar(
-        self, movie_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()
-    ) -> Answer:
+    async def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself."""
-        return await self._run(self._core.similar(movie_id, n, exclude))
+        return await self._run(self._core.similar(movie_id, **choice))
+
+    async def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+        """Return movies for somebody who has no list yet, by a few ratings of theirs."""
+        return await self._run(self._core.for_ratings(ratings, **choice))
 
     async def popular(
-        self,
-        by: str = BY_MOST_RATED,
-        genre: str | None = None,
-        *,
-        n: int = DEFAULT_N,
-        exclude: Iterable[str] = (),
+        self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
     ) -> Answer:
         """Return what is popular, most_rated or highest_rated, of all or of one genre."""
-        return await self._run(self._core.popular(by, genre, n, exclude))
+        return await self._run(self._core.popular(by, genre, **choice))
 
     async def movie(self, movie_id: str) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
@@ -100,9 +96,17 @@ class AsyncReader:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return await self._run(self._core.find_title(title))
 
+    async def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+        """Return movies by words of their titles, or by the words' beginnings."""
+        return await self._run(self._core.search(text, n))
+
     async def seen(self, user_id: str) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
         return await self._run(self._core.seen(user_id))
+
+    async def assign(self, user_id: str) -> str:
+        """Return the namespace that an experiment gives a user; without one, the reader's own."""
+        return await self._run(self._core.assign(user_id))
 
     async def status(self) -> Status:
         """Return what is live."""
@@ -128,9 +132,9 @@ class AsyncReader:
     async def _run(self, request: Request[_T]) -> _T:
         client = self._client or await self._connect()
         try:
-            keys = next(request)
+            step = next(request)
             while True:
-                keys = request.send(await _fetch(client, keys))
+                step = request.send(await _take(client, step))
         except StopIteration as end:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
@@ -150,13 +154,9 @@ class AsyncReader:
             return self._client
 
 
-async def _fetch(client: AsyncClient, keys: tuple[str | bytes, ...]) -> Sequence[bytes | None]:
-    values: list[bytes | None]
-    if isinstance(client, RedisCluster):
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        values = await pipeline.execute()
-    else:
-        values = await client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
-    return values
+async def _take(client: AsyncClient, step: Step) -> Sequence[Any]:
+    """Make one round trip."""
+    clustered = isinstance(client, RedisCluster)
+    pipeline = client.pipeline(transaction=False)
+    queue(pipeline, step, clustered=clustered)
+    return flattened(await pipeline.execute(), step, clustered=clustered)

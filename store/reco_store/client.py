@@ -269,10 +269,10 @@ def translate(error: Exception, where: str) -> RecoError:
         return StoreUnfit(
             f"the server at {where} is a replica", "Publish to the primary of this store."
         )
-    if isinstance(error, exceptions.ResponseError) and reason.startswith("WRONGTYPE"):
+    if isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in reason:
         return ContractMismatch(
             f"a key of another type at {where}",
-            "strings only",
+            "strings, and sets where docs/keys.md has them",
             "Something else writes under this namespace; choose another with --namespace.",
         )
     if isinstance(error, exceptions.ResponseError) and not isinstance(

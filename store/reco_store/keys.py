@@ -8,6 +8,10 @@
     {ns}:lock                    STRING  lease    run lock        run lock
     {ns}:fence                   STRING  none 1   run lock        flip
     {ns}:hold                    STRING  none 3   rollback        flip, status
+    {ns}:experiment              STRING  none 4   batch experimt  readers that assign
+    {ns}:hidden                  SET     none 4   batch hide, app every reader
+    {ns}:available               SET     none 4   application     readers that are asked to
+    {ns}:available:<name>        SET     none 4   application     readers that are asked to
     ns:<gen>:<suffix>            STRING  none 2   publisher       every reader
 
     1  one small key for ever
@@ -15,6 +19,7 @@
        inventory collect them instead
     3  carries its own end, which is compared with the caller's clock, and is replaced by the
        next rollback
+    4  belongs to people and applications, of all generations; the job deletes none
 
 The control keys share the hash tag ``{ns}``, so that one script may touch all of them on a
 Redis Cluster; data keys carry no tag and spread over all nodes. Ids stand raw and last in a
@@ -41,20 +46,25 @@ __all__ = [
     "parse_generation_id",
     "popular_suffix",
     "ranked_suffix",
+    "search_suffix",
     "seen_suffix",
     "similar_suffix",
     "title_suffix",
     "title_suffixes",
+    "title_words",
     "user_suffix",
 ]
 
 BY_MOST_RATED = "most_rated"
 BY_HIGHEST_RATED = "highest_rated"
+SEARCH_PREFIX = 4  # letters of a word that are a key of their own
 
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _GENERATION = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{4}", re.ASCII)
 _ENTROPY = re.compile(r"[0-9a-f]{4}")
+_SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAMP = "%Y%m%dT%H%M%S"
+_WORD = re.compile(r"[^\W_]+")
 _YEAR_TAIL = re.compile(r"\s*\(\d{4}\)\s*$")
 
 
@@ -68,7 +78,16 @@ class Keys:
         UsageError: the namespace has another form.
     """
 
-    __slots__ = ("current", "fence", "generations", "hold", "lock", "namespace")
+    __slots__ = (
+        "current",
+        "experiment",
+        "fence",
+        "generations",
+        "hidden",
+        "hold",
+        "lock",
+        "namespace",
+    )
 
     def __init__(self, namespace: str = "reco") -> None:
         if not _NAMESPACE.fullmatch(namespace):
@@ -83,9 +102,27 @@ class Keys:
         self.lock = f"{tag}:lock"
         self.fence = f"{tag}:fence"
         self.hold = f"{tag}:hold"
+        self.hidden = f"{tag}:hidden"
+        self.experiment = f"{tag}:experiment"
 
     def __repr__(self) -> str:
         return f"Keys({self.namespace!r})"
+
+    def available(self, name: str | None = None) -> str:
+        """Return the key of a set of available movies: the namespace's, or one of several.
+
+        Raises:
+            UsageError: the name has another form.
+        """
+        key = f"{{{self.namespace}}}:available"
+        if name is None:
+            return key
+        if not _SET_NAME.fullmatch(name):
+            raise UsageError(
+                f"available {name!r}: expected the name of a set, 1 to 64 of letters, digits, "
+                "'_', '.', '-', starting with a letter or digit"
+            )
+        return f"{key}:{name}"
 
     def manifest(self, generation: str) -> str:
         """Return the key of a generation's manifest."""
@@ -193,6 +230,16 @@ def title_suffixes(title: str) -> tuple[str, ...]:
     full = title_suffix(title)
     bare = title_suffix(_YEAR_TAIL.sub("", title))
     return tuple(name for name in dict.fromkeys((full, bare)) if name != "title:")
+
+
+def search_suffix(word: str) -> str:
+    """Name the list of movies with a word in the title that begins like this one."""
+    return f"search:{word[:SEARCH_PREFIX]}"
+
+
+def title_words(title: str) -> tuple[str, ...]:
+    """Return the different words of a title, folded: runs of letters and digits, in order."""
+    return tuple(dict.fromkeys(_WORD.findall(fold_title(title))))
 
 
 def fold_title(title: str) -> str:

@@ -10,7 +10,7 @@
     suffix_sizes, value_sizes   histograms, see digest.Summary; optional
     metrics, parameters, data   free
     gate          the verdict; null before there is one
-    rating_scale  [lowest, highest]
+    rating_scale  [lowest, highest]; null where nobody rates, and so there are no ranked lists
 
 Unknown fields are kept and ignored. Pure functions.
 """

@@ -6,22 +6,28 @@ What is asked and what it means stands in ``core.py``; here is only the connecti
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from redis.exceptions import ResponseError
+
+from reco_store.choice import DEFAULT_N
 from reco_store.client import CLIENT_ERRORS, connect, is_cluster, label_of, require_bytes, translate
-from reco_store.core import DEFAULT_N, Core
+from reco_store.core import Core
 from reco_store.keys import BY_MOST_RATED, Keys
+from reco_store.pinning import flattened, queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self, Unpack
+
+    from redis import Redis
 
     from reco_store.answers import Answer, Movie, Status
+    from reco_store.choice import Choice
     from reco_store.client import Client
-    from reco_store.core import Request
+    from reco_store.pinning import Request, Step
 
 __all__ = ["Reader"]
 
@@ -67,54 +73,59 @@ class Reader:
         self._own = client is None
         self._client = connect(url, home=home, retries=RETRIES) if client is None else client
         require_bytes(self._client)
-        # One MGET for all keys of a step: as quick as a single GET, and they are of one moment.
-        # A cluster has them on several servers.
-        execute = self._client.execute_command
-        self._fetch: Callable[..., Sequence[bytes | None]] = (
-            self._fetch_each if is_cluster(self._client) else partial(execute, "MGET")
-        )
+        self._clustered = is_cluster(self._client)
+        #: Another's client may do more around a command than one of our own making.
+        self._own_server = self._own and not self._clustered
 
-    def user(self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()) -> Answer:
+    def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model.
 
         Args:
             user_id: who; anyone unknown gets the most rated movies.
-            n: how many; fewer only if the whole of what is stored is fewer.
-            exclude: movies not to be shown.
+            choice: how many, and which: see ``Choice``.
 
         Raises:
-            UsageError: ``n`` is below 1.
+            UsageError: a value of the choice cannot be.
         """
-        return self._run(self._core.user(user_id, n, exclude))
+        return self._run(self._core.user(user_id, **choice))
 
-    def ranked(self, user_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()) -> Answer:
+    def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating; otherwise as ``user``."""
-        return self._run(self._core.ranked(user_id, n, exclude))
+        return self._run(self._core.ranked(user_id, **choice))
 
-    def similar(self, movie_id: str, *, n: int = DEFAULT_N, exclude: Iterable[str] = ()) -> Answer:
+    def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself; otherwise as ``user``."""
-        return self._run(self._core.similar(movie_id, n, exclude))
+        return self._run(self._core.similar(movie_id, **choice))
+
+    def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+        """Return movies for somebody who has no list yet, by a few ratings of theirs.
+
+        Each item says under ``because`` which of the rated movies speaks most for it.
+
+        Args:
+            ratings: stars by movie id, on the scale of the published data; up to fifty.
+            choice: how many, and which: see ``Choice``. Rated movies are left out.
+
+        Raises:
+            UsageError: no rating, too many, one that is not on the scale, or a value of the
+                choice cannot be.
+        """
+        return self._run(self._core.for_ratings(ratings, **choice))
 
     def popular(
-        self,
-        by: str = BY_MOST_RATED,
-        genre: str | None = None,
-        *,
-        n: int = DEFAULT_N,
-        exclude: Iterable[str] = (),
+        self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
     ) -> Answer:
         """Return what is popular.
 
         Args:
             by: most_rated or highest_rated.
             genre: of one genre only; an unknown one gets the most rated movies of all.
-            n: how many.
-            exclude: movies not to be shown.
+            choice: how many, and which: see ``Choice``.
 
         Raises:
-            UsageError: ``by`` is neither, or ``n`` is below 1.
+            UsageError: ``by`` is neither, or a value of the choice cannot be.
         """
-        return self._run(self._core.popular(by, genre, n, exclude))
+        return self._run(self._core.popular(by, genre, **choice))
 
     def movie(self, movie_id: str) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
@@ -124,9 +135,28 @@ class Reader:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return self._run(self._core.find_title(title))
 
+    def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+        """Return movies by words of their titles, or by the words' beginnings.
+
+        Args:
+            text: words; case, accents and their order do not matter, and all must be there.
+            n: how many.
+
+        Returns:
+            Those with the most whole words first, then by the number of ratings; no hidden movie.
+
+        Raises:
+            UsageError: there is no word, or ``n`` is below 1.
+        """
+        return self._run(self._core.search(text, n))
+
     def seen(self, user_id: str) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
         return self._run(self._core.seen(user_id))
+
+    def assign(self, user_id: str) -> str:
+        """Return the namespace that an experiment gives a user; without one, the reader's own."""
+        return self._run(self._core.assign(user_id))
 
     def status(self) -> Status:
         """Return what is live."""
@@ -149,20 +179,64 @@ class Reader:
         self.close()
 
     def _run(self, request: Request[_T]) -> _T:
-        fetch = self._fetch
-        send = request.send
         try:
-            keys = next(request)
+            step = next(request)
             while True:
-                keys = send(fetch(*keys))
+                step = request.send(self._take(step))
         except StopIteration as end:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
             raise translate(error, label_of(self._client)) from error
 
-    def _fetch_each(self, *keys: str | bytes) -> Sequence[bytes | None]:
+    def _take(self, step: Step) -> Sequence[Any]:
+        """Make one round trip."""
+        if self._own_server:
+            return flattened(_ask(cast("Redis", self._client), step), step, clustered=False)
         pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        values: list[bytes | None] = pipeline.execute()
-        return values
+        queue(pipeline, step, clustered=self._clustered)
+        return flattened(pipeline.execute(), step, clustered=self._clustered)
+
+
+def _ask(client: Redis, step: Step) -> list[Any]:
+    """Return what a pipeline of a step would, in a third less of the time.
+
+    What is left out is what the client does around each command: statistics, options, and packing
+    arguments of any kind. Connections and retries are its own.
+
+    Raises:
+        redis.RedisError: the server refuses, or does not answer.
+    """
+    commands: tuple[tuple[str | bytes, ...], ...] = (("MGET", *step.keys), *step.commands)
+    packed = [b"".join(map(_packed, commands))]
+    pool = client.connection_pool
+    connection = pool.get_connection()
+
+    def ask() -> list[Any]:
+        connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:  # the other replies are on their way all the same
+                replies.append(error)
+        return replies
+
+    try:
+        replies = connection.retry.call_with_retry(
+            ask,
+            lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
+        )
+    finally:
+        pool.release(connection)
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
+
+
+def _packed(command: tuple[str | bytes, ...]) -> bytes:
+    words = [word.encode() if isinstance(word, str) else word for word in command]
+    return b"*%d\r\n%b" % (
+        len(words),
+        b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]),
+    )

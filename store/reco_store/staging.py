@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reco_store import registry
+from reco_store.ahead import ahead
 from reco_store.client import Client, store_errors
 from reco_store.digest import Digest
 from reco_store.errors import ContractMismatch, Fenced, UsageError, VerifyFailed
@@ -149,7 +150,8 @@ def verify(
     digest = Digest()
     entries = 0
     with store_errors(client):
-        for batch, values in read_batches(client, keys.data_prefix(generation), source.suffixes()):
+        prefix = keys.data_prefix(generation)
+        for batch, values in ahead(read_batches(client, prefix, source.suffixes())):
             lock.tick()
             present = [value for value in values if value is not None]
             if len(present) < len(values):

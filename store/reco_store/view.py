@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Label", "View"]
 
-Label: TypeAlias = "tuple[str, int | None, tuple[str, ...]]"  # title, year, genres
+#: Title, year, genres, number of ratings.
+Label: TypeAlias = "tuple[str, int | None, tuple[str, ...], int]"
 
 
 class View:

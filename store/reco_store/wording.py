@@ -38,6 +38,8 @@ def quality_words(metrics: object) -> dict[str, str]:
         found["stars"] = f"predictions are {rmse:.3f} off (root mean square)" + (
             "" if means is None else f"; from the means of user and movie: {means:.3f}"
         )
+    elif isinstance(metrics, Mapping) and metrics.get("without_stars") is True:
+        found["stars"] = "none are predicted, since the input has none to learn from"
     return found
 
 

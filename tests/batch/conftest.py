@@ -79,6 +79,7 @@ class SilentStage:
     def __init__(self) -> None:
         self.steps = 0
         self.notes: list[str] = []
+        self.losses: list[tuple[int, float]] = []
 
     def advance(self, steps: int) -> None:
         """Count."""
@@ -87,6 +88,10 @@ class SilentStage:
     def note(self, text: str) -> None:
         """Keep."""
         self.notes.append(text)
+
+    def loss(self, epoch: int, loss: float) -> None:
+        """Keep."""
+        self.losses.append((epoch, loss))
 
 
 @pytest.fixture

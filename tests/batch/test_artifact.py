@@ -147,7 +147,7 @@ def test_entries_are_the_contract(written):
     entries = dict(written.artifact.entries())
 
     expected = written.expected()
-    assert {k: v for k, v in entries.items() if not k.startswith("title:")} == expected
+    assert {k: v for k, v in entries.items() if not k.startswith(("title:", "search:"))} == expected
 
 
 def test_titles_lead_to_their_movies(written):
@@ -163,6 +163,31 @@ def test_titles_lead_to_their_movies(written):
         "title:emma": [ids[1], ids[2], ids[4]],
         'title:say "hi", you 🎬': [ids[3]],
     }
+
+
+def test_words_lead_to_their_movies(written):
+    """Each beginning of a word of up to four letters, the most rated movies first."""
+    entries = dict(written.artifact.entries())
+    ids = written.movies.ids
+
+    def found(beginning):
+        return codec.decode_ids(entries[f"search:{beginning}"])
+
+    assert found("stor") == [ids[0], ids[5]]
+    assert found("e") == found("emma") == [ids[1], ids[2], ids[4]]
+    assert found("1") == [ids[0], ids[1], ids[2]]
+    assert "search:story" not in entries
+    assert "search:" not in entries
+
+
+def test_an_older_artifact_has_no_words(written):
+    """What was written before there were such keys can be published again as it was."""
+    manifest = dict(written.artifact.manifest)
+    manifest["counts"] = {k: n for k, n in manifest["counts"].items() if k != "search"}
+    older = artifact_module.Artifact(written.artifact.folder, manifest)
+
+    assert not [suffix for suffix in older.suffixes() if suffix.startswith("search:")]
+    assert dict(older.entries()).keys() == set(older.suffixes())
 
 
 def test_suffixes_are_the_keys_of_the_entries(written):
@@ -200,6 +225,7 @@ def test_manifest_describes_the_entries(written):
         "popular": len(written.popular),
         "movie": 6,
         "title": 5,
+        "search": len([suffix for suffix, _ in entries if suffix.startswith("search:")]),
     }
     assert manifest["entries"] == len(entries)
     assert manifest["bytes"] == sum(len(value) for _, value in entries)

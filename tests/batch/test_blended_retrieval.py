@@ -90,6 +90,14 @@ def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings
     assert users.dtype == movies.dtype == np.float32
 
 
+def test_a_history_is_trusted_the_more_the_longer_it_is(model):
+    """Neighbours count by that trust, popularity is taken off by the rest; of nobody it is not."""
+    share, discount = model._shares(np.array([0, 1, 8, 792]))
+
+    np.testing.assert_allclose(share, [0, 0.4 / 9, 0.2, 0.396])
+    np.testing.assert_allclose(discount, [0.2, 0.2 + 0.3 * 8 / 9, 0.35, 0.203])
+
+
 def test_planted_taste_is_found(model, sittings, seen):
     """Most of what each user is shown is of the genre that the user likes."""
     (block,) = top_k_blocks(*model.embeddings(), seen, k=5, threads=1)

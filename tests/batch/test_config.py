@@ -38,6 +38,7 @@ def test_defaults_are_the_documented_ones():
     [
         ("k", 0),
         ("ranked_k", 0),
+        ("ranked_candidates", 0),
         ("popular_n", 0),
         ("count_threshold", -1),
         ("keep", 0),

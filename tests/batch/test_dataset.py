@@ -121,3 +121,30 @@ def test_findings_say_only_what_was_found():
     assert "1,234 ratings repeated" in sentences[0]
     assert "7 ratings are of 2 movies" in sentences[1]
     assert "3 movies have no rating" in sentences[2]
+
+
+def test_interactions_have_no_stars():
+    """They are taken like ratings, and who asks for stars all the same is told."""
+    bought = Ratings(*ratings_of([0, 1], [5, 6])[:2], None, None)
+
+    assert bought.take(np.array([1])).rating is None
+    assert ratings_of([0], [5]).stars.tolist() == [3]
+    with pytest.raises(ValueError, match="nobody gave stars"):
+        bought.stars  # noqa: B018  # the reading is what raises
+
+
+def test_findings_about_interactions_call_them_so():
+    """And begin with what follows from there being no stars."""
+    sentences = Findings(
+        ratings_read=1234,
+        without_stars=True,
+        duplicates_dropped=2,
+        ratings_of_unknown_movies=7,
+        unknown_movies=2,
+        movies_without_ratings=3,
+    ).describe()
+
+    assert sentences[0].startswith("1,234 interactions and no column 'rating': no stars are pre")
+    assert sentences[1].startswith("2 interactions repeated")
+    assert sentences[2].startswith("7 interactions are of 2 movies")
+    assert sentences[3].startswith("3 movies have no interaction:")

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reco_batch.encode import encode_id_lists, encode_lists, encode_movie, round_scores
+from reco_batch.encode import encode_id_lists, encode_lists, encode_movie, thousandths
 from reco_store import codec
 from reco_store.errors import ContractMismatch
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-INTEGER_IDS = st.integers(0, 2**53 - 1)
+#: Small ids, which are looked up, and large ones.
+INTEGER_IDS = st.one_of(st.integers(0, 3000), st.integers(0, 2**53 - 1))
 #: Steps of .0005 are where rounding is decided; -.0001 rounds to a zero that has a sign.
 NEAR_STEPS = st.builds(
     lambda n, d: n / 2000 + d, st.integers(-20_000, 20_000), st.floats(-1e-9, 1e-9)
@@ -22,7 +23,9 @@ SCORES = st.one_of(
     st.floats(-0.002, 0.002),
     st.sampled_from([0.0, -0.0, -0.0001, 1e-320, 1e15, 1e16, -1e17, 123456789012345680.0]),
 )
-FLOAT32_SCORES = st.floats(width=32, allow_nan=False, allow_infinity=False)
+FLOAT32_SCORES = st.floats(-2000, 2000, width=32) | st.floats(
+    width=32, allow_nan=False, allow_infinity=False
+)
 
 
 def lists_of(values, kind):
@@ -55,6 +58,8 @@ def check(lists, id_type, score_type, *, numeric):
 
 @given(rows(INTEGER_IDS, FLOAT32_SCORES))
 @example([[(0, -0.00009999999747378752)], []])
+@example([[(2**20 - 1, 1048.575), (0, -1048.575)]])  # the largest that are looked up
+@example([[(2**20, 1048.576)], [], [(1, -1048.576)]])  # and the smallest that are not
 def test_integer_ids(lists):
     """Ids that are integers become JSON numbers; scores as the artifact holds them."""
     check(lists, pa.int64(), pa.float32(), numeric=True)
@@ -99,12 +104,10 @@ def test_movie(title, year, genres, count, mean):
 
 @given(st.lists(SCORES))
 def test_rounding(scores):
-    """Every score rounds to the codec's number; zero never has a sign."""
-    found = round_scores(np.array(scores, np.float64))
+    """Every score rounds to the codec's number."""
+    found = thousandths(np.array(scores, np.float64)) / 1000.0
 
-    expected = np.array([codec.round_score(score) for score in scores])
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+    np.testing.assert_array_equal(found, [codec.round_score(score) for score in scores])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reco_batch.dataset import Ratings
 from reco_batch.evaluate import rmse, top_k_accuracy
-from reco_batch.rating import RatingWeights
+from reco_batch.rating_weights import RatingWeights
 from reco_batch.retrieval import Embeddings
 
 

@@ -58,9 +58,17 @@ def drawn_case(seed, *, held_out_share=0.3):
     )
 
 
-def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION):
+def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION, candidates=None):
     """Prepare to measure."""
-    return Evaluation(dataset, fitted=fitted, held_out=held_out, rank_by=rank_by, seed=0, threads=1)
+    return Evaluation(
+        dataset,
+        fitted=fitted,
+        held_out=held_out,
+        rank_by=rank_by,
+        candidates=candidates,
+        seed=0,
+        threads=1,
+    )
 
 
 def run_of(scores, fitted):
@@ -167,6 +175,29 @@ def test_ranked_lists_are_judged_in_the_order_that_is_shown(rank_by):
         rated[int(m)] for row in run_of(stars, fitted).values() for m in list(row)[:10] if m != "-"
     ]
     assert found["ranked"]["little_known@10"] == pytest.approx(np.mean(np.array(first) <= 2))
+
+
+def test_ranked_lists_of_candidates_are_judged_as_they_are_published():
+    """What retrieval does not propose stands in no list, however many stars it would get."""
+    dataset, fitted, held_out, vectors = drawn_case(11)
+    model = linear_model(2)
+    proposed = run_of(vectors.users @ vectors.movies.T, fitted)
+    users, movies = model.folded()
+    stars = users @ movies.T
+    for user in range(USERS):
+        others = np.setdiff1d(
+            np.arange(MOVIES), [int(m) for m in list(proposed[str(user)])[:12] if m != "-"]
+        )
+        stars[user, others] -= 1000
+
+    judged = evaluation(dataset, fitted, held_out, candidates=12)
+    found = judged.of_rating(model, Fixed(vectors))
+
+    theirs = by_ranx(stars, fitted, held_out)
+    assert {name: found["ranked"][name] for name in theirs} == pytest.approx(theirs)
+    everything = evaluation(dataset, fitted, held_out).of_rating(model)
+    assert found["ranked"] != everything["ranked"]
+    assert found["rating"] == everything["rating"]
 
 
 def test_nothing_held_out_is_no_figure():

@@ -1,6 +1,7 @@
 """The lanes: what happens to the others when one training ends badly."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -40,3 +41,31 @@ def test_the_first_failure_ends_the_other_lane():
     with pytest.raises(OSError, match="disk full"):
         _run_side_by_side([endless, failing], reporter)
     assert ended == ["endless"]
+
+
+def test_a_model_that_both_lanes_ask_for_is_trained_once():
+    """The second to ask waits for the first; what failed is tried again by whoever asks next."""
+    from reco_batch.fit import _Once  # noqa: PLC0415  # loads TensorFlow
+
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def train() -> object:
+        calls.append(threading.current_thread().name)
+        begun.set()
+        assert go_on.wait(10)
+        if len(calls) == 1:
+            raise OSError("disk full")
+        return object()
+
+    once = _Once(train)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(once)
+        begun.wait(10)
+        others = [pool.submit(once) for _ in range(2)]
+        go_on.set()
+        with pytest.raises(OSError, match="disk full"):
+            first.result()
+        found = [other.result() for other in others]
+
+    assert found[0] is found[1] is once()
+    assert len(calls) == 2

@@ -15,6 +15,7 @@ from reco_batch.judge import Nights, check_night
 from reco_batch.measure import ListFigures, Measured
 
 DAY = 86_400
+NULL = object()  # JSON's, where None takes a field away
 MANIFEST = {
     "created": "2026-11-24T03:15:00+00:00",
     "ids": "integer",
@@ -82,7 +83,7 @@ def changed(changes):
         if value is None:
             del place[last]
         else:
-            place[last] = value
+            place[last] = None if value is NULL else value
     return manifest
 
 
@@ -405,3 +406,38 @@ def test_checks_for_people_and_for_the_manifest():
         "at_least": 1,
         "note": "no figure",
     }
+
+
+def test_a_night_without_stars_has_none_to_be_judged():
+    """After such a night, or first: no ranked list is missed, and the checks say why."""
+    said = {"rating_scale": NULL, "metrics/rating": {}}
+    lists = {"ranked.lists": 0, "ranked.full": 0}
+    for live, first in ((said, False), (None, True)):
+        checks = without_stars(said, live=live, lists=lists, first=first)
+
+        assert not [check for check in checks.values() if check.verdict == "refused"]
+        for name in ("rating.metrics", "ranked.full"):
+            assert checks[name].verdict == "skipped"
+            assert "no ratings" in checks[name].note
+        assert checks["ranked.lists"].verdict == "passed"
+
+
+def test_stars_that_have_gone_are_missed():
+    """The live night had them, so the column may simply be lost."""
+    checks = without_stars({"metrics/rating": {}}, lists={"ranked.lists": 0})
+
+    assert [name for name, check in checks.items() if check.verdict == "refused"] == [
+        "rating.metrics"
+    ]
+
+
+def test_ranked_lists_of_a_night_without_stars_are_wrong():
+    """Somebody put them there."""
+    checks = without_stars({"metrics/rating": {}}, lists={"ranked.lists": 3}, first=True)
+
+    assert checks["ranked.lists"].verdict == "refused"
+
+
+def without_stars(tonight, *, live=None, **other):
+    """Judge a night whose manifest has null for the rating scale."""
+    return checked(tonight={**tonight, "rating_scale": NULL}, live=live, **other)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reco_batch.key import valued
+from reco_batch.key import choices, valued
 from reco_batch.layers import SETTINGS, lines_of, masked, read_settings, variable
 from reco_batch.settings import Settings
 from reco_store import UsageError
@@ -78,25 +78,22 @@ def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
     """By the name that `batch init` gives it; the value is what was said."""
     values = {
         "refit": True,
-        "rank_by": "prediction",
         "redis_url": "redis://h:1",
         "ranked_k": 7,
-        "preset": "notebook",
+        "ranked_candidates": 7,
         "rating_scale": "1:7",
         "threads": 7,
         "encoding": "latin-1",
-        "split": "time",
-        "log_format": "json",
         "quiet": True,
         "resume": True,
-        "tune.model": "rating",
         "notify.url": "http://h/x",
         "notify.command": "a b",
     }
     values |= {name: 0.25 for name in SETTINGS if name.startswith("gate.")}
     for name, field in SETTINGS.items():
         number = field.annotation in (int, float)
-        value = values.get(name, 7 if number else "x")
+        words = [word for word in choices(field) if word != field.default]
+        value = values.get(name, 7 if number else words[-1] if words else "x")
         monkeypatch.setenv(variable(name), str(value))
         by_environment = valued(read_settings({}).settings)[name]
         monkeypatch.delenv(variable(name))
@@ -147,6 +144,7 @@ def test_a_file_that_is_named_must_be_there(monkeypatch):
         ("[tune]\nmodel = 'x'", "{}:2: tune.model = 'x': expected retrieval, rating or both"),
         ("kepe = 1", "{}:1: kepe is not known; the nearest known one is keep. `batch init -`"),
         ("churn = 1", "{}:1: churn is not known; the nearest known one is gate.churn."),
+        ("url = 'x'", "{}:1: url is not known; the nearest known one is notify.url."),
         ("[gate]\nchrun = 1", "{}:2: gate.chrun is not known; the nearest known one is gate.churn"),
         ("[gates]\nx = 1", "{}:1: gates is not known; the nearest known one is "),
         ("gate = 1", "{}:1: gate = 1: expected a table [gate]"),

@@ -228,3 +228,34 @@ def test_popularity_without_held_out_ratings():
     ratings = Ratings(*(np.zeros(3, kind) for kind in (np.int32, np.int32, np.float32)), None)
 
     assert popularity_baseline(ratings, ratings.take(np.arange(0)), movie_count=1, ks=(1,)) == {}
+
+
+def without_stars(movie_index):
+    """Make interactions of one user."""
+    count = len(movie_index)
+    return Ratings(np.zeros(count, np.int32), np.array(movie_index, np.int32), None, None)
+
+
+def test_without_stars_the_most_chosen_are_popular():
+    """Whatever the threshold of stars; nothing is highest rated, and no card has a mean."""
+    statistics = movie_statistics(without_stars([2, 2, 0, 2, 0, 1]), movie_count=4)
+
+    lists = popular_lists(
+        statistics, movies_of(*[("Shoes",)] * 4), thresholds=Thresholds(50, 3.5), n=2
+    )
+
+    found = {(popular.by, popular.genre): popular for popular in lists}
+    assert set(found) == {(BY_MOST_RATED, None), (BY_MOST_RATED, "Shoes")}
+    for popular in found.values():
+        assert popular.movie_index.tolist() == [2, 0]
+        assert popular.score.tolist() == [3, 2]
+    assert np.isnan(statistics.rating_mean).all()
+
+
+def test_the_baseline_without_stars_is_of_lists_only():
+    """Nothing is said of errors in stars that nobody gave."""
+    found = popularity_baseline(
+        without_stars([2, 2, 0]), without_stars([2, 1]), movie_count=3, ks=(1, 2)
+    )
+
+    assert found == {"top_1_accuracy": 0.5, "top_2_accuracy": 0.5}

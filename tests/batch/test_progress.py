@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from reco_batch.progress import LiveReporter, PlainReporter, QuietReporter, choose_reporter
 
@@ -33,6 +34,22 @@ def test_each_stage_is_timed(kind):
 
     assert list(reporter.seconds) == ["read", "train"]
     assert all(seconds >= 0 for seconds in reporter.seconds.values())
+
+
+@pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
+def test_when_stages_began_and_what_they_learned_is_kept(kind):
+    """Stages side by side begin one after the other and may end in any order."""
+    reporter = kind()
+
+    with reporter.stage("train", total=2) as outer:
+        outer.loss(1, 0.5)
+        with reporter.stage("refit", total=2) as inner:
+            inner.loss(1, 9.0)
+        outer.loss(2, 0.25)
+
+    assert list(reporter.seconds) == list(reporter.began) == ["refit", "train"]
+    assert 0 <= reporter.began["train"] <= reporter.began["refit"]
+    assert reporter.losses == {"train": [(1, 0.5), (2, 0.25)], "refit": [(1, 9.0)]}
 
 
 @pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
@@ -90,6 +107,48 @@ def test_live_leaves_a_line_a_stage(terminal, capsys):
     assert out == ""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
     assert re.search(r"✓ read +\d+\.\d s  610 users", plain)
+
+
+def test_live_fits_a_narrow_terminal(terminal, monkeypatch, capsys):
+    """A stage is one line, a warning is whole; wide characters count as two."""
+    monkeypatch.setenv("COLUMNS", "40")
+    reporter = LiveReporter()
+
+    with reporter.stage("read and check the data", total=2) as stage:
+        stage.note("千と千尋の神隠し " * 5)
+    reporter.warn("old artifacts are not deleted yet: " + "千と千尋の神隠し " * 5)
+
+    shown = re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", capsys.readouterr().err)
+    assert max(map(cell_len, shown)) <= 40
+    assert "".join("".join(shown).split()).count("千と千尋の神隠し") >= 5
+
+
+def test_live_has_no_colours_where_none_are_wanted(terminal, monkeypatch, capsys):
+    """NO_COLOR takes them away; without it there are some."""
+    colour = re.compile(r"\x1b\[[0-9;]*\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
+
+    def shown():
+        reporter = LiveReporter()
+        with reporter.stage("read", total=2) as stage:
+            stage.advance(1)
+        return capsys.readouterr().err
+
+    assert colour.search(shown())
+    monkeypatch.delenv("FORCE_COLOR")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "read" in (text := shown())
+    assert not colour.search(text)
+
+
+def test_a_warning_is_shown_however_quiet(capsys):
+    """`--quiet` is about what goes as it should."""
+    QuietReporter().warn("the hook failed")
+    PlainReporter().warn("the hook failed")
+
+    quiet, plain = capsys.readouterr().err.splitlines()
+    assert quiet == "warning: the hook failed"
+    assert LINE.fullmatch(plain)[2] == "warning: the hook failed"
 
 
 def test_live_shows_side_by_side_stages_until_the_last_ends(terminal):

@@ -1,13 +1,15 @@
-"""Ranked lists: the split network gives what the formula says, for every movie or a pair."""
+"""Ranked lists: what the formula says, for every movie, for retrieval's best, or for a pair."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
-from reco_batch.ranking import predict, ranked_blocks
-from reco_batch.rating import RatingWeights
+from reco_batch.linear_rating import LinearRating
+from reco_batch.ranking import Candidates, predict, ranked_blocks
+from reco_batch.rating_weights import RatingWeights
 
 NOTHING_SEEN = None
 
@@ -78,6 +80,66 @@ def test_catalogue_longer_than_a_chunk():
     np.testing.assert_array_equal(np.sort(block.items), [np.arange(1100)] * 2)
     np.testing.assert_array_equal(block.scores, np.take_along_axis(stars, block.items, axis=1))
     assert (np.diff(block.scores) <= 0).all()
+
+
+def integer_linear(*, users, movies, seed):
+    """Make a linear model of small integers."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return rng.integers(-2, 3, shape).astype(np.float32)
+
+    return LinearRating(3.0, draw(users), draw(movies), draw(users, 2), draw(movies, 2), (0.5, 5.0))
+
+
+@st.composite
+def two_stages(draw):
+    """Draw a rating model of either kind, what users have seen, and vectors that propose."""
+    seed, users, movies = draw(st.integers(0, 10**6)), draw(st.integers(1, 70)), 30
+    rng = np.random.default_rng(seed)
+    make = draw(st.sampled_from([integer_weights, integer_linear]))
+    seen = rng.random((users, movies)) < draw(st.sampled_from([0.0, 0.5, 1.0]))
+    offsets = np.concatenate([[0], np.cumsum(seen.sum(axis=1))])
+    vectors = [rng.integers(-2, 3, (count, 3)).astype(np.float32) for count in (users, movies)]
+    histories = Histories(offsets, np.nonzero(seen)[1].astype(np.int32))
+    return make(users=users, movies=movies, seed=seed), histories, vectors
+
+
+#: Doubts that keep sums of small numbers exact, so that equal is equal.
+BOUNDS = st.sampled_from([None, Bound(np.float32(np.arange(30) % 4 / 4), (0.5, 5.0))])
+
+
+@given(two_stages(), st.integers(1, 30), BOUNDS)
+def test_as_many_candidates_as_movies_are_all_movies(case, k, bound):
+    """Then the lists are those of rating everything, whichever model rates."""
+    weights, seen, vectors = case
+
+    (whole,) = ranked_blocks(weights, seen, k=k, threads=2, bound=bound)
+    (some,) = ranked_blocks(
+        weights, seen, k=k, threads=2, bound=bound, among=Candidates(*vectors, 1000)
+    )
+
+    np.testing.assert_array_equal(some.items, whole.items)
+    np.testing.assert_array_equal(some.scores, whole.scores)
+
+
+@given(two_stages(), st.integers(1, 30), st.integers(1, 30))
+def test_lists_are_retrieval_s_best_by_predicted_stars(case, k, most):
+    """Of the unseen movies those that retrieval puts first, in the order of their stars."""
+    weights, seen, vectors = case
+
+    (block,) = ranked_blocks(weights, seen, k=k, threads=1, among=Candidates(*vectors, most))
+
+    scores = vectors[0] @ vectors[1].T
+    assert block.items.shape == (len(scores), min(k, most))
+    (whole,) = ranked_blocks(weights, None, k=30, threads=1)
+    for user, own in enumerate(scores):
+        unseen = np.setdiff1d(np.arange(30), seen.of(user))
+        proposed = unseen[np.lexsort((unseen, -own[unseen]))][:most]
+        expected = [movie for movie in whole.items[user] if movie in proposed][:k]
+        shown = block.items[user]
+        np.testing.assert_array_equal(shown[: len(expected)], expected)
+        assert (shown[len(expected) :] == -1).all()
 
 
 @given(st.integers(0, 10**6), st.integers(0, 1100))

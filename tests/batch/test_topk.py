@@ -185,20 +185,38 @@ def test_all_scores_equal():
 @pytest.mark.parametrize("item_count", [1, 7, 8, 40, 41, 1601, 9737])
 @pytest.mark.parametrize("k", [1, 5, 100])
 def test_buffer_suits_any_catalogue(item_count, k):
-    """The buffer has one column an item, and less than a group more; its groups outnumber k."""
+    """The buffer has one column an item, and less than a set more; its sets outnumber k."""
     k = min(k, item_count)
     scratch = Scratch.create(item_count, k=k)
 
     rows, width = scratch.scores.shape
+    set_size = scratch.members * scratch.groups
     assert rows == TILE_ROWS
-    assert 0 <= width - item_count < scratch.group <= 8
-    assert width % scratch.group == 0
-    assert width // scratch.group >= k
+    assert scratch.members <= 8
+    assert 0 <= width - item_count < set_size
+    assert width % set_size == 0
+    assert width // set_size >= k
 
 
 def test_large_catalogue_is_scanned_in_full_groups():
-    """Where it pays, the fast way is taken: eight columns a group."""
-    assert Scratch.create(9737, k=100).group == 8
+    """Where it pays, the fast way is taken: eight items a group, several groups a set."""
+    _, _, members, groups = Scratch.create(9737, k=100)
+
+    assert (members, groups) == (8, 3)
+
+
+def test_scores_that_rise_and_fall_in_several_groups_a_set():
+    """In catalogues large enough for every level, the lists are those of a full sort."""
+    rng = np.random.default_rng(5)
+    queries = rng.integers(-9, 10, (70, 3)).astype(np.float32)
+    items = rng.integers(-9, 10, (4000, 3)).astype(np.float32)
+    excluded = [set(rng.choice(4000, 500, replace=False)) for _ in queries]
+
+    found = joined(top_k_blocks(queries, items, excluding(excluded), k=7, threads=2))
+
+    expected = reference(queries @ items.T, excluded, 7)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_whole_matrix_is_never_in_memory():

@@ -54,3 +54,4 @@ def test_epoch_is_reported_with_its_loss(stage):
 
     assert stage.steps == 2
     assert stage.notes == ["epoch 1, loss 1.235e+04"]
+    assert stage.losses == [(1, 12345.678)]

@@ -13,6 +13,7 @@ ITEM = {
     "title": str,
     "year": int,
     "genres": list,
+    "because": type(None),
 }
 MOVIE = {
     "movie_id": str,
@@ -32,6 +33,7 @@ STATUS = {
     "counts": dict,
     "held_until": type(None),
     "held_reason": type(None),
+    "hidden": int,
     "rating_scale": list,
     "metrics": dict,
     "parameters": dict,
@@ -64,7 +66,8 @@ def test_a_listing_has_the_documented_fields(reco, generation, words, query):
     assert (ended.code, ended.err) == (0, "")
     assert types(found) == LISTING
     assert [types(item) for item in found["items"]] == [ITEM, ITEM]
-    assert found["query"] == {**query, "n": 2, "exclude": ["999"]}
+    unfiltered = {"genres": [], "from_year": None, "to_year": None, "available": None}
+    assert found["query"] == {**query, "n": 2, "exclude": ["999"], **unfiltered}
     assert (found["schema"], found["command"], found["namespace"]) == (1, words[0], "reco")
     assert (found["generation"], found["fallback"]) == (generation, False)
     assert found["age_seconds"] >= 3 * 3600
@@ -84,6 +87,7 @@ def test_a_movie_has_its_card_and_its_similar_list(reco):
         "title": "Jumanji (1995)",
         "year": 1995,
         "genres": ["Adventure", "Children", "Fantasy"],
+        "because": None,
     }
     assert found["candidates"] == []
 

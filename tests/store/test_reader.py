@@ -26,6 +26,7 @@ from reco_store.errors import (
 )
 from reco_store.generations import rollback
 from reco_store.lock import RunLock
+from reco_store.pinning import flattened, queue
 from reco_store.publisher import flip, publish
 from reco_store.reader import Reader
 
@@ -269,6 +270,7 @@ def test_answer_as_json(reader, put):
             "title": "Heat (1995)",
             "year": 1995,
             "genres": ["Crime"],
+            "because": None,
         }
     ]
 
@@ -396,11 +398,13 @@ class Script:
     def run(self, request):
         """Drive a request to its end."""
         try:
-            names = next(request)
+            step = next(request)
             while True:
                 self.steps += 1
                 self.changes.get(self.steps, lambda: None)()
-                names = request.send(self.client.mget(names))
+                pipeline = self.client.pipeline(transaction=False)
+                queue(pipeline, step, clustered=False)
+                step = request.send(flattened(pipeline.execute(), step, clustered=False))
         except StopIteration as end:
             return end.value
 
@@ -431,7 +435,7 @@ def moving(client, keys, put):
 def test_pointer_that_moves_between_steps(client, keys, moving, step, ask):
     """Wherever the pointer moves within a request, all of its answer is of one generation."""
     old, new, move, _ = moving
-    answer = Script(client, {step: move}).run(Core(keys).user(ask, 3, ()))
+    answer = Script(client, {step: move}).run(Core(keys).user(ask, n=3))
 
     first = {old.generation: 5.0, new.generation: 5.5}[answer.generation]
     assert answer.items[0].score == first
@@ -443,7 +447,7 @@ def test_pointer_that_moves_between_steps(client, keys, moving, step, ask):
 def test_generation_that_vanishes_between_steps(client, keys, moving, step, ask):
     """A generation that is retired within a request is never taken for an unknown user."""
     _, _, _, away = moving
-    answer = Script(client, {step: away}).run(Core(keys).user(ask, 3, ()))
+    answer = Script(client, {step: away}).run(Core(keys).user(ask, n=3))
 
     assert len(answer.items) == 3
     assert all(item.title != item.movie_id for item in answer.items)
@@ -466,44 +470,45 @@ def test_warm_answer_takes_one_step(client, keys, put):
     put()
     core = Core(keys)
     script = Script(client, {})
-    script.run(core.user("1", 3, ()))
+    script.run(core.user("1", n=3))
     cold = script.steps
-    script.run(core.user("2", 3, ()))
-    script.run(core.user("1", 2, ["3"]))
+    script.run(core.user("2", n=3))
+    script.run(core.user("1", n=2, exclude=["3"]))
     assert (cold, script.steps) == (3, 5)
 
 
 def test_labels_are_bounded(client, keys, put, monkeypatch):
     """What is remembered does not grow without end."""
-    monkeypatch.setattr("reco_store.core.MAX_LABELS", 2)
+    monkeypatch.setattr("reco_store.pinning.MAX_LABELS", 2)
     put()
     core = Core(keys)
     for n in (3, 6, 3):
-        assert len(Script(client, {}).run(core.popular("most_rated", None, n, ())).items) == n
+        assert len(Script(client, {}).run(core.popular("most_rated", None, n=n)).items) == n
 
 
 def test_labels_forgotten_meanwhile(client, keys, put, monkeypatch):
     """Another request may clear what is remembered while this one reads the rest."""
-    monkeypatch.setattr("reco_store.core.MAX_LABELS", 2)
+    monkeypatch.setattr("reco_store.pinning.MAX_LABELS", 2)
     put()
     core = Core(keys)
-    Script(client, {}).run(core.popular("most_rated", None, 2, ()))
+    Script(client, {}).run(core.popular("most_rated", None, n=2))
 
     def forget():
-        core._view.labels = {}
+        core._pinning.view.labels = {}
 
     script = Script(client, {3: forget})
-    assert len(script.run(core.popular("most_rated", None, 6, ())).items) == 6
+    assert len(script.run(core.popular("most_rated", None, n=6)).items) == 6
 
 
 def test_pointer_that_never_stays(keys):
     """A pointer that is different at every look is reported, not waited for for ever."""
-    request = Core(keys).user("1", 1, ())
-    names = next(request)
+    request = Core(keys).user("1", n=1)
+    step = next(request)
 
-    def move_for_ever(names):
+    def move_for_ever(step):
         for turn in range(1000):
-            names = request.send([f"g{turn}".encode(), *[None] * (len(names) - 1)])
+            counts = [0] * len(step.commands)
+            step = request.send([f"g{turn}".encode(), *[None] * (len(step.keys) - 1), *counts])
 
     with pytest.raises(StoreUnfit, match="moved"):
-        move_for_ever(names)
+        move_for_ever(step)

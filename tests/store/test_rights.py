@@ -7,12 +7,14 @@ import pytest
 from reco_store.client import connect, store_errors
 from reco_store.errors import LockHeld, StoreUnfit
 from reco_store.generations import collect, list_generations, release, rollback
+from reco_store.hiding import hidden, hide, unhide
 from reco_store.lock import RunLock
 from reco_store.publisher import publish
 from reco_store.reader import Reader
 
-READER = ["+get", "+mget", "+ping"]
+READER = ["+get", "+mget", "+scard", "+smismember", "+ping"]
 WRITER = ["+get", "+mget", "+set", "+del", "+unlink", "+eval", "+info", "+pttl", "+wait"]
+WRITER += ["+sadd", "+srem", "+smembers"]
 
 
 @pytest.fixture
@@ -54,9 +56,13 @@ def whole_life(writer, reader, keys, make_source) -> None:
     list_generations(writer, keys)
     with RunLock(writer, keys, heartbeat=False) as lock:
         collect(writer, keys, lock=lock, keep=1)
+    assert hide(writer, keys, ["2", "5"]) == 2
+    assert unhide(writer, keys, ["5"]) == 1
+    assert hidden(writer, keys) == ("2",)
     with Reader(client=reader, namespace=keys.namespace) as answers:
         assert answers.user("1").source == "personal"
         assert answers.user("nobody").source == "most_rated"
+        assert answers.user("1", n=1, available=True).source == "personal"
         assert answers.find_title("heat")
         assert answers.status().counts["user"] == 3
 

@@ -14,6 +14,7 @@ import reco_store
 PUBLIC = [
     "Answer",
     "AsyncReader",
+    "Choice",
     "ContractMismatch",
     "Digest",
     "Fenced",
@@ -29,6 +30,7 @@ PUBLIC = [
     "PayloadSource",
     "Published",
     "Reader",
+    "Reason",
     "RecoError",
     "RunLock",
     "Status",
@@ -43,6 +45,8 @@ PUBLIC = [
     "collect",
     "connect",
     "flip",
+    "hidden",
+    "hide",
     "list_generations",
     "mask_url",
     "new_generation_id",
@@ -51,6 +55,7 @@ PUBLIC = [
     "rollback",
     "stage",
     "store_errors",
+    "unhide",
     "verify",
 ]
 

@@ -47,3 +47,11 @@ def test_without_baselines_the_figure_stands_alone():
 def test_what_is_not_there_is_not_said(metrics):
     """Nothing else happens."""
     assert quality_words(metrics) == {}
+
+
+def test_a_night_without_stars_says_so():
+    """Instead of saying nothing, which would look like a fault."""
+    said = quality_words({"rating": {}, "without_stars": True})
+
+    assert said == {"stars": "none are predicted, since the input has none to learn from"}
+    assert quality_words({"rating": {}, "without_stars": "yes"}) == {}

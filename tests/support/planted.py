@@ -78,10 +78,10 @@ def as_dataset(ratings: pd.DataFrame, movies: Movies) -> Dataset:
     )
 
 
-def write_data(folder: Path) -> Path:
+def write_data(folder: Path, *, users: int = 40) -> Path:
     """Write the planted data as ratings.csv and movies.csv, and return the folder."""
     folder.mkdir()
-    planted_ratings().to_csv(folder / "ratings.csv", index=False)
+    planted_ratings(users=users).to_csv(folder / "ratings.csv", index=False)
     movies = planted_movies()
     columns = {
         c.MOVIE_ID: movies.ids,

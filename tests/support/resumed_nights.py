@@ -102,6 +102,6 @@ def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
         for file in files
     }
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    for other in ("generation", "created", "seconds", "gate"):
+    for other in ("generation", "created", "began", "seconds", "losses", "gate"):
         del manifest[other]
     return sums, manifest

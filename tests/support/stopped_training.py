@@ -19,3 +19,6 @@ class StoppingStage:
         """Stop; called when an epoch's checkpoint is still to be written."""
         if self.left < 0:
             raise Stopped
+
+    def loss(self, epoch: int, loss: float) -> None:
+        """Keep nothing."""

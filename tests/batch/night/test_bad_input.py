@@ -84,7 +84,8 @@ REFUSED = {
         ratings(replaced("rating", "stars")),
         (
             "ratings.csv, line 1: the columns are 'userId', 'movieId', 'stars', 'timestamp'; "
-            "expected also 'rating'. Rename the file's columns."
+            "expected also 'rating'. Rename the file's columns, or leave out 'stars' if nobody "
+            "gives stars."
         ),
     ),
     "missing column": (

@@ -23,6 +23,7 @@ from reco_store import Keys, Reader, connect, new_generation_id
 from reco_store.codec import decode_ids, decode_list
 from reco_store.embedded import server_pid, stop_server
 from reco_store.keys import title_suffixes
+from schemas import validate, validator
 
 BIN = Path(sys.executable).parent
 KEYS = Keys("reco")
@@ -167,8 +168,16 @@ def strange(write, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def turned_away(second, strange, batch, at_home):
-    """The strange data as it comes, which is much less than the night before had."""
-    return batch("run", "--data", strange, "--no-refit", **at_home)
+    """The strange data as it comes, which is much less than the night before had.
+
+    Whoever watches is told: a file for Prometheus, and a hook that keeps what it reads.
+    """
+    home = at_home["RECO_HOME"]
+    watched = {
+        "RECO_METRICS_FILE": f"{home}/reco.prom",
+        "RECO_NOTIFY_COMMAND": f"cp /dev/stdin {home}/told.json",
+    }
+    return batch("run", "--data", strange, "--no-refit", **at_home, **watched)
 
 
 @pytest.fixture(scope="session")
@@ -209,6 +218,14 @@ def test_every_user_and_movie_has_its_answers(first):
     assert {len(first.list_of("user", user)) for user in range(1, 61)} == {100}
     assert {len(first.list_of("ranked", user)) for user in range(1, 61)} == {130}
     assert {len(first.list_of("similar", movie)) for movie in range(1, 151)} == {100}
+
+
+def test_everything_published_is_valid(first, third):
+    """Every value and the manifest are what the contract's schemas say, whatever the ids are."""
+    for night in (first, third):
+        for suffix, value in night.content.items():
+            validate(suffix, value)
+        validator("manifest.json").validate(night.manifest)
 
 
 def test_seen_is_what_was_rated_newest_first(first, small):
@@ -313,6 +330,26 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     assert "input.users 13 (at least 54; live 60)" in row
 
 
+def test_whoever_watches_learns_of_a_refusal(turned_away, second, at_home):
+    """The hook is told, and the metrics are those of the refused night and of what is served."""
+    home = Path(at_home["RECO_HOME"])
+    told = json.loads((home / "told.json").read_text())
+    (refused,) = re.findall(r"refused generation (\S+): ", turned_away.err)
+
+    assert (told["what"], told["exit_code"], told["namespace"]) == ("refused", 6, "reco")
+    assert (told["generation"], told["served"]) == (refused, second.generation)
+    assert turned_away.lines[-1] == f"error: {told['reason']}"
+    values = dict(re.findall(r"^(reco_.+) (\S+)$", (home / "reco.prom").read_text(), re.MULTILINE))
+    numbers = {name.replace('namespace="reco"', ""): float(v) for name, v in values.items()}
+    assert numbers["reco_run_exit_code{}"] == 6
+    assert numbers["reco_run_gate_refused{}"] == 1
+    assert numbers["reco_run_users{}"] == 13
+    assert numbers["reco_served_users{}"] == 60
+    assert numbers["reco_served_bytes{}"] == second.manifest["bytes"]
+    assert numbers['reco_run_stage_duration_seconds{,stage="train rating"}'] > 0
+    assert 0 < numbers["reco_memory_forecast_ratio{}"] < 1
+
+
 def test_force_overrules_the_gate(second, third, untrained, at_home):
     """With a reason that stays in the manifest, on standard output and in the list."""
     gate = third.manifest["gate"]
@@ -331,7 +368,9 @@ def test_in_a_pipe_each_stage_is_one_plain_line(first):
     assert set(stages.values()) == {1}
     assert {"read and check the data", "load TensorFlow", "publish"} <= set(stages)
     assert {"train retrieval", "refit retrieval", "train rating", "refit rating"} <= set(stages)
-    assert first.ended.lines[-1].endswith(f"{first.manifest['entries']} keys, live")
+    published, report = first.ended.lines[-2:]
+    assert published.endswith(f"{first.manifest['entries']} keys, live")
+    assert report.endswith(f"/artifacts/{first.generation}/report.html")
 
 
 def test_on_a_terminal_there_is_a_live_bar(second):
@@ -455,7 +494,7 @@ def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
     for _ in range(2):
         ended = later("republish", second.generation)
         assert (ended.code, ended.out.splitlines()[0]) == (0, f"published {second.generation}")
-        assert [STAGE.fullmatch(line)[1] for line in ended.lines] == ["gate", "publish"]
+        assert [STAGE.fullmatch(line)[1] for line in ended.lines] == ["gate", "publish", "report"]
         with connect(None, home=place) as client:
             assert live(client) == second.generation
             assert suffixes_of(client, second.generation) == second.content

@@ -15,7 +15,17 @@ from reco_batch.layers import SETTINGS
 from terminals import show
 
 BATCH = Path(sys.executable).with_name("batch")
-COMMANDS = ("run", "tune", "republish", "generations", "rollback", "release", "init", "config")
+COMMANDS = (
+    "run",
+    "tune",
+    "simulate",
+    "republish",
+    "generations",
+    "rollback",
+    "release",
+    "init",
+    "config",
+)
 
 
 @pytest.fixture

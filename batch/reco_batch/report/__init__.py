@@ -1,0 +1,90 @@
+"""The report of a night: one HTML file in its folder, made of nothing but what lies there.
+
+    page       gathers what is shown:
+      checks   the verdict and its reasons          quality  metrics and their course
+      moves    what changed against last night      spread   coverage and concentration
+      course   training curves, time per stage      sample   users to look at
+    plots      small plots as geometry              text     numbers and texts, safe and short
+    render     draws it: templates/
+
+So it can be made again for every night that is kept, on any machine.
+"""
+
+import webbrowser
+from pathlib import Path
+
+from reco_batch.artifact import MANIFEST, Artifact, open_artifact
+from reco_batch.changes import of_namespace
+from reco_batch.errors import NightFailed
+from reco_batch.files import delete, write_whole
+from reco_batch.report.page import REPORT, gather
+from reco_batch.report.render import render
+from reco_store import UsageError
+from reco_store.keys import parse_generation_id
+
+__all__ = ["open_report", "report_of", "write_report"]
+
+
+def write_report(artifact: Artifact) -> Path:
+    """Write the report of a night into its folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        NightFailed: a file of the artifact is damaged or missing.
+        OSError: the disk is full or the folder cannot be written; an older report stays.
+    """
+    path = artifact.folder / REPORT
+    content = render(gather(artifact)).encode("utf-8", "backslashreplace")
+    try:
+        write_whole(path, content)
+    except OSError:
+        delete(path.with_name(f".{REPORT}.partial"))
+        raise
+    return path
+
+
+def report_of(artifacts: Path, generation: str | None, *, namespace: str) -> Path:
+    """Return the report of a night, written now if it is missing or older than the verdict.
+
+    Args:
+        artifacts: the folder of all artifacts.
+        generation: whose; None: the newest one of the namespace.
+        namespace: of the newest one.
+
+    Raises:
+        UsageError: that is not the name of a generation.
+        NightFailed: there is no such artifact, it is damaged, or the report cannot be written.
+    """
+    if generation is None:
+        nights = of_namespace(artifacts, namespace)
+        if not nights:
+            raise NightFailed(
+                f"no complete artifact of the namespace {namespace!r} in {artifacts}; expected "
+                "one. Run `batch run`, or name another --home or --namespace."
+            )
+        artifact = nights[-1]
+    else:
+        parse_generation_id(generation)  # rather than follow `..` out of the folder
+        artifact = open_artifact(artifacts, generation)
+    path = artifact.folder / REPORT
+    if not path.exists() or path.stat().st_mtime < (artifact.folder / MANIFEST).stat().st_mtime:
+        try:
+            write_report(artifact)
+        except OSError as error:
+            raise NightFailed(
+                f"the report {path} could not be written ({error.strerror or error}). "
+                "Make room there, or copy the folder to where you may write."
+            ) from error
+    return path
+
+
+def open_report(path: Path) -> None:
+    """Show a report in the user's browser.
+
+    Raises:
+        UsageError: there is none that could be started.
+    """
+    if not webbrowser.open(path.as_uri()):
+        raise UsageError(f"no browser could be started; expected one. Open {path} yourself.")

@@ -1,0 +1,184 @@
+"""Everything that a report shows, gathered from the folders of the kept nights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from reco_batch.artifact import Artifact
+from reco_batch.changes import compare_nights, gate_of, namespace_of, night_before, of_namespace
+from reco_batch.checks import NO_BASELINE
+from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of
+from reco_batch.report.course import Timeline, timeline, training_plots
+from reco_batch.report.moves import ChangesView, changes_view
+from reco_batch.report.plots import LinePlot
+from reco_batch.report.quality import (
+    FigureRow,
+    MetricRow,
+    NightRow,
+    all_figures,
+    metric_rows,
+    night_rows,
+    sentences,
+)
+from reco_batch.report.sample import Card, SampleUser, cards_of, sample_users
+from reco_batch.report.spread import SpreadView, spread_of, spread_view
+from reco_batch.report.text import day, figure_of, moment, number, part_of, safe, signed
+
+REPORT = "report.html"
+
+
+class Fact(NamedTuple):
+    """A name and what is said."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the template draws; all of it is text or geometry."""
+
+    generation: str
+    created: str
+    namespace: str
+    verdict: Verdict
+    tiles: list[Fact]
+    sentences: list[tuple[str, str]]
+    metrics: list[MetricRow]
+    figures: list[FigureRow]
+    nights: list[NightRow]
+    checks: list[CheckGroup]
+    before: str
+    """The night that it is compared with; empty where there is none."""
+    without: str
+    """Why there is none."""
+    changes: ChangesView | None
+    titles: Mapping[str, Card]
+    """Of the movies in `changes`."""
+    spread: SpreadView
+    training: list[LinePlot]
+    timeline: Timeline | None
+    data: list[Fact]
+    findings: list[str]
+    users: list[SampleUser]
+    parameters: list[Fact]
+    versions: list[Fact]
+
+
+def gather(artifact: Artifact) -> Page:
+    """Read what a report of a night shows.
+
+    Args:
+        artifact: the night; others of its namespace are looked for beside it.
+
+    Raises:
+        NightFailed: a file of an artifact is damaged or missing.
+        OSError: a folder cannot be read.
+
+    Cost:
+        Reads the user lists of both nights three times; 200 bytes of memory a user.
+    """
+    manifest = artifact.manifest
+    others = of_namespace(artifact.folder.parent, namespace_of(artifact))
+    before = night_before(artifact, others)
+    kept = [one for one in others if one.generation < artifact.generation] + [artifact]
+    changes = None if before is None else changes_view(compare_nights(before, artifact))
+    moved = [] if changes is None else [*changes.risen, *changes.fallen]
+    titles = cards_of(artifact, [move.movie_id for move in moved])
+    if before is not None:  # for those that have left the catalogue
+        titles = cards_of(before, {m.movie_id for m in moved} - titles.keys()) | titles
+    then = None if before is None else before.manifest
+    return Page(
+        generation=safe(artifact.generation),
+        created=moment(manifest.get("created")),
+        namespace=safe(namespace_of(artifact) or ""),
+        verdict=verdict_of(manifest),
+        tiles=_tiles(manifest),
+        sentences=sentences(manifest),
+        metrics=metric_rows(manifest, then, [one.manifest for one in kept]),
+        figures=all_figures(manifest, then),
+        nights=night_rows(
+            [(one.manifest, (one.folder / REPORT).exists()) for one in kept], artifact.generation
+        ),
+        checks=check_groups(manifest),
+        before="" if before is None else safe(before.generation),
+        without="" if before is not None else _without(artifact),
+        changes=changes,
+        titles=titles,
+        spread=spread_view(spread_of(artifact), None if before is None else spread_of(before)),
+        training=training_plots(manifest),
+        timeline=timeline(manifest),
+        data=_data(manifest, then),
+        findings=[safe(text, 300) for text in _texts(part_of(manifest, "data").get("findings"))],
+        users=sample_users(artifact, before, seed=_seed(manifest)),
+        parameters=_facts(part_of(manifest, "parameters")),
+        versions=_facts(part_of(manifest, "versions")),
+    )
+
+
+def _without(artifact: Artifact) -> str:
+    baseline = gate_of(artifact).get("baseline")
+    if baseline in (None, NO_BASELINE, artifact.generation):
+        return "There is no earlier night to compare with."
+    return (
+        f"The night that it was compared with, {safe(baseline)}, is no longer on disk; "
+        "what the gate found then stands among the checks."
+    )
+
+
+def _tiles(manifest: Mapping[str, Any]) -> list[Fact]:
+    counts = [
+        Fact(name, number(figure_of(manifest, "data", name)))
+        for name in ("users", "movies", "ratings")
+    ]
+    keys, size = figure_of(manifest, "entries"), figure_of(manifest, "bytes")
+    course = timeline(manifest)
+    return [
+        *counts,
+        Fact("keys", number(keys), f"{(size or 0) / 1e6:.1f} MB of values"),
+        *([Fact("time", course.total)] if course is not None else []),
+    ]
+
+
+def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[Fact]:
+    data = part_of(manifest, "data")
+    facts = [
+        Fact("source", safe(" · ".join(str(data[n]) for n in ("name", "from") if n in data), 200))
+    ]
+    for name in ("users", "movies", "ratings"):
+        value, was = figure_of(data, name), figure_of(then, "data", name)
+        note = ""
+        if value is not None and was is not None:
+            note = "as last night" if value == was else signed(value - was)
+        facts.append(Fact(name, number(value), note))
+    if (newest := figure_of(data, "newest_rating")) is not None:
+        facts.append(Fact("newest rating", day(newest)))
+    facts += [
+        Fact(f"{name} part", number(figure_of(data, name)), "ratings")
+        for name in ("train", "validation", "test")
+        if name in data
+    ]
+    for name, digest in part_of(data, "sha256").items():
+        facts.append(Fact(safe(name), safe(digest), "SHA-256"))
+    return facts
+
+
+def _facts(part: Mapping[str, Any], before: str = "") -> list[Fact]:
+    """Return nested values as dotted names."""
+    facts = []
+    for name, value in part.items():
+        if isinstance(value, Mapping):
+            facts += _facts(value, f"{before}{name}.")
+        else:
+            facts.append(Fact(safe(f"{before}{name}"), safe(value)))
+    return facts
+
+
+def _texts(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _seed(manifest: Mapping[str, Any]) -> int:
+    seed = figure_of(manifest, "parameters", "seed")
+    return int(abs(seed)) if seed is not None else 0

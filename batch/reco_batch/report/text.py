@@ -1,0 +1,97 @@
+"""Texts and numbers as the report shows them: short, safe, in plain words. Pure functions."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from reco_store.console import printable
+
+#: A title may be of any length; the page has one line for it.
+_LONGEST: Final = 90
+_NONE: Final = "\N{EN DASH}"
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+
+
+def safe(text: object, longest: int = _LONGEST) -> str:
+    """Return a text of the data without what could hide or turn it round, and not too long.
+
+    That it cannot be HTML is the template's business.
+    """
+    clean = printable(str(text)[: longest + 1])
+    return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
+
+
+def number(value: float | None) -> str:
+    """Write a figure: whole numbers with separators, others with three places that count."""
+    if value is None:
+        return _NONE
+    if not math.isfinite(value):
+        return str(value)
+    if float(value).is_integer() and abs(value) >= 1:
+        return f"{value:,.0f}"
+    if value == 0:
+        return "0"
+    if abs(value) < 0.001:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def signed(change: float) -> str:
+    """Write a whole number with its sign."""
+    return f"{change:+,.0f}".replace("-", "\N{MINUS SIGN}")
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage, small ones with one decimal."""
+    hundred = 100 * share
+    return f"{hundred:.1f} %" if 0 < hundred < 9.95 else f"{hundred:.0f} %"
+
+
+def duration(seconds: float) -> str:
+    """Write a time: `0.3 s`, `42 s`, `2 min 05 s`, `3 h 07 min`."""
+    if seconds < 0.05:
+        return "< 0.1 s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
+    minutes = round(seconds / _MINUTE)
+    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02} min"
+
+
+def moment(text: object) -> str:
+    """Write an ISO 8601 time to the minute, in UTC; what is none stays as it is."""
+    try:
+        when = datetime.fromisoformat(str(text))
+    except ValueError:
+        return safe(text)
+    return f"{when.astimezone(UTC) if when.tzinfo else when:%Y-%m-%d %H:%M} UTC"
+
+
+def day(seconds: float) -> str:
+    """Write seconds since 1970 as a day."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
+
+
+def part_of(mapping: object, *path: str) -> Mapping[str, Any]:
+    """Return a part of a manifest; empty where another version or damage left something else."""
+    for name in path:
+        mapping = mapping.get(name) if isinstance(mapping, Mapping) else None
+    return mapping if isinstance(mapping, Mapping) else {}
+
+
+def figure_of(mapping: object, *path: str) -> float | None:
+    """Return a finite number of a manifest; None where there is none."""
+    *parents, name = path
+    value = part_of(mapping, *parents).get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,137 @@
+"""How good the lists of users are who were never trained on, from a few of their ratings.
+
+Each user is new once: a fifth of the users at a time is kept out of the training, and their lists
+are computed from a few of their ratings. What a user has rated beside these few is not shown
+either, as it could not be a hit; somebody really new has no such help. First everything is fitted
+on the training part and asked for the validation part, which chooses the settings; then on both,
+and asked for the test part. Split, selection and figures are those of `quality.py`.
+
+usage: new_users.py [--data DIR|demo] [--split random|time|peers]
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from machine import describe
+from numpy.typing import NDArray
+from peers import Ease, popularity
+from quality import EASE_SETTINGS, HERE, SEED, Parts, Question, read, retrieval_of, split
+
+from reco_batch.dataset import Dataset, Ratings
+from reco_batch.presets import PRESETS
+from reco_batch.ranked_metrics import list_metrics
+from reco_batch.trainers import recency_of
+
+FOLDS = 5
+FOLDED = (5, 10)
+
+
+class NewUsers(NamedTuple):
+    """Of one fold, by user."""
+
+    ndcg: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    coverage: float
+
+
+def judge_new_users(
+    dataset: Dataset, fitted: Ratings, asked: Ratings, parts: Parts
+) -> dict[str, dict[str, object]]:
+    """Keep each user out once, and return the figures of each recommender."""
+    fold = np.random.default_rng(SEED).permutation(len(dataset.user_ids)) % FOLDS
+    found: dict[str, list[NewUsers]] = {}
+    for number in range(FOLDS):
+        new = fold == number
+        known = fitted.take(np.flatnonzero(new[fitted.user_index]))
+        question = Question(dataset, known, asked.take(np.flatnonzero(new[asked.user_index])))
+        warm = fitted.take(np.flatnonzero(~new[fitted.user_index]))
+        for name, lists in _fold(question, warm, parts).items():
+            found.setdefault(name, []).append(lists)
+    table = {}
+    for name, folds in found.items():
+        ndcg, recall, coverage = zip(*folds, strict=True)
+        table[name] = {
+            "ndcg@10": float(np.concatenate(ndcg).mean()),
+            "recall@100": float(np.concatenate(recall).mean()),
+            "coverage@10": float(np.mean(coverage)),
+            "ndcg@10_by_fold": [float(one.mean()) for one in ndcg],
+        }
+        print(f"  {name:28}{json.dumps(table[name])}", flush=True)
+    return table
+
+
+def _fold(question: Question, warm: Ratings, parts: Parts) -> Mapping[str, NewUsers]:
+    shape, preset = question.shape, PRESETS["default"]
+    recency, _ = recency_of(
+        preset.retrieval, parts.dataset, parts.train, parts.validation, seed=SEED
+    )
+    model, _ = retrieval_of(preset, parts.dataset, warm, recency=recency, seed=SEED)
+    ease = {l2: Ease(warm, shape, l2=l2) for l2 in EASE_SETTINGS}
+
+    def judged(lists: NDArray[np.int32]) -> NewUsers:
+        figures = question.judge(lists)
+        coverage = list_metrics(lists, question.rated)["coverage@10"]
+        return NewUsers(figures["ndcg@10"], figures["recall@100"], coverage)
+
+    table = {"most rated": judged(question.lists_of_scores(popularity(warm, shape)))}
+    for count in FOLDED:
+        for how, choose in (("drawn", _drawn), ("first", _first)):
+            few = choose(question.learn, count, users=shape.users)
+            vectors = model.fold_in(few, user_count=shape.users)
+            lists = question.lists_of_vectors(vectors, model.embeddings().movies)
+            table[f"preset default, {count} {how}"] = judged(lists)
+            for l2, peer in ease.items():
+                lists = question.lists_of_scores(peer.scores(few, shape))
+                table[f"EASE, l2 {l2:g}, {count} {how}"] = judged(lists)
+    return table
+
+
+def _first(ratings: Ratings, count: int, *, users: int) -> Ratings:
+    """Return each user's first ratings, by time where there is one."""
+    rows = np.arange(len(ratings))
+    order = rows if ratings.timestamp is None else np.lexsort((rows, ratings.timestamp))
+    return _leading(ratings.take(order), count, users=users)
+
+
+def _drawn(ratings: Ratings, count: int, *, users: int) -> Ratings:
+    """Return some of each user's ratings, by lot."""
+    order = np.random.default_rng(SEED).permutation(len(ratings))
+    return _leading(ratings.take(order), count, users=users)
+
+
+def _leading(ratings: Ratings, count: int, *, users: int) -> Ratings:
+    """Return each user's first rows."""
+    order = np.argsort(ratings.user_index, kind="stable")
+    counts = np.bincount(ratings.user_index, minlength=users)
+    starts = np.cumsum(counts) - counts
+    place = np.arange(len(ratings)) - starts[ratings.user_index[order]]
+    return ratings.take(order[place < count])
+
+
+def main() -> None:
+    """Measure, print, and keep the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="demo")
+    parser.add_argument("--split", default="random", choices=["random", "time", "peers"])
+    said = parser.parse_args()
+    parts, name = split(read(said.data), said.split), Path(said.data).name
+    result = {
+        "figure": "new_users",
+        "data": name,
+        "split": said.split,
+        "machine": describe(),
+        "folds": FOLDS,
+        "users": len(parts.dataset.user_ids),
+        "validation": judge_new_users(parts.dataset, parts.train, parts.validation, parts),
+        "test": judge_new_users(parts.dataset, parts.fitted, parts.test, parts),
+    }
+    path = HERE / "results" / f"new_users-{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Ranked lists of all movies: the notebook's network and the default model, beside other ways.
+
+The network's limit is its 256 x 64 product alone, the linear model's its one product. Ours
+computes whole lists: stars of all movies, seen ones left out, the best thousand in order; the other
+ways stop at the stars. Every round runs every way once, in turn; the shortest counts, a pair. Slow
+ways are timed on the first users only.
+
+usage: ranked.py [--users N] [--movies N] [--rounds N]
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from machine import begin_anew_without_slowing, describe
+from numpy.typing import NDArray
+from synthetic import histories
+from threadpoolctl import threadpool_limits
+
+from reco_batch._tensorflow import tf
+from reco_batch.dataset import Histories
+from reco_batch.linear_rating import LinearRating
+from reco_batch.presets import PRESETS
+from reco_batch.ranking import ranked_blocks
+from reco_batch.rating import RatingModel, RatingWeights
+
+HERE = Path(__file__).parent
+SEED, K, THREADS = 42, 1_000, 2
+CHUNK = 512
+#: About as wide as the default model of MovieLens is.
+LINEAR_WIDTH = 240
+#: Of the product alone, and of the time of Keras's predict.
+BOUND_OF_LIMIT, BOUND_OF_PREDICT = 1.8, 20
+
+
+class Way(NamedTuple):
+    """One way, and how many users it is timed on."""
+
+    run: Callable[[int], object]
+    users: int
+
+
+def product_alone(
+    users: int, left: NDArray[np.float32], right: NDArray[np.float32], rows: int
+) -> None:
+    """Multiply as often as ours does, in as many threads, into the same buffers again and again."""
+    buffers = [np.empty((rows, right.shape[1]), np.float32) for _ in range(THREADS)]
+
+    def work(_: int) -> None:
+        buffer = buffers.pop()
+        for start in range(0, len(left), rows):
+            chunk = left[start : start + rows]
+            np.matmul(chunk, right, out=buffer[: len(chunk)])
+        buffers.append(buffer)
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, range(users)))
+
+
+def predict(model: RatingModel, users: int, movies: int, batch: int) -> NDArray[np.float32]:
+    """Ask Keras for every pair, as the notebook did for each user."""
+    ids = np.array([str(movie) for movie in range(movies)])
+    pairs = {
+        "userId": tf.constant(np.repeat([str(user) for user in range(users)], movies)),
+        "movieId": tf.constant(np.tile(ids, users)),
+    }
+    return model.predict(pairs, batch_size=batch, verbose=0)
+
+
+def compiled(weights: RatingWeights) -> Callable[[int], NDArray[np.float32]]:
+    """Return the split network as one function that XLA compiles, a user a call."""
+    parts = [tf.constant(part) for part in weights]
+
+    @tf.function(jit_compile=True)
+    def stars(user: tf.Tensor) -> tf.Tensor:
+        _, movies, hidden, hidden_bias, output, output_bias = parts
+        second = tf.nn.relu(tf.matmul(tf.nn.relu(movies + user), hidden) + hidden_bias)
+        return tf.linalg.matvec(second, output) + output_bias
+
+    def run(users: int) -> NDArray[np.float32]:
+        for row in range(users):
+            found = stars(parts[0][row])
+        return found.numpy()
+
+    return run
+
+
+def lists(weights: RatingWeights | LinearRating, seen: Histories, users: int) -> None:
+    """Run what the job runs."""
+    some = {"users": weights.users[:users]}
+    if isinstance(weights, LinearRating):
+        some["user_bias"] = weights.user_bias[:users]
+    k = min(K, len(weights.movies))
+    for _ in ranked_blocks(weights._replace(**some), seen.block(0, users), k=k, threads=THREADS):
+        pass
+
+
+def linear(users: int, movies: int) -> LinearRating:
+    """Draw a model of the default's form."""
+    rng = np.random.default_rng(SEED)
+
+    def drawn(*shape: int) -> NDArray[np.float32]:
+        return rng.standard_normal(shape, np.float32) / 10
+
+    vectors = drawn(users, LINEAR_WIDTH), drawn(movies, LINEAR_WIDTH)
+    return LinearRating(3.5, drawn(users), drawn(movies), *vectors, (0.5, 5.0))
+
+
+def ways_of(users: int, movies: int) -> dict[str, Way]:
+    """Return every way."""
+    user_ids, movie_ids = (tuple(map(str, range(count))) for count in (users, movies))
+    model = RatingModel(user_ids, movie_ids, PRESETS["notebook"].rating, seed=SEED)
+    weights = model.split_weights()
+    other = linear(users, movies)
+    seen = histories(users, movies, seed=SEED)
+    activations = np.maximum(weights.movies, 0)
+    tile = np.ascontiguousarray(other.movies.T)
+    return {
+        "network: product only": Way(
+            lambda n: product_alone(n, activations, weights.hidden, CHUNK), users
+        ),
+        "network: ours": Way(lambda n: lists(weights, seen, n), users),
+        "network: split, XLA": Way(compiled(weights), min(users, 100)),
+        "network: Keras predict, batch 8192": Way(
+            lambda n: predict(model, n, movies, 8192), min(users, 20)
+        ),
+        "network: Keras predict, batch 32": Way(
+            lambda n: predict(model, n, movies, 32), min(users, 2)
+        ),
+        "linear: product only": Way(
+            lambda n: product_alone(-(-n // 64), other.users[:64], tile, 64), users
+        ),
+        "linear: ours": Way(lambda n: lists(other, seen, n), users),
+    }
+
+
+def measure(users: int, movies: int, *, rounds: int) -> dict[str, dict[str, float]]:
+    """Return the figures of each way."""
+    ways = ways_of(users, movies)
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():
+        way.run(1)  # compiles
+    for number in range(rounds):
+        for name, way in ways.items():
+            if number and name.endswith("batch 32"):
+                continue  # it takes longest, and what it is told by is not close
+            began = time.perf_counter()
+            way.run(way.users)
+            taken[name].append((time.perf_counter() - began) / (way.users * movies))
+    pair = {name: min(found) for name, found in taken.items()}
+    return {
+        name: {
+            "million_pairs_a_second": 1e-6 / seconds,
+            "of_limit": seconds / pair[f"{name.partition(':')[0]}: product only"],
+            "times_predict": pair["network: Keras predict, batch 8192"] / seconds,
+        }
+        for name, seconds in pair.items()
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    begin_anew_without_slowing()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=610)
+    parser.add_argument("--movies", type=int, default=9_737)
+    parser.add_argument("--rounds", type=int, default=5)
+    said = parser.parse_args()
+    result = {"figure": "ranked", "machine": describe(("tf-keras",)), **vars(said), "k": K}
+    result |= {"bound_of_limit": BOUND_OF_LIMIT, "bound_of_predict": BOUND_OF_PREDICT}
+    result["ways"] = measure(said.users, said.movies, rounds=said.rounds)
+    for name, row in result["ways"].items():
+        print(f"{name:38}" + "".join(f"  {key} {value:.2f}" for key, value in row.items()))
+    path = HERE / "results" / "ranked.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

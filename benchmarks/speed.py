@@ -1,0 +1,187 @@
+"""The sections of docs/performance.md on scoring, ranked lists, publishing, growth and reading."""
+
+
+def _machine(result: dict) -> str:
+    machine = result["machine"]
+    packages = [
+        f"{name} {machine[name]}"
+        for name in ("numpy", "tensorflow", "faiss-cpu", "implicit", "redis", "hiredis", "pyarrow")
+        if name in machine
+    ]
+    return (
+        f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, "
+        f"{', '.join(packages)}; load before {machine['load_before']:.1f}."
+    )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def topk(result: dict) -> list[str]:
+    """Return the section on exact lists with exclusions."""
+    shapes = result["shapes"]
+    head = ["", *(f"{s['users']:,} x {s['movies']:,}" for s in shapes)]
+    rows = [["bound", *(f"{shape['bound']:.1f}" for shape in shapes)]]
+    for name in shapes[0]["ways"]:
+        cells = []
+        for shape in shapes:
+            row = shape["ways"][name]
+            timed = "" if row["users_timed"] == shape["users"] else " *"
+            cells.append(f"{row['of_gemm']:.2f} ({row['rows_a_second']:,.0f}{timed})")
+        rows.append([f"**{name}**" if name == "ours" else name, *cells])
+    return [
+        "",
+        "## The best hundred of each user",
+        "",
+        "`benchmarks/topk.py`: time as a multiple of the matrix product alone, in brackets users a",
+        "second. Seen movies are left out, where it is not said otherwise. Of the lists of each",
+        f"way that leaves them out, at least {_agreement(shapes):.2%} of the movies stand in ours.",
+        _machine(result),
+        "",
+        *_table(head, rows),
+        "",
+        "\\* timed on the first users only.",
+    ]
+
+
+def _agreement(shapes: list[dict]) -> float:
+    """Return the smallest share of movies that another way's lists have in common with ours."""
+    return min(share for shape in shapes for share in shape["agreement"].values())
+
+
+def ranked(result: dict) -> list[str]:
+    """Return the section on ranked lists."""
+    rows = [
+        [
+            f"**{name}**" if name.endswith("ours") else name,
+            f"{row['million_pairs_a_second']:.2f}",
+            f"{row['of_limit']:.2f}",
+            f"{row['times_predict']:.1f}",
+        ]
+        for name, row in result["ways"].items()
+    ]
+    return [
+        "",
+        "## Ranked lists of all movies",
+        "",
+        f"`benchmarks/ranked.py`: {result['users']:,} users, {result['movies']:,} movies.",
+        "*Network* is the preset `notebook`'s, *linear* of the form of the preset `default`'s.",
+        f"Ours computes lists of {result['k']:,}, the others stop at the stars. Bounds for the",
+        f"network: at most {result['bound_of_limit']} times the product, at least",
+        f"{result['bound_of_predict']} times as fast as `predict` at batch 8192.",
+        _machine(result),
+        "",
+        *_table(["", "million pairs/s", "of the product", "times as fast as predict"], rows),
+    ]
+
+
+PUBLISH_ROWS = {
+    "lists_a_second": ("from lists in memory to readers, artifact included: lists/s", "60,000"),
+    "from_artifact_lists_a_second": ("from an artifact to readers: lists/s", ""),
+    "straightforward_lists_a_second": ("straightforward, from memory: lists/s", ""),
+    "times_straightforward": ("times as fast as straightforward", "5"),
+    "raw_lists_a_second": ("encoded commands through a bare socket: lists/s", ""),
+    "microseconds: write the artifact": ("write the artifact: µs a list", ""),
+    "microseconds: encode and hash it": ("encode and hash it: µs a list", ""),
+    "microseconds: stage": ("encode again and stage: µs a list", ""),
+    "microseconds: verify": ("read back and hash: µs a list", ""),
+    "value_bytes": ("value: bytes", ""),
+    "memory_usage_a_list": ("MEMORY USAGE: bytes a list", ""),
+    "used_memory_a_list": ("growth of used_memory: bytes a list", "1,400"),
+}
+
+
+def publish(result: dict) -> list[str]:
+    """Return the section on publishing."""
+    servers = result["servers"]
+    rows = []
+    for key, (said, bound) in PUBLISH_ROWS.items():
+        digits = 1 if "µs" in said or "times" in said else 0
+        rows.append([said, *(f"{found[key]:,.{digits}f}" for found in servers.values()), bound])
+    return [
+        "",
+        "## Publishing",
+        "",
+        f"`benchmarks/publish.py`: {result['lists']:,} lists of 100 with MovieLens's ids, medians",
+        f"of {result['rounds']} rounds, one process and a server of this machine.",
+        "*Straightforward* is `json.dumps`, SET in pipelines of 500, and reading one key in a",
+        "hundred; ours reads every key back and compares it with the digest of what was computed.",
+        _machine(result),
+        "",
+        *_table(["", *servers, "bound"], rows),
+    ]
+
+
+def growth(result: dict) -> list[str]:
+    """Return the section on what doubling the users costs."""
+    rows = [
+        [
+            f"{int(users):,}",
+            f"{row['seconds']:.1f}",
+            f"{row['scoring_seconds']:.1f}",
+            f"{row['inputs_mb']:.0f}",
+            f"{row['peak_mb']:.0f}",
+            f"{row['peak_mb'] - row['inputs_mb']:.0f}",
+        ]
+        for users, row in result["users"].items()
+    ]
+    head = ["users", "seconds", "of them scoring", "vectors and histories there: MB", "peak: MB"]
+    return [
+        "",
+        "## Twice the users",
+        "",
+        f"`benchmarks/growth.py`: scoring against {result['movies']:,} movies, writing and",
+        "publishing, in a process without TensorFlow. What users bring with them are vectors,",
+        f"histories and names. {result['times_as_long']:.2f} times as long (bound 1.9 to 2.1), and",
+        f"what is added to these {_added(result):.2f} times as much memory (bound 1.1).",
+        _machine(result),
+        "",
+        *_table([*head, "added: MB"], rows),
+    ]
+
+
+def _added(result: dict) -> float:
+    """Return how many times as much memory the greater run adds."""
+    small, large = result["added_mb"]
+    return large / small
+
+
+def reader(result: dict) -> list[str]:
+    """Return the section on one answer."""
+    servers = result["servers"]
+    said = {
+        "get_p50": "bare GET, p50: µs",
+        "user_p50": "`Reader.user`, ten movies, p50: µs",
+        "user_n_100_p50": "`Reader.user`, all hundred, p50: µs",
+        "ratio": "ten movies, times a bare GET",
+        "ratio_n_100": "all hundred, times a bare GET",
+    }
+    rows = []
+    for key, text in said.items():
+        digits = 2 if key.startswith("ratio") else 0
+        bound = f"{result['bound']}" if key == "ratio" else ""
+        rows.append([text, *(f"{found[key]:.{digits}f}" for found in servers.values()), bound])
+    return [
+        "",
+        "## One answer",
+        "",
+        "`benchmarks/reader.py`: `Reader.user`, decoded and labelled, beside a bare GET of the",
+        "same value with the same client library, in turns.",
+        _machine(result),
+        "",
+        *_table(["", *servers, "bound"], rows),
+    ]
+
+
+SECTIONS = {
+    "topk": topk,
+    "ranked": ranked,
+    "publish": publish,
+    "growth": growth,
+    "reader": reader,
+}

@@ -1,0 +1,189 @@
+"""Other ways to the best k movies of each user, each with the settings that suit it best.
+
+Every way is given the same vectors and histories, and a number of users; it computes their lists
+and gives the movie indices of the last few, to be compared. Those marked so exclude nothing.
+
+Shapes: U users, I movies, D width, B users a call.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import faiss
+import numpy as np
+import scipy.sparse as sp
+from implicit.cpu.topk import topk as implicit_topk
+from numpy.typing import NDArray
+from synthetic import Factors
+from threadpoolctl import threadpool_limits
+
+from reco_batch._tensorflow import tf, tfrs
+from reco_batch.dataset import Histories
+from reco_batch.topk import TILE_ROWS, top_k_blocks
+
+PACKAGES = ("faiss-cpu", "implicit", "tf-keras")
+K = 100
+THREADS = 2
+BATCH = 256
+Lists = NDArray[np.int32]
+
+
+class Case(NamedTuple):
+    """What is to be scored."""
+
+    factors: Factors
+    seen: Histories
+
+    def batches(self, users: int, size: int) -> Iterator[tuple[int, int]]:
+        """Yield from and to of batches of users."""
+        yield from ((start, min(start + size, users)) for start in range(0, users, size))
+
+
+def gemm_only(case: Case, users: int) -> None:
+    """Multiply, and look at nothing: the limit of every exact way."""
+    queries, items = case.factors
+    buffers = [np.empty((TILE_ROWS, len(items)), np.float32) for _ in range(THREADS)]
+
+    def work(tile: tuple[int, int]) -> None:
+        buffer = buffers.pop()
+        np.matmul(queries[slice(*tile)], items.T, out=buffer[: tile[1] - tile[0]])
+        buffers.append(buffer)
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, case.batches(users, TILE_ROWS)))
+
+
+def ours(case: Case, users: int) -> Lists:
+    """Run what the job runs."""
+    last: Lists = np.empty((0, K), np.int32)
+    queries, items = case.factors
+    seen = case.seen.block(0, users)
+    for block in top_k_blocks(queries[:users], items, seen, k=K, threads=THREADS):
+        last = block.items
+    return last
+
+
+def argpartition(case: Case, users: int) -> Lists:
+    """NumPy as most would write it, in two threads over tiles, one BLAS thread each."""
+    queries, items = case.factors
+
+    def work(tile: tuple[int, int]) -> Lists:
+        scores = queries[slice(*tile)] @ items.T
+        seen = case.seen.block(*tile)
+        rows = np.repeat(np.arange(len(scores)), np.diff(seen.offsets))
+        scores[rows, seen.movie_index] = -np.inf
+        best = np.argpartition(scores, -K, axis=1)[:, -K:]
+        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1)
+        return np.take_along_axis(best, order, 1).astype(np.int32)
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(work, case.batches(users, TILE_ROWS)))[-1]
+
+
+def brute_force(case: Case, *, batch: int) -> Callable[[Case, int], Lists]:
+    """TFRS's BruteForce layer, as the notebook asked it; excludes nothing."""
+    layer = tfrs.layers.factorized_top_k.BruteForce(k=K)
+    layer.index(case.factors.movies)
+
+    def lists(case: Case, users: int) -> Lists:
+        for tile in case.batches(users, batch):
+            _, found = layer(tf.constant(case.factors.users[slice(*tile)]))
+        return found.numpy()
+
+    return lists
+
+
+def brute_force_with_exclusions(case: Case) -> Callable[[Case, int], Lists]:
+    """Ask the same layer with exclusions: batches of 32 users whose histories are as long."""
+    layer = tfrs.layers.factorized_top_k.BruteForce(k=K)
+    layer.index(case.factors.movies)
+
+    def lists(case: Case, users: int) -> Lists:
+        order = np.argsort(np.diff(case.seen.offsets[: users + 1]), kind="stable")
+        for start, stop in case.batches(users, 32):
+            rows = order[start:stop]
+            width = int(np.diff(case.seen.offsets)[rows].max())
+            excluded = np.full((len(rows), width), -1, np.int32)
+            for place, row in enumerate(rows):
+                own = case.seen.of(row)
+                excluded[place, : len(own)] = own
+            queries = tf.constant(case.factors.users[rows])
+            _, found = layer.query_with_exclusions(queries, tf.constant(excluded))
+        return found.numpy()
+
+    return lists
+
+
+def tf_function(case: Case) -> Callable[[Case, int], Lists]:
+    """Compile product, scatter of -inf, and top_k into one function."""
+    items = tf.constant(case.factors.movies)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, case.factors.users.shape[1]], tf.float32),
+            tf.TensorSpec([None, 2], tf.int32),
+        ]
+    )
+    def best(queries: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
+        scores = tf.matmul(queries, items, transpose_b=True)
+        never = tf.fill(tf.shape(seen)[:1], -np.inf)
+        return tf.math.top_k(tf.tensor_scatter_nd_update(scores, seen, never), K).indices
+
+    def lists(case: Case, users: int) -> Lists:
+        for tile in case.batches(users, BATCH):
+            seen = case.seen.block(*tile)
+            rows = np.repeat(np.arange(tile[1] - tile[0]), np.diff(seen.offsets))
+            pairs = np.column_stack([rows, seen.movie_index]).astype(np.int32)
+            found = best(tf.constant(case.factors.users[slice(*tile)]), tf.constant(pairs))
+        return found.numpy()
+
+    return lists
+
+
+def faiss_flat(case: Case) -> Callable[[Case, int], Lists]:
+    """Search faiss's exact index for k and a history more, and drop the history.
+
+    Batches are of users whose histories are about as long, so that few ask for too many.
+    """
+    index = faiss.IndexFlatIP(case.factors.movies.shape[1])
+    index.add(case.factors.movies)
+    count = len(case.factors.movies)
+
+    def lists(case: Case, users: int) -> Lists:
+        lengths = np.diff(case.seen.offsets[: users + 1])
+        order = np.argsort(lengths, kind="stable")
+        for start, stop in case.batches(users, BATCH):
+            rows = order[start:stop]
+            more = min(count, K + int(lengths[rows[-1]]))
+            _, found = index.search(case.factors.users[rows], more)
+            seen = np.zeros((len(rows), count), bool)
+            for place, row in enumerate(rows):
+                seen[place, case.seen.of(row)] = True
+            left = ~np.take_along_axis(seen, found, 1)
+            kept = left & (np.cumsum(left, axis=1) <= K)
+            best = found[kept].reshape(len(rows), K)
+        return best.astype(np.int32)
+
+    return lists
+
+
+def implicit_cpu(case: Case) -> Callable[[Case, int], Lists]:
+    """Run the C++ of implicit, which wants one BLAS thread beside its two."""
+    ones = np.ones(len(case.seen.movie_index), np.float32)
+    shape = (len(case.seen.offsets) - 1, len(case.factors.movies))
+    matrix = sp.csr_matrix((ones, case.seen.movie_index, case.seen.offsets), shape)
+
+    def lists(case: Case, users: int) -> Lists:
+        with threadpool_limits(1, "blas"):
+            for tile in case.batches(users, 1024):
+                found, _ = implicit_topk(
+                    case.factors.movies,
+                    case.factors.users[slice(*tile)],
+                    K,
+                    filter_query_items=matrix[slice(*tile)],
+                    num_threads=THREADS,
+                )
+        return found
+
+    return lists

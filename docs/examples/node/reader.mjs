@@ -1,0 +1,228 @@
+// How a Node application reads what reco publishes: docs/keys.md, in JavaScript. Needs only `redis`.
+//
+//   const reader = new Reader(await connect(process.env.REDIS_URL));
+//   const { generation, items } = await reader.user("42", { n: 10, genres: ["Comedy"] });
+//
+// Every list takes n, exclude, genres, year_from, year_to and available (true, or a set's name).
+
+import { createHash } from "node:crypto";
+import { createClient } from "redis";
+
+const WINDOW = 500; // candidates looked at in one round trip
+const MAX_CARDS = 50_000;
+const MAX_MOVES = 50;
+
+export class NothingPublished extends Error {}
+export class UnknownContract extends Error {}
+
+/** Connect to redis://, rediss:// or unix:// addresses. */
+export function connect(url) {
+  const path = url.startsWith("unix://") ? url.slice("unix://".length) : null;
+  const client = createClient(path === null ? { url } : { socket: { path } });
+  client.on("error", () => {}); // a request that cannot be answered rejects by itself
+  return client.connect();
+}
+
+export class Reader {
+  #store;
+  #namespace;
+  #view = null; // the generation that was read last, and the cards that are known of it
+
+  constructor(store, namespace = "reco") {
+    this.#store = store;
+    this.#namespace = namespace;
+  }
+
+  /** The best movies for a user, by the retrieval model. */
+  user(id, choice = {}) {
+    return this.#list(`user:${id}`, "personal", choice, { seen: `seen:${id}` });
+  }
+
+  /** The best movies for a user, by predicted rating. */
+  ranked(id, choice = {}) {
+    return this.#list(`ranked:${id}`, "ranked", choice, { seen: `seen:${id}` });
+  }
+
+  /** The movies most like a movie, never itself. */
+  similar(id, choice = {}) {
+    return this.#list(`similar:${id}`, "similar", choice, { itself: id });
+  }
+
+  /** What is most_rated or highest_rated, of all or of one genre. */
+  popular(by = "most_rated", genre = null, choice = {}) {
+    const suffix = genre === null ? `popular:${by}` : `popular:${by}:genre:${genre}`;
+    return this.#list(suffix, by, choice, { fill: false });
+  }
+
+  /** The namespace that an experiment gives a user; without one, the reader's own. */
+  async assign(id) {
+    const value = await this.#store.get(`{${this.#namespace}}:experiment`);
+    if (value === null) return this.#namespace;
+    const { name, arms } = JSON.parse(value);
+    const drawn = createHash("sha256").update(`${name}:${id}`).digest("hex").slice(0, 8);
+    const total = arms.reduce((sum, [, share]) => sum + share, 0);
+    let place = (Number.parseInt(drawn, 16) / 2 ** 32) * total;
+    const arm = arms.find(([, share]) => (place -= share) < 0) ?? arms.at(-1);
+    return arm[0];
+  }
+
+  /** A movie's card; null if it is unknown. */
+  async movie(id) {
+    const { values } = await this.#pin([`movie:${id}`]);
+    return values[0] === null ? null : { movie_id: id, ...readCard(values[0]) };
+  }
+
+  /** The ids of what a user rated, newest first. */
+  async seen(id) {
+    const { values } = await this.#pin([`seen:${id}`]);
+    return readIds(values[0]);
+  }
+
+  /** The ids of the movies of a title, with or without its year. */
+  async findTitle(title) {
+    const { values } = await this.#pin([`title:${fold(title)}`]);
+    return readIds(values[0]);
+  }
+
+  // First round trip: the pointer and the values, and again if the pointer names another night.
+  async #pin(suffixes, sets = []) {
+    const pointerKey = `{${this.#namespace}}:current`;
+    for (let move = 0; move < MAX_MOVES; move += 1) {
+      if (this.#view === null) {
+        const generation = await this.#store.get(pointerKey);
+        if (generation === null) throw new NothingPublished(this.#namespace);
+        const manifest = await this.#store.get(`{${this.#namespace}}:manifest:${generation}`);
+        const schema = manifest === null ? null : JSON.parse(manifest).schema;
+        if (schema !== 1) throw new UnknownContract(`schema ${schema} in ${generation}`);
+        this.#view = { generation, cards: new Map() };
+      }
+      const view = this.#view;
+      const keys = suffixes.map((suffix) => this.#key(view, suffix));
+      // Commands of one turn of the event loop go out in one pipeline.
+      const [[pointer, ...values], ...sizes] = await Promise.all([
+        this.#store.mGet([pointerKey, ...keys]),
+        ...sets.map((set) => this.#store.sCard(set)),
+      ]);
+      if (pointer === view.generation) return { view, values, sizes };
+      this.#view = null;
+    }
+    throw new Error("the pointer moved at every attempt to read");
+  }
+
+  async #list(suffix, source, choice, { seen = null, itself = null, fill = true }) {
+    const { n = 10, exclude = [], genres = [], available = false } = choice;
+    const sets = [`{${this.#namespace}}:hidden`];
+    if (available !== false) {
+      sets.push(`{${this.#namespace}}:available${available === true ? "" : `:${available}`}`);
+    }
+    const suffixes = [
+      suffix,
+      ...genres.map((genre) => `popular:most_rated:genre:${genre}`),
+      "popular:most_rated",
+      ...(seen === null ? [] : [seen]),
+    ];
+    const { view, values, sizes } = await this.#pin(suffixes, sets);
+    const seenIds = seen === null ? [] : readIds(values.pop());
+    const [own, ...popular] = values;
+    const taken = new Set(itself === null ? exclude : [...exclude, itself]);
+    const candidates = chain(own, source, popular, seenIds, taken, fill);
+    const restricts = genres.length > 0 || available !== false || hasYears(choice);
+
+    let items = await this.#pick(view, candidates, choice, n, sets, sizes);
+    if (items.length === 0 && seenIds.length > 0 && !restricts) {
+      // Rather than nothing, a movie that the user has seen.
+      const again = chain(own, source, popular, [], new Set(exclude), fill);
+      items = await this.#pick(view, again, choice, n, sets, sizes);
+    }
+    return { generation: view.generation, items };
+  }
+
+  // Second round trip: the cards that are not known yet, and who is in the sets.
+  async #pick(view, candidates, choice, n, sets, sizes) {
+    if (view.cards.size > MAX_CARDS) view.cards.clear();
+    const items = [];
+    for (let start = 0; start < candidates.length && items.length < n; start += WINDOW) {
+      const window = candidates.slice(start, start + WINDOW);
+      const ids = window.map(({ movie_id }) => movie_id);
+      const unknown = ids.filter((id) => !view.cards.has(id));
+      const asked = sets.map((set, place) => (sizes[place] > 0 ? set : null));
+      const [cards, hidden, available] = await Promise.all([
+        unknown.length > 0
+          ? this.#store.mGet(unknown.map((id) => this.#key(view, `movie:${id}`)))
+          : [],
+        asked[0] ? this.#store.smIsMember(asked[0], ids) : null,
+        asked[1] ? this.#store.smIsMember(asked[1], ids) : null,
+      ]);
+      unknown.forEach((id, place) => {
+        // A movie without a card is shown by its id.
+        const card = cards[place] === null ? JSON.stringify({ t: id }) : cards[place];
+        view.cards.set(id, readCard(card));
+      });
+      window.forEach((candidate, place) => {
+        const card = view.cards.get(candidate.movie_id);
+        const shown = !(hidden && hidden[place]) && (!available || available[place]);
+        if (items.length < n && shown && admits(choice, card)) items.push({ ...candidate, ...card });
+      });
+    }
+    return items;
+  }
+
+  #key(view, suffix) {
+    return `${this.#namespace}:${view.generation}:${suffix}`;
+  }
+}
+
+// The movies of the chain, each where it comes first.
+function chain(own, source, popular, seen, taken, fill) {
+  const found = [];
+  const add = (columns, from) => {
+    for (const [movie_id, score] of columns) {
+      if (taken.has(movie_id)) continue;
+      taken.add(movie_id);
+      found.push({ movie_id, score, source: from });
+    }
+  };
+  if (own !== null) add(readList(own), source);
+  if (own !== null && !fill) return found;
+  seen.forEach((id) => taken.add(id));
+  const ofGenres = popular.slice(0, -1).flatMap(readList);
+  add(ofGenres.sort((one, other) => other[1] - one[1]), "most_rated_in_genre");
+  add(readList(popular.at(-1)), "most_rated");
+  return found;
+}
+
+function hasYears({ year_from = null, year_to = null }) {
+  return year_from !== null || year_to !== null;
+}
+
+function admits(choice, { year, genres }) {
+  const { genres: wanted = [], year_from = null, year_to = null } = choice;
+  if (wanted.length > 0 && !wanted.some((genre) => genres.includes(genre))) return false;
+  if (!hasYears(choice)) return true;
+  return year !== null && year >= (year_from ?? -Infinity) && year <= (year_to ?? Infinity);
+}
+
+function readList(value) {
+  if (value === null) return [];
+  const { i, s } = JSON.parse(value);
+  return i.map((id, place) => [String(id), s[place]]);
+}
+
+function readIds(value) {
+  return value === null ? [] : JSON.parse(value).i.map(String);
+}
+
+function readCard(value) {
+  const { t, y = null, g = [], n = 0, m = null } = JSON.parse(value);
+  return { title: t, year: y, genres: g, rating_count: n, mean_rating: m };
+}
+
+/**
+ * The form under which a title is found. JavaScript has no case folding, hence up and down again and
+ * the sigma; and no combining classes, so that titles in Indic scripts may fold too far.
+ */
+export function fold(title) {
+  const bare = title.normalize("NFKD").replace(/\p{M}/gu, "");
+  const folded = bare.toUpperCase().toLowerCase().replaceAll("ς", "σ");
+  return folded.trim().split(/\s+/u).join(" ").normalize("NFC");
+}

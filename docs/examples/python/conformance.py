@@ -1,0 +1,58 @@
+"""The Python reader as a client of the conformance kit: a request a line in, an answer a line out.
+
+usage: REDIS_URL=redis://... conformance.py
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+from reco_store import Answer, ContractMismatch, NothingPublished, Reader
+
+CHOICE = ("n", "exclude", "genres", "year_from", "year_to", "available")
+
+
+def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask the reader what a request asks for."""
+    choice = {name: request[name] for name in CHOICE if name in request}
+    match request["verb"]:
+        case "popular":
+            return reader.popular(request["by"], request.get("genre"), **choice).to_dict()
+        case "movie":
+            movie = reader.movie(request["id"])
+            return {"movie": None if movie is None else movie._asdict()}
+        case "assign":
+            return {"namespace": reader.assign(request["id"])}
+        case "seen":
+            return {"ids": list(reader.seen(request["id"]))}
+        case "find_title":
+            return {"ids": [movie.movie_id for movie in reader.find_title(request["title"])]}
+        case verb:
+            answer: Answer = getattr(reader, verb)(request["id"], **choice)
+            return answer.to_dict()
+
+
+def answered(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer a request; what cannot be answered is told by its name."""
+    try:
+        return found(reader, request)
+    except NothingPublished:
+        return {"error": "nothing_published"}
+    except ContractMismatch:
+        return {"error": "unknown_contract"}
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    readers: dict[str, Reader] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        namespace = request["namespace"]
+        if namespace not in readers:
+            readers[namespace] = Reader(os.environ["REDIS_URL"], namespace)
+        print(json.dumps(answered(readers[namespace], request)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

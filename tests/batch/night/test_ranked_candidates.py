@@ -1,0 +1,67 @@
+"""`batch run --ranked-candidates`: ranked lists are made of what retrieval proposes."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from real_servers import running_server
+from resumed_nights import KILLED, ResumedNights, answers, artifact, unfinished
+
+CANDIDATES, LONG = 20, 12
+WORDS = ("--ranked-candidates", str(CANDIDATES), "--ranked-k", str(LONG))
+
+
+@pytest.fixture(scope="module")
+def nights(small):
+    """Nights for a server of their own."""
+    with running_server() as url:
+        yield ResumedNights(small, url)
+
+
+@pytest.fixture(scope="module")
+def whole(nights, tmp_path_factory):
+    """The home of a night that nothing stopped."""
+    home = tmp_path_factory.mktemp("whole")
+    code, said = nights.run(home, *WORDS)
+    assert code == 0, said
+    return home
+
+
+def lists_of(home, family):
+    """Return the ids of each list by user."""
+    table = pq.read_table(artifact(home) / "lists" / f"{family}.parquet")
+    names = [suffix.partition(":")[2] for suffix in table["suffix"].to_pylist()]
+    return dict(zip(names, table["movieIds"].to_pylist(), strict=True))
+
+
+def test_ranked_lists_are_among_the_first_of_the_user_lists(whole):
+    """Both come from one retrieval model, and leave out what the user rated."""
+    user, ranked = lists_of(whole, "user"), lists_of(whole, "ranked")
+
+    assert ranked.keys() == user.keys()
+    for name, movies in ranked.items():
+        assert len(movies) == LONG
+        assert set(movies) <= set(user[name][:CANDIDATES])
+    assert any(movies != user[name][:LONG] for name, movies in ranked.items())
+
+
+def test_the_manifest_says_so(whole):
+    """Under parameters; and the gate has seen lists as long as they should be."""
+    manifest = json.loads((artifact(whole) / "manifest.json").read_text("utf-8"))
+
+    assert manifest["parameters"]["ranked_candidates"] == CANDIDATES
+    assert manifest["gate"]["checks"]["ranked.full"]["figure"] == 1
+    assert manifest["metrics"]["ranked"]
+
+
+def test_a_killed_night_goes_on_to_the_same_bytes(nights, whole, tmp_path):
+    """Retrieval was trained by the lane of either model; resuming trains it again for the other."""
+    code, said = nights.run(tmp_path, *WORDS, at=75)
+    assert code == KILLED, said
+    assert unfinished(tmp_path)
+
+    code, said = nights.run(tmp_path, *WORDS, "--resume")
+
+    assert code == 0, said
+    assert answers(tmp_path) == answers(whole)

@@ -1,0 +1,15 @@
+"""The sizing table of the operations guide is what the script prints."""
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_table_is_the_scripts():
+    """Line by line: figures that nobody typed."""
+    spec = importlib.util.spec_from_file_location("sizing", ROOT / "benchmarks" / "sizing.py")
+    sizing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sizing)
+
+    assert "\n".join(sizing.table()) in ROOT.joinpath("docs/operations.md").read_text("utf-8")

@@ -1,0 +1,57 @@
+"""`reco for-ratings`: a few ratings by title or id."""
+
+import json
+
+import pytest
+
+
+def test_titles_and_ids(reco):
+    """Blended from what is similar to both; each line says which of them speaks for it."""
+    ended = reco("for-ratings", "toy story=5", "11=2.5", "-n", "3")
+    assert [(row[1], row[3], row[7]) for row in ended.rows[:3]] == [
+        ("2", "for_ratings", "Toy Story (1995)"),
+        ("6", "for_ratings", "Toy Story (1995)"),
+        ("50", "for_ratings", "Toy Story (1995)"),
+    ]
+    assert ended.code == 0
+
+
+def test_as_json(reco):
+    """The ratings as they were understood, and the reasons."""
+    found = json.loads(reco("for-ratings", "1=5", "-n", "5", "--json").out)
+    assert found["query"]["ratings"] == {"1": 5.0}
+    assert found["items"][0]["because"] == {"movie_id": "1", "title": "Toy Story (1995)"}
+    assert found["items"][-1]["because"] is None
+    assert found["items"][-1]["source"] == "most_rated"
+    assert found["fallback"] is True
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("Toy Story", "expected an id or a title, =, and stars"),
+        ("=4", "expected an id or a title, =, and stars"),
+        ("1=many", "expected an id or a title, =, and stars"),
+        ("1=nan", "expected an id or a title, =, and stars"),
+        ("1=7", "7 stars of '1': expected 0.5 to 5"),
+        ("No such=4", "no movie has the id or the exact title 'No such'"),
+        ("Hamlet=4", "2 movies have the title 'Hamlet'; name one by id: 11"),
+    ],
+)
+def test_what_cannot_be_understood(reco, word, said):
+    """One line that says what was found and what to write."""
+    ended = reco("for-ratings", word)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
+def test_a_movie_twice(reco):
+    """By its id and by its title, it is one movie."""
+    assert "is rated twice" in reco("for-ratings", "1=4", "Toy Story (1995)=5").err
+
+
+def test_a_table_shows_why(terminal):
+    """On a terminal, too."""
+    shown = terminal("for-ratings", "1=5", "-n", "2", columns=120).out
+    assert "because" in shown
+    assert "Toy Story" in shown

@@ -1,0 +1,137 @@
+"""Every block of code in README.md and docs/ does what the page says: it runs."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shlex
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from documented import ROOT, Block, blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Workshop
+
+NODE = ROOT / "docs" / "examples" / "node"
+# Of these only the form is looked at; the lines that call `batch` are checked like those of cron.
+_BATCH = re.compile(r"\S*\bbatch run\b[^\n\"';|&]*")
+
+
+def shell(block: Block, shop: Workshop) -> None:
+    """Run a shell block as it stands."""
+    ended = shop.run("bash", "-euo", "pipefail", text=shop.fitted(block.text))
+    assert ended.returncode == 0, ended.stderr
+
+
+def console(block: Block, shop: Workshop) -> None:
+    """Run the lines with a prompt; what is shown below them is of another data set."""
+    lines = [line[2:] for line in block.text.splitlines() if line.startswith("$ ")]
+    assert lines
+    ended = shop.run("bash", "-euo", "pipefail", text=shop.fitted("\n".join(lines)))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout
+
+
+def python(block: Block, shop: Workshop) -> None:
+    """Run a Python block."""
+    command = [".venv/bin/python", "-"]
+    ended = shop.run(*command, text=shop.fitted(block.text), REDIS_URL=shop.redis_url)
+    assert ended.returncode == 0, ended.stderr
+
+
+def settings(block: Block, shop: Workshop) -> None:
+    """Read a file of settings."""
+    assert tomllib.loads(block.text)
+    file = shop.folder / "documented.toml"
+    file.write_text(shop.fitted(block.text), "utf-8")
+    ended = shop.run(".venv/bin/batch", "config", "--config", str(file))
+    assert ended.returncode == 0, ended.stderr
+
+
+def cron(block: Block, shop: Workshop) -> None:
+    """Five fields and a command whose options are known."""
+    for line in filter(None, block.text.splitlines()):
+        if not re.match(r"[A-Z_]+=", line):
+            assert re.match(r"([\d*/,-]+\s+){5}\S", line)
+    accepts_options(block, shop)
+
+
+def unit(block: Block, shop: Workshop) -> None:
+    """Parse systemd's units, and check the command that they start."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read_string(block.text)
+    assert parser.sections()
+    accepts_options(block, shop)
+
+
+def yaml_(block: Block, shop: Workshop) -> None:
+    """Parse YAML, and check the command in it."""
+    assert list(yaml.safe_load_all(block.text))
+    accepts_options(block, shop)
+
+
+def json_(block: Block, shop: Workshop) -> None:
+    """Parse JSON, one document or one a line."""
+    for text in [block.text] if block.text.startswith("{\n") else block.text.splitlines():
+        json.loads(text)
+
+
+def javascript(block: Block, shop: Workshop) -> None:
+    """Run a Node block beside the packages of the example."""
+    if not (NODE / "node_modules").is_dir():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("npm ci did not run in the example")
+    command = ["node", "--input-type=module", "--eval", block.text]
+    ended = shop.run(*command, cwd=NODE, REDIS_URL=shop.redis_url)
+    assert ended.returncode == 0, ended.stderr
+
+
+def go(block: Block, shop: Workshop) -> None:
+    """Nothing that tests run on has a Go compiler; the page says that it is not run."""
+    pytest.skip("there is no Go compiler")
+
+
+def sample(block: Block, shop: Workshop) -> None:
+    """A block without a language shows output, a formula, a folder: no command."""
+    for line in block.text.splitlines():
+        assert not re.match(r"\$ |(\S*/)?(batch|reco|make|redis-cli) ", line), line
+
+
+def accepts_options(block: Block, shop: Workshop) -> None:
+    """Ask `batch config` whether it knows the options of each `batch run`."""
+    assert _BATCH.search(block.text) or not block.language.endswith("elsewhere")
+    for call in _BATCH.findall(block.text):
+        words = shlex.split(shop.fitted(call).replace("batch run", "batch config"), comments=True)
+        words[0] = ".venv/bin/batch"
+        ended = shop.run(*words)
+        assert ended.returncode == 0, ended.stderr
+
+
+RUN: dict[str, Callable[[Block, Workshop], None]] = {
+    "sh": shell,
+    "sh elsewhere": accepts_options,
+    "console": console,
+    "python": python,
+    "toml": settings,
+    "cron": cron,
+    "ini": unit,
+    "yaml": yaml_,
+    "json": json_,
+    "js": javascript,
+    "go": go,
+    "": sample,
+}
+
+
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.name)
+def test_block_runs(block, workshop):
+    """In a fresh folder, with the embedded store and a Redis beside it."""
+    assert block.language in RUN, f"{block.name}: nobody knows how to run {block.language!r}"
+    RUN[block.language](block, workshop)

@@ -1,0 +1,57 @@
+"""Commands and pages know each other: each command is documented, each documented one is there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.main import get_command
+
+from documented import ROOT, inline_commands
+from reco_batch.app import app as batch_app
+from reco_cli.app import app as reco_app
+
+
+def commands(name, app):
+    """Return every command by its words, groups opened."""
+    found = {}
+    for word, command in app.commands.items():
+        if hasattr(command, "commands"):
+            found |= commands(f"{name} {word}", command)
+        else:
+            found[f"{name} {word}"] = command
+    return found
+
+
+COMMANDS = {**commands("batch", get_command(batch_app)), **commands("reco", get_command(reco_app))}
+INLINE = inline_commands()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_is_in_the_readme(name):
+    """In its table of commands."""
+    assert f"| `{name}" in (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_has_help(name):
+    """Of itself and of each of its options."""
+    command = COMMANDS[name]
+    assert command.help
+    assert all(getattr(param, "help", None) for param in command.params)
+
+
+@pytest.mark.parametrize(("where", "code"), INLINE, ids=[where for where, _ in INLINE])
+def test_mentioned_command_is_there(where, code):
+    """With the options that are mentioned."""
+    words = code.split()
+    names = [" ".join(words[:2]), " ".join(words[:3])]
+    known = [COMMANDS[name] for name in names if name in COMMANDS]
+    if not known:
+        assert words[1].startswith("-"), f"{where}: there is no {code!r}"
+        return
+    options = {
+        option for param in known[0].params for option in [*param.opts, *param.secondary_opts]
+    }
+    said = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", code))
+    assert said <= options | {"--help"}, f"{where}: {code!r}"

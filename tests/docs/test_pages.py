@@ -1,0 +1,51 @@
+"""Pages point at what is there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from documented import ROOT, pages
+
+PAGES = pages()
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_FILE = re.compile(r"`((?:\w+/)*\w+\.(?:py|lua))`")
+
+
+def anchors(page):
+    """Return the anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """To a file of the repository, and to a heading in it."""
+    for link in _LINK.findall(page.read_text("utf-8")):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_architecture_names_files_that_are_there():
+    """Each module of the table, in one of the packages."""
+    page = ROOT / "docs" / "architecture.md"
+    names = _FILE.findall(page.read_text("utf-8"))
+    assert len(names) > 30
+    batch, store = ROOT / "batch", ROOT / "store"
+    folders = [batch, batch / "reco_batch", store, store / "reco_store", ROOT / "cli"]
+    for name in names:
+        assert any((folder / name).exists() for folder in folders), name
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent == ROOT / "docs"], ids=lambda page: page.name
+)
+def test_page_is_in_the_readme(page):
+    """Every page is reached from the first one."""
+    assert f"docs/{page.name}" in (ROOT / "README.md").read_text("utf-8")

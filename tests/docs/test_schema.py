@@ -1,0 +1,115 @@
+"""docs/schema/v1: what is published is valid, what is not is refused, and old readers go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+
+from reco_store.keys import Keys
+from reco_store.lock import RunLock
+from reco_store.publisher import publish
+from reco_store.reader import Reader
+from schemas import FOLDER, validate, validator
+from small_nights import small_entries
+
+KINDS = ["card", "ids", "list", "manifest"]
+
+
+def test_every_schema_is_one():
+    """Each file is a valid JSON Schema, and every family of keys has one."""
+    assert sorted(path.stem for path in FOLDER.glob("*.json")) == sorted([*KINDS, "keys"])
+    for kind in KINDS:
+        Draft202012Validator.check_schema(json.loads((FOLDER / f"{kind}.json").read_text("utf-8")))
+    page = (FOLDER.parents[1] / "keys.md").read_text("utf-8")
+    for prefix in json.loads((FOLDER / "keys.json").read_text("utf-8")):
+        assert f"`{prefix}" in page
+
+
+def test_what_the_codec_writes_is_valid(make_source):
+    """Every value of a small generation, and its manifest."""
+    source = make_source()
+    for suffix, value in source.pairs:
+        validate(suffix, value)
+    validator("manifest.json").validate(source.manifest)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "value"),
+    [
+        ("user:1", b'{"i":[1]}'),
+        ("user:1", b'{"i":[-1],"s":[1]}'),
+        ("ranked:1", b'{"i":[1],"s":["1"]}'),
+        ("similar:1", b'{"i":[1,1],"s":[2,1]}'),
+        ("popular:most_rated", b"[]"),
+        ("seen:1", b'{"i":[9007199254740992]}'),
+        ("title:x", b'{"i":[""]}'),
+        ("movie:1", b'{"y":1995}'),
+        ("movie:1", b'{"t":"x","g":"Comedy"}'),
+    ],
+)
+def test_what_is_no_value_is_refused(suffix, value):
+    """The schemas say something."""
+    with pytest.raises(ValidationError):
+        validate(suffix, value)
+
+
+def test_a_generation_may_have_no_rating_scale(make_source):
+    """Null says that nobody rates; one number says nothing."""
+    manifest = make_source().manifest
+
+    validator("manifest.json").validate({**manifest, "rating_scale": None})
+
+    with pytest.raises(ValidationError):
+        validator("manifest.json").validate({**manifest, "rating_scale": [5]})
+
+
+def with_unknown_fields(value: bytes) -> bytes:
+    """Put fields that no reader knows before, between and after those that it does."""
+    (first, *rest) = json.loads(value).items()
+    fields = [("~a", [1, 2]), first, ("~b", {"i": [7]}), *rest, ("~c", None)]
+    return json.dumps(dict(fields)).encode()
+
+
+def all_answers(reader: Reader) -> list:
+    """Ask every verb, and leave out what differs between two nights."""
+    lists = [
+        reader.user("1", n=9),
+        reader.user("nobody", n=9),
+        reader.ranked("2", n=9, genres=["Crime", "Comedy"], year_from=1990),
+        reader.similar("1", n=9),
+        reader.popular("highest_rated", n=9),
+        reader.popular("most_rated", "Comedy", n=9),
+    ]
+    others = [reader.movie("2"), reader.seen("1"), reader.find_title("heat")]
+    return [[answer.items for answer in lists], others]
+
+
+def test_readers_survive_fields_of_later_writers(server, client, keys, make_source):
+    """With unknown fields in every value and in the manifest, every answer stays what it was."""
+    later = make_source(entries=[(s, with_unknown_fields(v)) for s, v in small_entries()])
+    for suffix, value in later.pairs:
+        validate(suffix, value)
+    later.manifest["~new"] = {"optional": True}
+    answers = []
+    for source in (make_source(), later):
+        with RunLock(client, keys, heartbeat=False) as lock:
+            publish(client, keys, source, lock=lock)
+        with Reader(server.url, keys.namespace) as reader:
+            answers.append(all_answers(reader))
+    assert answers[0] == answers[1]
+    assert answers[0][0][0]
+
+
+def test_vectors_are_valid():
+    """What the conformance kit puts into the store is what could be published."""
+    namespace = Keys("ns")
+    for path in sorted((FOLDER.parents[1] / "conformance" / "vectors").glob("*.json")):
+        for step in json.loads(path.read_text("utf-8"))["steps"]:
+            for key, value in step.get("write", {}).get("strings", {}).items():
+                prefix, _, rest = key.replace("NS", namespace.namespace, 1).partition(":")
+                if prefix == namespace.namespace:
+                    validate(rest.partition(":")[2], value.encode())
+    assert Path(path).name  # there are vectors

@@ -1,0 +1,135 @@
+"""Movies for somebody who arrived today, blended from the lists of what they rated."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco_store.answers import Reason
+from reco_store.blend import Blend, blended, star_weights, votes_of
+from reco_store.codec import MovieRecord, encode_list, encode_movie
+from reco_store.errors import UsageError
+from reco_store.hiding import hide
+from reco_store.lock import RunLock
+from reco_store.publisher import publish
+from reco_store.reader import Reader
+
+COUNTS = {"1": 50, "2": 50, "3": 50, "4": 50, "5": 50, "6": 400, "7": 10}
+ENTRIES = [
+    ("similar:1", encode_list(["3", "4", "2"], [0.9, 0.5, 0.4], numeric_ids=True)),
+    ("similar:2", encode_list(["5", "4", "1"], [0.9, 0.5, 0.4], numeric_ids=True)),
+    ("similar:7", encode_list(["6", "5"], [0.5, 0.5], numeric_ids=True)),
+    ("popular:most_rated", encode_list(["6", "1", "2", "3"], [400, 50, 50, 50], numeric_ids=True)),
+    *(
+        (f"movie:{i}", encode_movie(MovieRecord(f"Film {i}", 1990 + int(i), ("Drama",), n, 3.0)))
+        for i, n in COUNTS.items()
+    ),
+]
+
+
+@pytest.fixture
+def reader(server, client, keys, make_source):
+    """A reader of a generation of seven movies."""
+    with RunLock(client, keys, heartbeat=False) as lock:
+        publish(client, keys, make_source(entries=ENTRIES), lock=lock)
+    with Reader(server.url, keys.namespace) as opened:
+        yield opened
+
+
+def ids(answer) -> list[str]:
+    """Return which movies an answer shows."""
+    return [item.movie_id for item in answer.items]
+
+
+def test_stars_weigh(reader):
+    """What is like the better rated movie comes first, and says so; no rated movie is shown."""
+    answer = reader.for_ratings({"1": 5, "2": 2}, n=3)
+    assert ids(answer) == ["3", "5", "4"]
+    assert [item.source for item in answer.items] == ["for_ratings"] * 3
+    assert [item.because for item in answer.items] == [
+        Reason("1", "Film 1"),
+        Reason("2", "Film 2"),
+        Reason("1", "Film 1"),
+    ]
+    assert ids(reader.for_ratings({"1": 2, "2": 5}, n=1)) == ["5"]
+    assert answer.to_dict()["items"][0]["because"] == {"movie_id": "1", "title": "Film 1"}
+
+
+def test_popularity_counts_among_equals(reader):
+    """Of two movies that are alike to the rated one, the one that more people know comes first."""
+    assert ids(reader.for_ratings({"7": 5}, n=2)) == ["6", "5"]
+
+
+def test_the_chain_fills_up(reader):
+    """Where votes end, the most rated follow, without those that were rated."""
+    answer = reader.for_ratings({"1": 5}, n=9)
+    assert [(item.movie_id, item.source) for item in answer.items] == [
+        ("3", "for_ratings"),
+        ("4", "for_ratings"),
+        ("2", "for_ratings"),
+        ("6", "most_rated"),
+    ]
+    assert answer.items[-1].because is None
+
+
+def test_unknown_and_worst_movies_say_nothing(reader):
+    """A movie that nobody knows and one with the fewest stars leave what everybody gets."""
+    for ratings in ({"nothing": 5}, {"1": 0.5}):
+        answer = reader.for_ratings(ratings, n=3)
+        assert {item.source for item in answer.items} == {"most_rated"}
+        assert not set(ids(answer)) & set(ratings)
+
+
+def test_filters_and_hidden_movies(reader, client, keys):
+    """The same filters as of every list, and the hide list."""
+    assert ids(reader.for_ratings({"1": 5}, year_from=1994, n=2)) == ["4", "6"]
+    assert ids(reader.for_ratings({"1": 5}, exclude=["3"], n=1)) == ["4"]
+    hide(client, keys, ["3"])
+    assert ids(reader.for_ratings({"1": 5}, n=1)) == ["4"]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "said"),
+    [
+        ({}, "expected 1 to 50"),
+        ({str(n): 5 for n in range(51)}, "expected 1 to 50"),
+        ({"1": 6}, "6 stars of '1': expected 0.5 to 5"),
+        ({"1": 0}, "expected 0.5 to 5"),
+        ({"1": float("nan")}, "expected 0.5 to 5"),
+    ],
+)
+def test_ratings_that_cannot_be(reader, ratings, said):
+    """No rating, too many, or stars that the scale does not have."""
+    with pytest.raises(UsageError, match=said):
+        reader.for_ratings(ratings)
+
+
+movies = st.sampled_from([str(n) for n in range(12)])
+lists = st.dictionaries(
+    movies,
+    st.lists(st.tuples(movies, st.floats(-1, 1)), unique_by=lambda pair: pair[0]).map(
+        lambda pairs: ([p[0] for p in pairs], sorted((p[1] for p in pairs), reverse=True))
+    ),
+)
+
+
+@given(st.dictionaries(movies, st.floats(0.5, 5), min_size=1), lists)
+def test_votes_are_sums(ratings, lists):
+    """Each movie has the sum of what the rated ones say for it, and the greatest is the reason."""
+    blend = Blend(alike=2, place=1, popularity=0.5)
+    weights = star_weights(ratings, (0.5, 5))
+    votes = votes_of(weights, lists, blend)
+    said: dict[str, dict[str, float]] = {}
+    for rated, weight in weights.items():
+        for place, (movie, score) in enumerate(zip(*lists.get(rated, ([], [])), strict=True)):
+            if movie not in ratings and weight > 0:
+                said.setdefault(movie, {})[rated] = weight * max(score, 0) ** 2 / (place + 10)
+    assert votes.keys() == said.keys()
+    for movie, vote in votes.items():
+        assert vote.weight == pytest.approx(sum(said[movie].values()))
+        assert said[movie][vote.because] == max(said[movie].values())
+    order, scores = blended(votes, dict.fromkeys(votes, 4), blend)
+    assert scores == sorted(scores, reverse=True)
+    assert set(order) == {movie for movie, vote in votes.items() if vote.weight > 0}
+    assert scores[:1] in ([], [1.0])

@@ -1,0 +1,57 @@
+"""What README.md and docs/ show: code blocks, and commands in running text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+_FENCE = re.compile(r"^```([\w ]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`([^`\n]+)`")
+
+
+class Block(NamedTuple):
+    """A fenced block."""
+
+    page: Path
+    line: int
+    language: str
+    """With ` elsewhere` behind it, if it is of a machine that is not this one."""
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Where it stands."""
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def pages() -> list[Path]:
+    """Return every page of ours."""
+    docs = [page for page in (ROOT / "docs").rglob("*.md") if "node_modules" not in page.parts]
+    return [ROOT / "README.md", *sorted(docs)]
+
+
+def blocks() -> list[Block]:
+    """Return every fenced block of every page."""
+    found = []
+    for page in pages():
+        text = page.read_text("utf-8")
+        for match in _FENCE.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(page, line, match[1], match[2]))
+    return found
+
+
+def inline_commands() -> list[tuple[str, str]]:
+    """Return where, and what, for each `batch ...` and `reco ...` in running text."""
+    found = []
+    for page in pages():
+        text = _FENCE.sub(lambda block: "\n" * block[0].count("\n"), page.read_text("utf-8"))
+        for number, line in enumerate(text.splitlines(), start=1):
+            found += [
+                (f"{page.relative_to(ROOT)}:{number}", code)
+                for code in _INLINE.findall(line)
+                if re.match(r"(batch|reco) [a-z-]", code)
+            ]
+    return found

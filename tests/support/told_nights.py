@@ -1,0 +1,82 @@
+"""Nights that say all that a whole one says of itself, in words chosen to do harm.
+
+Their titles and user ids are what somebody might write who wants to be more than text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gated_nights import DAY, MOVIES, NEWEST, Night, Nights
+from planted import planted_ratings
+from reco_batch import columns as c
+from reco_batch.artifact import Artifact, open_artifact
+from reco_batch.bounds import GateBounds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = (
+    "<script>document.title = 'owned'</script>",
+    '"><img src=http://127.0.0.1:9/pixel onerror=alert(1)>',
+    "</style><style>body { display: none }</style>",
+    "' onmouseover='alert(1)",
+    "\u202etxt.exe",
+    "\x1b[2J\x07",
+    "{{ 7 * 7 }}{% raw %}",
+    "&lt;b&gt;&amp;",
+    "千と千尋の神隠し 🎬 (2001)",
+    "x" * 5_000,
+    "<svg/onload=alert(1)>",
+)
+LOSSES = [[1, 0.9], [2, 0.5], [3, 0.4], [1, 0.8], [2, 0.45], [3, 0.41]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The nights of one folder."""
+
+    nights: Nights
+    first: Artifact
+    second: Artifact
+    refused: Artifact
+
+
+def user_id(number: str) -> str:
+    """Make an id that is no number."""
+    return f"<b onclick=alert({number})>{number}"
+
+
+def told(night: Night) -> Night:
+    """Make a night say what a whole one says of itself, under hostile titles."""
+    titles = (HOSTILE * MOVIES)[:MOVIES]
+    night.written_movies = replace(night.movies, titles=titles)
+    night.manifest |= {
+        "began": {"read": 0.0, "train rating": 1.0, "refit rating": 1.5},
+        "seconds": {"read": 1.0, "train rating": 75.0, "refit rating": 3700.0},
+        "losses": {"train rating": LOSSES, "refit rating": LOSSES[:1]},
+        "versions": {"reco": "0.1.0"},
+    }
+    night.manifest["parameters"] |= {"namespace": "told", "seed": 7}
+    night.manifest["data"]["findings"] = ["3 ratings were <i>odd</i>"]
+    night.manifest["metrics"]["intervals"] = {"retrieval": {"top_10_accuracy": [0.1, 0.3]}}
+    night.manifest["metrics"]["means"] = {"rmse": 0.95}
+    return night
+
+
+def keep_nights(url: str, folder: Path) -> Kept:
+    """Publish three nights: two are served, the third is refused."""
+    ratings = planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25)
+    ratings = ratings.assign(timestamp=NEWEST - ratings[c.TIMESTAMP] % (1000 * DAY))
+    good = Night(ratings, "20261124T031500Z-7f3a", rename_user=user_id)
+    good.score()
+    nights = Nights(url, "told", folder, good)
+    made = []
+    for bounds in (GateBounds(), GateBounds(), GateBounds(churn=0.01, coverage=1.0)):
+        chosen = nights.new if made else nights.old
+        chosen = chosen.sample(frac=0.99, random_state=len(made))
+        night = nights.night(chosen, rename_user=user_id)
+        made.append(night.generation)
+        nights.published(told(night), bounds=bounds)
+    return Kept(nights, *(open_artifact(folder, name) for name in made))
