@@ -91,6 +91,54 @@ def serving(result: dict) -> list[str]:
     return lines
 
 
+#: What the night of a whole data set may take at most.
+WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
+
+
+def scale(result: dict) -> list[str]:
+    """Return the section on what a large data set costs."""
+    machine, nights, whole = result["machine"], result["nights"], result["whole"]
+    scales = [f"{night['scale']:g}" for night in nights]
+    measured = ["measured", "deviation"] if whole else []
+    target = f"{result['target']:g}"
+    lines = [
+        "",
+        f"## A night of {result['like']}'s size",
+        "",
+        "`benchmarks/scale.py`: whole nights of the preset `default` on simulated ratings, each",
+        "part trained in as many epochs and steps as the whole. Seconds of each stage (trainings",
+        f"run two at a time), and the line through the parts at scale {target}.",
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; other",
+        f"processes kept {machine['load_before']} of the cores busy before it began.",
+        "",
+        "| | " + " | ".join([*scales, f"expected at {target}", *measured]) + " |",
+        "|---" * (len(scales) + 2 + len(measured)) + "|",
+    ]
+    for name, row in result["extrapolated"].items():
+        cells = [_amount(name, {**n, **n["stages"]}[name]) for n in nights]
+        cells.append(_amount(name, row["expected"]))
+        if whole:
+            cells += [_amount(name, row["measured"]), f"{row['deviation']:+.0%}"]
+        lines.append(f"| {name.replace('_bytes', '')} | {' | '.join(cells)} |")
+    lines += ["", "What the models learned of the simulated taste:", ""]
+    lines += ["| scale | ndcg@10 | of the most rated | RMSE | of means |", "|---|---|---|---|---|"]
+    for night in [*nights, *([whole] if whole else [])]:
+        found = night["metrics"]
+        figures = [found[part]["ndcg@10"] for part in ("retrieval", "popularity")]
+        figures += [found[part]["rmse"] for part in ("rating", "means")]
+        lines.append(f"| {night['scale']:g} | {' | '.join(map(_figure, figures))} |")
+    if whole:
+        lines += ["", "The log of the night of the whole:", "", "```"]
+        lines += [*whole["log"], "```"]
+    return lines
+
+
+def _amount(name: str, value: float) -> str:
+    bound = WHOLE_BOUNDS.get(name)
+    said = f"{value / 1e9:,.2f} GB" if name.endswith("_bytes") else f"{value:,.1f}"
+    return f"**{said}, over the bound**" if bound and value > bound else said
+
+
 def filters(result: dict) -> list[str]:
     """Return the section on filters at query time."""
     lines = [
@@ -362,6 +410,7 @@ SECTIONS = {
     "filters": filters,
     "ingest": ingest,
     "engines": engines,
+    "scale": scale,
 }
 
 

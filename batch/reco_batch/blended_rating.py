@@ -88,5 +88,6 @@ def _features(
     scale: float,
 ) -> NDArray[np.float32]:
     """Join content and factors, the factors of a rated movie of length `scale` on average."""
-    length = np.sqrt(np.square(factors[ratings.movie_index]).sum(axis=1).mean())
+    squares = np.square(factors).sum(axis=1)  # [I]; of each rating they would be N x D
+    length = np.sqrt(squares[ratings.movie_index].mean())
     return np.hstack([content, factors * (scale / max(length, 1e-9))]).astype(np.float32)

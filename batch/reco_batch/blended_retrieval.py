@@ -12,7 +12,8 @@ where somebody without any rating has only the popularity_discount.
 Shapes: U users, I movies, D joined width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ from reco_batch.retrieval import Embeddings, Towers
 from reco_batch.sessions import co_rating_factors, co_ratings
 from reco_batch.training import Tower
 
-_SIMILAR_FACTORS = 128
+_SIMILAR_FACTORS: Final = 128
+#: Users whose vectors are computed at a time: 60 bytes a rating of theirs, and 10 kB each.
+_USERS_AT_ONCE: Final = 16_384
 
 
 class BlendedRetrieval:
@@ -81,6 +84,19 @@ class BlendedRetrieval:
             known: the users are the trained ones, whose own vectors count.
         """
         history = histories(ratings, user_count=user_count)
+        times = _times(ratings, user_count, self._years)
+        folded = np.empty((user_count, self._movies.shape[1]), np.float32)
+        for start in range(0, user_count, _USERS_AT_ONCE):
+            block = slice(start, min(start + _USERS_AT_ONCE, user_count))
+            own = self._model.users[block] if known else None
+            folded[block] = self._folded(history.block(block.start, block.stop), own, times[block])
+        return folded
+
+    def _folded(
+        self, history: Histories, own: tf.Tensor | None, times: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the vectors of some users, [B, D]; `own` are their trained ones, [B, tower]."""
+        user_count = len(times)
         weights = recency_weights(history, exponent=self._recency)
         matrix = as_matrix(history, weights, movie_count=len(self._movies))
         rows = np.repeat(np.arange(user_count), np.diff(history.offsets))
@@ -89,8 +105,8 @@ class BlendedRetrieval:
             tf.constant(rows, tf.int64),
             tf.constant(history.movie_index, tf.int64),
             tf.constant(weights),
-            own=self._model.users if known else tf.zeros([user_count, width]),
-            times=tf.constant(_times(ratings, user_count, self._years)),
+            own=tf.zeros([user_count, width]) if own is None else own,
+            times=tf.constant(times),
         ).numpy()
         ones = np.ones((user_count, 1), np.float32)
         towers = _unit_spread(np.hstack([towers, ones]), self._towers_spread)
@@ -136,11 +152,6 @@ class BlendedRetrieval:
             Tower.holding(movie_ids, np.vstack([np.zeros_like(movies[:1]), movies])),
             Tower.holding(movie_ids, np.vstack([np.zeros_like(self._similar[:1]), self._similar])),
         )
-
-    @property
-    def facts(self) -> Mapping[str, float]:
-        """Return what was decided by the data, for the manifest."""
-        return {"recency": self._recency, "neighbour_movies": self._neighbours.movies}
 
 
 def train_blended(

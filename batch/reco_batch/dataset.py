@@ -145,6 +145,13 @@ class Histories(NamedTuple):
         offsets = self.offsets[start : stop + 1]
         return Histories(offsets - offsets[0], self.movie_index[offsets[0] : offsets[-1]])
 
+    def rows(self, user_index: NDArray[np.int64]) -> "Histories":
+        """Return the rows of the given users, in the given order."""
+        counts = np.diff(self.offsets)[user_index]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        shift = np.repeat(self.offsets[user_index] - offsets[:-1], counts)
+        return Histories(offsets, self.movie_index[np.arange(offsets[-1]) + shift])
+
 
 def histories(ratings: Ratings, *, user_count: int) -> Histories:
     """Group the rated movies by user, the newest first.

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from reco_batch._tensorflow import LANES
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.config import RunConfig
-from reco_batch.dataset import Dataset
+from reco_batch.dataset import Dataset, Ratings
+from reco_batch.decisions import budgets, decided
 from reco_batch.evaluate import Evaluation
 from reco_batch.linear_rating import LinearRating
 from reco_batch.presets import HistoryParameters, Preset
@@ -28,7 +29,13 @@ from reco_batch.rating import RatingModel
 from reco_batch.resume import UnfinishedNight
 from reco_batch.retrieval import Retrieval
 from reco_batch.split import Split
-from reco_batch.trainers import Training, recency_of, train_rating_of, train_retrieval_of
+from reco_batch.trainers import (
+    Training,
+    recency_of,
+    retrieval_epochs,
+    train_rating_of,
+    train_retrieval_of,
+)
 
 #: The steps of a kind: without the test part, to be measured, and on everything.
 TRAIN: Final = "train"
@@ -85,9 +92,13 @@ def fit_models(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
     fitted = fitted_rows(split, parameters, seed=config.seed)
+    known = dataset.ratings.take(fitted)
+    by_size = _by_size(dataset, known, config)
+    for sentence in by_size["budgets"]:
+        reporter.say(f"note: {sentence}")
     evaluation = Evaluation(
         dataset,
-        fitted=dataset.ratings.take(fitted),
+        fitted=known,
         held_out=dataset.ratings.take(split.test),
         rank_by=config.orders_by,
         candidates=config.ranked_candidates,
@@ -97,7 +108,7 @@ def fit_models(
     retrieval = _Kind(
         "retrieval",
         lambda training: train_retrieval_of(parameters.retrieval, training),
-        parameters.retrieval.epochs,
+        retrieval_epochs(parameters.retrieval, user_count=len(dataset.user_ids)),
         lambda model, _: evaluation.of_retrieval(model),
         lambda model, _: publish_retrieval(model),
         two_stage=False,
@@ -128,7 +139,11 @@ def fit_models(
         jobs.append(partial(fits.measure, kind, publish=not config.refits))
     _run_side_by_side(jobs, reporter)
     stars = {} if dataset.has_stars else {"rating": {}, "without_stars": True}
-    return {**fits.metrics["retrieval"], **fits.metrics.get("rating", stars), "chosen": chosen}
+    return {
+        **fits.metrics["retrieval"],
+        **fits.metrics.get("rating", stars),
+        "chosen": {**chosen, **by_size},
+    }
 
 
 @dataclass
@@ -246,6 +261,21 @@ def _chosen(
         )
         stage.note(f"exponent {recency:g}")
     return {"recency": recency, "recency_validation_ndcg@10": dict(found)}
+
+
+def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, Any]:
+    """Return what the size of the data decided: of what is measured, and of what is published."""
+    users, movies = len(dataset.user_ids), len(dataset.movies)
+    parts = {"measured": fitted} | ({"published": dataset.ratings} if config.refits else {})
+    found = {
+        name: decided(config.parameters, part, user_count=users, movie_count=movies)
+        for name, part in parts.items()
+    }
+    served = found["published" if config.refits else "measured"]
+    return {
+        "by_size": found,
+        "budgets": budgets(config.parameters, served, user_count=users),
+    }
 
 
 def _run_side_by_side(jobs: Iterable[Callable[[], object]], reporter: Reporter) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from reco_batch._tensorflow import tf, tfrs
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Histories
+from reco_batch.plans import tower_plan
 from reco_batch.presets import TowerParameters
 from reco_batch.progress import Stage
 from reco_batch.training import fit_shuffled
@@ -154,7 +155,7 @@ class HistoryModel(tfrs.Model):
         loss = (
             self.task(
                 users,
-                tf.gather(self.movie_vectors(), sample),
+                self._vectors_of(sample),
                 candidate_bias=tf.gather(self.bias, sample),
                 positives=tf.boolean_mask(place, hidden & inside),
                 excluded=tf.boolean_mask(place, kept & inside),
@@ -196,6 +197,13 @@ class HistoryModel(tfrs.Model):
         """Return [I, D], without the biases."""
         return self.movies + tf.matmul(self._content, self.movie_content)
 
+    def _vectors_of(self, sample: tf.Tensor) -> tf.Tensor:
+        """Return [C, D], as `movie_vectors`; those outside the sample are not computed."""
+        if self._content.shape[0] <= self.parameters.most_candidates:
+            return tf.gather(self.movie_vectors(), sample)
+        content = tf.matmul(tf.gather(self._content, sample), self.movie_content)
+        return tf.gather(self.movies, sample) + content
+
     def _sampled_movies(self) -> tf.Tensor:
         """Return the step's candidates: all, or as many as stated, each as likely.
 
@@ -228,14 +236,15 @@ def train_towers(
     stage: Stage,
     checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Train on every user once an epoch, in another order each time."""
+    """Train on every user once an epoch, in another order each time, as `tower_plan` has it."""
     parameters = model.parameters
+    plan = tower_plan(parameters, user_count=user_count)
     fit_shuffled(
         model,
         tf.keras.optimizers.Adam(parameters.learning_rate),
         {"user": np.arange(user_count, dtype=np.int32)},
-        batch_size=parameters.batch_users,
-        epochs=parameters.epochs,
+        batch_size=plan.batch,
+        epochs=plan.epochs,
         seed=seed,
         stage=stage,
         checkpoints=checkpoints,

@@ -29,8 +29,6 @@ class Neighbours(NamedTuple):
 
     into: NDArray[np.float32]  # [I, D]; zeros for movies that take no part
     out: NDArray[np.float32]  # [I, D]
-    movies: int
-    """M."""
 
 
 def fit_neighbours(
@@ -55,7 +53,8 @@ def fit_neighbours(
         O(M^3) time, 3 * 4 * M^2 bytes; M is bounded by `parameters.most_movies`, the most rated
         ones. Movies beyond it are left to the tower.
     """
-    chosen = _taking_part(interactions, parameters)
+    rated_by = np.bincount(interactions.indices, minlength=interactions.shape[1])
+    chosen = taking_part(rated_by, parameters)
     rated = interactions[:, chosen]
     together = np.asarray((rated.T @ rated).todense(), np.float32)  # [M, M]
     count = np.diag(together).copy()
@@ -73,12 +72,16 @@ def fit_neighbours(
     into, out = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     into[chosen] = weights @ directions
     out[chosen] = directions
-    return Neighbours(into, out, len(chosen))
+    return Neighbours(into, out)
 
 
-def _taking_part(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> NDArray[np.int64]:
-    """Return the movies with enough ratings, or the most rated of them, in ascending order."""
-    count = np.bincount(interactions.indices, minlength=interactions.shape[1])
+def taking_part(count: NDArray[np.int64], parameters: NeighbourParameters) -> NDArray[np.int64]:
+    """Return the movies with enough ratings, or the most rated of them, in ascending order.
+
+    Args:
+        count: [I] ratings of each movie.
+        parameters: how many are enough, and how many movies there may be.
+    """
     order = np.lexsort((np.arange(len(count)), -count))[: parameters.most_movies]
     enough = order[count[order] >= parameters.least_ratings]
     return np.sort(enough if len(enough) else order)

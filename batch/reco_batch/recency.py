@@ -35,9 +35,11 @@ def recency_weights(history: Histories, *, exponent: float) -> NDArray[np.float3
         exponent: 0 weighs all alike; the n-th newest counts (n / 5 + 1) ** -exponent.
     """
     counts = np.diff(history.offsets)
-    place = np.arange(len(history.movie_index)) - np.repeat(history.offsets[:-1], counts)
-    weights: NDArray[np.float32] = ((place / _HALF_WAY + 1) ** -exponent).astype(np.float32)
-    return weights
+    places = np.arange(counts.max(initial=0))
+    of_place: NDArray[np.float32] = ((places / _HALF_WAY + 1) ** -exponent).astype(np.float32)
+    place = np.arange(len(history.movie_index))
+    place -= np.repeat(history.offsets[:-1], counts)
+    return of_place[place]
 
 
 def as_matrix(
@@ -80,15 +82,24 @@ def choose_recency(
     counts = co_ratings(train, movie_count=movie_count, window=parameters.neighbours.window)
     interactions = as_matrix(seen, None, movie_count=movie_count)
     neighbours = fit_neighbours(interactions, counts, parameters.neighbours, seed=seed)
-    asked = np.flatnonzero(np.diff(wanted.offsets))
+    asked = _asked(wanted, most=parameters.recency_users, seed=seed)
+    theirs = seen.rows(asked)
     found: dict[str, float] = {}
     for exponent in exponents:
-        weights = recency_weights(seen, exponent=exponent)
-        users = as_matrix(seen, weights, movie_count=movie_count) @ neighbours.into
+        weights = recency_weights(theirs, exponent=exponent)
+        users = as_matrix(theirs, weights, movie_count=movie_count) @ neighbours.into
         k = min(_K, movie_count)
-        blocks = top_k_blocks(users, neighbours.out, seen, k=k, threads=1)
-        lists = np.concatenate([block.items for block in blocks])[asked]
+        blocks = top_k_blocks(users, neighbours.out, theirs, k=k, threads=1)
+        lists = np.concatenate([block.items for block in blocks])
         found[str(exponent)] = float(
             per_user_metrics(lists, wanted, asked, ks=(k,))[f"ndcg@{k}"].mean()
         )
     return max(exponents, key=lambda exponent: found[str(exponent)]), found
+
+
+def _asked(wanted: Histories, *, most: int, seed: int) -> NDArray[np.int64]:
+    """Return the users of the validation part, or as many of them as are looked at, ascending."""
+    users = np.flatnonzero(np.diff(wanted.offsets))
+    if len(users) <= most:
+        return users
+    return np.sort(np.random.default_rng(seed).choice(users, most, replace=False))

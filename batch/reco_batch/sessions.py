@@ -10,6 +10,7 @@ Pure functions over arrays; without timestamps there is no order, and the counts
 Shapes: N ratings, U users, I movies, D factors.
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,8 +22,10 @@ from reco_batch.dataset import Ratings
 
 SITTING_SECONDS: Final = 7200.0
 """After this long a pair counts 1/e of what it would have counted at once."""
-#: Pairs looked at; beyond, the window shrinks. A pair takes 24 bytes while it is counted.
-_MOST_PAIRS: Final = 60_000_000
+#: Pairs looked at; beyond, the window shrinks. What is kept of a pair takes 16 bytes at most.
+_MOST_PAIRS: Final = 240_000_000
+#: Pairs counted at a time, 24 bytes each; small data is counted in one go.
+_PAIRS_AT_ONCE: Final = 16_000_000
 _LEAST_TIME_SHARE: Final = 1e-3
 #: Added to every movie's total before scaling by it, so that rare pairs do not stand out.
 _SHRINKAGE: Final = 20.0
@@ -77,14 +80,38 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
         [I, I] sparse, symmetric, float32, zero diagonal; empty without timestamps.
 
     Cost:
-        O(N * window) time and memory, bounded by shrinking the window.
+        O(N * window) time, bounded by shrinking the window; memory grows with the pairs that are
+        different, and is bounded likewise.
     """
-    empty = sp.csr_matrix((movie_count, movie_count), dtype=np.float32)
+    one_way = sp.csr_matrix((movie_count, movie_count), dtype=np.float32)
     if ratings.timestamp is None or not len(ratings):
-        return empty
-    user, movie, timestamp = in_order(ratings)
+        return one_way
+    sequence = in_order(ratings)
+    widest = affordable_window(window, len(ratings))
+    at_once = max(1, _PAIRS_AT_ONCE // widest)
+    for part in _whole_users(sequence.user_index, at_once=at_once):
+        one_way = one_way + _one_way(sequence, part, movie_count=movie_count, window=widest)
+    del sequence
+    both_ways = (one_way + one_way.T).tocsr()
+    both_ways.sort_indices()
+    return both_ways
+
+
+def _whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[slice]:
+    """Cut ascending users into parts of about so many rows, no user into two."""
+    start = 0
+    while start < len(user_index):
+        last = user_index[min(start + at_once, len(user_index)) - 1]
+        stop = int(np.searchsorted(user_index, last, side="right"))
+        yield slice(start, stop)
+        start = stop
+
+
+def _one_way(sequence: Sequence, part: slice, *, movie_count: int, window: int) -> sp.csr_matrix:
+    """Count the pairs of a part of the users: later movie, earlier movie; [I, I]."""
+    user, movie, timestamp = (column[part] for column in sequence)
     rows, columns, weights = [], [], []
-    for apart in range(1, affordable_window(window, len(ratings)) + 1):
+    for apart in range(1, window + 1):
         pairs = np.flatnonzero(user[apart:] == user[:-apart])
         seconds = timestamp[pairs + apart] - timestamp[pairs]
         share = np.exp(-seconds / SITTING_SECONDS)
@@ -93,10 +120,7 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
         columns.append(movie[pairs[near]])
         weights.append((share[near] / np.sqrt(apart)).astype(np.float32))
     places = np.concatenate(rows), np.concatenate(columns)
-    one_way = sp.csr_matrix((np.concatenate(weights), places), empty.shape)
-    both_ways = (one_way + one_way.T).tocsr()
-    both_ways.sort_indices()
-    return both_ways
+    return sp.csr_matrix((np.concatenate(weights), places), (movie_count, movie_count))
 
 
 def affordable_window(window: int, rating_count: int) -> int:
@@ -127,12 +151,18 @@ def co_rating_factors(
         counts = _rated_both(interactions)
     if not counts.nnz:
         return np.zeros((counts.shape[0], dim), np.float32)
-    scale = 1 / np.sqrt(np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE)
-    scaled = sp.diags(scale) @ counts @ sp.diags(scale)
     width = min(dim, counts.shape[0])
-    left, values, _ = randomized_svd(scaled.tocsr(), width, n_iter=3, random_state=seed)
+    left, values, _ = randomized_svd(_scaled(counts), width, n_iter=3, random_state=seed)
     factors: NDArray[np.float32] = (left * values).astype(np.float32)
     return factors
+
+
+def _scaled(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the counts divided by both movies' totals; the places of its entries are shared."""
+    scale = 1 / np.sqrt(np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE)
+    values = counts.data * np.repeat(scale, np.diff(counts.indptr))
+    values *= scale[counts.indices]
+    return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
 
 
 def _rated_both(interactions: sp.csr_matrix) -> sp.csr_matrix:

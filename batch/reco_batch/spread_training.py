@@ -73,7 +73,7 @@ def _train(
     from reco_batch.checkpoints import Checkpoints  # noqa: PLC0415  # all of them need TensorFlow
     from reco_batch.evaluate import Evaluation  # noqa: PLC0415
     from reco_batch.fit import fitted_rows  # noqa: PLC0415
-    from reco_batch.trainers import Training, recency_of, train_retrieval_of  # noqa: PLC0415
+    from reco_batch.trainers import Training, recency_of, retrieval_epochs, train_retrieval_of  # noqa: PLC0415
 
     dataset, split = read_and_split(config, reporter)
     train, validation, test = (dataset.ratings.take(rows) for rows in split[:3])
@@ -85,7 +85,8 @@ def _train(
         every_seconds=0 if is_first() else inf,  # all go on from what the first one saved
         say=reporter.say,
     )
-    with reporter.stage("train retrieval", total=parameters.epochs) as stage:
+    epochs = retrieval_epochs(parameters, user_count=len(dataset.user_ids))
+    with reporter.stage("train retrieval", total=epochs) as stage:
         training = Training(dataset, ratings, config.seed, recency, stage, saved)
         model = train_retrieval_of(parameters, training)
     evaluation = Evaluation(

@@ -8,6 +8,7 @@ from reco_batch.blended_retrieval import train_blended
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.linear_rating import LinearRating
+from reco_batch.plans import tower_plan
 from reco_batch.presets import (
     HistoryParameters,
     RatingParameters,
@@ -56,6 +57,15 @@ def recency_of(
         parameters=parameters,
         seed=seed,
     )
+
+
+def retrieval_epochs(
+    parameters: RetrievalParameters | HistoryParameters, *, user_count: int
+) -> int:
+    """Return how many epochs the retrieval model of so many users is trained for."""
+    if isinstance(parameters, HistoryParameters):
+        return tower_plan(parameters.tower, user_count=user_count).epochs
+    return parameters.epochs
 
 
 def train_retrieval_of(

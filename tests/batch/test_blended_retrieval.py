@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from handmade import ODD_DATA, ratings_of
+from reco_batch import blended_retrieval
 from reco_batch.blended_retrieval import train_blended
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings, histories
@@ -43,7 +44,7 @@ def train(dataset, stage, *, ratings=None, seed=42, parameters=SMALL, checkpoint
 @pytest.fixture(scope="module")
 def model(sittings):
     """A model of ratings given in sittings, trained with seed 42 and without a stop."""
-    return train(sittings, StoppingStage(after=SMALL.epochs))
+    return train(sittings, StoppingStage(after=SMALL.tower.epochs))
 
 
 def arrays_of(model):
@@ -114,7 +115,7 @@ def test_seed_fixes_the_lists(model, sittings, stage):
 
     check_same_bits(again, model)
     assert (other.embeddings().users != model.embeddings().users).any()
-    assert stage.steps == 2 * SMALL.epochs
+    assert stage.steps == 2 * SMALL.tower.epochs
 
 
 def test_a_resumed_training_ends_with_the_same_bits(model, sittings, stage, tmp_path):
@@ -204,10 +205,16 @@ def test_a_new_user_is_known_by_the_history(model, sittings):
     )
 
 
-def test_facts_say_what_the_data_decided(model):
-    """For the manifest."""
-    assert model.facts == {"recency": 0.5, "neighbour_movies": model._neighbours.movies}
-    assert 0 < model._neighbours.movies < 90
+def test_users_a_few_at_a_time_have_the_same_vectors(model, sittings, monkeypatch):
+    """Known ones with their own vectors, the last few being fewer; others without."""
+    users = len(sittings.user_ids)
+    unknown = model.fold_in(sittings.ratings, user_count=users)
+
+    monkeypatch.setattr(blended_retrieval, "_USERS_AT_ONCE", 7)
+
+    for known, expected in ((True, model.embeddings().users), (False, unknown)):
+        found = model.fold_in(sittings.ratings, user_count=users, known=known)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ODD_DATA)

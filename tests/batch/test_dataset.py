@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reco_batch.dataset import Findings, Movies, Ratings, histories
+from reco_batch.dataset import Findings, Histories, Movies, Ratings, histories
 
 
 def ratings_of(users, movies, timestamps=None):
@@ -74,6 +74,16 @@ def test_histories_hold_every_rating(rows, start, stop):
     assert block.offsets[0] == 0
     for row, user in enumerate(range(start, max(start, stop))):
         np.testing.assert_array_equal(block.of(row), rated.of(user))
+
+
+def test_rows_are_those_of_the_users_asked_for():
+    """In their order, also of who has none, and of who is asked for twice."""
+    rated = Histories(np.array([0, 2, 2, 5, 6]), np.int32([7, 3, 1, 4, 9, 8]))
+
+    rows = rated.rows(np.array([2, 1, 0, 2]))
+
+    assert [rows.of(row).tolist() for row in range(4)] == [[1, 4, 9], [], [7, 3], [1, 4, 9]]
+    assert len(rated.rows(np.array([], np.int64)).movie_index) == 0
 
 
 @pytest.mark.parametrize(

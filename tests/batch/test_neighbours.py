@@ -115,7 +115,7 @@ def test_movies_with_few_ratings_take_no_part():
     found = fit_neighbours(more, no_sittings(8), few, seed=1)
     expected = fit_neighbours(rated, no_sittings(), few, seed=1)
 
-    assert found.movies == expected.movies == 6
+    assert np.abs(expected.out).max(axis=1).all()
     np.testing.assert_array_equal(found.into[6:], 0)
     np.testing.assert_array_equal(found.out[6:], 0)
     np.testing.assert_array_equal(found.into[:6], expected.into)
@@ -130,7 +130,6 @@ def test_a_large_catalogue_gives_way_to_its_most_rated():
 
     neighbours = fit_neighbours(rated, no_sittings(), parameters, seed=1)
 
-    assert neighbours.movies == 4
     assert np.flatnonzero(np.abs(neighbours.out).max(axis=1)).tolist() == [1, 2, 3, 4]
 
 
@@ -140,7 +139,6 @@ def test_where_all_have_few_ratings_all_take_part():
 
     neighbours = fit_neighbours(rated, no_sittings(4), NeighbourParameters(l2=0.1), seed=1)
 
-    assert neighbours.movies == 4
     assert np.abs(scores(rated, neighbours)).max() > 0.1
 
 

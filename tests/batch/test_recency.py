@@ -1,5 +1,7 @@
 """Newer ratings count more where that finds what was held out, and not otherwise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,6 +79,22 @@ def test_exponent_suits_what_is_held_out():
         assert list(found) == ["0.0", "0.1", "0.25", "0.5", "1.0"]
         assert all(0 <= value <= 1 for value in found.values())
         assert found[best] == max(found.values()) > min(found.values())
+
+
+def test_of_many_users_some_are_asked():
+    """Those of the seed, and as many as stated: the figures are those of their lists alone."""
+    train, _, late = changed_tastes()
+    everybody = choose(train, late)[1]
+
+    few = replace(PARAMETERS, recency_users=12)
+    exponent, found = choose(train, late, few)
+
+    assert exponent == 1.0
+    assert found != everybody
+    assert found == choose(train, late, few)[1]
+    of_twelve = np.sort(np.random.default_rng(1).choice(60, 12, replace=False))
+    only = late.take(np.flatnonzero(np.isin(late.user_index, of_twelve)))
+    assert found == choose(train, only)[1]
 
 
 @pytest.mark.parametrize("lacking", ["validation", "time", "choice"])

@@ -114,12 +114,12 @@ def test_ratings_without_time_have_no_order():
 
 
 def test_window_shrinks_with_the_ratings():
-    """60 million pairs are looked at, and each rating's next one always."""
+    """240 million pairs are looked at, and each rating's next one always."""
     assert affordable_window(40, 0) == 40
-    assert affordable_window(40, 1_500_000) == 40
-    assert affordable_window(40, 32_000_000) == 1
-    assert affordable_window(40, 20_000_000) == 3
-    assert affordable_window(40, 100_000_000) == 1
+    assert affordable_window(40, 6_000_000) == 40
+    assert affordable_window(40, 32_000_000) == 7
+    assert affordable_window(40, 80_000_000) == 3
+    assert affordable_window(40, 500_000_000) == 1
 
 
 def test_too_many_pairs_are_counted_in_a_smaller_window(monkeypatch):
@@ -132,6 +132,19 @@ def test_too_many_pairs_are_counted_in_a_smaller_window(monkeypatch):
 
     found = co_ratings(ratings, movie_count=8, window=6)
     np.testing.assert_array_equal(found.toarray(), expected.toarray())
+
+
+@given(st.integers(0, 10**6), st.integers(1, 40))
+def test_users_counted_a_few_at_a_time_are_all_counted(seed, at_once):
+    """No pair is lost where a part ends, however few pairs a part has."""
+    ratings = random_ratings(np.random.default_rng(seed), users=6, movies=8)
+    whole = co_ratings(ratings, movie_count=8, window=4)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "_PAIRS_AT_ONCE", at_once)
+        parts = co_ratings(ratings, movie_count=8, window=4)
+
+    np.testing.assert_allclose(parts.toarray(), whole.toarray(), rtol=1e-5)
 
 
 def scaled(counts):

@@ -17,7 +17,12 @@ from reco_batch.presets import (
 )
 from reco_batch.rating import RatingModel
 from reco_batch.retrieval import RetrievalModel
-from reco_batch.trainers import Training, train_rating_of, train_retrieval_of
+from reco_batch.trainers import (
+    Training,
+    retrieval_epochs,
+    train_rating_of,
+    train_retrieval_of,
+)
 
 RETRIEVALS = {
     "towers of ids": (RetrievalParameters(embedding_dim=4, epochs=2), RetrievalModel),
@@ -48,7 +53,8 @@ def test_retrieval_is_of_the_kind_of_its_parameters(training, sittings, tf, para
     users, movies = model.embeddings()
     assert len(users) == len(sittings.user_ids)
     assert len(movies) == len(model.similar_embeddings()) == len(sittings.movies)
-    assert training.stage.steps == parameters.epochs == 2
+    count = len(sittings.user_ids)
+    assert training.stage.steps == retrieval_epochs(parameters, user_count=count) == 2
     towers = model.towers()
     for tower, ids, rows in (
         (towers.user, sittings.user_ids, users),
@@ -71,9 +77,13 @@ def test_recency_reaches_the_model_it_is_for(training):
     """As chosen on the validation part."""
     parameters, _ = RETRIEVALS["histories"]
 
-    model = train_retrieval_of(parameters, training._replace(recency=0.75))
+    found = [
+        train_retrieval_of(parameters, training._replace(recency=recency)).embeddings().users
+        for recency in (0.25, 0.75, 0.75)
+    ]
 
-    assert model.facts["recency"] == 0.75
+    assert not np.array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[1], found[2])
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)

@@ -259,6 +259,11 @@ def test_the_manifest_says_what_the_night_was(first):
     assert metrics["retrieval"].keys() <= metrics["popularity"].keys()
     assert 0 < metrics["rating"]["rmse"] < 5
     assert metrics["chosen"]["recency"] in (0, 0.1, 0.25, 0.5, 1)
+    by_size = metrics["chosen"]["by_size"]
+    assert by_size.keys() == {"measured", "published"}
+    assert by_size["published"]["retrieval"]["batch"] == 128
+    assert by_size["published"]["rating"]["window"] == 40
+    assert metrics["chosen"]["budgets"] == []
     assert first.manifest["ids"] == "integer"
 
 

@@ -1,0 +1,113 @@
+"""What the size of the data decides about the default models, for the manifest and the person.
+
+Nothing is decided here: the figures are those by which the models are trained, from the functions
+that their trainings ask (`plans`, `sessions`, `neighbours`). They need no trained model, so a
+resumed night has them, too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from reco_batch.dataset import Ratings
+from reco_batch.neighbours import taking_part
+from reco_batch.plans import Of, taste_plan, tower_plan
+from reco_batch.presets import HistoryParameters, Preset, TasteParameters
+from reco_batch.sessions import affordable_window
+
+
+def decided(
+    parameters: Preset, ratings: Ratings, *, user_count: int, movie_count: int
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return what the size of a training part decides, as JSON values.
+
+    Args:
+        parameters: of both models.
+        ratings: of the training part.
+        user_count: U.
+        movie_count: I.
+
+    Returns:
+        `retrieval` and `rating`, each with the epochs, what a step takes and how many steps there
+        are, and the others of the models' budgets; nothing of the notebook's models, in which the
+        size decides nothing.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    retrieval, rating = parameters.retrieval, parameters.rating
+    if isinstance(retrieval, HistoryParameters):
+        rated = np.bincount(ratings.movie_index, minlength=movie_count)
+        found["retrieval"] = {
+            **tower_plan(retrieval.tower, user_count=user_count)._asdict(),
+            "candidates": min(retrieval.tower.most_candidates, movie_count),
+            "window": _window(retrieval.neighbours.window, ratings),
+            "neighbour_movies": len(taking_part(rated, retrieval.neighbours)),
+        }
+    if isinstance(rating, TasteParameters):
+        plan = taste_plan(rating, user_count=user_count, rating_count=len(ratings))
+        found["rating"] = {**plan._asdict(), "window": _window(rating.window, ratings)}
+    return found
+
+
+def budgets(
+    parameters: Preset, found: Mapping[str, Mapping[str, Any]], *, user_count: int
+) -> list[str]:
+    """Return a sentence for each budget by which training is not as the parameters say.
+
+    Args:
+        parameters: of both models.
+        found: from `decided`.
+        user_count: U.
+    """
+    said: list[str] = []
+    if isinstance(parameters.retrieval, HistoryParameters):
+        said += _of_retrieval(parameters.retrieval, found["retrieval"], user_count)
+    if isinstance(parameters.rating, TasteParameters):
+        said += _of_rating(parameters.rating, found["rating"])
+    return said
+
+
+def _of_retrieval(
+    parameters: HistoryParameters, found: Mapping[str, Any], user_count: int
+) -> list[str]:
+    tower, neighbours = parameters.tower, parameters.neighbours
+    said: list[str] = []
+    if found["epochs"] < tower.epochs:
+        said.append(
+            f"the towers are trained for {found['epochs']} epochs, not {tower.epochs}: "
+            f"{user_count:,} users are looked at {tower.most_visits:,} times in all at most"
+        )
+    if found["batch"] > tower.batch_users:
+        said.append(
+            f"a step of the towers takes {found['batch']:,} users, not {tower.batch_users:,}: "
+            f"there are {tower.most_steps:,} steps at most, or as few as fit in memory"
+        )
+    if found["neighbour_movies"] == neighbours.most_movies:
+        said.append(f"only the {neighbours.most_movies:,} most rated movies have neighbours")
+    if user_count > parameters.recency_users and len(parameters.recency_choices) > 1:
+        said.append(f"how newer ratings count is chosen by {parameters.recency_users:,} users")
+    if found["window"] is not None and found["window"] < neighbours.window:
+        said.append(_narrower("neighbours", found["window"], neighbours.window))
+    return said
+
+
+def _of_rating(parameters: TasteParameters, found: Mapping[str, Any]) -> list[str]:
+    said: list[str] = []
+    if found["of"] is Of.USERS:
+        said.append(
+            f"a step of the rating model takes {found['batch']:,} users with all their ratings, "
+            f"not {parameters.batch_size:,} ratings: there would be more than "
+            f"{parameters.most_steps:,} steps"
+        )
+    if found["window"] is not None and found["window"] < parameters.window:
+        said.append(_narrower("the rating model", found["window"], parameters.window))
+    return said
+
+
+def _narrower(what: str, window: int, wanted: int) -> str:
+    return f"for {what} movies are rated together up to {window} ratings apart, not {wanted}"
+
+
+def _window(window: int, ratings: Ratings) -> int | None:
+    """Return how far apart pairs stand; None where ratings have no order."""
+    return None if ratings.timestamp is None else affordable_window(window, len(ratings))

@@ -1,0 +1,224 @@
+"""What a night costs at the size of a large data set, told from parts of it.
+
+For each scale: simulates as many of the shape's users (`batch simulate`), runs a whole night of the
+preset `default` on them as a process of its own, with a home and an embedded store of its own, and
+keeps the seconds of each stage, the peak of its memory, and the sizes of what it wrote.
+
+Every part is trained as the whole is: in as many epochs and steps, with as wide a window (a file of
+parameters says so; it stands in the result). So each stage's seconds are a constant, for the
+catalogue, and a part that grows with the users, and a line through the parts tells the whole. A run
+given by --then is not part of the lines: it is what they are held against.
+
+usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--then 1] [--work FOLDER]
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from machine import describe, environment
+
+from reco_batch.plans import tower_plan
+from reco_batch.presets import PRESETS
+from reco_batch.sessions import affordable_window
+from reco_batch.simulation import SHAPES, Shape
+from reco_store import connect
+from reco_store.embedded import ensure_server
+
+HERE = Path(__file__).parent
+BIN = Path(sys.executable).parent
+#: A finished stage, as the job prints it: time, name, seconds.
+STAGE = re.compile(r"^\S+Z (?!note: |warning: )(?P<name>\S.*?) +(?P<seconds>\d+\.\d) s(?:  |$)")
+METRICS = {
+    "retrieval": ("ndcg@10", "recall@100"),
+    "popularity": ("ndcg@10", "recall@100"),
+    "rating": ("rmse",),
+    "means": ("rmse",),
+}
+
+
+def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
+    """Return a file of parameters by which a part is trained as the whole would be.
+
+    Args:
+        whole: the shape that is asked about.
+        scale: of the part.
+    """
+    retrieval = PRESETS["default"].retrieval
+    plan = tower_plan(retrieval.tower, user_count=whole.users)
+    window = affordable_window(retrieval.neighbours.window, whole.ratings)
+    return {
+        "preset": "default",
+        "retrieval": {
+            "tower.epochs": plan.epochs,
+            "tower.batch_users": max(1, round(plan.batch * min(scale, 1))),
+            "neighbours.window": window,
+            "recency_users": max(1, round(retrieval.recency_users * min(scale, 1))),
+        },
+        "rating": {"window": window},
+    }
+
+
+def run(name: str, scale: float, work: Path) -> dict[str, object]:
+    """Simulate a part, and run a night on it; what is written is deleted again."""
+    folder = work / f"{name}-{scale:g}"
+    data, home = folder / "data", folder / "home"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    said = folder / "parameters.json"
+    said.write_text(json.dumps(parameters_of(SHAPES[name], scale)), "utf-8")
+    simulate = ["simulate", "--like", name, "--scale", str(scale), "--quiet", str(data)]
+    subprocess.run([BIN / "batch", *simulate], check=True, env=environment())
+    command = ["run", "--data", str(data), "--home", str(home), "--parameters", str(said)]
+    try:
+        night = measured([str(BIN / "batch"), *command], folder / "log")
+        with connect(ensure_server(home)) as client:
+            stored = client.info("memory")["used_memory"]
+    finally:
+        subprocess.run([BIN / "batch", "store", "stop", "--home", str(home)], check=True)
+    manifest = max((home / "artifacts").glob("*/manifest.json"))
+    content = json.loads(manifest.read_text("utf-8"))
+    result = {
+        "scale": scale,
+        "users": content["data"]["users"],
+        "ratings": content["data"]["ratings"],
+        "parameters": json.loads(said.read_text("utf-8")),
+        **night,
+        "ratings_bytes": size_of(data),
+        "artifact_bytes": size_of(manifest.parent),
+        "store_bytes": stored,
+        "by_size": content["metrics"]["chosen"]["by_size"],
+        "metrics": {
+            part: {figure: content["metrics"][part][figure] for figure in figures}
+            for part, figures in METRICS.items()
+        },
+    }
+    shutil.rmtree(folder)
+    return result
+
+
+def measured(command: Sequence[str], log: Path) -> dict[str, object]:
+    """Run a night; return its seconds, those of its processors, its peak memory and its stages.
+
+    Raises:
+        RuntimeError: it failed; the end of what it said is in the message.
+    """
+    started = time.perf_counter()
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(command, env=environment(), cwd=log.parent, stderr=stream)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    lines = log.read_text("utf-8").splitlines()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {lines[-5:]}")
+    return {
+        "seconds": round(time.perf_counter() - started, 1),
+        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_bytes": usage.ru_maxrss * 1024,
+        "stages": stages_of(lines),
+        "log": lines,
+    }
+
+
+def stages_of(lines: Sequence[str]) -> dict[str, float]:
+    """Return the seconds of each stage that a night has said it finished."""
+    found = (STAGE.match(line) for line in lines)
+    return {match["name"]: float(match["seconds"]) for match in found if match}
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def figures_of(night: Mapping[str, object]) -> dict[str, float]:
+    """Return what is extrapolated of a night, by name."""
+    whole = ("seconds", "peak_bytes", "ratings_bytes", "artifact_bytes", "store_bytes")
+    return {**night["stages"], **{name: night[name] for name in whole}}
+
+
+def lines_of(nights: Sequence[Mapping[str, object]]) -> dict[str, tuple[float, float]]:
+    """Return each figure's line over the scales: its value at none, and what a whole adds.
+
+    Through two nights a line is exact; through more it is that of least squares.
+    """
+    scales = [night["scale"] for night in nights]
+    figures = [figures_of(night) for night in nights]
+    found = {}
+    for name in figures[0]:
+        slope, start = np.polyfit(scales, [each[name] for each in figures], 1)
+        found[name] = (float(start), float(slope))
+    return found
+
+
+def extrapolated(
+    lines: Mapping[str, tuple[float, float]], night: Mapping[str, object] | None, *, scale: float
+) -> dict[str, dict[str, float]]:
+    """Return what the lines say of a scale, beside what a night of it was.
+
+    Args:
+        lines: from `lines_of`.
+        night: of that scale; None if there is none.
+        scale: to look at.
+
+    Returns:
+        For each figure `expected`, and with a night `measured` and `deviation`, the share by which
+        it was more.
+    """
+    found = {name: {"expected": start + slope * scale} for name, (start, slope) in lines.items()}
+    if night is not None:
+        for name, value in figures_of(night).items():
+            expected = found[name]["expected"]
+            found[name] |= {"measured": value, "deviation": value / max(expected, 1e-9) - 1}
+    return found
+
+
+def main() -> None:
+    """Measure, print a table, and keep the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--like", choices=SHAPES, default="ml-32m")
+    parser.add_argument("--scale", type=float, nargs="+", default=[0.05, 0.1])
+    parser.add_argument("--then", type=float, help="a scale to hold the lines against")
+    parser.add_argument("--work", type=Path, help="folder for what is deleted again")
+    arguments = parser.parse_args()
+    if len(set(arguments.scale)) == 1:
+        parser.error("a line needs two scales")
+    machine = describe()
+    target = arguments.then or 1.0
+    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
+        nights = [run(arguments.like, scale, Path(folder)) for scale in arguments.scale]
+        whole = run(arguments.like, target, Path(folder)) if arguments.then else None
+    found = extrapolated(lines_of(nights), whole, scale=target)
+    result = {
+        "figure": "scale",
+        "like": arguments.like,
+        "machine": machine,
+        "nights": nights,
+        "target": target,
+        "whole": whole,
+        "extrapolated": found,
+    }
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / "scale.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    for name, row in found.items():
+        said = "".join(f"{figure_of(name, night):>12}" for night in nights)
+        print(f"{name:32}{said}{' '.join(f'{v:14,.2f}' for v in row.values())}")
+
+
+def figure_of(name: str, night: Mapping[str, object]) -> str:
+    """Return a figure of a night in words; a stage that was not there is a dash."""
+    value = figures_of(night).get(name)
+    return "-" if value is None else f"{value:,.1f}"
+
+
+if __name__ == "__main__":
+    main()

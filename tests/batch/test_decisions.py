@@ -1,0 +1,87 @@
+"""What the size of the data decides, as the manifest and the person are told."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from handmade import random_ratings
+from reco_batch.dataset import Ratings
+from reco_batch.decisions import budgets, decided
+from reco_batch.presets import PRESETS
+
+DEFAULT = PRESETS["default"]
+USERS, MOVIES = 5, 9
+
+
+def ratings_like(count):
+    """As many ratings as stated of some movies, of which the last has one."""
+    movie = np.minimum(np.arange(count) % MOVIES, MOVIES - 2).astype(np.int32)
+    movie[-1] = MOVIES - 1
+    zeros = np.zeros(count, np.int32)
+    return Ratings(zeros, movie, np.ones(count, np.float32), zeros.astype(np.int64))
+
+
+def test_small_data_decide_little():
+    """Everything is as the parameters say, and there is nothing to tell."""
+    found = decided(DEFAULT, ratings_like(900), user_count=USERS, movie_count=MOVIES)
+
+    assert found == {
+        "retrieval": {
+            "epochs": 40,
+            "of": "users",
+            "batch": 128,
+            "steps": 40,
+            "candidates": MOVIES,
+            "window": 40,
+            "neighbour_movies": MOVIES - 1,
+        },
+        "rating": {"epochs": 6, "of": "ratings", "batch": 2048, "steps": 6, "window": 40},
+    }
+    assert budgets(DEFAULT, found, user_count=USERS) == []
+
+
+def test_every_budget_that_bites_is_said():
+    """Each in a sentence with both figures."""
+    few = replace(DEFAULT.retrieval.neighbours, most_movies=4)
+    parameters = replace(DEFAULT, retrieval=replace(DEFAULT.retrieval, neighbours=few))
+    found = decided(parameters, ratings_like(12_000_000), user_count=200_948, movie_count=MOVIES)
+
+    assert budgets(parameters, found, user_count=200_948) == [
+        (
+            "the towers are trained for 11 epochs, not 40: "
+            "200,948 users are looked at 2,400,000 times in all at most"
+        ),
+        (
+            "a step of the towers takes 922 users, not 128: "
+            "there are 2,400 steps at most, or as few as fit in memory"
+        ),
+        "only the 4 most rated movies have neighbours",
+        "how newer ratings count is chosen by 20,000 users",
+        "for neighbours movies are rated together up to 20 ratings apart, not 40",
+        (
+            "a step of the rating model takes 1,206 users with all their ratings, "
+            "not 2,048 ratings: there would be more than 1,000 steps"
+        ),
+        "for the rating model movies are rated together up to 20 ratings apart, not 40",
+    ]
+
+
+def test_without_order_there_is_no_window():
+    """Nothing is said of what plays no part."""
+    ratings = random_ratings(np.random.default_rng(0), users=USERS, movies=MOVIES)
+    found = decided(DEFAULT, Ratings(*ratings[:3], None), user_count=USERS, movie_count=MOVIES)
+
+    assert found["retrieval"]["window"] is found["rating"]["window"] is None
+    assert budgets(DEFAULT, found, user_count=USERS) == []
+
+
+@pytest.mark.parametrize("count", [10, 10_000_000])
+def test_notebook_is_trained_alike_whatever_the_size(count):
+    """Its parameters are all there is."""
+    notebook = PRESETS["notebook"]
+
+    found = decided(notebook, ratings_like(count), user_count=count, movie_count=MOVIES)
+
+    assert found == {}
+    assert budgets(notebook, found, user_count=count) == []
