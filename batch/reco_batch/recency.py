@@ -19,7 +19,7 @@ from reco_batch.dataset import Histories, Ratings, histories
 from reco_batch.neighbours import fit_neighbours
 from reco_batch.presets import HistoryParameters
 from reco_batch.ranked_metrics import per_user_metrics
-from reco_batch.sessions import co_ratings
+from reco_batch.sessions import co_ratings, has_order
 from reco_batch.topk import top_k_blocks
 
 #: A rating this many places from the newest counts 2 ** -exponent.
@@ -75,7 +75,7 @@ def choose_recency(
         The exponent, and the validation ndcg@10 of each.
     """
     exponents: Sequence[float] = parameters.recency_choices
-    if not len(validation) or train.timestamp is None or len(exponents) == 1:
+    if not len(validation) or not has_order(train) or len(exponents) == 1:
         return exponents[0], {}
     seen = histories(train, user_count=user_count)
     wanted = histories(validation, user_count=user_count)

@@ -27,6 +27,8 @@ _MOST_PAIRS: Final = 240_000_000
 #: Pairs counted at a time, 24 bytes each; small data is counted in one go.
 _PAIRS_AT_ONCE: Final = 16_000_000
 _LEAST_TIME_SHARE: Final = 1e-3
+#: Movies of which pairs are counted where there is no order.
+_MOST_MOVIES: Final = 8_000
 #: Added to every movie's total before scaling by it, so that rare pairs do not stand out.
 _SHRINKAGE: Final = 20.0
 
@@ -42,7 +44,7 @@ class Sequence(NamedTuple):
 def in_order(ratings: Ratings) -> Sequence:
     """Sort ratings by user and time, and those of equal times as if by lot.
 
-    The lot is of the user and the movie, so the order is the same every night. The order of the
+    The lot is of the user and the movie, so the same data have the same order. The order of the
     catalogue would make neighbours of movies that stand next to each other there.
 
     Raises:
@@ -77,7 +79,8 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
         window: the furthest two ratings of a pair may stand apart.
 
     Returns:
-        [I, I] sparse, symmetric, float32, zero diagonal; empty without timestamps.
+        [I, I] sparse, symmetric, float32, zero diagonal; empty where nobody's ratings have two
+        different times.
 
     Cost:
         O(N * window) time, bounded by shrinking the window; memory grows with the pairs that are
@@ -86,7 +89,7 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
     one_way = sp.csr_matrix((movie_count, movie_count), dtype=np.float32)
     if ratings.timestamp is None or not len(ratings):
         return one_way
-    sequence = in_order(ratings)
+    sequence = _of_users_with_order(in_order(ratings))
     widest = affordable_window(window, len(ratings))
     at_once = max(1, _PAIRS_AT_ONCE // widest)
     for part in _whole_users(sequence.user_index, at_once=at_once):
@@ -95,6 +98,30 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
     both_ways = (one_way + one_way.T).tocsr()
     both_ways.sort_indices()
     return both_ways
+
+
+def has_order(ratings: Ratings) -> bool:
+    """Tell whether anybody gave ratings at two different times."""
+    if ratings.timestamp is None or not len(ratings):
+        return False
+    users = int(ratings.user_index.max()) + 1
+    first = np.full(users, np.iinfo(np.int64).max)
+    last = np.full(users, np.iinfo(np.int64).min)
+    np.minimum.at(first, ratings.user_index, ratings.timestamp)
+    np.maximum.at(last, ratings.user_index, ratings.timestamp)
+    return bool((first < last).any())
+
+
+def _of_users_with_order(sequence: Sequence) -> Sequence:
+    """Leave out users whose ratings all have one time, such as that of an import."""
+    user, timestamp = sequence.user_index, sequence.timestamp
+    starts = np.flatnonzero(np.concatenate([[True], user[1:] != user[:-1]]))
+    ends = np.concatenate([starts[1:], [len(user)]])
+    ordered = timestamp[starts] < timestamp[ends - 1]
+    if ordered.all():
+        return sequence
+    kept = np.repeat(ordered, ends - starts)
+    return Sequence(*(column[kept] for column in sequence))
 
 
 def _whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[slice]:
@@ -166,7 +193,17 @@ def _scaled(counts: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _rated_both(interactions: sp.csr_matrix) -> sp.csr_matrix:
-    """Return how many users rated both movies, [I, I], with a zero diagonal."""
+    """Return how many users rated both movies, [I, I], with a zero diagonal.
+
+    Of a larger catalogue only the most rated movies count: nearly every two of them have somebody
+    who rated both, so what there is to hold grows with the square of their number.
+    """
+    rated = np.bincount(interactions.indices, minlength=interactions.shape[1])
+    if len(rated) > _MOST_MOVIES:
+        order = np.lexsort((np.arange(len(rated)), -rated))
+        kept = sp.diags(np.isin(np.arange(len(rated)), order[:_MOST_MOVIES]).astype(np.float32))
+        interactions = interactions @ kept
+        interactions.eliminate_zeros()
     counts = (interactions.T @ interactions).tocsr()
     counts.setdiag(0)
     counts.eliminate_zeros()

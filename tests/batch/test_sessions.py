@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from handmade import START, random_ratings, ratings_of
 from reco_batch import sessions
-from reco_batch.sessions import affordable_window, co_rating_factors, co_ratings, in_order
+from reco_batch.sessions import (
+    affordable_window,
+    co_rating_factors,
+    co_ratings,
+    has_order,
+    in_order,
+)
 
 EMPTY = sp.csr_matrix((6, 6), dtype=np.float32)
 NOBODY = sp.csr_matrix((0, 6), dtype=np.float32)
@@ -30,6 +36,8 @@ def plain_co_ratings(ratings, *, movie_count, window):
             (ratings.timestamp[row], lot(user, ratings.movie_index[row]), ratings.movie_index[row])
             for row in np.flatnonzero(ratings.user_index == user)
         )
+        if own[0][0] == own[-1][0]:
+            continue  # all of one time: there is no order
         for place, (first, _, one) in enumerate(own):
             for apart, (then, _, other) in enumerate(own[place + 1 : place + 1 + window], start=1):
                 share = np.exp(-(then - first) / 7200)
@@ -64,10 +72,11 @@ def test_the_order_of_the_rows_says_nothing(seed):
 
 
 def test_a_pair_counts_less_the_longer_it_took():
-    """At once 1, after two hours 1/e, the next day nothing."""
+    """At once 1, after two hours 1/e, the next day nothing; the third is years away."""
     for seconds, expected in ((0, 1), (7200, np.exp(-1)), (86400, 0)):
-        ratings = ratings_of([(0, 0), (0, 1)], timestamps=[START, START + seconds])
-        assert co_ratings(ratings, movie_count=2, window=1)[0, 1] == pytest.approx(expected)
+        times = [START, START + seconds, 0]
+        ratings = ratings_of([(0, 0), (0, 1), (0, 2)], timestamps=times)
+        assert co_ratings(ratings, movie_count=3, window=1)[0, 1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +107,32 @@ def test_equal_times_do_not_make_neighbours_of_the_catalogue():
     """A date instead of a time: movies next to each other count no more than any two others."""
     movie_count, user_count = 20, 300
     pairs = [(user, movie) for user in range(user_count) for movie in range(movie_count)]
-    ratings = ratings_of(pairs, timestamps=[START] * len(pairs))
+    days = [START + 86400 * (movie == 0) for _, movie in pairs]
+    ratings = ratings_of(pairs, timestamps=days)
 
     counts = co_ratings(ratings, movie_count=movie_count, window=3).toarray()
 
-    next_to = np.diagonal(counts, 1).mean()
-    mean_of_any = counts.sum() / (movie_count * (movie_count - 1))
+    of_one_day = counts[1:, 1:]
+    next_to = np.diagonal(of_one_day, 1).mean()
+    mean_of_any = of_one_day.sum() / ((movie_count - 1) * (movie_count - 2))
     assert next_to == pytest.approx(mean_of_any, rel=0.1)
+
+
+def test_ratings_of_one_time_have_no_order():
+    """A user whose ratings were imported at once tells nothing; the others count as ever."""
+    of_one = [(0, 0), (0, 1), (0, 2)]
+    at_once = ratings_of([*of_one, (1, 0), (1, 1)], timestamps=[START, START, START, 5, 9])
+    nobody = ratings_of(of_one, timestamps=[START] * 3)
+
+    counts = co_ratings(at_once, movie_count=3, window=2)
+
+    alone = co_ratings(ratings_of([(0, 0), (0, 1)], timestamps=[5, 9]), movie_count=3, window=2)
+    np.testing.assert_array_equal(counts.toarray(), alone.toarray())
+    assert not co_ratings(nobody, movie_count=3, window=2).nnz
+    assert has_order(at_once)
+    assert not has_order(nobody)
+    assert not has_order(ratings_of(of_one, timestamps=None))
+    assert not has_order(ratings_of([]))
 
 
 def test_ratings_without_time_have_no_order():
@@ -212,3 +240,16 @@ def test_who_rated_both_stands_in_where_there_is_no_order():
     expected = co_rating_factors(sp.csr_matrix(both), NOBODY, dim=3, seed=0)
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
     assert np.abs(found).max() > 0.1
+
+
+def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch):
+    """Which bounds the memory; of equally often rated ones the first."""
+    monkeypatch.setattr(sessions, "_MOST_MOVIES", 3)
+    chance = np.random.default_rng(5).random((30, 6))
+    interactions = sp.csr_matrix((chance < [0.2, 0.9, 0.5, 0.5, 0.1, 0.8]).astype(np.float32))
+    rated = np.asarray(interactions.sum(axis=0)).ravel()
+    most = np.argsort(-rated, kind="stable")[:3]
+
+    found = co_rating_factors(EMPTY, interactions, dim=3, seed=0)
+
+    assert (np.abs(found).max(axis=1) > 1e-6).nonzero()[0].tolist() == sorted(most)
