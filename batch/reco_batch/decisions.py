@@ -31,7 +31,7 @@ def decided(
     Returns:
         `retrieval` and `rating`, each with the epochs, what a step takes and how many steps there
         are, and the others of the models' budgets; nothing of the notebook's models, in which the
-        size decides nothing.
+        size decides nothing, and no `rating` where nobody gave stars.
     """
     found: dict[str, Mapping[str, Any]] = {}
     retrieval, rating = parameters.retrieval, parameters.rating
@@ -43,7 +43,7 @@ def decided(
             "window": _window(retrieval.neighbours.window, ratings),
             "neighbour_movies": len(taking_part(rated, retrieval.neighbours)),
         }
-    if isinstance(rating, TasteParameters):
+    if isinstance(rating, TasteParameters) and ratings.rating is not None:
         plan = taste_plan(rating, user_count=user_count, rating_count=len(ratings))
         found["rating"] = {**plan._asdict(), "window": _window(rating.window, ratings)}
     return found
@@ -62,7 +62,7 @@ def budgets(
     said: list[str] = []
     if isinstance(parameters.retrieval, HistoryParameters):
         said += _of_retrieval(parameters.retrieval, found["retrieval"], user_count)
-    if isinstance(parameters.rating, TasteParameters):
+    if isinstance(parameters.rating, TasteParameters) and "rating" in found:
         said += _of_rating(parameters.rating, found["rating"])
     return said
 
