@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from machine import describe, environment
 
-from reco_batch.plans import tower_plan
+from reco_batch.plans import Of, taste_plan, tower_plan
 from reco_batch.presets import PRESETS
 from reco_batch.sessions import affordable_window
 from reco_batch.simulation import SHAPES, Shape
@@ -53,8 +53,10 @@ def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
         whole: the shape that is asked about.
         scale: of the part.
     """
-    retrieval = PRESETS["default"].retrieval
+    retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
     plan = tower_plan(retrieval.tower, user_count=whole.users)
+    tastes = taste_plan(rating, user_count=whole.users, rating_count=whole.ratings)
+    by_users = {"most_steps": 1} if tastes.of is Of.USERS else {}
     window = affordable_window(retrieval.neighbours.window, whole.ratings)
     return {
         "preset": "default",
@@ -64,7 +66,7 @@ def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
             "neighbours.window": window,
             "recency_users": max(1, round(retrieval.recency_users * min(scale, 1))),
         },
-        "rating": {"window": window},
+        "rating": {"window": window, **by_users},
     }
 
 

@@ -58,7 +58,7 @@ def taste_plan(parameters: TasteParameters, *, user_count: int, rating_count: in
     """Return the plan of each trained member: steps of ratings, or of whole users if too many.
 
     Args:
-        parameters: with the budget.
+        parameters: with the budgets.
         user_count: U.
         rating_count: N.
     """
@@ -67,7 +67,7 @@ def taste_plan(parameters: TasteParameters, *, user_count: int, rating_count: in
     if steps <= parameters.most_steps:
         return Plan(epochs, Of.RATINGS, parameters.batch_size, steps)
     most = max(1, _MOST_RATINGS * users // ratings)
-    batch = max(1, min(most, -(-users * epochs // parameters.most_steps)))
+    batch = max(1, min(most, -(-users * epochs // parameters.user_steps)))
     return Plan(epochs, Of.USERS, batch, _steps(users, batch, epochs))
 
 

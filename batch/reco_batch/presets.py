@@ -159,8 +159,10 @@ class TasteParameters:
     """Adam's."""
     epochs: int = tuned(6, 3, 15)
     batch_size: int = 2048
-    most_steps: int = 1_000
-    """Steps in all epochs together; beyond, a step takes whole users, as many as are needed."""
+    most_steps: int = 30_000
+    """Steps in all epochs together; beyond, a step takes whole users."""
+    user_steps: int = 1_000
+    """Steps of whole users in all epochs together; each takes as many users as that needs."""
     bias_l2: float = 0.03
     """Pull of the biases towards zero, each time one is used; likewise the next."""
     vector_l2: float = tuned(0.08, 0.01, 0.5, log=True)

@@ -233,7 +233,8 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
 def test_many_ratings_are_trained_on_by_users(dataset, stage, monkeypatch):
     """Beyond the stated number of steps; it fits the stars as well, and the seed fixes it."""
     users = len(dataset.user_ids)
-    by_users = replace(SMALL, most_steps=SMALL.epochs * 8)
+    budget = SMALL.epochs * 8
+    by_users = replace(SMALL, most_steps=budget, user_steps=budget)
     plan = taste_plan(by_users, user_count=users, rating_count=len(dataset.ratings))
     assert (plan.of, plan.epochs) == (Of.USERS, SMALL.epochs)
     monkeypatch.setattr(content_rating, "_USERS_AT_ONCE", 7)

@@ -61,7 +61,7 @@ def test_every_budget_that_bites_is_said():
         "for neighbours movies are rated together up to 20 ratings apart, not 40",
         (
             "a step of the rating model takes 1,206 users with all their ratings, "
-            "not 2,048 ratings: there would be more than 1,000 steps"
+            "not 2,048 ratings: there would be more than 30,000 steps"
         ),
         "for the rating model movies are rated together up to 20 ratings apart, not 40",
     ]

@@ -46,7 +46,7 @@ def test_members_keep_their_budget_or_fit_in_memory(users, each):
         assert TASTES.epochs * users * each > TASTES.most_steps * TASTES.batch_size / 2
         assert plan.batch * each <= 262_144
         bounded = plan.batch == 262_144 // each
-        assert bounded or plan.steps <= TASTES.most_steps + plan.epochs
+        assert bounded or plan.steps <= TASTES.user_steps + plan.epochs
     else:
         assert plan.steps <= TASTES.most_steps
 

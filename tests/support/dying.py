@@ -43,6 +43,10 @@ def step(*, writes: bool = True) -> None:
             die()
 
 
+# A shell in the background hands on that SIGINT is ignored; a night that is to die of it is not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def die() -> None:
     """End, without a word if it is by SIGKILL."""
     os.kill(os.getpid(), signal.Signals[OF])

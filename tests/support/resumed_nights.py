@@ -72,15 +72,26 @@ class ResumedNights:
 
     def require_live(self, home: Path) -> None:
         """The artifact is complete and served, and nothing is unfinished."""
+        self.require_served(home)
+        assert not any((home / "unfinished").iterdir())
+
+    def require_served(self, home: Path) -> None:
+        """The artifact is what readers see."""
         with connect(self.url) as client:
             assert client.get(KEYS.current).decode() == artifact(home).name
-        assert not any((home / "unfinished").iterdir())
 
 
 def artifact(home: Path) -> Path:
     """Return the folder of the only artifact."""
     (folder,) = (home / "artifacts").iterdir()
     return folder
+
+
+def is_unfinished(home: Path) -> bool:
+    """Tell whether there is a night to go on with, or one that has not begun to keep anything."""
+    folder = home / "unfinished" / NAMESPACE
+    kept = folder.is_dir() and any(folder.iterdir())
+    return kept or not any((home / "artifacts").glob("*/manifest.json"))
 
 
 def unfinished(home: Path) -> Path:

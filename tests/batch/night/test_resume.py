@@ -132,6 +132,6 @@ def test_a_night_killed_while_publishing_trains_nothing_again(
 
     assert ended.code == 0, ended.err
     assert f"resuming {name}; complete: " in ended.lines[1]
-    assert len(ended.lines) == 4  # beside it, only reading, the gate and publishing
+    assert len(ended.lines) == 5  # beside it, only reading, the gate, publishing and the report
     assert answers(tmp_path) == before
     nights.require_live(tmp_path)
