@@ -1,0 +1,87 @@
+"""The report in a real browser: a phone, a tablet and a desk, by day and by night."""
+
+import pytest
+
+from browser import started
+
+#: Contrast between text and what is behind it that is asked of small letters (WCAG 2, AA).
+LEGIBLE = 4.5
+FAINTEST = """
+const light = color => {
+  const [r, g, b] = color.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = element => {
+  for (let at = element; at; at = at.parentElement) {
+    const color = getComputedStyle(at).backgroundColor;
+    if (color !== 'rgba(0, 0, 0, 0)') return color;
+  }
+};
+const found = [...document.querySelectorAll('body *')]
+  .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+  .filter(e => e.tagName !== 'title' && e.tagName !== 'BDI')
+  .map(e => {
+    const style = getComputedStyle(e);
+    const [a, b] = [light(e instanceof SVGElement ? style.fill : style.color), light(behind(e))];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.outerHTML.slice(0, 80)];
+  });
+return found.sort((a, b) => a[0] - b[0])[0];
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A browser for all tests here."""
+    with started(tmp_path_factory.mktemp("profile")) as window:
+        yield window
+
+
+@pytest.fixture(params=["first", "second", "refused"])
+def report(request, kept, browser):
+    """The report of each night, open in the browser."""
+    path = getattr(kept, request.param).folder / "report.html"
+    browser.open(path)
+    return path
+
+
+def test_it_asks_nobody_for_anything(report, browser):
+    """One file is read, whatever is opened in it and whatever titles say; nothing complains."""
+    browser.look(width=1024, scheme="light")
+    browser.run("document.querySelectorAll('details').forEach(part => part.open = true)")
+
+    assert browser.requests() == {report.as_uri()}
+    assert browser.complaints() == []
+    assert "owned" not in browser.run("return document.title")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1024, 1600])
+def test_it_fits_and_can_be_read(report, browser, width, scheme):
+    """Nothing is wider than the window, all parts are seen, and no text is too faint."""
+    browser.look(width=width, scheme=scheme)
+    browser.run(
+        "document.querySelectorAll('details').forEach(part => {"
+        " part.removeAttribute('name'); part.open = true })"
+    )
+
+    assert browser.run("return document.documentElement.scrollWidth") == width
+    heights = browser.run(
+        "return [...document.querySelectorAll('header, section')].map(part => part.offsetHeight)"
+    )
+    assert len(heights) == 10
+    assert min(heights) > 40
+    contrast, where = browser.run(FAINTEST)
+    assert contrast >= LEGIBLE, where
+
+
+def test_light_and_dark_differ(kept, browser):
+    """The page follows what the user's system says."""
+    browser.open(kept.second.folder / "report.html")
+    seen = []
+    for scheme in ("light", "dark"):
+        browser.look(width=1024, scheme=scheme)
+        seen.append(browser.run("return getComputedStyle(document.body).backgroundColor"))
+
+    assert seen[0] == "rgb(255, 255, 255)"
+    assert seen[1] not in (seen[0], "rgba(0, 0, 0, 0)")
