@@ -23,6 +23,7 @@ from reco_store import Keys, new_generation_id
 from reco_store import keys as names
 from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
 from reco_store.embedded import stop_server
+from terminals import read_all
 
 ROOT = Path(__file__).parents[2]
 AGE = timedelta(hours=3, minutes=5)
@@ -265,21 +266,9 @@ def terminal(environment: dict[str, str]) -> Run:
             stderr=subprocess.PIPE,
         ) as process:
             os.close(its)
-            shown = _read_all(mine)
+            shown = read_all(mine)
             err = process.stderr.read() if process.stderr else b""
         os.close(mine)
         return Ended(process.returncode, shown.decode().replace("\r\n", "\n"), err.decode())
 
     return run
-
-
-def _read_all(terminal: int) -> bytes:
-    shown = b""
-    while True:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:  # Linux says so when the other side is closed
-            return shown
-        if not piece:
-            return shown
-        shown += piece

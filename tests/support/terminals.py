@@ -39,13 +39,14 @@ def show(
         stderr=subprocess.PIPE,
     ) as process:
         os.close(its)
-        out = _read_all(mine)
+        out = read_all(mine)
         err = process.stderr.read() if process.stderr else b""
     os.close(mine)
     return Shown(process.returncode, out.decode().replace("\r\n", "\n"), err.decode())
 
 
-def _read_all(terminal: int) -> bytes:
+def read_all(terminal: int) -> bytes:
+    """Return what a terminal has shown when whoever wrote to it has ended."""
     shown = b""
     while True:
         try:
