@@ -106,7 +106,8 @@ def workshop() -> Iterator[Workshop]:
             assert again.returncode == 0, again.stderr
             yield Workshop(folder, environment, generation, url)
     finally:
-        shop.run(".venv/bin/batch", "store", "stop")
+        for home in (folder / "home", *folder.glob("*/home")):  # pages have trials of their own
+            shop.run(".venv/bin/batch", "store", "stop", "--home", str(home))
         shutil.rmtree(folder)
 
 

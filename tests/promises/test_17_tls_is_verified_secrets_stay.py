@@ -126,7 +126,7 @@ def test_17_secrets_stay(make_server, tmp_path, words, trouble):
     }
     program = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
     if trouble == "crash":  # a bug: its traceback is all that anyone will have of it
-        patch = "from redis import Redis; Redis.execute_command = Redis.pipeline = lambda *_: 1 / 0"
+        patch = "from redis import ConnectionPool as P; P.get_connection = lambda *_, **__: 1 / 0"
         program = [sys.executable, "-c", f"{patch}\nimport sys\n{RUN}", *words]
     environment = {**os.environ, "REDIS_URL": urls[trouble], "RECO_HOME": str(tmp_path)}
     with subprocess.Popen(

@@ -90,8 +90,7 @@ def artifact(home: Path) -> Path:
 def is_unfinished(home: Path) -> bool:
     """Tell whether there is a night to go on with, or one that has not begun to keep anything."""
     folder = home / "unfinished" / NAMESPACE
-    kept = folder.is_dir() and any(folder.iterdir())
-    return kept or not any((home / "artifacts").glob("*/manifest.json"))
+    return any(folder.glob("*/night.json")) or not any((home / "artifacts").glob("*/manifest.json"))
 
 
 def unfinished(home: Path) -> Path:
