@@ -192,6 +192,41 @@ def report(
 
 
 @app.command(cls=PlainCommand)
+@takes("home", "namespace")
+def diff(
+    told: Told,
+    before: Annotated[
+        str | None,
+        typer.Argument(metavar="BEFORE", help="By default what AFTER was compared with."),
+    ] = None,
+    after: Annotated[
+        str | None, typer.Argument(metavar="AFTER", help="By default the newest one.")
+    ] = None,
+    *,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Compare this user's lists. [default: all users]"),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Lines of each kind.")] = 20,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object. [default: no]")
+    ] = False,
+) -> None:
+    """Compare the lists of two nights: what users keep, which movies come and go, who sees others.
+
+    Read from the folders of the nights alone, without a store. In a pipe each line begins with what
+    it is about; fields are separated by tabs.
+    """
+    from reco_batch import diff_page  # noqa: PLC0415
+    from reco_batch.diff import choose_nights, difference, user_difference  # noqa: PLC0415
+
+    target = Target.told(told.settings)
+    nights = choose_nights(target.artifacts, before, after, namespace=target.keys.namespace)
+    found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)
+    typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found))
+
+
+@app.command(cls=PlainCommand)
 @takes(Panel.STORE)
 def generations(told: Told) -> None:
     """List the generations that the store knows, newest first."""

@@ -24,7 +24,7 @@ from reco_batch.heads import HEAD
 from reco_batch.measure import ids_of
 from reco_batch.rank_overlap import overlap, rank_biased_overlap
 
-#: The first 50 places have 99.5 % of the weight of rank-biased overlap.
+#: The first 50 places have 99.9 % of the weight of rank-biased overlap.
 DEPTH: Final = 50
 PERSISTENCE: Final = 0.9
 """The p of rank-biased overlap: ten movies are looked at on average."""
@@ -88,7 +88,8 @@ def compare_nights(before: Artifact, after: Artifact) -> Changes:
         NightFailed: a file of an artifact is damaged or missing.
 
     Cost:
-        200 bytes a user of the earlier night; 3 s for 200,000 users on one processor.
+        200 bytes a user of the earlier night. 200,000 users with lists of 100: 5 s of one processor
+        and 270 MB, most of it for the blocks that are read.
     """
     theirs, ours = (a.movie_ids().cast(pa.string()) for a in (before, after))
     added = ours.filter(pc.invert(pc.is_in(ours, value_set=theirs)))

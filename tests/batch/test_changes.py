@@ -1,57 +1,20 @@
 """Two nights compared from their folders: who keeps what, and which movies come and go."""
 
-from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import pytest
 
 import reco_batch.artifact as artifact_module
-from reco_batch.artifact import ArtifactWriter, open_artifact, write_manifest
+from listed_nights import NAMES, write_night
+from reco_batch.artifact import open_artifact, write_manifest
 from reco_batch.changes import compare_nights, night_before, of_namespace
-from reco_batch.dataset import Histories, Movies
-from reco_batch.popularity import MovieStatistics
-from reco_batch.topk import TopK
-from reco_store.keys import new_generation_id
-
-NAMES = [new_generation_id(datetime(2026, 11, day, 3, tzinfo=UTC), "7f3a") for day in (21, 22, 23)]
 
 
 @pytest.fixture
 def write(tmp_path):
-    """Write the night of a number: users with the movies of their lists, and a catalogue."""
-
-    def make(number, lists, movies, **manifest):
-        ids = tuple(map(str, movies))
-        catalogue = Movies(
-            ids, tuple(f"Film {i}" for i in ids), ((),) * len(ids), (None,) * len(ids)
-        )
-        longest = max(map(len, lists.values()), default=0)
-        items = np.full((len(lists), longest), -1, np.int32)
-        for row, shown in enumerate(lists.values()):
-            items[row, : len(shown)] = [ids.index(str(movie)) for movie in shown]
-        scores = np.where(items >= 0, -np.arange(longest, dtype=np.float32), -np.inf)
-        writer = ArtifactWriter(tmp_path / NAMES[number], catalogue)
-        for family in ("user", "ranked"):
-            writer.write_top_k(family, list(lists), [TopK(items, scores)] if lists else [])
-        writer.write_top_k("similar", (), ())
-        nothing = Histories(np.zeros(len(lists) + 1, np.int64), np.zeros(0, np.int32))
-        writer.write_seen(list(lists), nothing)
-        writer.write_popular(())
-        counts = np.zeros(len(ids), np.int64)
-        writer.write_movies(catalogue, MovieStatistics(counts, counts * np.nan))
-        kind = "integer" if catalogue.numeric_ids else "string"
-        return writer.finish(
-            {
-                "schema": 1,
-                "generation": NAMES[number],
-                "created": "2026-11-21T03:00:00+00:00",
-                "ids": kind,
-                "parameters": {"namespace": "reco"},
-                **manifest,
-            }
-        )
-
-    return make
+    """Write the night of a number, from each user's list and a catalogue."""
+    return partial(write_night, tmp_path)
 
 
 def test_users_keep_what_both_lists_have(write):

@@ -77,7 +77,8 @@ def gather(artifact: Artifact) -> Page:
         OSError: a folder cannot be read.
 
     Cost:
-        Reads the user lists of both nights three times; 200 bytes of memory a user.
+        Reads the user lists of both nights three times. 200,000 users with lists of 100: 9 s of
+        one processor and 280 MB.
     """
     manifest = artifact.manifest
     others = of_namespace(artifact.folder.parent, namespace_of(artifact))

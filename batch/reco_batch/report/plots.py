@@ -15,6 +15,8 @@ LEFT: Final = 44
 RIGHT: Final = 348
 TOP: Final = 12
 BOTTOM: Final = 172
+#: What spans less is one value.
+_LEAST_SPAN: Final = 1e-9
 _SPARK: Final = (112, 26)
 
 
@@ -194,8 +196,8 @@ def spark(values: Sequence[tuple[float, str, str]]) -> Spark | None:
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Return round numbers that enclose a range, at least two."""
-    if not high > low:
-        high = low + (abs(low) or 1.0)
+    if not high - low > _LEAST_SPAN:
+        high = low + (abs(low) if abs(low) > _LEAST_SPAN else 1.0)
     rough = (high - low) / count
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= rough * 0.999)

@@ -1,0 +1,65 @@
+"""Nights of a few users, whose lists are written down movie by movie."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reco_batch.artifact import Artifact, ArtifactWriter
+from reco_batch.dataset import Histories, Movies
+from reco_batch.popularity import MovieStatistics
+from reco_batch.topk import TopK
+from reco_store.keys import new_generation_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+NAMES = [new_generation_id(datetime(2026, 11, day, 3, tzinfo=UTC), "7f3a") for day in (21, 22, 23)]
+
+
+def write_night(
+    folder: Path,
+    number: int,
+    lists: Mapping[str, Sequence[object]],
+    movies: Sequence[object],
+    **manifest: Any,
+) -> Artifact:
+    """Write the artifact of a night.
+
+    Args:
+        folder: of all artifacts.
+        number: place among `NAMES`.
+        lists: user -> the ids of the list, best first.
+        movies: ids of the catalogue; the title of x is "Film x".
+        manifest: more of it, or other.
+    """
+    ids = tuple(map(str, movies))
+    titles = tuple(f"Film {movie}" for movie in ids)
+    catalogue = Movies(ids, titles, ((),) * len(ids), (None,) * len(ids))
+    longest = max(map(len, lists.values()), default=0)
+    items = np.full((len(lists), longest), -1, np.int32)
+    for row, shown in enumerate(lists.values()):
+        items[row, : len(shown)] = [ids.index(str(movie)) for movie in shown]
+    scores = np.where(items >= 0, -np.arange(longest, dtype=np.float32), -np.inf)
+    writer = ArtifactWriter(folder / NAMES[number], catalogue)
+    for family in ("user", "ranked"):
+        writer.write_top_k(family, list(lists), [TopK(items, scores)] if lists else [])
+    writer.write_top_k("similar", (), ())
+    nothing = Histories(np.zeros(len(lists) + 1, np.int64), np.zeros(0, np.int32))
+    writer.write_seen(list(lists), nothing)
+    writer.write_popular(())
+    counts = np.zeros(len(ids), np.int64)
+    writer.write_movies(catalogue, MovieStatistics(counts, counts * np.nan))
+    return writer.finish(
+        {
+            "schema": 1,
+            "generation": NAMES[number],
+            "created": "2026-11-21T03:00:00+00:00",
+            "ids": "integer" if catalogue.numeric_ids else "string",
+            "parameters": {"namespace": "reco"},
+            **manifest,
+        }
+    )
