@@ -1,6 +1,5 @@
 """What `batch experiment` does: begin, show or end the split of a namespace's users."""
 
-import math
 from collections.abc import Sequence
 
 from reco_store import Keys, UsageError, store_errors
@@ -51,6 +50,5 @@ def _arm(word: str) -> tuple[str, float]:
 
 
 def _shown(experiment: Experiment) -> str:
-    total = math.fsum(share for _, share in experiment.arms)
-    arms = (f"{namespace}\t{share / total:.1%}" for namespace, share in experiment.arms)
+    arms = (f"{namespace}\t{part:.1%}" for namespace, part in experiment.parts.items())
     return "\n".join((f"experiment {experiment.name}", *arms))

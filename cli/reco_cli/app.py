@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from reco_cli import pages
+from reco_cli.live import look
 from reco_cli.lookup import look_up
 from reco_cli.options import (
     DEFAULT_COUNT,
@@ -22,14 +23,17 @@ from reco_cli.options import (
     Genre,
     Home,
     Namespace,
+    Namespaces,
     RedisUrl,
     ToYear,
     Where,
     asked_for,
+    is_on_command_line,
 )
 from reco_cli.output import write
 from reco_cli.quick import QuickCommand, QuickGroup
 from reco_cli.rated import ratings_of
+from reco_cli.status_pages import status_page
 from reco_store.console import guard
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
@@ -243,13 +247,20 @@ def get_popular(
 
 @app.command(cls=QuickCommand)
 def status(
+    context: typer.Context,
     *,
     as_json: AsJson = False,
     redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
+    namespaces: Namespaces = None,
     home: Home = None,
 ) -> None:
-    """Show what is live: the generation, its age and its contents."""
-    where = Where(redis_url, namespace, home)
-    with guard(), where.open() as reader:
-        write(pages.status_page(reader.status(), where.label), as_json=as_json)
+    """Show what is live: the generation, its age, its contents and how good they are.
+
+    Several namespaces stand side by side; so do those of an experiment (`batch experiment`), if
+    none is named.
+    """
+    names = namespaces or [DEFAULT_NAMESPACE]
+    where = Where(redis_url, names[0], home)
+    with guard():
+        found = look(where, names, with_arms=not is_on_command_line(context, "namespaces"))
+        write(status_page(found, where.label), as_json=as_json)

@@ -30,6 +30,12 @@ query is text and n.
     held_until    end of the hold that a rollback put on, ISO 8601, else null; held_reason
     hidden        number of movies on the hide list
     rating_scale, metrics, parameters, data, gate: as the job wrote them, each may be null
+    experiment    name of the experiment that one of the namespaces records, else null
+    share         the part of all users that it gives this namespace, else null
+    errors        in words, what could not be read; usually empty
+    beside        the same object, without this field, of each other namespace that was read
+
+In a namespace in which nothing is live, generation, age_seconds and all of what is live are null.
 
 Ids are always strings. What does not exist, such as a movie's year, is null.
 """
@@ -46,14 +52,16 @@ SCHEMA = 1
 _OUTSIDE_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
-def frame(command: str, namespace: str, generation: str, age_seconds: float) -> dict[str, Any]:
+def frame(
+    command: str, namespace: str, generation: str | None, age_seconds: float | None
+) -> dict[str, Any]:
     """Return the fields that every object begins with."""
     return {
         "schema": SCHEMA,
         "command": command,
         "namespace": namespace,
         "generation": generation,
-        "age_seconds": round(age_seconds, 3),
+        "age_seconds": None if age_seconds is None else round(age_seconds, 3),
     }
 
 

@@ -62,6 +62,17 @@ Namespace = Annotated[
         help="Recommender to read, where several share a server.",
     ),
 ]
+Namespaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace",
+        envvar="RECO_NAMESPACE",
+        metavar="NAME",
+        rich_help_panel=_WHERE,
+        help="Recommender to read, where several share a server; repeated: side by side. "
+        f"Default: {DEFAULT_NAMESPACE}.",
+    ),
+]
 # Text, not Path: typer would convert a path with pydantic (see `quick`).
 Home = Annotated[
     str | None,
@@ -98,6 +109,12 @@ def asked_for(
     """
     chosen = name if name is not None else "" if available else None
     return Asked(namespace, n, tuple(exclude or ()), tuple(genres or ()), *years, chosen)
+
+
+def is_on_command_line(context: typer.Context, parameter: str) -> bool:
+    """Tell whether a command's parameter was given as an option, not by the environment."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @dataclass(frozen=True, slots=True)

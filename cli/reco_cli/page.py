@@ -89,7 +89,8 @@ class Page:
         document: the JSON object.
         footer: generation and age.
         rows: the listing, which may be empty.
-        facts: named values: all of `status`, the card of `get-movie`.
+        facts: names, each with a value or, side by side, several: all of `status`, the card of
+            `get-movie`.
         notes: sentences for a person, such as that the answer is a fallback.
         show_ids: whether the table needs the ids to tell the movies apart.
         listing: whether the answer is `rows`; a page of facts has none.
@@ -100,7 +101,7 @@ class Page:
     document: Mapping[str, Any]
     footer: str
     rows: tuple[Row, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     show_ids: bool = False
     listing: bool = True

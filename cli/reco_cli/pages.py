@@ -1,4 +1,4 @@
-"""Builds each command's page from the store's answer. Pure functions."""
+"""Builds the page of each command that lists movies from the store's answer. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,10 +9,6 @@ from reco_cli import document, words
 from reco_cli.lookup import Found
 from reco_cli.page import Asked, Page, Row
 from reco_store import Answer, Movie, Status, UsageError
-from reco_store.wording import quality_words
-
-# What the job says about a night, as far as `reco status` shows it.
-_NIGHT = ("rating_scale", "metrics", "parameters", "data", "gate")
 
 
 def user_page(answer: Answer, user_id: str, asked: Asked) -> Page:
@@ -137,59 +133,6 @@ def search_page(found: Sequence[Movie], text: str, n: int, status: Status) -> Pa
             "movies": [document.movie_object(movie) for movie in found],
         },
     )
-
-
-def status_page(status: Status, store: str) -> Page:
-    """Lay out what is live in a namespace.
-
-    Args:
-        status: what the store said.
-        store: its address without a password.
-    """
-    night = {name: status.manifest.get(name) for name in _NIGHT}
-    # A person wants the verdict, and what was asked for; the dozens of checks and hyper-parameters
-    # behind them are in the document.
-    brief = {
-        "gate": _without(night["gate"], "checks"),
-        "parameters": _without(night["parameters"], "models"),
-    }
-    hold = {
-        "held_until": status.held_until,
-        "held_reason": status.held_reason,
-        "hidden": status.hidden,
-    }
-    # Likewise what the metrics mean, rather than dozens of them.
-    quality = quality_words(night["metrics"])
-    shown = {**hold, **night, **brief} | ({"metrics": None} if quality else {})
-    facts = {
-        "store": store,
-        "namespace": status.namespace,
-        "created": f"{status.created}, {words.age_words(status.age_seconds)} ago",
-        "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
-        **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
-        **quality,
-        **{name: text for name, text in document.flattened(shown) if text},
-    }
-    return Page(
-        heading=f"Generation {status.generation} is live",
-        facts=tuple(facts.items()),
-        footer="",
-        listing=False,
-        document={
-            **document.frame("status", status.namespace, status.generation, status.age_seconds),
-            "store": store,
-            "created": status.created,
-            "entries": status.entries,
-            "size_bytes": status.size_bytes,
-            "counts": dict(status.counts),
-            **hold,
-            **night,
-        },
-    )
-
-
-def _without(part: object, name: str) -> object:
-    return {k: v for k, v in part.items() if k != name} if isinstance(part, dict) else part
 
 
 def _listing(

@@ -6,7 +6,7 @@ are left out, the least needed first. Widths are counted in terminal cells, so C
 and emoji keep the columns straight. rich leaves colours out when NO_COLOR is set.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from rich.cells import cell_len
@@ -41,8 +41,10 @@ def draw(page: Page) -> None:
     """Draw a page on standard output."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(Text(printable(page.heading), style="bold"))
-    if page.facts:
-        console.print(_fact_grid(page.facts))
+    for number, grid in enumerate(_fact_grids(page.facts, console.width) if page.facts else ()):
+        if number:
+            console.print()
+        console.print(grid)
     if page.rows:
         console.print(_row_table(page, console.width))
     for note in page.notes:
@@ -104,10 +106,36 @@ def _row_table(page: Page, width: int) -> Table:
     return table
 
 
-def _fact_grid(facts: Sequence[tuple[str, str]]) -> Table:
-    grid = Table.grid(padding=(0, _GAP))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in facts:
-        grid.add_row(Text(f"  {printable(name)}", style="dim"), Text(printable(value)))
-    return grid
+def column_blocks(needs: Sequence[int], room: int) -> list[slice]:
+    """Part columns into blocks that stand one below the other, each as wide as there is room.
+
+    Args:
+        needs: for each column the width of its widest cell, in terminal cells.
+        room: for one block, without what stands before it.
+
+    Returns:
+        The columns of each block, in order: as many as fit with the gaps before them, but at
+        least one.
+    """
+    blocks: list[slice] = []
+    start, used = 0, 0
+    for index, need in enumerate(needs):
+        used += _GAP + need
+        if index > start and used > room:
+            blocks.append(slice(start, index))
+            start, used = index, _GAP + need
+    return [*blocks, slice(start, len(needs))]
+
+
+def _fact_grids(facts: Sequence[tuple[str, ...]], width: int) -> Iterator[Table]:
+    names = [f"  {printable(name)}" for name, *_ in facts]
+    columns = list(zip(*(map(printable, values) for _, *values in facts), strict=True))
+    needs = [max(map(cell_len, column)) for column in columns]
+    for block in column_blocks(needs, width - max(map(cell_len, names))):
+        grid = Table.grid(padding=(0, _GAP))
+        grid.add_column(no_wrap=True)
+        for _ in columns[block]:
+            grid.add_column(overflow="fold")
+        for name, *values in zip(names, *columns[block], strict=True):
+            grid.add_row(Text(name, style="dim"), *map(Text, values))
+        yield grid

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from reco_store.errors import UnknownGeneration as UnknownGeneration
     from reco_store.errors import UsageError as UsageError
     from reco_store.errors import VerifyFailed as VerifyFailed
+    from reco_store.experiment import Experiment as Experiment
     from reco_store.generations import GenerationRecord as GenerationRecord
     from reco_store.generations import collect as collect
     from reco_store.generations import list_generations as list_generations
@@ -79,6 +80,7 @@ _HOMES = {
         "UsageError",
         "VerifyFailed",
     ),
+    "experiment": ("Experiment",),
     "generations": ("GenerationRecord", "collect", "list_generations", "release", "rollback"),
     "hiding": ("hidden", "hide", "unhide"),
     "keys": ("Keys", "new_generation_id"),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reco_store.answers import Answer, Movie, Status
     from reco_store.choice import Choice
     from reco_store.client import AsyncClient
+    from reco_store.experiment import Experiment
     from reco_store.pinning import Request, Step
 
 __all__ = ["AsyncReader"]
@@ -107,6 +108,10 @@ class AsyncReader:
     async def assign(self, user_id: str) -> str:
         """Return the namespace that an experiment gives a user; without one, the reader's own."""
         return await self._run(self._core.assign(user_id))
+
+    async def experiment(self) -> Experiment | None:
+        """Return how users are split between namespaces; None: everybody is in the reader's own."""
+        return await self._run(self._core.experiment())
 
     async def status(self) -> Status:
         """Return what is live."""

@@ -113,8 +113,13 @@ class Core:
 
     def assign(self, user_id: str) -> Request[str]:
         """Ask for the namespace that a user's answers come from."""
+        experiment = yield from self.experiment()
+        return self._keys.namespace if experiment is None else experiment.assign(user_id)
+
+    def experiment(self) -> Request[Experiment | None]:
+        """Ask for how users are split."""
         (value,) = yield Step((self._keys.experiment,))
-        return self._keys.namespace if value is None else Experiment.load(value).assign(user_id)
+        return None if value is None else Experiment.load(value)
 
     def search(self, text: str, n: int) -> Request[tuple[Movie, ...]]:
         """Ask for movies by words of their titles."""

@@ -40,6 +40,12 @@ class Experiment(NamedTuple):
                 return namespace
         return self.arms[-1][0]
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """The part of all users that each namespace has, in order; together they are 1."""
+        total = math.fsum(share for _, share in self.arms)
+        return {namespace: share / total for namespace, share in self.arms}
+
     def dump(self) -> str:
         """Write the experiment."""
         return json.dumps({"name": self.name, "arms": self.arms}, separators=(",", ":"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reco_store.answers import Answer, Movie, Status
     from reco_store.choice import Choice
     from reco_store.client import Client
+    from reco_store.experiment import Experiment
     from reco_store.pinning import Request, Step
 
 __all__ = ["Reader"]
@@ -157,6 +158,10 @@ class Reader:
     def assign(self, user_id: str) -> str:
         """Return the namespace that an experiment gives a user; without one, the reader's own."""
         return self._run(self._core.assign(user_id))
+
+    def experiment(self) -> Experiment | None:
+        """Return how users are split between namespaces; None: everybody is in the reader's own."""
+        return self._run(self._core.experiment())
 
     def status(self) -> Status:
         """Return what is live."""

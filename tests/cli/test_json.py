@@ -39,6 +39,10 @@ STATUS = {
     "parameters": dict,
     "data": dict,
     "gate": type(None),
+    "experiment": type(None),
+    "share": type(None),
+    "errors": list,
+    "beside": list,
 }
 
 

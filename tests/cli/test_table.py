@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reco_cli.table import column_widths
+from reco_cli.table import column_blocks, column_widths
 
 GAP = 2
 needs = st.fixed_dictionaries(
@@ -46,3 +46,15 @@ def test_eighty_columns_show_every_column_and_most_of_the_title():
     """The usual list on the usual terminal: genres have a third of the room for text."""
     wanted = {"#": 2, "title": 60, "year": 4, "genres": 40, "score": 5, "source": 10}
     assert column_widths(wanted, 80) == {**wanted, "title": 32, "genres": 17}
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=9), st.integers(0, 120))
+def test_blocks_hold_every_column_once_and_fit(columns, room):
+    """In their order, as many beside each other as there is room for; one alone may be too wide."""
+    blocks = column_blocks(columns, room)
+    assert [need for block in blocks for need in columns[block]] == columns
+    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
+        used = sum(columns[block]) + GAP * len(columns[block])
+        assert used <= room or len(columns[block]) == 1
+        if after is not None:
+            assert used + GAP + columns[after][0] > room

@@ -45,6 +45,7 @@ def test_a_fallback_is_said_in_plain_words(terminal):
         ("get-movie", "1"),
         ("get-movie", "Hamlet"),
         ("status",),
+        ("status", "--namespace", "reco", "--namespace", "nobody", "--namespace", "nowhere"),
     ],
 )
 def test_nothing_is_wider_than_the_terminal(terminal, words, columns):

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from reco_store.async_reader import AsyncReader
 from reco_store.errors import ContractMismatch, UsageError
 from reco_store.experiment import (
     Experiment,
@@ -38,15 +39,29 @@ def test_shares_are_kept():
     assert both == pytest.approx(200, rel=0.3)  # another name draws anew
 
 
+def test_parts():
+    """Shares are numbers of any size; parts are of all users."""
+    parts = Experiment("x", (("b", 30.0), ("a", 90.0))).parts
+    assert list(parts.items()) == [("b", 0.25), ("a", 0.75)]
+
+
 def test_begin_and_end(server, client, keys):
     """A reader sees the experiment from its next request on, and its end."""
     with Reader(server.url, keys.namespace) as reader:
-        assert reader.assign("42") == keys.namespace
+        assert (reader.assign("42"), reader.experiment()) == (keys.namespace, None)
         begin_experiment(client, keys, HALVES)
+        assert reader.experiment() == HALVES
         assert (reader.assign("é"), reader.assign("42")) == ("reco", "reco-b")
         assert end_experiment(client, keys)
         assert reader.assign("42") == keys.namespace
         assert not end_experiment(client, keys)
+
+
+async def test_the_asyncio_reader_sees_the_same(server, client, keys):
+    """The experiment, and who is in which arm."""
+    begin_experiment(client, keys, HALVES)
+    async with AsyncReader(server.url, keys.namespace) as reader:
+        assert (await reader.experiment(), await reader.assign("é")) == (HALVES, "reco")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ PUBLIC = [
     "Choice",
     "ContractMismatch",
     "Digest",
+    "Experiment",
     "Fenced",
     "GateInput",
     "GenerationRecord",

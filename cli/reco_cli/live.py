@@ -1,0 +1,72 @@
+"""Reads what is live, in one namespace or in several: those of an experiment, or any."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from reco_cli.options import Where
+from reco_store import Status, StoreError, StoreUnreachable
+
+if TYPE_CHECKING:  # help and completion need not load redis
+    from reco_store import Experiment
+
+_T = TypeVar("_T")
+
+
+class Live(NamedTuple):
+    """What one namespace has answered."""
+
+    namespace: str
+    status: Status | None  # None: the first of the errors says why
+    experiment: "Experiment | None"  # that is recorded there
+    errors: tuple[StoreError, ...]  # of what could not be read
+
+
+class Found(NamedTuple):
+    """What all of them have answered."""
+
+    namespaces: tuple[Live, ...]  # in the order to be shown; one has a status, or more
+    experiment: "Experiment | None"  # the first that one of them records
+
+
+def look(where: Where, names: Sequence[str], *, with_arms: bool) -> Found:
+    """Look at namespaces; what one lacks does not keep the others from being shown.
+
+    Args:
+        where: the store.
+        names: of the namespaces.
+        with_arms: while an experiment is recorded in one of them, look at its arms instead, first
+            at those that were named.
+
+    Raises:
+        UsageError: the address, or a name, has an unknown form.
+        StoreError: the store cannot be read, or none of the namespaces can.
+    """
+    found = {name: _look(replace(where, namespace=name)) for name in names}
+    experiment = next((live.experiment for live in found.values() if live.experiment), None)
+    if with_arms and experiment is not None:
+        arms = sorted(experiment.parts, key=lambda arm: arm not in found)
+        found = {arm: found.get(arm) or _look(replace(where, namespace=arm)) for arm in arms}
+    shown = tuple(found.values())
+    if all(live.status is None for live in shown):
+        raise shown[0].errors[0]
+    return Found(shown, experiment)
+
+
+def _look(where: Where) -> Live:
+    errors: list[StoreError] = []
+    with where.open() as reader:
+        status = _answer(reader.status, errors)
+        experiment = _answer(reader.experiment, errors)
+    return Live(where.namespace, status, experiment, tuple(errors))
+
+
+def _answer(question: Callable[[], _T], errors: list[StoreError]) -> _T | None:
+    """Return an answer, or None with one error more; a server that is down answers nothing."""
+    try:
+        return question()
+    except StoreUnreachable:
+        raise
+    except StoreError as error:
+        errors.append(error)
+        return None

@@ -1,0 +1,174 @@
+"""`reco status` of several namespaces side by side, and of the arms of an experiment."""
+
+import json
+import re
+
+import pytest
+
+from reco_store import Keys
+from reco_store.experiment import begin_experiment, checked_experiment, end_experiment
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+ONE = {
+    "retrieval": {"ndcg@10": 0.08124, "recall@100": 0.41},
+    "popularity": {"ndcg@10": 0.0411, "recall@100": 0.2},
+    "lists": {"coverage@10": 0.3},
+    "popular_lists": {"coverage@10": 0.01},
+    "rating": {"rmse": 0.871},
+    "means": {"rmse": 0.9},
+}
+OTHER = {"retrieval": {"ndcg@10": 0.1}, "without_stars": True}
+BOTH = ("--namespace", "one", "--namespace", "other")
+
+
+@pytest.fixture(scope="module")
+def duel(client, publish):
+    """Two namespaces whose nights were not alike; return both generations."""
+    refused = {"verdict": "forced", "warnings": ["a", "b"]}
+    return (
+        publish(client, "one", metrics=ONE, gate={"verdict": "passed", "warnings": []}),
+        publish(client, "other", metrics=OTHER, gate=refused, bytes=12_345_678),
+    )
+
+
+@pytest.fixture
+def experiment(client, duel):
+    """An experiment of both that the first one records."""
+    begin_experiment(client, Keys("one"), checked_experiment("星", (("other", 1.0), ("one", 3.0))))
+    yield
+    end_experiment(client, Keys("one"))
+
+
+def picture(ended):
+    """Return what is shown, line by line, without colours."""
+    return [line.rstrip() for line in STYLE.sub("", ended.out).splitlines()]
+
+
+def test_a_column_for_each_namespace(terminal, duel):
+    """In the order asked for; a line that only one has is kept, one that none has is not."""
+    ended = terminal("status", *BOTH)
+    assert picture(ended) == [
+        "2 namespaces side by side",
+        "  namespace       one                    other",
+        f"  generation      {duel[0]}  {duel[1]}",
+        "  age             3 hours                3 hours",
+        "  users           5                      5",
+        "  movies          18                     18",
+        "  gate            passed                 forced, 2 warnings",
+        "  ndcg@10         0.0812                 0.1000",
+        "    most popular  0.0411                 -",
+        "  recall@100      0.4100                 -",
+        "    most popular  0.2000                 -",
+        "  coverage@10     0.3000                 -",
+        "    most popular  0.0100                 -",
+        "  rmse of stars   0.8710                 -",
+        "    means         0.9000                 -",
+        "  values          2.9 kB                 12.3 MB",
+    ]
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_the_arms_of_an_experiment_need_not_be_named(terminal, duel, experiment):
+    """Its own namespace comes first, and each says which part of the users it has."""
+    shown = picture(terminal("status", RECO_NAMESPACE="one"))
+    assert shown[:4] == [
+        "Experiment 星: 2 namespaces side by side",
+        "  namespace       one                    other",
+        "  share           75.0% of users         25.0% of users",
+        f"  generation      {duel[0]}  {duel[1]}",
+    ]
+
+
+def test_a_named_namespace_is_shown_alone(terminal, duel, experiment):
+    """In full, with its part of the experiment that it records."""
+    shown = picture(terminal("status", "--namespace", "one"))
+    assert shown[0] == f"Generation {duel[0]} is live"
+    facts = {" ".join(line.split()) for line in shown}
+    assert {"namespace one", "experiment 星", "share 75.0% of users"} <= facts
+
+
+def test_what_does_not_fit_stands_below(terminal, duel):
+    """Four columns of 21 cells on 80: blocks, each with the names before it."""
+    shown = picture(terminal("status", *BOTH, "--namespace", "reco", "--namespace", "nobody"))
+    assert [line for line in shown if "namespace  " in line] == [
+        "  namespace       one                    other",
+        "  namespace       reco                   nobody",
+    ]
+    assert shown.count("") == 1
+
+
+def test_in_a_pipe_a_line_has_a_field_for_each(reco, duel):
+    """The names are those of one namespace alone; what one has not is an empty field."""
+    values = {name: fields for name, *fields in reco("status", *BOTH).rows}
+    alone = {name for name, *_ in reco("status", "--namespace", "one").rows}
+    assert alone <= values.keys()
+    assert values["namespace"] == ["one", "other"]
+    assert values["generation"] == list(duel)
+    assert values["metrics.rating.rmse"] == ["0.871", ""]
+    assert values["metrics.without_stars"] == ["", "true"]
+    assert {len(fields) for fields in values.values()} == {2}
+
+
+def test_an_object_for_each(reco, duel, experiment):
+    """The first one is the object of `reco status` as ever; the others stand in `beside`."""
+    found = json.loads(reco("status", "--json", RECO_NAMESPACE="one").out)
+    beside = found.pop("beside")
+    assert [part["namespace"] for part in (found, *beside)] == ["one", "other"]
+    assert [part["generation"] for part in (found, *beside)] == list(duel)
+    assert [part["share"] for part in (found, *beside)] == [0.75, 0.25]
+    assert {part["experiment"] for part in (found, *beside)} == {"星"}
+    assert found.keys() == beside[0].keys()
+
+
+def test_one_that_is_not_published_does_not_hide_the_others(terminal, reco, duel):
+    """It says so in its column, and after all of them, with the exit code of what it lacks."""
+    words = ("status", "--namespace", "nobody", "--namespace", "one")
+    ended = terminal(*words)
+    shown = picture(ended)
+    assert shown[1:4] == [
+        "  namespace       nobody             one",
+        f"  generation      nothing published  {duel[0]}",
+        "  age             -                  3 hours",
+    ]
+    assert ended.code == 5
+    assert ended.err.startswith("error: nothing is published under the namespace 'nobody'")
+
+    first = json.loads(reco(*words, "--json").out)
+    assert first["generation"] is first["counts"] is first["gate"] is None
+    assert "nothing is published" in first["errors"][0]
+    assert (first["beside"][0]["generation"], first["beside"][0]["errors"]) == (duel[0], [])
+
+
+def test_when_none_is_published_that_is_all(reco):
+    """Nothing on standard output, as with one namespace."""
+    ended = reco("status", "--namespace", "nobody", "--namespace", "nowhere")
+    assert (ended.code, ended.out) == (5, "")
+    assert "namespace 'nobody'" in ended.err
+
+
+def test_one_that_may_not_be_read_does_not_hide_the_others(terminal, client, server, duel):
+    """An account of one namespace sees that one; the other's error is said below."""
+    keys = ["%R~{one}:*", "%R~one:*"]
+    client.acl_setuser("narrow", enabled=True, passwords=["+x"], categories=["+@all"])
+    client.execute_command("ACL", "SETUSER", "narrow", "resetkeys", *keys)
+    try:
+        ended = terminal("status", *BOTH, "--redis-url", f"{server}?username=narrow&password=x")
+    finally:
+        client.acl_deluser("narrow")
+    shown = picture(ended)
+    assert shown[2] == f"  generation      {duel[0]}  cannot be read"
+    assert sum(line.startswith("Note: ") for line in shown) == 1  # its experiment, neither
+    assert ended.code == 3
+    assert "does not allow this user a command" in ended.err
+
+
+def test_a_damaged_experiment_does_not_hide_what_is_live(reco, client, duel):
+    """Everything else is said; then the damage, with the code of another contract."""
+    client.set(Keys("one").experiment, b"[]")
+    try:
+        ended = reco("status", RECO_NAMESPACE="one")
+    finally:
+        client.delete(Keys("one").experiment)
+    assert dict(ended.rows)["generation"] == duel[0]
+    assert ended.code == 5
+    assert "batch experiment --end" in ended.err
