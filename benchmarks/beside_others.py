@@ -1,0 +1,179 @@
+"""The tables of docs/models.md: our models beside others, for every way of asking."""
+
+import json
+from pathlib import Path
+
+HERE = Path(__file__).parent
+MODELS = HERE.parent / "docs" / "models.md"
+BEGIN, END = "<!-- quality: written by benchmarks/report.py -->", "<!-- end of quality -->"
+SPLITS = {
+    "random": "at random",
+    "time": "each user's latest fifth",
+    "peers": "at random, another draw: users in the order of their numbers",
+}
+NOTES = {
+    "demo": [
+        "Another sample of the same site's ratings, by which nothing about the models was chosen.",
+        "",
+    ]
+}
+OURS = "preset default"
+
+
+def quality(result: dict) -> list[str]:
+    """Return the tables of one data set."""
+    lines = []
+    for split, said in SPLITS.items():
+        if split in result["splits"]:
+            lines += [
+                "",
+                f"### {result['data']}, held back {said}",
+                "",
+                *NOTES.get(result["data"], []),
+            ]
+            lines += _lists(result["splits"][split]["lists"])
+            lines += ["", *_stars(result["splits"][split]["stars"])]
+    return lines
+
+
+def _lists(lists: dict) -> list[str]:
+    keys = ("ndcg@10", "recall@100", "map@10", "hit@10", "coverage@10", "popularity@10")
+    lines = ["| | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
+    for name, row in lists["table"].items():
+        figures = " | ".join(figure(row[key]) for key in keys)
+        lines.append(f"| {_bold(name)}{_settings(row)} | {figures} |")
+    lines += ["", f"{OURS.capitalize()} less the other, user by user, with 95 % intervals:", ""]
+    lines += ["| | ndcg@10 | recall@100 |", "|---|---|---|"]
+    for name, row in lists[f"{OURS} less"].items():
+        cells = [
+            f"{found['mean']:+.4f} [{found['interval'][0]:+.4f}, {found['interval'][1]:+.4f}]"
+            for found in row.values()
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _stars(stars: dict) -> list[str]:
+    bands = list(stars["table"][OURS]["rmse_by_ratings"])
+    head = ["RMSE", "MAE", *(f"RMSE, {band} ratings" for band in bands)]
+    head += ["ranked lists: ndcg@10", "at most two ratings"]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    for name, row in stars["table"].items():
+        figures = [row["rmse"], row["mae"], *(row["rmse_by_ratings"][band] for band in bands)]
+        figures += [row["ranked_ndcg@10"], row["ranked_little_known@10"]]
+        cells = " | ".join(map(figure, figures))
+        lines.append(f"| {_bold(name)}{_settings(row)} | {cells} |")
+    return lines
+
+
+def new_users(result: dict) -> list[str]:
+    """Return the table of users whom no model was trained on, of one data set."""
+    lines = [
+        "",
+        f"### {result['data']}, new users",
+        "",
+        f"Written by `benchmarks/new_users.py`: each of {result['users']} users was kept out of",
+        f"one of {result['folds']} trainings, and is known by a few ratings only, drawn by lot or",
+        "the first by time. Settings were chosen on the validation part, EASE's as ours. What else",
+        "they have rated is not shown, which helps everybody here alike; coverage is a mean over",
+        "fifths of the users, and lower than that of all.",
+        "",
+        "| | validation ndcg@10 | ndcg@10 | recall@100 | coverage@10 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in result["test"].items():
+        before = figure(result["validation"][name]["ndcg@10"])
+        cells = [figure(row[key]) for key in ("ndcg@10", "recall@100", "coverage@10")]
+        lines.append(f"| {_bold(name)} | {before} | {' | '.join(cells)} |")
+    return lines
+
+
+def similar(result: dict) -> list[str]:
+    """Return the table of the similar lists of one data set."""
+    keys = list(next(iter(result["table"].values())))
+    lines = [
+        "",
+        f"### {result['data']}, similar movies",
+        "",
+        "Written by `benchmarks/similar.py`: of the users who liked a movie, how many then liked",
+        "one of the ten beside it.",
+        "",
+        "| | " + " | ".join(keys) + " |",
+        "|---" * (len(keys) + 1) + "|",
+    ]
+    for name, row in result["table"].items():
+        lines.append(f"| {_bold(name)} | {' | '.join(figure(row[key]) for key in keys)} |")
+    return lines
+
+
+def for_ratings(result: dict) -> list[str]:
+    """Return the table of the first lists of those who arrive."""
+    lines = [
+        "",
+        f"### {result['data']}, somebody who arrived today",
+        "",
+        f"Written by `benchmarks/for_ratings.py`: recall@10 of {result['users']} users from whom",
+        "nothing was computed, by five of their ratings; votes were weighed on as many others.",
+        "",
+        "| five ratings | `for_ratings` | most rated | ratio |",
+        "|---|---|---|---|",
+    ]
+    for how in ("most stars", "at random"):
+        found = result[how]
+        figures = " | ".join(figure(found[key]) for key in ("for_ratings", "popularity"))
+        lines.append(f"| {how} | {figures} | {found['ratio']:.2f} |")
+    return lines
+
+
+def _bold(name: str) -> str:
+    return f"**{name}**" if name.startswith(OURS) else name
+
+
+def _settings(row: dict) -> str:
+    settings = row.get("settings")
+    if isinstance(settings, dict):
+        said = [f"{name} {value:g}" for name, value in settings.items()]
+    else:
+        names = ("factors", "l2", "alpha")
+        said = [f"{name} {value:g}" for name, value in zip(names, settings or (), strict=False)]
+    if row.get("chosen"):
+        said.append("chosen")
+    return f" ({', '.join(said)})" if said else ""
+
+
+def figure(value: float) -> str:
+    """Write a figure with four decimals, and without the zero before the point."""
+    return f"{value:.4f}".removeprefix("0") if value < 1 else f"{value:.4f}"
+
+
+def write_tables() -> None:
+    """Put the tables between their markers in the page of the models."""
+    results = [
+        json.loads(path.read_text("utf-8"))
+        for path in sorted((HERE / "results").glob("quality-*.json"), reverse=True)
+    ]
+    if not results:
+        return
+    machine = results[0]["machine"]
+    lines = [
+        BEGIN,
+        "## Beside others",
+        "",
+        "Written by `benchmarks/quality.py`, which says how: everything is fitted on the training",
+        "and validation parts, settings of the others are those of a few that were best on the",
+        "validation part, and the test part is looked at once. The presets and ALS are means of",
+        f"{results[0]['seeds']} seeds. {machine['cores']} cores of {machine['processor']}.",
+    ]
+    for result in results:
+        lines += quality(result)
+    for name, section in (
+        ("new_users", new_users),
+        ("similar", similar),
+        ("for_ratings", for_ratings),
+    ):
+        for path in sorted((HERE / "results").glob(f"{name}-*.json"), reverse=True):
+            lines += section(json.loads(path.read_text("utf-8")))
+    before, _, rest = MODELS.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    MODELS.write_text(before + "\n".join([*lines, END]) + after, "utf-8")
+    print(f"wrote {MODELS.relative_to(HERE.parent)}")
