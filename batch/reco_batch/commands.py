@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -211,8 +212,16 @@ def _insist_live(published: Published, target: Target) -> None:
         raise published.held
     if published.outcome != "live":
         reason = published.verdict.reason if published.verdict else published.outcome
-        folder = str(target.artifacts / published.generation)
-        raise GateRefused(published.generation, reason, folder)
+        account = _account(target.artifacts / published.generation)
+        raise GateRefused(published.generation, reason, str(account))
+
+
+def _account(folder: Path) -> Path:
+    """Return what tells of a night: its report, or its folder if that could not be written."""
+    from reco_batch.report import REPORT  # noqa: PLC0415  # the template engine
+
+    report = folder / REPORT
+    return report if report.is_file() else folder
 
 
 @contextmanager

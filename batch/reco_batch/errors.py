@@ -66,24 +66,24 @@ class GateRefused(RecoError):
 
     exit_code = 6
 
-    def __init__(self, generation: str, reason: str, folder: str) -> None:
+    def __init__(self, generation: str, reason: str, account: str) -> None:
         """Say what was refused.
 
         Args:
             generation: what was staged.
             reason: the failed checks, each with its figure and its bound.
-            folder: its artifact, to be looked at.
+            account: path of its report, or of the folder where there is none, to be looked at.
         """
-        super().__init__(generation, reason, folder)
+        super().__init__(generation, reason, account)
         self.generation = generation
         self.reason = reason
-        self.folder = folder
+        self.account = account
 
     def __str__(self) -> str:
         return (
-            f"the gate refused generation {self.generation}: {self.reason}. Look at {self.folder}; "
-            f"mend the input or the bound (--gate-bound) and run again, or serve it all the same "
-            f"with `batch republish {self.generation} --force REASON`."
+            f"the gate refused generation {self.generation}: {self.reason}. "
+            f"Look at {self.account}; mend the input or the bound (--gate-bound) and run again, or "
+            f"serve it all the same with `batch republish {self.generation} --force REASON`."
         )
 
 

@@ -7,7 +7,9 @@ import pytest
 from reco_batch.errors import DataRefused, GateRefused, NightFailed, NotFinite
 from reco_store.errors import RecoError
 
-WORSE = GateRefused("20261124T031502Z-7f3a", "input.users 30 (at least 54)", "/artifacts/x")
+WORSE = GateRefused(
+    "20261124T031502Z-7f3a", "input.users 30 (at least 54)", "/artifacts/x/report.html"
+)
 REFUSED = DataRefused("rating 7 found", "0.5 to 5", "Correct it.", "ratings.csv", 12)
 
 
@@ -60,8 +62,9 @@ def test_gate_refusal_says_what_failed_and_what_to_do():
     """The checks, where to look, and both ways on."""
     assert str(WORSE) == (
         "the gate refused generation 20261124T031502Z-7f3a: input.users 30 (at least 54). "
-        "Look at /artifacts/x; mend the input or the bound (--gate-bound) and run again, or serve "
-        "it all the same with `batch republish 20261124T031502Z-7f3a --force REASON`."
+        "Look at /artifacts/x/report.html; mend the input or the bound (--gate-bound) and run "
+        "again, or serve it all the same with `batch republish 20261124T031502Z-7f3a "
+        "--force REASON`."
     )
     assert (WORSE.generation, WORSE.reason) == (
         "20261124T031502Z-7f3a",

@@ -22,7 +22,7 @@ from reco_batch.report.render import render
 from reco_store import UsageError
 from reco_store.keys import parse_generation_id
 
-__all__ = ["open_report", "report_of", "write_report"]
+__all__ = ["REPORT", "open_report", "report_of", "write_report"]
 
 
 def write_report(artifact: Artifact) -> Path:

@@ -319,7 +319,7 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     assert all(STAGE.fullmatch(line) or " note: " in line for line in stages)
     assert error.startswith(f"error: the gate refused generation {refused}: ")
     assert "input.users 13 (at least 54; live 60)" in error
-    assert f"Look at {at_home['RECO_HOME']}/artifacts/{refused}; " in error
+    assert f"Look at {at_home['RECO_HOME']}/artifacts/{refused}/report.html; " in error
     assert f"`batch republish {refused} --force REASON`" in error
     assert error.endswith(f" Still served: {second.generation}.")
     assert manifest["gate"]["baseline"] == second.generation
