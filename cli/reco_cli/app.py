@@ -12,29 +12,16 @@ from reco_cli import pages
 from reco_cli.live import look
 from reco_cli.lookup import look_up
 from reco_cli.options import (
-    DEFAULT_COUNT,
-    DEFAULT_NAMESPACE,
-    AsJson,
-    Available,
-    AvailableIn,
-    Count,
-    Exclude,
-    FromYear,
-    Genre,
-    Home,
-    Namespace,
-    Namespaces,
-    RedisUrl,
-    ToYear,
-    Where,
-    asked_for,
+    LISTING,
+    READING,
+    Told,
     is_on_command_line,
+    takes,
 )
 from reco_cli.output import write
 from reco_cli.quick import QuickCommand, QuickGroup
 from reco_cli.rated import ratings_of
 from reco_cli.status_pages import status_page
-from reco_store.console import guard
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
 
@@ -75,148 +62,88 @@ def _reco(
 
 
 @app.command(cls=QuickCommand)
-def get_user(
-    user_id: User,
-    *,
-    n: Count = DEFAULT_COUNT,
-    exclude: Exclude = None,
-    genre: Genre = None,
-    from_year: FromYear = None,
-    to_year: ToYear = None,
-    available: Available = False,
-    available_in: AvailableIn = None,
-    as_json: AsJson = False,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
-) -> None:
+@takes("genre", *LISTING)
+def get_user(told: Told, user_id: User) -> None:
     """Show the movies recommended to a user.
 
     A user without a list gets the most rated movies instead, and the output says so.
     """
-    asked = asked_for(
-        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
-    )
-    with guard(), Where(redis_url, namespace, home).open() as reader:
-        answer = reader.user(user_id, **asked.choice)
-        write(pages.user_page(answer, user_id, asked), as_json=as_json)
+    with told.where.open() as reader:
+        answer = reader.user(user_id, **told.asked.choice)
+        write(pages.user_page(answer, user_id, told.asked), as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)
-def get_ranked(
-    user_id: User,
-    *,
-    n: Count = DEFAULT_COUNT,
-    exclude: Exclude = None,
-    genre: Genre = None,
-    from_year: FromYear = None,
-    to_year: ToYear = None,
-    available: Available = False,
-    available_in: AvailableIn = None,
-    as_json: AsJson = False,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
-) -> None:
+@takes("genre", *LISTING)
+def get_ranked(told: Told, user_id: User) -> None:
     """Show a user's movies by predicted rating.
 
     A user without a list gets the most rated movies instead, and the output says so.
     """
-    asked = asked_for(
-        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
-    )
-    with guard(), Where(redis_url, namespace, home).open() as reader:
-        answer = reader.ranked(user_id, **asked.choice)
-        write(pages.ranked_page(answer, user_id, asked), as_json=as_json)
+    with told.where.open() as reader:
+        answer = reader.ranked(user_id, **told.asked.choice)
+        write(pages.ranked_page(answer, user_id, told.asked), as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)
+@takes("genre", *LISTING)
 def for_ratings(
+    told: Told,
     ratings: Annotated[
         list[str],
         typer.Argument(metavar="MOVIE=STARS...", help="Such as 'Heat (1995)=4'; a title or an id."),
     ],
-    *,
-    n: Count = DEFAULT_COUNT,
-    exclude: Exclude = None,
-    genre: Genre = None,
-    from_year: FromYear = None,
-    to_year: ToYear = None,
-    available: Available = False,
-    available_in: AvailableIn = None,
-    as_json: AsJson = False,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
 ) -> None:
     """Show movies for somebody who has no list yet, by a few ratings of theirs.
 
     Each line says which of the rated movies speaks most for it.
     """
-    asked = asked_for(
-        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
-    )
-    with guard(), Where(redis_url, namespace, home).open() as reader:
+    with told.where.open() as reader:
         rated = ratings_of(reader, ratings)
-        answer = reader.for_ratings(rated, **asked.choice)
-        write(pages.for_ratings_page(answer, rated, asked), as_json=as_json)
+        answer = reader.for_ratings(rated, **told.asked.choice)
+        write(pages.for_ratings_page(answer, rated, told.asked), as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)
+@takes("genre", *LISTING)
 def get_movie(
+    told: Told,
     movie: Annotated[
         str,
         typer.Argument(metavar="ID|TITLE", help="Id, or exact title with or without its year."),
     ],
-    *,
-    n: Count = DEFAULT_COUNT,
-    exclude: Exclude = None,
-    genre: Genre = None,
-    from_year: FromYear = None,
-    to_year: ToYear = None,
-    available: Available = False,
-    available_in: AvailableIn = None,
-    as_json: AsJson = False,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
 ) -> None:
     """Show a movie and the movies similar to it.
 
     Case and accents of a title do not matter. When several movies have the title, they are
     listed with their ids, and the exit code is 2.
     """
-    asked = asked_for(
-        namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
-    )
-    with guard(), Where(redis_url, namespace, home).open() as reader:
-        found = look_up(reader, movie, asked.choice)
-        write(pages.movie_page(found, movie, asked), as_json=as_json)
+    with told.where.open() as reader:
+        found = look_up(reader, movie, told.asked.choice)
+        write(pages.movie_page(found, movie, told.asked), as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)
+@takes("n", *READING)
 def search(
+    told: Told,
     text: Annotated[
         list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or beginnings.")
     ],
-    *,
-    n: Count = DEFAULT_COUNT,
-    as_json: AsJson = False,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
 ) -> None:
     """Find movies by words of their titles.
 
     Case, accents and the order of the words do not matter; a beginning of a word is enough.
     """
-    with guard(), Where(redis_url, namespace, home).open() as reader:
-        found, status = reader.search(" ".join(text), n=n), reader.status()
-        write(pages.search_page(found, " ".join(text), n, status), as_json=as_json)
+    with told.where.open() as reader:
+        found, status = reader.search(" ".join(text), n=told.n), reader.status()
+        write(pages.search_page(found, " ".join(text), told.n, status), as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)
+@takes(*LISTING)
 def get_popular(
+    told: Told,
     *,
     by: Annotated[
         Literal["most-rated", "highest-rated"],
@@ -225,42 +152,21 @@ def get_popular(
     genre: Annotated[
         str | None, typer.Option("--genre", metavar="GENRE", help="Only movies of this genre.")
     ] = None,
-    n: Count = DEFAULT_COUNT,
-    exclude: Exclude = None,
-    from_year: FromYear = None,
-    to_year: ToYear = None,
-    available: Available = False,
-    available_in: AvailableIn = None,
-    as_json: AsJson = False,
-    redis_url: RedisUrl = None,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    home: Home = None,
 ) -> None:
     """Show the movies with the most ratings, or with the best."""
-    asked = asked_for(
-        namespace, n, exclude, None, (from_year, to_year), available=available, name=available_in
-    )
-    with guard(), Where(redis_url, namespace, home).open() as reader:
-        answer = reader.popular(by.replace("-", "_"), genre=genre, **asked.choice)
-        write(pages.popular_page(answer, by, genre, asked), as_json=as_json)
+    with told.where.open() as reader:
+        answer = reader.popular(by.replace("-", "_"), genre=genre, **told.asked.choice)
+        write(pages.popular_page(answer, by, genre, told.asked), as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)
-def status(
-    context: typer.Context,
-    *,
-    as_json: AsJson = False,
-    redis_url: RedisUrl = None,
-    namespaces: Namespaces = None,
-    home: Home = None,
-) -> None:
-    """Show what is live: the generation, its age, its contents and how good they are.
+@takes("as_json", "redis_url", "namespaces", "home")
+def status(told: Told, context: typer.Context) -> None:
+    """Show what is live: the generation, its age and its contents.
 
     Several namespaces stand side by side; so do those of an experiment (`batch experiment`), if
     none is named.
     """
-    names = namespaces or [DEFAULT_NAMESPACE]
-    where = Where(redis_url, names[0], home)
-    with guard():
-        found = look(where, names, with_arms=not is_on_command_line(context, "namespaces"))
-        write(status_page(found, where.label), as_json=as_json)
+    names = told.namespaces or [told.namespace]
+    found = look(told.where, names, with_arms=not is_on_command_line(context, "namespaces"))
+    write(status_page(found, told.where.label), as_json=told.as_json)

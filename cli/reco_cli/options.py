@@ -1,120 +1,37 @@
-"""The options that the commands share: the only place that reads the environment."""
+"""The options that the commands share, each said once; the only place that reads the environment.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+`takes` gives a command the ones it needs.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from reco_cli.page import Asked
+from reco_store.console import guard
 
 if TYPE_CHECKING:
     from reco_store import Reader
 
-_WHERE = "Where it is read"  # heading of three options in the help
-DEFAULT_COUNT = 10
-DEFAULT_NAMESPACE = "reco"
-
-Count = Annotated[int, typer.Option("-n", metavar="N", help="How many movies to show.")]
-Exclude = Annotated[
-    list[str] | None,
-    typer.Option("--exclude", metavar="ID", help="A movie to leave out; may be repeated."),
-]
-Genre = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--genre", metavar="GENRE", help="Only movies of this genre; repeated: of one of these."
-    ),
-]
-FromYear = Annotated[
-    int | None, typer.Option("--from-year", metavar="YEAR", help="Only movies from this year on.")
-]
-ToYear = Annotated[
-    int | None, typer.Option("--to-year", metavar="YEAR", help="Only movies up to this year.")
-]
-Available = Annotated[
-    bool, typer.Option("--available", help="Only what is in the set of available movies.")
-]
-AvailableIn = Annotated[
-    str | None,
-    typer.Option("--available-in", metavar="NAME", help="Only what is in the set of this name."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-RedisUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--redis-url",
-        envvar="REDIS_URL",
-        metavar="URL",
-        rich_help_panel=_WHERE,
-        help="Redis or Valkey server: redis://, rediss://, unix:// or redis+cluster://. "
-        "Default: the embedded store.",
-    ),
-]
-Namespace = Annotated[
-    str,
-    typer.Option(
-        "--namespace",
-        envvar="RECO_NAMESPACE",
-        metavar="NAME",
-        rich_help_panel=_WHERE,
-        help="Recommender to read, where several share a server.",
-    ),
-]
-Namespaces = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--namespace",
-        envvar="RECO_NAMESPACE",
-        metavar="NAME",
-        rich_help_panel=_WHERE,
-        help="Recommender to read, where several share a server; repeated: side by side. "
-        f"Default: {DEFAULT_NAMESPACE}.",
-    ),
-]
-# Text, not Path: typer would convert a path with pydantic (see `quick`).
-Home = Annotated[
-    str | None,
-    typer.Option(
-        "--home",
-        envvar="RECO_HOME",
-        metavar="DIR",
-        rich_help_panel=_WHERE,
-        help="Folder of the embedded store. Default: the user's data folder.",
-    ),
-]
-
-
-def asked_for(
-    namespace: str,
-    n: int,
-    exclude: Sequence[str] | None,
-    genres: Sequence[str] | None,
-    years: tuple[int | None, int | None],
-    *,
-    available: bool,
-    name: str | None,
-) -> Asked:
-    """Gather the options of a listing.
-
-    Args:
-        namespace: of the recommender.
-        n: how many movies.
-        exclude: ids not to be shown, or None.
-        genres: names, or None.
-        years: the first and the last.
-        available: whether to show available movies only.
-        name: of another set of available movies, which says `available` too.
-    """
-    chosen = name if name is not None else "" if available else None
-    return Asked(namespace, n, tuple(exclude or ()), tuple(genres or ()), *years, chosen)
-
-
-def is_on_command_line(context: typer.Context, parameter: str) -> bool:
-    """Tell whether a command's parameter was given as an option, not by the environment."""
-    source = context.get_parameter_source(parameter)
-    return source is not None and source.name == "COMMANDLINE"
+_WHERE: Final = "Where it is read"  # heading of three options in the help
+DEFAULT_NAMESPACE: Final = "reco"
+#: What of `Told` every command but `status` takes.
+READING: Final = ("as_json", "redis_url", "namespace", "home")
+#: What every listing takes.
+LISTING: Final = (
+    "n",
+    "exclude",
+    "from_year",
+    "to_year",
+    "available",
+    "available_in",
+    *READING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +70,140 @@ class Where:
 
         home = None if self.home is None else Path(self.home).expanduser()
         return Reader(self.redis_url or None, self.namespace, home=home)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # an address has a password
+class Told:
+    """What the shared options say, in the order of the help; one that is not taken, its default."""
+
+    n: Annotated[int, typer.Option("-n", metavar="N", help="How many movies to show.")] = 10
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="ID", help="A movie to leave out; may be repeated."),
+    ] = None
+    genre: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--genre", metavar="GENRE", help="Only movies of this genre; repeated: of one of these."
+        ),
+    ] = None
+    from_year: Annotated[
+        int | None,
+        typer.Option("--from-year", metavar="YEAR", help="Only movies from this year on."),
+    ] = None
+    to_year: Annotated[
+        int | None, typer.Option("--to-year", metavar="YEAR", help="Only movies up to this year.")
+    ] = None
+    available: Annotated[
+        bool, typer.Option("--available", help="Only what is in the set of available movies.")
+    ] = False
+    available_in: Annotated[
+        str | None,
+        typer.Option(
+            "--available-in", metavar="NAME", help="Only what is in the set of this name."
+        ),
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+    redis_url: Annotated[
+        str | None,
+        typer.Option(
+            "--redis-url",
+            envvar="REDIS_URL",
+            metavar="URL",
+            rich_help_panel=_WHERE,
+            help="Redis or Valkey server: redis://, rediss://, unix:// or redis+cluster://. "
+            "Default: the embedded store.",
+        ),
+    ] = None
+    namespace: Annotated[
+        str,
+        typer.Option(
+            "--namespace",
+            envvar="RECO_NAMESPACE",
+            metavar="NAME",
+            rich_help_panel=_WHERE,
+            help="Recommender to read, where several share a server.",
+        ),
+    ] = DEFAULT_NAMESPACE
+    namespaces: Annotated[  # in its place: where several can be read at once
+        list[str] | None,
+        typer.Option(
+            "--namespace",
+            envvar="RECO_NAMESPACE",
+            metavar="NAME",
+            rich_help_panel=_WHERE,
+            help="Recommender to read, where several share a server; repeated: side by side. "
+            f"Default: {DEFAULT_NAMESPACE}.",
+        ),
+    ] = None
+    # Text, not Path: typer would convert a path with pydantic (see `quick`).
+    home: Annotated[
+        str | None,
+        typer.Option(
+            "--home",
+            envvar="RECO_HOME",
+            metavar="DIR",
+            rich_help_panel=_WHERE,
+            help="Folder of the embedded store. Default: the user's data folder.",
+        ),
+    ] = None
+
+    @property
+    def asked(self) -> Asked:
+        """What a listing is to show; the name of a set of available movies says `available` too."""
+        own = "" if self.available else None
+        return Asked(
+            self.namespace,
+            self.n,
+            exclude=tuple(self.exclude or ()),
+            genres=tuple(self.genre or ()),
+            year_from=self.from_year,
+            year_to=self.to_year,
+            available=own if self.available_in is None else self.available_in,
+        )
+
+    @property
+    def where(self) -> Where:
+        """The store to read."""
+        return Where(self.redis_url, self.namespace, self.home)
+
+
+def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command shared options, behind its own.
+
+    The command is called with what it was `Told`, and with its own parameters; whatever it raises
+    on purpose becomes its exit code.
+
+    Args:
+        names: of fields of `Told`.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+
+        @wraps(command)
+        def run(**said: Any) -> None:  # noqa: ANN401 - what typer has parsed
+            told = Told(**{name: said.pop(name) for name in names})
+            with guard():
+                command(told, **said)
+
+        shared = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=field.type,
+            )
+            for field in fields(Told)
+            if field.name in names
+        ]
+        run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def is_on_command_line(context: typer.Context, parameter: str) -> bool:
+    """Tell whether a command's parameter was given as an option, not by the environment."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
