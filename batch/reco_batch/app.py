@@ -1,7 +1,9 @@
 """The `batch` command: parse, call one function, print.
 
-Results go to standard output, progress and everything else to standard error. The options are
-made of the settings (`flags.takes`).
+Here are the commands that make nights and look at them; those that change what is served are in
+`store_commands`, those that write or show settings in `settings_commands`. Results go to standard
+output, progress and everything else to standard error. The options are made of the settings
+(`flags.takes`).
 """
 
 from pathlib import Path
@@ -10,17 +12,15 @@ from typing import Annotated
 import typer
 
 from reco_batch import pages
-from reco_batch.experiments import change_experiment
 from reco_batch.flags import takes
 from reco_batch.help import PlainCommand, PlainGroup
-from reco_batch.hiding import titles_of
 from reco_batch.key import Panel
-from reco_batch.layers import FILE, Told
-from reco_batch.options import Force, GenerationId, MovieIds, Target
+from reco_batch.layers import Told
+from reco_batch.options import Force, GenerationId, Target
+from reco_batch.settings_commands import settings_commands
+from reco_batch.store_commands import store_app, store_commands
 from reco_batch.terminal import fitted
 from reco_store.console import guard
-from reco_store.generations import list_generations, release, rollback
-from reco_store.hiding import hidden, hide, unhide
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -29,9 +29,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-store_app = typer.Typer(
-    cls=PlainGroup, no_args_is_help=True, help="The embedded store, used without a Redis."
-)
+app.add_typer(store_commands)
+app.add_typer(settings_commands)
 app.add_typer(store_app, name="store")
 
 
@@ -224,145 +223,3 @@ def diff(
     nights = choose_nights(target.artifacts, before, after, namespace=target.keys.namespace)
     found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)
     typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found))
-
-
-@app.command(cls=PlainCommand)
-@takes(Panel.STORE)
-def generations(told: Told) -> None:
-    """List the generations that the store knows, newest first."""
-    target = Target.told(told.settings)
-    typer.echo(pages.generations(list_generations(target.connect(), target.keys)))
-
-
-@app.command("rollback", cls=PlainCommand)
-@takes(Panel.STORE)
-def rollback_(
-    told: Told,
-    to: Annotated[
-        str | None,
-        typer.Argument(metavar="[GENERATION]", help="By default the one before the live one."),
-    ] = None,
-    *,
-    reason: Annotated[
-        str, typer.Option(metavar="WORDS", help="Why; it stays on record. [default: none]")
-    ] = "",
-) -> None:
-    """Serve an older generation again, at once.
-
-    The generation rolled back from is never served again. The nights of the next 24 hours stage
-    theirs and do not switch to it, unless `batch release` ends the hold.
-    """
-    target = Target.told(told.settings)
-    client = target.connect()
-    live = rollback(client, target.keys, to=to, reason=reason)
-    target.make_durable(client)
-    typer.echo(fitted(pages.rolled_back(live)))
-
-
-@app.command("release", cls=PlainCommand)
-@takes(Panel.STORE)
-def release_(told: Told) -> None:
-    """End the hold that a rollback put on, so that the next night may be served."""
-    target = Target.told(told.settings)
-    client = target.connect()
-    was_held = release(client, target.keys)
-    target.make_durable(client)
-    typer.echo(fitted(pages.released(was_held=was_held)))
-
-
-@app.command(cls=PlainCommand)
-@takes(Panel.STORE)
-def experiment(
-    told: Told,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Draws who is in which arm.")
-    ] = None,
-    arms: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAMESPACE=SHARE...", help="Two or more, such as reco=90 other=10."),
-    ] = None,
-    *,
-    end: Annotated[bool, typer.Option("--end", help="End the experiment. [default: no]")] = False,
-) -> None:
-    """Split users between namespaces, as `Reader.assign` tells; without a name, show the split."""
-    target = Target.told(told.settings)
-    client = target.connect()
-    said = change_experiment(client, target.keys, name, arms or (), end=end)
-    target.make_durable(client)
-    typer.echo(fitted(said))
-
-
-@app.command("hide", cls=PlainCommand)
-@takes(Panel.STORE)
-def hide_(told: Told, movies: MovieIds) -> None:
-    """Hide movies from every list, at once and in all generations, until `batch unhide`."""
-    target = Target.told(told.settings)
-    client = target.connect()
-    changed = hide(client, target.keys, movies)
-    target.make_durable(client)
-    typer.echo(fitted(pages.hid(changed, titles_of(client, target.keys, movies))))
-
-
-@app.command("unhide", cls=PlainCommand)
-@takes(Panel.STORE)
-def unhide_(told: Told, movies: MovieIds) -> None:
-    """Show hidden movies again, at once."""
-    target = Target.told(told.settings)
-    client = target.connect()
-    changed = unhide(client, target.keys, movies)
-    target.make_durable(client)
-    typer.echo(pages.unhid(changed, len(movies)))
-
-
-@app.command("hidden", cls=PlainCommand)
-@takes(Panel.STORE)
-def hidden_(told: Told) -> None:
-    """List the movies that are hidden: id, tab, title."""
-    target = Target.told(told.settings)
-    client = target.connect()
-    typer.echo(fitted(pages.hidden(titles_of(client, target.keys, hidden(client, target.keys)))))
-
-
-@app.command(cls=PlainCommand)
-def init(
-    file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="The file to write; - for standard output.")
-    ] = Path(FILE),
-    *,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that is there. [default: no]")
-    ] = False,
-) -> None:
-    """Write a file of settings: every key, in a comment, with its default and what it may be."""
-    with guard():
-        from reco_batch.settings_file import write_template  # noqa: PLC0415
-
-        typer.echo(write_template(file, replace=force), nl=False)
-
-
-@app.command(cls=PlainCommand)
-@takes(*Panel)
-def config(
-    told: Told,
-    *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object. [default: no]")
-    ] = False,
-) -> None:
-    """Show every setting as it holds here, and where it comes from; secrets are masked.
-
-    With the options of another command it shows what that command would go by. In a pipe a line is
-    key, value and origin, separated by tabs.
-    """
-    from reco_batch.settings_page import json_text, page  # noqa: PLC0415
-
-    typer.echo(json_text(told) if as_json else page(told))
-
-
-@store_app.command("stop", cls=PlainCommand)
-@takes("home")
-def store_stop(told: Told) -> None:
-    """Save the embedded store and end it; the next command starts it again."""
-    from reco_store.embedded import stop_server  # noqa: PLC0415
-
-    typer.echo(pages.stopped(was_running=stop_server(Target.told(told.settings).home)))

@@ -12,7 +12,8 @@ from reco_batch.artifact import Artifact
 from reco_batch.bounds import GateBounds
 from reco_batch.checks import FORCED, NAMED, NO_BASELINE, PASSED, REFUSED, WARNING, Check
 from reco_batch.comparison import compare
-from reco_batch.judge import Nights, check_night
+from reco_batch.judge import check_night
+from reco_batch.manifests import Nights
 from reco_batch.measure import SAMPLE_LISTS, measure
 from reco_store import GateInput, Verdict
 

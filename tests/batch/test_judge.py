@@ -11,7 +11,8 @@ from reco_batch.bounds import GateBounds
 from reco_batch.checks import Check, at_least, at_most, exactly
 from reco_batch.comparison import Comparison
 from reco_batch.heads import HeadFigures
-from reco_batch.judge import Nights, check_night
+from reco_batch.judge import check_night
+from reco_batch.manifests import Nights
 from reco_batch.measure import ListFigures, Measured
 
 DAY = 86_400

@@ -6,8 +6,8 @@ import pytest
 from reco_batch import columns as c
 from reco_batch.bounds import GateBounds
 from reco_batch.checks import PASSED, REFUSED
-from reco_batch.judge import Nights as Manifests
 from reco_batch.judge import check_night
+from reco_batch.manifests import Nights as Manifests
 from reco_batch.measure import measure
 from reco_batch.report.checks import check_words
 from reco_batch.report.quality import metric_rows
