@@ -31,6 +31,7 @@ from reco_batch.retrieval import Retrieval
 from reco_batch.split import Split
 from reco_batch.trainers import (
     Training,
+    rating_epochs,
     recency_of,
     retrieval_epochs,
     train_rating_of,
@@ -116,7 +117,7 @@ def fit_models(
     rating = _Kind(
         "rating",
         lambda training: train_rating_of(parameters.rating, training),
-        parameters.rating.all_epochs,
+        rating_epochs(parameters.rating, rating_count=len(dataset.ratings)),
         evaluation.of_rating,
         publish_rating,
         two_stage=config.ranked_candidates is not None,
@@ -209,7 +210,7 @@ class _Fits:
             every_seconds=self.config.checkpoint_seconds,
             say=self.reporter.say,
         )
-        with self.reporter.stage(name, total=kind.epochs) as stage:
+        with self.reporter.stage(name, total=kind.epochs or None) as stage:
             ratings = self.dataset.ratings.take(rows)
             return kind.train(
                 Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
@@ -268,7 +269,13 @@ def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, 
     users, movies = len(dataset.user_ids), len(dataset.movies)
     parts = {"measured": fitted} | ({"published": dataset.ratings} if config.refits else {})
     found = {
-        name: decided(config.parameters, part, user_count=users, movie_count=movies)
+        name: decided(
+            config.parameters,
+            part,
+            user_count=users,
+            movie_count=movies,
+            rating_count=len(dataset.ratings),
+        )
         for name, part in parts.items()
     }
     served = found["published" if config.refits else "measured"]
