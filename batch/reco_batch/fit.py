@@ -52,7 +52,10 @@ class _Kind(NamedTuple):
     train: Callable[[Training], Any]
     epochs: int
     measure: Callable[[Any, Retrieval | None], Metrics]
-    publish: Callable[[Callable[[], Any], Callable[[], Retrieval | None]], None]
+    publish: Callable[
+        [Callable[[], Any], Callable[[], Retrieval | None], Callable[[], Ratings]], None
+    ]
+    """Given the model, the retrieval model beside it, and what both were trained on."""
     two_stage: bool
     """Whether its lists are made of what the retrieval model of the same step proposes."""
 
@@ -62,7 +65,7 @@ def fit_models(
     split: Split,
     config: RunConfig,
     *,
-    publish_retrieval: Callable[[Callable[[], Retrieval]], None],
+    publish_retrieval: Callable[[Callable[[], Retrieval], Callable[[], Ratings]], None],
     publish_rating: Callable[
         [Callable[[], RatingModel | LinearRating], Callable[[], Retrieval | None]], None
     ],
@@ -77,7 +80,8 @@ def fit_models(
         config: with the parameters of both models, and whether they are trained again: then what
             is published saw every rating, and what is measured did not see the test part.
         publish_retrieval: called once, in a thread, with a function that gives the retrieval model
-            to publish; what never calls it saves its training.
+            to publish, and one that gives what it was trained on; what never calls the first saves
+            its training.
         publish_rating: the same with the rating model, if there are stars to learn it from, and a
             function that gives the retrieval model that proposes candidates, or None; the two may
             run side by side.
@@ -110,7 +114,7 @@ def fit_models(
         lambda training: train_retrieval_of(parameters.retrieval, training),
         retrieval_epochs(parameters.retrieval, user_count=len(dataset.user_ids)),
         lambda model, _: evaluation.of_retrieval(model),
-        lambda model, _: publish_retrieval(model),
+        lambda model, _, ratings: publish_retrieval(model, ratings),
         two_stage=False,
     )
     rating = _Kind(
@@ -118,7 +122,7 @@ def fit_models(
         lambda training: train_rating_of(parameters.rating, training),
         parameters.rating.all_epochs,
         evaluation.of_rating,
-        publish_rating,
+        lambda model, beside, _: publish_rating(model, beside),
         two_stage=config.ranked_candidates is not None,
     )
     fits = _Fits(
@@ -173,12 +177,12 @@ class _Fits:
 
         self.metrics[kind.name] = self.night.value(f"measure {kind.name}", measured)
         if publish:
-            kind.publish(model, retrieval)
+            kind.publish(model, retrieval, partial(self._ratings, TRAIN))
         self._forget(kind, TRAIN)
 
     def refit(self, kind: _Kind) -> None:
         """Train on all ratings, and publish the model."""
-        kind.publish(*self._models(kind, REFIT))
+        kind.publish(*self._models(kind, REFIT), partial(self._ratings, REFIT))
         self._forget(kind, REFIT)
 
     def _models(
@@ -199,10 +203,6 @@ class _Fits:
 
     def _train(self, kind: _Kind, step: str) -> Any:  # noqa: ANN401  # whatever model the kind has
         name = f"{step} {kind.name}"
-        rows = self.fitted
-        if step == REFIT:
-            order = np.random.default_rng(self.config.seed)
-            rows = order.permutation(len(self.dataset.ratings))
         saved = Checkpoints(
             self.night.checkpoints(name),
             training=name,
@@ -210,10 +210,18 @@ class _Fits:
             say=self.reporter.say,
         )
         with self.reporter.stage(name, total=kind.epochs) as stage:
-            ratings = self.dataset.ratings.take(rows)
+            ratings = self._ratings(step)
             return kind.train(
                 Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
             )
+
+    def _ratings(self, step: str) -> Ratings:
+        """Return what the models of a step are trained on, in the order of training."""
+        rows = self.fitted
+        if step == REFIT:
+            order = np.random.default_rng(self.config.seed)
+            rows = order.permutation(len(self.dataset.ratings))
+        return self.dataset.ratings.take(rows)
 
     def _forget(self, kind: _Kind, step: str) -> None:
         """Delete checkpoints that nothing will ask for; the other lane may yet want retrieval's."""
