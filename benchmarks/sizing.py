@@ -10,7 +10,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
+from reco_store.codec import (
+    MovieRecord,
+    encode_ids,
+    encode_list,
+    encode_movie,
+    encode_reasons,
+)
 from reco_store.digest import SIZE_BUCKET_BYTES
 from reco_store.memory import TRANSIENT_BYTES, Sizes, forecast_bytes
 
@@ -61,6 +67,7 @@ def sizes_of(users: int, movies: int, ranked_k: int) -> Sizes:
     card = encode_movie(MovieRecord(f"{_TITLE} (2001)", 2001, ("Adventure", "Fantasy"), 102, 3.946))
     families: dict[str, tuple[int, Callable[[], bytes]]] = {
         "user": (users, lambda: scored(K)),
+        "because": (users, lambda: encode_reasons(ids(K), numeric_ids=True)),
         "ranked": (users, lambda: scored(ranked_k)),
         "seen": (users, lambda: encode_ids(ids(RATINGS_A_USER), numeric_ids=True)),
         "similar": (movies, lambda: scored(K)),

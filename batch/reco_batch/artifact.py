@@ -99,12 +99,15 @@ class ArtifactWriter:
                 writer.write(self._lists(keys, block))
         return row
 
-    def write_explained(self, ids: Sequence[str], blocks: Iterable[Explained]) -> None:
+    def write_explained(self, ids: Sequence[str], blocks: Iterable[Explained]) -> int:
         """Write the user lists, and the reasons of each list beside it.
 
         Args:
             ids: of the users, in the order of the blocks' rows.
             blocks: as the scoring yields them.
+
+        Returns:
+            The number of lists.
         """
         row = 0
         with self._writer("user", pa.float32()) as users, self._writer(_BECAUSE, None) as because:
@@ -117,6 +120,7 @@ class ArtifactWriter:
                 said = pa.array(said, mask=said < 0)  # null: no reason
                 keys = [f"{_BECAUSE}:{i}" for i in some]
                 because.write(self._batch(keys, _offsets(valid.sum(axis=1)), said, None))
+        return row
 
     def write_seen(self, user_ids: Sequence[str], seen: Histories) -> None:
         """Write what each user has rated, newest first."""

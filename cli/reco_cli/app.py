@@ -75,6 +75,9 @@ def get_user(
     user_id: User,
     *,
     n: Count = DEFAULT_COUNT,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say which of the user's ratings speaks most for each.")
+    ] = False,
     exclude: Exclude = None,
     genre: Genre = None,
     from_year: FromYear = None,
@@ -94,8 +97,8 @@ def get_user(
         namespace, n, exclude, genre, (from_year, to_year), available=available, name=available_in
     )
     with guard(), Where(redis_url, namespace, home).open() as reader:
-        answer = reader.user(user_id, **asked.choice)
-        write(pages.user_page(answer, user_id, asked), as_json=as_json)
+        answer = reader.user(user_id, why=why, **asked.choice)
+        write(pages.user_page(answer, user_id, asked, why=why), as_json=as_json)
 
 
 @app.command(cls=QuickCommand)
