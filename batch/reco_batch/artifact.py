@@ -38,9 +38,9 @@ from reco_store.manifest import check_manifest
 
 MANIFEST: Final = "manifest.json"
 MODELS: Final = "models"
-_BECAUSE: Final = "because"
+BECAUSE: Final = "because"
 #: In the order in which they are published.
-_LIST_FAMILIES: Final = ("user", _BECAUSE, "ranked", "similar", "seen", "popular")
+_LIST_FAMILIES: Final = ("user", BECAUSE, "ranked", "similar", "seen", "popular")
 _MOVIES: Final = "movies.parquet"
 _CARD: Final = (c.TITLE, c.YEAR, c.GENRES, c.RATING_COUNT, c.RATING_MEAN)
 _ROWS_PER_BATCH: Final = 4096
@@ -110,7 +110,7 @@ class ArtifactWriter:
             The number of lists.
         """
         row = 0
-        with self._writer("user", pa.float32()) as users, self._writer(_BECAUSE, None) as because:
+        with self._writer("user", pa.float32()) as users, self._writer(BECAUSE, None) as because:
             for lists, reasons in blocks:
                 some = ids[row : row + len(reasons)]
                 row += len(some)
@@ -118,7 +118,7 @@ class ArtifactWriter:
                 valid = lists.items >= 0
                 said = reasons[valid]
                 said = pa.array(said, mask=said < 0)  # null: no reason
-                keys = [f"{_BECAUSE}:{i}" for i in some]
+                keys = [f"{BECAUSE}:{i}" for i in some]
                 because.write(self._batch(keys, _offsets(valid.sum(axis=1)), said, None))
         return row
 
@@ -293,7 +293,7 @@ class Artifact:
         return bool(self.manifest.get("parameters", {}).get("because"))
 
     def _families(self) -> Iterator[str]:
-        return (family for family in _LIST_FAMILIES if family != _BECAUSE or self.has_reasons)
+        return (family for family in _LIST_FAMILIES if family != BECAUSE or self.has_reasons)
 
     def _titles(self) -> dict[str, list[Any]]:
         """Return the movies that each title names, titles in catalogue order."""
@@ -353,7 +353,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def _values_of(family: str, batch: pa.RecordBatch) -> list[bytes]:
     ids = batch.column(c.MOVIE_IDS)
-    if family == _BECAUSE:
+    if family == BECAUSE:
         return encode_reasons(ids)
     if c.SCORES in batch.schema.names:
         return encode_lists(ids, batch.column(c.SCORES))
