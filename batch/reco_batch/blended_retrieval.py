@@ -30,6 +30,7 @@ from reco_batch.progress import Stage
 from reco_batch.reasons import Influence, Rated, liked
 from reco_batch.recency import as_matrix, recency_weights
 from reco_batch.retrieval import Embeddings, Towers
+from reco_batch.score_spread import covariance, spread
 from reco_batch.sessions import co_rating_factors, co_ratings
 from reco_batch.training import Tower
 
@@ -69,8 +70,8 @@ class BlendedRetrieval:
         self._recency, self._years = recency, years
         self._similar, self._ids = similar, ids
         towers = np.column_stack([model.movie_vectors().numpy(), model.bias.numpy()])
-        self._towers_spread = _covariance(towers)
-        self._neighbours_spread = _covariance(neighbours.out)
+        self._towers_spread = covariance(towers)
+        self._neighbours_spread = covariance(neighbours.out)
         self._movies = np.column_stack([towers, neighbours.out, popularity]).astype(np.float32)
         self._users: NDArray[np.float32] | None = None
         self._user_shares: NDArray[np.float32] | None = None
@@ -123,12 +124,12 @@ class BlendedRetrieval:
         ones = np.ones((user_count, 1), np.float32)
         towers = np.hstack([towers, ones])
         near = matrix @ self._neighbours.into
-        spreads = _spread(towers, self._towers_spread), _spread(near, self._neighbours_spread)
+        spreads = spread(towers, self._towers_spread), spread(near, self._neighbours_spread)
         share, discount = self._shares(np.diff(history.offsets))
         share = share[:, np.newaxis]
         towers, near = (
-            (half / spread).astype(np.float32)
-            for half, spread in zip((towers, near), spreads, strict=True)
+            (half / deviation).astype(np.float32)
+            for half, deviation in zip((towers, near), spreads, strict=True)
         )
         folded = np.column_stack([towers, share * near, -discount])
         shares = np.hstack([_unit_weight(matrix) / spreads[0], share / spreads[1]])
@@ -246,20 +247,6 @@ def train_blended(
     )
     blended.remember(ratings, user_count=user_count)
     return blended
-
-
-def _covariance(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return [D, D] of [I, D], as `np.cov` does; zeros for one row, and a matrix for D = 1 too."""
-    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
-    covariance: NDArray[np.float64] = centred.T @ centred / max(len(rows) - 1, 1)
-    return covariance
-
-
-def _spread(vectors: NDArray[np.float32], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the standard deviation of each user's scores over the movies, [U, 1] of [U, D]."""
-    variance = np.einsum("ud,ud->u", vectors @ covariance, vectors)
-    spread: NDArray[np.float64] = np.sqrt(np.maximum(variance, 1e-12))[:, np.newaxis]
-    return spread
 
 
 def _unit_weight(history: sp.csr_matrix) -> NDArray[np.float64]:
