@@ -97,8 +97,10 @@ WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
 
 def scale(result: dict) -> list[str]:
     """Return the section on what a large data set costs."""
-    machine, nights, whole = result["machine"], result["nights"], result["whole"]
-    scales = [f"{night['scale']:g}" for night in nights]
+    parts = [night for night in result["nights"] if night["scale"] < result["target"]]
+    whole = next((n for n in result["nights"] if n["scale"] == result["target"]), None)
+    machine = (whole or parts[-1])["machine"]
+    scales = [f"{night['scale']:g}" for night in parts]
     measured = ["measured", "deviation"] if whole else []
     target = f"{result['target']:g}"
     lines = [
@@ -108,21 +110,21 @@ def scale(result: dict) -> list[str]:
         "`benchmarks/scale.py`: whole nights of the preset `default` on simulated ratings, each",
         "part trained in as many epochs and steps as the whole. Seconds of each stage (trainings",
         f"run two at a time), and the line through the parts at scale {target}.",
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; other",
-        f"processes kept {machine['load_before']} of the cores busy before it began.",
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; load",
+        f"before the last, of other work: {machine['load_before']}.",
         "",
         "| | " + " | ".join([*scales, f"expected at {target}", *measured]) + " |",
         "|---" * (len(scales) + 2 + len(measured)) + "|",
     ]
     for name, row in result["extrapolated"].items():
-        cells = [_amount(name, {**n, **n["stages"]}[name]) for n in nights]
+        cells = [_amount(name, {**n, **n["stages"]}[name]) for n in parts]
         cells.append(_amount(name, row["expected"]))
         if whole:
             cells += [_amount(name, row["measured"]), f"{row['deviation']:+.0%}"]
         lines.append(f"| {name.replace('_bytes', '')} | {' | '.join(cells)} |")
     lines += ["", "What the models learned of the simulated taste:", ""]
     lines += ["| scale | ndcg@10 | of the most rated | RMSE | of means |", "|---|---|---|---|---|"]
-    for night in [*nights, *([whole] if whole else [])]:
+    for night in result["nights"]:
         found = night["metrics"]
         figures = [found[part]["ndcg@10"] for part in ("retrieval", "popularity")]
         figures += [found[part]["rmse"] for part in ("rating", "means")]

@@ -6,10 +6,13 @@ keeps the seconds of each stage, the peak of its memory, and the sizes of what i
 
 Every part is trained as the whole is: in as many epochs and steps, with as wide a window (a file of
 parameters says so; it stands in the result). So each stage's seconds are a constant, for the
-catalogue, and a part that grows with the users, and a line through the parts tells the whole. A run
-given by --then is not part of the lines: it is what they are held against.
+catalogue, and a part that grows with the users, and a line through the parts tells the whole. The
+night of the target itself is not part of the lines: it is what they are held against.
 
-usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--then 1] [--work FOLDER]
+Every night is kept as soon as it is over, beside those of other scales that were run before, so
+that hours can be spent one night at a time.
+
+usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--target 1] [--work FOLDER]
 """
 
 import argparse
@@ -27,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from machine import describe, environment
 
-from reco_batch.plans import Of, taste_plan, tower_plan
+from reco_batch.plans import tower_plan, trained_members
 from reco_batch.presets import PRESETS
 from reco_batch.sessions import affordable_window
 from reco_batch.simulation import SHAPES, Shape
@@ -51,22 +54,23 @@ def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
 
     Args:
         whole: the shape that is asked about.
-        scale: of the part.
+        scale: of the part; the whole is trained as anybody's data of its size.
     """
+    if scale >= 1:
+        return {"preset": "default"}
     retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
     plan = tower_plan(retrieval.tower, user_count=whole.users)
-    tastes = taste_plan(rating, user_count=whole.users, rating_count=whole.ratings)
-    by_users = {"most_steps": 1} if tastes.of is Of.USERS else {}
+    trained = trained_members(rating, rating_count=whole.ratings) > 0
     window = affordable_window(retrieval.neighbours.window, whole.ratings)
     return {
         "preset": "default",
         "retrieval": {
             "tower.epochs": plan.epochs,
-            "tower.batch_users": max(1, round(plan.batch * min(scale, 1))),
+            "tower.batch_users": max(1, round(plan.batch * scale)),
             "neighbours.window": window,
-            "recency_users": max(1, round(retrieval.recency_users * min(scale, 1))),
+            "recency_users": max(1, round(retrieval.recency_users * scale)),
         },
-        "rating": {"window": window, **by_users},
+        "rating": {"window": window, **({} if trained else {"most_steps": 1})},
     }
 
 
@@ -178,40 +182,53 @@ def extrapolated(
     """
     found = {name: {"expected": start + slope * scale} for name, (start, slope) in lines.items()}
     if night is not None:
-        for name, value in figures_of(night).items():
-            expected = found[name]["expected"]
+        for name in found:
+            value, expected = figures_of(night)[name], found[name]["expected"]
             found[name] |= {"measured": value, "deviation": value / max(expected, 1e-9) - 1}
     return found
 
 
+def kept(path: Path, like: str) -> list[dict[str, object]]:
+    """Return the nights of a shape that were run before."""
+    if not path.exists():
+        return []
+    before = json.loads(path.read_text("utf-8"))
+    return before["nights"] if before["like"] == like else []
+
+
+def told(like: str, target: float, nights: Sequence[dict[str, object]]) -> dict[str, object]:
+    """Return the result: all nights, and what the smaller ones say of the target."""
+    parts = [night for night in nights if night["scale"] < target]
+    whole = next((night for night in nights if night["scale"] == target), None)
+    lines = lines_of(parts) if len(parts) > 1 else {}
+    return {
+        "figure": "scale",
+        "like": like,
+        "target": target,
+        "nights": nights,
+        "extrapolated": extrapolated(lines, whole, scale=target),
+    }
+
+
 def main() -> None:
-    """Measure, print a table, and keep the figures as JSON."""
+    """Measure, keep each night's figures as JSON, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--like", choices=SHAPES, default="ml-32m")
     parser.add_argument("--scale", type=float, nargs="+", default=[0.05, 0.1])
-    parser.add_argument("--then", type=float, help="a scale to hold the lines against")
+    parser.add_argument("--target", type=float, default=1.0, help="the scale to tell")
     parser.add_argument("--work", type=Path, help="folder for what is deleted again")
     arguments = parser.parse_args()
-    if len(set(arguments.scale)) == 1:
-        parser.error("a line needs two scales")
-    machine = describe()
-    target = arguments.then or 1.0
-    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
-        nights = [run(arguments.like, scale, Path(folder)) for scale in arguments.scale]
-        whole = run(arguments.like, target, Path(folder)) if arguments.then else None
-    found = extrapolated(lines_of(nights), whole, scale=target)
-    result = {
-        "figure": "scale",
-        "like": arguments.like,
-        "machine": machine,
-        "nights": nights,
-        "target": target,
-        "whole": whole,
-        "extrapolated": found,
-    }
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "scale.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    for name, row in found.items():
+    path = HERE / "results" / "scale.json"
+    path.parent.mkdir(exist_ok=True)
+    for scale in arguments.scale:
+        machine = describe()
+        with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
+            night = {"machine": machine, **run(arguments.like, scale, Path(folder))}
+        others = [n for n in kept(path, arguments.like) if n["scale"] != scale]
+        nights = sorted([*others, night], key=lambda night: night["scale"])
+        result = told(arguments.like, arguments.target, nights)
+        path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    for name, row in result["extrapolated"].items():
         said = "".join(f"{figure_of(name, night):>12}" for night in nights)
         print(f"{name:32}{said}{' '.join(f'{v:14,.2f}' for v in row.values())}")
 

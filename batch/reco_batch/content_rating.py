@@ -9,8 +9,7 @@ would say. In training a rating is taken out of its own user's sums, so that not
 from itself.
 
 A step takes ratings of anybody, and sums the whole histories of whose they are; so it costs the
-more, the more ratings people have. Of many ratings it takes whole users instead, whose histories
-are then summed once for all of their ratings (`plans`).
+more, the more ratings people have (`plans` has the budget).
 
 Shapes: N ratings, U users, I movies, F features, D width, B ratings of a step, H ratings of the
 step's users.
@@ -20,7 +19,6 @@ Source:
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,24 +27,9 @@ from reco_batch._tensorflow import tf, tfrs
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings
 from reco_batch.linear_rating import LinearRating, fit_biases
-from reco_batch.plans import Of, taste_plan
 from reco_batch.presets import TasteParameters
 from reco_batch.progress import Stage
 from reco_batch.training import fit_shuffled
-
-#: Users whose histories are summed at a time in the end: 24 bytes a rating of theirs.
-_USERS_AT_ONCE: Final = 16_384
-
-
-class _Step(NamedTuple):
-    """The ratings of a step, and whose they are."""
-
-    user: tf.Tensor  # [B]
-    movie: tf.Tensor  # [B]
-    rating: tf.Tensor  # [B]
-    deviation: tf.Tensor  # [B]
-    different: tf.Tensor  # the step's users, each once
-    slot: tf.Tensor  # [B], the place of its user among those
 
 
 class ContentRating(tfrs.Model):
@@ -98,23 +81,22 @@ class ContentRating(tfrs.Model):
         offsets = np.concatenate([[0], np.cumsum(counts)])
         self._rated = tf.RaggedTensor.from_row_splits(movie[order].astype(np.int64), offsets)
         self._deviations = tf.RaggedTensor.from_row_splits(self.deviation[order], offsets)
-        self._stars = tf.RaggedTensor.from_row_splits(ratings.stars[order], offsets)
         self._counts = tf.constant(counts, tf.float32)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:  # noqa: ARG002, FBT001, FBT002
         """Return the penalised mean squared error of a step.
 
         Args:
-            inputs: `user`, `movie`, `rating` and `deviation`, [B] each; or `user` alone, each
-                once: all ratings of these users.
+            inputs: `user`, `movie`, `rating` and `deviation`, [B] each.
             training: unused; every rating here is one of the history.
         """
-        step = self._step_of(inputs)
-        user, movie = step.user, step.movie
-        itself = step.deviation[:, tf.newaxis] * tf.gather(self.by_deviation, movie) + tf.gather(
+        user, movie = inputs["user"], inputs["movie"]
+        different, slot = tf.unique(user)
+        deviation = inputs["deviation"][:, tf.newaxis]
+        itself = deviation * tf.gather(self.by_deviation, movie) + tf.gather(
             self.by_presence, movie
         )
-        others = tf.gather(self._history_sums(step.different), step.slot) - itself  # [B, D]
+        others = tf.gather(self._history_sums(different), slot) - itself  # [B, D]
         # A rating's own is not among the ratings + 1 that the sum is scaled by.
         others *= tf.math.rsqrt(tf.maximum(tf.gather(self._counts, user), 1))[:, tf.newaxis]
         own, features = tf.gather(self.users, user), tf.gather(self._features, movie)
@@ -129,30 +111,11 @@ class ContentRating(tfrs.Model):
                 (own + others) * (vector + tf.matmul(features, self.movie_content)), axis=1
             )
         )
-        error = self.task(labels=step.rating[:, tf.newaxis], predictions=stars[:, tf.newaxis])
+        error = self.task(labels=inputs["rating"][:, tf.newaxis], predictions=stars[:, tf.newaxis])
         size = self.parameters
         penalty = size.bias_l2 * tf.add_n([tf.reduce_sum(bias**2) for bias in biases])
         penalty += size.vector_l2 * (tf.reduce_sum(own**2) + tf.reduce_sum(vector**2))
-        # Of whole users there may be one without any rating.
-        count = tf.cast(tf.maximum(tf.size(user), 1), tf.float32)
-        return (error + penalty) / count + self._table_penalty()
-
-    def _step_of(self, inputs: Mapping[str, tf.Tensor]) -> _Step:
-        user = inputs["user"]
-        if "movie" in inputs:
-            different, slot = tf.unique(user)
-            movie, rating, deviation = (inputs[name] for name in ("movie", "rating", "deviation"))
-            return _Step(user, movie, rating, deviation, different, slot)
-        rated = tf.gather(self._rated, user)
-        slot = rated.value_rowids()
-        return _Step(
-            tf.gather(user, slot),
-            rated.flat_values,
-            tf.gather(self._stars, user).flat_values,
-            tf.gather(self._deviations, user).flat_values,
-            user,
-            slot,
-        )
+        return (error + penalty) / tf.cast(tf.size(user), tf.float32) + self._table_penalty()
 
     def _table_penalty(self) -> tf.Tensor:
         """Return the penalty of the tables that many ratings share, a rating's part of it."""
@@ -181,12 +144,8 @@ class ContentRating(tfrs.Model):
     def linear(self, scale: tuple[float, float]) -> LinearRating:
         """Return the trained model as biases and one dot product of width F + D."""
         lengths = tf.sqrt(self._counts + 1)[:, tf.newaxis]
-        count = self.users.shape[0]
-        blocks = (
-            self._history_sums(tf.range(start, min(start + _USERS_AT_ONCE, count)))
-            for start in range(0, count, _USERS_AT_ONCE)
-        )
-        users = self.users + tf.concat(list(blocks), axis=0) / lengths
+        everybody = tf.range(self.users.shape[0])
+        users = self.users + self._history_sums(everybody) / lengths
         movies = self.movies + tf.matmul(self._features, self.movie_content)
         return LinearRating(
             self.mean,
@@ -222,23 +181,18 @@ def train_content_rating(
         checkpoints: of this member's training, as `fit_shuffled` takes them.
     """
     model = ContentRating(ratings, features, parameters, user_count=user_count, seed=seed)
-    plan = taste_plan(parameters, user_count=user_count, rating_count=len(ratings))
-    columns: dict[str, NDArray[Any]]
-    if plan.of is Of.USERS:
-        columns = {"user": np.arange(user_count, dtype=np.int32)}
-    else:
-        columns = {
-            "user": ratings.user_index,
-            "movie": ratings.movie_index,
-            "rating": ratings.stars,
-            "deviation": model.deviation,
-        }
+    columns = {
+        "user": ratings.user_index,
+        "movie": ratings.movie_index,
+        "rating": ratings.stars,
+        "deviation": model.deviation,
+    }
     fit_shuffled(
         model,
         tf.keras.optimizers.Adam(parameters.learning_rate),
         columns,
-        batch_size=plan.batch,
-        epochs=plan.epochs,
+        batch_size=parameters.batch_size,
+        epochs=parameters.epochs,
         seed=seed,
         stage=stage,
         checkpoints=checkpoints,

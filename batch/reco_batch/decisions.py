@@ -12,13 +12,18 @@ import numpy as np
 
 from reco_batch.dataset import Ratings
 from reco_batch.neighbours import taking_part
-from reco_batch.plans import Of, taste_plan, tower_plan
+from reco_batch.plans import tower_plan, trained_members
 from reco_batch.presets import HistoryParameters, Preset, TasteParameters
 from reco_batch.sessions import affordable_window
 
 
 def decided(
-    parameters: Preset, ratings: Ratings, *, user_count: int, movie_count: int
+    parameters: Preset,
+    ratings: Ratings,
+    *,
+    user_count: int,
+    movie_count: int,
+    rating_count: int,
 ) -> Mapping[str, Mapping[str, Any]]:
     """Return what the size of a training part decides, as JSON values.
 
@@ -27,11 +32,13 @@ def decided(
         ratings: of the training part.
         user_count: U.
         movie_count: I.
+        rating_count: N of the whole data.
 
     Returns:
-        `retrieval` and `rating`, each with the epochs, what a step takes and how many steps there
-        are, and the others of the models' budgets; nothing of the notebook's models, in which the
-        size decides nothing, and no `rating` where nobody gave stars.
+        `retrieval`: the towers' epochs, the users of a step and how many steps there are, and the
+        others of its budgets; `rating`: how many members are trained, and its window. Nothing of
+        the notebook's models, in which the size decides nothing, and no `rating` where nobody gave
+        stars.
     """
     found: dict[str, Mapping[str, Any]] = {}
     retrieval, rating = parameters.retrieval, parameters.rating
@@ -44,8 +51,10 @@ def decided(
             "neighbour_movies": len(taking_part(rated, retrieval.neighbours)),
         }
     if isinstance(rating, TasteParameters) and ratings.rating is not None:
-        plan = taste_plan(rating, user_count=user_count, rating_count=len(ratings))
-        found["rating"] = {**plan._asdict(), "window": _window(rating.window, ratings)}
+        found["rating"] = {
+            "members": trained_members(rating, rating_count=rating_count),
+            "window": _window(rating.window, ratings),
+        }
     return found
 
 
@@ -93,10 +102,10 @@ def _of_retrieval(
 
 def _of_rating(parameters: TasteParameters, found: Mapping[str, Any]) -> list[str]:
     said: list[str] = []
-    if found["of"] is Of.USERS:
+    if found["members"] < parameters.members:
         said.append(
-            f"a step of the rating model takes {found['batch']:,} users with all their ratings, "
-            f"not {parameters.batch_size:,} ratings: there would be more than "
+            "the rating model is its closed form alone, not the mean with "
+            f"{parameters.members} trained members: each would take more than "
             f"{parameters.most_steps:,} steps"
         )
     if found["window"] is not None and found["window"] < parameters.window:

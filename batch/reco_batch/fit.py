@@ -6,7 +6,6 @@ trains only what something still has to be computed from. Where retrieval propos
 are made of, both lanes ask for its models, and whichever comes first trains them.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from reco_batch.dataset import Dataset, Ratings
 from reco_batch.decisions import budgets, decided
 from reco_batch.evaluate import Evaluation
 from reco_batch.linear_rating import LinearRating
+from reco_batch.once import Once
 from reco_batch.presets import HistoryParameters, Preset
 from reco_batch.progress import Reporter
 from reco_batch.rating import RatingModel
@@ -31,6 +31,7 @@ from reco_batch.retrieval import Retrieval
 from reco_batch.split import Split
 from reco_batch.trainers import (
     Training,
+    rating_epochs,
     recency_of,
     retrieval_epochs,
     train_rating_of,
@@ -120,7 +121,7 @@ def fit_models(
     rating = _Kind(
         "rating",
         lambda training: train_rating_of(parameters.rating, training),
-        parameters.rating.all_epochs,
+        rating_epochs(parameters.rating, rating_count=len(dataset.ratings)),
         evaluation.of_rating,
         lambda model, beside, _: publish_rating(model, beside),
         two_stage=config.ranked_candidates is not None,
@@ -164,7 +165,7 @@ class _Fits:
     shares_retrieval: bool
     """Whether both lanes ask for the same retrieval models."""
     metrics: dict[str, Metrics] = field(default_factory=dict)
-    _shared: dict[str, "_Once"] = field(default_factory=dict)
+    _shared: dict[str, Once] = field(default_factory=dict)
 
     def measure(self, kind: _Kind, *, publish: bool) -> None:
         """Train without the test part, keep the metrics, and publish the model if it is the one."""
@@ -194,9 +195,9 @@ class _Fits:
             self._model(self.retrieval, step) if kind.two_stage else lambda: None,
         )
 
-    def _model(self, kind: _Kind, step: str) -> "_Once":
+    def _model(self, kind: _Kind, step: str) -> Once:
         """Return what trains when it is first called, by whichever lane, and gives the model."""
-        once = _Once(lambda: self._train(kind, step))
+        once = Once(lambda: self._train(kind, step))
         if kind is self.retrieval and self.shares_retrieval:
             return self._shared.setdefault(step, once)  # atomic
         return once
@@ -209,7 +210,7 @@ class _Fits:
             every_seconds=self.config.checkpoint_seconds,
             say=self.reporter.say,
         )
-        with self.reporter.stage(name, total=kind.epochs) as stage:
+        with self.reporter.stage(name, total=kind.epochs or None) as stage:
             ratings = self._ratings(step)
             return kind.train(
                 Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
@@ -227,21 +228,6 @@ class _Fits:
         """Delete checkpoints that nothing will ask for; the other lane may yet want retrieval's."""
         if kind is not self.retrieval or not self.shares_retrieval:
             self.night.forget(f"{step} {kind.name}")
-
-
-class _Once:
-    """A function that computes its value when it is first called, in whichever thread."""
-
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self._compute = compute
-        self._lock = threading.Lock()
-        self._values: list[Any] = []
-
-    def __call__(self) -> Any:  # noqa: ANN401  # as it computes
-        with self._lock:
-            if not self._values:
-                self._values.append(self._compute())
-            return self._values[0]
 
 
 def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
@@ -276,7 +262,13 @@ def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, 
     users, movies = len(dataset.user_ids), len(dataset.movies)
     parts = {"measured": fitted} | ({"published": dataset.ratings} if config.refits else {})
     found = {
-        name: decided(config.parameters, part, user_count=users, movie_count=movies)
+        name: decided(
+            config.parameters,
+            part,
+            user_count=users,
+            movie_count=movies,
+            rating_count=len(dataset.ratings),
+        )
         for name, part in parts.items()
     }
     served = found["published" if config.refits else "measured"]

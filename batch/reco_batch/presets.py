@@ -61,11 +61,6 @@ class RatingParameters:
     epochs: int = tuned(40, 5, 60)
     batch_size: int = 4096
 
-    @property
-    def all_epochs(self) -> int:
-        """As those of `TasteParameters`."""
-        return self.epochs
-
 
 @dataclass(frozen=True, slots=True)
 class TowerParameters:
@@ -160,9 +155,7 @@ class TasteParameters:
     epochs: int = tuned(6, 3, 15)
     batch_size: int = 2048
     most_steps: int = 30_000
-    """Steps in all epochs together; beyond, a step takes whole users."""
-    user_steps: int = 1_000
-    """Steps of whole users in all epochs together; each takes as many users as that needs."""
+    """Steps in all epochs together; beyond, no member is trained."""
     bias_l2: float = 0.03
     """Pull of the biases towards zero, each time one is used; likewise the next."""
     vector_l2: float = tuned(0.08, 0.01, 0.5, log=True)
@@ -171,11 +164,6 @@ class TasteParameters:
     """Of the vectors that histories are sums of, spread over all ratings; likewise the next."""
     taste_l2: float = tuned(3.0, 0.3, 30.0, log=True)
     """Of the tastes by content."""
-
-    @property
-    def all_epochs(self) -> int:
-        """Of all members together."""
-        return self.members * self.epochs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Which function trains the models of which parameters: the one place that knows every kind."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from reco_batch.blended_rating import train_blended_rating
@@ -8,7 +9,7 @@ from reco_batch.blended_retrieval import train_blended
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.linear_rating import LinearRating
-from reco_batch.plans import tower_plan
+from reco_batch.plans import tower_plan, trained_members
 from reco_batch.presets import (
     HistoryParameters,
     RatingParameters,
@@ -95,18 +96,26 @@ def train_retrieval_of(
     )
 
 
+def rating_epochs(parameters: RatingParameters | TasteParameters, *, rating_count: int) -> int:
+    """Return how many epochs the rating model of so many ratings is trained for, of all members."""
+    if isinstance(parameters, TasteParameters):
+        return trained_members(parameters, rating_count=rating_count) * parameters.epochs
+    return parameters.epochs
+
+
 def train_rating_of(
     parameters: RatingParameters | TasteParameters, training: Training
 ) -> RatingModel | LinearRating:
     """Train the rating model that the parameters are of."""
     dataset = training.dataset
     if isinstance(parameters, TasteParameters):
+        members = trained_members(parameters, rating_count=len(dataset.ratings))
         return train_blended_rating(
             training.ratings,
             movies=dataset.movies,
             user_count=len(dataset.user_ids),
             scale=dataset.rating_scale,
-            parameters=parameters,
+            parameters=replace(parameters, members=members),
             seed=training.seed,
             stage=training.stage,
             checkpoints=training.checkpoints,

@@ -46,7 +46,7 @@ def fit(sittings):
 @pytest.fixture(scope="module")
 def trained(fit):
     """The model of seed 42, trained without a stop; and what its stage was told."""
-    stage = StoppingStage(after=SMALL.all_epochs)
+    stage = StoppingStage(after=SMALL.members * SMALL.epochs)
     return fit(stage=stage), stage
 
 

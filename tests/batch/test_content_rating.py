@@ -1,19 +1,15 @@
 """The trained member: its loss in plain numpy, nothing predicted from itself, the same bits."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handmade import ODD_DATA, random_ratings, ratings_of
-from reco_batch import content_rating
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.content import content_features
 from reco_batch.content_rating import ContentRating, train_content_rating
 from reco_batch.linear_rating import fit_biases
-from reco_batch.plans import Of, taste_plan
 from reco_batch.presets import TasteParameters
 from stopped_training import Stopped, StoppingStage
 
@@ -104,26 +100,6 @@ def test_loss_is_the_formula(seed):
     loss = model.compute_loss(columns_of(ratings, model, rows), training=True)
 
     assert float(loss) == pytest.approx(plain_loss(model, ratings, features, rows), rel=1e-4)
-
-
-@settings(max_examples=10)
-@given(st.integers(0, 10**6))
-def test_loss_of_whole_users_is_that_of_their_ratings(seed):
-    """A step of users is a step of all that they rated; one without ratings adds nothing."""
-    rng = np.random.default_rng(seed)
-    ratings = random_ratings(rng, users=4, movies=8)
-    features = rng.normal(size=(8, 2)).astype(np.float32)
-    model = model_of(ratings, features, seed=seed)
-    users = rng.permutation(5)[:3].astype(np.int32)
-    rows = np.flatnonzero(np.isin(ratings.user_index, users))
-
-    loss = model.compute_loss({"user": users}, training=True)
-
-    if len(rows):
-        expected = plain_loss(model, ratings, features, rows)
-    else:
-        expected = float(model._table_penalty())
-    assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
 @settings(max_examples=10)
@@ -228,34 +204,6 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
 
     assert said == ["it: goes on after epoch 2"]
     assert same_bits(resumed, trained[0])
-
-
-def test_many_ratings_are_trained_on_by_users(dataset, stage, monkeypatch):
-    """Beyond the stated number of steps; it fits the stars as well, and the seed fixes it."""
-    users = len(dataset.user_ids)
-    budget = SMALL.epochs * 8
-    by_users = replace(SMALL, most_steps=budget, user_steps=budget)
-    plan = taste_plan(by_users, user_count=users, rating_count=len(dataset.ratings))
-    assert (plan.of, plan.epochs) == (Of.USERS, SMALL.epochs)
-    monkeypatch.setattr(content_rating, "_USERS_AT_ONCE", 7)
-
-    first, again = (
-        train_content_rating(
-            dataset.ratings,
-            content_features(dataset.movies),
-            by_users,
-            user_count=users,
-            scale=SCALE,
-            seed=1,
-            stage=stage,
-        )
-        for _ in range(2)
-    )
-
-    ratings = dataset.ratings
-    error = first.predict(ratings.user_index, ratings.movie_index) - ratings.rating
-    assert np.sqrt(np.square(error).mean()) < 0.8 * ratings.rating.std()
-    assert same_bits(first, again)
 
 
 @pytest.mark.parametrize("name", ["one rating", "no timestamps", "nothing but ids"])

@@ -12,6 +12,7 @@ from reco_batch.presets import PRESETS
 
 DEFAULT = PRESETS["default"]
 USERS, MOVIES = 5, 9
+SIZE = {"user_count": USERS, "movie_count": MOVIES}
 
 
 def ratings_like(count):
@@ -24,19 +25,18 @@ def ratings_like(count):
 
 def test_small_data_decide_little():
     """Everything is as the parameters say, and there is nothing to tell."""
-    found = decided(DEFAULT, ratings_like(900), user_count=USERS, movie_count=MOVIES)
+    found = decided(DEFAULT, ratings_like(900), **SIZE, rating_count=900)
 
     assert found == {
         "retrieval": {
             "epochs": 40,
-            "of": "users",
             "batch": 128,
             "steps": 40,
             "candidates": MOVIES,
             "window": 40,
             "neighbour_movies": MOVIES - 1,
         },
-        "rating": {"epochs": 6, "of": "ratings", "batch": 2048, "steps": 6, "window": 40},
+        "rating": {"members": 2, "window": 40},
     }
     assert budgets(DEFAULT, found, user_count=USERS) == []
 
@@ -45,7 +45,14 @@ def test_every_budget_that_bites_is_said():
     """Each in a sentence with both figures."""
     few = replace(DEFAULT.retrieval.neighbours, most_movies=4)
     parameters = replace(DEFAULT, retrieval=replace(DEFAULT.retrieval, neighbours=few))
-    found = decided(parameters, ratings_like(12_000_000), user_count=200_948, movie_count=MOVIES)
+    count = 12_000_000
+    found = decided(
+        parameters,
+        ratings_like(count),
+        user_count=200_948,
+        movie_count=MOVIES,
+        rating_count=count,
+    )
 
     assert budgets(parameters, found, user_count=200_948) == [
         (
@@ -60,8 +67,8 @@ def test_every_budget_that_bites_is_said():
         "how newer ratings count is chosen by 20,000 users",
         "for neighbours movies are rated together up to 20 ratings apart, not 40",
         (
-            "a step of the rating model takes 1,206 users with all their ratings, "
-            "not 2,048 ratings: there would be more than 30,000 steps"
+            "the rating model is its closed form alone, not the mean with 2 trained members: "
+            "each would take more than 30,000 steps"
         ),
         "for the rating model movies are rated together up to 20 ratings apart, not 40",
     ]
@@ -70,7 +77,7 @@ def test_every_budget_that_bites_is_said():
 def test_without_order_there_is_no_window():
     """Nothing is said of what plays no part."""
     ratings = random_ratings(np.random.default_rng(0), users=USERS, movies=MOVIES)
-    found = decided(DEFAULT, Ratings(*ratings[:3], None), user_count=USERS, movie_count=MOVIES)
+    found = decided(DEFAULT, Ratings(*ratings[:3], None), **SIZE, rating_count=len(ratings))
 
     assert found["retrieval"]["window"] is found["rating"]["window"] is None
     assert budgets(DEFAULT, found, user_count=USERS) == []
@@ -81,7 +88,7 @@ def test_notebook_is_trained_alike_whatever_the_size(count):
     """Its parameters are all there is."""
     notebook = PRESETS["notebook"]
 
-    found = decided(notebook, ratings_like(count), user_count=count, movie_count=MOVIES)
+    found = decided(notebook, ratings_like(count), **SIZE, rating_count=count)
 
     assert found == {}
     assert budgets(notebook, found, user_count=count) == []

@@ -19,6 +19,7 @@ from reco_batch.rating import RatingModel
 from reco_batch.retrieval import RetrievalModel
 from reco_batch.trainers import (
     Training,
+    rating_epochs,
     retrieval_epochs,
     train_rating_of,
     train_retrieval_of,
@@ -70,7 +71,7 @@ def test_rating_is_of_the_kind_of_its_parameters(training, parameters, kind):
     model = train_rating_of(parameters, training)
 
     assert isinstance(model, kind)
-    assert training.stage.steps == parameters.all_epochs == 2
+    assert training.stage.steps == rating_epochs(parameters, rating_count=1) == 2
 
 
 def test_recency_reaches_the_model_it_is_for(training):

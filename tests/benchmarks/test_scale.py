@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reco_batch.parameter_file import read_parameters
-from reco_batch.plans import taste_plan, tower_plan
+from reco_batch.plans import tower_plan, trained_members
 from reco_batch.presets import PRESETS
 from reco_batch.progress import PlainReporter
 from reco_batch.simulation import SHAPES
@@ -64,7 +64,7 @@ def test_two_parts_tell_the_whole(scale):
     assert found["train"]["deviation"] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("part", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("part", [0.05, 0.1, 0.5, 1])
 def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
     """In as many epochs and, but for each epoch's last, steps; the file is one that can be read."""
     whole = SHAPES["ml-32m"]
@@ -78,10 +78,8 @@ def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
     of_whole = tower_plan(usual.retrieval.tower, user_count=whole.users)
     assert towers.epochs == of_whole.epochs
     assert towers.steps == pytest.approx(of_whole.steps, rel=0.02)
-    tastes = taste_plan(like.rating, user_count=small.users, rating_count=small.ratings)
-    of_whole = taste_plan(usual.rating, user_count=whole.users, rating_count=whole.ratings)
-    assert (tastes.of, tastes.epochs) == (of_whole.of, of_whole.epochs)
-    assert tastes.steps == pytest.approx(of_whole.steps, rel=0.02)
+    members = trained_members(like.rating, rating_count=small.ratings)
+    assert members == trained_members(usual.rating, rating_count=whole.ratings)
 
 
 def test_the_report_says_what_is_over_the_bound(scale, monkeypatch):
@@ -91,14 +89,8 @@ def test_the_report_says_what_is_over_the_bound(scale, monkeypatch):
     figures = {"ndcg@10": 0.25, "rmse": 0.75}
     for each in (*parts, whole):
         each |= {"log": ["the log"], "metrics": dict.fromkeys(scale.METRICS, figures)}
-    result = {
-        "like": "ml-32m",
-        "machine": {"cores": 2, "processor": "one", "memory_gb": 25.2, "load_before": 0.1},
-        "nights": parts,
-        "target": 1.0,
-        "whole": whole,
-        "extrapolated": scale.extrapolated(scale.lines_of(parts), whole, scale=1),
-    }
+        each["machine"] = {"cores": 2, "processor": "one", "memory_gb": 25.2, "load_before": 0.1}
+    result = scale.told("ml-32m", 1.0, [*parts, whole])
 
     page = module("report", monkeypatch).scale(result)
 
