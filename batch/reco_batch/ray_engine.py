@@ -32,7 +32,8 @@ _RETRIES: Final = 5
 _PATIENCE_SECONDS: Final = 600.0
 #: Of a worker that has loaded NumPy and us, and done nothing yet.
 _IDLE_WORKER_BYTES: Final = 200_000_000
-_BYTES_PER_ITEM: Final = 12  # an index, a score, and perhaps a reason
+_BYTES_PER_ITEM: Final = 8  # an index and a score
+_BYTES_PER_REASON: Final = 4
 
 
 @contextmanager
@@ -149,7 +150,8 @@ def _needed_bytes(catalogue: Catalogue[object], rows: Rows, shard_rows: int) -> 
     # What it is given, and the copies of it that scoring prepares.
     given = 3 * (_size_bytes(catalogue) + _size_bytes(shard))
     # The lists by tile, as blocks, and on their way.
-    return _IDLE_WORKER_BYTES + given + 3 * count * catalogue.k * _BYTES_PER_ITEM
+    an_item = _BYTES_PER_ITEM + (0 if rows.rated is None else _BYTES_PER_REASON)
+    return _IDLE_WORKER_BYTES + given + 3 * count * catalogue.k * an_item
 
 
 def _size_bytes(thing: object) -> int:

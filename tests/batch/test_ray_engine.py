@@ -193,6 +193,10 @@ def test_what_is_asked_for_covers_what_is_taken(dataset):
 
     least = 200_000_000 + 3 * (20_000_000 + 4096 * 400 + 4096 * 8000)
     assert least < needed < 1.01 * least
+    nothing = Rated(seen_nothing(10_000), np.zeros(0, np.float32))
+    rows = Rows(rows.vectors, rows.excluded, nothing)
+    with_their_reasons = ray_engine._needed_bytes(catalogue, rows, 4096)
+    assert with_their_reasons > needed + 3 * 4096 * 4000
 
 
 def seen_nothing(users):
