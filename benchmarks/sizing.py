@@ -1,4 +1,4 @@
-"""Prints the sizing table of docs/operations.md: what a store needs for so many users and movies.
+"""Prints the sizing tables of docs/operations.md: what a store needs for how many users and movies.
 
 usage: sizing.py
 
@@ -10,7 +10,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
+from reco_store.codec import (
+    MovieRecord,
+    encode_ids,
+    encode_list,
+    encode_movie,
+    encode_reasons,
+)
 from reco_store.digest import SIZE_BUCKET_BYTES
 from reco_store.memory import TRANSIENT_BYTES, Sizes, forecast_bytes
 
@@ -21,13 +27,20 @@ RATINGS_A_USER = 150
 KEEP = 3
 PREFIX_BYTES = len("reco:20261124T031502Z-7f3a:")
 ALLOCATORS = {"Redis": "jemalloc-5.3.0", "Valkey": "libc"}
+Family = tuple[int, Callable[[], bytes]]
+_OF_A_USER = {
+    "list of 100 (`user:`)": "user",
+    "its reasons (`because:`)": "because",
+    "ranked list of 1,000 (`ranked:`)": "ranked",
+    "150 rated movies (`seen:`)": "seen",
+}
 _SAMPLE = 200
 _TITLE = "The Lord of the Rings"  # and its year: longer than most
 
 
 def main() -> None:
-    """Print the table."""
-    print("\n".join(table()))
+    """Print the tables."""
+    print("\n".join((*table(), "", *table_of_a_user())))
 
 
 def table() -> Iterator[str]:
@@ -46,8 +59,31 @@ def table() -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
 
 
+def table_of_a_user() -> Iterator[str]:
+    """Yield the lines of the table of what each value of a user takes."""
+    yield "| of one user | value | with its key, Redis | Valkey |"
+    yield "|---|---|---|---|"
+    users, movies = SHAPES[1]
+    families = families_of(users, movies, RANKED[-1])
+    for words, family in _OF_A_USER.items():
+        count, value = families[family]
+        sizes = _sizes({family: (count, value)})
+        length = sum(len(value()) for _ in range(_SAMPLE)) / _SAMPLE
+        taken = [
+            forecast_bytes(sizes, prefix_bytes=PREFIX_BYTES, allocator=allocator, keys_before=0)
+            for allocator in ALLOCATORS.values()
+        ]
+        cells = [_bytes(length), *(_bytes(whole / count) for whole in taken)]
+        yield f"| {words} | {' | '.join(cells)} |"
+
+
 def sizes_of(users: int, movies: int, ranked_k: int) -> Sizes:
     """Return what a generation of so many users and movies consists of."""
+    return _sizes(families_of(users, movies, ranked_k))
+
+
+def families_of(users: int, movies: int, ranked_k: int) -> dict[str, Family]:
+    """Return how many values each family has, and what makes one."""
     draw = random.Random(7)  # noqa: S311  # sizes, no secrets
 
     def ids(n: int) -> list[str]:
@@ -59,8 +95,9 @@ def sizes_of(users: int, movies: int, ranked_k: int) -> Sizes:
         )
 
     card = encode_movie(MovieRecord(f"{_TITLE} (2001)", 2001, ("Adventure", "Fantasy"), 102, 3.946))
-    families: dict[str, tuple[int, Callable[[], bytes]]] = {
+    return {
         "user": (users, lambda: scored(K)),
+        "because": (users, lambda: encode_reasons(ids(K), numeric_ids=True)),
         "ranked": (users, lambda: scored(ranked_k)),
         "seen": (users, lambda: encode_ids(ids(RATINGS_A_USER), numeric_ids=True)),
         "similar": (movies, lambda: scored(K)),
@@ -68,6 +105,9 @@ def sizes_of(users: int, movies: int, ranked_k: int) -> Sizes:
         # With its year and without, both naming the movie.
         f"title:{_TITLE}": (2 * movies, lambda: encode_ids(ids(1), numeric_ids=True)),
     }
+
+
+def _sizes(families: dict[str, Family]) -> Sizes:
     suffixes: Counter[int] = Counter()
     values: Counter[int] = Counter()
     for family, (count, value) in families.items():
@@ -75,6 +115,11 @@ def sizes_of(users: int, movies: int, ranked_k: int) -> Sizes:
         for _ in range(_SAMPLE):
             values[len(value()) // SIZE_BUCKET_BYTES * SIZE_BUCKET_BYTES] += count // _SAMPLE
     return Sizes(suffixes, values)
+
+
+def _bytes(size_bytes: float) -> str:
+    """Write a size with three digits that count."""
+    return f"{float(f'{size_bytes:.3g}'):,.0f} B"
 
 
 def _size(size_bytes: float) -> str:

@@ -3,7 +3,7 @@
     artifacts/<generation>/
         manifest.json            written last: a folder without it is not complete
         movies.parquet           the catalogue with each movie's statistics
-        lists/<family>.parquet   user, ranked, similar, seen, popular
+        lists/<family>.parquet   user, because (if wanted), ranked, similar, seen, popular
         models/<name>/           SavedModels
 
 Lists are written block by block and read batch by batch, so memory does not grow with users.
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from reco_batch import columns as c
 from reco_batch.dataset import Histories, Movies
-from reco_batch.encode import encode_id_lists, encode_lists, encode_movie
+from reco_batch.encode import encode_id_lists, encode_lists, encode_movie, encode_reasons
 from reco_batch.errors import NightFailed
 from reco_batch.files import write_whole
 from reco_batch.popularity import MovieStatistics, PopularList
+from reco_batch.reasons import Explained
 from reco_batch.title_search import search_lists
 from reco_batch.topk import TopK
 from reco_store.ahead import ahead
@@ -37,8 +38,9 @@ from reco_store.manifest import check_manifest
 
 MANIFEST: Final = "manifest.json"
 MODELS: Final = "models"
+BECAUSE: Final = "because"
 #: In the order in which they are published.
-_LIST_FAMILIES: Final = ("user", "ranked", "similar", "seen", "popular")
+_LIST_FAMILIES: Final = ("user", BECAUSE, "ranked", "similar", "seen", "popular")
 _MOVIES: Final = "movies.parquet"
 _CARD: Final = (c.TITLE, c.YEAR, c.GENRES, c.RATING_COUNT, c.RATING_MEAN)
 _ROWS_PER_BATCH: Final = 4096
@@ -92,11 +94,32 @@ class ArtifactWriter:
         row = 0
         with self._writer(family, pa.float32()) as writer:
             for block in blocks:
-                valid = block.items >= 0
-                offsets = _offsets(valid.sum(axis=1))
-                keys = [f"{family}:{i}" for i in ids[row : row + len(valid)]]
+                keys = [f"{family}:{i}" for i in ids[row : row + len(block.items)]]
                 row += len(keys)
-                writer.write(self._batch(keys, offsets, block.items[valid], block.scores[valid]))
+                writer.write(self._lists(keys, block))
+        return row
+
+    def write_explained(self, ids: Sequence[str], blocks: Iterable[Explained]) -> int:
+        """Write the user lists, and the reasons of each list beside it.
+
+        Args:
+            ids: of the users, in the order of the blocks' rows.
+            blocks: as the scoring yields them.
+
+        Returns:
+            The number of lists.
+        """
+        row = 0
+        with self._writer("user", pa.float32()) as users, self._writer(BECAUSE, None) as because:
+            for lists, reasons in blocks:
+                some = ids[row : row + len(reasons)]
+                row += len(some)
+                users.write(self._lists([f"user:{i}" for i in some], lists))
+                valid = lists.items >= 0
+                said = reasons[valid]
+                said = pa.array(said, mask=said < 0)  # null: no reason
+                keys = [f"{BECAUSE}:{i}" for i in some]
+                because.write(self._batch(keys, _offsets(valid.sum(axis=1)), said, None))
         return row
 
     def write_seen(self, user_ids: Sequence[str], seen: Histories) -> None:
@@ -157,11 +180,16 @@ class ArtifactWriter:
             column_encoding={f"{c.SCORES}.list.element": "BYTE_STREAM_SPLIT"},
         )
 
+    def _lists(self, keys: Sequence[str], block: TopK) -> pa.RecordBatch:
+        valid = block.items >= 0
+        offsets = _offsets(valid.sum(axis=1))
+        return self._batch(keys, offsets, block.items[valid], block.scores[valid])
+
     def _batch(
         self,
         keys: Sequence[str],
         offsets: NDArray[np.int32],
-        movie_index: NDArray[Any],
+        movie_index: NDArray[Any] | pa.Array,
         scores: NDArray[Any] | None,
     ) -> pa.RecordBatch:
         ids = pa.ListArray.from_arrays(offsets, self._ids.take(pa.array(movie_index)))
@@ -188,7 +216,7 @@ class Artifact:
 
     def suffixes(self) -> Iterator[str]:
         """Yield the key suffix of every entry."""
-        for family in _LIST_FAMILIES:
+        for family in self._families():
             for batch in self._batches(f"lists/{family}.parquet", [c.SUFFIX]):
                 yield from batch.column(c.SUFFIX).to_pylist()
         for batch in self._batches(_MOVIES, [c.MOVIE_ID]):
@@ -203,14 +231,9 @@ class Artifact:
 
     def entry_chunks(self) -> Iterator[list[tuple[str, bytes]]]:
         """Yield the entries in lists of up to a few thousand."""
-        for family in _LIST_FAMILIES:
+        for family in self._families():
             for batch in ahead(self._batches(f"lists/{family}.parquet")):
-                ids = batch.column(c.MOVIE_IDS)
-                values = (
-                    encode_lists(ids, batch.column(c.SCORES))
-                    if c.SCORES in batch.schema.names
-                    else encode_id_lists(ids)
-                )
+                values = _values_of(family, batch)
                 yield list(zip(batch.column(c.SUFFIX).to_pylist(), values, strict=True))
         for batch in self._batches(_MOVIES):
             yield [
@@ -263,6 +286,14 @@ class Artifact:
                 f"the artifact's {self.folder / file} is damaged or missing ({error}). Publish "
                 "another generation with `batch republish`, or run `batch run`."
             ) from error
+
+    @property
+    def has_reasons(self) -> bool:
+        """Whether the reasons of the user lists stand beside them; never in an older artifact."""
+        return bool(self.manifest.get("parameters", {}).get("because"))
+
+    def _families(self) -> Iterator[str]:
+        return (family for family in _LIST_FAMILIES if family != BECAUSE or self.has_reasons)
 
     def _titles(self) -> dict[str, list[Any]]:
         """Return the movies that each title names, titles in catalogue order."""
@@ -318,6 +349,15 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     write_whole(folder / MANIFEST, text.encode())
+
+
+def _values_of(family: str, batch: pa.RecordBatch) -> list[bytes]:
+    ids = batch.column(c.MOVIE_IDS)
+    if family == BECAUSE:
+        return encode_reasons(ids)
+    if c.SCORES in batch.schema.names:
+        return encode_lists(ids, batch.column(c.SCORES))
+    return encode_id_lists(ids)
 
 
 def _offsets(counts: NDArray[Any]) -> NDArray[np.int32]:

@@ -16,18 +16,21 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reco_batch._tensorflow import tf
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.content import content_features
 from reco_batch.dataset import Histories, Movies, Ratings, histories
-from reco_batch.history_retrieval import HistoryModel, time_features, train_towers
+from reco_batch.history_retrieval import NO_WEIGHT, HistoryModel, time_features, train_towers
 from reco_batch.neighbours import Neighbours, fit_neighbours
 from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Stage
+from reco_batch.reasons import Influence, Rated, liked
 from reco_batch.recency import as_matrix, recency_weights
 from reco_batch.retrieval import Embeddings, Towers
+from reco_batch.score_spread import covariance, spread
 from reco_batch.sessions import co_rating_factors, co_ratings
 from reco_batch.training import Tower
 
@@ -67,10 +70,11 @@ class BlendedRetrieval:
         self._recency, self._years = recency, years
         self._similar, self._ids = similar, ids
         towers = np.column_stack([model.movie_vectors().numpy(), model.bias.numpy()])
-        self._towers_spread = _covariance(towers)
-        self._neighbours_spread = _covariance(neighbours.out)
+        self._towers_spread = covariance(towers)
+        self._neighbours_spread = covariance(neighbours.out)
         self._movies = np.column_stack([towers, neighbours.out, popularity]).astype(np.float32)
         self._users: NDArray[np.float32] | None = None
+        self._user_shares: NDArray[np.float32] | None = None
 
     def fold_in(
         self, ratings: Ratings, *, user_count: int, known: bool = False
@@ -83,19 +87,28 @@ class BlendedRetrieval:
             user_count: how many vectors.
             known: the users are the trained ones, whose own vectors count.
         """
+        return self._folded_in(ratings, user_count=user_count, known=known)[0]
+
+    def _folded_in(
+        self, ratings: Ratings, *, user_count: int, known: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the users' vectors, and what a rating of weight 1 counts in each half, [U, 2]."""
         history = histories(ratings, user_count=user_count)
         times = _times(ratings, user_count, self._years)
         folded = np.empty((user_count, self._movies.shape[1]), np.float32)
+        shares = np.empty((user_count, 2), np.float32)
         for start in range(0, user_count, _USERS_AT_ONCE):
             block = slice(start, min(start + _USERS_AT_ONCE, user_count))
             own = self._model.users[block] if known else None
-            folded[block] = self._folded(history.block(block.start, block.stop), own, times[block])
-        return folded
+            folded[block], shares[block] = self._folded(
+                history.block(block.start, block.stop), own, times[block]
+            )
+        return folded, shares
 
     def _folded(
         self, history: Histories, own: tf.Tensor | None, times: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return the vectors of some users, [B, D]; `own` are their trained ones, [B, tower]."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `_folded_in`, of some users; `own` are their trained vectors, [B, tower]."""
         user_count = len(times)
         weights = recency_weights(history, exponent=self._recency)
         matrix = as_matrix(history, weights, movie_count=len(self._movies))
@@ -109,10 +122,18 @@ class BlendedRetrieval:
             times=tf.constant(times),
         ).numpy()
         ones = np.ones((user_count, 1), np.float32)
-        towers = _unit_spread(np.hstack([towers, ones]), self._towers_spread)
-        near = _unit_spread(matrix @ self._neighbours.into, self._neighbours_spread)
+        towers = np.hstack([towers, ones])
+        near = matrix @ self._neighbours.into
+        spreads = spread(towers, self._towers_spread), spread(near, self._neighbours_spread)
         share, discount = self._shares(np.diff(history.offsets))
-        return np.column_stack([towers, share[:, np.newaxis] * near, -discount]).astype(np.float32)
+        share = share[:, np.newaxis]
+        towers, near = (
+            (half / deviation).astype(np.float32)
+            for half, deviation in zip((towers, near), spreads, strict=True)
+        )
+        folded = np.column_stack([towers, share * near, -discount])
+        shares = np.hstack([_unit_weight(matrix) / spreads[0], share / spreads[1]])
+        return folded.astype(np.float32), shares.astype(np.float32)
 
     def _shares(
         self, rating_count: NDArray[np.int64]
@@ -127,7 +148,7 @@ class BlendedRetrieval:
 
     def remember(self, ratings: Ratings, *, user_count: int) -> None:
         """Compute the vectors of the trained users, once."""
-        self._users = self.fold_in(ratings, user_count=user_count, known=True)
+        self._users, self._user_shares = self._folded_in(ratings, user_count=user_count, known=True)
 
     def embeddings(self) -> Embeddings:
         """Return the vectors of the trained users and of all movies."""
@@ -138,6 +159,22 @@ class BlendedRetrieval:
     def similar_embeddings(self) -> NDArray[np.float32]:
         """Return [I, S]; the dot product of two rows says how alike the movies are."""
         return self._similar
+
+    def influence(self, ratings: Ratings) -> Influence:
+        """Return what each rating adds to the scores of a user who was trained on.
+
+        The scores are sums over the history but for the own vector, the time, the movie's bias and
+        the discount, which belong to no rating.
+        """
+        if self._user_shares is None:
+            raise ValueError("remember() comes first")
+        history, chosen = liked(ratings, user_count=len(self._user_shares))
+        weights = recency_weights(history, exponent=self._recency) * chosen
+        towers, near = self._model.history_vectors().numpy(), self._neighbours.into
+        nothing = np.zeros((len(towers), 1), np.float32)  # where bias and popularity stand
+        vectors = np.hstack([towers, nothing, near, nothing])
+        widths = (towers.shape[1] + 1, near.shape[1] + 1)
+        return Influence(vectors, widths, self._user_shares, Rated(history, weights))
 
     def towers(self) -> Towers:
         """Return what is saved.
@@ -212,20 +249,11 @@ def train_blended(
     return blended
 
 
-def _covariance(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return [D, D] of [I, D], as `np.cov` does; zeros for one row, and a matrix for D = 1 too."""
-    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
-    covariance: NDArray[np.float64] = centred.T @ centred / max(len(rows) - 1, 1)
-    return covariance
-
-
-def _unit_spread(
-    vectors: NDArray[np.float32], covariance: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Scale [U, D] so that each user's scores have a standard deviation of 1 over the movies."""
-    variance = np.einsum("ud,ud->u", vectors @ covariance, vectors)
-    scaled: NDArray[np.float32] = vectors / np.sqrt(np.maximum(variance, 1e-12))[:, np.newaxis]
-    return scaled
+def _unit_weight(history: sp.csr_matrix) -> NDArray[np.float64]:
+    """Return what a weight of 1 becomes in a history as the towers see it, [U, 1]."""
+    squares = np.asarray(history.power(2).sum(axis=1), np.float64)
+    unit: NDArray[np.float64] = 1 / np.sqrt(squares + NO_WEIGHT)
+    return unit
 
 
 def _standardised_popularity(history: Histories, movie_count: int) -> NDArray[np.float32]:

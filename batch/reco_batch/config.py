@@ -128,6 +128,13 @@ class RunKeys(LearningKeys):
             example="bound",
         ),
     ] = None
+    because: Annotated[
+        bool,
+        Key(
+            "Publish why each movie is in a user's list: the rating that speaks most for it.",
+            Panel.LISTS,
+        ),
+    ] = True
     popular_n: Annotated[
         int, _FROM_ONE, Key("Length of the popularity lists.", Panel.LISTS, "N")
     ] = 100

@@ -153,12 +153,15 @@ class Histories(NamedTuple):
         return Histories(offsets, self.movie_index[np.arange(offsets[-1]) + shift])
 
 
-def histories(ratings: Ratings, *, user_count: int) -> Histories:
+def histories(
+    ratings: Ratings, *, user_count: int, order: NDArray[np.int64] | None = None
+) -> Histories:
     """Group the rated movies by user, the newest first.
 
     Args:
         ratings: the ratings to group; without timestamps the later row counts as newer.
         user_count: U, so that users without a rating have an empty row.
+        order: from `newest_first`, where it is at hand.
 
     Returns:
         One row a user.
@@ -166,9 +169,15 @@ def histories(ratings: Ratings, *, user_count: int) -> Histories:
     Cost:
         O(N log N) time.
     """
-    rows = np.arange(len(ratings))
-    newest = rows if ratings.timestamp is None else ratings.timestamp
-    order = np.lexsort((-rows, -newest, ratings.user_index))
+    order = newest_first(ratings) if order is None else order
     counts = np.bincount(ratings.user_index, minlength=user_count)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Histories(offsets, ratings.movie_index[order])
+
+
+def newest_first(ratings: Ratings) -> NDArray[np.int64]:
+    """Return the rows of the ratings user by user, the newest first, [N]; see `histories`."""
+    rows = np.arange(len(ratings))
+    newest = rows if ratings.timestamp is None else ratings.timestamp
+    order: NDArray[np.int64] = np.lexsort((-rows, -newest, ratings.user_index))
+    return order

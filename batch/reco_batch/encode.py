@@ -42,6 +42,12 @@ def encode_id_lists(movie_ids: pa.ListArray) -> list[bytes]:
     return _values('{"i":[', _joined(movie_ids, _id_texts(movie_ids.flatten())), "]}")
 
 
+def encode_reasons(movie_ids: pa.ListArray) -> list[bytes]:
+    """Return the value of each row of a list column in which null stands for no reason."""
+    texts = _id_texts(movie_ids.flatten()).fill_null("null")
+    return _values('{"i":[', _joined(movie_ids, texts), "]}")
+
+
 def encode_movie(
     title: str, year: int | None, genres: list[str], count: int, mean: float | None
 ) -> bytes:

@@ -13,7 +13,7 @@ Shapes: R rows, I items.
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,15 @@ from reco_batch.linear_rating import LinearRating
 from reco_batch.presets import EngineName
 from reco_batch.ranking import Candidates, ranked_blocks
 from reco_batch.rating_weights import RatingWeights
+from reco_batch.reasons import Explained, Influence, Rated, explained
 from reco_batch.topk import BLOCK_ROWS, TopK, top_k_blocks
 
 #: Blocks that this process scores with one call, which prepares the catalogue anew.
 _LOCAL_BLOCKS: Final = 16
+
+#: What a catalogue makes of some rows: lists, with their reasons or without.
+_Block = TypeVar("_Block")
+_MadeBlock_co = TypeVar("_MadeBlock_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Rows:
     """[R, ...] each, by the name that the catalogue knows them by."""
     excluded: Histories
     """For each row the items that must not be shown."""
+    rated: Rated | None = None
+    """For each row what may be a reason, where reasons are wanted."""
 
     def __len__(self) -> int:
         """R."""
@@ -53,10 +60,11 @@ class Rows:
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             part = {name: array[start:stop] for name, array in self.vectors.items()}
-            yield Rows(part, self.excluded.block(start, stop))
+            rated = None if self.rated is None else self.rated.block(start, stop)
+            yield Rows(part, self.excluded.block(start, stop), rated)
 
 
-class Catalogue(Protocol):
+class Catalogue(Protocol[_MadeBlock_co]):
     """What rows are scored against, and how: the same for every shard of a family."""
 
     @property
@@ -64,7 +72,7 @@ class Catalogue(Protocol):
         """How long a list is."""
         ...
 
-    def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
+    def score(self, rows: Rows, *, threads: int) -> Iterator[_MadeBlock_co]:
         """Yield the lists of the rows, a block at a time.
 
         Raises:
@@ -76,7 +84,7 @@ class Catalogue(Protocol):
 class Engine(Protocol):
     """Scores families of lists; several at a time, from several threads."""
 
-    def score(self, catalogue: Catalogue, rows: Rows) -> Iterator[TopK]:
+    def score(self, catalogue: Catalogue[_Block], rows: Rows) -> Iterator[_Block]:
         """Yield the lists of all rows in their order, a block at a time.
 
         Raises:
@@ -91,7 +99,7 @@ class LocalEngine(NamedTuple):
 
     threads: int
 
-    def score(self, catalogue: Catalogue, rows: Rows) -> Iterator[TopK]:
+    def score(self, catalogue: Catalogue[_Block], rows: Rows) -> Iterator[_Block]:
         """Yield the lists of all rows in their order, a block at a time."""
         for shard in rows.shards(_LOCAL_BLOCKS * BLOCK_ROWS):
             yield from catalogue.score(shard, threads=self.threads)
@@ -130,6 +138,41 @@ class ByProduct:
         """Yield the lists of rows of `queries`, [R, D]."""
         queries = rows.vectors["queries"]
         return top_k_blocks(queries, self.items, rows.excluded, k=self.k, threads=threads)
+
+
+@dataclass(frozen=True, slots=True)
+class WithReasons:
+    """The items of the largest dot products, and why each is among them."""
+
+    product: ByProduct
+    influence: Influence
+    """Of no users: a shard brings its own."""
+
+    @property
+    def k(self) -> int:
+        """How long a list is."""
+        return self.product.k
+
+    def score(self, rows: Rows, *, threads: int) -> Iterator[Explained]:
+        """Yield the lists of rows of `queries`, [R, D], and `shares`, [R, H], with reasons."""
+        if rows.rated is None:
+            raise ValueError("the rows must say what was rated")
+        influence = self.influence._replace(shares=rows.vectors["shares"], rated=rows.rated)
+        lists = self.product.score(rows, threads=threads)
+        return explained(lists, self.product.items, influence, threads=threads)
+
+
+def with_reasons(product: ByProduct, rows: Rows, influence: Influence) -> tuple[WithReasons, Rows]:
+    """Part what explains lists into what belongs to the catalogue and what to its users.
+
+    Args:
+        product: makes the lists.
+        rows: of `queries`.
+        influence: of the model that both are of.
+    """
+    nobody = influence._replace(shares=influence.shares[:0], rated=influence.rated.block(0, 0))
+    vectors = {**rows.vectors, "shares": influence.shares}
+    return WithReasons(product, nobody), Rows(vectors, rows.excluded, influence.rated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ trains only what something still has to be computed from. Where retrieval propos
 are made of, both lanes ask for its models, and whichever comes first trains them.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from reco_batch.dataset import Dataset, Ratings
 from reco_batch.decisions import budgets, decided
 from reco_batch.evaluate import Evaluation
 from reco_batch.linear_rating import LinearRating
+from reco_batch.once import Once
 from reco_batch.presets import HistoryParameters, Preset
 from reco_batch.progress import Reporter
 from reco_batch.rating import RatingModel
@@ -53,7 +53,10 @@ class _Kind(NamedTuple):
     train: Callable[[Training], Any]
     epochs: int
     measure: Callable[[Any, Retrieval | None], Metrics]
-    publish: Callable[[Callable[[], Any], Callable[[], Retrieval | None]], None]
+    publish: Callable[
+        [Callable[[], Any], Callable[[], Retrieval | None], Callable[[], Ratings]], None
+    ]
+    """Given the model, the retrieval model beside it, and what both were trained on."""
     two_stage: bool
     """Whether its lists are made of what the retrieval model of the same step proposes."""
 
@@ -63,7 +66,7 @@ def fit_models(
     split: Split,
     config: RunConfig,
     *,
-    publish_retrieval: Callable[[Callable[[], Retrieval]], None],
+    publish_retrieval: Callable[[Callable[[], Retrieval], Callable[[], Ratings]], None],
     publish_rating: Callable[
         [Callable[[], RatingModel | LinearRating], Callable[[], Retrieval | None]], None
     ],
@@ -78,7 +81,8 @@ def fit_models(
         config: with the parameters of both models, and whether they are trained again: then what
             is published saw every rating, and what is measured did not see the test part.
         publish_retrieval: called once, in a thread, with a function that gives the retrieval model
-            to publish; what never calls it saves its training.
+            to publish, and one that gives what it was trained on; what never calls the first saves
+            its training.
         publish_rating: the same with the rating model, if there are stars to learn it from, and a
             function that gives the retrieval model that proposes candidates, or None; the two may
             run side by side.
@@ -111,7 +115,7 @@ def fit_models(
         lambda training: train_retrieval_of(parameters.retrieval, training),
         retrieval_epochs(parameters.retrieval, user_count=len(dataset.user_ids)),
         lambda model, _: evaluation.of_retrieval(model),
-        lambda model, _: publish_retrieval(model),
+        lambda model, _, ratings: publish_retrieval(model, ratings),
         two_stage=False,
     )
     rating = _Kind(
@@ -119,7 +123,7 @@ def fit_models(
         lambda training: train_rating_of(parameters.rating, training),
         rating_epochs(parameters.rating, rating_count=len(dataset.ratings)),
         evaluation.of_rating,
-        publish_rating,
+        lambda model, beside, _: publish_rating(model, beside),
         two_stage=config.ranked_candidates is not None,
     )
     fits = _Fits(
@@ -161,7 +165,7 @@ class _Fits:
     shares_retrieval: bool
     """Whether both lanes ask for the same retrieval models."""
     metrics: dict[str, Metrics] = field(default_factory=dict)
-    _shared: dict[str, "_Once"] = field(default_factory=dict)
+    _shared: dict[str, Once] = field(default_factory=dict)
 
     def measure(self, kind: _Kind, *, publish: bool) -> None:
         """Train without the test part, keep the metrics, and publish the model if it is the one."""
@@ -174,12 +178,12 @@ class _Fits:
 
         self.metrics[kind.name] = self.night.value(f"measure {kind.name}", measured)
         if publish:
-            kind.publish(model, retrieval)
+            kind.publish(model, retrieval, partial(self._ratings, TRAIN))
         self._forget(kind, TRAIN)
 
     def refit(self, kind: _Kind) -> None:
         """Train on all ratings, and publish the model."""
-        kind.publish(*self._models(kind, REFIT))
+        kind.publish(*self._models(kind, REFIT), partial(self._ratings, REFIT))
         self._forget(kind, REFIT)
 
     def _models(
@@ -191,19 +195,15 @@ class _Fits:
             self._model(self.retrieval, step) if kind.two_stage else lambda: None,
         )
 
-    def _model(self, kind: _Kind, step: str) -> "_Once":
+    def _model(self, kind: _Kind, step: str) -> Once:
         """Return what trains when it is first called, by whichever lane, and gives the model."""
-        once = _Once(lambda: self._train(kind, step))
+        once = Once(lambda: self._train(kind, step))
         if kind is self.retrieval and self.shares_retrieval:
             return self._shared.setdefault(step, once)  # atomic
         return once
 
     def _train(self, kind: _Kind, step: str) -> Any:  # noqa: ANN401  # whatever model the kind has
         name = f"{step} {kind.name}"
-        rows = self.fitted
-        if step == REFIT:
-            order = np.random.default_rng(self.config.seed)
-            rows = order.permutation(len(self.dataset.ratings))
         saved = Checkpoints(
             self.night.checkpoints(name),
             training=name,
@@ -211,30 +211,23 @@ class _Fits:
             say=self.reporter.say,
         )
         with self.reporter.stage(name, total=kind.epochs or None) as stage:
-            ratings = self.dataset.ratings.take(rows)
+            ratings = self._ratings(step)
             return kind.train(
                 Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
             )
+
+    def _ratings(self, step: str) -> Ratings:
+        """Return what the models of a step are trained on, in the order of training."""
+        rows = self.fitted
+        if step == REFIT:
+            order = np.random.default_rng(self.config.seed)
+            rows = order.permutation(len(self.dataset.ratings))
+        return self.dataset.ratings.take(rows)
 
     def _forget(self, kind: _Kind, step: str) -> None:
         """Delete checkpoints that nothing will ask for; the other lane may yet want retrieval's."""
         if kind is not self.retrieval or not self.shares_retrieval:
             self.night.forget(f"{step} {kind.name}")
-
-
-class _Once:
-    """A function that computes its value when it is first called, in whichever thread."""
-
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self._compute = compute
-        self._lock = threading.Lock()
-        self._values: list[Any] = []
-
-    def __call__(self) -> Any:  # noqa: ANN401  # as it computes
-        with self._lock:
-            if not self._values:
-                self._values.append(self._compute())
-            return self._values[0]
 
 
 def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:

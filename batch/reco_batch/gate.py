@@ -1,8 +1,8 @@
 """The gate: between read-back and switch, is this generation fit to be served?
 
-`judge_generation` is what `reco_store.publish` calls. It measures the artifact's lists (`measure`),
-compares a sample with what is served (`comparison`), judges all of it by the bounds (`judge`) and
-puts every check into the manifest.
+`judge_generation` is what `reco_store.publish` calls. It measures the artifact's lists (`measure`)
+and their reasons (`reason_checks`), compares a sample with what is served (`comparison`), judges
+all of it by the bounds (`judge`) and puts every check into the manifest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from reco_batch.comparison import compare
 from reco_batch.judge import check_night
 from reco_batch.manifests import Nights
 from reco_batch.measure import SAMPLE_LISTS, measure
+from reco_batch.reason_checks import check_reasons
 from reco_store import GateInput, Verdict
 
 _NO_MANIFEST: Final = "missing or damaged: input and metrics have no baseline"
@@ -46,6 +47,7 @@ def judge_generation(
     checks = check_night(
         Nights(artifact.manifest, given.live_manifest), measured, comparison, bounds
     )
+    checks += check_reasons(artifact)
     if given.live is not None and given.live_manifest is None:
         checks.insert(0, Check("live.manifest", None, "", None, WARNING, _NO_MANIFEST))
     return verdict_of(checks, live=given.live, force=force)

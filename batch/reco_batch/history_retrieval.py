@@ -27,6 +27,8 @@ from reco_batch.presets import TowerParameters
 from reco_batch.progress import Stage
 from reco_batch.training import fit_shuffled
 
+#: Added to a history's sum of squares, so that one without ratings has a length, too.
+NO_WEIGHT: Final = 1e-9
 _NEVER: Final = np.float32(-1e9)
 _SECONDS_PER_YEAR: Final = 365.25 * 86400
 
@@ -186,12 +188,15 @@ class HistoryModel(tfrs.Model):
         """
         count = tf.shape(own, tf.int64)[0]
         squares = tf.math.unsorted_segment_sum(weight**2, row, count)
-        weight *= tf.gather(tf.math.rsqrt(squares + 1e-9), row)
+        weight *= tf.gather(tf.math.rsqrt(squares + NO_WEIGHT), row)
         size = [count, self._content.shape[0]]
         history = tf.SparseTensor(tf.stack([row, movie], axis=1), weight, size)
-        vectors = self.history_movies + tf.matmul(self._content, self.history_content)  # [I, D]
-        summed = tf.sparse.sparse_dense_matmul(history, vectors)
+        summed = tf.sparse.sparse_dense_matmul(history, self.history_vectors())
         return summed + own + tf.matmul(times, self.user_times)
+
+    def history_vectors(self) -> tf.Tensor:
+        """Return [I, D], each movie as part of a history."""
+        return self.history_movies + tf.matmul(self._content, self.history_content)
 
     def movie_vectors(self) -> tf.Tensor:
         """Return [I, D], without the biases."""

@@ -127,7 +127,7 @@ class _Family:
         pairs = (
             ((batch, None) for batch in self._batches)
             if excluded is None
-            else _side_by_side(self._batches, excluded)
+            else side_by_side(self._batches, excluded)
         )
         for batch, beside in pairs:
             if batch is None:
@@ -253,7 +253,7 @@ def _itself(catalogue: pa.Array, rows: int = 4096) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({c.SUFFIX: names, c.MOVIE_IDS: lists})
 
 
-def _side_by_side(
+def side_by_side(
     left: Iterator[pa.RecordBatch], right: Iterator[pa.RecordBatch]
 ) -> Iterator[tuple[pa.RecordBatch | None, pa.RecordBatch | None]]:
     """Yield both in pieces of as many rows; None where one of them has ended."""

@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from reco_batch.engine import Catalogue, Rows
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import differences, program
 from reco_batch.ray_cluster import RayCluster, open_cluster
-from reco_batch.topk import BLOCK_ROWS, TopK
+from reco_batch.topk import BLOCK_ROWS
+
+_Block = TypeVar("_Block")
 
 #: Seconds of work at the size of ml-32m; at least one block, whose row group the artifact has.
 SHARD_ROWS: Final = BLOCK_ROWS
@@ -31,6 +33,7 @@ _PATIENCE_SECONDS: Final = 600.0
 #: Of a worker that has loaded NumPy and us, and done nothing yet.
 _IDLE_WORKER_BYTES: Final = 200_000_000
 _BYTES_PER_ITEM: Final = 8  # an index and a score
+_BYTES_PER_REASON: Final = 4
 
 
 @contextmanager
@@ -63,7 +66,7 @@ class RayEngine:
         """
         self._cluster, self._shard_rows = cluster, shard_rows
 
-    def score(self, catalogue: Catalogue, rows: Rows) -> Iterator[TopK]:
+    def score(self, catalogue: Catalogue[_Block], rows: Rows) -> Iterator[_Block]:
         """Yield the lists of all rows in their order, a block at a time.
 
         Raises:
@@ -107,13 +110,15 @@ class RayEngine:
             )
         return sum(fitting)
 
-    def _blocks(self, scored: Any) -> list[TopK]:  # noqa: ANN401  # Ray's reference
+    def _blocks(self, scored: Any) -> list[Any]:  # noqa: ANN401  # Ray's reference, and what it has
         with self._cluster.failures():
-            blocks: list[TopK] = self._cluster.connected().get(scored, timeout=_PATIENCE_SECONDS)
+            blocks: list[Any] = self._cluster.connected().get(scored, timeout=_PATIENCE_SECONDS)
         return blocks
 
 
-def score_shard(catalogue: Catalogue, shard: Rows, expected: dict[str, str]) -> list[TopK]:
+def score_shard(
+    catalogue: Catalogue[_Block], shard: Rows, expected: dict[str, str]
+) -> list[_Block]:
     """Score a shard in a worker; the same shard gives the same lists, however often.
 
     Args:
@@ -138,14 +143,15 @@ def _own_program() -> dict[str, str]:
     return program()
 
 
-def _needed_bytes(catalogue: Catalogue, rows: Rows, shard_rows: int) -> int:
+def _needed_bytes(catalogue: Catalogue[object], rows: Rows, shard_rows: int) -> int:
     """Return the memory that a worker takes, at most: by it Ray places tasks."""
     count = min(shard_rows, len(rows))
     shard = next(rows.shards(shard_rows), rows)
     # What it is given, and the copies of it that scoring prepares.
     given = 3 * (_size_bytes(catalogue) + _size_bytes(shard))
     # The lists by tile, as blocks, and on their way.
-    return _IDLE_WORKER_BYTES + given + 3 * count * catalogue.k * _BYTES_PER_ITEM
+    an_item = _BYTES_PER_ITEM + (0 if rows.rated is None else _BYTES_PER_REASON)
+    return _IDLE_WORKER_BYTES + given + 3 * count * catalogue.k * an_item
 
 
 def _size_bytes(thing: object) -> int:

@@ -10,7 +10,7 @@ Shapes: D embedding width; B, Q, C as in `batches`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,11 @@ from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings
 from reco_batch.presets import RetrievalParameters
 from reco_batch.progress import Stage
+from reco_batch.reasons import Influence, liked
 from reco_batch.training import Tower, fit_epochs
+
+#: Of a vector; a shorter one has no direction to speak of.
+_SHORTEST: Final = np.float32(1e-9)
 
 
 class Embeddings(NamedTuple):
@@ -53,6 +57,14 @@ class Retrieval(Protocol):
 
     def towers(self) -> Towers:
         """Return what is saved."""
+        ...
+
+    def influence(self, ratings: Ratings) -> Influence:
+        """Return how much each rated movie speaks for another, of the trained users.
+
+        Args:
+            ratings: that the model was trained on, in their order.
+        """
         ...
 
 
@@ -127,6 +139,19 @@ class RetrievalModel(tfrs.Model):
     def towers(self) -> Towers:
         """Return what is saved."""
         return Towers(self.user_tower, self.movie_tower, self.movie_tower)
+
+    def influence(self, ratings: Ratings) -> Influence:
+        """Return how alike movies are: a user is an id here, of which no rating is a part.
+
+        Of the rated movies' vectors only the direction counts, or the longest would be the reason
+        of everything.
+        """
+        users, movies = self.embeddings()
+        length = np.maximum(np.linalg.norm(movies, axis=1, keepdims=True), _SHORTEST)
+        shares = np.ones((len(users), 1), np.float32)
+        return Influence(
+            movies / length, (movies.shape[1],), shares, liked(ratings, user_count=len(users))
+        )
 
 
 def train_retrieval(

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from reco_batch.artifact import ArtifactWriter
 from reco_batch.confidence import Bound, doubt_of
 from reco_batch.config import RunConfig
-from reco_batch.dataset import Dataset, Histories, histories
-from reco_batch.engine import ByProduct, Engine, Rows, by_stars
+from reco_batch.dataset import Dataset, Histories, Ratings, histories
+from reco_batch.engine import ByProduct, Engine, Rows, by_stars, with_reasons
 from reco_batch.linear_rating import LinearRating
 from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
 from reco_batch.presets import RankBy
 from reco_batch.progress import Reporter, Stage
 from reco_batch.ranking import candidates_of, weights_of
 from reco_batch.rating import RatingModel
+from reco_batch.reasons import Explained
 from reco_batch.resume import UnfinishedNight
 from reco_batch.retrieval import Retrieval
 from reco_batch.saved_models import (
@@ -27,6 +29,8 @@ from reco_batch.saved_models import (
 )
 from reco_batch.topk import TopK
 from reco_store.ahead import ahead
+
+_Block = TypeVar("_Block", TopK, Explained)
 
 
 class Answers:
@@ -54,16 +58,25 @@ class Answers:
         self._engine = engine
         self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
 
-    def of_retrieval(self, model: Callable[[], Retrieval]) -> None:
-        """Write the user and the similar lists, and the models that answer alike."""
+    def of_retrieval(self, model: Callable[[], Retrieval], ratings: Callable[[], Ratings]) -> None:
+        """Write the user lists and their reasons, the similar lists, and models that answer alike.
+
+        Args:
+            model: gives the retrieval model.
+            ratings: gives what it was trained on, in their order.
+        """
         users, ids = self._dataset.user_ids, self._dataset.movies.ids
         k = min(self._config.k, len(ids))
 
         def user_lists(stage: Stage) -> None:
             vectors = model().embeddings()
             rows = Rows({"queries": vectors.users}, self._seen)
-            blocks = self._engine.score(ByProduct(vectors.movies, k), rows)
-            self._write("user", users, blocks, stage)
+            product = ByProduct(vectors.movies, k)
+            if not self._config.because:
+                self._write("user", users, self._engine.score(product, rows), stage)
+                return
+            blocks = self._engine.score(*with_reasons(product, rows, model().influence(ratings())))
+            self._writer.write_explained(users, _counted(ahead(blocks), stage))
 
         def similar_lists(stage: Stage) -> None:
             alike = model().similar_embeddings()
@@ -73,7 +86,8 @@ class Answers:
 
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
         lists = self._writer.lists
-        self._once("score user lists", [lists("user")], user_lists, model, total=len(users))
+        own = [lists("user"), *([lists("because")] if self._config.because else [])]
+        self._once("score user lists", own, user_lists, model, total=len(users))
         self._once("score similar lists", [lists("similar")], similar_lists, model, total=len(ids))
         self._once(
             "save retrieval models",
@@ -183,7 +197,7 @@ def _clipped(block: TopK, scale: tuple[float, float]) -> TopK:
     return TopK(block.items, np.where(block.items >= 0, shown, block.scores))
 
 
-def _counted(blocks: Iterable[TopK], stage: Stage) -> Iterator[TopK]:
+def _counted(blocks: Iterable[_Block], stage: Stage) -> Iterator[_Block]:
     for block in blocks:
         yield block
-        stage.advance(len(block.items))
+        stage.advance(len(block[-1]))  # of either kind the last field has a row for each list

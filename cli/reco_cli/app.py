@@ -63,14 +63,21 @@ def _reco(
 
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
-def get_user(told: Told, user_id: User) -> None:
+def get_user(
+    told: Told,
+    user_id: User,
+    *,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say which of the user's ratings speaks most for each.")
+    ] = False,
+) -> None:
     """Show the movies recommended to a user.
 
     A user without a list gets the most rated movies instead, and the output says so.
     """
     with told.where.open() as reader:
-        answer = reader.user(user_id, **told.asked.choice)
-        write(pages.user_page(answer, user_id, told.asked), as_json=told.as_json)
+        answer = reader.user(user_id, why=why, **told.asked.choice)
+        write(pages.user_page(answer, user_id, told.asked, why=why), as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)

@@ -7,12 +7,12 @@ Fields may be added, never removed or given another meaning without a new `schem
     namespace     the namespace that was read
     generation    id of the generation that answered
     age_seconds   its age when it was read
-    query         what was asked: user_id, or movie, or by and genre, or ratings (stars by id); then
-                  n, exclude, genres, from_year, to_year, and available: the name of a set, "" for
-                  the namespace's own
+    query         what was asked: user_id, or movie, or by and genre, or ratings (stars by id); of
+                  get-user why, whether it shall be said; then n, exclude, genres, from_year,
+                  to_year, and available: the name of a set, "" for the namespace's own
     fallback      true when any item comes from another list than the one asked for
     items         best first: rank, movie_id, score, source, title, year, genres, and because: the
-                  movie_id and title of what the person rated and this is most like, where it is
+                  movie_id and title of what the person rated and speaks most for this, where it is
                   asked for and known, else null
     movie         get-movie only: movie_id, title, year, genres, rating_count, mean_rating;
                   null when no movie has that id or title, or when several have the title

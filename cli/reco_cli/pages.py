@@ -11,8 +11,15 @@ from reco_cli.page import Asked, Page, Row
 from reco_store import Answer, Movie, Status, UsageError
 
 
-def user_page(answer: Answer, user_id: str, asked: Asked) -> Page:
-    """Lay out the movies recommended to a user."""
+def user_page(answer: Answer, user_id: str, asked: Asked, *, why: bool) -> Page:
+    """Lay out the movies recommended to a user.
+
+    Args:
+        answer: what the store said.
+        user_id: the user.
+        asked: the other options.
+        why: whether the reasons were asked for.
+    """
     return _listing(
         answer,
         asked,
@@ -21,7 +28,7 @@ def user_page(answer: Answer, user_id: str, asked: Asked) -> Page:
         fallback=words.fallback_note(
             answer.items, wanted="personal", whose=f"user {user_id}", filtered=asked.filtered
         ),
-        query={"user_id": user_id},
+        query={"user_id": user_id, "why": why},
     )
 
 

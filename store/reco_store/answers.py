@@ -24,7 +24,7 @@ MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
 
 
 class Reason(NamedTuple):
-    """The movie of somebody's history that a recommended one is most like."""
+    """The movie of somebody's history that speaks most for a recommended one."""
 
     movie_id: str
     title: str

@@ -67,9 +67,9 @@ class AsyncReader:
         if client is not None:
             require_bytes(client)
 
-    async def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
-        """Return the best movies for a user, by the retrieval model."""
-        return await self._run(self._core.user(user_id, **choice))
+    async def user(self, user_id: str, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
+        """Return the best movies for a user, by the retrieval model, and why, if that is asked."""
+        return await self._run(self._core.user(user_id, why=why, **choice))
 
     async def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating."""

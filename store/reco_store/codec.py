@@ -2,6 +2,7 @@
 
     list    {"i":[movieId,...],"s":[score,...]}                     best first
     ids     {"i":[movieId,...]}
+    reasons {"i":[movieId|null,...]}                                one for each movie of a list
     movie   {"t":title,"y":year|null,"g":[genre,...],"n":count,"m":mean|null}
 
 Values are compact JSON in UTF-8. Scores and means are rounded to thousandths: half to even of
@@ -30,9 +31,11 @@ __all__ = [
     "decode_ids",
     "decode_list",
     "decode_movie",
+    "decode_reasons",
     "encode_ids",
     "encode_list",
     "encode_movie",
+    "encode_reasons",
     "is_numeric_id",
     "round_score",
 ]
@@ -107,6 +110,21 @@ def encode_ids(ids: Sequence[str], *, numeric_ids: bool) -> bytes:
     return _dump({"i": _written_ids(ids, numeric=numeric_ids)})
 
 
+def encode_reasons(reasons: Sequence[str | None], *, numeric_ids: bool) -> bytes:
+    """Write why each movie of a list is in it.
+
+    Args:
+        reasons: movie ids, None where there is none.
+        numeric_ids: as in ``encode_list``.
+
+    Raises:
+        ContractMismatch: ``numeric_ids`` and an id is no canonical integer.
+    """
+    known = [movie_id for movie_id in reasons if movie_id is not None]
+    written = iter(_written_ids(known, numeric=numeric_ids))
+    return _dump({"i": [None if movie_id is None else next(written) for movie_id in reasons]})
+
+
 def encode_movie(movie: MovieRecord) -> bytes:
     """Write a movie's label.
 
@@ -165,6 +183,16 @@ def decode_ids(value: bytes) -> list[str]:
         ContractMismatch: the value holds none.
     """
     return _read_ids(_load(value), value)
+
+
+def decode_reasons(value: bytes) -> list[str | None]:
+    """Read why each movie of a list is in it; None where there is no reason.
+
+    Raises:
+        ContractMismatch: the value holds no ids.
+    """
+    column = _column(_load(value), "i", value)
+    return [None if movie_id is None else str(movie_id) for movie_id in column]
 
 
 def decode_movie(value: bytes) -> MovieRecord:

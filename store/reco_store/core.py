@@ -16,6 +16,7 @@ from reco_store.experiment import Experiment
 from reco_store.hold import Hold
 from reco_store.keys import (
     Keys,
+    because_suffix,
     movie_suffix,
     popular_suffix,
     ranked_suffix,
@@ -25,9 +26,10 @@ from reco_store.keys import (
     title_suffix,
     user_suffix,
 )
-from reco_store.listing import Listing, Wish
+from reco_store.listing import Listing
 from reco_store.pinning import MAX_MOVES, Moved, Pinning, Step
 from reco_store.search import best_matches, question_words
+from reco_store.wish import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,10 +55,11 @@ class Core:
         self._pinning = Pinning(keys, clock)
         self._listing = Listing(self._pinning)
 
-    def user(self, user_id: str, **choice: Unpack[Choice]) -> Request[Answer]:
-        """Ask for a user's retrieval list."""
+    def user(self, user_id: str, *, why: bool = False, **choice: Unpack[Choice]) -> Request[Answer]:
+        """Ask for a user's retrieval list, and why each movie is in it."""
         filters = check_choice(self._keys, **choice)
-        wish = Wish(user_suffix(user_id), PERSONAL, filters, seen_suffix(user_id))
+        because = because_suffix(user_id) if why else None
+        wish = Wish(user_suffix(user_id), PERSONAL, filters, seen_suffix(user_id), because=because)
         return self._listing.answer(wish)
 
     def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Request[Answer]:

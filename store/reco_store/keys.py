@@ -39,6 +39,7 @@ __all__ = [
     "BY_HIGHEST_RATED",
     "BY_MOST_RATED",
     "Keys",
+    "because_suffix",
     "fold_title",
     "is_generation_id",
     "movie_suffix",
@@ -187,6 +188,11 @@ def parse_generation_id(generation: str) -> datetime:
 def user_suffix(user_id: str) -> str:
     """Name a user's retrieval list."""
     return f"user:{user_id}"
+
+
+def because_suffix(user_id: str) -> str:
+    """Name the reasons of a user's retrieval list."""
+    return f"because:{user_id}"
 
 
 def ranked_suffix(user_id: str) -> str:

@@ -8,28 +8,30 @@ movies, the hide list; and what stands in for a user's list leaves out what the 
 A filtered answer takes two steps of a reader that knows the generation. The first reads every list
 of the chain and the sizes of the sets; the second the labels that are not remembered yet, and which
 candidates are in the sets. A warm reader needs the first alone where no set has to be asked, and
-a list that is not filtered is read without its chain while nothing is hidden.
+a list that is not filtered is read without its chain while nothing is hidden. Why a movie is in a
+user's list is read in the same steps: the reasons beside the list, their labels beside its labels.
 """
 
 from __future__ import annotations
 
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from reco_store.answers import MOST_RATED, MOST_RATED_IN_GENRE, Answer, Item
+from reco_store.answers import MOST_RATED, MOST_RATED_IN_GENRE, Answer, Item, Reason
 from reco_store.arrivals import blend_lists
-from reco_store.choice import Filters
-from reco_store.codec import decode_head, decode_ids
-from reco_store.keys import BY_MOST_RATED, popular_suffix, similar_suffix
+from reco_store.codec import decode_head, decode_ids, decode_reasons
 from reco_store.pinning import MAX_MOVES, Moved, Step
+from reco_store.wish import Sets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from reco_store.pinning import Command, Pinned, Pinning, Request
     from reco_store.view import Label
+    from reco_store.wish import Wish
 
-__all__ = ["Listing", "Wish"]
+__all__ = ["Listing"]
 
 #: Candidates that are looked at in one step, where filters may refuse many of them ...
 _WINDOW: Final = 500
@@ -38,56 +40,8 @@ _SLACK: Final = 50
 _WHOLE: Final = 1 << 30
 
 
-class Wish(NamedTuple):
-    """A list that is asked for."""
-
-    suffix: str
-    source: str
-    filters: Filters
-    seen: str | None = None  # suffix of what the user rated
-    itself: str | None = None  # the movie whose list it is
-    fill: bool = True  # where the list is short; a missing one has a stand-in always
-    ratings: Mapping[str, float] | None = None  # of somebody who has no list of their own
-
-    @property
-    def excluded(self) -> frozenset[str]:
-        """Which single movies may not be shown."""
-        excluded = self.filters.exclude
-        if self.ratings is not None:
-            return excluded.union(self.ratings)
-        return excluded if self.itself is None else excluded | {self.itself}
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """The own list, those that stand in for it, and what the user rated."""
-        genres = (popular_suffix(BY_MOST_RATED, genre) for genre in self.filters.genres)
-        seen = () if self.seen is None else (self.seen,)
-        own = (self.suffix,) if self.ratings is None else map(similar_suffix, self.ratings)
-        return (*own, *genres, popular_suffix(BY_MOST_RATED), *seen)
-
-
 #: A movie's id, its score, and the source of both. No class: hundreds are looked at for an answer.
 _Candidate: TypeAlias = "tuple[str, float, str]"
-
-
-class _Sets(NamedTuple):
-    """Which sets have to be asked; None: not this one."""
-
-    hidden: str | None
-    available: str | None
-
-    def commands(self, ids: Sequence[str]) -> tuple[Command, ...]:
-        """Return the commands that ask, none if there are no ids."""
-        return tuple(("SMISMEMBER", key, *ids) for key in self if key is not None and ids)
-
-    def kept(self, ids: Sequence[str], replies: Sequence[Sequence[int]]) -> set[str]:
-        """Return which movies may be shown, by the replies to the commands."""
-        kept, answers = set(ids), iter(replies)
-        for key, wanted in ((self.hidden, 0), (self.available, 1)):
-            if key is not None and ids:
-                inside = zip(ids, next(answers), strict=True)
-                kept &= {movie_id for movie_id, found in inside if found == wanted}
-        return kept
 
 
 class Listing:
@@ -114,13 +68,19 @@ class Listing:
         plain = not wish.filters.restricts and wish.ratings is None
         if view is not None and plain and not self._hiding:
             # The warm path, kept short: one step, and no nested generator.
-            names = (self._current, view.key(wish.suffix))
-            pointer, value, hidden = yield Step(names, self._how_many_hidden)
-            if pointer == view.pointer and value is not None and not hidden:
+            names: tuple[str | bytes, ...] = (self._current, view.key(wish.suffix))
+            if wish.because is not None and view.has_reasons:
+                names = (*names, view.key(wish.because))
+            pointer, value, *because, hidden = yield Step(names, self._how_many_hidden)
+            whole = value is not None and None not in because
+            if pointer == view.pointer and whole and not hidden:
                 ids, scores = _head(value, wish)
                 if len(ids) == wish.filters.n:
                     try:
                         items = _items(view.labels, zip(ids, scores, repeat(wish.source)))
+                        if because:
+                            reasons = _reasons(value, because[0], wish.first)
+                            items = _explained(items, reasons, view.labels)
                         return Answer(view.generation, self._pinning.age(view), tuple(items))
                     except KeyError:  # a label that is not known yet
                         pass
@@ -135,7 +95,7 @@ class Listing:
             pinned = yield from self._pinning.pin(wish.suffixes, sizes)
             view, _, (hidden, *others) = pinned
             self._hiding = bool(hidden)
-            sets = _Sets(self._hidden if hidden else None, available if any(others) else None)
+            sets = Sets(self._hidden if hidden else None, available if any(others) else None)
             try:
                 items = yield from self._choose(wish, pinned, sets)
             except Moved:
@@ -143,7 +103,7 @@ class Listing:
             return Answer(view.generation, self._pinning.age(view), tuple(items))
         raise self._pinning.never_still()
 
-    def _choose(self, wish: Wish, pinned: Pinned, sets: _Sets) -> Request[list[Item]]:
+    def _choose(self, wish: Wish, pinned: Pinned, sets: Sets) -> Request[list[Item]]:
         """Return the best that pass; rather than nothing, movies that the user has seen."""
         if wish.ratings is not None:
             arrival = yield from blend_lists(self._pinning, pinned, wish.ratings)
@@ -151,15 +111,27 @@ class Listing:
             pinned = pinned._replace(values=[(arrival.ids, arrival.scores), *rest])
             items = yield from self._pick(wish, pinned, sets, missing=False)
             return [item._replace(because=arrival.reasons.get(item.movie_id)) for item in items]
+        reasons: Mapping[str, str] = {}
         missing = None in pinned.values
-        items = yield from self._pick(wish, pinned, sets, missing=missing)
+        if wish.because is not None:
+            *values, because = pinned.values
+            missing = None in (pinned.values if pinned.view.has_reasons else values)
+            reasons = _reasons(values[0], because)
+            pinned = pinned._replace(values=values)
+        items = yield from self._pick(wish, pinned, sets, missing=missing, reasons=reasons)
         if not items and wish.seen is not None and not wish.filters.restricts:
             wish, pinned = wish._replace(seen=None), pinned._replace(values=pinned.values[:-1])
             return (yield from self._pick(wish, pinned, sets, missing=False))
         return items
 
     def _pick(
-        self, wish: Wish, pinned: Pinned, sets: _Sets, *, missing: bool
+        self,
+        wish: Wish,
+        pinned: Pinned,
+        sets: Sets,
+        *,
+        missing: bool,
+        reasons: Mapping[str, str] = MappingProxyType({}),
     ) -> Request[list[Item]]:
         """Look at candidates, so many at a time, until there are enough that pass."""
         view, n = pinned.view, wish.filters.n
@@ -171,17 +143,21 @@ class Listing:
             if not (window or missing):
                 break
             ids = [movie_id for movie_id, _, _ in window]
+            if reasons:
+                own = (reasons[movie_id] for movie_id in ids if movie_id in reasons)
+                ids = list(dict.fromkeys((*ids, *own)))
             labels, replies = yield from self._pinning.labels(
                 view, ids, sets.commands(ids), missing=missing
             )
             missing = False  # that step has made sure
-            kept = sets.kept(ids, replies)
+            kept, named = sets.kept(ids, replies)
             passed = [
                 candidate
                 for candidate in window
                 if candidate[0] in kept and (admits is None or admits(labels[candidate[0]]))
             ]
-            items += _items(labels, passed[: n - len(items)])
+            picked = _items(labels, passed[: n - len(items)])
+            items += _explained(picked, reasons, labels, named) if reasons else picked
         return items
 
 
@@ -193,10 +169,41 @@ def _items(labels: Mapping[str, Label], candidates: Iterable[tuple[str, float, s
     ]
 
 
+def _reasons(value: bytes | None, because: bytes | None, most: int = _WHOLE) -> Mapping[str, str]:
+    """Return why a stored list's first movies are in it, by movie, as far as that is known."""
+    if value is None or because is None:
+        return {}
+    ids, _ = decode_head(value, most)
+    pairs = zip(ids, decode_reasons(because), strict=False)
+    return {movie_id: reason for movie_id, reason in pairs if reason is not None}
+
+
+def _explained(
+    items: Iterable[Item],
+    reasons: Mapping[str, str],
+    labels: Mapping[str, Label],
+    named: Container[str] | None = None,
+) -> list[Item]:
+    """Add the reasons to the movies that have one.
+
+    Args:
+        items: of which those of a stand-in for the own list have none.
+        reasons: by movie.
+        labels: of these as well.
+        named: the movies that are not hidden; None: no movie is.
+    """
+    return [
+        item._replace(because=Reason(reason, labels[reason][0]))
+        if (reason := reasons.get(item.movie_id)) is not None and (named is None or reason in named)
+        else item
+        for item in items
+    ]
+
+
 def _window(
     rest: Iterator[_Candidate],
     labels: Mapping[str, Label],
-    sets: _Sets,
+    sets: Sets,
     *,
     wanted: int,
     sure: bool,
@@ -270,7 +277,7 @@ def _chain(
 def _head(value: bytes, wish: Wish) -> tuple[list[str], list[float]]:
     """Return the first of a stored list that are not excluded."""
     excluded, n = wish.excluded, wish.filters.n
-    ids, scores = decode_head(value, n + len(excluded))
+    ids, scores = decode_head(value, wish.first)
     if not excluded:
         return ids, scores
     kept = [place for place, movie_id in enumerate(ids) if movie_id not in excluded][:n]

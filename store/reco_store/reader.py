@@ -78,17 +78,20 @@ class Reader:
         #: Another's client may do more around a command than one of our own making.
         self._own_server = self._own and not self._clustered
 
-    def user(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
+    def user(self, user_id: str, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model.
 
         Args:
             user_id: who; anyone unknown gets the most rated movies.
+            why: whether each item says under ``because`` which of the movies that the user rated
+                speaks most for it. What stands in for a short list has no reason, nor has
+                anything of a night that published none.
             choice: how many, and which: see ``Choice``.
 
         Raises:
             UsageError: a value of the choice cannot be.
         """
-        return self._run(self._core.user(user_id, **choice))
+        return self._run(self._core.user(user_id, why=why, **choice))
 
     def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating; otherwise as ``user``."""

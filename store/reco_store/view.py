@@ -24,7 +24,15 @@ class View:
         pointer: the pointer's value, which names the generation.
     """
 
-    __slots__ = ("created", "generation", "labels", "manifest", "pointer", "prefix")
+    __slots__ = (
+        "created",
+        "generation",
+        "has_reasons",
+        "labels",
+        "manifest",
+        "pointer",
+        "prefix",
+    )
 
     def __init__(self, keys: Keys, pointer: bytes) -> None:
         self.pointer = pointer
@@ -33,6 +41,7 @@ class View:
         self.labels: dict[str, Label] = {}
         self.manifest: dict[str, Any] = {}  # empty: not read yet
         self.created = 0.0  # seconds since 1970
+        self.has_reasons = False  # beside the user lists, as far as the manifest tells
 
     def key(self, suffix: str) -> bytes:
         """Return the key of a value; an id that is no text stands for the bytes it came from."""
@@ -52,3 +61,5 @@ class View:
             )
         self.manifest = load_manifest(manifest, self.generation)
         self.created = created_seconds(self.manifest)
+        counts = self.manifest.get("counts")
+        self.has_reasons = counts is None or bool(counts.get("because"))

@@ -17,6 +17,7 @@ from reco_batch.artifact import (
 from reco_batch.dataset import Histories, Movies, Ratings, histories
 from reco_batch.errors import NightFailed
 from reco_batch.popularity import MovieStatistics, Thresholds, movie_statistics, popular_lists
+from reco_batch.reasons import Explained
 from reco_batch.topk import TopK
 from reco_store import codec
 from reco_store.digest import Digest, Summary
@@ -62,6 +63,15 @@ def blocks_of(rows, movie_count, *, seed):
     return [TopK(items[:2], scores[:2]), TopK(items[2:], scores[2:])]
 
 
+def reasons_of(blocks, movie_count, *, seed):
+    """Add reasons to lists: any movies, and for every third place none."""
+    rng = np.random.default_rng(seed)
+    for block in blocks:
+        reasons = rng.integers(0, movie_count, block.items.shape).astype(np.int32)
+        reasons.reshape(-1)[::3] = -1
+        yield Explained(block, np.where(block.items >= 0, reasons, -1))
+
+
 class Written:
     """A finished artifact and all that went into it."""
 
@@ -77,10 +87,11 @@ class Written:
             "ranked": blocks_of(5, 6, seed=2),
             "similar": blocks_of(6, 6, seed=3),
         }
+        self.explained = list(reasons_of(self.blocks["user"], 6, seed=4))
         writer = ArtifactWriter(artifacts / GENERATION, self.movies)
-        self.rows = {
-            family: writer.write_top_k(family, self.keys_of(family), iter(blocks))
-            for family, blocks in self.blocks.items()
+        self.rows = {"user": writer.write_explained(USERS, iter(self.explained))} | {
+            family: writer.write_top_k(family, self.keys_of(family), iter(self.blocks[family]))
+            for family in ("ranked", "similar")
         }
         writer.write_seen(USERS, self.seen)
         writer.write_popular(iter(self.popular))
@@ -92,6 +103,7 @@ class Written:
                 "created": "2026-11-24T03:15:02+00:00",
                 "ids": "integer" if self.movies.numeric_ids else "string",
                 "metrics": {"rating": {"rmse": 0.9}},
+                "parameters": {"because": True},
             }
         )
 
@@ -115,6 +127,11 @@ class Written:
                 found[f"{family}:{key}"] = codec.encode_list(
                     self.ids_at(row[shown]), own[shown].tolist(), numeric_ids=numeric
                 )
+        reasons = np.concatenate([block.reasons for block in self.explained])
+        items = np.concatenate([block.lists.items for block in self.explained])
+        for user_id, row, own in zip(USERS, items, reasons, strict=True):
+            said = [None if i < 0 else self.movies.ids[i] for i in own[row >= 0]]
+            found[f"because:{user_id}"] = codec.encode_reasons(said, numeric_ids=numeric)
         for index, user_id in enumerate(USERS):
             rated = self.ids_at(self.seen.of(index))
             found[f"seen:{user_id}"] = codec.encode_ids(rated, numeric_ids=numeric)
@@ -190,6 +207,18 @@ def test_an_older_artifact_has_no_words(written):
     assert dict(older.entries()).keys() == set(older.suffixes())
 
 
+def test_reasons_may_be_missing(written):
+    """In an older artifact, and in one that was told to have none, whatever lies in the folder."""
+    for parameters in ({}, {"because": False}):
+        manifest = {**written.artifact.manifest, "parameters": parameters}
+        without = artifact_module.Artifact(written.artifact.folder, manifest)
+
+        assert not without.has_reasons
+        suffixes = list(without.suffixes())
+        assert not [suffix for suffix in suffixes if suffix.startswith("because:")]
+        assert [suffix for suffix, _ in without.entries()] == suffixes
+
+
 def test_suffixes_are_the_keys_of_the_entries(written):
     """Same order, none twice."""
     suffixes = list(written.artifact.suffixes())
@@ -219,6 +248,7 @@ def test_manifest_describes_the_entries(written):
     assert manifest.items() >= summary.manifest_fields().items()
     assert manifest["counts"] == {
         "user": 5,
+        "because": 5,
         "ranked": 5,
         "similar": 6,
         "seen": 5,

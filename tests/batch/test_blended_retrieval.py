@@ -90,6 +90,45 @@ def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings
     assert users.dtype == movies.dtype == np.float32
 
 
+def test_a_score_is_what_the_ratings_add_and_what_belongs_to_none(model, sittings):
+    """Own vector, time, the movie's bias and popularity; all else is of one rating or another."""
+    users, movies = model.embeddings()
+    towers = model._model
+    user_index, movie_index, _, timestamps = sittings.ratings
+    unjudged = Ratings(user_index, movie_index, None, timestamps)  # disliked ones add as well
+
+    influence = model.influence(unjudged)
+
+    history, weights = influence.rated
+    matrix = as_matrix(history, weights, movie_count=len(movies))
+    columns = np.repeat(influence.shares, influence.widths, axis=1)
+    added = matrix @ influence.vectors * columns  # [U, D]
+    length = np.sqrt(matrix.power(2).toarray().sum(axis=1, keepdims=True))
+    units = influence.shares[:, :1] * length
+    own = towers.users.numpy() + towers._times.numpy() @ towers.user_times.numpy()
+    rest = units * np.column_stack([own, np.ones(len(users))])  # [U, tower and bias]
+    rest = np.column_stack([rest, np.zeros((len(users), movies.shape[1] - rest.shape[1]))])
+    rest[:, -1] = users[:, -1]
+    np.testing.assert_allclose((added + rest) @ movies.T, users @ movies.T, atol=1e-4)
+    assert np.abs(added @ movies.T).mean() > 0.1
+
+
+def test_no_disliked_movie_and_newer_ones_before_older(model, sittings):
+    """What is below a user's mean counts nothing; of the rest the newer counts more."""
+    ratings = sittings.ratings
+
+    history, weights = model.influence(ratings).rated
+
+    means = np.bincount(ratings.user_index, ratings.rating) / np.bincount(ratings.user_index)
+    stars = dict(zip(zip(*ratings[:2], strict=True), ratings.rating, strict=True))
+    for user in range(0, len(means), 7):
+        own = slice(*history.offsets[user : user + 2])
+        for movie, weight in zip(history.movie_index[own], weights[own], strict=True):
+            assert (weight > 0) == (stars[user, movie] >= means[user])
+        counting = weights[own][weights[own] > 0]
+        assert (np.diff(counting) < 0).all()
+
+
 def test_a_history_is_trusted_the_more_the_longer_it_is(model):
     """Neighbours count by that trust, popularity is taken off by the rest; of nobody it is not."""
     share, discount = model._shares(np.array([0, 1, 8, 792]))

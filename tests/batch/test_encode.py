@@ -6,7 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reco_batch.encode import encode_id_lists, encode_lists, encode_movie, thousandths
+from reco_batch.encode import (
+    encode_id_lists,
+    encode_lists,
+    encode_movie,
+    encode_reasons,
+    thousandths,
+)
 from reco_store import codec
 from reco_store.errors import ContractMismatch
 
@@ -54,6 +60,22 @@ def check(lists, id_type, score_type, *, numeric):
         for row in lists
     ]
     assert found == expected
+
+
+@given(
+    st.lists(st.lists(st.none() | INTEGER_IDS, max_size=8), max_size=5),
+    st.lists(st.lists(st.none() | TEXT, max_size=8), max_size=5),
+)
+@example([[None], [], [2**53 - 1, None]], [["null", None], [None, None], [""]])
+def test_reasons(of_integers, of_texts):
+    """Where there is none, null; the text null is another thing."""
+    found = encode_reasons(lists_of(of_integers, pa.int64()))
+    assert found == [
+        codec.encode_reasons([None if i is None else str(i) for i in row], numeric_ids=True)
+        for row in of_integers
+    ]
+    found = encode_reasons(lists_of(of_texts, pa.string()))
+    assert found == [codec.encode_reasons(row, numeric_ids=False) for row in of_texts]
 
 
 @given(rows(INTEGER_IDS, FLOAT32_SCORES))

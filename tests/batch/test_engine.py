@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 import reco_batch.engine as engine_module
 from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
-from reco_batch.engine import ByProduct, LocalEngine, Rows, by_stars, open_engine
+from reco_batch.engine import ByProduct, LocalEngine, Rows, by_stars, open_engine, with_reasons
 from reco_batch.errors import NotFinite
 from reco_batch.linear_rating import LinearRating
 from reco_batch.presets import EngineName
 from reco_batch.ranking import ranked_blocks
 from reco_batch.rating_weights import RatingWeights
+from reco_batch.reasons import Influence, Rated, explained
 from reco_batch.topk import TILE_ROWS, top_k_blocks
 
 USERS, MOVIES, WIDTH = 300, 70, 6
@@ -102,6 +103,29 @@ def test_products_in_shards(in_shards):
     found = in_shards.score(ByProduct(items, 10), Rows({"queries": queries}, seen))
 
     require_equal(found, top_k_blocks(queries, items, seen, k=10, threads=1))
+
+
+def test_reasons_in_shards(in_shards):
+    """A shard brings what its users rated; lists and reasons are those of one call."""
+    queries, items, seen = normal(USERS, WIDTH), normal(MOVIES, WIDTH, seed=1), seen_by(USERS)
+    rated = Rated(seen, np.abs(normal(len(seen.movie_index), seed=3)))
+    shares = np.abs(normal(USERS, 2, seed=4))
+    influence = Influence(normal(MOVIES, WIDTH, seed=2), (2, WIDTH - 2), shares, rated)
+
+    catalogue, rows = with_reasons(
+        ByProduct(items, 10), Rows({"queries": queries}, seen), influence
+    )
+    lists, reasons = zip(*in_shards.score(catalogue, rows), strict=True)
+
+    assert len(catalogue.influence.shares) == len(catalogue.influence.rated.weights) == 0
+    assert catalogue.k == 10
+    whole = list(top_k_blocks(queries, items, seen, k=10, threads=1))
+    require_equal(lists, whole)
+    (expected,) = explained(iter(whole), items, influence, threads=1)
+    np.testing.assert_array_equal(np.concatenate(reasons), expected.reasons)
+    assert [set(row) - {-1} <= set(seen.of(u)) for u, row in enumerate(expected.reasons)]
+    with pytest.raises(ValueError, match="rated"):
+        catalogue.score(Rows({"queries": queries}, seen), threads=1)
 
 
 @pytest.mark.parametrize("weights", [network(), linear()])

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from reco_batch.once import Once
 from reco_batch.progress import Cancelled, PlainReporter, QuietReporter
 
 
@@ -45,8 +46,6 @@ def test_the_first_failure_ends_the_other_lane():
 
 def test_a_model_that_both_lanes_ask_for_is_trained_once():
     """The second to ask waits for the first; what failed is tried again by whoever asks next."""
-    from reco_batch.fit import _Once  # noqa: PLC0415  # loads TensorFlow
-
     begun, go_on, calls = threading.Event(), threading.Event(), []
 
     def train() -> object:
@@ -57,7 +56,7 @@ def test_a_model_that_both_lanes_ask_for_is_trained_once():
             raise OSError("disk full")
         return object()
 
-    once = _Once(train)
+    once = Once(train)
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(once)
         begun.wait(10)

@@ -17,13 +17,14 @@ from reco_batch import ray_engine
 from reco_batch.artifact import ArtifactWriter
 from reco_batch.confidence import Bound, doubt_of
 from reco_batch.dataset import Histories, histories
-from reco_batch.engine import ByProduct, LocalEngine, Rows, by_stars, open_engine
+from reco_batch.engine import ByProduct, LocalEngine, Rows, by_stars, open_engine, with_reasons
 from reco_batch.errors import NightFailed, NotFinite
 from reco_batch.fingerprint import program
 from reco_batch.linear_rating import LinearRating
 from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
 from reco_batch.presets import EngineName
 from reco_batch.ray_engine import open_ray
+from reco_batch.reasons import Influence, Rated
 from reco_store import NotInstalled, UsageError
 from reco_store.keys import new_generation_id
 
@@ -93,9 +94,11 @@ def artifact_of(engine, dataset, folder, *, watched=lambda catalogue: catalogue)
     )
     bound = Bound(doubt_of(statistics.rating_count), (0.5, 5.0))
     writer = ArtifactWriter(folder / generation, movies)
-    by_product = watched(products())
-    scored = engine.score(by_product, numbered_rows(dataset))
-    writer.write_top_k("user", users, scored)
+    rated = Rated(seen, np.ones(len(seen.movie_index), np.float32))
+    shares = np.ones((len(users), 1), np.float32)
+    influence = Influence(normal(MOVIES, WIDTH, seed=8), (WIDTH,), shares, rated)
+    explained, rows = with_reasons(products(), numbered_rows(dataset), influence)
+    writer.write_explained(users, engine.score(watched(explained), rows))
     writer.write_top_k("ranked", users, engine.score(*by_stars(weights, seen, k=30, bound=bound)))
     own = histories(dataset.ratings, user_count=len(users)).block(0, MOVIES)
     alike = Rows({"queries": normal(MOVIES, WIDTH, seed=3)}, own)
@@ -106,7 +109,8 @@ def artifact_of(engine, dataset, folder, *, watched=lambda catalogue: catalogue)
     writer.write_movies(movies, statistics)
     created = "2026-11-24T03:15:02+00:00"
     fixed = {"schema": 1, "generation": generation, "created": created, "ids": "integer"}
-    return writer.finish({**fixed, "rating_scale": [0.5, 5.0], "gate": None})
+    said = {"rating_scale": [0.5, 5.0], "parameters": {"because": True}, "gate": None}
+    return writer.finish({**fixed, **said})
 
 
 def files_of(artifact):
@@ -189,6 +193,10 @@ def test_what_is_asked_for_covers_what_is_taken(dataset):
 
     least = 200_000_000 + 3 * (20_000_000 + 4096 * 400 + 4096 * 8000)
     assert least < needed < 1.01 * least
+    nothing = Rated(seen_nothing(10_000), np.zeros(0, np.float32))
+    rows = Rows(rows.vectors, rows.excluded, nothing)
+    with_their_reasons = ray_engine._needed_bytes(catalogue, rows, 4096)
+    assert with_their_reasons > needed + 3 * 4096 * 4000
 
 
 def seen_nothing(users):

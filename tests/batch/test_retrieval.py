@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handmade import ratings_of
 from reco_batch.batches import stack_batches
 from reco_batch.presets import RetrievalParameters
+from reco_batch.reasons import explained
 from reco_batch.retrieval import RetrievalModel, train_retrieval
-from reco_batch.topk import top_k_blocks
+from reco_batch.topk import TopK, top_k_blocks
 
 USERS, MOVIES = 6, 8
 IDS = [str(n) for n in range(USERS)], [str(n) for n in range(MOVIES)]
@@ -40,6 +42,25 @@ def plain_loss(tfrs, users, movies):
         # Keras finds a softmax over a single movie odd; its loss is zero all the same.
         warnings.filterwarnings("ignore", "(?s).*expected y_pred.shape", SyntaxWarning)
         return tfrs.tasks.Retrieval()(users, movies)
+
+
+def test_the_reason_is_the_most_alike_of_what_the_user_liked(tf):
+    """By angle: a long vector is no reason for everything; a disliked movie is none at all."""
+    model = model_of(dim=2)
+    vectors = [[0, 0], [1, 0.1], [9, 9], [0.1, 1], [1, 0], [2, 2.1], [-1, -1], [0, 1], [1, 0]]
+    model.movie_tower.embedding.embeddings.assign(tf.constant(vectors, tf.float32))
+    ratings = ratings_of([(0, 0), (0, 1), (0, 2), (0, 7), (1, 5)], stars=[4, 4, 4, 1, 3])
+    lists = np.int32([[3, 4, 5], [3, 6, -1]])
+
+    (block,) = explained(
+        iter([TopK(lists, np.zeros(lists.shape, np.float32))]),
+        model.embeddings().movies,
+        model.influence(ratings),
+        threads=1,
+    )
+
+    # Movies 3 and 7 are (1, 0), movie 7 disliked; what points away from all is for no reason.
+    assert block.reasons.tolist() == [[0, 1, -1], [-1, -1, -1]]
 
 
 @settings(max_examples=12)

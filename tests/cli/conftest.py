@@ -21,7 +21,7 @@ from redis import Redis
 from real_servers import running_server
 from reco_store import Keys, new_generation_id
 from reco_store import keys as names
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
+from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie, encode_reasons
 from reco_store.embedded import stop_server
 from terminals import read_all
 
@@ -104,6 +104,8 @@ def entries() -> Iterator[tuple[str, bytes]]:
     for suffix, movies, scores in lists():
         yield suffix, encode_list(movies, scores, numeric_ids=True)
     yield names.seen_suffix("42"), encode_ids(["902"], numeric_ids=True)
+    reasons = ["902", None, "1", *[None] * (len(PERSONAL) - 3)]
+    yield names.because_suffix("42"), encode_reasons(reasons, numeric_ids=True)
     for movie_id, movie in MOVIES.items():
         yield names.movie_suffix(movie_id), encode_movie(movie)
         for suffix in names.title_suffixes(movie.title):

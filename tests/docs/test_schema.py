@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from reco_store.codec import encode_reasons
 from reco_store.keys import Keys
 from reco_store.lock import RunLock
 from reco_store.publisher import publish
@@ -15,7 +16,7 @@ from reco_store.reader import Reader
 from schemas import FOLDER, validate, validator
 from small_nights import small_entries
 
-KINDS = ["card", "ids", "list", "manifest"]
+KINDS = ["card", "ids", "list", "manifest", "reasons"]
 
 
 def test_every_schema_is_one():
@@ -30,7 +31,8 @@ def test_every_schema_is_one():
 
 def test_what_the_codec_writes_is_valid(make_source):
     """Every value of a small generation, and its manifest."""
-    source = make_source()
+    reasons = encode_reasons(["2", None, "2"], numeric_ids=True)
+    source = make_source(entries=[*small_entries(), ("because:1", reasons)])
     for suffix, value in source.pairs:
         validate(suffix, value)
     validator("manifest.json").validate(source.manifest)
@@ -41,6 +43,9 @@ def test_what_the_codec_writes_is_valid(make_source):
     [
         ("user:1", b'{"i":[1]}'),
         ("user:1", b'{"i":[-1],"s":[1]}'),
+        ("because:1", b'{"i":[-1]}'),
+        ("because:1", b'{"i":[[1]]}'),
+        ("because:1", b"[null]"),
         ("ranked:1", b'{"i":[1],"s":["1"]}'),
         ("similar:1", b'{"i":[1,1],"s":[2,1]}'),
         ("popular:most_rated", b"[]"),
@@ -78,6 +83,7 @@ def all_answers(reader: Reader) -> list:
     lists = [
         reader.user("1", n=9),
         reader.user("nobody", n=9),
+        reader.user("2", n=9, why=True),
         reader.ranked("2", n=9, genres=["Crime", "Comedy"], year_from=1990),
         reader.similar("1", n=9),
         reader.popular("highest_rated", n=9),
@@ -89,18 +95,21 @@ def all_answers(reader: Reader) -> list:
 
 def test_readers_survive_fields_of_later_writers(server, client, keys, make_source):
     """With unknown fields in every value and in the manifest, every answer stays what it was."""
-    later = make_source(entries=[(s, with_unknown_fields(v)) for s, v in small_entries()])
+    reasons = encode_reasons(["2", None, "4"], numeric_ids=True)
+    entries = [*small_entries(), ("because:2", reasons)]
+    later = make_source(entries=[(s, with_unknown_fields(v)) for s, v in entries])
     for suffix, value in later.pairs:
         validate(suffix, value)
     later.manifest["~new"] = {"optional": True}
     answers = []
-    for source in (make_source(), later):
+    for source in (make_source(entries=entries), later):
         with RunLock(client, keys, heartbeat=False) as lock:
             publish(client, keys, source, lock=lock)
         with Reader(server.url, keys.namespace) as reader:
             answers.append(all_answers(reader))
     assert answers[0] == answers[1]
     assert answers[0][0][0]
+    assert answers[0][0][2][0].because == ("2", "Amélie (2001)")
 
 
 def test_vectors_are_valid():

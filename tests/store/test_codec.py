@@ -35,9 +35,32 @@ def test_form_of_the_contract():
     )
     assert codec.encode_list(["a:b"], [1], numeric_ids=False) == b'{"i":["a:b"],"s":[1.0]}'
     assert codec.encode_ids(["7"], numeric_ids=True) == b'{"i":[7]}'
+    assert codec.encode_reasons(["7", None, "7"], numeric_ids=True) == b'{"i":[7,null,7]}'
     assert codec.encode_movie(MovieRecord("Amélie", None, ("Drama",), 3, None)) == (
         '{"t":"Amélie","y":null,"g":["Drama"],"n":3,"m":null}'.encode()
     )
+
+
+REASONS = st.one_of(
+    st.tuples(st.just(value=True), st.lists(st.none() | INTEGER_IDS, max_size=30)),
+    st.tuples(st.just(value=False), st.lists(st.none() | TEXT, max_size=30)),
+)
+
+
+@given(REASONS)
+def test_reasons_round_trip(drawn):
+    """Ids come back as they were, and so does that there is none."""
+    numeric, reasons = drawn
+
+    assert codec.decode_reasons(codec.encode_reasons(reasons, numeric_ids=numeric)) == reasons
+
+
+def test_a_reason_that_is_no_integer_is_refused():
+    """Where the generation says that ids are integers."""
+    with pytest.raises(ContractMismatch, match="'a'"):
+        codec.encode_reasons([None, "a"], numeric_ids=True)
+    with pytest.raises(ContractMismatch):
+        codec.decode_reasons(b'{"i":7}')
 
 
 @given(ROWS)

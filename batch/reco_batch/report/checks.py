@@ -9,6 +9,7 @@ from reco_batch.report.text import figure_of, number, part_of, safe
 
 _FAMILIES: Final = {
     "user": "User lists",
+    "because": "Reasons of the user lists",
     "ranked": "Ranked lists",
     "similar": "Similar lists",
     "seen": "Histories",
@@ -26,6 +27,8 @@ _OF_LISTS: Final = {
     "seen": "with a movie that the user has rated",
     "itself": "with the movie itself",
     "misplaced": "beside somebody else's history",
+    "unpaired": "not one for each movie of the user's list",
+    "unrated": "with a movie that the user did not rate",
 }
 _WORDS: Final = {
     "cards": "Movies with a card",

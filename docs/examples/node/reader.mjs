@@ -33,9 +33,10 @@ export class Reader {
     this.#namespace = namespace;
   }
 
-  /** The best movies for a user, by the retrieval model. */
-  user(id, choice = {}) {
-    return this.#list(`user:${id}`, "personal", choice, { seen: `seen:${id}` });
+  /** The best movies for a user, by the retrieval model; with `why` each says because of which. */
+  user(id, { why = false, ...choice } = {}) {
+    const because = why ? `because:${id}` : null;
+    return this.#list(`user:${id}`, "personal", choice, { seen: `seen:${id}`, because });
   }
 
   /** The best movies for a user, by predicted rating. */
@@ -109,7 +110,8 @@ export class Reader {
     throw new Error("the pointer moved at every attempt to read");
   }
 
-  async #list(suffix, source, choice, { seen = null, itself = null, fill = true }) {
+  async #list(suffix, source, choice, options) {
+    const { seen = null, itself = null, fill = true, because = null } = options;
     const { n = 10, exclude = [], genres = [], available = false } = choice;
     const sets = [`{${this.#namespace}}:hidden`];
     if (available !== false) {
@@ -120,30 +122,34 @@ export class Reader {
       ...genres.map((genre) => `popular:most_rated:genre:${genre}`),
       "popular:most_rated",
       ...(seen === null ? [] : [seen]),
+      ...(because === null ? [] : [because]),
     ];
     const { view, values, sizes } = await this.#pin(suffixes, sets);
+    const reasons = because === null ? null : readReasons(values[0], values.pop());
     const seenIds = seen === null ? [] : readIds(values.pop());
     const [own, ...popular] = values;
     const taken = new Set(itself === null ? exclude : [...exclude, itself]);
     const candidates = chain(own, source, popular, seenIds, taken, fill);
     const restricts = genres.length > 0 || available !== false || hasYears(choice);
 
-    let items = await this.#pick(view, candidates, choice, n, sets, sizes);
+    let items = await this.#pick(view, candidates, choice, n, sets, sizes, reasons);
     if (items.length === 0 && seenIds.length > 0 && !restricts) {
       // Rather than nothing, a movie that the user has seen.
       const again = chain(own, source, popular, [], new Set(exclude), fill);
-      items = await this.#pick(view, again, choice, n, sets, sizes);
+      items = await this.#pick(view, again, choice, n, sets, sizes, reasons && new Map());
     }
     return { generation: view.generation, items };
   }
 
   // Second round trip: the cards that are not known yet, and who is in the sets.
-  async #pick(view, candidates, choice, n, sets, sizes) {
+  async #pick(view, candidates, choice, n, sets, sizes, reasons) {
     if (view.cards.size > MAX_CARDS) view.cards.clear();
     const items = [];
     for (let start = 0; start < candidates.length && items.length < n; start += WINDOW) {
       const window = candidates.slice(start, start + WINDOW);
-      const ids = window.map(({ movie_id }) => movie_id);
+      const shownIds = window.map(({ movie_id }) => movie_id);
+      const because = reasons ? shownIds.filter((id) => reasons.has(id)) : [];
+      const ids = [...new Set([...shownIds, ...because.map((id) => reasons.get(id))])];
       const unknown = ids.filter((id) => !view.cards.has(id));
       const asked = sets.map((set, place) => (sizes[place] > 0 ? set : null));
       const [cards, hidden, available] = await Promise.all([
@@ -158,10 +164,20 @@ export class Reader {
         const card = cards[place] === null ? JSON.stringify({ t: id }) : cards[place];
         view.cards.set(id, readCard(card));
       });
+      const isHidden = (id) => hidden !== null && Boolean(hidden[ids.indexOf(id)]);
       window.forEach((candidate, place) => {
-        const card = view.cards.get(candidate.movie_id);
-        const shown = !(hidden && hidden[place]) && (!available || available[place]);
-        if (items.length < n && shown && admits(choice, card)) items.push({ ...candidate, ...card });
+        const id = candidate.movie_id;
+        const card = view.cards.get(id);
+        const shown = !isHidden(id) && (!available || available[place]);
+        if (items.length >= n || !shown || !admits(choice, card)) return;
+        const item = { ...candidate, ...card };
+        if (reasons) {
+          // What is hidden is not named either.
+          const reason = reasons.get(id) ?? null;
+          const named = reason !== null && !isHidden(reason);
+          item.because = named ? { movie_id: reason, title: view.cards.get(reason).title } : null;
+        }
+        items.push(item);
       });
     }
     return items;
@@ -210,6 +226,17 @@ function readList(value) {
 
 function readIds(value) {
   return value === null ? [] : JSON.parse(value).i.map(String);
+}
+
+// By movie of a list, the movie that speaks for it, where there is one.
+function readReasons(list, because) {
+  const reasons = new Map();
+  if (list === null || because === null) return reasons;
+  const { i } = JSON.parse(because);
+  readList(list).forEach(([id], place) => {
+    if (i[place] !== null && i[place] !== undefined) reasons.set(id, String(i[place]));
+  });
+  return reasons;
 }
 
 function readCard(value) {

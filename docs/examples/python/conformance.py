@@ -10,7 +10,7 @@ from typing import Any
 
 from reco_store import Answer, ContractMismatch, NothingPublished, Reader
 
-CHOICE = ("n", "exclude", "genres", "year_from", "year_to", "available")
+CHOICE = ("n", "exclude", "genres", "year_from", "year_to", "available", "why")
 
 
 def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:

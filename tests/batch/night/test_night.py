@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from reco_store import Keys, Reader, connect, new_generation_id
-from reco_store.codec import decode_ids, decode_list
+from reco_store.codec import decode_ids, decode_list, decode_reasons
 from reco_store.embedded import server_pid, stop_server
 from reco_store.keys import title_suffixes
 from schemas import validate, validator
@@ -70,7 +70,7 @@ class Night:
         """Return the ids of what a user rated."""
         return decode_ids(self.content[f"seen:{user}"])
 
-    def require_sound(self, users, movies):
+    def require_sound(self, users, movies, *, reasons=True):
         """Every user and movie has its keys; no list shows what it must not."""
         for user in map(str, users):
             seen = self.seen(user)
@@ -78,6 +78,10 @@ class Night:
                 shown = self.list_of(family, user)
                 assert len(set(shown)) == len(shown)
                 assert not set(shown) & set(seen)
+            if reasons:
+                said = decode_reasons(self.content[f"because:{user}"])
+                assert len(said) == len(self.list_of("user", user))
+                assert set(said) - {None} <= set(seen)
         for movie in map(str, movies):
             similar = self.list_of("similar", movie)
             assert len(set(similar)) == len(similar)
@@ -87,6 +91,7 @@ class Night:
         assert self.manifest["counts"] == families
         assert self.manifest["entries"] == len(self.content)
         assert self.manifest["bytes"] == sum(map(len, self.content.values()))
+        assert families["because"] == (len(users) if reasons else 0)
         assert families["user"] == families["ranked"] == families["seen"] == len(users)
         assert families["movie"] == families["similar"] == len(movies)
 
@@ -201,7 +206,8 @@ def fourth(third, batch, write, tmp_path_factory, at_home):
     other.mkdir()
     (other / "manifest.json").write_text('{"parameters": {"namespace": "other"}}')
     folder = write(tmp_path_factory.mktemp("one"), [(1, 1, 4, 0)], [(1, "Only (1995)", "Drama")])
-    words = ("run", "--data", folder, "--no-refit", "--force", "nothing on purpose")
+    words = ("run", "--data", folder, "--no-refit", "--no-because")
+    words = (*words, "--force", "nothing on purpose")
     return recorded(batch(*words, **at_home), at_home)
 
 
@@ -226,6 +232,21 @@ def test_everything_published_is_valid(first, third):
         for suffix, value in night.content.items():
             validate(suffix, value)
         validator("manifest.json").validate(night.manifest)
+
+
+def test_nobody_is_told_of_what_they_disliked(first, small):
+    """Nearly every movie of a list is for a reason, which its user rated no lower than others."""
+    stars = defaultdict(dict)
+    for line in (small / "ratings.csv").read_text().splitlines()[1:]:
+        user, movie, rating, _ = line.split(",")
+        stars[user][movie] = float(rating)
+    known = 0
+    for user, rated in stars.items():
+        reasons = decode_reasons(first.content[f"because:{user}"])
+        known += len(reasons) - reasons.count(None)
+        mean = sum(rated.values()) / len(rated)
+        assert all(rated[reason] >= mean for reason in reasons if reason is not None)
+    assert known > 0.9 * 100 * len(stars)
 
 
 def test_seen_is_what_was_rated_newest_first(first, small):
@@ -422,7 +443,7 @@ def test_strange_titles_end_to_end(third):
 
 def test_a_night_with_nothing_to_hold_out(fourth):
     """One user, one movie, one rating: empty lists, no metrics, and no failure."""
-    fourth.require_sound(["1"], ["1"])
+    fourth.require_sound(["1"], ["1"], reasons=False)
 
     assert fourth.list_of("user", "1") == []
     assert fourth.list_of("popular", "most_rated") == ["1"]

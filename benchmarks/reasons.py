@@ -1,0 +1,97 @@
+"""What the reasons of user lists cost: processor seconds and bytes, beside those of the lists.
+
+Vectors are as wide as the default model's, ratings are spread as MovieLens's are, and all of them
+may be reasons: a night leaves out those below a mean, so it takes less. One thread. Both ways
+are run in turn; of each the shortest round counts.
+
+usage: reasons.py [--rounds N] [--part X]    --part 0.1: of the users of each shape
+"""
+
+import argparse
+import time
+from collections.abc import Iterable
+
+import numpy as np
+from machine import begin_anew_without_slowing
+from synthetic import histories
+
+from reco_batch.engine import ByProduct, Rows, with_reasons
+from reco_batch.presets import PRESETS
+from reco_batch.reasons import Influence, Rated
+from reco_store.codec import encode_list, encode_reasons
+
+SHAPES = ((2_000, 9_737), (2_000, 87_585))
+K = 100
+SEED = 42
+_SAMPLE = 200
+
+
+def main() -> None:
+    """Measure and print."""
+    begin_anew_without_slowing()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--part", type=float, default=1.0)
+    said = parser.parse_args()
+    for users, movies in SHAPES:
+        print(measure(int(users * said.part), movies, rounds=said.rounds))
+
+
+def measure(users: int, movies: int, *, rounds: int) -> str:
+    """Return the figures of one shape in a line."""
+    alone, rows = case(users, movies)
+    explained, explained_rows = with_reasons(alone, rows, influence_of(rows, movies))
+    seconds: dict[str, list[float]] = {"lists": [], "with reasons": []}
+    blocks = []
+    for _ in range(rounds):
+        seconds["lists"].append(taken(alone.score(rows, threads=1))[0])
+        spent, blocks = taken(explained.score(explained_rows, threads=1))
+        seconds["with reasons"].append(spent)
+    best = {name: min(found) for name, found in seconds.items()}
+    added = best["with reasons"] - best["lists"]
+    ratings = np.diff(rows.excluded.offsets).mean()
+    size = ", ".join(sizes(blocks[0].lists.items, blocks[0].reasons))
+    return (
+        f"{users:,} users x {movies:,} movies, {ratings:.0f} ratings a user: "
+        f"lists {1000 * best['lists'] / users:.2f} ms a user, "
+        f"reasons {1000 * added / users:.2f} ms more ({added / best['lists']:.0%}); {size}"
+    )
+
+
+def case(users: int, movies: int) -> tuple[ByProduct, Rows]:
+    """Make vectors of the default model's width, and what each user has rated."""
+    parameters = PRESETS["default"].retrieval
+    width = parameters.tower.embedding_dim + 1 + parameters.neighbours.factors + 1
+    draw = np.random.default_rng(SEED)
+    items = draw.standard_normal((movies, width), np.float32)
+    queries = draw.standard_normal((users, width), np.float32)
+    return ByProduct(items, K), Rows({"queries": queries}, histories(users, movies, seed=SEED))
+
+
+def influence_of(rows: Rows, movies: int) -> Influence:
+    """Let every rating be a possible reason."""
+    width = rows.vectors["queries"].shape[1]
+    vectors = np.random.default_rng(SEED + 1).standard_normal((movies, width), np.float32)
+    rated = Rated(rows.excluded, np.ones(len(rows.excluded.movie_index), np.float32))
+    half = width // 2
+    return Influence(vectors, (half, width - half), np.ones((len(rows), 2), np.float32), rated)
+
+
+def taken(blocks: Iterable) -> tuple[float, list]:
+    """Return the processor seconds of a scoring, and what it made."""
+    began = time.process_time()
+    made = list(blocks)
+    return time.process_time() - began, made
+
+
+def sizes(items: np.ndarray, reasons: np.ndarray) -> list[str]:
+    """Return the mean size of a user's values, indices standing for ids."""
+    rows = range(min(_SAMPLE, len(items)))
+    lists = [encode_list([*map(str, items[r])], [1.234] * K, numeric_ids=True) for r in rows]
+    said = [[None if i < 0 else str(i) for i in reasons[r]] for r in rows]
+    values = {"list": lists, "reasons": [encode_reasons(r, numeric_ids=True) for r in said]}
+    return [f"{name} {np.mean([len(v) for v in made]):,.0f} bytes" for name, made in values.items()]
+
+
+if __name__ == "__main__":
+    main()
