@@ -38,7 +38,7 @@ from reco_store.manifest import check_manifest
 MANIFEST: Final = "manifest.json"
 MODELS: Final = "models"
 #: In the order in which they are published.
-_LIST_FAMILIES: Final = ("user", "ranked", "similar", "seen", "popular")
+_LIST_FAMILIES: Final = ("user", "ranked", "similar", "next", "seen", "popular")
 _MOVIES: Final = "movies.parquet"
 _CARD: Final = (c.TITLE, c.YEAR, c.GENRES, c.RATING_COUNT, c.RATING_MEAN)
 _ROWS_PER_BATCH: Final = 4096
@@ -82,7 +82,7 @@ class ArtifactWriter:
         """Write one family of lists, a row group a block.
 
         Args:
-            family: user, ranked or similar.
+            family: user, ranked, similar or next.
             ids: key of each list, in the order of the blocks' rows.
             blocks: as the scoring yields them.
 
@@ -186,9 +186,19 @@ class Artifact:
         """The generation's id."""
         return str(self.manifest["generation"])
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of lists, as they are published; an older artifact may have fewer."""
+        counts = self.manifest.get("counts", _LIST_FAMILIES)
+        return tuple(family for family in _LIST_FAMILIES if family in counts)
+
+    def has_lists(self, family: str) -> bool:
+        """Tell whether a family has a file of lists; in an older artifact it may not."""
+        return (self.folder / f"lists/{family}.parquet").exists()
+
     def suffixes(self) -> Iterator[str]:
         """Yield the key suffix of every entry."""
-        for family in _LIST_FAMILIES:
+        for family in self.families:
             for batch in self._batches(f"lists/{family}.parquet", [c.SUFFIX]):
                 yield from batch.column(c.SUFFIX).to_pylist()
         for batch in self._batches(_MOVIES, [c.MOVIE_ID]):
@@ -203,7 +213,7 @@ class Artifact:
 
     def entry_chunks(self) -> Iterator[list[tuple[str, bytes]]]:
         """Yield the entries in lists of up to a few thousand."""
-        for family in _LIST_FAMILIES:
+        for family in self.families:
             for batch in ahead(self._batches(f"lists/{family}.parquet")):
                 ids = batch.column(c.MOVIE_IDS)
                 values = (

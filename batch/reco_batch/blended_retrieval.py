@@ -139,6 +139,30 @@ class BlendedRetrieval:
         """Return [I, S]; the dot product of two rows says how alike the movies are."""
         return self._similar
 
+    def next_embeddings(self) -> NDArray[np.float32]:
+        """Return [I, D], for each movie the user of whom it is all that is known.
+
+        Not `fold_in` of a single rating, which would hardly trust it: these are added up.
+        """
+        movies, width = self._model.history_movies.shape
+        rated = tf.range(movies, dtype=tf.int64)
+        towers = self._model.user_vectors(
+            rated,
+            rated,
+            tf.ones(movies),
+            own=tf.zeros([movies, width]),
+            times=tf.constant(_times(_no_ratings(), movies, self._years)),
+        ).numpy()
+        # No bias and no time: what is the same for everybody is said once, by the popularity.
+        bare = np.hstack([towers, np.zeros((movies, 1), np.float32)])
+        near = _unit_spread(self._neighbours.into, self._neighbours_spread)
+        share, popularity = (
+            self._parameters.arrival_neighbour_share,
+            np.full(movies, self._parameters.arrival_popularity),
+        )
+        vectors = (_unit_spread(bare, self._towers_spread), share * near, popularity)
+        return np.column_stack(vectors).astype(np.float32)
+
     def towers(self) -> Towers:
         """Return what is saved.
 

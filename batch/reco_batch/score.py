@@ -55,7 +55,7 @@ class Answers:
         self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
 
     def of_retrieval(self, model: Callable[[], Retrieval]) -> None:
-        """Write the user and the similar lists, and the models that answer alike."""
+        """Write the user, the similar and the next lists, and the models that answer alike."""
         users, ids = self._dataset.user_ids, self._dataset.movies.ids
         k = min(self._config.k, len(ids))
 
@@ -71,10 +71,16 @@ class Answers:
             blocks = self._engine.score(ByProduct(alike, k), rows)
             self._write("similar", ids, blocks, stage)
 
+        def next_lists(stage: Stage) -> None:
+            rows = Rows({"queries": model().next_embeddings()}, _itself(len(ids)))
+            blocks = self._engine.score(ByProduct(model().embeddings().movies, k), rows)
+            self._write("next", ids, blocks, stage)
+
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
         lists = self._writer.lists
         self._once("score user lists", [lists("user")], user_lists, model, total=len(users))
         self._once("score similar lists", [lists("similar")], similar_lists, model, total=len(ids))
+        self._once("score next lists", [lists("next")], next_lists, model, total=len(ids))
         self._once(
             "save retrieval models",
             models,

@@ -20,7 +20,7 @@ from reco_store.answers import MOST_RATED, MOST_RATED_IN_GENRE, Answer, Item
 from reco_store.arrivals import blend_lists
 from reco_store.choice import Filters
 from reco_store.codec import decode_head, decode_ids
-from reco_store.keys import BY_MOST_RATED, popular_suffix, similar_suffix
+from reco_store.keys import BY_MOST_RATED, next_suffix, popular_suffix
 from reco_store.pinning import MAX_MOVES, Moved, Step
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Wish(NamedTuple):
         """The own list, those that stand in for it, and what the user rated."""
         genres = (popular_suffix(BY_MOST_RATED, genre) for genre in self.filters.genres)
         seen = () if self.seen is None else (self.seen,)
-        own = (self.suffix,) if self.ratings is None else map(similar_suffix, self.ratings)
+        own = (self.suffix,) if self.ratings is None else map(next_suffix, self.ratings)
         return (*own, *genres, popular_suffix(BY_MOST_RATED), *seen)
 
 
@@ -146,7 +146,9 @@ class Listing:
     def _choose(self, wish: Wish, pinned: Pinned, sets: _Sets) -> Request[list[Item]]:
         """Return the best that pass; rather than nothing, movies that the user has seen."""
         if wish.ratings is not None:
-            arrival = yield from blend_lists(self._pinning, pinned, wish.ratings)
+            filters = wish.filters
+            looked_at = _WINDOW if filters.restricts else filters.n + _SLACK
+            arrival = yield from blend_lists(self._pinning, pinned, wish.ratings, looked_at)
             rest = pinned.values[len(wish.ratings) :]
             pinned = pinned._replace(values=[(arrival.ids, arrival.scores), *rest])
             items = yield from self._pick(wish, pinned, sets, missing=False)

@@ -76,6 +76,7 @@ class Written:
             "user": blocks_of(5, 6, seed=1),
             "ranked": blocks_of(5, 6, seed=2),
             "similar": blocks_of(6, 6, seed=3),
+            "next": blocks_of(6, 6, seed=4),
         }
         writer = ArtifactWriter(artifacts / GENERATION, self.movies)
         self.rows = {
@@ -97,7 +98,7 @@ class Written:
 
     def keys_of(self, family):
         """Ids of the family's keys."""
-        return self.movies.ids if family == "similar" else USERS
+        return self.movies.ids if family in ("similar", "next") else USERS
 
     def ids_at(self, indices):
         """Movie ids at indices."""
@@ -221,6 +222,7 @@ def test_manifest_describes_the_entries(written):
         "user": 5,
         "ranked": 5,
         "similar": 6,
+        "next": 6,
         "seen": 5,
         "popular": len(written.popular),
         "movie": 6,
@@ -258,13 +260,13 @@ def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
 
 def test_writing_says_how_many(written):
     """The number of lists, those that are empty included."""
-    assert written.rows == {"user": 5, "ranked": 5, "similar": 6}
+    assert written.rows == {"user": 5, "ranked": 5, "similar": 6, "next": 6}
 
 
 def without_users(artifacts, movies):
     """Begin an artifact that has no list but those to be added."""
     writer = ArtifactWriter(artifacts / GENERATION, movies)
-    for family in ("user", "ranked", "similar"):
+    for family in ("user", "ranked", "similar", "next"):
         writer.write_top_k(family, (), ())
     writer.write_seen((), Histories(np.zeros(1, np.int64), np.zeros(0, np.int32)))
     return writer

@@ -44,7 +44,7 @@ COMPARISON = Comparison({"user": 0.4, "ranked": 0.3, "similar": 0.5}, 0.99, 1.0,
 
 def families():
     """Sound lists, as the manifest says."""
-    whole = {"user": 1000, "ranked": 1000, "similar": 500, "seen": 1000, "popular": 40}
+    whole = {"user": 1000, "ranked": 1000, "similar": 500, "next": 500, "seen": 1000, "popular": 40}
     made = {name: ListFigures(lists=count, full=count) for name, count in whole.items()}
     made["seen"].entries = 90_000
     return made
@@ -146,6 +146,7 @@ def test_bounds_of_the_manifests(name, just, beyond):
         ("user.full", {"user.full": 990}, {"user.full": 989}),
         ("ranked.full", {"ranked.full": 990}, {"ranked.full": 989}),
         ("similar.full", {"similar.full": 495}, {"similar.full": 494}),
+        ("next.full", {"next.full": 495}, {"next.full": 494}),
         ("user.flat", {"user.flat": 500}, {"user.flat": 501}),
         ("user.lists", {}, {"user.lists": 999, "user.full": 999}),
         ("ranked.lists", {}, {"ranked.lists": 1001}),
@@ -155,9 +156,11 @@ def test_bounds_of_the_manifests(name, just, beyond):
         ("popular.lists", {"popular.lists": 1}, {"popular.lists": 0}),
         ("user.seen", {}, {"user.excluded": 1}),
         ("similar.itself", {}, {"similar.excluded": 1}),
+        ("next.lists", {}, {"next.lists": 499, "next.full": 499}),
+        ("next.itself", {}, {"next.excluded": 1}),
         *(
             (f"{family}.{name}", {}, {f"{family}.{name}": 1})
-            for family in ("user", "ranked", "similar", "seen", "popular")
+            for family in ("user", "ranked", "similar", "next", "seen", "popular")
             for name in ("duplicates", "unknown", "not_finite", "unordered")
         ),
         *((f"{f}.misplaced", {}, {f"{f}.misplaced": 1}) for f in ("user", "ranked", "similar")),

@@ -15,7 +15,14 @@ from reco_store.keys import Keys
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 HOSTILE = st.one_of(TEXT, st.text("ab:{}* \0\n", max_size=8))
-FAMILIES = [k.user_suffix, k.ranked_suffix, k.seen_suffix, k.similar_suffix, k.movie_suffix]
+FAMILIES = [
+    k.user_suffix,
+    k.ranked_suffix,
+    k.seen_suffix,
+    k.similar_suffix,
+    k.next_suffix,
+    k.movie_suffix,
+]
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 

@@ -11,6 +11,7 @@ _FAMILIES: Final = {
     "user": "User lists",
     "ranked": "Ranked lists",
     "similar": "Similar lists",
+    "next": "Lists that go on from one movie",
     "seen": "Histories",
     "popular": "Popular lists",
 }
