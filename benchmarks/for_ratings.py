@@ -16,7 +16,7 @@ usage: for_ratings.py [--data DIR|demo] [--draws N]
 import argparse
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +84,8 @@ class Fold:
     def answers(self, how: str, setting: Setting) -> NDArray[np.float64]:
         """Return the figures of `Reader.for_ratings`, without the store in between."""
         asked = self.questions[how]
-        published = lists_of(self.model, setting, np.unique(_movies(asked.given)))
+        movies = np.unique(np.concatenate([given.movie_index for given in asked.given]))
+        published = lists_of(self.model, setting, movies)
         shown = []
         for given in asked.given:
             ids = map(str, given.movie_index.tolist())
@@ -97,7 +98,8 @@ class Fold:
         """Return the figures of the trained model that is told the ratings."""
         asked = self.questions[how]
         rows = [
-            given._replace(user_index=np.full(GIVEN, n, np.int32)) for n, given in _counted(asked)
+            given._replace(user_index=np.full(GIVEN, number, np.int32))
+            for number, given in enumerate(asked.given)
         ]
         joined = Ratings(*(np.concatenate(column) for column in zip(*rows, strict=True)))
         vectors = self.model.fold_in(joined, user_count=len(rows))
@@ -150,14 +152,6 @@ def _best(scores: NDArray[np.floating], asked: Questions) -> list[list[int]]:
     few = np.sort(np.argpartition(-scores, 5 * K, axis=1)[:, : 5 * K], axis=1)
     order = np.argsort(-np.take_along_axis(scores, few, axis=1), axis=1, kind="stable")[:, :K]
     return np.take_along_axis(few, order, axis=1).tolist()
-
-
-def _movies(given: Sequence[Ratings]) -> NDArray[np.int32]:
-    return np.concatenate([one.movie_index for one in given])
-
-
-def _counted(asked: Questions) -> Iterator[tuple[int, Ratings]]:
-    return enumerate(asked.given)
 
 
 def ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, object]:
@@ -222,7 +216,7 @@ def main() -> None:
     """Measure, print, and leave the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
-    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=3)
     said = parser.parse_args()
     begin_anew_without_slowing()
     result = compare(read(said.data), said.draws)

@@ -109,12 +109,11 @@ def test_a_single_movie_speaks_by_its_halves_and_the_popularity(model):
     of_neighbours = neighbours.into @ neighbours.out.T
     spread = of_neighbours.std(axis=1, ddof=1, keepdims=True)
 
+    known = np.where(spread > 1e-5, spread, np.inf)  # a movie without neighbours says none
+
     expected = (
         of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
-        + 0.6
-        * np.divide(
-            of_neighbours, spread, out=np.zeros_like(spread * movies[:, 0]), where=spread > 1e-5
-        )
+        + 0.6 * of_neighbours / known
         + 0.7 * movies[:, -1]
     )
 
