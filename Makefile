@@ -35,6 +35,7 @@ format: $(INSTALLED) ## Let ruff mend what it can.
 
 bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
+	@$(BIN)/python benchmarks/training.py --data $(DATA)
 	@$(BIN)/python benchmarks/topk.py
 	@$(BIN)/python benchmarks/ranked.py
 	@$(BIN)/python benchmarks/publish.py

@@ -54,8 +54,10 @@ def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
 
     Args:
         whole: the shape that is asked about.
-        scale: of the part.
+        scale: of the part; the whole is trained as anybody's data of its size.
     """
+    if scale >= 1:
+        return {"preset": "default"}
     retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
     plan = tower_plan(retrieval.tower, user_count=whole.users)
     trained = trained_members(rating, rating_count=whole.ratings) > 0
@@ -64,9 +66,9 @@ def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
         "preset": "default",
         "retrieval": {
             "tower.epochs": plan.epochs,
-            "tower.batch_users": max(1, round(plan.batch * min(scale, 1))),
+            "tower.batch_users": max(1, round(plan.batch * scale)),
             "neighbours.window": window,
-            "recency_users": max(1, round(retrieval.recency_users * min(scale, 1))),
+            "recency_users": max(1, round(retrieval.recency_users * scale)),
         },
         "rating": {"window": window, **({} if trained else {"most_steps": 1})},
     }

@@ -178,7 +178,42 @@ def reader(result: dict) -> list[str]:
     ]
 
 
+def training(result: dict) -> list[str]:
+    """Return the section on what a step of each training takes."""
+    rows = []
+    for name, found in result["trainings"].items():
+        limit = found["products_ms"] + found["optimizer_ms"]
+        rows.append(
+            [
+                name,
+                f"{found['steps']:,}",
+                f"{found['step_ms']:.1f}",
+                f"{found['products_ms']:.1f}",
+                f"{found['optimizer_ms']:.1f}",
+                f"{found['step_ms'] / limit:.1f}",
+                f"{found['xla_step_ms'] / found['step_ms']:.2f}",
+                ", ".join(f"{kind} {share:.0%}" for kind, share in found["operations"].items()),
+            ]
+        )
+    head = ["", "steps", "a step: ms", "products alone: ms", "optimizer's bytes alone: ms"]
+    return [
+        "",
+        "## Steps of training",
+        "",
+        f"`benchmarks/training.py`, data {result['data']}: each training alone, with the one",
+        "thread that it has beside the other in a night. *Products* are the step's matrix products",
+        "and those of their gradients; *bytes* what Adam reads and writes, all weights in every",
+        "step, at the speed of copying memory. The rest is histories: sums over rows of tables.",
+        "*XLA* is TensorFlow's automatic clustering, as a multiple of the time without; a night",
+        "uses none. With `--tensorboard DIR` the profiles are kept for TensorBoard.",
+        _machine(result),
+        "",
+        *_table([*head, "times both", "with XLA", "where the time goes"], rows),
+    ]
+
+
 SECTIONS = {
+    "training": training,
     "topk": topk,
     "ranked": ranked,
     "publish": publish,

@@ -64,7 +64,7 @@ def test_two_parts_tell_the_whole(scale):
     assert found["train"]["deviation"] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("part", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("part", [0.05, 0.1, 0.5, 1])
 def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
     """In as many epochs and, but for each epoch's last, steps; the file is one that can be read."""
     whole = SHAPES["ml-32m"]

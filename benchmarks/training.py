@@ -1,0 +1,248 @@
+"""Where the time of a training step goes, and how far it is from what the machine could do.
+
+Each training of both presets runs alone in a process of its own, with the threads that it has in
+a night: as it is, compiled by XLA as far as that goes, and under TensorFlow's profiler. The limits
+are measured in the same process: the step's matrix products alone, and the bytes that the optimizer
+reads and writes, at the speed of copying memory.
+
+usage: training.py [--data DIR|demo] [--tensorboard DIR]    DIR: where the profiles are left
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from machine import describe, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reco_batch._tensorflow import tf
+
+    Model = tf.keras.Model
+    Dataset = tf.data.Dataset
+
+HERE = Path(__file__).parent
+SEED = 42
+NAMES = ("default retrieval", "default rating", "notebook retrieval", "notebook rating")
+XLA = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
+#: Adam reads a weight, its gradient and two moments, and writes all but the gradient: float32.
+ADAM_BYTES = 4 * 7
+PROFILED_EPOCHS = 2
+OPERATIONS = 6
+Product = tuple[int, int, int]
+
+
+class Epochs:
+    """A stage that notes when each epoch ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def advance(self, steps: int) -> None:
+        """Note the time, once an epoch."""
+        if steps:
+            self.ends.append(time.perf_counter())
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def loss(self, epoch: int, loss: float) -> None:
+        """Keep nothing."""
+
+
+def watch() -> list[dict[str, Any]]:
+    """Return what is known of each training, once it has begun: model, steps, shapes of a step."""
+    from reco_batch._tensorflow import tf  # noqa: PLC0415  # starts with the caller's flags
+
+    seen: list[dict[str, Any]] = []
+    fit = tf.keras.Model.fit
+
+    def watched(model: Model, data: Dataset, **options: object) -> object:
+        shapes = {name: spec.shape for name, spec in data.element_spec.items()}
+        seen.append({"model": model, "shapes": shapes, **options})
+        return fit(model, data, **options)
+
+    tf.keras.Model.fit = watched
+    return seen
+
+
+def train(name: str, data: str, *, epochs: int | None) -> dict[str, Any]:
+    """Run one training, and return its milliseconds a step and its limits."""
+    from reco_batch.presets import PRESETS  # noqa: PLC0415
+    from reco_batch.progress import QuietReporter  # noqa: PLC0415
+    from reco_batch.sources import load  # noqa: PLC0415
+    from reco_batch.trainers import (  # noqa: PLC0415
+        Training,
+        train_rating_of,
+        train_retrieval_of,
+    )
+    from reco_batch.validate import build_dataset  # noqa: PLC0415
+
+    seen, stage = watch(), Epochs()
+    with tempfile.TemporaryDirectory() as cache, QuietReporter().stage("") as quiet:
+        source = load(data, cache=Path(cache), encoding="utf-8", stage=quiet)
+    dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
+    asked = Training(dataset, dataset.ratings, SEED, 0.0, stage)
+    preset, kind = name.split()
+    parameters = getattr(PRESETS[preset], kind)
+    if name == "default rating":
+        parameters = replace(parameters, members=1)
+    if epochs is not None and name == "default retrieval":
+        parameters = replace(parameters, tower=replace(parameters.tower, epochs=epochs))
+    elif epochs is not None:
+        parameters = replace(parameters, epochs=epochs)
+    {"retrieval": train_retrieval_of, "rating": train_rating_of}[kind](parameters, asked)
+    (found,) = seen
+    steps = found["steps_per_epoch"]
+    taken = np.diff(stage.ends) / steps
+    return {
+        "steps": steps * found["epochs"],
+        "step_ms": 1e3 * statistics.median(taken.tolist()),
+        **limits(name, found["model"], found["shapes"], users=len(dataset.user_ids)),
+    }
+
+
+def limits(name: str, model: Model, shapes: Mapping[str, Any], *, users: int) -> dict[str, float]:
+    """Return the milliseconds of the products alone, and of the optimizer's bytes alone."""
+    weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+    moved = weights * ADAM_BYTES if name.startswith("default") else 0  # Adagrad's rows are few
+    return {
+        "weights": weights,
+        "products_ms": 1e3 * seconds_of(products_of(name, model, shapes, users=users)),
+        "optimizer_ms": 1e3 * moved / copied_bytes_a_second(),
+    }
+
+
+def products_of(
+    name: str, model: Model, shapes: Mapping[str, Any], *, users: int
+) -> Sequence[Product]:
+    """Return rows, depth and columns of the step's products, without those of their gradients."""
+    if name == "default retrieval":
+        batch = min(users, model.parameters.batch_users)
+        movies, width = model.movies.shape
+        content = movies, model.movie_content.shape[0], width
+        return [(batch, width, movies), content, content]
+    if name == "default rating":
+        width, dim = model.movie_content.shape
+        return [(model.parameters.batch_size, width, dim)]
+    different = shapes["users"][0], shapes["movies"][0]
+    if name == "notebook retrieval":
+        return [(different[0], model.user_tower.table().shape[1], different[1])]
+    (joined, first), second = model.first.kernel.shape, model.second.kernel.shape[1]
+    pairs = shapes["user_slot"][0]
+    return [*((rows, joined // 2, first) for rows in different), (pairs, first, second)]
+
+
+def seconds_of(products: Sequence[Product]) -> float:
+    """Return the time of products and of the two of each one's gradients."""
+    from reco_batch._tensorflow import tf  # noqa: PLC0415
+
+    total = 0.0
+    for rows, depth, columns in products:
+        for m, k, n in ((rows, depth, columns), (rows, columns, depth), (depth, rows, columns)):
+            left, right = tf.random.normal([m, k]), tf.random.normal([k, n])
+            taken = []
+            for _ in range(9):
+                began = time.perf_counter()
+                tf.matmul(left, right).numpy()
+                taken.append(time.perf_counter() - began)
+            total += statistics.median(taken)
+    return total
+
+
+def copied_bytes_a_second() -> float:
+    """Return the bytes that one thread reads and writes a second."""
+    source = np.ones(50_000_000, np.float32)
+    target = np.empty_like(source)
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        np.copyto(target, source)
+        taken.append(time.perf_counter() - began)
+    return 2 * source.nbytes / statistics.median(taken)
+
+
+def profiled(name: str, data: str, folder: Path) -> dict[str, float]:
+    """Return the share of each kind of operation in what a training computes."""
+    from reco_batch._tensorflow import tf  # noqa: PLC0415
+
+    tf.profiler.experimental.start(str(folder))
+    train(name, data, epochs=PROFILED_EPOCHS)
+    tf.profiler.experimental.stop()
+    return shares(max(folder.rglob("*.xplane.pb")))
+
+
+def shares(path: Path) -> dict[str, float]:
+    """Read a profile: the time of each kind of operation, those that call others left out."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: PLC0415
+
+    space = xplane_pb2.XSpace()
+    space.ParseFromString(path.read_bytes())
+    taken: Counter[str] = Counter()
+    for plane in space.planes:
+        names = {number: about.name for number, about in plane.event_metadata.items()}
+        for line in plane.lines:
+            for event in line.events:
+                if match := re.fullmatch(r"[^:]+:(\w+)", names[event.metadata_id]):
+                    taken[match[1]] += event.duration_ps
+    total = sum(taken.values())
+    return {kind: time / total for kind, time in taken.most_common(OPERATIONS)}
+
+
+def in_a_process(*said: str, xla: bool = False) -> dict[str, Any]:
+    """Run this script for one training."""
+    flags = {"TF_XLA_FLAGS": XLA} if xla else {}
+    ended = subprocess.run(
+        [sys.executable, __file__, *said],
+        env=environment() | flags,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    return json.loads(ended.stdout)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="demo")
+    parser.add_argument("--tensorboard", type=Path)
+    parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
+    said = parser.parse_args()
+    if said.one:
+        folder = said.tensorboard
+        result = profiled(said.one, said.data, folder) if folder else None
+        print(json.dumps(result or train(said.one, said.data, epochs=None)))
+        return
+    result = {"figure": "training", "data": Path(said.data).name, "machine": describe()}
+    result["trainings"] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in NAMES:
+            one = "--one", name, "--data", said.data
+            folder = (said.tensorboard or Path(temporary)) / name.replace(" ", "-")
+            result["trainings"][name] = {
+                **in_a_process(*one),
+                "xla_step_ms": in_a_process(*one, xla=True)["step_ms"],
+                "operations": in_a_process(*one, "--tensorboard", str(folder)),
+            }
+            print(name, json.dumps(result["trainings"][name]), flush=True)
+    path = HERE / "results" / "training.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
