@@ -1,6 +1,7 @@
 """The artifact folder: what is written comes out as the key contract has it, every time."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import reco_batch.artifact as artifact_module
 from reco_batch.artifact import (
     MANIFEST,
+    Artifact,
     ArtifactWriter,
     complete_generations,
     open_artifact,
@@ -256,6 +258,29 @@ def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
         len(chunk) for chunk in written.artifact.entry_chunks() if "title:" not in chunk[0][0]
     )
     assert longest <= rows
+
+
+def test_an_older_artifact_lacks_a_family(written, tmp_path):
+    """Without the file and with nothing counted of it, the rest is what it was."""
+    folder = shutil.copytree(written.artifact.folder, tmp_path / "older")
+    (folder / "lists" / "next.parquet").unlink()
+    manifest = written.artifact.manifest
+    counts = {name: count for name, count in manifest["counts"].items() if name != "next"}
+    older = Artifact(folder, {**manifest, "counts": counts})
+
+    rest = [entry for entry in written.artifact.entries() if not entry[0].startswith("next:")]
+    assert list(older.entries()) == rest
+    assert list(older.suffixes()) == [suffix for suffix, _ in rest]
+    assert (older.has_lists("next"), older.has_lists("user")) == (False, True)
+
+
+def test_a_lost_file_is_no_older_artifact(written, tmp_path):
+    """What the manifest counts must be there."""
+    folder = shutil.copytree(written.artifact.folder, tmp_path / "lost")
+    (folder / "lists" / "next.parquet").unlink()
+
+    with pytest.raises(NightFailed, match="damaged or missing"):
+        list(Artifact(folder, written.artifact.manifest).entries())
 
 
 def test_writing_says_how_many(written):

@@ -59,10 +59,12 @@ def checked(
     comparison=COMPARISON,
     movies=500,
     first=False,
+    without=(),
     **bounds,
 ):
     """Judge a night that is like the live one but for what is said, by dotted paths."""
-    measured = Measured(movies, families(), heads, {})
+    found = {name: figures for name, figures in families().items() if name not in without}
+    measured = Measured(movies, found, heads, {})
     for path, value in (lists or {}).items():
         family, name = path.split(".")
         setattr(measured.families[family], name, value)
@@ -99,6 +101,15 @@ def test_the_same_night_again_passes():
     assert set(verdicts.values()) == {"passed", "noted"}
     assert verdicts["input.identical"] == "noted"
     assert len(verdicts) > 50
+
+
+def test_an_older_artifact_has_no_next_lists():
+    """It is judged by what it has, and the check says why it is left out."""
+    checks = checked(without=["next"])
+
+    assert checks["next.lists"].verdict == "skipped"
+    assert "older" in checks["next.lists"].note
+    assert [name for name, check in checks.items() if check.verdict == "refused"] == []
 
 
 def test_the_first_night_has_no_baseline():
