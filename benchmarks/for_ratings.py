@@ -97,12 +97,10 @@ class Fold:
     def of_the_model(self, how: str) -> NDArray[np.float64]:
         """Return the figures of the trained model that is told the ratings."""
         asked = self.questions[how]
-        rows = [
-            given._replace(user_index=np.full(GIVEN, number, np.int32))
-            for number, given in enumerate(asked.given)
-        ]
-        joined = Ratings(*(np.concatenate(column) for column in zip(*rows, strict=True)))
-        vectors = self.model.fold_in(joined, user_count=len(rows))
+        count = len(asked.given)
+        _, *columns = (np.concatenate(column) for column in zip(*asked.given, strict=True))
+        given = Ratings(np.repeat(np.arange(count, dtype=np.int32), GIVEN), *columns)
+        vectors = self.model.fold_in(given, user_count=count)
         return asked.judge(_best(vectors @ self.model.embeddings().movies.T, asked))
 
     def of_popularity(self, how: str) -> NDArray[np.float64]:
