@@ -1,9 +1,14 @@
 """How good the first list of somebody who arrived today is, beside what is popular.
 
-A tenth of the users is set apart to choose how votes are weighed, another tenth to measure the
-choice once; models and popularity know the others' ratings only. Of each user five ratings are the
-input, drawn at random, or the five with the most stars, as people name what they like; the rest is
-what should be found. recall@10 is the share of the rest among the ten, mean over draws and users.
+Each user is new once: a fifth of the users at a time is kept out of the training, and of each of
+them five ratings are the input, drawn at random, or the five with the most stars, as people name
+what they like; the rest is what should be found. The users of two fifths choose how the lists are
+made, those of the other three measure the choice, once. Beside it stand the most rated movies and
+the model's own answer, which would need the model at query time.
+
+recall@10 is the share of the rest that is among the ten, mean over draws and users; `recall@10 of
+at most 10` is what the night's metrics call recall@10, the same where the rest counts as ten movies
+at most. Intervals are 95 % bootstrap intervals over users, of the ratio of the means.
 
 usage: for_ratings.py [--data DIR|demo] [--draws N]
 """
@@ -11,152 +16,208 @@ usage: for_ratings.py [--data DIR|demo] [--draws N]
 import argparse
 import itertools
 import json
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from machine import describe
+from machine import begin_anew_without_slowing, describe
 from numpy.typing import NDArray
+from quality import HERE, SEED, read, retrieval_of
 
-from reco_batch.dataset import Dataset, Histories
-from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
+from reco_batch.dataset import Dataset, Histories, Ratings
 from reco_batch.presets import PRESETS
-from reco_batch.progress import QuietReporter
-from reco_batch.sources import load
+from reco_batch.retrieval import Retrieval
 from reco_batch.topk import top_k_blocks
-from reco_batch.trainers import Training, train_retrieval_of
-from reco_batch.validate import build_dataset
-from reco_store.blend import Blend, blended, star_weights, votes_of
+from reco_store.blend import blended, star_weights, votes_of
 
-HERE = Path(__file__).parent
-SEED, SHARE, GIVEN, K, LENGTH = 42, 0.1, 5, 10, 100
-INPUTS = ("most stars", "at random")
-GRID = [
-    Blend(alike=alike, place=place, popularity=popularity)
-    for alike, place, popularity in itertools.product((1, 3, 6), (0, 0.5, 1), (0, 0.5, 0.75))
-]
+FOLDS, CHOOSING = 5, (0, 1)
+GIVEN, K, LENGTH, RESAMPLES = 5, 10, 100, 2_000
+INPUTS = ("at random", "most stars")
+FIGURES = ("recall@10", "recall@10 of at most 10")
 
 
-class Question(NamedTuple):
-    """One draw of a user's ratings."""
+class Setting(NamedTuple):
+    """How the lists are made, as `HistoryParameters` has it."""
 
-    user: int
-    given: dict[str, float]  # stars by movie
-    rest: frozenset[str]
-
-
-class Known(NamedTuple):
-    """What a night publishes of everybody else's ratings, as far as it is asked here."""
-
-    similar: dict[str, tuple[list[str], list[float]]]
-    counts: dict[str, int]
-    popular: list[str]
+    arrival_neighbour_share: float
+    arrival_popularity: float
 
 
-def publish(dataset: Dataset, warm: NDArray[np.bool_]) -> Known:
-    """Train on some users, and compute the lists as the job does."""
-    ratings = dataset.ratings.take(np.flatnonzero(warm[dataset.ratings.user_index]))
-    with QuietReporter().stage("") as stage:
-        training = Training(dataset, ratings, SEED, 0.0, stage)
-        vectors = train_retrieval_of(PRESETS["default"].retrieval, training).similar_embeddings()
-    count, ids = len(vectors), dataset.movies.ids
-    itself = Histories(np.arange(count + 1), np.arange(count, dtype=np.int32))
-    similar = {}
-    for block in top_k_blocks(vectors, vectors, itself, k=LENGTH, threads=2):
-        for items, scores in zip(block.items, block.scores, strict=True):
-            shown = items[items >= 0]
-            rounded = np.round(scores[: len(shown)].astype(float), 3).tolist()
-            similar[ids[len(similar)]] = ([ids[movie] for movie in shown], rounded)
-    statistics = movie_statistics(ratings, movie_count=count)
-    lists = popular_lists(statistics, dataset.movies, thresholds=Thresholds(50, 3.5), n=LENGTH)
-    popular = [ids[movie] for movie in next(lists).movie_index]
-    return Known(similar, dict(zip(ids, statistics.rating_count.tolist(), strict=True)), popular)
+OURS = Setting(
+    PRESETS["default"].retrieval.arrival_neighbour_share,
+    PRESETS["default"].retrieval.arrival_popularity,
+)
+GRID = tuple(itertools.starmap(Setting, itertools.product((0, 0.1, 0.3), (0.75, 1.5, 2.5))))
 
 
-def questions(
-    dataset: Dataset, users: NDArray[np.int64], how: str, draws: int
-) -> Iterator[Question]:
+@dataclass
+class Questions:
+    """Draws of a fold's users, each five ratings and the rest."""
+
+    users: NDArray[np.int64]  # [Q]
+    given: list[Ratings]
+    rest: list[NDArray[np.int32]]
+
+    def judge(self, lists: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Return both figures of each user, [users, 2]."""
+        hits = [
+            np.isin(shown[:K], rest).sum() for shown, rest in zip(lists, self.rest, strict=True)
+        ]
+        counts = np.array([len(rest) for rest in self.rest])
+        shares = np.array(hits)[:, np.newaxis] / np.column_stack([counts, np.minimum(K, counts)])
+        return np.array([shares[self.users == user].mean(axis=0) for user in np.unique(self.users)])
+
+
+class Fold:
+    """A training without a fifth of the users, and what is asked of it."""
+
+    def __init__(self, dataset: Dataset, new: NDArray[np.bool_], draws: int) -> None:
+        ratings = dataset.ratings
+        warm = ratings.take(np.flatnonzero(~new[ratings.user_index]))
+        self.model, _ = retrieval_of(PRESETS["default"], dataset, warm, recency=0.0, seed=SEED)
+        self.scale = dataset.rating_scale
+        self.counts = np.bincount(warm.movie_index, minlength=len(dataset.movies))
+        self.questions = {how: ask(ratings, np.flatnonzero(new), how, draws) for how in INPUTS}
+
+    def answers(self, how: str, setting: Setting) -> NDArray[np.float64]:
+        """Return the figures of `Reader.for_ratings`, without the store in between."""
+        asked = self.questions[how]
+        movies = np.unique(np.concatenate([given.movie_index for given in asked.given]))
+        published = lists_of(self.model, setting, movies)
+        shown = []
+        for given in asked.given:
+            ids = map(str, given.movie_index.tolist())
+            weights = star_weights(dict(zip(ids, given.rating.tolist(), strict=True)), self.scale)
+            order, _ = blended(votes_of(weights, published))
+            shown.append([int(movie) for movie in order[:K]])
+        return asked.judge(shown)
+
+    def of_the_model(self, how: str) -> NDArray[np.float64]:
+        """Return the figures of the trained model that is told the ratings."""
+        asked = self.questions[how]
+        count = len(asked.given)
+        _, *columns = (np.concatenate(column) for column in zip(*asked.given, strict=True))
+        given = Ratings(np.repeat(np.arange(count, dtype=np.int32), GIVEN), *columns)
+        vectors = self.model.fold_in(given, user_count=count)
+        return asked.judge(_best(vectors @ self.model.embeddings().movies.T, asked))
+
+    def of_popularity(self, how: str) -> NDArray[np.float64]:
+        """Return the figures of the most rated movies that the user has not given."""
+        asked = self.questions[how]
+        return asked.judge(_best(np.tile(self.counts.astype(float), (len(asked.given), 1)), asked))
+
+
+def ask(ratings: Ratings, users: NDArray[np.int64], how: str, draws: int) -> Questions:
     """Draw the ratings that each user gives."""
-    ratings, rng = dataset.ratings, np.random.default_rng(SEED)
-    for user in users.tolist():
-        rows = np.flatnonzero(ratings.user_index == user)
+    rng = np.random.default_rng(SEED)
+    by_user = np.argsort(ratings.user_index, kind="stable")
+    ends = np.searchsorted(ratings.user_index[by_user], users, side="right")
+    starts = np.searchsorted(ratings.user_index[by_user], users, side="left")
+    asked = Questions(np.repeat(users, draws), [], [])
+    for start, end in zip(starts, ends, strict=True):
         for _ in range(draws):
-            order = rng.permutation(rows)
+            order = rng.permutation(by_user[start:end])
             if how == "most stars":
                 order = order[np.argsort(-ratings.rating[order], kind="stable")]
-            movies = [dataset.movies.ids[movie] for movie in ratings.movie_index[order]]
-            stars = ratings.rating[order].tolist()
-            given = dict(zip(movies[:GIVEN], stars[:GIVEN], strict=True))
-            yield Question(user, given, frozenset(movies[GIVEN:]))
+            asked.given.append(ratings.take(order[:GIVEN]))
+            asked.rest.append(ratings.movie_index[order[GIVEN:]])
+    return asked
 
 
-def recall(asked: list[Question], lists: list[list[str]]) -> float:
-    """Return the mean over users of the mean over their draws."""
-    by_user: dict[int, list[float]] = {}
-    for question, shown in zip(asked, lists, strict=True):
-        share = len(question.rest.intersection(shown[:K])) / len(question.rest)
-        by_user.setdefault(question.user, []).append(share)
-    return float(np.mean([np.mean(shares) for shares in by_user.values()]))
+def lists_of(
+    model: Retrieval, setting: Setting, movies: NDArray[np.int32]
+) -> dict[str, tuple[list[str], list[float]]]:
+    """Return the lists of some movies as they are published, but for another setting."""
+    vectors = model.next_embeddings()[movies]
+    towers = PRESETS["default"].retrieval.tower.embedding_dim + 1
+    vectors[:, towers:-1] *= setting.arrival_neighbour_share / OURS.arrival_neighbour_share
+    vectors[:, -1] = setting.arrival_popularity
+    itself = Histories(np.arange(len(movies) + 1), movies)
+    blocks = top_k_blocks(vectors, model.embeddings().movies, itself, k=LENGTH, threads=2)
+    rows = (row for block in blocks for row in zip(block.items, block.scores, strict=True))
+    return {
+        str(movie): (list(map(str, items.tolist())), np.round(scores.astype(float), 3).tolist())
+        for movie, (items, scores) in zip(movies, rows, strict=True)
+    }
 
 
-def by_votes(known: Known, asked: list[Question], blend: Blend) -> float:
-    """Return the recall of `Reader.for_ratings`, without the store in between."""
-    lists = []
-    for question in asked:
-        votes = votes_of(star_weights(question.given, (0.5, 5.0)), known.similar, blend)
-        lists.append(blended(votes, known.counts, blend)[0])
-    return recall(asked, lists)
+def _best(scores: NDArray[np.floating], asked: Questions) -> list[list[int]]:
+    """Return the first ten by score without the given ones; ties go to the lower index."""
+    given = np.array([one.movie_index for one in asked.given])
+    np.put_along_axis(scores, given, -np.inf, axis=1)
+    few = np.sort(np.argpartition(-scores, 5 * K, axis=1)[:, : 5 * K], axis=1)
+    order = np.argsort(-np.take_along_axis(scores, few, axis=1), axis=1, kind="stable")[:, :K]
+    return np.take_along_axis(few, order, axis=1).tolist()
 
 
-def by_popularity(known: Known, asked: list[Question]) -> float:
-    """Return the recall of the most rated movies that the user has not given."""
-    lists = [[movie for movie in known.popular if movie not in q.given] for q in asked]
-    return recall(asked, lists)
+def ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, object]:
+    """Return how many times as good ours is as theirs, figures [users, 2] of the same users."""
+    draws = np.random.default_rng(SEED).integers(len(ours), size=(RESAMPLES, len(ours)))
+    sampled = ours[draws].mean(axis=1) / theirs[draws].mean(axis=1)  # [RESAMPLES, 2]
+    low, high = np.percentile(sampled, [2.5, 97.5], axis=0)
+    means = ours.mean(axis=0) / theirs.mean(axis=0)
+    return {
+        name: {"ratio": means[at], "interval": [low[at], high[at]]}
+        for at, name in enumerate(FIGURES)
+    }
 
 
 def compare(dataset: Dataset, draws: int) -> dict[str, object]:
-    """Choose on one part of the users, and measure on the other."""
-    users = np.random.default_rng(SEED).permutation(len(dataset.user_ids))
-    part = round(SHARE * len(users))
-    choosing, measuring = users[:part], users[part : 2 * part]
-    warm = np.ones(len(users), bool)
-    warm[users[: 2 * part]] = False
-    known = publish(dataset, warm)
-    chosen_by = [q for how in INPUTS for q in questions(dataset, choosing, how, draws)]
-    figures = {blend: by_votes(known, chosen_by, blend) for blend in GRID}
-    best = max(figures, key=lambda blend: figures[blend])
-    ours = Blend()
-    result: dict[str, object] = {
-        "users": len(measuring),
-        "validation": {
-            "best": {**best._asdict(), "recall@10": figures[best]},
-            "ours": {**ours._asdict(), "recall@10": by_votes(known, chosen_by, ours)},
-            "popularity": by_popularity(known, chosen_by),
+    """Choose on the users of some folds, and measure on those of the others."""
+    fold = np.random.default_rng(SEED).permutation(len(dataset.user_ids)) % FOLDS
+    chosen: dict[Setting, list[NDArray[np.float64]]] = {}
+    found: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    for number in range(FOLDS):
+        one = Fold(dataset, fold == number, draws)
+        for how in INPUTS:
+            if number in CHOOSING:
+                for setting in GRID:
+                    chosen.setdefault(setting, []).append(one.answers(how, setting))
+                continue
+            for name, figures in (
+                ("for_ratings", one.answers(how, OURS)),
+                ("the model", one.of_the_model(how)),
+                ("most rated", one.of_popularity(how)),
+            ):
+                found.setdefault((how, name), []).append(figures)
+        print(f"  fold {number + 1} of {FOLDS}", flush=True)
+    joined = {key: np.concatenate(figures) for key, figures in found.items()}
+    return {
+        "users": {
+            "choosing": int(np.isin(fold, CHOOSING).sum()),
+            "measured": int((~np.isin(fold, CHOOSING)).sum()),
         },
+        "validation": [
+            {**setting._asdict(), "recall@10": float(np.concatenate(figures)[:, 0].mean())}
+            for setting, figures in chosen.items()
+        ],
+        "ours": OURS._asdict(),
+        "measured": {how: _table(joined, how) for how in INPUTS},
     }
-    for how in INPUTS:
-        asked = list(questions(dataset, measuring, how, draws))
-        blend, popularity = by_votes(known, asked, ours), by_popularity(known, asked)
-        result[how] = {
-            "for_ratings": blend,
-            "popularity": popularity,
-            "ratio": blend / popularity,
+
+
+def _table(joined: dict[tuple[str, str], NDArray[np.float64]], how: str) -> dict[str, object]:
+    popular = joined[how, "most rated"]
+    return {
+        name: {
+            **dict(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True)),
+            **({} if name == "most rated" else {"to most rated": ratio(figures, popular)}),
         }
-    return result
+        for (asked, name), figures in joined.items()
+        if asked == how
+    }
 
 
 def main() -> None:
     """Measure, print, and leave the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=3)
     said = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache, QuietReporter().stage("") as stage:
-        source = load(said.data, cache=Path(cache), encoding="utf-8", stage=stage)
-    dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
-    result = compare(dataset, said.draws)
+    begin_anew_without_slowing()
+    result = compare(read(said.data), said.draws)
     print(json.dumps(result, indent=1))
     name = Path(said.data).name
     document = {"figure": "for_ratings", "data": name, "machine": describe(), **result}

@@ -57,7 +57,7 @@ def score_and_publish(url: str, folder: Path) -> dict[str, float]:
     blocks = top_k_blocks(*vectors, seen, k=K, threads=THREADS)
     writer.write_top_k("user", names, ahead(blocks))
     scored = time.perf_counter()
-    for family in ("ranked", "similar"):
+    for family in ("ranked", "similar", "next"):
         writer.write_top_k(family, (), ())
     writer.write_seen(names, seen)
     writer.write_popular(())

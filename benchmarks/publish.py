@@ -74,7 +74,7 @@ def write_artifact(
     nothing = MovieStatistics(np.zeros(0, np.int64), np.zeros(0))
     writer = ArtifactWriter(folder, movies)
     writer.write_top_k("user", users, blocks)
-    for family in ("ranked", "similar"):
+    for family in ("ranked", "similar", "next"):
         writer.write_top_k(family, (), ())
     writer.write_seen((), nobody)
     writer.write_popular(())

@@ -101,6 +101,7 @@ def families_of(users: int, movies: int, ranked_k: int) -> dict[str, Family]:
         "ranked": (users, lambda: scored(ranked_k)),
         "seen": (users, lambda: encode_ids(ids(RATINGS_A_USER), numeric_ids=True)),
         "similar": (movies, lambda: scored(K)),
+        "next": (movies, lambda: scored(K)),
         "movie": (movies, lambda: card),
         # With its year and without, both naming the movie.
         f"title:{_TITLE}": (2 * movies, lambda: encode_ids(ids(1), numeric_ids=True)),

@@ -40,7 +40,7 @@ MANIFEST: Final = "manifest.json"
 MODELS: Final = "models"
 BECAUSE: Final = "because"
 #: In the order in which they are published.
-_LIST_FAMILIES: Final = ("user", BECAUSE, "ranked", "similar", "seen", "popular")
+_LIST_FAMILIES: Final = ("user", BECAUSE, "ranked", "similar", "next", "seen", "popular")
 _MOVIES: Final = "movies.parquet"
 _CARD: Final = (c.TITLE, c.YEAR, c.GENRES, c.RATING_COUNT, c.RATING_MEAN)
 _ROWS_PER_BATCH: Final = 4096
@@ -84,7 +84,7 @@ class ArtifactWriter:
         """Write one family of lists, a row group a block.
 
         Args:
-            family: user, ranked or similar.
+            family: user, ranked, similar or next.
             ids: key of each list, in the order of the blocks' rows.
             blocks: as the scoring yields them.
 
@@ -214,9 +214,23 @@ class Artifact:
         """The generation's id."""
         return str(self.manifest["generation"])
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of lists, as they are published; an older artifact may have fewer."""
+        counts = self.manifest.get("counts")
+        return tuple(
+            family
+            for family in _LIST_FAMILIES
+            if (self.has_lists(family) if counts is None else family in counts)
+        )
+
+    def has_lists(self, family: str) -> bool:
+        """Tell whether a family has a file of lists; in an older artifact it may not."""
+        return (self.folder / f"lists/{family}.parquet").exists()
+
     def suffixes(self) -> Iterator[str]:
         """Yield the key suffix of every entry."""
-        for family in self._families():
+        for family in self.families:
             for batch in self._batches(f"lists/{family}.parquet", [c.SUFFIX]):
                 yield from batch.column(c.SUFFIX).to_pylist()
         for batch in self._batches(_MOVIES, [c.MOVIE_ID]):
@@ -231,7 +245,7 @@ class Artifact:
 
     def entry_chunks(self) -> Iterator[list[tuple[str, bytes]]]:
         """Yield the entries in lists of up to a few thousand."""
-        for family in self._families():
+        for family in self.families:
             for batch in ahead(self._batches(f"lists/{family}.parquet")):
                 values = _values_of(family, batch)
                 yield list(zip(batch.column(c.SUFFIX).to_pylist(), values, strict=True))
@@ -291,9 +305,6 @@ class Artifact:
     def has_reasons(self) -> bool:
         """Whether the reasons of the user lists stand beside them; never in an older artifact."""
         return bool(self.manifest.get("parameters", {}).get("because"))
-
-    def _families(self) -> Iterator[str]:
-        return (family for family in _LIST_FAMILIES if family != BECAUSE or self.has_reasons)
 
     def _titles(self) -> dict[str, list[Any]]:
         """Return the movies that each title names, titles in catalogue order."""

@@ -176,6 +176,30 @@ class BlendedRetrieval:
         widths = (towers.shape[1] + 1, near.shape[1] + 1)
         return Influence(vectors, widths, self._user_shares, Rated(history, weights))
 
+    def next_embeddings(self) -> NDArray[np.float32]:
+        """Return [I, D], for each movie the user of whom it is all that is known.
+
+        Not `fold_in` of a single rating, which would hardly trust it: these are added up.
+        """
+        movies, width = self._model.history_movies.shape
+        rated = tf.range(movies, dtype=tf.int64)
+        towers = self._model.user_vectors(
+            rated,
+            rated,
+            tf.ones(movies),
+            own=tf.zeros([movies, width]),
+            times=tf.constant(_times(_no_ratings(), movies, self._years)),
+        ).numpy()
+        # No bias and no time: what is the same for everybody is said once, by the popularity.
+        bare = np.hstack([towers, np.zeros((movies, 1), np.float32)])
+        near = self._neighbours.into / spread(self._neighbours.into, self._neighbours_spread)
+        share, popularity = (
+            self._parameters.arrival_neighbour_share,
+            np.full(movies, self._parameters.arrival_popularity),
+        )
+        vectors = (bare / spread(bare, self._towers_spread), share * near, popularity)
+        return np.column_stack(vectors).astype(np.float32)
+
     def towers(self) -> Towers:
         """Return what is saved.
 

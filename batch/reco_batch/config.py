@@ -99,7 +99,7 @@ class RunKeys(LearningKeys):
         ),
     ] = None
     k: Annotated[
-        int, _FROM_ONE, Key("Length of user and similar lists.", Panel.LISTS, "N", short="-k")
+        int, _FROM_ONE, Key("Length of user, similar and next lists.", Panel.LISTS, "N", short="-k")
     ] = 100
     ranked_k: Annotated[
         int | None,

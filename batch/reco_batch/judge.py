@@ -106,7 +106,11 @@ def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
         ("ranked", users if has_stars(tonight) else 0),
         ("seen", users),
         ("similar", movies),
+        ("next", movies),
     ):
+        if family not in families:
+            yield Check(f"{family}.lists", None, "", None, SKIPPED, "the artifact is an older one")
+            continue
         yield exactly(f"{family}.lists", families[family].lists, expected)
     yield exactly("seen.ratings", families["seen"].entries, ratings)
     yield at_least("popular.lists", families["popular"].lists, 1)
@@ -126,9 +130,9 @@ def _lists(
             "not_finite": figures.not_finite,
             "unordered": figures.unordered,
         }
-        if family in ("user", "ranked", "similar"):
+        if family in ("user", "ranked", "similar", "next"):
             broken |= {
-                "itself" if family == "similar" else "seen": figures.excluded,
+                "itself" if family in ("similar", "next") else "seen": figures.excluded,
                 "misplaced": figures.misplaced,
             }
             lists = max(1, figures.lists)

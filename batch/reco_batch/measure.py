@@ -30,6 +30,8 @@ _ROUNDING: Final = 1e-5
 _ENTRIES_PER_BATCH: Final = 1_000_000
 #: [R, I] cells of a tile: 8 MB of int32.
 _CELLS: Final = 2_000_000
+#: Families of a list a movie; an older artifact has none of the second.
+_OF_MOVIES: Final = ("similar", "next")
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
 
     Args:
         artifact: a complete one.
-        k: how long the user and similar lists should be.
+        k: how long the user, similar and next lists should be.
         ranked_k: how long the ranked lists should be; None: as long as can be.
 
     Returns:
@@ -80,7 +82,11 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
         "ranked": _Family(artifact, "ranked", catalogue, ranked_k, doubt=_doubt(artifact)).run(
             artifact.lists("seen")
         ),
-        "similar": _Family(artifact, "similar", catalogue, k).run(_itself(catalogue)),
+        **{
+            family: _Family(artifact, family, catalogue, k).run(_itself(catalogue, family))
+            for family in _OF_MOVIES
+            if family == "similar" or artifact.has_lists(family)
+        },
         "seen": _Family(artifact, "seen", catalogue, None).run(None),
         "popular": _Family(artifact, "popular", catalogue, None).run(None),
     }
@@ -244,11 +250,11 @@ def ids_of(suffixes: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(suffixes, r"\A[a-z]+:", "", max_replacements=1)
 
 
-def _itself(catalogue: pa.Array, rows: int = 4096) -> Iterator[pa.RecordBatch]:
-    """Yield for each movie what its similar list must leave out: the movie."""
+def _itself(catalogue: pa.Array, family: str, rows: int = 4096) -> Iterator[pa.RecordBatch]:
+    """Yield for each movie what its list must leave out: the movie."""
     for start in range(0, len(catalogue), rows):
         ids = catalogue.slice(start, rows)
-        names = pc.binary_join_element_wise("similar", ids.cast(pa.string()), ":")
+        names = pc.binary_join_element_wise(family, ids.cast(pa.string()), ":")
         lists = pa.ListArray.from_arrays(np.arange(len(ids) + 1, dtype=np.int32), ids)
         yield pa.RecordBatch.from_pydict({c.SUFFIX: names, c.MOVIE_IDS: lists})
 

@@ -122,6 +122,11 @@ class HistoryParameters:
     newcomer_discount: float = 0.25
     """The same, for users in so far as their history is not trusted: without neighbours, the
     towers' scores lean on the hits."""
+    arrival_neighbour_share: float = 0.1
+    """Spread of the neighbours' scores where the towers' is 1, in the `next` lists, which blend
+    into those of somebody who arrived today."""
+    arrival_popularity: float = 1.5
+    """Added for a movie's popularity there, in the same unit: of a stranger it says a lot."""
     recency_choices: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
     """Exponents of which one is chosen on the validation part; the first where there is none."""
     recency_users: int = 20_000

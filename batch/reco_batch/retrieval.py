@@ -55,6 +55,14 @@ class Retrieval(Protocol):
         """Return [I, S]; the dot product of two rows says how alike the movies are."""
         ...
 
+    def next_embeddings(self) -> NDArray[np.float32]:
+        """Return [I, D], for each movie the user of whom it is all that is known.
+
+        Made to be added up: the sum of several, against `embeddings().movies`, scores for somebody
+        who rated all of them.
+        """
+        ...
+
     def towers(self) -> Towers:
         """Return what is saved."""
         ...
@@ -134,6 +142,10 @@ class RetrievalModel(tfrs.Model):
 
     def similar_embeddings(self) -> NDArray[np.float32]:
         """Return [I, D] whose dot products say how alike movies are: the movies' own."""
+        return self.embeddings().movies
+
+    def next_embeddings(self) -> NDArray[np.float32]:
+        """Return [I, D]: the movies' own, as this model knows users by their id only."""
         return self.embeddings().movies
 
     def towers(self) -> Towers:

@@ -59,7 +59,7 @@ class Answers:
         self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
 
     def of_retrieval(self, model: Callable[[], Retrieval], ratings: Callable[[], Ratings]) -> None:
-        """Write the user lists and their reasons, the similar lists, and models that answer alike.
+        """Write the lists, the reasons of the users', and the models that answer alike.
 
         Args:
             model: gives the retrieval model.
@@ -84,11 +84,17 @@ class Answers:
             blocks = self._engine.score(ByProduct(alike, k), rows)
             self._write("similar", ids, blocks, stage)
 
+        def next_lists(stage: Stage) -> None:
+            rows = Rows({"queries": model().next_embeddings()}, _itself(len(ids)))
+            blocks = self._engine.score(ByProduct(model().embeddings().movies, k), rows)
+            self._write("next", ids, blocks, stage)
+
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
         lists = self._writer.lists
         own = [lists("user"), *([lists("because")] if self._config.because else [])]
         self._once("score user lists", own, user_lists, model, total=len(users))
         self._once("score similar lists", [lists("similar")], similar_lists, model, total=len(ids))
+        self._once("score next lists", [lists("next")], next_lists, model, total=len(ids))
         self._once(
             "save retrieval models",
             models,

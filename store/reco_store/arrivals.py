@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import nlargest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reco_store.answers import Reason
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Arrival", "blend_lists"]
 
-#: Of so many movies with the most votes the number of ratings is looked up.
-_CONSIDERED: Final = 1_000
 _SCALE: Final = (0.5, 5.0)
 _WHOLE: Final = 1 << 30
 
@@ -30,13 +27,17 @@ class Arrival(NamedTuple):
     reasons: Mapping[str, Reason]  # by recommended movie
 
 
-def blend_lists(pinning: Pinning, pinned: Pinned, ratings: Mapping[str, float]) -> Request[Arrival]:
-    """Blend similar lists; one step for the cards that are not remembered.
+def blend_lists(
+    pinning: Pinning, pinned: Pinned, ratings: Mapping[str, float], looked_at: int
+) -> Request[Arrival]:
+    """Blend the lists of the rated movies; one step for the cards that are not remembered.
 
     Args:
         pinning: of the namespace.
-        pinned: whose first values are the similar lists, in the order of the ratings.
+        pinned: whose first values are the lists, in the order of the ratings.
         ratings: stars by movie.
+        looked_at: how many of the best movies the answer will be chosen from; their cards are
+            read with those of the rated ones, which saves the answer a step.
 
     Raises:
         UsageError: a rating is not on the generation's scale.
@@ -50,13 +51,12 @@ def blend_lists(pinning: Pinning, pinned: Pinned, ratings: Mapping[str, float]) 
         if value is not None
     }
     votes = votes_of(weights, lists)
-    chosen = nlargest(_CONSIDERED, votes, key=lambda movie_id: votes[movie_id].weight)
+    ids, scores = blended(votes)
     missing = None in pinned.values
-    labels, _ = yield from pinning.labels(pinned.view, [*chosen, *ratings], missing=missing)
-    counts = {movie_id: labels[movie_id][3] for movie_id in chosen}
-    ids, scores = blended({movie_id: votes[movie_id] for movie_id in chosen}, counts)
+    labels, _ = yield from pinning.labels(
+        pinned.view, [*ratings, *ids[:looked_at]], missing=missing
+    )
     reasons = {
-        movie_id: Reason(votes[movie_id].because, labels[votes[movie_id].because][0])
-        for movie_id in ids
+        movie_id: Reason(vote.because, labels[vote.because][0]) for movie_id, vote in votes.items()
     }
     return Arrival(ids, scores, reasons)

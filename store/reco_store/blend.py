@@ -1,9 +1,10 @@
-"""Movies for somebody of whom a few ratings are known, from the lists of what is similar to each.
+"""Movies for somebody of whom a few ratings are known, from the lists of each rated movie.
 
-Every rated movie votes for the movies of its list: the more stars, the higher in the list and the
-more alike, the more. Similar lists have popularity divided out, so that they are more than the
-hits; of a stranger it says something again, and a part of it is put back. The three numbers below
-were chosen by ``benchmarks/for_ratings.py`` on users set apart for that. Pure functions.
+The list ``next:<movieId>`` is what the night's model recommends to somebody of whom this movie is
+all that is known, and the model adds up what it knows: the scores of several movies' lists, summed,
+are its scores for somebody who rated them all. A movie that is not in a list has the list's last
+score at most. So each rated movie says of those in its list how far they are above the last one,
+and the more stars it has, the more that counts. Pure functions.
 """
 
 from __future__ import annotations
@@ -15,20 +16,10 @@ from reco_store.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Blend", "Vote", "blended", "star_weights", "votes_of"]
+__all__ = ["Vote", "blended", "star_weights", "votes_of"]
 
 #: More ratings than these are too many for one answer; who has them has a list of their own.
 MAX_RATINGS: Final = 50
-
-
-class Blend(NamedTuple):
-    """How votes are weighed."""
-
-    alike: float = 3.0  # power of the similarity
-    place: float = 0.5  # power by which a place far down counts less
-    popularity: float = 0.75  # power of the number of ratings
-    first_places: int = 10  # before which places count nearly alike
-    unrated: int = 5  # ratings that every movie is given, so that new ones have a chance
 
 
 class Vote(NamedTuple):
@@ -58,30 +49,28 @@ def star_weights(ratings: Mapping[str, float], scale: Sequence[float]) -> dict[s
 
 
 def votes_of(
-    weights: Mapping[str, float],
-    lists: Mapping[str, tuple[Sequence[str], Sequence[float]]],
-    blend: Blend = Blend(),  # noqa: B008  a constant
+    weights: Mapping[str, float], lists: Mapping[str, tuple[Sequence[str], Sequence[float]]]
 ) -> dict[str, Vote]:
     """Add up what each rated movie says for the movies of its list.
 
     Args:
         weights: of each rated movie.
-        lists: ids and scores of what is similar to each, best first; one may be missing.
-        blend: how votes are weighed.
+        lists: ids and scores that go on from each, best first; one may be missing.
 
     Returns:
-        By movie; never a rated one.
+        By movie; never a rated one. Who is last in every list has a vote of 0.
     """
     votes: dict[str, Vote] = {}
     strongest: dict[str, float] = {}
     for rated, weight in weights.items():
-        if weight <= 0 or rated not in lists:
+        ids, scores = lists.get(rated, ((), ()))
+        if weight <= 0 or not ids:
             continue
-        for place, (movie_id, score) in enumerate(zip(*lists[rated], strict=True)):
+        last = scores[-1]
+        for movie_id, score in zip(ids, scores, strict=True):
             if movie_id in weights:
                 continue
-            said: float = weight * max(score, 0.0) ** blend.alike
-            said /= (place + blend.first_places) ** blend.place
+            said = weight * (score - last)
             before = votes.get(movie_id, Vote(0.0, rated))
             because = rated if said > strongest.get(movie_id, 0.0) else before.because
             strongest[movie_id] = max(said, strongest.get(movie_id, 0.0))
@@ -89,26 +78,12 @@ def votes_of(
     return votes
 
 
-def blended(
-    votes: Mapping[str, Vote],
-    counts: Mapping[str, int],
-    blend: Blend = Blend(),  # noqa: B008
-) -> tuple[list[str], list[float]]:
-    """Order movies by their votes and by how many have rated them.
-
-    Args:
-        votes: by movie.
-        counts: number of ratings of each.
-        blend: how votes are weighed.
+def blended(votes: Mapping[str, Vote]) -> tuple[list[str], list[float]]:
+    """Order movies by their votes.
 
     Returns:
         Ids and scores, best first; the best has the score 1. Ties go to the smaller id.
     """
-    scores = {
-        movie_id: vote.weight * (counts[movie_id] + blend.unrated) ** blend.popularity
-        for movie_id, vote in votes.items()
-        if vote.weight > 0
-    }
-    order = sorted(scores, key=lambda movie_id: (-scores[movie_id], movie_id))
-    most = scores[order[0]] if order else 1.0
-    return order, [scores[movie_id] / most for movie_id in order]
+    order = sorted(votes, key=lambda movie_id: (-votes[movie_id].weight, movie_id))
+    most = votes[order[0]].weight if order else 0.0
+    return order, [votes[movie_id].weight / most if most else 0.0 for movie_id in order]

@@ -44,6 +44,7 @@ __all__ = [
     "is_generation_id",
     "movie_suffix",
     "new_generation_id",
+    "next_suffix",
     "parse_generation_id",
     "popular_suffix",
     "ranked_suffix",
@@ -208,6 +209,11 @@ def seen_suffix(user_id: str) -> str:
 def similar_suffix(movie_id: str) -> str:
     """Name a movie's list of similar movies."""
     return f"similar:{movie_id}"
+
+
+def next_suffix(movie_id: str) -> str:
+    """Name the list for somebody of whom a movie is all that is known."""
+    return f"next:{movie_id}"
 
 
 def movie_suffix(movie_id: str) -> str:

@@ -106,7 +106,9 @@ class Listing:
     def _choose(self, wish: Wish, pinned: Pinned, sets: Sets) -> Request[list[Item]]:
         """Return the best that pass; rather than nothing, movies that the user has seen."""
         if wish.ratings is not None:
-            arrival = yield from blend_lists(self._pinning, pinned, wish.ratings)
+            filters = wish.filters
+            looked_at = _WINDOW if filters.restricts else filters.n + _SLACK
+            arrival = yield from blend_lists(self._pinning, pinned, wish.ratings, looked_at)
             rest = pinned.values[len(wish.ratings) :]
             pinned = pinned._replace(values=[(arrival.ids, arrival.scores), *rest])
             items = yield from self._pick(wish, pinned, sets, missing=False)

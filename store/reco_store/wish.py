@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from reco_store.keys import BY_MOST_RATED, popular_suffix, similar_suffix
+from reco_store.keys import BY_MOST_RATED, next_suffix, popular_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ class Wish(NamedTuple):
         """The own list, those that stand in for it, what the user rated, and the reasons."""
         genres = (popular_suffix(BY_MOST_RATED, genre) for genre in self.filters.genres)
         seen = () if self.seen is None else (self.seen,)
-        own = (self.suffix,) if self.ratings is None else map(similar_suffix, self.ratings)
+        own = (self.suffix,) if self.ratings is None else map(next_suffix, self.ratings)
         because = () if self.because is None else (self.because,)
         return (*own, *genres, popular_suffix(BY_MOST_RATED), *seen, *because)
 

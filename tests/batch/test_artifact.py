@@ -1,6 +1,7 @@
 """The artifact folder: what is written comes out as the key contract has it, every time."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import reco_batch.artifact as artifact_module
 from reco_batch.artifact import (
     MANIFEST,
+    Artifact,
     ArtifactWriter,
     complete_generations,
     open_artifact,
@@ -86,6 +88,7 @@ class Written:
             "user": blocks_of(5, 6, seed=1),
             "ranked": blocks_of(5, 6, seed=2),
             "similar": blocks_of(6, 6, seed=3),
+            "next": blocks_of(6, 6, seed=4),
         }
         self.explained = list(reasons_of(self.blocks["user"], 6, seed=4))
         writer = ArtifactWriter(artifacts / GENERATION, self.movies)
@@ -109,7 +112,7 @@ class Written:
 
     def keys_of(self, family):
         """Ids of the family's keys."""
-        return self.movies.ids if family == "similar" else USERS
+        return self.movies.ids if family in ("similar", "next") else USERS
 
     def ids_at(self, indices):
         """Movie ids at indices."""
@@ -251,6 +254,7 @@ def test_manifest_describes_the_entries(written):
         "because": 5,
         "ranked": 5,
         "similar": 6,
+        "next": 6,
         "seen": 5,
         "popular": len(written.popular),
         "movie": 6,
@@ -286,15 +290,38 @@ def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
     assert longest <= rows
 
 
+def test_an_older_artifact_lacks_a_family(written, tmp_path):
+    """Without the file and with nothing counted of it, the rest is what it was."""
+    folder = shutil.copytree(written.artifact.folder, tmp_path / "older")
+    (folder / "lists" / "next.parquet").unlink()
+    manifest = written.artifact.manifest
+    counts = {name: count for name, count in manifest["counts"].items() if name != "next"}
+    older = Artifact(folder, {**manifest, "counts": counts})
+
+    rest = [entry for entry in written.artifact.entries() if not entry[0].startswith("next:")]
+    assert list(older.entries()) == rest
+    assert list(older.suffixes()) == [suffix for suffix, _ in rest]
+    assert (older.has_lists("next"), older.has_lists("user")) == (False, True)
+
+
+def test_a_lost_file_is_no_older_artifact(written, tmp_path):
+    """What the manifest counts must be there."""
+    folder = shutil.copytree(written.artifact.folder, tmp_path / "lost")
+    (folder / "lists" / "next.parquet").unlink()
+
+    with pytest.raises(NightFailed, match="damaged or missing"):
+        list(Artifact(folder, written.artifact.manifest).entries())
+
+
 def test_writing_says_how_many(written):
     """The number of lists, those that are empty included."""
-    assert written.rows == {"user": 5, "ranked": 5, "similar": 6}
+    assert written.rows == {"user": 5, "ranked": 5, "similar": 6, "next": 6}
 
 
 def without_users(artifacts, movies):
     """Begin an artifact that has no list but those to be added."""
     writer = ArtifactWriter(artifacts / GENERATION, movies)
-    for family in ("user", "ranked", "similar"):
+    for family in ("user", "ranked", "similar", "next"):
         writer.write_top_k(family, (), ())
     writer.write_seen((), Histories(np.zeros(1, np.int64), np.zeros(0, np.int32)))
     return writer

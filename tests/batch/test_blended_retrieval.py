@@ -24,6 +24,8 @@ SMALL = HistoryParameters(
     half_trust=8.0,
     popularity_discount=0.2,
     newcomer_discount=0.3,
+    arrival_neighbour_share=0.6,
+    arrival_popularity=0.7,
 )
 
 
@@ -49,7 +51,7 @@ def model(sittings):
 
 def arrays_of(model):
     """Return all that answers are computed from."""
-    return (*model.embeddings(), model.similar_embeddings())
+    return (*model.embeddings(), model.similar_embeddings(), model.next_embeddings())
 
 
 def check_same_bits(one, other):
@@ -135,6 +137,36 @@ def test_a_history_is_trusted_the_more_the_longer_it_is(model):
 
     np.testing.assert_allclose(share, [0, 0.4 / 9, 0.2, 0.396])
     np.testing.assert_allclose(discount, [0.2, 0.2 + 0.3 * 8 / 9, 0.35, 0.203])
+
+
+def test_a_single_movie_speaks_by_its_halves_and_the_popularity(model):
+    """Each half divided by the deviation of its scores; nothing of users, times and biases."""
+    towers, neighbours = model._model, model._neighbours
+    movies = model.embeddings().movies
+    content = towers._content.numpy() @ towers.history_content.numpy()
+    of_towers = (towers.history_movies.numpy() + content) @ towers.movie_vectors().numpy().T
+    of_neighbours = neighbours.into @ neighbours.out.T
+    spread = of_neighbours.std(axis=1, ddof=1, keepdims=True)
+
+    known = np.where(spread > 1e-5, spread, np.inf)  # a movie without neighbours says none
+
+    expected = (
+        of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
+        + 0.6 * of_neighbours / known
+        + 0.7 * movies[:, -1]
+    )
+
+    np.testing.assert_allclose(model.next_embeddings() @ movies.T, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_movies_of_one_taste_go_on_to_more_of_it(model, sittings):
+    """The sum of what three movies of one genre say is led by others of that genre."""
+    _, movies = model.embeddings()
+    for genre in range(3):
+        rated = np.arange(genre, len(movies), 3)[:3]
+        scores = model.next_embeddings()[rated].sum(axis=0) @ movies.T
+        scores[rated] = -np.inf
+        assert (np.argsort(-scores)[:5] % 3 == genre).mean() > 0.7
 
 
 def test_planted_taste_is_found(model, sittings, seen):

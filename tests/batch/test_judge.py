@@ -45,7 +45,7 @@ COMPARISON = Comparison({"user": 0.4, "ranked": 0.3, "similar": 0.5}, 0.99, 1.0,
 
 def families():
     """Sound lists, as the manifest says."""
-    whole = {"user": 1000, "ranked": 1000, "similar": 500, "seen": 1000, "popular": 40}
+    whole = {"user": 1000, "ranked": 1000, "similar": 500, "next": 500, "seen": 1000, "popular": 40}
     made = {name: ListFigures(lists=count, full=count) for name, count in whole.items()}
     made["seen"].entries = 90_000
     return made
@@ -60,10 +60,12 @@ def checked(
     comparison=COMPARISON,
     movies=500,
     first=False,
+    without=(),
     **bounds,
 ):
     """Judge a night that is like the live one but for what is said, by dotted paths."""
-    measured = Measured(movies, families(), heads, {})
+    found = {name: figures for name, figures in families().items() if name not in without}
+    measured = Measured(movies, found, heads, {})
     for path, value in (lists or {}).items():
         family, name = path.split(".")
         setattr(measured.families[family], name, value)
@@ -100,6 +102,15 @@ def test_the_same_night_again_passes():
     assert set(verdicts.values()) == {"passed", "noted"}
     assert verdicts["input.identical"] == "noted"
     assert len(verdicts) > 50
+
+
+def test_an_older_artifact_has_no_next_lists():
+    """It is judged by what it has, and the check says why it is left out."""
+    checks = checked(without=["next"])
+
+    assert checks["next.lists"].verdict == "skipped"
+    assert "older" in checks["next.lists"].note
+    assert [name for name, check in checks.items() if check.verdict == "refused"] == []
 
 
 def test_the_first_night_has_no_baseline():
@@ -147,6 +158,7 @@ def test_bounds_of_the_manifests(name, just, beyond):
         ("user.full", {"user.full": 990}, {"user.full": 989}),
         ("ranked.full", {"ranked.full": 990}, {"ranked.full": 989}),
         ("similar.full", {"similar.full": 495}, {"similar.full": 494}),
+        ("next.full", {"next.full": 495}, {"next.full": 494}),
         ("user.flat", {"user.flat": 500}, {"user.flat": 501}),
         ("user.lists", {}, {"user.lists": 999, "user.full": 999}),
         ("ranked.lists", {}, {"ranked.lists": 1001}),
@@ -156,9 +168,11 @@ def test_bounds_of_the_manifests(name, just, beyond):
         ("popular.lists", {"popular.lists": 1}, {"popular.lists": 0}),
         ("user.seen", {}, {"user.excluded": 1}),
         ("similar.itself", {}, {"similar.excluded": 1}),
+        ("next.lists", {}, {"next.lists": 499, "next.full": 499}),
+        ("next.itself", {}, {"next.excluded": 1}),
         *(
             (f"{family}.{name}", {}, {f"{family}.{name}": 1})
-            for family in ("user", "ranked", "similar", "seen", "popular")
+            for family in ("user", "ranked", "similar", "next", "seen", "popular")
             for name in ("duplicates", "unknown", "not_finite", "unordered")
         ),
         *((f"{f}.misplaced", {}, {f"{f}.misplaced": 1}) for f in ("user", "ranked", "similar")),

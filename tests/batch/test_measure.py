@@ -13,7 +13,8 @@ import reco_batch.measure as measure_module
 from reco_batch import columns as c
 from reco_batch.measure import measure
 
-FAMILIES = ("user", "ranked", "similar", "seen", "popular")
+OF_MOVIES = ("similar", "next")
+FAMILIES = ("user", "ranked", *OF_MOVIES, "seen", "popular")
 
 
 class Lists:
@@ -28,6 +29,10 @@ class Lists:
     def movie_ids(self):
         """The catalogue."""
         return pa.array([self.write(i) for i in self.catalogue], self.type)
+
+    def has_lists(self, family):
+        """Tell whether there are any, or none of a family that is known."""
+        return family in self.families
 
     def lists(self, family, *, rows=None):  # noqa: ARG002  as the artifact's
         """Yield batches; those of `seen` are cut elsewhere, as on disk."""
@@ -51,11 +56,11 @@ def counted(artifact, family, k):
     """Count one family the slow way."""
     catalogue = set(artifact.catalogue)
     k = len(catalogue) if k is None else k
-    if family == "similar":
+    if family in OF_MOVIES:
         beside = {place: (i, [i]) for place, i in enumerate(artifact.catalogue)}
     else:
         beside = dict(enumerate(artifact.families["seen"]))
-    leaves_out = family in ("user", "ranked", "similar")
+    leaves_out = family in ("user", "ranked", *OF_MOVIES)
     found = Counter()
     for place, (key, ids, *scores) in enumerate(artifact.families[family]):
         found["lists"] += 1
@@ -114,7 +119,10 @@ def artifacts(draw):
     families = {
         "user": lists(draw(st.sampled_from([users, some]))),
         "ranked": lists(users),
-        "similar": lists(draw(st.sampled_from([catalogue, catalogue[::-1], catalogue[1:]]))),
+        **{
+            family: lists(draw(st.sampled_from([catalogue, catalogue[::-1], catalogue[1:]])))
+            for family in OF_MOVIES
+        },
         "seen": [(user, draw(seen)) for user in draw(st.sampled_from([users, users[1:]]))],
         "popular": lists(["most_rated"]),
     }
@@ -157,7 +165,7 @@ def with_users(lists, catalogue, seen=None):
     families = {
         "user": user,
         "ranked": user,
-        "similar": [(i, [], []) for i in catalogue],
+        **{family: [(i, [], []) for i in catalogue] for family in OF_MOVIES},
         "seen": [(key, (seen or {}).get(key, [])) for key in keys],
         "popular": [],
     }

@@ -54,6 +54,7 @@ def test_retrieval_is_of_the_kind_of_its_parameters(training, sittings, tf, para
     users, movies = model.embeddings()
     assert len(users) == len(sittings.user_ids)
     assert len(movies) == len(model.similar_embeddings()) == len(sittings.movies)
+    assert model.next_embeddings().shape == movies.shape
     count = len(sittings.user_ids)
     assert training.stage.steps == retrieval_epochs(parameters, user_count=count) == 2
     towers = model.towers()

@@ -88,6 +88,8 @@ def lists() -> Iterator[tuple[str, Sequence[str], Sequence[float]]]:
     yield names.similar_suffix("11"), ("12", "50"), (0.8, 0.4)
     yield names.similar_suffix("300"), ("51662",), (0.3,)
     yield names.similar_suffix("900"), ("901",), (0.3,)
+    yield names.next_suffix("1"), ("2", "6", "50", "47"), (2.912, 2.75, 1.5, 0.5)
+    yield names.next_suffix("11"), ("12", "50"), (1.8, 0.4)
     yield (
         names.popular_suffix("most_rated"),
         MOST_RATED,

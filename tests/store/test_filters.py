@@ -58,6 +58,7 @@ ENTRIES = [
     ("user:1", rows(OWN)),
     ("ranked:1", rows(OWN[::-1])),
     ("similar:1", rows(OWN)),
+    *((f"next:{movie}", rows([m for m in POPULAR if m != movie])) for movie in OWN[:2]),
     ("seen:1", encode_ids(SEEN, numeric_ids=True)),
     ("popular:most_rated", rows(popular())),
     ("popular:highest_rated", rows(popular()[::-1])),
@@ -228,6 +229,18 @@ def test_round_trips(client, keys, reader):
     assert steps(client, core.user("1", n=9)) == 2
     assert steps(client, core.user("nobody", n=9, genres=["War"])) == 2
     assert steps(client, core.user("1", n=40)) == 2
+
+
+def test_round_trips_of_somebody_who_arrived(client, keys, reader):
+    """The lists, then all cards that are needed; with the manifest before, a reader that is new."""
+    core, ratings = Core(keys), dict.fromkeys(OWN[:2], 4.0)
+    assert steps(client, core.for_ratings(ratings, n=3)) == 3
+    assert steps(client, core.for_ratings(ratings, n=3)) == 1
+    assert steps(client, core.for_ratings(ratings, n=9, genres=["War"])) == 1
+    client.sadd(keys.available(), *MOVIES)
+    assert steps(client, core.for_ratings(ratings, n=3, available=True)) == 2
+    unknown = dict.fromkeys([*OWN[:2], "nothing"], 4.0)
+    assert steps(client, core.for_ratings(unknown, n=3)) == 2  # makes sure that there is no list
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Movies for somebody who arrived today, blended from the lists of what they rated."""
+"""Movies for somebody who arrived today, blended from the lists that go on from what they rated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reco_store.answers import Reason
-from reco_store.blend import Blend, blended, star_weights, votes_of
+from reco_store.blend import blended, star_weights, votes_of
 from reco_store.codec import MovieRecord, encode_list, encode_movie
 from reco_store.errors import UsageError
 from reco_store.hiding import hide
@@ -17,9 +17,9 @@ from reco_store.reader import Reader
 
 COUNTS = {"1": 50, "2": 50, "3": 50, "4": 50, "5": 50, "6": 400, "7": 10}
 ENTRIES = [
-    ("similar:1", encode_list(["3", "4", "2"], [0.9, 0.5, 0.4], numeric_ids=True)),
-    ("similar:2", encode_list(["5", "4", "1"], [0.9, 0.5, 0.4], numeric_ids=True)),
-    ("similar:7", encode_list(["6", "5"], [0.5, 0.5], numeric_ids=True)),
+    ("next:1", encode_list(["3", "4", "2"], [2.5, 1.5, -0.5], numeric_ids=True)),
+    ("next:2", encode_list(["5", "4", "1"], [2.5, 1.5, -0.5], numeric_ids=True)),
+    ("next:7", encode_list(["6"], [0.5], numeric_ids=True)),
     ("popular:most_rated", encode_list(["6", "1", "2", "3"], [400, 50, 50, 50], numeric_ids=True)),
     *(
         (f"movie:{i}", encode_movie(MovieRecord(f"Film {i}", 1990 + int(i), ("Drama",), n, 3.0)))
@@ -43,22 +43,32 @@ def ids(answer) -> list[str]:
 
 
 def test_stars_weigh(reader):
-    """What is like the better rated movie comes first, and says so; no rated movie is shown."""
+    """Both lists are added up, and the better rated movie counts more; no rated one is shown."""
     answer = reader.for_ratings({"1": 5, "2": 2}, n=3)
-    assert ids(answer) == ["3", "5", "4"]
+    assert [(item.movie_id, item.score) for item in answer.items] == [
+        ("3", 1.0),
+        ("4", pytest.approx((2 + 2 / 3) / 3)),  # of 3, 2 from either list, one of them by a third
+        ("5", pytest.approx(1 / 3)),
+    ]
     assert [item.source for item in answer.items] == ["for_ratings"] * 3
     assert [item.because for item in answer.items] == [
         Reason("1", "Film 1"),
-        Reason("2", "Film 2"),
         Reason("1", "Film 1"),
+        Reason("2", "Film 2"),
     ]
     assert ids(reader.for_ratings({"1": 2, "2": 5}, n=1)) == ["5"]
     assert answer.to_dict()["items"][0]["because"] == {"movie_id": "1", "title": "Film 1"}
 
 
-def test_popularity_counts_among_equals(reader):
-    """Of two movies that are alike to the rated one, the one that more people know comes first."""
-    assert ids(reader.for_ratings({"7": 5}, n=2)) == ["6", "5"]
+def test_what_two_lists_have_comes_before_what_one_has(reader):
+    """Neither list begins with it, but somebody who likes both has two reasons for it."""
+    assert ids(reader.for_ratings({"1": 4, "2": 4}, n=3)) == ["4", "3", "5"]
+
+
+def test_the_last_of_a_list_is_in_the_answer(reader):
+    """Its list says nothing for it beyond that it is there; also where it is the only one."""
+    (item,) = reader.for_ratings({"7": 5}, n=1).items
+    assert (item.movie_id, item.score, item.source) == ("6", 0.0, "for_ratings")
 
 
 def test_the_chain_fills_up(reader):
@@ -117,19 +127,19 @@ lists = st.dictionaries(
 @given(st.dictionaries(movies, st.floats(0.5, 5), min_size=1), lists)
 def test_votes_are_sums(ratings, lists):
     """Each movie has the sum of what the rated ones say for it, and the greatest is the reason."""
-    blend = Blend(alike=2, place=1, popularity=0.5)
     weights = star_weights(ratings, (0.5, 5))
-    votes = votes_of(weights, lists, blend)
+    votes = votes_of(weights, lists)
     said: dict[str, dict[str, float]] = {}
     for rated, weight in weights.items():
-        for place, (movie, score) in enumerate(zip(*lists.get(rated, ([], [])), strict=True)):
+        ids, scores = lists.get(rated, ([], []))
+        for movie, score in zip(ids, scores, strict=True):
             if movie not in ratings and weight > 0:
-                said.setdefault(movie, {})[rated] = weight * max(score, 0) ** 2 / (place + 10)
+                said.setdefault(movie, {})[rated] = weight * (score - scores[-1])
     assert votes.keys() == said.keys()
     for movie, vote in votes.items():
         assert vote.weight == pytest.approx(sum(said[movie].values()))
         assert said[movie][vote.because] == max(said[movie].values())
-    order, scores = blended(votes, dict.fromkeys(votes, 4), blend)
+    order, scores = blended(votes)
     assert scores == sorted(scores, reverse=True)
-    assert set(order) == {movie for movie, vote in votes.items() if vote.weight > 0}
-    assert scores[:1] in ([], [1.0])
+    assert set(order) == set(votes)
+    assert scores[:1] in ([], [0.0], [1.0])

@@ -21,6 +21,7 @@ FAMILIES = [
     k.ranked_suffix,
     k.seen_suffix,
     k.similar_suffix,
+    k.next_suffix,
     k.movie_suffix,
 ]
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))

@@ -124,6 +124,7 @@ class Night:
             "user": top_k(users, movies, self.seen, self.k),
             "ranked": top_k(users, movies, self.seen, len(every)),
             "similar": top_k(movies, movies, itself, self.k),
+            "next": top_k(movies, movies, itself, self.k),
         }
 
     def again(self, generation):
@@ -144,7 +145,7 @@ class Night:
         users = [self.rename_user(user_id) for user_id in self.user_ids]
         writer = ArtifactWriter(folder / self.generation, self.movies)
         for family, lists in self.lists.items():
-            keys = self.movies.ids if family == "similar" else users
+            keys = self.movies.ids if family in ("similar", "next") else users
             writer.write_top_k(family, keys[: len(lists.items)], [lists])
         writer.write_seen(users, self.seen)
         writer.write_popular(self.popular)

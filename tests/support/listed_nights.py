@@ -47,7 +47,8 @@ def write_night(
     writer = ArtifactWriter(folder / NAMES[number], catalogue)
     for family in ("user", "ranked"):
         writer.write_top_k(family, list(lists), [TopK(items, scores)] if lists else [])
-    writer.write_top_k("similar", (), ())
+    for family in ("similar", "next"):
+        writer.write_top_k(family, (), ())
     nothing = Histories(np.zeros(len(lists) + 1, np.int64), np.zeros(0, np.int32))
     writer.write_seen(list(lists), nothing)
     writer.write_popular(())

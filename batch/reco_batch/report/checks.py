@@ -12,6 +12,7 @@ _FAMILIES: Final = {
     "because": "Reasons of the user lists",
     "ranked": "Ranked lists",
     "similar": "Similar lists",
+    "next": "Lists that go on from one movie",
     "seen": "Histories",
     "popular": "Popular lists",
 }

@@ -6,11 +6,12 @@ import { NothingPublished, Reader, UnknownContract, connect } from "./reader.mjs
 const store = await connect(process.env.REDIS_URL);
 const readers = new Map();
 
-async function answer({ namespace, verb, id, by, genre, title, ...choice }) {
+async function answer({ namespace, verb, id, by, genre, title, ratings, ...choice }) {
   if (!readers.has(namespace)) readers.set(namespace, new Reader(store, namespace));
   const reader = readers.get(namespace);
   try {
     if (verb === "popular") return await reader.popular(by, genre ?? null, choice);
+    if (verb === "for_ratings") return await reader.forRatings(ratings, choice);
     if (verb === "find_title") return { ids: await reader.findTitle(title) };
     if (verb === "assign") return { namespace: await reader.assign(id) };
     if (verb === "seen") return { ids: await reader.seen(id) };

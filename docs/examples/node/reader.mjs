@@ -10,6 +10,7 @@ import { createClient } from "redis";
 
 const WINDOW = 500; // candidates looked at in one round trip
 const MAX_CARDS = 50_000;
+const SCALE = [0.5, 5]; // where the manifest does not say
 const MAX_MOVES = 50;
 
 export class NothingPublished extends Error {}
@@ -47,6 +48,11 @@ export class Reader {
   /** The movies most like a movie, never itself. */
   similar(id, choice = {}) {
     return this.#list(`similar:${id}`, "similar", choice, { itself: id });
+  }
+
+  /** What suits somebody of whom a few ratings are known; stars by movie. */
+  forRatings(ratings, choice = {}) {
+    return this.#list(null, "for_ratings", choice, { ratings });
   }
 
   /** What is most_rated or highest_rated, of all or of one genre. */
@@ -93,9 +99,9 @@ export class Reader {
         const generation = await this.#store.get(pointerKey);
         if (generation === null) throw new NothingPublished(this.#namespace);
         const manifest = await this.#store.get(`{${this.#namespace}}:manifest:${generation}`);
-        const schema = manifest === null ? null : JSON.parse(manifest).schema;
+        const { schema, rating_scale } = manifest === null ? {} : JSON.parse(manifest);
         if (schema !== 1) throw new UnknownContract(`schema ${schema} in ${generation}`);
-        this.#view = { generation, cards: new Map() };
+        this.#view = { generation, cards: new Map(), scale: rating_scale ?? SCALE };
       }
       const view = this.#view;
       const keys = suffixes.map((suffix) => this.#key(view, suffix));
@@ -111,14 +117,15 @@ export class Reader {
   }
 
   async #list(suffix, source, choice, options) {
-    const { seen = null, itself = null, fill = true, because = null } = options;
+    const { seen = null, itself = null, fill = true, because = null, ratings = null } = options;
     const { n = 10, exclude = [], genres = [], available = false } = choice;
     const sets = [`{${this.#namespace}}:hidden`];
     if (available !== false) {
       sets.push(`{${this.#namespace}}:available${available === true ? "" : `:${available}`}`);
     }
+    const rated = ratings === null ? [] : Object.keys(ratings);
     const suffixes = [
-      suffix,
+      ...(ratings === null ? [suffix] : rated.map((id) => `next:${id}`)),
       ...genres.map((genre) => `popular:most_rated:genre:${genre}`),
       "popular:most_rated",
       ...(seen === null ? [] : [seen]),
@@ -127,8 +134,10 @@ export class Reader {
     const { view, values, sizes } = await this.#pin(suffixes, sets);
     const reasons = because === null ? null : readReasons(values[0], values.pop());
     const seenIds = seen === null ? [] : readIds(values.pop());
-    const [own, ...popular] = values;
-    const taken = new Set(itself === null ? exclude : [...exclude, itself]);
+    const lists = values.splice(0, ratings === null ? 1 : rated.length);
+    const own = ratings === null ? readOwn(lists[0]) : addedUp(ratings, lists, view.scale);
+    const popular = values;
+    const taken = new Set([...exclude, ...rated, ...(itself === null ? [] : [itself])]);
     const candidates = chain(own, source, popular, seenIds, taken, fill);
     const restricts = genres.length > 0 || available !== false || hasYears(choice);
 
@@ -198,13 +207,30 @@ function chain(own, source, popular, seen, taken, fill) {
       found.push({ movie_id, score, source: from });
     }
   };
-  if (own !== null) add(readList(own), source);
+  if (own !== null) add(own, source);
   if (own !== null && !fill) return found;
   seen.forEach((id) => taken.add(id));
   const ofGenres = popular.slice(0, -1).flatMap(readList);
   add(ofGenres.sort((one, other) => other[1] - one[1]), "most_rated_in_genre");
   add(readList(popular.at(-1)), "most_rated");
   return found;
+}
+
+// Every rated movie says of those in its list how far they are above the last one.
+function addedUp(ratings, lists, [low, high]) {
+  const said = new Map();
+  Object.entries(ratings).forEach(([, stars], place) => {
+    const weight = (stars - low) / (high - low);
+    const columns = weight > 0 ? readList(lists[place]) : [];
+    for (const [id, score] of columns) {
+      const above = weight * (score - columns.at(-1)[1]);
+      if (!(id in ratings)) said.set(id, (said.get(id) ?? 0) + above);
+    }
+  });
+  const most = Math.max(...said.values()) || 1;
+  return [...said]
+    .map(([id, score]) => [id, score / most])
+    .sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
 }
 
 function hasYears({ year_from = null, year_to = null }) {
@@ -216,6 +242,10 @@ function admits(choice, { year, genres }) {
   if (wanted.length > 0 && !wanted.some((genre) => genres.includes(genre))) return false;
   if (!hasYears(choice)) return true;
   return year !== null && year >= (year_from ?? -Infinity) && year <= (year_to ?? Infinity);
+}
+
+function readOwn(value) {
+  return value === null ? null : readList(value);
 }
 
 function readList(value) {

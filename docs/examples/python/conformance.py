@@ -29,7 +29,8 @@ def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
         case "find_title":
             return {"ids": [movie.movie_id for movie in reader.find_title(request["title"])]}
         case verb:
-            answer: Answer = getattr(reader, verb)(request["id"], **choice)
+            about = request["ratings" if verb == "for_ratings" else "id"]
+            answer: Answer = getattr(reader, verb)(about, **choice)
             return answer.to_dict()
 
 

@@ -83,9 +83,10 @@ class Night:
                 assert len(said) == len(self.list_of("user", user))
                 assert set(said) - {None} <= set(seen)
         for movie in map(str, movies):
-            similar = self.list_of("similar", movie)
-            assert len(set(similar)) == len(similar)
-            assert movie not in similar
+            for family in ("similar", "next"):
+                shown = self.list_of(family, movie)
+                assert len(set(shown)) == len(shown)
+                assert movie not in shown
             assert json.loads(self.content[f"movie:{movie}"])["t"]
         families = Counter(suffix.partition(":")[0] for suffix in self.content)
         assert self.manifest["counts"] == families
@@ -93,7 +94,7 @@ class Night:
         assert self.manifest["bytes"] == sum(map(len, self.content.values()))
         assert families["because"] == (len(users) if reasons else 0)
         assert families["user"] == families["ranked"] == families["seen"] == len(users)
-        assert families["movie"] == families["similar"] == len(movies)
+        assert families["movie"] == families["similar"] == families["next"] == len(movies)
 
 
 def live(client):

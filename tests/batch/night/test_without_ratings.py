@@ -85,7 +85,7 @@ def test_everything_but_stars_is_published(home, manifest, nights):
     assert families == manifest["counts"]
     assert "ranked" not in families
     assert families["user"] == families["because"] == families["seen"] == USERS
-    assert families["similar"] == families["movie"] == PRODUCTS
+    assert families["similar"] == families["next"] == families["movie"] == PRODUCTS
     popular = {suffix for suffix in found if suffix.startswith("popular:")}
     genres = {f"popular:most_rated:genre:{genre}" for genre in ("Comedy", "Drama", "War")}
     assert popular == {"popular:most_rated", *genres}
