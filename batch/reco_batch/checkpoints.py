@@ -97,7 +97,8 @@ class Checkpoints:
         for folder in self._newest_first():
             if not is_whole(folder):
                 self._say(f"{self._training}: {folder.name} is cut or damaged, and is not loaded")
-                shutil.rmtree(folder)
+                # Of several processes that go on together another one may have removed it.
+                shutil.rmtree(folder, ignore_errors=True)
                 continue
             _state(model, optimizer).read(str(folder / _STATE)).assert_consumed()
             done = int(folder.name.removeprefix(_EPOCH))

@@ -3,7 +3,8 @@
 RecoError                        (reco_store.errors: the base of both packages)
 ├── DataRefused                  4  the input is missing, damaged or implausible
 ├── NightFailed                  5  this machine could not finish: disk full, damaged artifact
-│   └── NotFinite                5  training diverged
+│   ├── NotFinite                5  training diverged
+│   └── ProcessLost              5  one of the processes that trained together
 ├── GateRefused                  6  the new generation is not good enough to be served
 └── AtWork                      75  another process is at work on the same
 
@@ -59,6 +60,25 @@ class NightFailed(RecoError):
 
 class NotFinite(NightFailed, ValueError):
     """A trained weight is infinite or no number, so nothing can be scored with it."""
+
+
+class ProcessLost(NightFailed):
+    """Of the processes that trained together one was lost; the others cannot go on without it."""
+
+    def __init__(self, reason: str) -> None:
+        """Say how it was noticed.
+
+        Args:
+            reason: what TensorFlow said.
+        """
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"a process of the training was lost ({self.reason}). Start all of them again: they go "
+            "on after the last checkpoint."
+        )
 
 
 class GateRefused(RecoError):

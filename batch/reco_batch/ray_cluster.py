@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from reco_batch.errors import NightFailed
+from reco_batch.fingerprint import differences
 from reco_store.errors import NotInstalled, UsageError
 
 _KNOCK_SECONDS: Final = 5.0
@@ -30,14 +31,29 @@ _OF_OUR_OWN: Final = {
 }
 
 
+class Purpose(NamedTuple):
+    """What a Ray is wanted for, as its errors say it."""
+
+    option: str
+    """That asks for it."""
+    goes_on: str
+    """What to do when Ray failed, a sentence."""
+
+
+SCORING: Final = Purpose("--engine ray", "`batch run --resume` goes on, also with --engine local.")
+
+
 @contextmanager
-def open_cluster(address: str | None, *, workers: int) -> Iterator["RayCluster"]:
+def open_cluster(
+    address: str | None, *, workers: int, purpose: Purpose = SCORING
+) -> Iterator["RayCluster"]:
     """Look whether Ray is there, and return what connects to it; at the end, part from it.
 
     Args:
         address: HOST:PORT of a cluster that this machine is part of, or `auto`; None starts a Ray
             of this process's own.
         workers: of that own Ray.
+        purpose: what it is wanted for.
 
     Raises:
         UsageError: that cannot be an address.
@@ -54,11 +70,11 @@ def open_cluster(address: str | None, *, workers: int) -> Iterator["RayCluster"]
             options["include_dashboard"] = False
         elif address != "auto":
             _knock(address)
-        ray = _ray()
+        ray = _ray(purpose.option)
         try:
             # Ray prints there what befalls its workers, between the results of the command.
             with redirect_stdout(sys.stderr):
-                yield RayCluster(ray, options)
+                yield RayCluster(ray, options, purpose)
         finally:
             ray.shutdown()
 
@@ -70,14 +86,15 @@ class RayCluster:
     of training may come first.
     """
 
-    def __init__(self, ray: ModuleType, options: Mapping[str, Any]) -> None:
+    def __init__(self, ray: ModuleType, options: Mapping[str, Any], purpose: Purpose) -> None:
         """Connect to nothing yet.
 
         Args:
             ray: the module.
             options: of `ray.init`.
+            purpose: what it is wanted for.
         """
-        self._ray, self._options = ray, options
+        self._ray, self._options, self._purpose = ray, options, purpose
         self._connecting = threading.Lock()
 
     def connected(self) -> ModuleType:
@@ -95,7 +112,7 @@ class RayCluster:
                         **self._options,
                     )
                 except Exception as error:  # a bare one, if its processes do not start in time
-                    raise _not_going_on(error) from error
+                    raise self._not_going_on(error) from error
         return self._ray
 
     @contextmanager
@@ -111,22 +128,38 @@ class RayCluster:
         except errors.RayTaskError as error:
             raise error.cause from error
         except (errors.RayError, OSError) as error:
-            raise _not_going_on(error) from error
+            raise self._not_going_on(error) from error
+
+    def _not_going_on(self, error: Exception) -> NightFailed:
+        first = str(error).strip().partition("\n")[0]
+        return NightFailed(
+            f"Ray could not go on ({type(error).__name__}: {first}). See that its machines run; "
+            f"{self._purpose.goes_on}"
+        )
 
 
-def _not_going_on(error: Exception) -> NightFailed:
-    first = str(error).strip().partition("\n")[0]
-    return NightFailed(
-        f"Ray could not go on ({type(error).__name__}: {first}). See that its machines run; "
-        "`batch run --resume` goes on, also with --engine local."
-    )
+def see_same(expected: Mapping[str, str], own: Mapping[str, str]) -> None:
+    """See in a worker that its machine computes as whoever asks does.
+
+    Args:
+        expected: facts of `fingerprint` there.
+        own: the same ones here.
+
+    Raises:
+        NightFailed: some differ.
+    """
+    if differ := differences(expected, own):
+        raise NightFailed(
+            f"the Ray worker on {socket.gethostname()} is another one: {'; '.join(differ)}. "
+            "Install the same version from the same constraints.txt on every machine."
+        )
 
 
-def _ray() -> ModuleType:
+def _ray(option: str) -> ModuleType:
     try:
         return import_module("ray")  # an optional extra, and a second to import
     except ModuleNotFoundError as error:
-        raise NotInstalled("--engine ray", "ray") from error
+        raise NotInstalled(option, "ray") from error
 
 
 def _knock(address: str) -> None:
@@ -141,6 +174,6 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), _KNOCK_SECONDS).close()
     except OSError as error:
         raise NightFailed(
-            f"no Ray answers at {address} ({error}). Start it (`ray start --head`), or run with "
-            "--engine local."
+            f"no Ray answers at {address} ({error}). Start it (`ray start --head`), or leave "
+            "--ray-address out."
         ) from error

@@ -7,7 +7,6 @@ What is scored is taken in order, a few shards ahead; so memory does not grow wi
 """
 
 import pickle
-import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 from reco_batch.engine import Catalogue, Rows
 from reco_batch.errors import NightFailed
-from reco_batch.fingerprint import differences, program
-from reco_batch.ray_cluster import RayCluster, open_cluster
+from reco_batch.fingerprint import program
+from reco_batch.ray_cluster import RayCluster, open_cluster, see_same
 from reco_batch.topk import BLOCK_ROWS
 
 _Block = TypeVar("_Block")
@@ -130,11 +129,7 @@ def score_shard(
         NightFailed: it has another version.
         NotFinite: a weight is.
     """
-    if differ := differences(expected, _own_program()):
-        raise NightFailed(
-            f"the Ray worker on {socket.gethostname()} is another one: {'; '.join(differ)}. "
-            "Install the same version from the same constraints.txt on every machine."
-        )
+    see_same(expected, _own_program())
     return list(catalogue.score(shard, threads=1))
 
 

@@ -8,6 +8,7 @@ its own part: another objective, and other models than those that were measured.
 
 What is trained is measured as a night measures it. It is not published: docs/scale.md says why no
 night trains like this. What a lost process can be replaced by are checkpoints in a shared folder.
+Whoever starts the processes starts them again: a person, or Ray Train (`ray_training`).
 """
 
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from reco_batch.config import LearningConfig
-from reco_batch.errors import NightFailed
+from reco_batch.errors import ProcessLost
 from reco_batch.night import read_and_split
 from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Reporter
@@ -39,7 +40,7 @@ def train_share(config: LearningConfig, *, shared: Path, reporter: Reporter) -> 
     Raises:
         UsageError: with this preset it would be another model.
         DataRefused: the input cannot be used.
-        NightFailed: a process was lost, without which the others cannot go on.
+        ProcessLost: another one was, without which this one cannot go on.
     """
     parameters = config.parameters.retrieval
     if not isinstance(parameters, HistoryParameters):
@@ -58,11 +59,7 @@ def train_share(config: LearningConfig, *, shared: Path, reporter: Reporter) -> 
         with strategy.scope():
             metrics = _train(config, parameters, shared, reporter)
     except tf.errors.OpError as error:
-        reason = error.message.partition("\n")[0]
-        raise NightFailed(
-            f"a process of the training was lost ({reason}). Start all of them again: they go on "
-            "after the last checkpoint."
-        ) from error
+        raise ProcessLost(error.message.partition("\n")[0]) from error
     return {"processes": strategy.num_replicas_in_sync, **metrics}
 
 

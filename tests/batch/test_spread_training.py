@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from planted import write_data
@@ -36,15 +37,18 @@ def free_ports(count):
 def start(tmp_path_factory):
     """Start a process of a training in a folder; keyword arguments add to its environment."""
     folder = tmp_path_factory.mktemp("spread")
-    data = write_data(folder / "data", users=160)
-    parameters = folder / "parameters.json"
-    parameters.write_text(json.dumps(PARAMETERS), "utf-8")
+    write_data(folder / "data", users=160)
+    (folder / "parameters.json").write_text(json.dumps(PARAMETERS), "utf-8")
 
-    def run(shared, **more):
-        command = [sys.executable, "-m", "reco_batch.spread", "--data", str(data)]
-        command += ["--parameters", str(parameters), "--shared", str(folder / shared)]
+    def run(shared, *words, **more):
+        command = [sys.executable, "-m", "reco_batch.spread", "--data", "data"]
+        command += ["--parameters", "parameters.json", "--shared", shared, *words]
         return subprocess.Popen(
-            command, env={**os.environ, **more}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            cwd=folder,
+            env={**os.environ, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     run.folder = folder
@@ -103,6 +107,62 @@ def test_they_go_on_when_one_is_killed(start, pair):
     again = [process.communicate(timeout=600) for process in start_pair(start, "killed")]
     assert [json.loads(out) for out, _ in again] == pair
     assert all(b"goes on after epoch" in err for _, err in again)
+
+
+def trainers_of(process):
+    """Return the processes in which Ray Train lets one train."""
+    its = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in its if "RayTrainWorker" in " ".join(child.cmdline())]
+
+
+def test_ray_train_starts_what_a_person_would(start, pair):
+    """The same two processes, to the same model."""
+    assert metrics_of(start("ray", "--ray-workers", "2")) == pair[0]
+
+
+def test_ray_train_starts_them_again_when_one_is_killed(start, pair):
+    """By itself, after the last checkpoint, to where they would have ended; and nothing is left."""
+    process = start("ray-killed", "--ray-workers", "2")
+    checkpoints = start.folder / "ray-killed" / "retrieval"
+    while not (checkpoints / "epoch-0002").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    its = psutil.Process(process.pid).children(recursive=True)
+    _, killed = trainers_of(process)
+    killed.kill()
+    out, err = process.communicate(timeout=600)
+
+    assert process.returncode == 0, err.decode()
+    assert json.loads(out) == pair[0]
+    assert "goes on after epoch" in (start.folder / "ray-killed" / "training.log").read_text()
+    assert not psutil.wait_procs(its, timeout=30)[1]
+
+
+def test_what_would_fail_each_time_is_tried_once(start):
+    """Said as the processes said it, not begun again."""
+    process = start("ray-refused", "--data", "nowhere", "--ray-workers", "2")
+    _, err = process.communicate(timeout=600)
+
+    assert process.returncode == 4
+    assert "nowhere" in err.decode().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "expected"),
+    [
+        (("--ray-workers", "0"), {}, "expected 1 or more"),
+        (("--ray-address", "auto"), {}, "expected --ray-workers beside it"),
+        (("--ray-workers", "2"), {"TF_CONFIG": "{}"}, "expected no TF_CONFIG"),
+        (("--ray-workers", "2", "--ray-address", "head"), {}, "expected HOST:PORT"),
+    ],
+)
+def test_who_starts_the_processes_is_said_once(start, words, settings, expected):
+    """Before anything is started."""
+    process = start("refused", *words, **settings)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert expected in err.decode()
 
 
 def test_the_notebooks_loss_is_refused(start, tmp_path):

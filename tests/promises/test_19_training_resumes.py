@@ -34,7 +34,7 @@ def uninterrupted(nights, tmp_path_factory):
     assert code == 0, said
     nights.require_live(home)
     found = answers(home)
-    assert len(found[0]) == 10  # six families of lists, the cards, the weights of three models
+    assert len(found[0]) == 11  # seven families of lists, the cards, the weights of three models
     return found
 
 
