@@ -222,6 +222,7 @@ class Artifact:
             family
             for family in _LIST_FAMILIES
             if (self.has_lists(family) if counts is None else family in counts)
+            and (family != BECAUSE or self.has_reasons)  # whatever lies in the folder
         )
 
     def has_lists(self, family: str) -> bool:

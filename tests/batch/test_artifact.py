@@ -94,7 +94,7 @@ class Written:
         writer = ArtifactWriter(artifacts / GENERATION, self.movies)
         self.rows = {"user": writer.write_explained(USERS, iter(self.explained))} | {
             family: writer.write_top_k(family, self.keys_of(family), iter(self.blocks[family]))
-            for family in ("ranked", "similar")
+            for family in ("ranked", "similar", "next")
         }
         writer.write_seen(USERS, self.seen)
         writer.write_popular(iter(self.popular))

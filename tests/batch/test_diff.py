@@ -2,10 +2,8 @@
 
 import json
 import os
-import pty
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from reco_batch.diff import choose_nights, difference, user_difference
 from reco_batch.errors import NightFailed
 from reco_batch.rank_overlap import rank_biased_overlap
 from reco_store import UsageError
+from terminals import show
 
 BATCH = Path(sys.executable).with_name("batch")
 MOVIES = [*range(1, 13), "日本"]
@@ -160,25 +159,14 @@ def test_as_json(diff):
 @pytest.mark.parametrize("words", [(), ("--user", "a")])
 def test_on_a_terminal(home, words):
     """Nothing is wider than the terminal, and no escape comes from the data."""
-    mine, its = pty.openpty()
-    termios.tcsetwinsize(its, (50, 60))
-    command = [BATCH, "diff", "--home", home, *words]
-    with subprocess.Popen(command, stdout=its, env={**os.environ, "TERM": "xterm"}) as process:
-        os.close(its)
-        shown = b"".join(iter(lambda: _read(mine), b"")).decode().replace("\r\n", "\n")
+    shown = show([BATCH, "diff", "--home", home, *words], os.environ, columns=60)
 
-    assert process.returncode == 0
+    assert shown.code == 0
+    shown = shown.out
     assert max(map(len, shown.splitlines())) <= 60
     assert "rank-biased overlap (p = 0.9)" in shown.replace("\n          ", " ")
     assert "\x1b" not in shown
     assert "Film 日本" in shown
-
-
-def _read(terminal):
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux says so when the other side is closed
-        return b""
 
 
 def test_5_when_a_night_is_not_on_disk(diff):

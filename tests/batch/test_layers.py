@@ -86,6 +86,7 @@ def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
         "encoding": "latin-1",
         "quiet": True,
         "resume": True,
+        "because": False,
         "notify.url": "http://h/x",
         "notify.command": "a b",
     }

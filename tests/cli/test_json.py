@@ -54,7 +54,7 @@ def types(value):
 @pytest.mark.parametrize(
     ("words", "query"),
     [
-        (("get-user", "42"), {"user_id": "42"}),
+        (("get-user", "42"), {"user_id": "42", "why": False}),
         (("get-ranked", "42"), {"user_id": "42"}),
         (("get-popular",), {"by": "most-rated", "genre": None}),
         (

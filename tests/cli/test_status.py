@@ -63,7 +63,7 @@ def test_a_column_for_each_namespace(terminal, duel):
         "    most popular  0.0100                 -",
         "  rmse of stars   0.8710                 -",
         "    means         0.9000                 -",
-        "  values          2.9 kB                 12.3 MB",
+        "  values          3.0 kB                 12.3 MB",
     ]
     assert (ended.code, ended.err) == (0, "")
 
