@@ -155,12 +155,15 @@ def figures_of(night: Mapping[str, object]) -> dict[str, float]:
 def lines_of(nights: Sequence[Mapping[str, object]]) -> dict[str, tuple[float, float]]:
     """Return each figure's line over the scales: its value at none, and what a whole adds.
 
-    Through two nights a line is exact; through more it is that of least squares.
+    Through two nights a line is exact; through more it is that of least squares. A stage that one
+    of them did not have has no line.
     """
     scales = [night["scale"] for night in nights]
     figures = [figures_of(night) for night in nights]
     found = {}
     for name in figures[0]:
+        if not all(name in each for each in figures):
+            continue
         slope, start = np.polyfit(scales, [each[name] for each in figures], 1)
         found[name] = (float(start), float(slope))
     return found
@@ -182,8 +185,9 @@ def extrapolated(
     """
     found = {name: {"expected": start + slope * scale} for name, (start, slope) in lines.items()}
     if night is not None:
-        for name in found:
-            value, expected = figures_of(night)[name], found[name]["expected"]
+        measured = figures_of(night)
+        for name in found.keys() & measured.keys():
+            value, expected = measured[name], found[name]["expected"]
             found[name] |= {"measured": value, "deviation": value / max(expected, 1e-9) - 1}
     return found
 

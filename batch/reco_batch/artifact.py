@@ -3,7 +3,7 @@
     artifacts/<generation>/
         manifest.json            written last: a folder without it is not complete
         movies.parquet           the catalogue with each movie's statistics
-        lists/<family>.parquet   user, because (if wanted), ranked, similar, seen, popular
+        lists/<family>.parquet   user, because (if wanted), ranked, similar, next, seen, popular
         models/<name>/           SavedModels
 
 Lists are written block by block and read batch by batch, so memory does not grow with users.

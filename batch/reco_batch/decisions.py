@@ -59,7 +59,11 @@ def decided(
 
 
 def budgets(
-    parameters: Preset, found: Mapping[str, Mapping[str, Any]], *, user_count: int
+    parameters: Preset,
+    found: Mapping[str, Mapping[str, Any]],
+    *,
+    user_count: int,
+    movie_count: int,
 ) -> list[str]:
     """Return a sentence for each budget by which training is not as the parameters say.
 
@@ -67,17 +71,18 @@ def budgets(
         parameters: of both models.
         found: from `decided`.
         user_count: U.
+        movie_count: I.
     """
     said: list[str] = []
     if isinstance(parameters.retrieval, HistoryParameters):
-        said += _of_retrieval(parameters.retrieval, found["retrieval"], user_count)
+        said += _of_retrieval(parameters.retrieval, found["retrieval"], user_count, movie_count)
     if isinstance(parameters.rating, TasteParameters) and "rating" in found:
         said += _of_rating(parameters.rating, found["rating"])
     return said
 
 
 def _of_retrieval(
-    parameters: HistoryParameters, found: Mapping[str, Any], user_count: int
+    parameters: HistoryParameters, found: Mapping[str, Any], user_count: int, movie_count: int
 ) -> list[str]:
     tower, neighbours = parameters.tower, parameters.neighbours
     said: list[str] = []
@@ -90,6 +95,11 @@ def _of_retrieval(
         said.append(
             f"a step of the towers takes {found['batch']:,} users, not {tower.batch_users:,}: "
             f"there are {tower.most_steps:,} steps at most, or as few as fit in memory"
+        )
+    if found["candidates"] < movie_count:
+        said.append(
+            f"a step of the towers looks at {found['candidates']:,} movies, drawn anew each time, "
+            f"not at all {movie_count:,}"
         )
     if found["neighbour_movies"] == neighbours.most_movies:
         said.append(f"only the {neighbours.most_movies:,} most rated movies have neighbours")

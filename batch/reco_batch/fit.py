@@ -274,7 +274,7 @@ def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, 
     served = found["published" if config.refits else "measured"]
     return {
         "by_size": found,
-        "budgets": budgets(config.parameters, served, user_count=users),
+        "budgets": budgets(config.parameters, served, user_count=users, movie_count=movies),
     }
 
 

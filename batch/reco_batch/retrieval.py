@@ -145,8 +145,11 @@ class RetrievalModel(tfrs.Model):
         return self.embeddings().movies
 
     def next_embeddings(self) -> NDArray[np.float32]:
-        """Return [I, D]: the movies' own, as this model knows users by their id only."""
-        return self.embeddings().movies
+        """Return [I, D]: the movies' directions, as this model knows users by their id only.
+
+        The lists of several movies are added up, and the longest vector would say it all.
+        """
+        return _directions(self.embeddings().movies)
 
     def towers(self) -> Towers:
         """Return what is saved."""
@@ -159,11 +162,20 @@ class RetrievalModel(tfrs.Model):
         of everything.
         """
         users, movies = self.embeddings()
-        length = np.maximum(np.linalg.norm(movies, axis=1, keepdims=True), _SHORTEST)
         shares = np.ones((len(users), 1), np.float32)
         return Influence(
-            movies / length, (movies.shape[1],), shares, liked(ratings, user_count=len(users))
+            _directions(movies),
+            (movies.shape[1],),
+            shares,
+            liked(ratings, user_count=len(users)),
         )
+
+
+def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return [N, D] vectors of length 1; one of no length stays as it is."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions: NDArray[np.float32] = vectors / np.maximum(length, _SHORTEST)
+    return directions
 
 
 def train_retrieval(

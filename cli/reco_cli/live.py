@@ -35,8 +35,7 @@ def look(where: Where, names: Sequence[str], *, with_arms: bool) -> Found:
     Args:
         where: the store.
         names: of the namespaces.
-        with_arms: while an experiment is recorded in one of them, look at its arms instead, first
-            at those that were named.
+        with_arms: while an experiment is recorded in one of them, look at its arms, too.
 
     Raises:
         UsageError: the address, or a name, has an unknown form.
@@ -45,7 +44,7 @@ def look(where: Where, names: Sequence[str], *, with_arms: bool) -> Found:
     found = {name: _look(replace(where, namespace=name)) for name in names}
     experiment = next((live.experiment for live in found.values() if live.experiment), None)
     if with_arms and experiment is not None:
-        arms = sorted(experiment.parts, key=lambda arm: arm not in found)
+        arms = dict.fromkeys([*found, *experiment.parts])
         found = {arm: found.get(arm) or _look(replace(where, namespace=arm)) for arm in arms}
     shown = tuple(found.values())
     if all(live.status is None for live in shown):

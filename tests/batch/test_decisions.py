@@ -38,13 +38,15 @@ def test_small_data_decide_little():
         },
         "rating": {"members": 2, "window": 40},
     }
-    assert budgets(DEFAULT, found, user_count=USERS) == []
+    assert budgets(DEFAULT, found, **SIZE) == []
 
 
 def test_every_budget_that_bites_is_said():
     """Each in a sentence with both figures."""
     few = replace(DEFAULT.retrieval.neighbours, most_movies=4)
-    parameters = replace(DEFAULT, retrieval=replace(DEFAULT.retrieval, neighbours=few))
+    small = replace(DEFAULT.retrieval.tower, most_candidates=6)
+    retrieval = replace(DEFAULT.retrieval, neighbours=few, tower=small)
+    parameters = replace(DEFAULT, retrieval=retrieval)
     count = 12_000_000
     found = decided(
         parameters,
@@ -54,7 +56,7 @@ def test_every_budget_that_bites_is_said():
         rating_count=count,
     )
 
-    assert budgets(parameters, found, user_count=200_948) == [
+    assert budgets(parameters, found, user_count=200_948, movie_count=MOVIES) == [
         (
             "the towers are trained for 11 epochs, not 40: "
             "200,948 users are looked at 2,400,000 times in all at most"
@@ -63,6 +65,7 @@ def test_every_budget_that_bites_is_said():
             "a step of the towers takes 922 users, not 128: "
             "there are 2,400 steps at most, or as few as fit in memory"
         ),
+        "a step of the towers looks at 6 movies, drawn anew each time, not at all 9",
         "only the 4 most rated movies have neighbours",
         "how newer ratings count is chosen by 20,000 users",
         "for neighbours movies are rated together up to 20 ratings apart, not 40",
@@ -80,7 +83,7 @@ def test_without_order_there_is_no_window():
     found = decided(DEFAULT, Ratings(*ratings[:3], None), **SIZE, rating_count=len(ratings))
 
     assert found["retrieval"]["window"] is found["rating"]["window"] is None
-    assert budgets(DEFAULT, found, user_count=USERS) == []
+    assert budgets(DEFAULT, found, **SIZE) == []
 
 
 @pytest.mark.parametrize("count", [10, 10_000_000])
@@ -91,4 +94,4 @@ def test_notebook_is_trained_alike_whatever_the_size(count):
     found = decided(notebook, ratings_like(count), **SIZE, rating_count=count)
 
     assert found == {}
-    assert budgets(notebook, found, user_count=count) == []
+    assert budgets(notebook, found, **SIZE) == []

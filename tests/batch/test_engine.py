@@ -123,7 +123,7 @@ def test_reasons_in_shards(in_shards):
     require_equal(lists, whole)
     (expected,) = explained(iter(whole), items, influence, threads=1)
     np.testing.assert_array_equal(np.concatenate(reasons), expected.reasons)
-    assert [set(row) - {-1} <= set(seen.of(u)) for u, row in enumerate(expected.reasons)]
+    assert all(set(row) - {-1} <= set(seen.of(u)) for u, row in enumerate(expected.reasons))
     with pytest.raises(ValueError, match="rated"):
         catalogue.score(Rows({"queries": queries}, seen), threads=1)
 
