@@ -17,9 +17,9 @@ from reco_store.core import Core
 from reco_store.errors import ContractMismatch, UsageError
 from reco_store.hiding import hidden, hide, unhide
 from reco_store.lock import RunLock
-from reco_store.pinning import flattened, queue
 from reco_store.publisher import publish
 from reco_store.reader import Reader
+from round_trips import steps
 
 GENRES = ("Comedy", "Drama", "War")
 
@@ -201,19 +201,6 @@ def test_hidden_movies_are_made_up_for(reader, client, keys):
     answer = reader.user("1", n=10)
     assert len(answer.items) == 10
     assert {item.source for item in answer.items} == {"most_rated"}
-
-
-def steps(client, request) -> int:
-    """Drive a request, and count its round trips."""
-    step, count = next(request), 0
-    try:
-        while True:
-            count += 1
-            pipeline = client.pipeline(transaction=False)
-            queue(pipeline, step, clustered=False)
-            step = request.send(flattened(pipeline.execute(), step, clustered=False))
-    except StopIteration:
-        return count
 
 
 def test_round_trips(client, keys, reader):

@@ -15,9 +15,9 @@ from reco_store.codec import encode_ids, encode_reasons
 from reco_store.core import Core
 from reco_store.hiding import hide, unhide
 from reco_store.lock import RunLock
-from reco_store.pinning import flattened, queue
 from reco_store.publisher import publish
 from reco_store.reader import Reader
+from round_trips import steps
 from small_nights import small_entries
 
 REASONS = ["2", None, "4"]  # of user 1, whose list is 3, 5, 1
@@ -128,19 +128,6 @@ def test_a_reason_need_not_be_available(reader, client, keys, put):
     hide(client, keys, ["2"])
     found = reasons(reader.user("1", n=2, available=True, why=True))
     assert found == [("3", None), ("1", HEAT)]
-
-
-def steps(client, request) -> int:
-    """Drive a request, and count its round trips."""
-    step, count = next(request), 0
-    try:
-        while True:
-            count += 1
-            pipeline = client.pipeline(transaction=False)
-            queue(pipeline, step, clustered=False)
-            step = request.send(flattened(pipeline.execute(), step, clustered=False))
-    except StopIteration:
-        return count
 
 
 @pytest.mark.parametrize("content", [entries(), small_entries()], ids=["reasons", "none"])

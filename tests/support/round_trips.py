@@ -1,0 +1,16 @@
+"""How often a request of the reader asks the store."""
+
+from reco_store.pinning import flattened, queue
+
+
+def steps(client, request) -> int:
+    """Drive a request, and count its round trips."""
+    step, count = next(request), 0
+    try:
+        while True:
+            count += 1
+            pipeline = client.pipeline(transaction=False)
+            queue(pipeline, step, clustered=False)
+            step = request.send(flattened(pipeline.execute(), step, clustered=False))
+    except StopIteration:
+        return count
