@@ -294,7 +294,8 @@ class Artifact:
         self, file: str, columns: list[str] | None = None, *, rows: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         try:
-            with pq.ParquetFile(self.folder / file) as parquet:
+            # Not buffered ahead: that reads the whole file, and memory would grow with the users.
+            with pq.ParquetFile(self.folder / file, pre_buffer=False) as parquet:
                 yield from parquet.iter_batches(rows or _ROWS_PER_BATCH, columns=columns)
         except (OSError, pa.ArrowException) as error:
             raise NightFailed(

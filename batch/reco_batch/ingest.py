@@ -176,7 +176,8 @@ def _parquet_batches(
     _encoding: str,
 ) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as parquet:
+        # Not buffered ahead: that would keep the whole file beside what is made of it.
+        with pq.ParquetFile(path, pre_buffer=False) as parquet:
             _check_header(path.name, parquet.schema_arrow.names, required)
             names = [name for name in wanted if name in parquet.schema_arrow.names]
             for field in map(parquet.schema_arrow.field, names):

@@ -5,6 +5,7 @@ import shutil
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import reco_batch.artifact as artifact_module
@@ -288,6 +289,21 @@ def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
         len(chunk) for chunk in written.artifact.entry_chunks() if "title:" not in chunk[0][0]
     )
     assert longest <= rows
+
+
+def test_memory_of_reading_does_not_grow_with_the_file(tmp_path):
+    rng = np.random.default_rng(0)
+    ids = tuple(map(str, range(2000)))
+    writer = ArtifactWriter(tmp_path / GENERATION, Movies(ids, ids, ((),) * 2000, (None,) * 2000))
+    shape = (256, 100)
+    blocks = (
+        TopK(rng.integers(0, 2000, shape), rng.random(shape).astype(np.float32)) for _ in range(40)
+    )
+    writer.write_top_k("user", list(map(str, range(40 * 256))), blocks)
+    before = pa.total_allocated_bytes()
+    lists = Artifact(writer.folder, {"generation": GENERATION}).lists("user", rows=256)
+    most = max(pa.total_allocated_bytes() - before for _ in lists)
+    assert 0 < most < writer.lists("user").stat().st_size / 4
 
 
 def test_an_older_artifact_lacks_a_family(written, tmp_path):
