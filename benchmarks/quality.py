@@ -187,7 +187,7 @@ def retrieval_of(
     started = time.process_time()
     with silent() as stage:
         model = train_retrieval_of(
-            preset.retrieval, Training(dataset, ratings, seed, recency, stage)
+            preset.retrieval, Training(dataset, lambda: ratings, seed, recency, stage)
         )
     return model, time.process_time() - started
 
@@ -277,9 +277,8 @@ def compare_stars(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
         for seed in seeds:
             started = time.process_time()
             with silent() as stage:
-                trained = train_rating_of(
-                    preset.rating, Training(parts.dataset, parts.fitted, seed, 0.0, stage)
-                )
+                training = Training(parts.dataset, lambda: parts.fitted, seed, 0.0, stage)
+                trained = train_rating_of(preset.rating, training)
             seconds += (time.process_time() - started) / len(seeds)
             runs.append(evaluation(preset).of_rating(trained))
         add(f"preset {name}", runs, cpu_seconds=seconds)

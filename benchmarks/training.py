@@ -96,7 +96,7 @@ def train(name: str, data: str, *, epochs: int | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as cache, QuietReporter().stage("") as quiet:
         source = load(data, cache=Path(cache), encoding="utf-8", stage=quiet)
     dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
-    asked = Training(dataset, dataset.ratings, SEED, 0.0, stage)
+    asked = Training(dataset, lambda: dataset.ratings, SEED, 0.0, stage)
     preset, kind = name.split()
     parameters = getattr(PRESETS[preset], kind)
     if name == "default rating":

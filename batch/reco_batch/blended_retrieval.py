@@ -9,34 +9,27 @@ the stated shares mean the same for every user of as many ratings, n:
 
 where somebody without any rating has only the popularity_discount.
 
-Shapes: U users, I movies, D joined width.
+Shapes: U users, B of a block, I movies, N ratings, D joined width, T knots of time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from reco_batch._tensorflow import tf
-from reco_batch.checkpoints import Checkpoints
-from reco_batch.content import content_features
-from reco_batch.dataset import Histories, Movies, Ratings, histories
-from reco_batch.history_retrieval import NO_WEIGHT, HistoryModel, time_features, train_towers
-from reco_batch.neighbours import Neighbours, fit_neighbours
+from reco_batch.dataset import Histories, Ratings, histories
+from reco_batch.neighbours import Neighbours
 from reco_batch.presets import HistoryParameters
-from reco_batch.progress import Stage
-from reco_batch.reasons import Influence, Rated, liked
+from reco_batch.reasons import Influence, Rated
 from reco_batch.recency import as_matrix, recency_weights
 from reco_batch.retrieval import Embeddings, Towers
 from reco_batch.score_spread import covariance, spread
-from reco_batch.sessions import co_rating_factors, co_ratings
+from reco_batch.towers import HistoryTowers, time_features, unit_weights
 from reco_batch.training import Tower
 
-_SIMILAR_FACTORS: Final = 128
-#: Users whose vectors are computed at a time: 60 bytes a rating of theirs, and 10 kB each.
-_USERS_AT_ONCE: Final = 16_384
+#: Vectors that are computed at a time: 10 kB each, and 60 bytes a rating of theirs.
+_AT_ONCE: Final = 16_384
 
 
 class BlendedRetrieval:
@@ -44,12 +37,14 @@ class BlendedRetrieval:
 
     def __init__(
         self,
-        model: HistoryModel,
+        towers: HistoryTowers,
         neighbours: Neighbours,
-        popularity: NDArray[np.float32],
-        similar: NDArray[np.float32],
         parameters: HistoryParameters,
         *,
+        popularity: NDArray[np.float32],
+        similar: NDArray[np.float32],
+        rated: Rated,
+        latest: NDArray[np.int64],
         recency: float,
         years: tuple[int, int],
         ids: tuple[Sequence[str], Sequence[str]],
@@ -57,24 +52,24 @@ class BlendedRetrieval:
         """Join the halves.
 
         Args:
-            model: trained.
+            towers: trained.
             neighbours: fitted to the same ratings.
+            parameters: of the joined model.
             popularity: [I] standardised log rating counts.
             similar: [I, S] vectors whose dot products say how alike movies are.
-            parameters: of the joined model.
+            rated: what the model was trained on, and what of it may be a reason.
+            latest: [U] when the trained users rated last, as `latest_ratings` has it.
             recency: exponent, as chosen.
             years: first and last turn of the year that the model knows.
             ids: of the trained users and of the movies.
         """
-        self._model, self._neighbours, self._parameters = model, neighbours, parameters
+        self._towers, self._neighbours, self._parameters = towers, neighbours, parameters
         self._recency, self._years = recency, years
-        self._similar, self._ids = similar, ids
-        towers = np.column_stack([model.movie_vectors().numpy(), model.bias.numpy()])
-        self._towers_spread = covariance(towers)
+        self._similar, self._rated, self._ids = similar, rated, ids
+        self._towers_spread = covariance(towers.movies)
         self._neighbours_spread = covariance(neighbours.out)
-        self._movies = np.column_stack([towers, neighbours.out, popularity]).astype(np.float32)
-        self._users: NDArray[np.float32] | None = None
-        self._user_shares: NDArray[np.float32] | None = None
+        self._movies = np.column_stack([towers.movies, neighbours.out, popularity])
+        self._users, self._user_shares = self._folded_in(rated.history, latest, known=True)
 
     def fold_in(
         self, ratings: Ratings, *, user_count: int, known: bool = False
@@ -87,52 +82,37 @@ class BlendedRetrieval:
             user_count: how many vectors.
             known: the users are the trained ones, whose own vectors count.
         """
-        return self._folded_in(ratings, user_count=user_count, known=known)[0]
+        history = histories(ratings, user_count=user_count)
+        latest = latest_ratings(ratings, user_count=user_count)
+        return self._folded_in(history, latest, known=known)[0]
 
     def _folded_in(
-        self, ratings: Ratings, *, user_count: int, known: bool
+        self, history: Histories, latest: NDArray[np.int64], *, known: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the users' vectors, and what a rating of weight 1 counts in each half, [U, 2]."""
-        history = histories(ratings, user_count=user_count)
-        times = _times(ratings, user_count, self._years)
-        folded = np.empty((user_count, self._movies.shape[1]), np.float32)
-        shares = np.empty((user_count, 2), np.float32)
-        for start in range(0, user_count, _USERS_AT_ONCE):
-            block = slice(start, min(start + _USERS_AT_ONCE, user_count))
-            own = self._model.users[block] if known else None
+        folded = np.empty((len(latest), self._movies.shape[1]), np.float32)
+        shares = np.empty((len(latest), 2), np.float32)
+        for block in _blocks(len(latest)):
             folded[block], shares[block] = self._folded(
-                history.block(block.start, block.stop), own, times[block]
+                history.block(block.start, block.stop),
+                self._towers.users[block] if known else None,
+                time_features(latest[block], years=self._years),
             )
         return folded, shares
 
     def _folded(
-        self, history: Histories, own: tf.Tensor | None, times: NDArray[np.float32]
+        self, history: Histories, own: NDArray[np.float32] | None, times: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As `_folded_in`, of some users; `own` are their trained vectors, [B, tower]."""
-        user_count = len(times)
+        """As `_folded_in`, of a block; `own` are their trained vectors, `times` [B, T]."""
         weights = recency_weights(history, exponent=self._recency)
         matrix = as_matrix(history, weights, movie_count=len(self._movies))
-        rows = np.repeat(np.arange(user_count), np.diff(history.offsets))
-        width = self._model.users.shape[1]
-        towers = self._model.user_vectors(
-            tf.constant(rows, tf.int64),
-            tf.constant(history.movie_index, tf.int64),
-            tf.constant(weights),
-            own=tf.zeros([user_count, width]) if own is None else own,
-            times=tf.constant(times),
-        ).numpy()
-        ones = np.ones((user_count, 1), np.float32)
-        towers = np.hstack([towers, ones])
+        towers = self._towers.user_vectors(matrix, times, own)
         near = matrix @ self._neighbours.into
-        spreads = spread(towers, self._towers_spread), spread(near, self._neighbours_spread)
         share, discount = self._shares(np.diff(history.offsets))
-        share = share[:, np.newaxis]
-        towers, near = (
-            (half / deviation).astype(np.float32)
-            for half, deviation in zip((towers, near), spreads, strict=True)
-        )
-        folded = np.column_stack([towers, share * near, -discount])
-        shares = np.hstack([_unit_weight(matrix) / spreads[0], share / spreads[1]])
+        of_towers = 1 / spread(towers, self._towers_spread)
+        of_near = share[:, np.newaxis] / spread(near, self._neighbours_spread)
+        folded = np.column_stack([of_towers * towers, of_near * near, -discount])
+        shares = np.hstack([of_towers * unit_weights(matrix)[:, np.newaxis], of_near])
         return folded.astype(np.float32), shares.astype(np.float32)
 
     def _shares(
@@ -146,31 +126,23 @@ class BlendedRetrieval:
         discount = parameters.popularity_discount + parameters.newcomer_discount * newcomer
         return parameters.neighbour_share * trust, discount
 
-    def remember(self, ratings: Ratings, *, user_count: int) -> None:
-        """Compute the vectors of the trained users, once."""
-        self._users, self._user_shares = self._folded_in(ratings, user_count=user_count, known=True)
-
     def embeddings(self) -> Embeddings:
         """Return the vectors of the trained users and of all movies."""
-        if self._users is None:
-            raise ValueError("remember() comes first")
         return Embeddings(self._users, self._movies)
 
     def similar_embeddings(self) -> NDArray[np.float32]:
         """Return [I, S]; the dot product of two rows says how alike the movies are."""
         return self._similar
 
-    def influence(self, ratings: Ratings) -> Influence:
+    def influence(self) -> Influence:
         """Return what each rating adds to the scores of a user who was trained on.
 
         The scores are sums over the history but for the own vector, the time, the movie's bias and
         the discount, which belong to no rating.
         """
-        if self._user_shares is None:
-            raise ValueError("remember() comes first")
-        history, chosen = liked(ratings, user_count=len(self._user_shares))
+        history, chosen = self._rated
         weights = recency_weights(history, exponent=self._recency) * chosen
-        towers, near = self._model.history_vectors().numpy(), self._neighbours.into
+        towers, near = self._towers.history, self._neighbours.into
         nothing = np.zeros((len(towers), 1), np.float32)  # where bias and popularity stand
         vectors = np.hstack([towers, nothing, near, nothing])
         widths = (towers.shape[1] + 1, near.shape[1] + 1)
@@ -181,24 +153,17 @@ class BlendedRetrieval:
 
         Not `fold_in` of a single rating, which would hardly trust it: these are added up.
         """
-        movies, width = self._model.history_movies.shape
-        rated = tf.range(movies, dtype=tf.int64)
-        towers = self._model.user_vectors(
-            rated,
-            rated,
-            tf.ones(movies),
-            own=tf.zeros([movies, width]),
-            times=tf.constant(_times(_no_ratings(), movies, self._years)),
-        ).numpy()
-        # No bias and no time: what is the same for everybody is said once, by the popularity.
-        bare = np.hstack([towers, np.zeros((movies, 1), np.float32)])
-        near = self._neighbours.into / spread(self._neighbours.into, self._neighbours_spread)
-        share, popularity = (
-            self._parameters.arrival_neighbour_share,
-            np.full(movies, self._parameters.arrival_popularity),
-        )
-        vectors = (bare / spread(bare, self._towers_spread), share * near, popularity)
-        return np.column_stack(vectors).astype(np.float32)
+        parameters, vectors = self._parameters, np.empty_like(self._movies)
+        for block in _blocks(len(vectors)):
+            # No bias and no time: what is the same for all is said once, by the popularity.
+            towers = np.pad(self._towers.history[block], [(0, 0), (0, 1)])
+            near = self._neighbours.into[block]
+            share = parameters.arrival_neighbour_share / spread(near, self._neighbours_spread)
+            popularity = np.full(len(near), parameters.arrival_popularity)
+            vectors[block] = np.column_stack(
+                [towers / spread(towers, self._towers_spread), share * near, popularity]
+            )
+        return vectors
 
     def towers(self) -> Towers:
         """Return what is saved.
@@ -207,7 +172,8 @@ class BlendedRetrieval:
         """
         user_ids, movie_ids = self._ids
         users, movies = self.embeddings()
-        nobody = self.fold_in(_no_ratings(), user_count=1)
+        none = np.empty(0, np.int32)
+        nobody = self.fold_in(Ratings(none, none, None, None), user_count=1)
         return Towers(
             Tower.holding(user_ids, np.vstack([nobody, users])),
             Tower.holding(movie_ids, np.vstack([np.zeros_like(movies[:1]), movies])),
@@ -215,107 +181,13 @@ class BlendedRetrieval:
         )
 
 
-def train_blended(
-    ratings: Ratings,
-    *,
-    movies: Movies,
-    user_ids: Sequence[str],
-    parameters: HistoryParameters,
-    recency: float,
-    seed: int,
-    stage: Stage,
-    checkpoints: Checkpoints | None = None,
-) -> BlendedRetrieval:
-    """Train on every rating as one interaction, whatever its stars.
-
-    Args:
-        ratings: the training part, in any order.
-        movies: the catalogue.
-        user_ids: U ids.
-        parameters: of both halves.
-        recency: from `recency.choose_recency`.
-        seed: of everything random; with the same data and machine it fixes the result.
-        stage: told of each epoch.
-        checkpoints: of this training, as `fit_shuffled` takes them.
-
-    Returns:
-        The trained model.
-    """
-    user_count = len(user_ids)
-    history = histories(ratings, user_count=user_count)
-    counts = co_ratings(ratings, movie_count=len(movies), window=parameters.neighbours.window)
-    interactions = as_matrix(history, None, movie_count=len(movies))
-    neighbours = fit_neighbours(interactions, counts, parameters.neighbours, seed=seed)
-    years, content = _years(ratings), content_features(movies)
-    model = HistoryModel(
-        history,
-        recency_weights(history, exponent=recency),
-        content,
-        _times(ratings, user_count, years),
-        parameters.tower,
-        seed=seed,
-    )
-    train_towers(model, user_count, seed=seed, stage=stage, checkpoints=checkpoints)
-    blended = BlendedRetrieval(
-        model,
-        neighbours,
-        _standardised_popularity(history, len(movies)),
-        _alike(
-            co_rating_factors(counts, interactions, dim=_SIMILAR_FACTORS, seed=seed),
-            content,
-        ),
-        parameters,
-        recency=recency,
-        years=years,
-        ids=(user_ids, movies.ids),
-    )
-    blended.remember(ratings, user_count=user_count)
-    return blended
-
-
-def _unit_weight(history: sp.csr_matrix) -> NDArray[np.float64]:
-    """Return what a weight of 1 becomes in a history as the towers see it, [U, 1]."""
-    squares = np.asarray(history.power(2).sum(axis=1), np.float64)
-    unit: NDArray[np.float64] = 1 / np.sqrt(squares + NO_WEIGHT)
-    return unit
-
-
-def _standardised_popularity(history: Histories, movie_count: int) -> NDArray[np.float32]:
-    log = np.log(np.bincount(history.movie_index, minlength=movie_count) + 1.0)
-    standardised: NDArray[np.float32] = ((log - log.mean()) / max(log.std(), 1e-9)).astype(
-        np.float32
-    )
-    return standardised
-
-
-def _alike(factors: NDArray[np.float32], content: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Join co-rating factors and a little content, each movie's row to length 1."""
-    joined = np.hstack([_unit_rows(factors), 0.3 * _unit_rows(content)])
-    return _unit_rows(joined)
-
-
-def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = (rows / np.maximum(length, 1e-9)).astype(np.float32)
-    return scaled
-
-
-def _years(ratings: Ratings) -> tuple[int, int]:
-    if ratings.timestamp is None or not len(ratings):
-        return 1970, 1970
-    first, last = np.array([ratings.timestamp.min(), ratings.timestamp.max()])
-    return int(first.astype("datetime64[s]").astype("datetime64[Y]").astype(int)) + 1970, (
-        int(last.astype("datetime64[s]").astype("datetime64[Y]").astype(int)) + 1971
-    )
-
-
-def _times(ratings: Ratings, user_count: int, years: tuple[int, int]) -> NDArray[np.float32]:
+def latest_ratings(ratings: Ratings, *, user_count: int) -> NDArray[np.int64]:
+    """Return when each user rated last, [U], in seconds since 1970; 0 where nobody knows."""
     latest = np.zeros(user_count, np.int64)
     if ratings.timestamp is not None:
         np.maximum.at(latest, ratings.user_index, ratings.timestamp)
-    return time_features(latest, first_year=years[0], last_year=years[1])
+    return latest
 
 
-def _no_ratings() -> Ratings:
-    none = np.empty(0, np.int32)
-    return Ratings(none, none, np.empty(0, np.float32), np.empty(0, np.int64))
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + _AT_ONCE, count)) for start in range(0, count, _AT_ONCE))

@@ -53,10 +53,8 @@ class _Kind(NamedTuple):
     train: Callable[[Training], Any]
     epochs: int
     measure: Callable[[Any, Retrieval | None], Metrics]
-    publish: Callable[
-        [Callable[[], Any], Callable[[], Retrieval | None], Callable[[], Ratings]], None
-    ]
-    """Given the model, the retrieval model beside it, and what both were trained on."""
+    publish: Callable[[Callable[[], Any], Callable[[], Retrieval | None]], None]
+    """Given the model, and the retrieval model beside it."""
     two_stage: bool
     """Whether its lists are made of what the retrieval model of the same step proposes."""
 
@@ -66,7 +64,7 @@ def fit_models(
     split: Split,
     config: RunConfig,
     *,
-    publish_retrieval: Callable[[Callable[[], Retrieval], Callable[[], Ratings]], None],
+    publish_retrieval: Callable[[Callable[[], Retrieval]], None],
     publish_rating: Callable[
         [Callable[[], RatingModel | LinearRating], Callable[[], Retrieval | None]], None
     ],
@@ -81,8 +79,7 @@ def fit_models(
         config: with the parameters of both models, and whether they are trained again: then what
             is published saw every rating, and what is measured did not see the test part.
         publish_retrieval: called once, in a thread, with a function that gives the retrieval model
-            to publish, and one that gives what it was trained on; what never calls the first saves
-            its training.
+            to publish; what never calls it saves its training.
         publish_rating: the same with the rating model, if there are stars to learn it from, and a
             function that gives the retrieval model that proposes candidates, or None; the two may
             run side by side.
@@ -97,25 +94,15 @@ def fit_models(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
     fitted = fitted_rows(split, parameters, seed=config.seed)
-    known = dataset.ratings.take(fitted)
-    by_size = _by_size(dataset, known, config)
+    by_size, evaluation = _of_fitted(dataset, dataset.ratings.take(fitted), split, config)
     for sentence in by_size["budgets"]:
         reporter.say(f"note: {sentence}")
-    evaluation = Evaluation(
-        dataset,
-        fitted=known,
-        held_out=dataset.ratings.take(split.test),
-        rank_by=config.orders_by,
-        candidates=config.ranked_candidates,
-        seed=config.seed,
-        threads=config.threads,
-    )
     retrieval = _Kind(
         "retrieval",
         lambda training: train_retrieval_of(parameters.retrieval, training),
         retrieval_epochs(parameters.retrieval, user_count=len(dataset.user_ids)),
         lambda model, _: evaluation.of_retrieval(model),
-        lambda model, _, ratings: publish_retrieval(model, ratings),
+        lambda model, _: publish_retrieval(model),
         two_stage=False,
     )
     rating = _Kind(
@@ -123,7 +110,7 @@ def fit_models(
         lambda training: train_rating_of(parameters.rating, training),
         rating_epochs(parameters.rating, rating_count=len(dataset.ratings)),
         evaluation.of_rating,
-        lambda model, beside, _: publish_rating(model, beside),
+        publish_rating,
         two_stage=config.ranked_candidates is not None,
     )
     fits = _Fits(
@@ -178,12 +165,12 @@ class _Fits:
 
         self.metrics[kind.name] = self.night.value(f"measure {kind.name}", measured)
         if publish:
-            kind.publish(model, retrieval, partial(self._ratings, TRAIN))
+            kind.publish(model, retrieval)
         self._forget(kind, TRAIN)
 
     def refit(self, kind: _Kind) -> None:
         """Train on all ratings, and publish the model."""
-        kind.publish(*self._models(kind, REFIT), partial(self._ratings, REFIT))
+        kind.publish(*self._models(kind, REFIT))
         self._forget(kind, REFIT)
 
     def _models(
@@ -211,7 +198,7 @@ class _Fits:
             say=self.reporter.say,
         )
         with self.reporter.stage(name, total=kind.epochs or None) as stage:
-            ratings = self._ratings(step)
+            ratings = partial(self._ratings, step)
             return kind.train(
                 Training(self.dataset, ratings, self.config.seed, self.recency, stage, saved)
             )
@@ -255,6 +242,22 @@ def _chosen(
         )
         stage.note(f"exponent {recency:g}")
     return {"recency": recency, "recency_validation_ndcg@10": dict(found)}
+
+
+def _of_fitted(
+    dataset: Dataset, fitted: Ratings, split: Split, config: RunConfig
+) -> tuple[dict[str, Any], Evaluation]:
+    """Return what the size of the data decided, and what measures the models; keep no ratings."""
+    evaluation = Evaluation(
+        dataset,
+        fitted=fitted,
+        held_out=dataset.ratings.take(split.test),
+        rank_by=config.orders_by,
+        candidates=config.ranked_candidates,
+        seed=config.seed,
+        threads=config.threads,
+    )
+    return _by_size(dataset, fitted, config), evaluation
 
 
 def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, Any]:

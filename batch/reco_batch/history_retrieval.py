@@ -25,12 +25,10 @@ from reco_batch.dataset import Histories
 from reco_batch.plans import tower_plan
 from reco_batch.presets import TowerParameters
 from reco_batch.progress import Stage
+from reco_batch.towers import NO_WEIGHT, HistoryTowers
 from reco_batch.training import fit_shuffled
 
-#: Added to a history's sum of squares, so that one without ratings has a length, too.
-NO_WEIGHT: Final = 1e-9
 _NEVER: Final = np.float32(-1e9)
-_SECONDS_PER_YEAR: Final = 365.25 * 86400
 
 
 class CatalogueRetrieval(tfrs.tasks.Retrieval):
@@ -202,6 +200,15 @@ class HistoryModel(tfrs.Model):
         """Return [I, D], without the biases."""
         return self.movies + tf.matmul(self._content, self.movie_content)
 
+    def trained(self) -> HistoryTowers:
+        """Return what answers are computed from, without what only training needs."""
+        return HistoryTowers(
+            history=self.history_vectors().numpy(),
+            movies=np.column_stack([self.movie_vectors().numpy(), self.bias.numpy()]),
+            users=self.users.numpy(),
+            times=self.user_times.numpy(),
+        )
+
     def _vectors_of(self, sample: tf.Tensor) -> tf.Tensor:
         """Return [C, D], as `movie_vectors`; those outside the sample are not computed."""
         if self._content.shape[0] <= self.parameters.most_candidates:
@@ -240,7 +247,7 @@ def train_towers(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
-) -> None:
+) -> HistoryTowers:
     """Train on every user once an epoch, in another order each time, as `tower_plan` has it."""
     parameters = model.parameters
     plan = tower_plan(parameters, user_count=user_count)
@@ -254,21 +261,4 @@ def train_towers(
         stage=stage,
         checkpoints=checkpoints,
     )
-
-
-def time_features(
-    latest: NDArray[np.int64], *, first_year: int, last_year: int
-) -> NDArray[np.float32]:
-    """Return when users rated last, as shares of the two nearest turns of a year, [U, T].
-
-    Args:
-        latest: [U] seconds since 1970; 0 where unknown, which gives zeros.
-        first_year: of the first knot.
-        last_year: of the last knot.
-    """
-    knots = np.arange(first_year, last_year + 1)
-    year = np.clip(1970 + latest / _SECONDS_PER_YEAR, first_year, last_year)
-    shares = np.maximum(1 - np.abs(year[:, np.newaxis] - knots), 0)
-    shares[latest == 0] = 0
-    features: NDArray[np.float32] = shares.astype(np.float32)
-    return features
+    return model.trained()

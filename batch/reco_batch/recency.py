@@ -45,7 +45,10 @@ def recency_weights(history: Histories, *, exponent: float) -> NDArray[np.float3
 def as_matrix(
     history: Histories, weights: NDArray[np.float32] | None, *, movie_count: int
 ) -> sp.csr_matrix:
-    """Return the histories as a sparse [U, I] matrix of weights, or of ones."""
+    """Return the histories as a sparse [U, I] matrix of weights, or of ones.
+
+    It holds the histories' own arrays, which what sorts its entries would put out of order.
+    """
     values = np.ones(len(history.movie_index), np.float32) if weights is None else weights
     shape = (len(history.offsets) - 1, movie_count)
     return sp.csr_matrix((values, history.movie_index, history.offsets), shape)

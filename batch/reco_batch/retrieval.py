@@ -9,7 +9,8 @@ row), so the row of user or movie index i is i + 1.
 Shapes: D embedding width; B, Q, C as in `batches`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings
 from reco_batch.presets import RetrievalParameters
 from reco_batch.progress import Stage
-from reco_batch.reasons import Influence, liked
+from reco_batch.reasons import Influence, Rated, liked
 from reco_batch.training import Tower, fit_epochs
 
 #: Of a vector; a shorter one has no direction to speak of.
@@ -67,12 +68,8 @@ class Retrieval(Protocol):
         """Return what is saved."""
         ...
 
-    def influence(self, ratings: Ratings) -> Influence:
-        """Return how much each rated movie speaks for another, of the trained users.
-
-        Args:
-            ratings: that the model was trained on, in their order.
-        """
+    def influence(self) -> Influence:
+        """Return how much each rated movie speaks for another, of the trained users."""
         ...
 
 
@@ -118,9 +115,11 @@ class RetrievalModel(tfrs.Model):
         movie_ids: Sequence[str],
         parameters: RetrievalParameters,
         *,
+        rated: Callable[[], Rated],
         seed: int,
     ) -> None:
         super().__init__()
+        self._rated = rated  # not yet what it gives: Keras would wrap the tuple
         dim = parameters.embedding_dim
         self.user_tower = Tower(user_ids, dim, seed=seed)
         self.movie_tower = Tower(movie_ids, dim, seed=seed + 1)
@@ -155,7 +154,7 @@ class RetrievalModel(tfrs.Model):
         """Return what is saved."""
         return Towers(self.user_tower, self.movie_tower, self.movie_tower)
 
-    def influence(self, ratings: Ratings) -> Influence:
+    def influence(self) -> Influence:
         """Return how alike movies are: a user is an id here, of which no rating is a part.
 
         Of the rated movies' vectors only the direction counts, or the longest would be the reason
@@ -163,12 +162,7 @@ class RetrievalModel(tfrs.Model):
         """
         users, movies = self.embeddings()
         shares = np.ones((len(users), 1), np.float32)
-        return Influence(
-            _directions(movies),
-            (movies.shape[1],),
-            shares,
-            liked(ratings, user_count=len(users)),
-        )
+        return Influence(_directions(movies), (movies.shape[1],), shares, self._rated())
 
 
 def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -207,7 +201,13 @@ def train_retrieval(
         Sampled softmax over in-batch negatives, Yi et al., RecSys 2019,
         doi:10.1145/3298689.3346996.
     """
-    model = RetrievalModel(user_ids, movie_ids, parameters, seed=seed)
+    model = RetrievalModel(
+        user_ids,
+        movie_ids,
+        parameters,
+        rated=partial(liked, ratings, user_count=len(user_ids)),
+        seed=seed,
+    )
     batches = stack_batches(
         ratings.user_index + 1,
         ratings.movie_index + 1,

@@ -9,7 +9,7 @@ import numpy as np
 from reco_batch.artifact import ArtifactWriter
 from reco_batch.confidence import Bound, doubt_of
 from reco_batch.config import RunConfig
-from reco_batch.dataset import Dataset, Histories, Ratings, histories
+from reco_batch.dataset import Dataset, Histories, histories
 from reco_batch.engine import ByProduct, Engine, Rows, by_stars, with_reasons
 from reco_batch.linear_rating import LinearRating
 from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
@@ -58,12 +58,11 @@ class Answers:
         self._engine = engine
         self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
 
-    def of_retrieval(self, model: Callable[[], Retrieval], ratings: Callable[[], Ratings]) -> None:
+    def of_retrieval(self, model: Callable[[], Retrieval]) -> None:
         """Write the lists, the reasons of the users', and the models that answer alike.
 
         Args:
             model: gives the retrieval model.
-            ratings: gives what it was trained on, in their order.
         """
         users, ids = self._dataset.user_ids, self._dataset.movies.ids
         k = min(self._config.k, len(ids))
@@ -75,7 +74,7 @@ class Answers:
             if not self._config.because:
                 self._write("user", users, self._engine.score(product, rows), stage)
                 return
-            blocks = self._engine.score(*with_reasons(product, rows, model().influence(ratings())))
+            blocks = self._engine.score(*with_reasons(product, rows, model().influence()))
             self._writer.write_explained(users, _counted(ahead(blocks), stage))
 
         def similar_lists(stage: Stage) -> None:

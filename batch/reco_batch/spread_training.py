@@ -84,7 +84,7 @@ def _train(
     )
     epochs = retrieval_epochs(parameters, user_count=len(dataset.user_ids))
     with reporter.stage("train retrieval", total=epochs) as stage:
-        training = Training(dataset, ratings, config.seed, recency, stage, saved)
+        training = Training(dataset, lambda: ratings, config.seed, recency, stage, saved)
         model = train_retrieval_of(parameters, training)
     evaluation = Evaluation(
         dataset,

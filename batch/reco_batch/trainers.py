@@ -1,11 +1,11 @@
 """Which function trains the models of which parameters: the one place that knows every kind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from reco_batch.blended_rating import train_blended_rating
-from reco_batch.blended_retrieval import train_blended
+from reco_batch.blended_training import train_blended
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.linear_rating import LinearRating
@@ -27,8 +27,8 @@ class Training(NamedTuple):
 
     dataset: Dataset
     """The whole input, of which it may know everything but the ratings."""
-    ratings: Ratings
-    """Those to train on, in their order."""
+    ratings: Callable[[], Ratings]
+    """Gives those to train on, in their order; a training keeps them no longer than it must."""
     seed: int
     recency: float
     """Exponent of how newer ratings count, as chosen; the notebook's models have no use for it."""
@@ -86,7 +86,7 @@ def train_retrieval_of(
             checkpoints=training.checkpoints,
         )
     return train_retrieval(
-        training.ratings,
+        training.ratings(),
         user_ids=dataset.user_ids,
         movie_ids=dataset.movies.ids,
         parameters=parameters,
@@ -111,7 +111,7 @@ def train_rating_of(
     if isinstance(parameters, TasteParameters):
         members = trained_members(parameters, rating_count=len(dataset.ratings))
         return train_blended_rating(
-            training.ratings,
+            training.ratings(),
             movies=dataset.movies,
             user_count=len(dataset.user_ids),
             scale=dataset.rating_scale,
@@ -121,7 +121,7 @@ def train_rating_of(
             checkpoints=training.checkpoints,
         )
     return train_rating(
-        training.ratings,
+        training.ratings(),
         user_ids=dataset.user_ids,
         movie_ids=dataset.movies.ids,
         parameters=parameters,

@@ -250,7 +250,7 @@ def _measure_retrieval(
     recency, _ = recency_of(
         parameters, visible.dataset, visible.train, visible.validation, seed=config.seed
     )
-    training = Training(visible.dataset, visible.train, config.seed, recency, stage)
+    training = Training(visible.dataset, lambda: visible.train, config.seed, recency, stage)
     model = train_retrieval_of(parameters, training)
     figures: Mapping[str, float] = _evaluation(config, visible).of_retrieval(model)["retrieval"]
     return figures
@@ -262,7 +262,7 @@ def _measure_rating(
     visible: Visible,
     stage: Stage,
 ) -> Mapping[str, float]:
-    training = Training(visible.dataset, visible.train, config.seed, 0.0, stage)
+    training = Training(visible.dataset, lambda: visible.train, config.seed, 0.0, stage)
     model = train_rating_of(parameters, training)
     figures: Mapping[str, float] = _evaluation(config, visible).of_rating(model)["rating"]
     return figures

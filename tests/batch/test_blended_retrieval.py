@@ -7,13 +7,15 @@ import pytest
 
 from handmade import ODD_DATA, ratings_of
 from reco_batch import blended_retrieval
-from reco_batch.blended_retrieval import train_blended
+from reco_batch.blended_retrieval import latest_ratings
+from reco_batch.blended_training import train_blended
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings, histories
 from reco_batch.presets import HistoryParameters, NeighbourParameters, TowerParameters
 from reco_batch.recency import as_matrix, recency_weights
 from reco_batch.saved_models import MOVIE_MODEL, USER_MODEL, save_retrieval
 from reco_batch.topk import top_k_blocks
+from reco_batch.towers import time_features
 from stopped_training import Stopped, StoppingStage
 
 K = 7
@@ -32,7 +34,7 @@ SMALL = HistoryParameters(
 def train(dataset, stage, *, ratings=None, seed=42, parameters=SMALL, checkpoints=None):
     """Train on a data set's ratings."""
     return train_blended(
-        dataset.ratings if ratings is None else ratings,
+        lambda: dataset.ratings if ratings is None else ratings,
         movies=dataset.movies,
         user_ids=dataset.user_ids,
         parameters=parameters,
@@ -54,6 +56,13 @@ def arrays_of(model):
     return (*model.embeddings(), model.similar_embeddings(), model.next_embeddings())
 
 
+def own_and_time(model, ratings):
+    """Return what no rating has added to the towers' vectors of users, [U, tower]."""
+    users = model._towers.users
+    latest = latest_ratings(ratings, user_count=len(users))
+    return users + time_features(latest, years=model._years) @ model._towers.times
+
+
 def check_same_bits(one, other):
     """Compare two models to the last bit."""
     for a, b in zip(arrays_of(one), arrays_of(other), strict=True):
@@ -63,19 +72,14 @@ def check_same_bits(one, other):
 def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings):
     """Each half divided by the deviation of its scores, neighbours by how long the history is."""
     users, movies = model.embeddings()
-    towers, neighbours = model._model, model._neighbours
+    towers, neighbours = model._towers, model._neighbours
     user_count, movie_count = len(users), len(movies)
     history = histories(sittings.ratings, user_count=user_count)
     weights = recency_weights(history, exponent=0.5)
-    vectors = towers.user_vectors(
-        np.repeat(np.arange(user_count), np.diff(history.offsets)),
-        history.movie_index.astype(np.int64),
-        weights,
-        own=towers.users,
-        times=towers._times,
-    ).numpy()
-    of_towers = vectors @ towers.movie_vectors().numpy().T + towers.bias.numpy()
     matrix = as_matrix(history, weights, movie_count=movie_count)
+    length = np.sqrt(matrix.power(2).toarray().sum(axis=1, keepdims=True))
+    vectors = matrix @ towers.history / length + own_and_time(model, sittings.ratings)
+    of_towers = vectors @ towers.movies[:, :-1].T + towers.movies[:, -1]
     of_neighbours = matrix @ neighbours.into @ neighbours.out.T
     log = np.log(np.bincount(history.movie_index, minlength=movie_count) + 1)
     popularity = (log - log.mean()) / log.std()
@@ -92,14 +96,14 @@ def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings
     assert users.dtype == movies.dtype == np.float32
 
 
-def test_a_score_is_what_the_ratings_add_and_what_belongs_to_none(model, sittings):
+def test_a_score_is_what_the_ratings_add_and_what_belongs_to_none(sittings, stage):
     """Own vector, time, the movie's bias and popularity; all else is of one rating or another."""
-    users, movies = model.embeddings()
-    towers = model._model
     user_index, movie_index, _, timestamps = sittings.ratings
     unjudged = Ratings(user_index, movie_index, None, timestamps)  # disliked ones add as well
+    model = train(sittings, stage, ratings=unjudged)
+    users, movies = model.embeddings()
 
-    influence = model.influence(unjudged)
+    influence = model.influence()
 
     history, weights = influence.rated
     matrix = as_matrix(history, weights, movie_count=len(movies))
@@ -107,7 +111,7 @@ def test_a_score_is_what_the_ratings_add_and_what_belongs_to_none(model, sitting
     added = matrix @ influence.vectors * columns  # [U, D]
     length = np.sqrt(matrix.power(2).toarray().sum(axis=1, keepdims=True))
     units = influence.shares[:, :1] * length
-    own = towers.users.numpy() + towers._times.numpy() @ towers.user_times.numpy()
+    own = own_and_time(model, unjudged)
     rest = units * np.column_stack([own, np.ones(len(users))])  # [U, tower and bias]
     rest = np.column_stack([rest, np.zeros((len(users), movies.shape[1] - rest.shape[1]))])
     rest[:, -1] = users[:, -1]
@@ -119,7 +123,7 @@ def test_no_disliked_movie_and_newer_ones_before_older(model, sittings):
     """What is below a user's mean counts nothing; of the rest the newer counts more."""
     ratings = sittings.ratings
 
-    history, weights = model.influence(ratings).rated
+    history, weights = model.influence().rated
 
     means = np.bincount(ratings.user_index, ratings.rating) / np.bincount(ratings.user_index)
     stars = dict(zip(zip(*ratings[:2], strict=True), ratings.rating, strict=True))
@@ -141,10 +145,9 @@ def test_a_history_is_trusted_the_more_the_longer_it_is(model):
 
 def test_a_single_movie_speaks_by_its_halves_and_the_popularity(model):
     """Each half divided by the deviation of its scores; nothing of users, times and biases."""
-    towers, neighbours = model._model, model._neighbours
+    towers, neighbours = model._towers, model._neighbours
     movies = model.embeddings().movies
-    content = towers._content.numpy() @ towers.history_content.numpy()
-    of_towers = (towers.history_movies.numpy() + content) @ towers.movie_vectors().numpy().T
+    of_towers = towers.history @ towers.movies[:, :-1].T
     of_neighbours = neighbours.into @ neighbours.out.T
     spread = of_neighbours.std(axis=1, ddof=1, keepdims=True)
 
@@ -281,7 +284,7 @@ def test_users_a_few_at_a_time_have_the_same_vectors(model, sittings, monkeypatc
     users = len(sittings.user_ids)
     unknown = model.fold_in(sittings.ratings, user_count=users)
 
-    monkeypatch.setattr(blended_retrieval, "_USERS_AT_ONCE", 7)
+    monkeypatch.setattr(blended_retrieval, "_AT_ONCE", 7)
 
     for known, expected in ((True, model.embeddings().users), (False, unknown)):
         found = model.fold_in(sittings.ratings, user_count=users, known=known)
@@ -295,7 +298,7 @@ def test_odd_data_has_lists(stage, tf, tmp_path, name):
     user_ids = [f"user:{user}" for user in range(int(ratings.user_index.max()) + 2)]
 
     model = train_blended(
-        ratings,
+        lambda: ratings,
         movies=movies,
         user_ids=user_ids,
         parameters=replace(SMALL, tower=replace(SMALL.tower, epochs=2)),

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from handmade import random_ratings, ratings_of
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import histories
-from reco_batch.history_retrieval import HistoryModel, time_features, train_towers
+from reco_batch.history_retrieval import HistoryModel, train_towers
 from reco_batch.presets import TowerParameters
+from reco_batch.recency import as_matrix
+from reco_batch.towers import time_features
 from stopped_training import Stopped, StoppingStage
 
 USERS, MOVIES, CONTENT, TIMES = 6, 9, 3, 2
@@ -154,6 +156,11 @@ def test_user_vector_is_the_weighed_history_and_itself(tf, seed):
         own=model.users,
         times=model._times,
     ).numpy()
+    once_trained = model.trained().user_vectors(
+        as_matrix(history, weights.numpy(), movie_count=MOVIES),
+        model._times.numpy(),
+        model.users.numpy(),
+    )
 
     for user in range(USERS):
         expected = plain_vector(
@@ -164,6 +171,7 @@ def test_user_vector_is_the_weighed_history_and_itself(tf, seed):
             model._times.numpy()[user],
         )
         np.testing.assert_allclose(found[user], expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(once_trained[user], [*expected, 1], rtol=1e-3, atol=1e-4)
 
 
 def test_bias_starts_at_how_often_a_movie_is_rated():
@@ -187,7 +195,7 @@ def test_times_are_shares_of_two_turns_of_a_year():
     year = 365.25 * 86400
     latest = np.array([30 * year, 30.25 * year, 99 * year, 3 * year, 0]).astype(np.int64)
 
-    features = time_features(latest, first_year=2000, last_year=2002)
+    features = time_features(latest, years=(2000, 2002))
 
     expected = [[1, 0, 0], [0.75, 0.25, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]]
     np.testing.assert_allclose(features, expected, atol=1e-5)

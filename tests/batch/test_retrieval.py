@@ -1,6 +1,7 @@
 """The folded retrieval model: TFRS's own objective, computed from fewer numbers."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from handmade import ratings_of
 from reco_batch.batches import stack_batches
 from reco_batch.presets import RetrievalParameters
-from reco_batch.reasons import explained
+from reco_batch.reasons import explained, liked
 from reco_batch.retrieval import RetrievalModel, train_retrieval
 from reco_batch.topk import TopK, top_k_blocks
 
@@ -18,9 +19,10 @@ USERS, MOVIES = 6, 8
 IDS = [str(n) for n in range(USERS)], [str(n) for n in range(MOVIES)]
 
 
-def model_of(*, dim=4, seed=0):
+def model_of(*, dim=4, seed=0, ratings=None):
     """Make an untrained model with embeddings large enough to matter."""
-    model = RetrievalModel(*IDS, RetrievalParameters(embedding_dim=dim), seed=seed)
+    rated = partial(liked, ratings, user_count=USERS)
+    model = RetrievalModel(*IDS, RetrievalParameters(embedding_dim=dim), rated=rated, seed=seed)
     for tower in (model.user_tower, model.movie_tower):
         tower.embedding.embeddings.assign(20 * tower.embedding.embeddings)
     return model
@@ -46,16 +48,16 @@ def plain_loss(tfrs, users, movies):
 
 def test_the_reason_is_the_most_alike_of_what_the_user_liked(tf):
     """By angle: a long vector is no reason for everything; a disliked movie is none at all."""
-    model = model_of(dim=2)
+    ratings = ratings_of([(0, 0), (0, 1), (0, 2), (0, 7), (1, 5)], stars=[4, 4, 4, 1, 3])
+    model = model_of(dim=2, ratings=ratings)
     vectors = [[0, 0], [1, 0.1], [9, 9], [0.1, 1], [1, 0], [2, 2.1], [-1, -1], [0, 1], [1, 0]]
     model.movie_tower.embedding.embeddings.assign(tf.constant(vectors, tf.float32))
-    ratings = ratings_of([(0, 0), (0, 1), (0, 2), (0, 7), (1, 5)], stars=[4, 4, 4, 1, 3])
     lists = np.int32([[3, 4, 5], [3, 6, -1]])
 
     (block,) = explained(
         iter([TopK(lists, np.zeros(lists.shape, np.float32))]),
         model.embeddings().movies,
-        model.influence(ratings),
+        model.influence(),
         threads=1,
     )
 
@@ -99,7 +101,7 @@ def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch
         embedding_dim=8, learning_rate=0.1, epochs=3, batch_size=batch_size
     )
     ids = {"user_ids": dataset.user_ids, "movie_ids": dataset.movies.ids}
-    start = RetrievalModel(*ids.values(), parameters, seed=42).embeddings()
+    start = RetrievalModel(*ids.values(), parameters, rated=None, seed=42).embeddings()
 
     class Plain(tfrs.Model):
         """The notebook's model, on row numbers."""
@@ -178,7 +180,7 @@ def test_embeddings_leave_out_the_row_of_unknown_ids(retrieval_model, dataset):
 def test_padding_moves_nothing(dataset, fit_retrieval):
     """The row of unknown ids, with which steps are padded, stays as it was."""
     parameters = RetrievalParameters(embedding_dim=4, epochs=2, batch_size=64)
-    start = RetrievalModel(dataset.user_ids, dataset.movies.ids, parameters, seed=42)
+    start = RetrievalModel(dataset.user_ids, dataset.movies.ids, parameters, rated=None, seed=42)
 
     trained = fit_retrieval(parameters=parameters)
 

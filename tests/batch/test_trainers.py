@@ -42,7 +42,7 @@ RATINGS = {
 def training(sittings, stage):
     """Half of the ratings, to be trained on."""
     half = sittings.ratings.take(np.arange(len(sittings.ratings) // 2))
-    return Training(sittings, half, 1, 0.25, stage)
+    return Training(sittings, lambda: half, 1, 0.25, stage)
 
 
 @pytest.mark.parametrize(("parameters", "kind"), RETRIEVALS.values(), ids=RETRIEVALS)
