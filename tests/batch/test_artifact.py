@@ -292,6 +292,7 @@ def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
 
 
 def test_memory_of_reading_does_not_grow_with_the_file(tmp_path):
+    """Lists are read a piece at a time, whatever Arrow would like to have ready."""
     rng = np.random.default_rng(0)
     ids = tuple(map(str, range(2000)))
     writer = ArtifactWriter(tmp_path / GENERATION, Movies(ids, ids, ((),) * 2000, (None,) * 2000))
