@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd  # noqa: F401  what Arrow does with the first array; a night has it by then
 from generations import KEYS, binaries, server
 from machine import describe, environment
 from synthetic import Factors, factors, histories

@@ -12,6 +12,7 @@ Lists are written block by block and read batch by batch, so memory does not gro
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -162,9 +163,9 @@ class ArtifactWriter:
         summary = Summary()
         for chunk in ahead(artifact.entry_chunks()):
             summary.update_many(chunk)
-        complete = {**manifest, **summary.manifest_fields()}
-        write_manifest(self.folder, complete)
-        return Artifact(self.folder, complete)
+        artifact.manifest = {**manifest, **summary.manifest_fields()}
+        write_manifest(self.folder, artifact.manifest)
+        return artifact
 
     def _writer(self, family: str, score_type: pa.DataType | None) -> pq.ParquetWriter:
         fields = [pa.field(c.SUFFIX, pa.string()), pa.field(c.MOVIE_IDS, pa.list_(self._ids.type))]
@@ -202,7 +203,8 @@ class ArtifactWriter:
 class Artifact:
     """A complete folder, as the publisher reads it.
 
-    Iterating twice gives the same entries in the same order.
+    Iterating twice gives the same entries in the same order. What is made of the titles is kept, as
+    publishing asks for it three times.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -236,8 +238,8 @@ class Artifact:
                 yield from batch.column(c.SUFFIX).to_pylist()
         for batch in self._batches(_MOVIES, [c.MOVIE_ID]):
             yield from (movie_suffix(i) for i in batch.column(c.MOVIE_ID).to_pylist())
-        yield from self._titles()
-        yield from self._searches()
+        yield from self._titles
+        yield from self._searches
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
         """Yield every key suffix with its value."""
@@ -255,11 +257,11 @@ class Artifact:
                 (movie_suffix(m[c.MOVIE_ID]), encode_movie(*(m[name] for name in _CARD)))
                 for m in batch.to_pylist()
             ]
-        titles = self._titles()
+        titles = self._titles
         id_type = pa.int64() if self.manifest["ids"] == "integer" else pa.string()
         movies = pa.array(list(titles.values()), pa.list_(id_type))
         yield list(zip(titles, encode_id_lists(movies), strict=True))
-        searches = iter(self._searches().items())
+        searches = iter(self._searches.items())
         while some := dict(islice(searches, _ROWS_PER_BATCH)):
             found = pa.array(list(some.values()), pa.list_(id_type))
             yield list(zip(some, encode_id_lists(found), strict=True))
@@ -308,6 +310,7 @@ class Artifact:
         """Whether the reasons of the user lists stand beside them; never in an older artifact."""
         return bool(self.manifest.get("parameters", {}).get("because"))
 
+    @cached_property
     def _titles(self) -> dict[str, list[Any]]:
         """Return the movies that each title names, titles in catalogue order."""
         numeric = self.manifest["ids"] == "integer"
@@ -319,6 +322,7 @@ class Artifact:
                     named.setdefault(suffix, []).append(movie_id)
         return named
 
+    @cached_property
     def _searches(self) -> dict[str, list[Any]]:
         """Return the movies under each beginning of a title's word; none in an older artifact."""
         if "search" not in self.manifest.get("counts", ("search",)):
