@@ -196,7 +196,10 @@ def diff(
     told: Told,
     before: Annotated[
         str | None,
-        typer.Argument(metavar="BEFORE", help="By default what AFTER was compared with."),
+        typer.Argument(
+            metavar="BEFORE",
+            help="By default what AFTER was compared with; a single name is AFTER.",
+        ),
     ] = None,
     after: Annotated[
         str | None, typer.Argument(metavar="AFTER", help="By default the newest one.")
@@ -220,6 +223,8 @@ def diff(
     from reco_batch.diff import choose_nights, difference, user_difference  # noqa: PLC0415
 
     target = Target.told(told.settings)
+    if after is None:  # a single name is that of the night to look at
+        before, after = None, before
     nights = choose_nights(target.artifacts, before, after, namespace=target.keys.namespace)
     found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)
     typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found))

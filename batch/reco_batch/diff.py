@@ -63,7 +63,7 @@ class Difference(NamedTuple):
     """Of the catalogue."""
     gone_movies: int
     overlap: float | None
-    """Mean share of the first ten that both nights have; None where no user has both."""
+    """Mean share of the earlier first ten that is in the later one; None where nobody had one."""
     rbo: float | None
     unchanged: int
     """Users who keep all of their first ten, in any order."""
@@ -109,9 +109,14 @@ def choose_nights(
         namespace: of what is chosen.
 
     Raises:
-        UsageError: that is not the name of a generation.
+        UsageError: that is not the name of a generation, or both are the same.
         NightFailed: there is no such artifact, or none to choose.
     """
+    if before is not None and before == after:
+        raise UsageError(
+            f"{before} beside itself; expected two generations. Leave one out to compare the other "
+            "with the night before it."
+        )
     for name in (before, after):
         if name is not None:
             parse_generation_id(name)  # rather than follow `..` out of the folder

@@ -30,7 +30,9 @@ def shared_by_depth(left: NDArray[np.int32], right: NDArray[np.int32]) -> NDArra
 
 
 def overlap(left: NDArray[np.int32], right: NDArray[np.int32], *, k: int) -> NDArray[np.float64]:
-    """Return the share of the first k that both lists have, of the shorter one if it has fewer.
+    """Return the share of the left list's first k that are among the first k of the right one.
+
+    Of the left one, the earlier, so that a list which lost all but a few is not one that stayed.
 
     Args:
         left: [R, D].
@@ -38,12 +40,12 @@ def overlap(left: NDArray[np.int32], right: NDArray[np.int32], *, k: int) -> NDA
         k: places, at most D.
 
     Returns:
-        [R], 0 to 1; NaN where a list is empty.
+        [R], 0 to 1; NaN where the left list is empty.
     """
     shared = shared_by_depth(left[:, :k], right[:, :k])[:, -1]
-    shorter = np.minimum(_lengths(left[:, :k]), _lengths(right[:, :k]))
+    lengths = _lengths(left[:, :k])
     found = np.full(len(left), np.nan)
-    np.divide(shared, shorter, out=found, where=shorter > 0)
+    np.divide(shared, lengths, out=found, where=lengths > 0)
     return found
 
 

@@ -25,7 +25,7 @@ def test_users_keep_what_both_lists_have(write):
     changes = compare_nights(before, after)
 
     assert changes.users.to_pylist() == ["b", "a", "c"]
-    np.testing.assert_allclose(changes.overlap, [1, 2 / 3, np.nan])
+    np.testing.assert_allclose(changes.overlap, [1, 2 / 4, np.nan])
     assert changes.rbo[0] == pytest.approx(1)
     assert 0.5 < changes.rbo[1] < 1
     assert (changes.new_users, changes.gone_users) == (1, 1)

@@ -116,6 +116,8 @@ def test_what_is_compared_by_default(home):
         choose_nights(artifacts, None, None, namespace="other")
     with pytest.raises(UsageError):
         choose_nights(artifacts, "..", None, namespace="reco")
+    with pytest.raises(UsageError, match="beside itself"):
+        choose_nights(artifacts, NAMES[1], NAMES[1], namespace="reco")
 
 
 def test_in_a_pipe(diff):
@@ -154,6 +156,13 @@ def test_as_json(diff):
     assert found["rose"][0] == {"movie_id": "1", "title": "Film 1", "before": 1, "after": 3}
     assert found["most_changed"][0]["user_id"] == "b"
     assert json.loads(diff("--json", "--user", "c").stdout)["overlap"] is None
+
+
+def test_a_single_name_is_that_of_the_later_night(diff):
+    """It is compared as it was when it was new."""
+    lines = diff(NAMES[1]).stdout.splitlines()
+
+    assert lines[:2] == [f"night\tbefore\t{NAMES[0]}", f"night\tafter\t{NAMES[1]}"]
 
 
 @pytest.mark.parametrize("words", [(), ("--user", "a")])

@@ -49,15 +49,14 @@ def test_shared_is_what_sets_have_in_common(pairs):
 
 
 @given(PAIRS)
-def test_overlap_is_a_part_of_the_shorter(pairs):
-    """Of the first three; no figure where a list is empty."""
+def test_overlap_is_a_part_of_the_left(pairs):
+    """Of the first three; no figure where that list is empty."""
     left, right = (padded(side) for side in zip(*pairs, strict=True))
 
     found = overlap(left, right, k=3)
 
     for share, (a, b) in zip(found, pairs, strict=True):
-        shorter = min(len(a[:3]), len(b[:3]))
-        expected = len(set(a[:3]) & set(b[:3])) / shorter if shorter else np.nan
+        expected = len(set(a[:3]) & set(b[:3])) / len(a[:3]) if a else np.nan
         np.testing.assert_equal(share, expected)
 
 
@@ -96,6 +95,11 @@ def test_what_stands_twice_counts_once():
 
     assert shared_by_depth(left, right)[0].tolist() == [1] * DEPTH
     assert overlap(left, right, k=3)[0] == pytest.approx(1 / 3)
+
+
+def test_a_list_that_lost_all_but_one_did_not_stay():
+    """What is left is a part of what was there."""
+    assert overlap(padded([[1, 2, 3, 4]]), padded([[2]]), k=4)[0] == 0.25
 
 
 def test_the_top_counts_most():

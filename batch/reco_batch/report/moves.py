@@ -51,8 +51,8 @@ def changes_view(changes: Changes) -> ChangesView:
             [("users", "now", [float(count) for count in counts])],
             Words(
                 "How much of the first ten stayed",
-                "Users by how many movies of their first ten were there last night, too.",
-                "movies of the first ten that were there last night",
+                "Users by how many movies of last night's first ten are there tonight, too.",
+                "movies of last night's first ten that are still there",
                 "users",
             ),
         ),
