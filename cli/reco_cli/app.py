@@ -103,7 +103,7 @@ def for_ratings(
 ) -> None:
     """Show movies for somebody who has no list yet, by a few ratings of theirs.
 
-    Each line says which of the rated movies speaks most for it.
+    Each line says which of the better rated movies speaks most for it.
     """
     with told.where.open() as reader:
         rated = ratings_of(reader, ratings)

@@ -30,7 +30,7 @@ query is text and n.
     held_until    end of the hold that a rollback put on, ISO 8601, else null; held_reason
     hidden        number of movies on the hide list
     rating_scale, metrics, parameters, data, gate: as the job wrote them, each may be null
-    experiment    name of the experiment that one of the namespaces records, else null
+    experiment    name of the experiment that it records, or that it is an arm of, else null
     share         the part of all users that it gives this namespace, else null
     errors        in words, what could not be read; usually empty
     beside        the same object, without this field, of each other namespace that was read

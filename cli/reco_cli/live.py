@@ -1,6 +1,6 @@
 """Reads what is live, in one namespace or in several: those of an experiment, or any."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -26,7 +26,12 @@ class Found(NamedTuple):
     """What all of them have answered."""
 
     namespaces: tuple[Live, ...]  # in the order to be shown; one has a status, or more
-    experiment: "Experiment | None"  # the first that one of them records
+    experiments: "tuple[Experiment, ...]"  # that they record, each once
+
+    def experiment_of(self, live: Live) -> "Experiment | None":
+        """Return what a namespace records, or the first experiment that it is an arm of."""
+        others = (found for found in self.experiments if live.namespace in found.parts)
+        return live.experiment or next(others, None)
 
 
 def look(where: Where, names: Sequence[str], *, with_arms: bool) -> Found:
@@ -35,21 +40,26 @@ def look(where: Where, names: Sequence[str], *, with_arms: bool) -> Found:
     Args:
         where: the store.
         names: of the namespaces.
-        with_arms: while an experiment is recorded in one of them, look at its arms, too.
+        with_arms: look at all arms of the experiments that are recorded in them, too.
 
     Raises:
         UsageError: the address, or a name, has an unknown form.
         StoreError: the store cannot be read, or none of the namespaces can.
     """
     found = {name: _look(replace(where, namespace=name)) for name in names}
-    experiment = next((live.experiment for live in found.values() if live.experiment), None)
-    if with_arms and experiment is not None:
-        arms = dict.fromkeys([*found, *experiment.parts])
+    if with_arms:
+        arms = dict.fromkeys([*found, *(arm for each in _recorded(found) for arm in each.parts)])
         found = {arm: found.get(arm) or _look(replace(where, namespace=arm)) for arm in arms}
     shown = tuple(found.values())
     if all(live.status is None for live in shown):
         raise shown[0].errors[0]
-    return Found(shown, experiment)
+    return Found(shown, _recorded(found))
+
+
+def _recorded(found: Mapping[str, Live]) -> "tuple[Experiment, ...]":
+    """Return each experiment once."""
+    recorded = (live.experiment for live in found.values() if live.experiment is not None)
+    return tuple(dict.fromkeys(recorded))
 
 
 def _look(where: Where) -> Live:

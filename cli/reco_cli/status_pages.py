@@ -53,7 +53,7 @@ def status_page(found: Found, store: str) -> Page:
 
 def _object(live: Live, store: str, found: Found) -> dict[str, Any]:
     """Return a namespace's JSON object; where nothing is live, its fields are null."""
-    status, experiment = live.status, found.experiment
+    status, experiment = live.status, found.experiment_of(live)
     generation = None if status is None else status.generation
     age_seconds = None if status is None else status.age_seconds
     return {
@@ -118,17 +118,27 @@ def _share_words(share: float) -> str:
 
 
 def _heading(found: Found) -> str:
+    """Name what is shown; several experiments have a line of their own instead."""
     beside = f"{len(found.namespaces)} namespaces side by side"
-    return beside if found.experiment is None else f"Experiment {found.experiment.name}: {beside}"
+    if len(found.experiments) != 1:
+        return beside
+    return f"Experiment {found.experiments[0].name}: {beside}"
 
 
 def _facts_beside(found: Found) -> _Facts:
     """Return the lines that one of the namespaces has a text for, with a text for each of them."""
-    parts = {} if found.experiment is None else found.experiment.parts
-    shares = {name: _share_words(part) for name, part in parts.items()}
+    experiments = [found.experiment_of(live) for live in found.namespaces]
+    several = len(found.experiments) > 1
+    parts = [
+        each.parts.get(live.namespace) if each else None
+        for live, each in zip(found.namespaces, experiments, strict=True)
+    ]
     lines = [
         ("namespace", [live.namespace for live in found.namespaces]),
-        ("share", [shares.get(live.namespace, "") for live in found.namespaces]),
+        # One experiment is in the heading.
+        # One experiment is in the heading.
+        ("experiment", [each.name if each and several else "" for each in experiments]),
+        ("share", [_share_words(part) if part else "" for part in parts]),
         ("generation", list(map(_generation_words, found.namespaces))),
         *(
             (name, ["" if live.status is None else say(live.status) for live in found.namespaces])

@@ -120,6 +120,41 @@ def test_an_object_for_each(reco, duel, experiment):
     assert found.keys() == beside[0].keys()
 
 
+def test_each_is_of_its_own_experiment(terminal, reco, client, publish, duel, experiment):
+    """Two experiments have a line; a namespace that is in none is in none."""
+    apart = checked_experiment("moon", (("third", 1.0), ("fourth", 1.0)))
+    for namespace in ("third", "fourth", "alone"):
+        publish(client, namespace)
+    begin_experiment(client, Keys("third"), apart)
+    words = [word for name in ("one", "third", "alone") for word in ("--namespace", name)]
+    try:
+        first = json.loads(reco("status", *words, "--json").out)
+        shown = picture(terminal("status", *words))
+    finally:
+        end_experiment(client, Keys("third"))
+    found = {
+        part["namespace"]: (part["experiment"], part["share"]) for part in (first, *first["beside"])
+    }
+    assert found == {"one": ("星", 0.75), "third": ("moon", 0.5), "alone": (None, None)}
+    assert shown[0] == "3 namespaces side by side"
+    lines = [line.split()[1:] for line in shown if line.startswith("  experiment")]
+    assert [name for names in lines for name in names] == ["星", "moon", "-"]
+
+
+def test_an_arm_with_an_experiment_of_its_own_says_so(reco, client, duel, experiment):
+    """Nobody takes its share of one for that of the other."""
+    begin_experiment(client, Keys("other"), checked_experiment("own", (("other", 1), ("x", 1))))
+    try:
+        found = json.loads(reco("status", "--json", RECO_NAMESPACE="one").out)
+        rows = {name: fields for name, *fields in reco("status", RECO_NAMESPACE="one").rows}
+    finally:
+        end_experiment(client, Keys("other"))
+    (other,) = found["beside"]
+    assert (found["experiment"], found["share"]) == ("星", 0.75)
+    assert (other["experiment"], other["share"]) == ("own", 0.5)
+    assert rows["experiment"] == ["星", "own"]
+
+
 def test_one_that_is_not_published_does_not_hide_the_others(terminal, reco, duel):
     """It says so in its column, and after all of them, with the exit code of what it lacks."""
     words = ("status", "--namespace", "nobody", "--namespace", "one")
