@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reco_store.answers import Reason
 from reco_store.blend import blended, star_weights, votes_of
 from reco_store.codec import decode_head
 
@@ -24,7 +23,7 @@ class Arrival(NamedTuple):
 
     ids: list[str]
     scores: list[float]
-    reasons: Mapping[str, Reason]  # by recommended movie
+    reasons: Mapping[str, str]  # rated movies, by recommended movie
 
 
 def blend_lists(
@@ -53,10 +52,6 @@ def blend_lists(
     votes = votes_of(weights, lists)
     ids, scores = blended(votes)
     missing = None in pinned.values
-    labels, _ = yield from pinning.labels(
-        pinned.view, [*ratings, *ids[:looked_at]], missing=missing
-    )
-    reasons = {
-        movie_id: Reason(vote.because, labels[vote.because][0]) for movie_id, vote in votes.items()
-    }
+    yield from pinning.labels(pinned.view, [*ratings, *ids[:looked_at]], missing=missing)
+    reasons = {movie_id: vote.because for movie_id, vote in votes.items() if vote.because}
     return Arrival(ids, scores, reasons)

@@ -9,6 +9,7 @@ and the more stars it has, the more that counts. Pure functions.
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reco_store.errors import UsageError
@@ -16,17 +17,29 @@ from reco_store.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Vote", "blended", "star_weights", "votes_of"]
+__all__ = ["Vote", "blended", "require_few", "star_weights", "votes_of"]
 
 #: More ratings than these are too many for one answer; who has them has a list of their own.
 MAX_RATINGS: Final = 50
+#: A mean of equal stars may be off by the last bit of a sum, which is no dislike.
+_ROUNDING: Final = 1e-9
 
 
 class Vote(NamedTuple):
     """What the rated movies say for a movie."""
 
     weight: float
-    because: str  # the rated movie that says most
+    because: str | None  # the movie that says most, of those that are no less liked than the others
+
+
+def require_few(ratings: Mapping[str, float]) -> None:
+    """Refuse what is no answer's business, before anything is read.
+
+    Raises:
+        UsageError: no rating, or too many.
+    """
+    if not 1 <= len(ratings) <= MAX_RATINGS:
+        raise UsageError(f"{len(ratings)} ratings: expected 1 to {MAX_RATINGS}")
 
 
 def star_weights(ratings: Mapping[str, float], scale: Sequence[float]) -> dict[str, float]:
@@ -37,10 +50,8 @@ def star_weights(ratings: Mapping[str, float], scale: Sequence[float]) -> dict[s
         scale: lowest and highest rating.
 
     Raises:
-        UsageError: no rating, too many, or one that is not on the scale.
+        UsageError: one is not on the scale.
     """
-    if not 1 <= len(ratings) <= MAX_RATINGS:
-        raise UsageError(f"{len(ratings)} ratings: expected 1 to {MAX_RATINGS}")
     low, high = scale
     for movie_id, stars in ratings.items():
         if not low <= stars <= high:
@@ -53,6 +64,8 @@ def votes_of(
 ) -> dict[str, Vote]:
     """Add up what each rated movie says for the movies of its list.
 
+    A movie below the mean of what was given counts, but is named to nobody as a reason.
+
     Args:
         weights: of each rated movie.
         lists: ids and scores that go on from each, best first; one may be missing.
@@ -62,6 +75,7 @@ def votes_of(
     """
     votes: dict[str, Vote] = {}
     strongest: dict[str, float] = {}
+    mean = fsum(weights.values()) / max(1, len(weights))
     for rated, weight in weights.items():
         ids, scores = lists.get(rated, ((), ()))
         if weight <= 0 or not ids:
@@ -71,10 +85,10 @@ def votes_of(
             if movie_id in weights:
                 continue
             said = weight * (score - last)
-            before = votes.get(movie_id, Vote(0.0, rated))
-            because = rated if said > strongest.get(movie_id, 0.0) else before.because
-            strongest[movie_id] = max(said, strongest.get(movie_id, 0.0))
-            votes[movie_id] = Vote(before.weight + said, because)
+            total, because = votes.get(movie_id, (0.0, None))
+            if weight >= mean - _ROUNDING and said > strongest.get(movie_id, -1.0):
+                strongest[movie_id], because = said, rated
+            votes[movie_id] = Vote(total + said, because)
     return votes
 
 

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from reco_store.answers import FOR_RATINGS, PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
+from reco_store.blend import require_few
 from reco_store.choice import check_choice
 from reco_store.codec import decode_ids, decode_movie
 from reco_store.errors import UsageError
@@ -78,6 +79,7 @@ class Core:
         self, ratings: Mapping[str, float], **choice: Unpack[Choice]
     ) -> Request[Answer]:
         """Ask for what suits somebody of whom a few ratings are known."""
+        require_few(ratings)
         filters = check_choice(self._keys, **choice)
         return self._listing.answer(Wish("", FOR_RATINGS, filters, ratings=dict(ratings)))
 

@@ -111,8 +111,9 @@ class Listing:
             arrival = yield from blend_lists(self._pinning, pinned, wish.ratings, looked_at)
             rest = pinned.values[len(wish.ratings) :]
             pinned = pinned._replace(values=[(arrival.ids, arrival.scores), *rest])
-            items = yield from self._pick(wish, pinned, sets, missing=False)
-            return [item._replace(because=arrival.reasons.get(item.movie_id)) for item in items]
+            return (
+                yield from self._pick(wish, pinned, sets, missing=False, reasons=arrival.reasons)
+            )
         reasons: Mapping[str, str] = {}
         missing = None in pinned.values
         if wish.because is not None:

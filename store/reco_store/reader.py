@@ -104,7 +104,8 @@ class Reader:
     def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
         """Return movies for somebody who has no list yet, by a few ratings of theirs.
 
-        Each item says under ``because`` which of the rated movies speaks most for it.
+        Each item says under ``because`` which of the rated movies speaks most for it, of those with
+        no fewer stars than the mean; None if there is none, or if that one is hidden.
 
         Args:
             ratings: stars by movie id, on the scale of the published data; up to fifty.

@@ -6,7 +6,7 @@ import pytest
 
 
 def test_titles_and_ids(reco):
-    """Added up from what goes on from both; each line says which of them speaks for it."""
+    """Added up from what goes on from both; each line says which, of those with more stars."""
     ended = reco("for-ratings", "toy story=5", "11=2.5", "-n", "3")
     assert [(row[1], row[3], row[7]) for row in ended.rows[:3]] == [
         ("2", "for_ratings", "Toy Story (1995)"),

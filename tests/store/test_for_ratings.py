@@ -54,7 +54,7 @@ def test_stars_weigh(reader):
     assert [item.because for item in answer.items] == [
         Reason("1", "Film 1"),
         Reason("1", "Film 1"),
-        Reason("2", "Film 2"),
+        None,  # only movie 2 speaks for it, which was liked less than the other
     ]
     assert ids(reader.for_ratings({"1": 2, "2": 5}, n=1)) == ["5"]
     assert answer.to_dict()["items"][0]["because"] == {"movie_id": "1", "title": "Film 1"}
@@ -69,6 +69,7 @@ def test_the_last_of_a_list_is_in_the_answer(reader):
     """Its list says nothing for it beyond that it is there; also where it is the only one."""
     (item,) = reader.for_ratings({"7": 5}, n=1).items
     assert (item.movie_id, item.score, item.source) == ("6", 0.0, "for_ratings")
+    assert item.because == Reason("7", "Film 7")
 
 
 def test_the_chain_fills_up(reader):
@@ -99,6 +100,28 @@ def test_filters_and_hidden_movies(reader, client, keys):
     assert ids(reader.for_ratings({"1": 5}, n=1)) == ["4"]
 
 
+def test_a_hidden_movie_is_not_named_as_a_reason(reader, client, keys):
+    """It still says what it says; whoever rated it is not reminded of it."""
+    hide(client, keys, ["1"])
+    assert [(item.movie_id, item.because) for item in reader.for_ratings({"1": 5}, n=2).items] == [
+        ("3", None),
+        ("4", None),
+    ]
+    both = reader.for_ratings({"1": 5, "2": 5}, n=3).items
+    assert {item.movie_id: item.because for item in both} == {
+        "4": None,  # both say as much, and the first is named, or nobody
+        "3": None,
+        "5": Reason("2", "Film 2"),
+    }
+
+
+def test_too_many_ratings_are_refused_before_anything_is_read(keys):
+    """Whatever is at the address."""
+    nowhere = Reader("redis://127.0.0.1:1", keys.namespace)
+    with nowhere, pytest.raises(UsageError, match="expected 1 to 50"):
+        nowhere.for_ratings({str(n): 5 for n in range(51)})
+
+
 @pytest.mark.parametrize(
     ("ratings", "said"),
     [
@@ -126,8 +149,9 @@ lists = st.dictionaries(
 
 @given(st.dictionaries(movies, st.floats(0.5, 5), min_size=1), lists)
 def test_votes_are_sums(ratings, lists):
-    """Each movie has the sum of what the rated ones say for it, and the greatest is the reason."""
+    """Each movie has the sum of what is said for it, and the liked one that says most."""
     weights = star_weights(ratings, (0.5, 5))
+    mean = sum(weights.values()) / len(weights)
     votes = votes_of(weights, lists)
     said: dict[str, dict[str, float]] = {}
     for rated, weight in weights.items():
@@ -138,7 +162,8 @@ def test_votes_are_sums(ratings, lists):
     assert votes.keys() == said.keys()
     for movie, vote in votes.items():
         assert vote.weight == pytest.approx(sum(said[movie].values()))
-        assert said[movie][vote.because] == max(said[movie].values())
+        liked = {m: part for m, part in said[movie].items() if weights[m] >= mean - 1e-9}
+        assert liked.get(vote.because) == max(liked.values(), default=None)
     order, scores = blended(votes)
     assert scores == sorted(scores, reverse=True)
     assert set(order) == set(votes)
