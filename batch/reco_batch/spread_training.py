@@ -15,10 +15,11 @@ import json
 import os
 from math import inf
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from reco_batch.config import LearningConfig
-from reco_batch.errors import ProcessLost
+from reco_batch.errors import NightFailed, ProcessLost
 from reco_batch.night import read_and_split
 from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Reporter
@@ -41,6 +42,7 @@ def train_share(config: LearningConfig, *, shared: Path, reporter: Reporter) -> 
         UsageError: with this preset it would be another model.
         DataRefused: the input cannot be used.
         ProcessLost: another one was, without which this one cannot go on.
+        NightFailed: TensorFlow could not go on for another reason, such as memory.
     """
     parameters = config.parameters.retrieval
     if not isinstance(parameters, HistoryParameters):
@@ -58,9 +60,25 @@ def train_share(config: LearningConfig, *, shared: Path, reporter: Reporter) -> 
     try:
         with strategy.scope():
             metrics = _train(config, parameters, shared, reporter)
-    except tf.errors.OpError as error:
+    except _lost(tf) as error:
         raise ProcessLost(error.message.partition("\n")[0]) from error
+    except tf.errors.OpError as error:
+        raise NightFailed(
+            f"TensorFlow cannot go on: {error.message.partition(chr(10))[0]}. Nothing is lost that "
+            "a checkpoint has: mend it, and run the same command."
+        ) from error
     return {"processes": strategy.num_replicas_in_sync, **metrics}
+
+
+def _lost(tf: ModuleType) -> tuple[type[Any], ...]:
+    """Return what TensorFlow raises when another process is gone: not what this one lacks."""
+    return (
+        tf.errors.UnavailableError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.FailedPreconditionError,
+    )
 
 
 def _train(
@@ -98,6 +116,8 @@ def _train(
 
 
 def is_first() -> bool:
-    """Tell whether this is the process that writes what is written once."""
-    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
-    return int(task.get("index", 0)) == 0
+    """Tell whether this is the process that writes what is written once: the chief, if any."""
+    said = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    task = said.get("task", {})
+    first = "chief" if "chief" in said.get("cluster", {}) else "worker"
+    return task.get("type", first) == first and int(task.get("index", 0)) == 0

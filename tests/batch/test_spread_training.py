@@ -176,3 +176,49 @@ def test_the_notebooks_loss_is_refused(start, tmp_path):
 
     with pytest.raises(UsageError, match="another model"):
         train_share(config, shared=tmp_path, reporter=QuietReporter())
+
+
+@pytest.mark.parametrize(
+    ("cluster", "task", "expected"),
+    [
+        (("worker",), ("worker", 0), True),
+        (("worker",), ("worker", 1), False),
+        (("chief", "worker"), ("worker", 0), False),
+        (("chief", "worker"), ("chief", 0), True),
+        (("worker", "evaluator"), ("evaluator", 0), False),
+    ],
+)
+def test_one_process_writes_the_checkpoints(monkeypatch, cluster, task, expected):
+    """The chief where there is one, else the first worker; a process alone is the first."""
+    from reco_batch.spread_training import is_first  # noqa: PLC0415
+
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert is_first()
+    said = {
+        "cluster": {kind: ["127.0.0.1:1"] for kind in cluster},
+        "task": dict(zip(("type", "index"), task, strict=True)),
+    }
+    monkeypatch.setenv("TF_CONFIG", json.dumps(said))
+    assert is_first() == expected
+
+
+def test_only_the_loss_of_another_process_is_one(monkeypatch, tf, tmp_path):
+    """What this one lacks, such as memory, is said as such: Ray Train begins again for a loss."""
+    from reco_batch import spread_training  # noqa: PLC0415
+    from reco_batch.config import LearningConfig  # noqa: PLC0415
+    from reco_batch.errors import NightFailed, ProcessLost  # noqa: PLC0415
+    from reco_batch.progress import QuietReporter  # noqa: PLC0415
+
+    config = LearningConfig(data="demo", threads=1, home=tmp_path)
+
+    def raised_for(error):
+        def fail(*_):
+            raise error(None, None, "said")
+
+        monkeypatch.setattr(spread_training, "_train", fail)
+        with pytest.raises(Exception, match="said") as raised:
+            spread_training.train_share(config, shared=tmp_path, reporter=QuietReporter())
+        return raised.type
+
+    assert raised_for(tf.errors.UnavailableError) is ProcessLost
+    assert raised_for(tf.errors.ResourceExhaustedError) is NightFailed
