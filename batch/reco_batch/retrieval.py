@@ -10,7 +10,6 @@ Shapes: D embedding width; B, Q, C as in `batches`.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -173,7 +172,7 @@ def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def train_retrieval(
-    ratings: Ratings,
+    ratings: Callable[[], Ratings],
     *,
     user_ids: Sequence[str],
     movie_ids: Sequence[str],
@@ -185,8 +184,8 @@ def train_retrieval(
     """Train on every rating as one interaction, whatever its stars.
 
     Args:
-        ratings: the training part, in the order of training; the same batches every epoch, as
-            the notebook had them.
+        ratings: gives the training part, in the order of training; the same batches every epoch,
+            as the notebook had them. Asked again when somebody asks for reasons, not kept.
         user_ids: U ids, for the saved model's lookup.
         movie_ids: I ids, likewise.
         parameters: of the model.
@@ -205,15 +204,17 @@ def train_retrieval(
         user_ids,
         movie_ids,
         parameters,
-        rated=partial(liked, ratings, user_count=len(user_ids)),
+        rated=lambda: liked(ratings(), user_count=len(user_ids)),
         seed=seed,
     )
+    known = ratings()
     batches = stack_batches(
-        ratings.user_index + 1,
-        ratings.movie_index + 1,
-        ratings.rating,
+        known.user_index + 1,
+        known.movie_index + 1,
+        known.rating,
         batch_size=parameters.batch_size,
     )
+    del known
     optimizer = tf.keras.optimizers.Adagrad(parameters.learning_rate)
     fit_epochs(
         model,

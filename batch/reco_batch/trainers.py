@@ -86,7 +86,7 @@ def train_retrieval_of(
             checkpoints=training.checkpoints,
         )
     return train_retrieval(
-        training.ratings(),
+        training.ratings,
         user_ids=dataset.user_ids,
         movie_ids=dataset.movies.ids,
         parameters=parameters,

@@ -115,7 +115,7 @@ def fit_retrieval(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
         *, seed: int = 42, parameters: RetrievalParameters = RETRIEVAL, stage=None, checkpoints=None
     ):
         return train_retrieval(
-            dataset.ratings,
+            lambda: dataset.ratings,
             user_ids=dataset.user_ids,
             movie_ids=dataset.movies.ids,
             parameters=parameters,

@@ -1,5 +1,7 @@
 """The default retrieval model: both halves in one dot product, saved as it answers."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from reco_batch.blended_retrieval import latest_ratings
 from reco_batch.blended_training import train_blended
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.dataset import Ratings, histories
+from reco_batch.history_retrieval import HistoryModel
 from reco_batch.presets import HistoryParameters, NeighbourParameters, TowerParameters
 from reco_batch.recency import as_matrix, recency_weights
 from reco_batch.saved_models import MOVIE_MODEL, USER_MODEL, save_retrieval
@@ -280,15 +283,57 @@ def test_a_new_user_is_known_by_the_history(model, sittings):
 
 
 def test_users_a_few_at_a_time_have_the_same_vectors(model, sittings, monkeypatch):
-    """Known ones with their own vectors, the last few being fewer; others without."""
+    """Known ones with their own vectors, the last few being fewer; others without; and movies."""
     users = len(sittings.user_ids)
     unknown = model.fold_in(sittings.ratings, user_count=users)
+    following = model.next_embeddings()
 
     monkeypatch.setattr(blended_retrieval, "_AT_ONCE", 7)
 
     for known, expected in ((True, model.embeddings().users), (False, unknown)):
         found = model.fold_in(sittings.ratings, user_count=users, known=known)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.next_embeddings(), following, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
+    """Not the ratings while the towers train, not the Keras model and its optimizer afterwards."""
+    kept = []
+
+    def given():
+        copied = Ratings(*(None if part is None else part.copy() for part in sittings.ratings))
+        kept.extend(weakref.ref(part) for part in copied if part is not None)
+        return copied
+
+    class Looking(StoppingStage):
+        def advance(self, steps):
+            assert kept
+            assert not [ref for ref in kept if ref() is not None]
+            super().advance(steps)
+
+    made = HistoryModel.__init__
+
+    def making(keras_model, *args, **kwargs):
+        made(keras_model, *args, **kwargs)
+        models.append(weakref.ref(keras_model))
+
+    models = []
+    monkeypatch.setattr(HistoryModel, "__init__", making)
+    gc.disable()  # what goes away is not there by chance
+    try:
+        train_blended(
+            given,
+            movies=sittings.movies,
+            user_ids=sittings.user_ids,
+            parameters=SMALL,
+            recency=0.5,
+            seed=42,
+            stage=Looking(after=SMALL.tower.epochs),
+        )
+        left = [ref() for ref in models]
+    finally:
+        gc.enable()
+    assert left == [None]
 
 
 @pytest.mark.parametrize("name", ODD_DATA)

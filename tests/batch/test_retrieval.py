@@ -125,7 +125,7 @@ def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch
     plain.fit(data, epochs=3, verbose=0)
 
     trained = train_retrieval(
-        dataset.ratings, **ids, parameters=parameters, seed=42, stage=stage
+        lambda: dataset.ratings, **ids, parameters=parameters, seed=42, stage=stage
     ).embeddings()
 
     np.testing.assert_allclose(trained.users, plain.user_table, rtol=1e-3, atol=1e-4)
