@@ -41,6 +41,7 @@ bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; 
 	@$(BIN)/python benchmarks/publish.py
 	@$(BIN)/python benchmarks/growth.py
 	@$(BIN)/python benchmarks/reader.py
+	@$(BIN)/python benchmarks/reasons.py
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/filters.py

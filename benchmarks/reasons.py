@@ -8,11 +8,13 @@ usage: reasons.py [--rounds N] [--part X]    --part 0.1: of the users of each sh
 """
 
 import argparse
+import json
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
-from machine import begin_anew_without_slowing
+from machine import begin_anew_without_slowing, describe
 from synthetic import histories
 
 from reco_batch.engine import ByProduct, Rows, with_reasons
@@ -27,18 +29,24 @@ _SAMPLE = 200
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and keep as JSON."""
     begin_anew_without_slowing()
+    machine = describe()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--part", type=float, default=1.0)
     said = parser.parse_args()
-    for users, movies in SHAPES:
-        print(measure(int(users * said.part), movies, rounds=said.rounds))
+    found = [
+        measure(int(users * said.part), movies, rounds=said.rounds) for users, movies in SHAPES
+    ]
+    result = {"figure": "reasons", "machine": machine, "k": K, "shapes": found}
+    print(json.dumps(result, indent=1))
+    path = Path(__file__).parent / "results" / "reasons.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
-def measure(users: int, movies: int, *, rounds: int) -> str:
-    """Return the figures of one shape in a line."""
+def measure(users: int, movies: int, *, rounds: int) -> dict[str, float]:
+    """Return the figures of one shape."""
     alone, rows = case(users, movies)
     explained, explained_rows = with_reasons(alone, rows, influence_of(rows, movies))
     seconds: dict[str, list[float]] = {"lists": [], "with reasons": []}
@@ -48,14 +56,14 @@ def measure(users: int, movies: int, *, rounds: int) -> str:
         spent, blocks = taken(explained.score(explained_rows, threads=1))
         seconds["with reasons"].append(spent)
     best = {name: min(found) for name, found in seconds.items()}
-    added = best["with reasons"] - best["lists"]
-    ratings = np.diff(rows.excluded.offsets).mean()
-    size = ", ".join(sizes(blocks[0].lists.items, blocks[0].reasons))
-    return (
-        f"{users:,} users x {movies:,} movies, {ratings:.0f} ratings a user: "
-        f"lists {1000 * best['lists'] / users:.2f} ms a user, "
-        f"reasons {1000 * added / users:.2f} ms more ({added / best['lists']:.0%}); {size}"
-    )
+    return {
+        "users": users,
+        "movies": movies,
+        "ratings_a_user": float(np.diff(rows.excluded.offsets).mean()),
+        "lists_ms": 1000 * best["lists"] / users,
+        "reasons_ms": 1000 * (best["with reasons"] - best["lists"]) / users,
+        **sizes(blocks[0].lists.items, blocks[0].reasons),
+    }
 
 
 def case(users: int, movies: int) -> tuple[ByProduct, Rows]:
@@ -84,13 +92,16 @@ def taken(blocks: Iterable) -> tuple[float, list]:
     return time.process_time() - began, made
 
 
-def sizes(items: np.ndarray, reasons: np.ndarray) -> list[str]:
+def sizes(items: np.ndarray, reasons: np.ndarray) -> dict[str, float]:
     """Return the mean size of a user's values, indices standing for ids."""
     rows = range(min(_SAMPLE, len(items)))
     lists = [encode_list([*map(str, items[r])], [1.234] * K, numeric_ids=True) for r in rows]
     said = [[None if i < 0 else str(i) for i in reasons[r]] for r in rows]
-    values = {"list": lists, "reasons": [encode_reasons(r, numeric_ids=True) for r in said]}
-    return [f"{name} {np.mean([len(v) for v in made]):,.0f} bytes" for name, made in values.items()]
+    because = [encode_reasons(row, numeric_ids=True) for row in said]
+    return {
+        "list_bytes": float(np.mean(list(map(len, lists)))),
+        "reasons_bytes": float(np.mean(list(map(len, because)))),
+    }
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def ranked(result: dict) -> list[str]:
         "*Network* is the preset `notebook`'s, *linear* of the form of the preset `default`'s.",
         f"Ours computes lists of {result['k']:,}, the others stop at the stars. Bounds for the",
         f"network: at most {result['bound_of_limit']} times the product, at least",
-        f"{result['bound_of_predict']} times as fast as `predict` at batch 8192.",
+        f"{result['bound_of_predict']} times as fast as `predict` at batch 8192, a call a user.",
         _machine(result),
         "",
         *_table(["", "million pairs/s", "of the product", "times as fast as predict"], rows),
@@ -178,6 +178,33 @@ def reader(result: dict) -> list[str]:
     ]
 
 
+def reasons(result: dict) -> list[str]:
+    """Return the section on what it costs to say why."""
+    rows = [
+        [
+            f"{shape['movies']:,}",
+            f"{shape['ratings_a_user']:.0f}",
+            f"{shape['lists_ms']:.2f}",
+            f"{shape['reasons_ms']:.2f}",
+            f"{shape['list_bytes']:,.0f}",
+            f"{shape['reasons_bytes']:,.0f}",
+        ]
+        for shape in result["shapes"]
+    ]
+    head = ["movies", "ratings a user", "lists: ms a user", "reasons beside them: ms a user"]
+    return [
+        "",
+        "## Why each movie is in a list",
+        "",
+        f"`benchmarks/reasons.py`: lists of {result['k']}, vectors of the preset `default`'s",
+        "width, one thread. All that a user rated may be a reason; a night leaves out what the",
+        "user liked less than usual, and takes less. Bytes are of the values, positions for ids.",
+        _machine(result),
+        "",
+        *_table([*head, "a list: bytes", "its reasons: bytes"], rows),
+    ]
+
+
 def training(result: dict) -> list[str]:
     """Return the section on what a step of each training takes."""
     rows = []
@@ -223,4 +250,5 @@ SECTIONS = {
     "publish": publish,
     "growth": growth,
     "reader": reader,
+    "reasons": reasons,
 }
