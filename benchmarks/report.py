@@ -112,7 +112,9 @@ def scale(result: dict) -> list[str]:
         "",
         "`benchmarks/scale.py`: whole nights of the preset `default` on simulated ratings, each",
         "part trained in as many epochs and steps as the whole. Seconds of each stage (trainings",
-        f"run two at a time), and the line through the parts at scale {target}.",
+        f"run two at a time), and the line through the parts at scale {target}. The farther",
+        "that is from the parts, the more a second of theirs counts, and what a stage takes",
+        "depends on what runs beside it: the long stages are told well, the short ones are not.",
         f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; load",
         f"before the last, of other work: {machine['load_before']}.",
         "",
@@ -123,7 +125,8 @@ def scale(result: dict) -> list[str]:
         cells = [_amount(name, {**n, **n["stages"]}[name]) for n in parts]
         cells.append(_amount(name, row["expected"]))
         if whole:
-            cells += [_amount(name, row["measured"]), f"{row['deviation']:+.0%}"]
+            deviation = f"{row['deviation']:+.0%}" if "deviation" in row else "-"
+            cells += [_amount(name, row["measured"]), deviation]
         lines.append(f"| {name.replace('_bytes', '')} | {' | '.join(cells)} |")
     lines += ["", "What the models learned of the simulated taste:", ""]
     lines += ["| scale | ndcg@10 | of the most rated | RMSE | of means |", "|---|---|---|---|---|"]

@@ -123,7 +123,7 @@ def measured(command: Sequence[str], log: Path) -> dict[str, object]:
         process = subprocess.Popen(command, env=environment(), cwd=log.parent, stderr=stream)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    lines = log.read_text("utf-8").splitlines()
+    lines = log.read_text("utf-8").replace(f"{log.parent}/", "").splitlines()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {lines[-5:]}")
     return {
@@ -181,14 +181,16 @@ def extrapolated(
 
     Returns:
         For each figure `expected`, and with a night `measured` and `deviation`, the share by which
-        it was more.
+        it was more; no deviation from a line that falls to nothing.
     """
     found = {name: {"expected": start + slope * scale} for name, (start, slope) in lines.items()}
     if night is not None:
         measured = figures_of(night)
         for name in found.keys() & measured.keys():
             value, expected = measured[name], found[name]["expected"]
-            found[name] |= {"measured": value, "deviation": value / max(expected, 1e-9) - 1}
+            found[name]["measured"] = value
+            if expected > 0:
+                found[name]["deviation"] = value / expected - 1
     return found
 
 
