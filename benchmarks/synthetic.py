@@ -46,6 +46,7 @@ def histories(users: int, movies: int, *, seed: int) -> Histories:
     lengths = np.minimum(drawn, longest).astype(np.int64)
     user = np.repeat(np.arange(users), lengths)
     movie = (movies * rng.random(len(user)) ** 3).astype(np.int64)  # the first ones more often
-    user, movie = np.divmod(np.unique(user * movies + movie), movies)
+    pairs = np.sort(user * movies + movie)  # of tens of millions, much quicker than np.unique
+    user, movie = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], movies)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=users))])
     return Histories(offsets, movie.astype(np.int32))
