@@ -20,6 +20,10 @@ Figures are ratios within one run.
 """
 
 
+#: What both the notebook and the job tell of their retrieval models.
+ACCURACIES = ("top_1_accuracy", "top_5_accuracy", "top_10_accuracy")
+
+
 def whole_job(result: dict) -> list[str]:
     """Return the section on the night against the notebook."""
     machine = result["machine"]
@@ -39,7 +43,8 @@ def whole_job(result: dict) -> list[str]:
     ]
     for name, key in (("notebook", "notebook"), ("`batch run --preset notebook`", "job")):
         for run in result[key]:
-            accuracy = " | ".join(f"{v:.4f}" for v in run["metrics"]["retrieval"].values())
+            found = run["metrics"]["retrieval"]
+            accuracy = " | ".join(figure(found[name]) for name in ACCURACIES)
             rmse = run["metrics"]["rating"]["rmse"]
             lines.append(f"| {name} | {run['total']:.1f} | {accuracy} | {rmse:.4f} |")
     lines += ["", "Seconds of each stage of the job's last run (trainings run two at a time):", ""]
