@@ -33,6 +33,11 @@ class Found(NamedTuple):
         others = (found for found in self.experiments if live.namespace in found.parts)
         return live.experiment or next(others, None)
 
+    def share_of(self, live: Live) -> float | None:
+        """Return the part of all users that this experiment gives the namespace, if any."""
+        experiment = self.experiment_of(live)
+        return None if experiment is None else experiment.parts.get(live.namespace)
+
 
 def look(where: Where, names: Sequence[str], *, with_arms: bool) -> Found:
     """Look at namespaces; what one lacks does not keep the others from being shown.

@@ -62,7 +62,7 @@ def _object(live: Live, store: str, found: Found) -> dict[str, Any]:
         **dict.fromkeys(_LIVE),
         **({} if status is None else _said_of(status)),
         "experiment": None if experiment is None else experiment.name,
-        "share": None if experiment is None else experiment.parts.get(live.namespace),
+        "share": found.share_of(live),
         "errors": list(map(str, live.errors)),
     }
 
@@ -129,16 +129,13 @@ def _facts_beside(found: Found) -> _Facts:
     """Return the lines that one of the namespaces has a text for, with a text for each of them."""
     experiments = [found.experiment_of(live) for live in found.namespaces]
     several = len(found.experiments) > 1
-    parts = [
-        each.parts.get(live.namespace) if each else None
-        for live, each in zip(found.namespaces, experiments, strict=True)
-    ]
+    shares = [found.share_of(live) for live in found.namespaces]
     lines = [
         ("namespace", [live.namespace for live in found.namespaces]),
         # One experiment is in the heading.
         # One experiment is in the heading.
         ("experiment", [each.name if each and several else "" for each in experiments]),
-        ("share", [_share_words(part) if part else "" for part in parts]),
+        ("share", ["" if share is None else _share_words(share) for share in shares]),
         ("generation", list(map(_generation_words, found.namespaces))),
         *(
             (name, ["" if live.status is None else say(live.status) for live in found.namespaces])
