@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from reco_batch.ordering import user_by_user
 from reco_store.codec import is_numeric_id
 
 
@@ -177,7 +178,6 @@ def histories(
 
 def newest_first(ratings: Ratings) -> NDArray[np.int64]:
     """Return the rows of the ratings user by user, the newest first, [N]; see `histories`."""
-    rows = np.arange(len(ratings))
-    newest = rows if ratings.timestamp is None else ratings.timestamp
-    order: NDArray[np.int64] = np.lexsort((-rows, -newest, ratings.user_index))
-    return order
+    earlier = -np.arange(len(ratings))
+    newest = earlier if ratings.timestamp is None else -ratings.timestamp
+    return user_by_user(ratings.user_index, newest, ties=earlier)

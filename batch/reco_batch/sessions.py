@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from reco_batch.dataset import Ratings
+from reco_batch.ordering import user_by_user
 
 SITTING_SECONDS: Final = 7200.0
 """After this long a pair counts 1/e of what it would have counted at once."""
@@ -53,7 +54,7 @@ def in_order(ratings: Ratings) -> Sequence:
     if ratings.timestamp is None:
         raise ValueError("ratings without timestamps have no order")
     lot = _lot(ratings.user_index, ratings.movie_index)
-    order = np.lexsort((lot, ratings.timestamp, ratings.user_index))
+    order = user_by_user(ratings.user_index, ratings.timestamp, ties=lot)
     return Sequence(ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order])
 
 

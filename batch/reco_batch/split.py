@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reco_batch.dataset import Ratings
 from reco_batch.errors import DataRefused
+from reco_batch.ordering import user_by_user
 from reco_batch.presets import SplitBy
 from reco_batch.stratified import stratified_parts
 
@@ -115,7 +116,7 @@ def _latest(
     """Split off the latest `share`, rounded down, of each user's rows."""
     assert ratings.timestamp is not None  # noqa: S101  # the caller has refused already
     users = ratings.user_index[rows]
-    order = np.lexsort((rows, ratings.timestamp[rows], users))
+    order = user_by_user(users, ratings.timestamp[rows], ties=rows)
     counts = np.bincount(users)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     position = np.empty(len(rows), np.int64)  # of each row among its user's, oldest first

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handmade import ODD_DATA, random_ratings, ratings_of
-from reco_batch import ridge_rating
 from reco_batch.content import content_features
 from reco_batch.linear_rating import fit_biases
 from reco_batch.ridge_rating import fit_ridge
@@ -124,17 +123,3 @@ def test_more_pull_is_less_taste():
 
     assert sizes[0] > sizes[1] > sizes[2]
     assert sizes[2] == pytest.approx(0, abs=1e-4)
-
-
-def test_parts_of_the_ratings_add_up_to_all(dataset, monkeypatch):
-    """Looked at a part at a time, the last one smaller, the fit is the same but for rounding."""
-    features = content_features(dataset.movies)
-    whole = fit(dataset.ratings, features, users=40)
-
-    monkeypatch.setattr(ridge_rating, "_PART", len(dataset.ratings) // 3)
-    parts, again = (fit(dataset.ratings, features, users=40) for _ in range(2))
-
-    np.testing.assert_allclose(parts.users, whole.users, atol=1e-4)
-    np.testing.assert_allclose(parts.movie_bias, whole.movie_bias, atol=1e-4)
-    assert (parts.users != whole.users).any()  # it was in parts
-    np.testing.assert_array_equal(parts.users, again.users)
