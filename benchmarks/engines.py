@@ -44,7 +44,7 @@ ENGINES = {
 
 def run_one(name: str, users: int, movies: int, folder: Path) -> None:
     """Score and write once in this process, and print the figures."""
-    from reco_batch.artifact import ArtifactWriter  # noqa: PLC0415  only where it is measured
+    from reco_batch.artifact_writer import ArtifactWriter  # noqa: PLC0415  only where it is measured
     from reco_batch.dataset import Histories, Movies  # noqa: PLC0415
     from reco_batch.engine import ByProduct, Rows, open_engine  # noqa: PLC0415
     from reco_batch.presets import EngineName  # noqa: PLC0415

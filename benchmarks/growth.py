@@ -26,7 +26,7 @@ from generations import KEYS, binaries, server
 from machine import describe, environment
 from synthetic import Factors, factors, histories
 
-from reco_batch.artifact import ArtifactWriter
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.dataset import Histories, Movies
 from reco_batch.popularity import MovieStatistics
 from reco_batch.topk import top_k_blocks

@@ -28,7 +28,8 @@ from machine import begin_anew_without_slowing, describe
 from redis import Redis
 from synthetic import factors
 
-from reco_batch.artifact import Artifact, ArtifactWriter
+from reco_batch.artifact import Artifact
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.dataset import Histories, Movies
 from reco_batch.popularity import MovieStatistics
 from reco_batch.progress import QuietReporter

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reco_batch.artifact import MANIFEST, Artifact, ArtifactWriter, open_artifact
+from reco_batch.artifact import MANIFEST, Artifact, open_artifact
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine

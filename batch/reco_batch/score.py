@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from reco_batch.artifact import ArtifactWriter
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.confidence import Bound, doubt_of
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Histories, histories

@@ -12,11 +12,11 @@ import reco_batch.artifact as artifact_module
 from reco_batch.artifact import (
     MANIFEST,
     Artifact,
-    ArtifactWriter,
     complete_generations,
     open_artifact,
     write_manifest,
 )
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.dataset import Histories, Movies, Ratings, histories
 from reco_batch.errors import NightFailed
 from reco_batch.popularity import MovieStatistics, Thresholds, movie_statistics, popular_lists

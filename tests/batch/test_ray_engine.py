@@ -14,7 +14,7 @@ import reco_batch.engine as engine_module
 from dying_catalogues import DyingCatalogue
 from planted import as_dataset, planted_movies, planted_ratings
 from reco_batch import ray_engine
-from reco_batch.artifact import ArtifactWriter
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.confidence import Bound, doubt_of
 from reco_batch.dataset import Histories, histories
 from reco_batch.engine import ByProduct, LocalEngine, Rows, by_stars, open_engine, with_reasons

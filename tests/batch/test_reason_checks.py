@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 import reco_batch.artifact as artifact_module
+import reco_batch.artifact_writer as writer_module
 from handmade import movies_of, ratings_of
-from reco_batch.artifact import Artifact, ArtifactWriter
+from reco_batch.artifact import Artifact
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.checks import PASSED, REFUSED
 from reco_batch.dataset import histories
+from reco_batch.popularity import MovieStatistics
 from reco_batch.reason_checks import check_reasons
 from reco_batch.reasons import Explained
 from reco_batch.topk import TopK
@@ -26,6 +29,7 @@ RATED = [(0, 0), (0, 1), (1, 3), (2, 3), (2, 4)]  # the last user has rated noth
 def written(request, monkeypatch, tmp_path):
     """Write the lists with some reasons, read so many rows at a time."""
     monkeypatch.setattr(artifact_module, "_ROWS_PER_BATCH", request.param)
+    monkeypatch.setattr(writer_module, "_ROWS", request.param)
 
     def write(reasons=REASONS, *, keys=USERS, seen=USERS, users=4):
         writer = ArtifactWriter(tmp_path / GENERATION, movies_of(5), resumed=True)
@@ -33,9 +37,7 @@ def written(request, monkeypatch, tmp_path):
         block = Explained(TopK(lists, np.zeros(lists.shape, np.float32)), np.int32(reasons))
         writer.write_explained(keys, [block])
         writer.write_seen(seen, histories(ratings_of(RATED), user_count=4))
-        writer.write_movies(
-            movies_of(5), artifact_module.MovieStatistics(np.zeros(5, np.int64), np.zeros(5))
-        )
+        writer.write_movies(movies_of(5), MovieStatistics(np.zeros(5, np.int64), np.zeros(5)))
         manifest = {"ids": "string", "parameters": {"because": True}, "data": {"users": users}}
         return Artifact(writer.folder, manifest)
 

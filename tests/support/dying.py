@@ -15,7 +15,7 @@ import threading
 
 import reco_batch
 from reco_batch import presets
-from reco_batch.artifact import ArtifactWriter
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.presets import (
     HistoryParameters,
     NeighbourParameters,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from planted import as_dataset, planted_movies
 from reco_batch import columns as c
-from reco_batch.artifact import ArtifactWriter
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.bounds import GateBounds
 from reco_batch.dataset import Histories, histories
 from reco_batch.evaluate import TOP_K, top_k_accuracy

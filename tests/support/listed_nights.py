@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reco_batch.artifact import Artifact, ArtifactWriter
+from reco_batch.artifact import Artifact
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.dataset import Histories, Movies
 from reco_batch.popularity import MovieStatistics
 from reco_batch.topk import TopK
