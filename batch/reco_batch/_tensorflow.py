@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from reco_batch.processors import THREADS, share_processors
+
 if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     raise ImportError(
         "TensorFlow was imported before reco_batch, with Keras 3; TensorFlow Recommenders needs "
@@ -18,9 +20,8 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     )
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-#: Models that are trained side by side (`fit`); each has its share of the processors.
-LANES = 2
+if THREADS not in os.environ:  # else whoever starts it has shared them out already
+    share_processors()
 
 
 @contextmanager
@@ -48,11 +49,6 @@ with _startup_chatter_held_back():
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
 
-    # One operation alone gains little from a second thread at our sizes; two models side by side
-    # gain nearly twofold.
-    tf.config.threading.set_intra_op_parallelism_threads(
-        max(1, len(os.sched_getaffinity(0)) // LANES)
-    )
     if "TF_CONFIG" not in os.environ:  # else a strategy has to start it (`spread_training`)
         tf.config.list_logical_devices()  # starts the runtime, which has something to say as well
 # Saving a model whose constructor takes ids warns that the ids are not part of its configuration.
@@ -75,4 +71,4 @@ def as_disk_errors() -> Iterator[None]:
         raise (OSError(errno.ENOSPC, reason) if full else OSError(reason)) from error
 
 
-__all__ = ["LANES", "as_disk_errors", "tf", "tfrs"]
+__all__ = ["as_disk_errors", "tf", "tfrs"]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 from reco_batch.bounds import GateBounds
 from reco_batch.key import Key, Panel
 from reco_batch.presets import PRESETS, EngineName, Preset, RankBy, SplitBy
+from reco_batch.processors import TRAININGS
 
 #: What a count must be; `description` is what the command says when it refuses a value.
 _FROM_ONE = Field(ge=1, description="a whole number from 1")
@@ -161,6 +162,11 @@ class RunKeys(LearningKeys):
         bool,
         Key("Go on with the newest unfinished night, if it is the same.", Panel.NIGHT),
     ] = False
+    trainings: Annotated[
+        int,
+        Field(ge=1, le=TRAININGS, description=f"a whole number from 1 to {TRAININGS}"),
+        Key("Trainings at a time; 1 takes longer, and less memory.", Panel.NIGHT, "N"),
+    ] = TRAININGS
     checkpoint_seconds: Annotated[
         FiniteFloat,
         Field(ge=0, description="a number of seconds from 0"),

@@ -1,9 +1,10 @@
 """Training: both models without the test part, measured on it, then on everything.
 
-The trainings do not depend on each other, so two run at a time, the longest first. What is to be
-published is handed on as soon as it is trained, while the other lane still trains. A resumed night
-trains only what something still has to be computed from. Where retrieval proposes what ranked lists
-are made of, both lanes ask for its models, and whichever comes first trains them.
+The trainings do not depend on each other, so two run at a time, in two lanes, unless the night was
+told otherwise. What is to be published is handed on as soon as it is trained, while the other lane
+still trains. A resumed night trains only what something still has to be computed from. Where
+retrieval proposes what ranked lists are made of, both lanes ask for its models, and whichever comes
+first trains them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +16,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch._tensorflow import LANES
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Ratings
@@ -129,7 +129,7 @@ def fit_models(
         if config.refits:
             jobs.append(partial(fits.refit, kind))
         jobs.append(partial(fits.measure, kind, publish=not config.refits))
-    _run_side_by_side(jobs, reporter)
+    _run_side_by_side(jobs, reporter, lanes=config.trainings)
     stars = {} if dataset.has_stars else {"rating": {}, "without_stars": True}
     return {
         **fits.metrics["retrieval"],
@@ -281,9 +281,11 @@ def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, 
     }
 
 
-def _run_side_by_side(jobs: Iterable[Callable[[], object]], reporter: Reporter) -> None:
+def _run_side_by_side(
+    jobs: Iterable[Callable[[], object]], reporter: Reporter, *, lanes: int
+) -> None:
     """Run the jobs in the lanes, in this order; the first failure ends them all."""
-    pool = ThreadPoolExecutor(LANES)
+    pool = ThreadPoolExecutor(lanes)
     try:
         done, _ = wait([pool.submit(job) for job in jobs], return_when=FIRST_EXCEPTION)
         for future in done:

@@ -22,6 +22,7 @@ from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
+from reco_batch.processors import share_processors
 from reco_batch.progress import Reporter, Stage
 from reco_batch.pruning import prune_artifacts
 from reco_batch.publishing import publish_artifact
@@ -47,6 +48,7 @@ _NOT_OF_THE_RESULT = {
     "data",
     "encoding",
     "threads",
+    "trainings",
     "engine",
     "ray_address",
     "resume",
@@ -160,7 +162,11 @@ def _open_night(
             Place(config.artifacts, config.unfinished / config.namespace),
             generation,
             started,
-            fingerprint(_parameters(config), dataset, threads=config.threads),
+            fingerprint(
+                {**_parameters(config), "trainings": config.trainings},
+                dataset,
+                threads=config.threads,
+            ),
             resume=config.resume,
             say=reporter.say,
         )
@@ -198,6 +204,7 @@ def _fill(
 ) -> None:
     with reporter.stage("load TensorFlow"):
         # Takes seconds: after the data was found good, and where the person can see why.
+        share_processors(config.trainings)
         from reco_batch.fit import fit_models  # noqa: PLC0415
         from reco_batch.score import Answers  # noqa: PLC0415
 

@@ -1,7 +1,9 @@
-"""The lanes: what happens to the others when one training ends badly."""
+"""The lanes: how many there are, and what happens to the others when one training ends badly."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -40,8 +42,28 @@ def test_the_first_failure_ends_the_other_lane():
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        _run_side_by_side([endless, failing], reporter)
+        _run_side_by_side([endless, failing], reporter, lanes=2)
     assert ended == ["endless"]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_as_many_jobs_at_a_time_as_there_are_lanes(lanes):
+    """In the order that they were given in."""
+    from reco_batch.fit import _run_side_by_side  # noqa: PLC0415  # loads TensorFlow
+
+    begun, running, most = [], set(), []
+
+    def job(name: str) -> None:
+        begun.append(name)
+        running.add(name)
+        time.sleep(0.1)  # for another lane to begin
+        most.append(len(running))
+        running.remove(name)
+
+    _run_side_by_side([partial(job, name) for name in "abcd"], QuietReporter(), lanes=lanes)
+
+    assert max(most) == lanes
+    assert begun == list("abcd") if lanes == 1 else sorted(begun) == list("abcd")
 
 
 def test_a_model_that_both_lanes_ask_for_is_trained_once():

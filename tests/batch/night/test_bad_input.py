@@ -525,6 +525,7 @@ USAGE = {
     ("--data", ""): "expected a folder, or the name of a data set",
     ("--k", "0"): "expected a whole number from 1",
     ("--threads", "0"): "expected a whole number from 1",
+    ("--trainings", "3"): "expected a whole number from 1 to 2",
     ("--popular-n", "0"): "expected a whole number from 1",
     ("--count-threshold", "-1"): "expected a whole number from 0",
     ("--rating-threshold", "nan"): "expected a number of stars",

@@ -188,8 +188,9 @@ def turned_away(second, strange, batch, at_home):
 
 @pytest.fixture(scope="session")
 def third(turned_away, strange, batch, at_home):
-    """The strange data, silently, and the gate is overruled."""
-    words = ("run", "--data", strange, "--no-refit", "--quiet", "--force", "strange on purpose")
+    """The strange data, silently, one training at a time, and the gate is overruled."""
+    words = ("run", "--data", strange, "--no-refit", "--quiet", "--trainings", 1)
+    words = (*words, "--force", "strange on purpose")
     return recorded(batch(*words, **at_home), at_home)
 
 
@@ -440,6 +441,20 @@ def test_strange_titles_end_to_end(third):
         assert json.loads(third.content[f"movie:{movie}"])["t"] == title
         for suffix in title_suffixes(title):
             assert movie in decode_ids(third.content[suffix])
+
+
+def test_one_training_at_a_time(second, third):
+    """A night that was told so trains the second model when all of the first is done."""
+
+    def times_of(night, stage):
+        began = night.manifest["began"][stage]
+        return began, began + night.manifest["seconds"][stage]
+
+    rating, retrieval = (times_of(second, f"train {kind}") for kind in ("rating", "retrieval"))
+    assert retrieval[0] < rating[1]
+
+    retrieval = times_of(third, "train retrieval")
+    assert times_of(third, "save rating model")[1] <= retrieval[0]
 
 
 def test_a_night_with_nothing_to_hold_out(fourth):
