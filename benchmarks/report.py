@@ -1,6 +1,6 @@
 """Writes docs/performance.md, and the tables of docs/models.md, from what the benchmarks left.
 
-The latter by `beside_others`; some sections of the former are in `speed`.
+The latter by `beside_others`; sections of the former are in `speed` and `large_nights`, too.
 
 usage: report.py
 """
@@ -8,6 +8,7 @@ usage: report.py
 import json
 from pathlib import Path
 
+import large_nights
 import speed
 from beside_others import figure, write_tables
 
@@ -97,59 +98,6 @@ def serving(result: dict) -> list[str]:
         cells = [f"{m['rollback'][state]['server_ms']:.2f} ms" for m in measured]
         row(f"rollback, {state}: the server's time", cells, "50 ms")
     return lines
-
-
-#: What the night of a whole data set may take at most.
-WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
-
-
-def scale(result: dict) -> list[str]:
-    """Return the section on what a large data set costs."""
-    parts = [night for night in result["nights"] if night["scale"] < result["target"]]
-    whole = next((n for n in result["nights"] if n["scale"] == result["target"]), None)
-    machine = (whole or parts[-1])["machine"]
-    scales = [f"{night['scale']:g}" for night in parts]
-    measured = ["measured", "deviation"] if whole else []
-    target = f"{result['target']:g}"
-    lines = [
-        "",
-        f"## A night of {result['like']}'s size",
-        "",
-        "`benchmarks/scale.py`: whole nights of the preset `default` on simulated ratings, each",
-        "part trained in as many epochs and steps as the whole. Seconds of each stage (trainings",
-        f"run two at a time), and the line through the parts at scale {target}. The farther",
-        "that is from the parts, the more a second of theirs counts, and what a stage takes",
-        "depends on what runs beside it: the long stages are told well, the short ones are not.",
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; load",
-        f"before the last, of other work: {machine['load_before']}.",
-        "",
-        "| | " + " | ".join([*scales, f"expected at {target}", *measured]) + " |",
-        "|---" * (len(scales) + 2 + len(measured)) + "|",
-    ]
-    for name, row in result["extrapolated"].items():
-        cells = [_amount(name, {**n, **n["stages"]}[name]) for n in parts]
-        cells.append(_amount(name, row["expected"]))
-        if whole:
-            deviation = f"{row['deviation']:+.0%}" if "deviation" in row else "-"
-            cells += [_amount(name, row["measured"]), deviation]
-        lines.append(f"| {name.replace('_bytes', '')} | {' | '.join(cells)} |")
-    lines += ["", "What the models learned of the simulated taste:", ""]
-    lines += ["| scale | ndcg@10 | of the most rated | RMSE | of means |", "|---|---|---|---|---|"]
-    for night in result["nights"]:
-        found = night["metrics"]
-        figures = [found[part]["ndcg@10"] for part in ("retrieval", "popularity")]
-        figures += [found[part]["rmse"] for part in ("rating", "means")]
-        lines.append(f"| {night['scale']:g} | {' | '.join(map(figure, figures))} |")
-    if whole:
-        lines += ["", "The log of the night of the whole:", "", "```"]
-        lines += [*whole["log"], "```"]
-    return lines
-
-
-def _amount(name: str, value: float) -> str:
-    bound = WHOLE_BOUNDS.get(name)
-    said = f"{value / 1e9:,.2f} GB" if name.endswith("_bytes") else f"{value:,.1f}"
-    return f"**{said}, over the bound**" if bound and value > bound else said
 
 
 def filters(result: dict) -> list[str]:
@@ -249,7 +197,7 @@ SECTIONS = {
     "filters": filters,
     "ingest": ingest,
     "engines": engines,
-    "scale": scale,
+    **large_nights.SECTIONS,
 }
 
 

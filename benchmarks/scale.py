@@ -9,10 +9,16 @@ parameters says so; it stands in the result). So each stage's seconds are a cons
 catalogue, and a part that grows with the users, and a line through the parts tells the whole. The
 night of the target itself is not part of the lines: it is what they are held against.
 
-Every night is kept as soon as it is over, beside those of other scales that were run before, so
-that hours can be spent one night at a time.
+Two models are trained side by side, and what a stage takes then is decided by what runs beside it,
+which is another stage at another scale. `--stages` runs nights in which each stage has the machine
+to itself (`--trainings 1`), with one epoch of the towers in the whole as in the parts, and keeps
+them apart: they tell each stage's seconds, and nothing of quality.
 
-usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--target 1] [--work FOLDER]
+Every night is kept as soon as it is over, beside those of other scales that were run before, and
+with `--more` of the same, so that hours can be spent one night at a time.
+
+usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--target 1] [--stages] [--rounds 1] [--more]
+                [--work FOLDER]
 """
 
 import argparse
@@ -25,9 +31,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
-import numpy as np
+from extrapolation import by_scale, told
 from machine import describe, environment
 
 from reco_batch.plans import tower_plan, trained_members
@@ -49,14 +56,15 @@ METRICS = {
 }
 
 
-def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
+def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> dict[str, object]:
     """Return a file of parameters by which a part is trained as the whole would be.
 
     Args:
         whole: the shape that is asked about.
         scale: of the part; the whole is trained as anybody's data of its size.
+        epochs: of the towers, in the whole, too; None: as many as the whole's users make it.
     """
-    if scale >= 1:
+    if scale >= 1 and epochs is None:
         return {"preset": "default"}
     retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
     plan = tower_plan(retrieval.tower, user_count=whole.users)
@@ -65,7 +73,7 @@ def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
     return {
         "preset": "default",
         "retrieval": {
-            "tower.epochs": plan.epochs,
+            "tower.epochs": epochs or plan.epochs,
             "tower.batch_users": max(1, round(plan.batch * scale)),
             "neighbours.window": window,
             "recency_users": max(1, round(retrieval.recency_users * scale)),
@@ -74,17 +82,26 @@ def parameters_of(whole: Shape, scale: float) -> dict[str, object]:
     }
 
 
-def run(name: str, scale: float, work: Path) -> dict[str, object]:
-    """Simulate a part, and run a night on it; what is written is deleted again."""
+def run(name: str, scale: float, work: Path, *, stages: bool = False) -> dict[str, object]:
+    """Simulate a part, and run a night on it; what is written is deleted again.
+
+    Args:
+        name: of the shape.
+        scale: of the part.
+        work: an existing folder.
+        stages: whether each stage shall have the machine to itself.
+    """
     folder = work / f"{name}-{scale:g}"
     data, home = folder / "data", folder / "home"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     said = folder / "parameters.json"
-    said.write_text(json.dumps(parameters_of(SHAPES[name], scale)), "utf-8")
+    parameters = parameters_of(SHAPES[name], scale, epochs=1 if stages else None)
+    said.write_text(json.dumps(parameters), "utf-8")
     simulate = ["simulate", "--like", name, "--scale", str(scale), "--quiet", str(data)]
     subprocess.run([BIN / "batch", *simulate], check=True, env=environment())
     command = ["run", "--data", str(data), "--home", str(home), "--parameters", str(said)]
+    command += ["--trainings", "1"] if stages else []
     try:
         night = measured([str(BIN / "batch"), *command], folder / "log")
         with connect(ensure_server(home)) as client:
@@ -97,8 +114,9 @@ def run(name: str, scale: float, work: Path) -> dict[str, object]:
         "scale": scale,
         "users": content["data"]["users"],
         "ratings": content["data"]["ratings"],
-        "parameters": json.loads(said.read_text("utf-8")),
+        "parameters": parameters,
         **night,
+        "stages": {**night["stages"], **content["seconds"]},  # where it can: to the millisecond
         "ratings_bytes": size_of(data),
         "artifact_bytes": size_of(manifest.parent),
         "store_bytes": stored,
@@ -146,54 +164,6 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def figures_of(night: Mapping[str, object]) -> dict[str, float]:
-    """Return what is extrapolated of a night, by name."""
-    whole = ("seconds", "peak_bytes", "ratings_bytes", "artifact_bytes", "store_bytes")
-    return {**night["stages"], **{name: night[name] for name in whole}}
-
-
-def lines_of(nights: Sequence[Mapping[str, object]]) -> dict[str, tuple[float, float]]:
-    """Return each figure's line over the scales: its value at none, and what a whole adds.
-
-    Through two nights a line is exact; through more it is that of least squares. A stage that one
-    of them did not have has no line.
-    """
-    scales = [night["scale"] for night in nights]
-    figures = [figures_of(night) for night in nights]
-    found = {}
-    for name in figures[0]:
-        if not all(name in each for each in figures):
-            continue
-        slope, start = np.polyfit(scales, [each[name] for each in figures], 1)
-        found[name] = (float(start), float(slope))
-    return found
-
-
-def extrapolated(
-    lines: Mapping[str, tuple[float, float]], night: Mapping[str, object] | None, *, scale: float
-) -> dict[str, dict[str, float]]:
-    """Return what the lines say of a scale, beside what a night of it was.
-
-    Args:
-        lines: from `lines_of`.
-        night: of that scale; None if there is none.
-        scale: to look at.
-
-    Returns:
-        For each figure `expected`, and with a night `measured` and `deviation`, the share by which
-        it was more; no deviation from a line that falls to nothing.
-    """
-    found = {name: {"expected": start + slope * scale} for name, (start, slope) in lines.items()}
-    if night is not None:
-        measured = figures_of(night)
-        for name in found.keys() & measured.keys():
-            value, expected = measured[name], found[name]["expected"]
-            found[name]["measured"] = value
-            if expected > 0:
-                found[name]["deviation"] = value / expected - 1
-    return found
-
-
 def kept(path: Path, like: str) -> list[dict[str, object]]:
     """Return the nights of a shape that were run before."""
     if not path.exists():
@@ -202,17 +172,16 @@ def kept(path: Path, like: str) -> list[dict[str, object]]:
     return before["nights"] if before["like"] == like else []
 
 
-def told(like: str, target: float, nights: Sequence[dict[str, object]]) -> dict[str, object]:
+def result_of(
+    figure: str, like: str, nights: Sequence[dict[str, object]], *, target: float
+) -> dict[str, object]:
     """Return the result: all nights, and what the smaller ones say of the target."""
-    parts = [night for night in nights if night["scale"] < target]
-    whole = next((night for night in nights if night["scale"] == target), None)
-    lines = lines_of(parts) if len(parts) > 1 else {}
     return {
-        "figure": "scale",
+        "figure": figure,
         "like": like,
         "target": target,
         "nights": nights,
-        "extrapolated": extrapolated(lines, whole, scale=target),
+        "extrapolated": told(nights, target=target),
     }
 
 
@@ -222,27 +191,39 @@ def main() -> None:
     parser.add_argument("--like", choices=SHAPES, default="ml-32m")
     parser.add_argument("--scale", type=float, nargs="+", default=[0.05, 0.1])
     parser.add_argument("--target", type=float, default=1.0, help="the scale to tell")
+    parser.add_argument("--stages", action="store_true", help="a stage at a time")
+    parser.add_argument("--rounds", type=int, default=1, help="nights of each scale")
+    parser.add_argument("--more", action="store_true", help="beside those kept of the scale")
     parser.add_argument("--work", type=Path, help="folder for what is deleted again")
     arguments = parser.parse_args()
-    path = HERE / "results" / "scale.json"
+    figure = "stages" if arguments.stages else "scale"
+    path = HERE / "results" / f"{figure}.json"
     path.parent.mkdir(exist_ok=True)
-    for scale in arguments.scale:
+    nights = kept(path, arguments.like)
+    for number, scale in product(range(arguments.rounds), arguments.scale):
         machine = describe()
         with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
-            night = {"machine": machine, **run(arguments.like, scale, Path(folder))}
-        others = [n for n in kept(path, arguments.like) if n["scale"] != scale]
-        nights = sorted([*others, night], key=lambda night: night["scale"])
-        result = told(arguments.like, arguments.target, nights)
+            night = run(arguments.like, scale, Path(folder), stages=arguments.stages)
+        others = [n for n in nights if arguments.more or number or n["scale"] != scale]
+        nights = sorted([*others, {"machine": machine, **night}], key=lambda night: night["scale"])
+        result = result_of(figure, arguments.like, nights, target=arguments.target)
         path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    print_table(result)
+
+
+def print_table(result: Mapping[str, object]) -> None:
+    """Print the medians of each part's figures, and what is expected and measured of the target."""
+    figures = by_scale(result["nights"])
+    parts = {scale: figures[scale] for scale in figures if scale < result["target"]}
+    head = [*(f"{scale:g}" for scale in parts), "expected", "measured", "deviation"]
+    print(f"{'':32}{''.join(f'{name:>18}' for name in head)}")
     for name, row in result["extrapolated"].items():
-        said = "".join(f"{figure_of(name, night):>12}" for night in nights)
-        print(f"{name:32}{said}{' '.join(f'{v:14,.2f}' for v in row.values())}")
+        values = [*(each.get(name) for each in parts.values()), *map(row.get, head[-3:])]
+        print(f"{name:32}{''.join(f'{_said(value):>18}' for value in values)}")
 
 
-def figure_of(name: str, night: Mapping[str, object]) -> str:
-    """Return a figure of a night in words; a stage that was not there is a dash."""
-    value = figures_of(night).get(name)
-    return "-" if value is None else f"{value:,.1f}"
+def _said(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.2f}"
 
 
 if __name__ == "__main__":

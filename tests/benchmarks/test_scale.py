@@ -31,6 +31,12 @@ def scale(monkeypatch):
     return module("scale", monkeypatch)
 
 
+@pytest.fixture
+def extrapolation(monkeypatch):
+    """What tells the whole of its parts."""
+    return module("extrapolation", monkeypatch)
+
+
 def night(scale, seconds, **stages):
     """What a night at a scale left."""
     names = ("peak_bytes", "ratings_bytes", "artifact_bytes", "store_bytes")
@@ -52,16 +58,61 @@ def test_stages_are_read_as_the_job_prints_them(scale, capsys):
     assert len(found) == 2
 
 
-def test_two_parts_tell_the_whole(scale):
+def test_two_parts_tell_the_whole(extrapolation):
     """A constant and a share of the users; how far a night is from it is a share of it."""
-    parts = [night(0.05, 20, train=7.0), night(0.1, 30, train=7.0)]
+    nights = [night(0.05, 20, train=7.0), night(0.1, 30, train=7.0), night(1, 231, train=7.0)]
 
-    found = scale.extrapolated(scale.lines_of(parts), night(1, 231, train=7.0), scale=1)
+    found = extrapolation.told(nights, target=1)
 
     assert found["seconds"]["expected"] == pytest.approx(210)
     assert found["seconds"]["deviation"] == pytest.approx(0.1)
     assert found["train"]["expected"] == pytest.approx(7)
     assert found["train"]["deviation"] == pytest.approx(0, abs=1e-9)
+
+
+def test_chance_makes_no_stage_shorter_for_more_users(extrapolation):
+    """A stage that falls is taken for a constant; below nothing at none, for a share of users."""
+    parts = [night(0.05, 20, load=7.0, read=1.0), night(0.1, 30, load=6.0, read=3.0)]
+
+    found = extrapolation.told(parts, target=1)
+
+    assert found["load"] == {"expected": pytest.approx(6.5)}
+    share = (0.05 * 1 + 0.1 * 3) / (0.05**2 + 0.1**2)  # of least squares
+    assert found["read"] == {"expected": pytest.approx(share)}
+
+
+def test_a_stage_of_the_catalogue_takes_what_it_took_in_the_parts(extrapolation):
+    """On average."""
+    stages = ({"load TensorFlow": seconds} for seconds in (5.0, 6.0))
+    parts = [night(at, 20, **stage) for at, stage in zip((0.05, 0.1), stages, strict=True)]
+
+    found = extrapolation.told(parts, target=1)
+
+    assert found["load TensorFlow"]["expected"] == pytest.approx(5.5)
+
+
+def test_of_several_nights_of_a_scale_the_median_counts(extrapolation):
+    """A stage that one of them did not have is no figure."""
+    nights = [night(0.1, seconds, train=seconds) for seconds in (9.0, 31.0, 30.0)]
+    nights.append(night(0.1, 30.5))
+
+    found = extrapolation.by_scale(nights)
+
+    assert list(found) == [0.1]
+    assert found[0.1]["seconds"] == pytest.approx(30.25)
+    assert "train" not in found[0.1]
+
+
+def test_how_far_the_parts_nights_differ_is_how_much_is_not_known(extrapolation):
+    """What is the same in all of them is known; one night a part says nothing of it."""
+    nights = [night(0.05, 20, load=7.0), *(night(0.1, s, load=7.0) for s in (28, 30, 30, 30, 32))]
+
+    found = extrapolation.told(nights, target=1)
+
+    low, high = found["seconds"]["between"]
+    assert 20 + 19 * 8 <= low < found["seconds"]["expected"] < high <= 20 + 19 * 12
+    assert found["load"]["between"] == pytest.approx((7, 7))
+    assert "between" not in extrapolation.told(nights[:2], target=1)["seconds"]
 
 
 @pytest.mark.parametrize("part", [0.05, 0.1, 0.5, 1])
@@ -82,20 +133,62 @@ def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
     assert members == trained_members(usual.rating, rating_count=whole.ratings)
 
 
-def test_the_report_says_what_is_over_the_bound(scale, monkeypatch):
-    """And how far each stage is from its line."""
-    parts = [night(0.05, 20, train=7.0), night(0.1, 30, train=7.0)]
-    whole = night(1, 12_000, train=7.0)
+def test_a_stage_at_a_time_the_whole_has_the_steps_of_its_parts(scale, tmp_path):
+    """One epoch, in steps as large as those of the whole's usual night."""
+    whole = SHAPES["ml-32m"]
+    usual = tower_plan(PRESETS["default"].retrieval.tower, user_count=whole.users)
+    path = tmp_path / "parameters.json"
+    for part in (0.1, 1):
+        path.write_text(json.dumps(scale.parameters_of(whole, part, epochs=1)))
+        like = read_parameters(path, preset="default")
+        plan = tower_plan(like.retrieval.tower, user_count=whole.scaled(part).users)
+
+        assert plan.epochs == 1
+        assert plan.steps == pytest.approx(usual.steps / usual.epochs, rel=0.02)
+
+
+@pytest.fixture
+def result_of(scale):
+    """Make a result of nights at a scale, each with its seconds and those of a stage."""
     figures = {"ndcg@10": 0.25, "rmse": 0.75}
-    for each in (*parts, whole):
-        each |= {"log": ["the log"], "metrics": dict.fromkeys(scale.METRICS, figures)}
-        each["machine"] = {"cores": 2, "processor": "one", "memory_gb": 25.2, "load_before": 0.1}
-    result = scale.told("ml-32m", 1.0, [*parts, whole])
 
-    page = module("report", monkeypatch).scale(result)
+    def left(at, seconds, train):
+        stages = {"train retrieval": train, "gate": 7.0}
+        return night(at, seconds, **stages) | {
+            "log": ["the log"],
+            "metrics": dict.fromkeys(scale.METRICS, figures),
+            "machine": {"cores": 2, "processor": "one", "memory_gb": 25.2, "load_before": 0.1},
+        }
 
-    assert "| train | 7.0 | 7.0 | 7.0 | 7.0 | +0% |" in page
+    def make(*nights):
+        return scale.result_of("scale", "ml-32m", [left(*each) for each in nights], target=1.0)
+
+    return make
+
+
+def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
+    """And how far the night and its longest stages are from their lines."""
+    result = result_of((0.05, 20, 10.0), (0.1, 30, 20.0), (1, 12_000, 190.0))
+
+    page = module("large_nights", monkeypatch).scale(result)
+
+    assert "| train retrieval | 10.0 | 20.0 | 200.0 | 190.0 | -5% |" in page
     bold = "**12,000.0, over the bound**"
     assert f"| seconds | 20.0 | 30.0 | 210.0 | {bold} | +5614% |" in page
     assert "| 1 | .2500 | .2500 | .7500 | .7500 |" in page
     assert page[-3:] == ["```", "the log", "```"]
+
+
+def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, monkeypatch):
+    """And of how many nights the medians are, and what others might have told; one tells none."""
+    result = result_of((0.05, 20, 10.0), (0.1, 30, 20.0), (0.1, 30, 20.0), (1, 200, 190.0))
+
+    page = module("large_nights", monkeypatch).stages(result)
+
+    assert "| gate | 7.0 | 7.0 | 7.0 (7.0 to 7.0) | 7.0 | +0% |" in page
+    assert "| train retrieval | 10.0 | 20.0 | 200.0 (200.0 to 200.0) | 190.0 | -5% |" in page
+    said = " ".join(page)
+    assert "1 of scale 0.05, 2 of scale 0.1, 1 of scale 1" in said
+    assert "A second more of the larger part is 19 seconds more of the whole" in said
+    one_part = result_of((0.05, 20, 10.0), (1, 200, 190.0))
+    assert module("large_nights", monkeypatch).stages(one_part) == []

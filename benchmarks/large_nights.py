@@ -1,0 +1,113 @@
+"""The sections of docs/performance.md on nights of a large data set, told from parts of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from beside_others import figure
+from extrapolation import OF_CATALOGUE, WHOLE, by_scale
+
+#: What the night of a whole data set may take at most.
+WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
+
+
+#: Stages that run side by side at every scale alike, and are most of a night.
+TOWERS = ("refit retrieval", "train retrieval")
+
+
+def scale(result: dict) -> list[str]:
+    """Return the section on what a large data set costs."""
+    whole = next((n for n in result["nights"] if n["scale"] == result["target"]), None)
+    lines = [
+        "",
+        f"## A night of {result['like']}'s size",
+        "",
+        "`benchmarks/scale.py`: whole nights of the preset `default` on simulated ratings, each",
+        "part trained in as many epochs and steps as the whole, and the line through the parts at",
+        f"scale {result['target']:g}. The two longest stages are told, too; what the others take",
+        "depends on which stage of the other model runs beside them.",
+        *_on_machine(result),
+        "",
+        *_told(result, [*TOWERS, *WHOLE]),
+        "",
+        "What the models learned of the simulated taste:",
+        "",
+        "| scale | ndcg@10 | of the most rated | RMSE | of means |",
+        "|---|---|---|---|---|",
+    ]
+    for night in result["nights"]:
+        found = night["metrics"]
+        figures = [found[part]["ndcg@10"] for part in ("retrieval", "popularity")]
+        figures += [found[part]["rmse"] for part in ("rating", "means")]
+        lines.append(f"| {night['scale']:g} | {' | '.join(map(figure, figures))} |")
+    if whole:
+        lines += ["", "The log of the night of the whole:", "", "```"]
+        lines += [*whole["log"], "```"]
+    return lines
+
+
+def stages(result: dict) -> list[str]:
+    """Return the section on what each stage of a large data set costs; one part tells nothing."""
+    if not result["extrapolated"]:
+        return []
+    counts = Counter(night["scale"] for night in result["nights"])
+    names = [name for name in result["extrapolated"] if name not in WHOLE]
+    rounds = ", ".join(f"{count} of scale {scale:g}" for scale, count in sorted(counts.items()))
+    parts = sorted(scale for scale in counts if scale < result["target"])
+    reach = (result["target"] - parts[0]) / (parts[-1] - parts[0])
+    return [
+        "",
+        "## Each stage alone",
+        "",
+        "`benchmarks/scale.py --stages`: nights on the same ratings with one training at a time",
+        "(`--trainings 1`), so that each stage has the machine to itself, and one epoch of the",
+        "towers, in the whole as in the parts. Seconds, the medians of as many nights as there",
+        f"were: {rounds}.",
+        "The line through the parts falls nowhere and begins at nothing or above it; of what the",
+        f"catalogue alone takes ({', '.join(OF_CATALOGUE)}) it is the mean.",
+        f"A second more of the larger part is {reach:.0f} seconds more of the whole, so beside",
+        "what is expected stand 5 % and 95 % of what as many nights, drawn anew from these,",
+        "would have told.",
+        *_on_machine(result),
+        "",
+        *_told(result, [*names, "seconds", "peak_bytes"]),
+    ]
+
+
+def _on_machine(result: dict) -> list[str]:
+    machine = result["nights"][-1]["machine"]
+    return [
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; load",
+        f"before the last, of other work: {machine['load_before']}.",
+    ]
+
+
+def _told(result: dict, names: Sequence[str]) -> list[str]:
+    """Return a table of what the parts took, what they say of the whole, and what it took."""
+    figures = by_scale(result["nights"])
+    target = result["target"]
+    parts = {scale: figures[scale] for scale in figures if scale < target}
+    head = [*(f"{scale:g}" for scale in parts), f"expected at {target:g}"]
+    head += ["measured", "deviation"] if target in figures else []
+    lines = [f"| | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+    for name in names:
+        row = result["extrapolated"].get(name)
+        if row is None:
+            continue
+        cells = [_amount(name, part[name]) for part in parts.values()]
+        between = [_amount(name, value) for value in row.get("between", ())]
+        said = f" ({' to '.join(between)})" if between else ""
+        cells.append(_amount(name, row["expected"]) + said)
+        if "measured" in row:
+            cells.append(_amount(name, row["measured"]))
+            cells.append(f"{row['deviation']:+.0%}" if "deviation" in row else "-")
+        lines.append(f"| {name.replace('_bytes', '')} | {' | '.join(cells)} |")
+    return lines
+
+
+def _amount(name: str, value: float) -> str:
+    bound = WHOLE_BOUNDS.get(name)
+    said = f"{value / 1e9:,.2f} GB" if name.endswith("_bytes") else f"{value:,.1f}"
+    return f"**{said}, over the bound**" if bound and value > bound else said
+
+
+SECTIONS = {"scale": scale, "stages": stages}
