@@ -83,6 +83,7 @@ def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
         "ranked_candidates": 7,
         "rating_scale": "1:7",
         "threads": 7,
+        "trainings": 1,
         "encoding": "latin-1",
         "quiet": True,
         "resume": True,
