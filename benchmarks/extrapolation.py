@@ -89,8 +89,7 @@ def told(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, objec
     if len(figures) < 2:
         return {}
     whole = by_scale(nights).get(target)
-    found: dict[str, dict[str, object]] = {}
-    found |= extrapolated(lines_of(figures), whole, scale=target)
+    found = extrapolated(lines_of(figures), whole, scale=target)
     if len(parts) > len(figures):
         for name, between in _between(parts, scale=target).items():
             found[name]["between"] = between
@@ -98,9 +97,10 @@ def told(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, objec
 
 
 def _between(parts: Sequence[Night], *, scale: float) -> dict[str, tuple[float, float]]:
+    """Return for each figure 5 % and 95 % of what is expected by other draws of the nights."""
     chance = np.random.default_rng(0)
-    scales = [night["scale"] for night in parts]
-    same = [np.flatnonzero(np.array(scales) == each) for each in sorted(set(scales))]
+    scales = np.array([night["scale"] for night in parts])
+    same = [np.flatnonzero(scales == each) for each in np.unique(scales)]
     drawn: dict[str, list[float]] = {}
     for _ in range(_DRAWS):
         rows = np.concatenate([chance.choice(rows, len(rows)) for rows in same])

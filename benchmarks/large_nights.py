@@ -9,7 +9,6 @@ from extrapolation import OF_CATALOGUE, WHOLE, by_scale
 #: What the night of a whole data set may take at most.
 WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
 
-
 #: Stages that run side by side at every scale alike, and are most of a night.
 TOWERS = ("refit retrieval", "train retrieval")
 

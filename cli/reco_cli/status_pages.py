@@ -133,7 +133,6 @@ def _facts_beside(found: Found) -> _Facts:
     lines = [
         ("namespace", [live.namespace for live in found.namespaces]),
         # One experiment is in the heading.
-        # One experiment is in the heading.
         ("experiment", [each.name if each and several else "" for each in experiments]),
         ("share", ["" if share is None else _share_words(share) for share in shares]),
         ("generation", list(map(_generation_words, found.namespaces))),
