@@ -66,7 +66,7 @@ def extrapolated(
 
     Returns:
         For each figure `expected`, and with a night `measured` and `deviation`, the share by which
-        it was more.
+        it was more; no deviation from nothing.
     """
     found = {name: {"expected": start + slope * scale} for name, (start, slope) in lines.items()}
     for name in found.keys() & (whole or {}).keys():
