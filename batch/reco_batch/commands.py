@@ -22,6 +22,7 @@ from reco_batch.night import Night, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
 from reco_batch.presets import EngineName
+from reco_batch.processors import share_processors
 from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
@@ -125,6 +126,7 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
             "Give --model retrieval.",
         )
     with reporter.stage("load TensorFlow"):
+        share_processors(1)  # one trial after the other
         from reco_batch.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
 
     searches = tune(config, without_test(dataset, split), reporter)

@@ -1,8 +1,11 @@
 """Tuning chooses by the validation part, and goes on where it was stopped."""
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
 from reco_batch.layers import read_settings
 from reco_batch.options import Target
 from reco_batch.presets import PRESETS, RatingParameters, RetrievalParameters
+from reco_batch.processors import THREADS
 from reco_batch.progress import QuietReporter
 from reco_batch.search import values_of
 from reco_batch.split import SplitBy, split_ratings
@@ -227,6 +231,26 @@ def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
     assert found.rating.epochs == search.best.values["epochs"]
     assert found.rating.batch_size == 100
     assert found.retrieval.epochs == 7
+
+
+def test_a_trial_has_all_processors(data_folder, tmp_path, monkeypatch):
+    """There is one at a time, whatever the environment says."""
+    told_tensorflow = set()
+    tune_module = ModuleType("reco_batch.tune")  # which starts TensorFlow, and that only once
+
+    def found_in_module(_name):
+        told_tensorflow.add(os.environ[THREADS])
+        return lambda *_: []
+
+    tune_module.__getattr__ = found_in_module
+    monkeypatch.setitem(sys.modules, "reco_batch.tune", tune_module)
+    monkeypatch.setenv(THREADS, "99")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    told = read_settings(options(data_folder))
+
+    commands.tune_command(told.settings, Target.of(None, "reco", tmp_path / "home"))
+
+    assert told_tensorflow == {"6"}
 
 
 @pytest.mark.parametrize(
