@@ -110,7 +110,16 @@ def _of_all(
             np.clip(stars, *bound.scale, out=stars)
             stars -= bound.doubt
 
-    return select_blocks(score, seen, len(weights.users), movie_count, k=k, threads=threads)
+    return select_blocks(
+        score,
+        seen,
+        len(weights.users),
+        movie_count,
+        k=k,
+        threads=threads,
+        # The network takes as long for each user: the threads end at the same time in small tiles.
+        tile_rows=None if isinstance(weights, LinearRating) else TILE_ROWS,
+    )
 
 
 def _of_some(

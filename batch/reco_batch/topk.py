@@ -1,6 +1,6 @@
 """Exact top-k lists from embeddings, without ever holding the whole score matrix.
 
-Every query is scored against every item in tiles of 64 queries; of each tile the best k are kept.
+Every query is scored against every item in tiles of queries; of each tile the best k are kept.
 Pure functions over arrays: no files, no Redis, no TensorFlow.
 
 How a tile's best k are found (`best_of_tile`): the items fall into some four times k sets, each
@@ -24,8 +24,13 @@ from threadpoolctl import threadpool_limits
 from reco_batch.dataset import Histories
 from reco_batch.errors import NotFinite
 
-#: A tile's scores stay in the cache between the product and the selection.
+#: Queries a tile at least.
 TILE_ROWS = 64
+#: At most: threads wait for each other between a tile's many calls of NumPy, so the fewer tiles the
+#: better, as long as each thread has some.
+_MOST_TILE_ROWS = 256
+#: Scores a tile where that is fewer: 64 rows of ml-32m's 87,585 movies, 22 MB.
+_TILE_SCORES = 64 * 87_585
 #: Queries a block: what `top_k_blocks` yields at a time, the unit of memory.
 BLOCK_ROWS = 4096
 #: Items a group; 8 to 12 was best from 10,000 to 90,000 items.
@@ -53,7 +58,7 @@ class Scratch(NamedTuple):
     Item i is member i // (groups * sets) of group i // sets % groups of set i % sets.
     """
 
-    scores: NDArray[np.float32]  # [TILE_ROWS, members * groups * sets]
+    scores: NDArray[np.float32]  # [T, members * groups * sets]
     item_count: int
     members: int
     """Items of a group."""
@@ -61,14 +66,24 @@ class Scratch(NamedTuple):
     """Of a set."""
 
     @classmethod
-    def create(cls, item_count: int, *, k: int) -> "Scratch":
-        """Return a buffer whose width suits the number of items and k."""
+    def create(cls, item_count: int, *, k: int, rows: int = TILE_ROWS) -> "Scratch":
+        """Return a buffer of some rows, whose width suits the number of items and k."""
         set_size = max(1, item_count // (_SETS_PER_K * k))
         members = min(set_size, _LARGEST_GROUP)
         groups = set_size // members
         sets = -(-item_count // (members * groups))
-        scores = np.empty((TILE_ROWS, members * groups * sets), np.float32)
+        scores = np.empty((rows, members * groups * sets), np.float32)
         return cls(scores, item_count, members, groups)
+
+
+def tile_rows_of(item_count: int) -> int:
+    """Return how many queries a tile suit a catalogue, where scoring a tile is one product.
+
+    It depends on nothing else: what is scored on several machines is in the same tiles, and so the
+    same to the last bit.
+    """
+    fitting = _TILE_SCORES // item_count // TILE_ROWS * TILE_ROWS
+    return min(_MOST_TILE_ROWS, max(TILE_ROWS, fitting))
 
 
 def top_k_blocks(
@@ -135,6 +150,7 @@ def select_blocks(
     k: int,
     threads: int,
     block_rows: int = BLOCK_ROWS,
+    tile_rows: int | None = None,
 ) -> Iterator[TopK]:
     """Yield the best k of scores that `score` writes tile by tile.
 
@@ -147,6 +163,7 @@ def select_blocks(
         k: list length, 1 <= k <= I.
         threads: tiles worked on at a time.
         block_rows: queries in a block.
+        tile_rows: queries in a tile; None: as many as `tile_rows_of` says.
 
     Yields:
         Blocks in order.
@@ -155,7 +172,8 @@ def select_blocks(
         ValueError: k is out of range.
     """
     _check_k(k, item_count)
-    free = [Scratch.create(item_count, k=k) for _ in range(threads)]
+    tile_rows = tile_rows or tile_rows_of(item_count)
+    free = [Scratch.create(item_count, k=k, rows=tile_rows) for _ in range(threads)]
 
     def work(start: int, stop: int) -> TopK:
         scratch = free.pop()  # list.pop and append are atomic; there is one for each thread
@@ -169,7 +187,7 @@ def select_blocks(
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         for block in range(0, query_count, block_rows):
             end = min(block + block_rows, query_count)
-            starts = range(block, end, TILE_ROWS)
+            starts = range(block, end, tile_rows)
             tiles = list(pool.map(work, starts, (*starts[1:], end)))
             yield TopK.joined(tiles)
 

@@ -18,9 +18,9 @@ from reco_batch.presets import EngineName
 from reco_batch.ranking import ranked_blocks
 from reco_batch.rating_weights import RatingWeights
 from reco_batch.reasons import Influence, Rated, explained
-from reco_batch.topk import TILE_ROWS, top_k_blocks
+from reco_batch.topk import tile_rows_of, top_k_blocks
 
-USERS, MOVIES, WIDTH = 300, 70, 6
+USERS, MOVIES, WIDTH = 1100, 70, 6
 
 
 def normal(*shape, seed=0):
@@ -74,8 +74,8 @@ def linear():
 
 @pytest.fixture
 def in_shards(monkeypatch):
-    """An engine that scores 128 rows with each call."""
-    monkeypatch.setattr(engine_module, "BLOCK_ROWS", TILE_ROWS)
+    """An engine that scores two tiles with each call."""
+    monkeypatch.setattr(engine_module, "BLOCK_ROWS", tile_rows_of(MOVIES))
     monkeypatch.setattr(engine_module, "_LOCAL_BLOCKS", 2)
     return LocalEngine(threads=2)
 

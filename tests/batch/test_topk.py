@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reco_batch.dataset import Histories
-from reco_batch.topk import TILE_ROWS, Scratch, best_of_tile, select_blocks, top_k_blocks
+from reco_batch.topk import (
+    TILE_ROWS,
+    Scratch,
+    best_of_tile,
+    select_blocks,
+    tile_rows_of,
+    top_k_blocks,
+)
 
 #: Few values, so that ties are common; both zeros, a subnormal and the largest among them.
 SCORES = st.sampled_from([-3.4e38, -2.0, -1.0, -1e-45, -0.0, 0.0, 1e-45, 1.0, 2.0, 3.4e38])
@@ -208,7 +215,7 @@ def test_large_catalogue_is_scanned_in_full_groups():
 def test_scores_that_rise_and_fall_in_several_groups_a_set():
     """In catalogues large enough for every level, the lists are those of a full sort."""
     rng = np.random.default_rng(5)
-    queries = rng.integers(-9, 10, (70, 3)).astype(np.float32)
+    queries = rng.integers(-9, 10, (270, 3)).astype(np.float32)
     items = rng.integers(-9, 10, (4000, 3)).astype(np.float32)
     excluded = [set(rng.choice(4000, 500, replace=False)) for _ in queries]
 
@@ -222,7 +229,7 @@ def test_scores_that_rise_and_fall_in_several_groups_a_set():
 def test_whole_matrix_is_never_in_memory():
     """The peak stays below a tenth of the score matrix."""
     rng = np.random.default_rng(0)
-    queries = rng.normal(size=(4000, 2)).astype(np.float32)
+    queries = rng.normal(size=(16_000, 2)).astype(np.float32)
     items = rng.normal(size=(4000, 2)).astype(np.float32)
     matrix_bytes = len(queries) * len(items) * 4
 
@@ -237,6 +244,24 @@ def test_whole_matrix_is_never_in_memory():
     assert peak_bytes < matrix_bytes / 10
 
 
+@pytest.mark.parametrize(
+    ("item_count", "rows"),
+    [(1, 256), (9_737, 256), (20_000, 256), (30_000, 128), (87_585, 64), (10_000_000, 64)],
+)
+def test_large_catalogue_has_small_tiles(item_count, rows):
+    """A thread's buffer does not grow with the catalogue while it can be helped."""
+    assert tile_rows_of(item_count) == rows
+    seen = []
+
+    def score(start, stop, scratch):
+        seen.append((stop - start, len(scratch.scores)))
+        scratch.scores[: stop - start] = 0
+
+    if item_count <= 30_000:
+        list(select_blocks(score, None, 300, item_count, k=1, threads=1))
+        assert seen[0] == (rows, rows)
+
+
 def test_only_as_many_buffers_as_threads():
     """Tiles reuse the buffers, one for each thread; no tile is scored before its block is due."""
     lock = threading.Lock()
@@ -249,13 +274,13 @@ def test_only_as_many_buffers_as_threads():
             scored.append((start, stop))
         scratch.scores[: stop - start] = 0
 
-    blocks = select_blocks(score, None, 700, 50, k=2, threads=2, block_rows=128)
+    blocks = select_blocks(score, None, 700, 50, k=2, threads=2, block_rows=128, tile_rows=64)
     next(blocks)
     assert sorted(scored) == [(0, 64), (64, 128)]
     list(blocks)
 
     assert max(stop for _, stop in scored) == 700
-    assert all(stop - start <= TILE_ROWS for start, stop in scored)
+    assert all(stop - start <= 64 for start, stop in scored)
     assert len(buffers) <= 2
 
 
@@ -268,7 +293,7 @@ def test_failure_in_a_thread_is_the_one_reported():
         scratch.scores[: stop - start] = 0
 
     with pytest.raises(ZeroDivisionError):
-        list(select_blocks(score, None, 1000, 10, k=2, threads=2))
+        list(select_blocks(score, None, 1000, 10, k=2, threads=2, tile_rows=64))
 
 
 @pytest.mark.parametrize("k", [0, 5])
