@@ -1,6 +1,6 @@
 """Fills a night's folder, block by block, so that memory does not grow with users."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,13 +68,20 @@ class ArtifactWriter:
         Returns:
             The number of lists.
         """
-        row = 0
-        with self._writer(family, pa.float32()) as writer:
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            row = 0
             for block in blocks:
                 keys = [f"{family}:{i}" for i in ids[row : row + len(block.items)]]
                 row += len(keys)
-                writer.write(self._lists(keys, block))
-        return row
+                yield self._lists(keys, block)
+
+        written = 0
+        with self._writer(family, pa.float32()) as writer:
+            for batch in ahead(batches()):
+                writer.write(batch)
+                written += batch.num_rows
+        return written
 
     def write_explained(self, ids: Sequence[str], blocks: Iterable[Explained]) -> int:
         """Write the user lists, and the reasons of each list beside it.

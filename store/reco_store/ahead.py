@@ -1,16 +1,19 @@
-"""Computing the next piece while the last one is used."""
+"""Computing the next pieces while the last one is used."""
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
-__all__ = ["ahead"]
+__all__ = ["ahead", "mapped_ahead"]
 
 _T = TypeVar("_T")
+_U = TypeVar("_U")
 _END: Final = object()
 
 
@@ -29,3 +32,26 @@ def ahead(pieces: Iterable[_T]) -> Iterator[_T]:
         while (piece := coming.result()) is not _END:
             coming = pool.submit(next, rest, _END)
             yield piece  # type: ignore[misc]
+
+
+def mapped_ahead(
+    function: Callable[[_T], _U], pieces: Iterable[_T], *, threads: int
+) -> Iterator[_U]:
+    """Yield what a function makes of each piece, in order, computing the next ones meanwhile.
+
+    Worth it where the function lets go of the interpreter's lock. Never more results are waiting
+    than there are threads, and an error comes where the result would.
+
+    Args:
+        function: called in another thread.
+        pieces: taken from in the caller's thread.
+        threads: at work at a time.
+    """
+    coming: deque[Future[_U]] = deque()
+    with ThreadPoolExecutor(threads) as pool:  # ending early waits for those under way
+        for piece in pieces:
+            coming.append(pool.submit(function, piece))
+            if len(coming) > threads:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()

@@ -5,7 +5,7 @@ from itertools import count, islice
 
 import pytest
 
-from reco_store.ahead import ahead
+from reco_store.ahead import ahead, mapped_ahead
 
 
 def test_pieces_come_in_order():
@@ -54,5 +54,65 @@ def test_ending_early_ends_the_thread():
     assert list(islice(coming, 3)) == [0, 1, 2]
     assert threading.active_count() == before + 1
     coming.close()
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_order(threads):
+    """However long each takes: the first of them waits for the second to be under way."""
+    second = threading.Event()
+
+    def double(number):
+        if number == 0 and threads > 1:
+            assert second.wait(10)
+        if number == 1:
+            second.set()
+        return 2 * number
+
+    assert list(mapped_ahead(double, range(50), threads=threads)) == list(range(0, 100, 2))
+    assert list(mapped_ahead(double, (), threads=threads)) == []
+
+
+def test_no_more_are_taken_than_are_waited_for():
+    """Memory does not grow with the pieces: one result is out, and one a thread waits."""
+    taken = []
+
+    def pieces():
+        for number in count():
+            taken.append(number)
+            yield number
+
+    results = mapped_ahead(str, pieces(), threads=2)
+
+    assert list(islice(results, 4)) == ["0", "1", "2", "3"]
+    assert len(taken) == 6
+    results.close()
+    assert len(taken) == 6
+
+
+@pytest.mark.parametrize("fails", [lambda n: 1 // (2 - n), lambda n: n])
+def test_error_comes_where_its_result_would(fails):
+    """Be it the function's or that of the pieces; what was made before is given out first."""
+
+    def pieces():
+        yield from (0, 1, 2)
+        raise ZeroDivisionError
+
+    results = mapped_ahead(fails, pieces(), threads=1)
+
+    assert len(list(islice(results, 2))) == 2
+    with pytest.raises(ZeroDivisionError):
+        list(results)
+
+
+def test_ending_early_ends_all_threads():
+    """Whoever wants no more leaves no thread behind."""
+    before = threading.active_count()
+    results = mapped_ahead(str, count(), threads=3)
+
+    assert next(results) == "0"
+    assert threading.active_count() > before
+    results.close()
 
     assert threading.active_count() == before
