@@ -1,7 +1,7 @@
 """What nights on parts of a data set tell of a night on the whole of it."""
 
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean
 
 import numpy as np
 from scipy.optimize import nnls
@@ -22,12 +22,16 @@ def figures_of(night: Night) -> dict[str, float]:
 
 
 def by_scale(nights: Sequence[Night]) -> dict[float, dict[str, float]]:
-    """Return for each scale the medians of its nights' figures; those that all of them have."""
+    """Return for each scale the means of its nights' figures; those that all of them have.
+
+    Means, where medians are usual: the parts of a round were run one after the other and shared
+    the machine's pace, and the difference of means is that of the rounds' differences.
+    """
     found = {}
     for scale in sorted({night["scale"] for night in nights}):
         same = [figures_of(night) for night in nights if night["scale"] == scale]
         names = [name for name in same[0] if all(name in each for each in same)]
-        found[scale] = {name: median(each[name] for each in same) for name in names}
+        found[scale] = {name: fmean(each[name] for each in same) for name in names}
     return found
 
 
@@ -82,7 +86,8 @@ def told(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, objec
 
     Returns:
         As `extrapolated`; with several nights of the parts also `between`, 5 % and 95 % of what is
-        expected by nights drawn from each part's anew.
+        expected by nights drawn anew; with several of the target `measured_range`,
+        the least and the most.
     """
     parts = [night for night in nights if night["scale"] < target]
     figures = by_scale(parts)
@@ -93,17 +98,30 @@ def told(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, objec
     if len(parts) > len(figures):
         for name, between in _between(parts, scale=target).items():
             found[name]["between"] = between
+    wholes = [figures_of(night) for night in nights if night["scale"] == target]
+    if len(wholes) > 1:
+        for name in found.keys() & whole.keys():
+            values = [each[name] for each in wholes]
+            found[name]["measured_range"] = (min(values), max(values))
     return found
 
 
 def _between(parts: Sequence[Night], *, scale: float) -> dict[str, tuple[float, float]]:
-    """Return for each figure 5 % and 95 % of what is expected by other draws of the nights."""
+    """Return for each figure 5 % and 95 % of what is expected by other draws of the nights.
+
+    Whole rounds are drawn where each part has as many nights as the others: the first of each make
+    a round, and so on. Else each part's are drawn for themselves.
+    """
     chance = np.random.default_rng(0)
     scales = np.array([night["scale"] for night in parts])
     same = [np.flatnonzero(scales == each) for each in np.unique(scales)]
     drawn: dict[str, list[float]] = {}
+    in_rounds = len({len(rows) for rows in same}) == 1
     for _ in range(_DRAWS):
-        rows = np.concatenate([chance.choice(rows, len(rows)) for rows in same])
+        if in_rounds:
+            rows = np.stack(same)[:, chance.integers(len(same[0]), size=len(same[0]))].ravel()
+        else:
+            rows = np.concatenate([chance.choice(rows, len(rows)) for rows in same])
         lines = lines_of(by_scale([parts[row] for row in rows]))
         for name, (start, slope) in lines.items():
             drawn.setdefault(name, []).append(start + slope * scale)

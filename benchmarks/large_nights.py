@@ -9,6 +9,9 @@ from extrapolation import OF_CATALOGUE, WHOLE, by_scale
 #: What the night of a whole data set may take at most.
 WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
 
+#: How far from what is expected a stage may be: the bound that this benchmark is for.
+NEAR = 0.15
+
 #: Stages that run side by side at every scale alike, and are most of a night.
 TOWERS = ("refit retrieval", "train retrieval")
 
@@ -59,16 +62,41 @@ def stages(result: dict) -> list[str]:
         "",
         "`benchmarks/scale.py --stages`: nights on the same ratings with one training at a time",
         "(`--trainings 1`), so that each stage has the machine to itself, and one epoch of the",
-        "towers, in the whole as in the parts. Seconds, the medians of as many nights as there",
+        "towers, in the whole as in the parts. Seconds, the means of as many nights as there",
         f"were: {rounds}.",
         "The line through the parts falls nowhere and begins at nothing or above it; of what the",
         f"catalogue alone takes ({', '.join(OF_CATALOGUE)}) it is the mean.",
-        f"A second more of the larger part is {reach:.0f} seconds more of the whole, so beside",
-        "what is expected stand 5 % and 95 % of what as many nights, drawn anew from these,",
-        "would have told.",
+        f"A second more of the larger part is {reach:.0f} seconds more of the whole.",
+        *_brackets(result),
+        *_near(result, names),
         *_on_machine(result),
         "",
         *_told(result, [*names, "seconds", "peak_bytes"]),
+    ]
+
+
+def _brackets(result: dict) -> list[str]:
+    """Return what stands in brackets in the table, if anything does."""
+    rows = result["extrapolated"].values()
+    words = {
+        "between": "5 % and 95 % of what as many rounds, drawn anew from these, would have told",
+        "measured_range": "the least and the most that was measured",
+    }
+    said = [words[key] for key in words if any(key in row for row in rows)]
+    return [f"In brackets: {'; '.join(said)}."] if said else []
+
+
+def _near(result: dict, names: Sequence[str]) -> list[str]:
+    """Return in words how much of the whole is as its parts tell."""
+    rows = [row for row in map(result["extrapolated"].get, names) if "measured" in row]
+    if not rows:
+        return []
+    near = [row for row in rows if abs(row.get("deviation", 1)) <= NEAR]
+    more = sum(round(row.get("deviation", 1), 2) > 0 for row in rows)  # as the table shows it
+    share = sum(row["measured"] for row in near) / sum(row["measured"] for row in rows)
+    return [
+        f"{len(near)} of {len(rows)} stages, which take {share:.0%} of the seconds of all, are",
+        f"within {NEAR:.0%} of what is expected; {more} of {len(rows)} took more than that.",
     ]
 
 
@@ -93,14 +121,16 @@ def _told(result: dict, names: Sequence[str]) -> list[str]:
         if row is None:
             continue
         cells = [_amount(name, part[name]) for part in parts.values()]
-        between = [_amount(name, value) for value in row.get("between", ())]
-        said = f" ({' to '.join(between)})" if between else ""
-        cells.append(_amount(name, row["expected"]) + said)
+        cells.append(_amount(name, row["expected"]) + _range(name, row.get("between")))
         if "measured" in row:
-            cells.append(_amount(name, row["measured"]))
+            cells.append(_amount(name, row["measured"]) + _range(name, row.get("measured_range")))
             cells.append(f"{row['deviation']:+.0%}" if "deviation" in row else "-")
         lines.append(f"| {name.replace('_bytes', '')} | {' | '.join(cells)} |")
     return lines
+
+
+def _range(name: str, between: Sequence[float] | None) -> str:
+    return f" ({' to '.join(_amount(name, value) for value in between)})" if between else ""
 
 
 def _amount(name: str, value: float) -> str:

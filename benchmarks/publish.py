@@ -188,6 +188,7 @@ def one_round(binary: str, folder: Path, movies: Movies, blocks: Sequence[TopK])
         "straightforward_lists_a_second": 1 / naive,
         "raw_lists_a_second": 1 / limit,
         "times_straightforward": naive * count / steps["all"],
+        "from_artifact_times_straightforward": naive * count / from_artifact,
         **{f"microseconds: {step}": 1e6 * taken / count for step, taken in steps.items()},
         **memory,
     }

@@ -24,7 +24,6 @@ usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--target 1] [--stages] [--ro
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from pathlib import Path
 
 from extrapolation import by_scale, told
 from machine import describe, environment
+from prometheus_client.parser import text_string_to_metric_families
 
 from reco_batch.plans import tower_plan, trained_members
 from reco_batch.presets import PRESETS
@@ -46,8 +46,8 @@ from reco_store.embedded import ensure_server
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
-#: A finished stage, as the job prints it: time, name, seconds.
-STAGE = re.compile(r"^\S+Z (?!note: |warning: )(?P<name>\S.*?) +(?P<seconds>\d+\.\d) s(?:  |$)")
+#: What the seconds of a finished stage are called in a night's metrics file.
+STAGE_SECONDS = "reco_run_stage_duration_seconds"
 METRICS = {
     "retrieval": ("ndcg@10", "recall@100"),
     "popularity": ("ndcg@10", "recall@100"),
@@ -116,7 +116,6 @@ def run(name: str, scale: float, work: Path, *, stages: bool = False) -> dict[st
         "ratings": content["data"]["ratings"],
         "parameters": parameters,
         **night,
-        "stages": {**night["stages"], **content["seconds"]},  # where it can: to the millisecond
         "ratings_bytes": size_of(data),
         "artifact_bytes": size_of(manifest.parent),
         "store_bytes": stored,
@@ -134,29 +133,33 @@ def measured(command: Sequence[str], log: Path) -> dict[str, object]:
     """Run a night; return its seconds, those of its processors, its peak memory and its stages.
 
     Raises:
-        RuntimeError: it failed; the end of what it said is in the message.
+        RuntimeError: it failed, or could not write its metrics file; the end of what it said is in
+            the message.
     """
+    metrics = log.with_name("reco.prom")
+    command = [*command, "--metrics-file", str(metrics)]
     started = time.perf_counter()
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(command, env=environment(), cwd=log.parent, stderr=stream)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     lines = log.read_text("utf-8").replace(f"{log.parent}/", "").splitlines()
-    if process.returncode:
+    if process.returncode or not metrics.exists():
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {lines[-5:]}")
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_bytes": usage.ru_maxrss * 1024,
-        "stages": stages_of(lines),
+        "stages": stages_of(metrics.read_text("utf-8")),
         "log": lines,
     }
 
 
-def stages_of(lines: Sequence[str]) -> dict[str, float]:
-    """Return the seconds of each stage that a night has said it finished."""
-    found = (STAGE.match(line) for line in lines)
-    return {match["name"]: float(match["seconds"]) for match in found if match}
+def stages_of(metrics: str) -> dict[str, float]:
+    """Return the seconds of each stage that a night has finished, to the millisecond."""
+    families = text_string_to_metric_families(metrics)
+    (stages,) = (family for family in families if family.name == STAGE_SECONDS)
+    return {sample.labels["stage"]: sample.value for sample in stages.samples}
 
 
 def size_of(folder: Path) -> int:
@@ -212,7 +215,7 @@ def main() -> None:
 
 
 def print_table(result: Mapping[str, object]) -> None:
-    """Print the medians of each part's figures, and what is expected and measured of the target."""
+    """Print the means of each part's figures, and what is expected and measured of the target."""
     figures = by_scale(result["nights"])
     parts = {scale: figures[scale] for scale in figures if scale < result["target"]}
     head = [*(f"{scale:g}" for scale in parts), "expected", "measured", "deviation"]

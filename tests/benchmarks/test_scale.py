@@ -1,4 +1,4 @@
-"""What a large night is told from: the stages of a log, lines through parts, plans alike."""
+"""What a large night is told from: stages of a night, lines through parts, plans alike."""
 
 import importlib.util
 import json
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from reco_batch.metrics_file import Figures, write_metrics
 from reco_batch.parameter_file import read_parameters
 from reco_batch.plans import tower_plan, trained_members
 from reco_batch.presets import PRESETS
-from reco_batch.progress import PlainReporter
 from reco_batch.simulation import SHAPES
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -43,19 +43,17 @@ def night(scale, seconds, **stages):
     return {"scale": scale, "seconds": seconds, "stages": stages} | dict.fromkeys(names, 1e9)
 
 
-def test_stages_are_read_as_the_job_prints_them(scale, capsys):
-    """With a note and without; what is no stage is none."""
-    reporter = PlainReporter()
-    with reporter.stage("train retrieval", total=1) as stage:
-        stage.note("epoch 1, loss 7.5 s")
-    with reporter.stage("a stage whose name is longer than the column"):
-        pass
-    reporter.say("note: 20 users have 3.5 s")
+def test_stages_are_read_from_the_metrics_file(scale, tmp_path):
+    """All of them, in their order, to the millisecond."""
+    seconds = {"train retrieval": 7.512, "report": 0.304, "gate": 1.0}
+    write_metrics(
+        tmp_path / "reco.prom",
+        Figures("reco", exit_code=0, ended=9.0, seconds=8.9, stages=seconds),
+    )
 
-    found = scale.stages_of(capsys.readouterr().err.splitlines())
+    found = scale.stages_of((tmp_path / "reco.prom").read_text())
 
-    assert found == {name: round(seconds, 1) for name, seconds in reporter.seconds.items()}
-    assert len(found) == 2
+    assert list(found.items()) == list(seconds.items())
 
 
 def test_two_parts_tell_the_whole(extrapolation):
@@ -91,7 +89,7 @@ def test_a_stage_of_the_catalogue_takes_what_it_took_in_the_parts(extrapolation)
     assert found["load TensorFlow"]["expected"] == pytest.approx(5.5)
 
 
-def test_of_several_nights_of_a_scale_the_median_counts(extrapolation):
+def test_of_several_nights_of_a_scale_the_mean_counts(extrapolation):
     """A stage that one of them did not have is no figure."""
     nights = [night(0.1, seconds, train=seconds) for seconds in (9.0, 31.0, 30.0)]
     nights.append(night(0.1, 30.5))
@@ -99,7 +97,7 @@ def test_of_several_nights_of_a_scale_the_median_counts(extrapolation):
     found = extrapolation.by_scale(nights)
 
     assert list(found) == [0.1]
-    assert found[0.1]["seconds"] == pytest.approx(30.25)
+    assert found[0.1]["seconds"] == pytest.approx(25.125)
     assert "train" not in found[0.1]
 
 
@@ -113,6 +111,16 @@ def test_how_far_the_parts_nights_differ_is_how_much_is_not_known(extrapolation)
     assert 20 + 19 * 8 <= low < found["seconds"]["expected"] < high <= 20 + 19 * 12
     assert found["load"]["between"] == pytest.approx((7, 7))
     assert "between" not in extrapolation.told(nights[:2], target=1)["seconds"]
+
+
+def test_nights_of_a_round_are_drawn_together(extrapolation):
+    """They shared the machine's pace: here each round alone tells that 100 more take 5."""
+    pace = (10, 20, 30)
+    nights = [night(0.1, 10 + each) for each in pace] + [night(0.2, 15 + each) for each in pace]
+
+    low, high = extrapolation.told(nights, target=1)["seconds"]["between"]
+
+    assert 10 + 45 + 10 <= low < high <= 10 + 45 + 30
 
 
 @pytest.mark.parametrize("part", [0.05, 0.1, 0.5, 1])
@@ -180,15 +188,23 @@ def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
 
 
 def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, monkeypatch):
-    """And of how many nights the medians are, and what others might have told; one tells none."""
-    result = result_of((0.05, 20, 10.0), (0.1, 30, 20.0), (0.1, 30, 20.0), (1, 200, 190.0))
+    """And of how many nights the means are, and what others might have told; one tells none."""
+    parts = ((0.05, 20, 10.0), (0.1, 30, 20.0), (0.1, 30, 20.0))
+    result = result_of(*parts, (1, 200, 150.0), (1, 200, 170.0))
 
     page = module("large_nights", monkeypatch).stages(result)
 
-    assert "| gate | 7.0 | 7.0 | 7.0 (7.0 to 7.0) | 7.0 | +0% |" in page
-    assert "| train retrieval | 10.0 | 20.0 | 200.0 (200.0 to 200.0) | 190.0 | -5% |" in page
+    assert "| gate | 7.0 | 7.0 | 7.0 (7.0 to 7.0) | 7.0 (7.0 to 7.0) | +0% |" in page
+    train = "| train retrieval | 10.0 | 20.0 | 200.0 (200.0 to 200.0)"
+    assert f"{train} | 160.0 (150.0 to 170.0) | -20% |" in page
     said = " ".join(page)
-    assert "1 of scale 0.05, 2 of scale 0.1, 1 of scale 1" in said
+    assert "1 of scale 0.05, 2 of scale 0.1, 2 of scale 1" in said
+    assert "1 of 2 stages, which take 4% of the seconds of all, are within 15% of what" in said
+    assert "is expected; 0 of 2 took more than that." in said
+    assert "would have told; the least and the most that was measured." in said
     assert "A second more of the larger part is 19 seconds more of the whole" in said
+    once = " ".join(module("large_nights", monkeypatch).stages(result_of(*parts[:2])))
+    assert "In brackets" not in once
+    assert "within" not in once
     one_part = result_of((0.05, 20, 10.0), (1, 200, 190.0))
     assert module("large_nights", monkeypatch).stages(one_part) == []
