@@ -91,12 +91,13 @@ def _near(result: dict, names: Sequence[str]) -> list[str]:
     rows = [row for row in map(result["extrapolated"].get, names) if "measured" in row]
     if not rows:
         return []
-    near = [row for row in rows if abs(row.get("deviation", 1)) <= NEAR]
-    more = sum(round(row.get("deviation", 1), 2) > 0 for row in rows)  # as the table shows it
+    deviations = [round(row.get("deviation", 1), 2) for row in rows]  # as the table shows them
+    near = [row for row, off in zip(rows, deviations, strict=True) if abs(off) <= NEAR]
+    more = sum(off > 0 for off in deviations)
     share = sum(row["measured"] for row in near) / sum(row["measured"] for row in rows)
     return [
         f"{len(near)} of {len(rows)} stages, which take {share:.0%} of the seconds of all, are",
-        f"within {NEAR:.0%} of what is expected; {more} of {len(rows)} took more than that.",
+        f"within {NEAR:.0%} of what is expected; {more} of {len(rows)} took longer than expected.",
     ]
 
 

@@ -28,6 +28,7 @@ from reco_batch.linear_rating import LinearRating
 from reco_batch.presets import PRESETS
 from reco_batch.ranking import ranked_blocks
 from reco_batch.rating import RatingModel, RatingWeights
+from reco_batch.topk import tile_rows_of
 
 HERE = Path(__file__).parent
 SEED, K, THREADS = 42, 1_000, 2
@@ -126,6 +127,7 @@ def ways_of(users: int, movies: int) -> dict[str, Way]:
     seen = histories(users, movies, seed=SEED)
     activations = np.maximum(weights.movies, 0)
     tile = np.ascontiguousarray(other.movies.T)
+    rows = tile_rows_of(movies)  # as ours
     return {
         "network: product only": Way(
             lambda n: product_alone(n, activations, weights.hidden, CHUNK), users
@@ -142,7 +144,7 @@ def ways_of(users: int, movies: int) -> dict[str, Way]:
             lambda n: predict_each(model, n, movies, 32), min(users, 2)
         ),
         "linear: product only": Way(
-            lambda n: product_alone(-(-n // 64), other.users[:64], tile, 64), users
+            lambda n: product_alone(-(-n // rows), other.users[:rows], tile, rows), users
         ),
         "linear: ours": Way(lambda n: lists(other, seen, n), users),
     }

@@ -20,12 +20,16 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch._tensorflow import tf, tfrs
 from reco_batch.dataset import Histories
-from reco_batch.topk import TILE_ROWS, top_k_blocks
+from reco_batch.topk import tile_rows_of, top_k_blocks
 
 PACKAGES = ("faiss-cpu", "implicit", "tf-keras")
 K = 100
 THREADS = 2
 BATCH = 256
+#: Its best tile from 20,000 movies on; at 9,737 it is 6 % quicker with 256.
+ARGPARTITION_ROWS = 64
+#: Users whose lists are compared.
+COMPARED = 64
 Lists = NDArray[np.int32]
 
 
@@ -43,7 +47,8 @@ class Case(NamedTuple):
 def gemm_only(case: Case, users: int) -> None:
     """Multiply, and look at nothing: the limit of every exact way."""
     queries, items = case.factors
-    buffers = [np.empty((TILE_ROWS, len(items)), np.float32) for _ in range(THREADS)]
+    rows = tile_rows_of(len(items))
+    buffers = [np.empty((rows, len(items)), np.float32) for _ in range(THREADS)]
 
     def work(tile: tuple[int, int]) -> None:
         buffer = buffers.pop()
@@ -51,7 +56,7 @@ def gemm_only(case: Case, users: int) -> None:
         buffers.append(buffer)
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(work, case.batches(users, TILE_ROWS)))
+        list(pool.map(work, case.batches(users, rows)))
 
 
 def ours(case: Case, users: int) -> Lists:
@@ -78,7 +83,7 @@ def argpartition(case: Case, users: int) -> Lists:
         return np.take_along_axis(best, order, 1).astype(np.int32)
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(work, case.batches(users, TILE_ROWS)))[-1]
+        return list(pool.map(work, case.batches(users, ARGPARTITION_ROWS)))[-1]
 
 
 def brute_force(case: Case, *, batch: int) -> Callable[[Case, int], Lists]:

@@ -87,7 +87,7 @@ def agreement(users: int, movies: int) -> dict[str, float]:
     decides. Each way's last lists are compared, of a number of users that it takes in one piece.
     """
     case = ways.Case(factors(users, movies, seed=SEED), histories(users, movies, seed=SEED))
-    rows = min(users, ways.TILE_ROWS)
+    rows = min(users, ways.COMPARED)
     expected = ways.ours(case, rows)
     by_length_order = np.argsort(np.diff(case.seen.offsets[: rows + 1]), kind="stable")
     found = {}

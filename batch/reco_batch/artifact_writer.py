@@ -1,6 +1,6 @@
 """Fills a night's folder, block by block, so that memory does not grow with users."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,20 +68,13 @@ class ArtifactWriter:
         Returns:
             The number of lists.
         """
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            row = 0
+        row = 0
+        with self._writer(family, pa.float32()) as writer:
             for block in blocks:
                 keys = [f"{family}:{i}" for i in ids[row : row + len(block.items)]]
                 row += len(keys)
-                yield self._lists(keys, block)
-
-        written = 0
-        with self._writer(family, pa.float32()) as writer:
-            for batch in ahead(batches()):
-                writer.write(batch)
-                written += batch.num_rows
-        return written
+                writer.write(self._lists(keys, block))
+        return row
 
     def write_explained(self, ids: Sequence[str], blocks: Iterable[Explained]) -> int:
         """Write the user lists, and the reasons of each list beside it.

@@ -14,7 +14,6 @@ Shapes: Q queries, I items, D embedding width, T queries in a tile, k list lengt
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +22,12 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.dataset import Histories
 from reco_batch.errors import NotFinite
+from reco_store.ahead import mapped_ahead
 
 #: Queries a tile at least.
 TILE_ROWS = 64
 #: At most: threads wait for each other between a tile's many calls of NumPy, so the fewer tiles the
-#: better, as long as each thread has some.
+#: better.
 _MOST_TILE_ROWS = 256
 #: Scores a tile where that is fewer: 64 rows of ml-32m's 87,585 movies, 22 MB.
 _TILE_SCORES = 64 * 87_585
@@ -37,6 +37,8 @@ BLOCK_ROWS = 4096
 _LARGEST_GROUP = 8
 #: Sets for each of the k: with fewer the bound is weaker, with more it takes longer to find.
 _SETS_PER_K = 4
+#: No finite score is below it.
+_LOWEST = np.finfo(np.float32).min
 
 
 class TopK(NamedTuple):
@@ -79,11 +81,13 @@ class Scratch(NamedTuple):
 def tile_rows_of(item_count: int) -> int:
     """Return how many queries a tile suit a catalogue, where scoring a tile is one product.
 
-    It depends on nothing else: what is scored on several machines is in the same tiles, and so the
-    same to the last bit.
+    It depends on nothing else, and is a part of BLOCK_ROWS: what is scored on several machines is
+    in the same tiles, and so the same to the last bit.
     """
-    fitting = _TILE_SCORES // item_count // TILE_ROWS * TILE_ROWS
-    return min(_MOST_TILE_ROWS, max(TILE_ROWS, fitting))
+    rows = _MOST_TILE_ROWS
+    while rows > TILE_ROWS and rows * item_count > _TILE_SCORES:
+        rows //= 2
+    return rows
 
 
 def top_k_blocks(
@@ -173,23 +177,34 @@ def select_blocks(
     """
     _check_k(k, item_count)
     tile_rows = tile_rows or tile_rows_of(item_count)
+
+    def tiles() -> Iterator[tuple[int, int]]:
+        for block in range(0, query_count, block_rows):
+            end = min(block + block_rows, query_count)
+            yield from ((n, min(n + tile_rows, end)) for n in range(block, end, tile_rows))
+
     free = [Scratch.create(item_count, k=k, rows=tile_rows) for _ in range(threads)]
 
-    def work(start: int, stop: int) -> TopK:
+    def work(tile: tuple[int, int]) -> TopK:
+        start, stop = tile
         scratch = free.pop()  # list.pop and append are atomic; there is one for each thread
         score(start, stop, scratch)
-        tile = excluded.block(start, stop) if excluded is not None else None
-        best = best_of_tile(scratch, stop - start, tile, k=k)
+        hidden = excluded.block(start, stop) if excluded is not None else None
+        best = best_of_tile(scratch, stop - start, hidden, k=k)
         free.append(scratch)
         return best
 
     # One BLAS thread a tile: two on products this small spend their time waiting for each other.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for block in range(0, query_count, block_rows):
-            end = min(block + block_rows, query_count)
-            starts = range(block, end, tile_rows)
-            tiles = list(pool.map(work, starts, (*starts[1:], end)))
-            yield TopK.joined(tiles)
+    with threadpool_limits(1, "blas"):
+        found: list[TopK] = []
+        rows = 0
+        # Tiles of the next block are begun before this one is whole, so that no thread is idle.
+        for best in mapped_ahead(work, tiles(), threads=threads):
+            found.append(best)
+            rows += len(best.items)
+            if rows % block_rows == 0 or rows == query_count:
+                yield TopK.joined(found)
+                found = []
 
 
 def _check_k(k: int, item_count: int) -> None:
@@ -222,16 +237,23 @@ def best_of_tile(scratch: Scratch, rows: int, excluded: Histories | None, *, k: 
     of_groups = grouped.max(axis=1).reshape(rows, groups, sets)
     of_sets = of_groups.max(axis=1)  # [rows, sets]
     bound = np.partition(of_sets, sets - k, axis=1)[:, sets - k]  # [rows]
+    bound = np.maximum(bound, _LOWEST)  # what is excluded reaches no bound
     # Of the flat index, since NumPy finds what is true in one dimension several times as fast.
-    row, which = np.divmod(np.flatnonzero(of_sets >= bound[:, np.newaxis]), sets)
+    row, which = _divmod(np.flatnonzero(of_sets >= bound[:, np.newaxis]), sets)
     reached = of_groups[row, :, which] >= bound[row, np.newaxis]  # [sets reached, groups]
-    reached_set, group = np.divmod(np.flatnonzero(reached), groups)
+    reached_set, group = _divmod(np.flatnonzero(reached), groups)
     row, column = row[reached_set], group * sets + which[reached_set]
     values = grouped[row, :, column]  # [groups reached, members]
-    kept = np.flatnonzero((values >= bound[row, np.newaxis]) & (values > -np.inf))
-    reached_group, member = np.divmod(kept, members)
+    kept = np.flatnonzero(values >= bound[row, np.newaxis])
+    reached_group, member = _divmod(kept, members)
     item = member * (groups * sets) + column[reached_group]
     return sorted_rows(row[reached_group], item, values.reshape(-1)[kept], rows=rows, k=k)
+
+
+def _divmod(number: NDArray[np.int64], divisor: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return quotient and rest, several times as fast as NumPy's `divmod`, which divides twice."""
+    quotient = number // divisor
+    return quotient, number - quotient * divisor
 
 
 def sorted_rows(
@@ -262,9 +284,10 @@ def sorted_rows(
     key = (~ascending).astype(np.uint64) << np.uint64(32) | item.astype(np.uint64)
 
     counts = np.bincount(row, minlength=rows)
-    column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    keys = np.full((rows, max(k, int(counts.max(initial=0)))), np.iinfo(np.uint64).max)
-    keys[row, column] = key
+    width = max(k, int(counts.max(initial=0)))
+    shift = np.arange(rows) * width - (np.cumsum(counts) - counts)  # from place in row to in keys
+    keys = np.full((rows, width), np.iinfo(np.uint64).max)
+    keys.reshape(-1)[np.arange(len(row)) + np.repeat(shift, counts)] = key
     keys.sort(axis=1)
     keys = keys[:, :k]
 

@@ -39,8 +39,9 @@ def mapped_ahead(
 ) -> Iterator[_U]:
     """Yield what a function makes of each piece, in order, computing the next ones meanwhile.
 
-    Worth it where the function lets go of the interpreter's lock. Never more results are waiting
-    than there are threads, and an error comes where the result would.
+    Worth it where the function lets go of the interpreter's lock. Never more than twice as many
+    results as threads are under way or waiting. An error of the function comes where its result
+    would, one of the pieces as soon as it is there.
 
     Args:
         function: called in another thread.
@@ -51,7 +52,7 @@ def mapped_ahead(
     with ThreadPoolExecutor(threads) as pool:  # ending early waits for those under way
         for piece in pieces:
             coming.append(pool.submit(function, piece))
-            if len(coming) > threads:
+            if len(coming) == 2 * threads:  # none waits until the first of them is done
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()

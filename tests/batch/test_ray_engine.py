@@ -11,7 +11,7 @@ import pytest
 
 import dying_catalogues
 import reco_batch.engine as engine_module
-from dying_catalogues import DyingCatalogue
+from dying_catalogues import SHARD, DyingCatalogue
 from planted import as_dataset, planted_movies, planted_ratings
 from reco_batch import ray_engine
 from reco_batch.artifact_writer import ArtifactWriter
@@ -25,10 +25,12 @@ from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
 from reco_batch.presets import EngineName
 from reco_batch.ray_engine import open_ray
 from reco_batch.reasons import Influence, Rated
+from reco_batch.topk import tile_rows_of
 from reco_store import NotInstalled, UsageError
 from reco_store.keys import new_generation_id
 
-USERS, MOVIES, WIDTH, SHARD = 600, 90, 8, 64
+MOVIES, WIDTH = 90, 8
+USERS = 9 * SHARD + SHARD // 3
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,7 @@ def files_of(artifact):
 
 def test_a_killed_worker_changes_nothing(engine, dataset, tmp_path, monkeypatch):
     """One of two is killed in mid-shard: one shard is done twice, and the artifact is the same."""
+    assert tile_rows_of(MOVIES) == SHARD
     monkeypatch.setattr(engine_module, "BLOCK_ROWS", SHARD)  # as many in a row group of the file
     monkeypatch.setattr(engine_module, "_LOCAL_BLOCKS", 1)
     begun = tmp_path / "begun"

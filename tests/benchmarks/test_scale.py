@@ -200,7 +200,7 @@ def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, mo
     said = " ".join(page)
     assert "1 of scale 0.05, 2 of scale 0.1, 2 of scale 1" in said
     assert "1 of 2 stages, which take 4% of the seconds of all, are within 15% of what" in said
-    assert "is expected; 0 of 2 took more than that." in said
+    assert "is expected; 0 of 2 took longer than expected." in said
     assert "would have told; the least and the most that was measured." in said
     assert "A second more of the larger part is 19 seconds more of the whole" in said
     once = " ".join(module("large_nights", monkeypatch).stages(result_of(*parts[:2])))

@@ -75,7 +75,7 @@ def test_results_come_in_order(threads):
 
 
 def test_no_more_are_taken_than_are_waited_for():
-    """Memory does not grow with the pieces: one result is out, and one a thread waits."""
+    """Memory does not grow with the pieces: two for each thread are under way."""
     taken = []
 
     def pieces():
@@ -86,24 +86,29 @@ def test_no_more_are_taken_than_are_waited_for():
     results = mapped_ahead(str, pieces(), threads=2)
 
     assert list(islice(results, 4)) == ["0", "1", "2", "3"]
-    assert len(taken) == 6
+    assert len(taken) == 3 + 4
     results.close()
-    assert len(taken) == 6
+    assert len(taken) == 3 + 4
 
 
-@pytest.mark.parametrize("fails", [lambda n: 1 // (2 - n), lambda n: n])
-def test_error_comes_where_its_result_would(fails):
-    """Be it the function's or that of the pieces; what was made before is given out first."""
+def test_error_comes_where_its_result_would():
+    """What was made before is given out first."""
+    results = mapped_ahead(lambda number: 1 // (2 - number), count(), threads=2)
+
+    assert list(islice(results, 2)) == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_error_of_the_pieces_comes_out():
+    """As it is, and not in another thread."""
 
     def pieces():
-        yield from (0, 1, 2)
-        raise ZeroDivisionError
+        yield 1
+        raise LookupError("two")
 
-    results = mapped_ahead(fails, pieces(), threads=1)
-
-    assert len(list(islice(results, 2))) == 2
-    with pytest.raises(ZeroDivisionError):
-        list(results)
+    with pytest.raises(LookupError, match="two"):
+        list(mapped_ahead(str, pieces(), threads=3))
 
 
 def test_ending_early_ends_all_threads():

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from reco_batch.topk import TopK
 
 
+#: Rows of a shard: one tile of a small catalogue.
+SHARD = 256
+
+
 @dataclass(frozen=True)
 class DyingCatalogue:
     """Scores as another one does; at the given start of a shard, its worker is killed midway."""
@@ -36,9 +40,9 @@ class DyingCatalogue:
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
         """Score half of the shard; die, or score all of it."""
         first = rows.vectors["queries"][0, 0]  # the number of the row, in these tests
-        shard = int(first) // 64
+        shard = int(first) // SHARD
         (self.folder / f"{shard}-{os.getpid()}").touch()
-        list(self.inner.score(next(rows.shards(32)), threads=threads))
+        list(self.inner.score(next(rows.shards(SHARD // 2)), threads=threads))
         if shard == self.number:
             with suppress(FileExistsError):
                 (self.folder / "killed").touch(exist_ok=self.always)
