@@ -86,21 +86,21 @@ def told(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, objec
 
     Returns:
         As `extrapolated`; with several nights of the parts also `between`, 5 % and 95 % of what is
-        expected by nights drawn anew; with several of the target `measured_range`,
-        the least and the most.
+        expected by nights drawn anew; with several of the target `measured_range`, the least and
+        the most.
     """
-    parts = [night for night in nights if night["scale"] < target]
-    figures = by_scale(parts)
-    if len(figures) < 2:
+    figures = by_scale(nights)
+    of_parts = {scale: figures[scale] for scale in figures if scale < target}
+    if len(of_parts) < 2:
         return {}
-    whole = by_scale(nights).get(target)
-    found = extrapolated(lines_of(figures), whole, scale=target)
-    if len(parts) > len(figures):
+    found = extrapolated(lines_of(of_parts), figures.get(target), scale=target)
+    parts = [night for night in nights if night["scale"] < target]
+    if len(parts) > len(of_parts):
         for name, between in _between(parts, scale=target).items():
             found[name]["between"] = between
     wholes = [figures_of(night) for night in nights if night["scale"] == target]
     if len(wholes) > 1:
-        for name in found.keys() & whole.keys():
+        for name in found.keys() & figures[target].keys():
             values = [each[name] for each in wholes]
             found[name]["measured_range"] = (min(values), max(values))
     return found

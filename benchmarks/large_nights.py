@@ -27,6 +27,7 @@ def scale(result: dict) -> list[str]:
         "part trained in as many epochs and steps as the whole, and the line through the parts at",
         f"scale {result['target']:g}. The two longest stages are told, too; what the others take",
         "depends on which stage of the other model runs beside them.",
+        *_brackets(result),
         *_on_machine(result),
         "",
         *_told(result, [*TOWERS, *WHOLE]),

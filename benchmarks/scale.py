@@ -145,7 +145,9 @@ def measured(command: Sequence[str], log: Path) -> dict[str, object]:
     process.returncode = os.waitstatus_to_exitcode(status)
     lines = log.read_text("utf-8").replace(f"{log.parent}/", "").splitlines()
     if process.returncode or not metrics.exists():
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {lines[-5:]}")
+        file = "" if metrics.exists() else f" without writing {metrics}"
+        ended = f"ended with {process.returncode}{file}"
+        raise RuntimeError(f"{' '.join(command)} {ended}: {lines[-5:]}")
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),

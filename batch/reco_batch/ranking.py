@@ -117,7 +117,8 @@ def _of_all(
         movie_count,
         k=k,
         threads=threads,
-        # The network takes as long for each user: the threads end at the same time in small tiles.
+        # The network rates a user at a time: larger tiles save it nothing, and with smaller ones
+        # the threads end together.
         tile_rows=None if isinstance(weights, LinearRating) else TILE_ROWS,
     )
 

@@ -114,7 +114,7 @@ def test_how_far_the_parts_nights_differ_is_how_much_is_not_known(extrapolation)
 
 
 def test_nights_of_a_round_are_drawn_together(extrapolation):
-    """They shared the machine's pace: here each round alone tells that 100 more take 5."""
+    """They shared the machine's pace: each round alone tells that 0.1 more takes 5 more."""
     pace = (10, 20, 30)
     nights = [night(0.1, 10 + each) for each in pace] + [night(0.2, 15 + each) for each in pace]
 
