@@ -18,7 +18,8 @@ from reco_batch.ordering import user_by_user
 from reco_store.codec import is_numeric_id
 
 
-class Ratings(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratings:
     """Aligned columns, one row a rating, in the order of the file."""
 
     user_index: NDArray[np.int32]  # [N]

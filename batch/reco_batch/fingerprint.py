@@ -1,10 +1,11 @@
-"""What the answers of a night depend on: two nights of one fingerprint give the same bytes."""
+"""The facts that a run's answers depend on: two runs of one fingerprint publish the same bytes."""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any, Final
@@ -12,17 +13,26 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.dataset import Dataset
+import reco_store
+from reco_batch.dataset import Dataset, Ratings
 from reco_batch.files import sha256
 
-_PACKAGES: Final = (
+#: Packages that read, split, train, score or encode.
+PACKAGES: Final = (
     "reco",
     "tensorflow",
     "tensorflow-recommenders",
     "tf-keras",
     "numpy",
+    "scipy",
     "scikit-learn",
+    "pandas",
+    "pandera",
+    "pyarrow",
+    "orjson",
+    "threadpoolctl",
 )
+_PROGRAM: Final = (Path(__file__).parent, Path(reco_store.__file__).parent)
 #: What to say where the values would say nothing.
 _DIGESTS: Final = {"program": "another version of reco", "data": "other ratings or movies"}
 #: Parameters that no answer depends on.
@@ -31,7 +41,7 @@ _OF_PUBLISHING: Final = ("keep",)
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""
-    return {"python": python_version()} | {name: version(name) for name in _PACKAGES}
+    return {"python": python_version()} | {name: _version(name) for name in PACKAGES}
 
 
 def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int) -> dict[str, Any]:
@@ -55,8 +65,8 @@ def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int
 
 
 def program() -> dict[str, str]:
-    """Return what a list depends on beside the weights it is computed from."""
-    return {"program": _program(), "python": python_version(), "numpy": version("numpy")}
+    """Return the program and the package versions that must be the same on all machines."""
+    return {"program": _program(), **versions()}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -69,10 +79,25 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _program() -> str:
-    """Return the digest of this package: what another program began is not this one's to end."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(" ".join(map(sha256, files)).encode()).hexdigest()
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a machine that only scores may do without it
+        return "not installed"
+
+
+def _program(packages: Sequence[Path] = _PROGRAM) -> str:
+    """Return the digest of our own source: what another program began is not this one's to end.
+
+    Args:
+        packages: their folders; every module below them counts, and where it is.
+    """
+    digest = hashlib.sha256()
+    for package in packages:
+        for file in sorted(package.rglob("*.py")):
+            name = file.relative_to(package.parent).as_posix()
+            digest.update(f"{name} {sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -87,7 +112,8 @@ def _digest(dataset: Dataset) -> str:
     movies = dataset.movies
     texts = (dataset.user_ids, movies.ids, movies.titles, movies.genres, movies.years)
     result = hashlib.sha256(json.dumps(texts).encode())
-    for column in dataset.ratings:
+    for field in fields(Ratings):
+        column = getattr(dataset.ratings, field.name)
         if column is None:
             result.update(b"none")
         else:

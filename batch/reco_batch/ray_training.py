@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from reco_batch.config import LearningConfig
 from reco_batch.errors import NightFailed, ProcessLost
-from reco_batch.fingerprint import program, versions
+from reco_batch.fingerprint import program
 from reco_batch.progress import PlainReporter, QuietReporter
 from reco_batch.ray_cluster import Purpose, open_cluster, see_same
 from reco_batch.spread_training import is_first, train_share
@@ -53,7 +53,7 @@ def train_on_ray(
         train = import_module("ray.train")  # an optional extra
         trainer = import_module("ray.train.tensorflow").TensorflowTrainer(
             _share,
-            train_loop_config={"config": config, "shared": shared, "expected": _facts()},
+            train_loop_config={"config": config, "shared": shared, "expected": program()},
             scaling_config=train.ScalingConfig(num_workers=processes, placement_strategy="SPREAD"),
             run_config=_run_config(train, shared),
         )
@@ -83,18 +83,13 @@ def _run_config(train: ModuleType, shared: Path) -> Any:  # noqa: ANN401  # Ray'
 
 def _share(given: dict[str, Any]) -> dict[str, Any]:
     """Be one of the processes, in a worker of Ray."""
-    see_same(given["expected"], _facts())
+    see_same(given["expected"], program())
     shared: Path = given["shared"]
     if not is_first():
         return train_share(given["config"], shared=shared, reporter=QuietReporter())
     # Ray would mix what it says with all that TensorFlow and Ray's own processes say.
     with (shared / LOG).open("a", buffering=1) as log, redirect_stderr(log):
         return train_share(given["config"], shared=shared, reporter=PlainReporter())
-
-
-def _facts() -> dict[str, str]:
-    """Return what must be the same on all machines."""
-    return program() | versions()
 
 
 def _refuse(

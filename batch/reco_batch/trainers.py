@@ -1,4 +1,7 @@
-"""Which function trains the models of which parameters: the one place that knows every kind."""
+"""Training functions by parameter class: hyper-parameters in, trained model out.
+
+Budgets (`decisions`) and hyper-parameter search (`search`) know the parameter classes, too.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

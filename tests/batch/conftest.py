@@ -11,7 +11,7 @@ import pytest
 
 from planted import as_dataset, planted_movies, planted_ratings, write_data
 from real_servers import running_server
-from reco_batch.dataset import Dataset, Histories, Ratings, histories
+from reco_batch.dataset import Dataset, Histories, histories
 from reco_batch.presets import RatingParameters, RetrievalParameters
 
 
@@ -48,7 +48,7 @@ def sittings(dataset: Dataset) -> Dataset:
     """The planted ratings, but each user's given in an hour or two instead of over years."""
     ratings = dataset.ratings
     seconds = (ratings.timestamp - ratings.timestamp.min()) // 100_000
-    return replace(dataset, ratings=Ratings(*ratings[:3], 1_000_000_000 + seconds))
+    return replace(dataset, ratings=replace(ratings, timestamp=1_000_000_000 + seconds))
 
 
 @pytest.fixture(scope="session")

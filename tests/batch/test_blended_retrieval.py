@@ -1,5 +1,7 @@
 """The default retrieval model: both halves in one dot product, saved as it answers."""
 
+import copy
+import dataclasses
 import gc
 import weakref
 from dataclasses import replace
@@ -129,7 +131,9 @@ def test_no_disliked_movie_and_newer_ones_before_older(model, sittings):
     history, weights = model.influence().rated
 
     means = np.bincount(ratings.user_index, ratings.rating) / np.bincount(ratings.user_index)
-    stars = dict(zip(zip(*ratings[:2], strict=True), ratings.rating, strict=True))
+    stars = dict(
+        zip(zip(ratings.user_index, ratings.movie_index, strict=True), ratings.rating, strict=True)
+    )
     for user in range(0, len(means), 7):
         own = slice(*history.offsets[user : user + 2])
         for movie, weight in zip(history.movie_index[own], weights[own], strict=True):
@@ -301,8 +305,9 @@ def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
     kept = []
 
     def given():
-        copied = Ratings(*(None if part is None else part.copy() for part in sittings.ratings))
-        kept.extend(weakref.ref(part) for part in copied if part is not None)
+        copied = copy.deepcopy(sittings.ratings)
+        columns = (getattr(copied, field.name) for field in dataclasses.fields(Ratings))
+        kept.extend(weakref.ref(part) for part in columns if part is not None)
         return copied
 
     class Looking(StoppingStage):

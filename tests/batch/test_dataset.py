@@ -1,5 +1,8 @@
 """The arrays between ingest and scoring."""
 
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,6 +38,19 @@ def test_rows_are_taken_in_the_given_order():
     assert taken.movie_index.tolist() == [7, 5]
     assert taken.timestamp.tolist() == [30, 10]
     assert ratings_of([0], [1]).take(np.array([0])).timestamp is None
+
+
+def test_ratings_are_copied_column_by_column():
+    """Their length is that of a column, and no part of how they are replaced or sent."""
+    ratings = ratings_of([0, 1, 2], [5, 6, 7], [10, 20, 30])
+
+    other = dataclasses.replace(ratings, timestamp=None)
+    sent = copy.deepcopy(ratings)  # as a worker gets it
+
+    assert (len(other), other.timestamp, other.movie_index.tolist()) == (3, None, [5, 6, 7])
+    assert sent.timestamp.tolist() == [10, 20, 30]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ratings.timestamp = None
 
 
 def test_history_is_newest_first():
@@ -125,7 +141,7 @@ def test_findings_say_only_what_was_found():
 
 def test_interactions_have_no_stars():
     """They are taken like ratings, and who asks for stars all the same is told."""
-    bought = Ratings(*ratings_of([0, 1], [5, 6])[:2], None, None)
+    bought = dataclasses.replace(ratings_of([0, 1], [5, 6]), rating=None)
 
     assert bought.take(np.array([1])).rating is None
     assert ratings_of([0], [5]).stars.tolist() == [3]

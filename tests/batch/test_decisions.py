@@ -80,7 +80,7 @@ def test_every_budget_that_bites_is_said():
 def test_without_order_there_is_no_window():
     """Nothing is said of what plays no part."""
     ratings = random_ratings(np.random.default_rng(0), users=USERS, movies=MOVIES)
-    found = decided(DEFAULT, Ratings(*ratings[:3], None), **SIZE, rating_count=len(ratings))
+    found = decided(DEFAULT, replace(ratings, timestamp=None), **SIZE, rating_count=len(ratings))
 
     assert found["retrieval"]["window"] is found["rating"]["window"] is None
     assert budgets(DEFAULT, found, **SIZE) == []

@@ -3,6 +3,7 @@
 Every run is a process of its own, to which TensorFlow is not there: it is refused before.
 """
 
+import dataclasses
 import gzip
 import shutil
 import sys
@@ -395,7 +396,8 @@ def same(one, other):
     """Compare two data sets, all but where they came from."""
     assert one.user_ids == other.user_ids
     assert one.movies == other.movies
-    for mine, theirs in zip(one.ratings, other.ratings, strict=True):
+    for column in dataclasses.fields(one.ratings):
+        mine, theirs = (getattr(each.ratings, column.name) for each in (one, other))
         np.testing.assert_array_equal(mine, theirs)
 
 
