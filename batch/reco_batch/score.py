@@ -97,7 +97,7 @@ class Answers:
         self._once(
             "save retrieval models",
             models,
-            lambda _: save_retrieval(self._writer.models, model(), ids, k=k),
+            lambda _: save_retrieval(self._writer.models, model(), ids, self._seen, k=k),
             model,
         )
 
