@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from reco_batch import columns as c
 from reco_batch.artifact import BECAUSE, MOVIES, Artifact, write_manifest
-from reco_batch.dataset import Histories, Movies
+from reco_batch.dataset import Dataset, Histories, Movies
 from reco_batch.popularity import MovieStatistics, PopularList
 from reco_batch.reasons import Explained
+from reco_batch.split import Split
 from reco_batch.topk import TopK
 from reco_store.ahead import ahead
+from reco_store.codec import is_numeric_id
 from reco_store.digest import Summary
 from reco_store.keys import popular_suffix
 
 #: Lists of what users have seen in a row group; other lists come in blocks.
 _ROWS: Final = 4096
+#: Ratings in a row group of the split.
+_RATINGS: Final = 1_000_000
 
 
 class ArtifactWriter:
@@ -56,6 +60,53 @@ class ArtifactWriter:
     def lists(self, family: str) -> Path:
         """Return the file of one family of lists."""
         return self.folder / "lists" / f"{family}.parquet"
+
+    @property
+    def split(self) -> Path:
+        """The file of `write_split`."""
+        return self.metrics("split")
+
+    def metrics(self, group: str) -> Path:
+        """Return the file of a group of metrics."""
+        return self.folder / "evaluation" / f"{group}.parquet"
+
+    def write_split(self, dataset: Dataset, split: Split) -> None:
+        """Write which part each rating is in, in the order of the ratings."""
+        self.split.parent.mkdir(exist_ok=True)
+        ratings = dataset.ratings
+        part = np.zeros(len(ratings), np.int8)
+        for number, rows in enumerate((split.train, split.validation, split.test)):
+            part[rows] = number
+        columns: dict[str, tuple[pa.Array, NDArray[Any]]] = {
+            c.USER_ID: (_ids(dataset.user_ids), ratings.user_index),
+            c.MOVIE_ID: (_ids(dataset.movies.ids), ratings.movie_index),
+            c.PART: (pa.array(["train", "validation", "test"]), part),
+        }
+        schema = pa.schema([(name, values.type) for name, (values, _) in columns.items()])
+        with pq.ParquetWriter(self.split, schema, compression="zstd") as writer:
+            for start in range(0, len(ratings), _RATINGS):
+                some = slice(start, start + _RATINGS)
+                taken = {
+                    name: values.take(pa.array(index[some]))
+                    for name, (values, index) in columns.items()
+                }
+                writer.write_table(pa.table(taken, schema))
+
+    def write_metrics(
+        self, group: str, user_ids: Sequence[str], columns: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Write metrics of users.
+
+        Args:
+            group: as in the manifest, such as `retrieval`.
+            user_ids: of all users.
+            columns: `user_index`, `held_out` (ratings), and one for each metric.
+        """
+        self.metrics(group).parent.mkdir(exist_ok=True)
+        named = {"user_index": c.USER_ID, "held_out": c.HELD_OUT}
+        table = {named.get(name, name): pa.array(values) for name, values in columns.items()}
+        table[c.USER_ID] = _ids(user_ids).take(table[c.USER_ID])
+        pq.write_table(pa.table(table), self.metrics(group), compression="zstd")
 
     def write_top_k(self, family: str, ids: Sequence[str], blocks: Iterable[TopK]) -> int:
         """Write one family of lists, a row group a block.
@@ -174,6 +225,11 @@ class ArtifactWriter:
         if scores is not None:
             columns[c.SCORES] = pa.ListArray.from_arrays(offsets, pa.array(scores))
         return pa.RecordBatch.from_pydict(columns)
+
+
+def _ids(ids: Sequence[str]) -> pa.Array:
+    """Return ids as numbers if all of them are, as a CSV reader takes them; else as text."""
+    return pa.array(list(map(int, ids)) if all(map(is_numeric_id, ids)) else list(ids))
 
 
 def _offsets(counts: NDArray[Any]) -> NDArray[np.int32]:

@@ -19,6 +19,8 @@ SCORES: Final = "scores"
 SUFFIX: Final = "suffix"
 RATING_COUNT: Final = "ratingCount"
 RATING_MEAN: Final = "ratingMean"
+PART: Final = "part"
+HELD_OUT: Final = "heldOut"
 
 #: What a ratings table must have, in the order in which it is checked.
 RATINGS_REQUIRED: Final = (USER_ID, MOVIE_ID, RATING)

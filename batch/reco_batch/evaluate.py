@@ -1,13 +1,14 @@
 """How good the models are on ratings that training did not see.
 
 Lists come from the same code as those that are published: the whole catalogue, seen movies left
-out. Beside each figure stands that of a baseline: showing everyone the most rated movies, and
-predicting stars from a user's and a movie's mean.
+out. Each figure has a baseline: showing everyone the most rated movies, predicting stars from a
+user's and a movie's mean, and ordering movies by their mean rating.
 
 Shapes: N held-out ratings, U users, I movies, D embedding width.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,12 +29,18 @@ from reco_batch.topk import Scratch, TopK, select_blocks, top_k_blocks
 #: The k of the notebook's FactorizedTopK.
 TOP_K: Final = (1, 5, 10)
 #: Figures whose bootstrap interval is kept, too.
-WITH_INTERVAL: Final = ("hit@10", "ndcg@10", "recall@100")
+WITH_INTERVAL: Final = ("hit@10", "ndcg@10", "recall@10", "recall@100")
+#: The same of ranked lists.
+RANKED_WITH_INTERVAL: Final = ("ndcg@10",)
 _HEAD: Final = 10
 #: Movies by how many ratings they have in training: from, up to and including.
 BANDS: Final = ((0, 0), (1, 2), (3, 9), (10, 49), (50, None))
 _BASELINE_SHRINKAGE: Final = 2.0
 _LITTLE_KNOWN: Final = 2
+
+
+Keep = Callable[[str, Mapping[str, NDArray[Any]]], None]
+"""Takes a group of metrics, such as `retrieval`, and its columns: `user_index` and one a metric."""
 
 
 class _Found(NamedTuple):
@@ -43,6 +50,7 @@ class _Found(NamedTuple):
     """How good: the mean of each figure over the users asked."""
     like: Mapping[str, float]
     intervals: dict[str, list[float]]
+    per_user: dict[str, NDArray[np.float64]]
     heads: NDArray[np.int32]  # [U, 10]
 
 
@@ -59,6 +67,7 @@ class Evaluation:
         candidates: int | None = None,
         seed: int,
         threads: int,
+        keep: Keep = lambda _group, _columns: None,
     ) -> None:
         """Prepare to measure.
 
@@ -70,7 +79,9 @@ class Evaluation:
             candidates: retrieval's best that ranked lists are made of; None: all movies.
             seed: of the bootstrap.
             threads: of scoring.
+            keep: takes the metrics of each user with held-out ratings, a group at a time.
         """
+        self._keep = keep
         users, self._movie_count = len(dataset.user_ids), len(dataset.movies)
         self._scale = dataset.rating_scale
         # Without their times, which are 8 bytes of a rating's 20 and wanted by the histories alone.
@@ -100,6 +111,8 @@ class Evaluation:
             self._rated[:, np.newaxis].astype(np.float32),
         )
         ours, theirs = (self._found(self._top_k(of)) for of in (embeddings, popular))
+        self._keep_users("retrieval", ours.per_user)
+        self._keep_users("popularity", theirs.per_user)
         baseline = popularity_baseline(
             self._fitted, self._held_out, movie_count=self._movie_count, ks=TOP_K
         )
@@ -128,7 +141,8 @@ class Evaluation:
             each `rmse` and `mae`, the latter of a prediction from user and movie means;
             `rmse_by_ratings` and `means_rmse_by_ratings`, the former by how many ratings the
             movie has; `ranked`, as `retrieval`, and `little_known@10`, the share of the first ten
-            with at most two ratings.
+            with at most two ratings; `ranked_means`, the same of lists in the order of the movies'
+            mean ratings; `intervals`, of 95 %, of some of them.
         """
         if not len(self._held_out):
             return {"rating": {}}
@@ -146,16 +160,67 @@ class Evaluation:
             bound=bound,
             among=candidates_of(retrieval, self._candidates),
         )
-        found = self._found(blocks)
-        shown = found.heads[found.heads >= 0]
-        little = float((self._rated[shown] <= _LITTLE_KNOWN).mean())
+        found = self._found(blocks, RANKED_WITH_INTERVAL)
+        self._keep_users("ranked", found.per_user)
+        errors, error_intervals = self._errors_of_users(stars)
+        self._keep("rating", errors)
         return {
             "rating": self._errors(stars),
             "means": self._errors(means),
             "rmse_by_ratings": self._by_ratings(stars),
             "means_rmse_by_ratings": self._by_ratings(means),
-            "ranked": {**found.means, "little_known@10": little},
+            "ranked": self._with_little_known(found),
+            "ranked_means": self._with_little_known(self._found(self._by_mean(), ())),
+            "intervals": {"rating": error_intervals, "ranked": found.intervals},
         }
+
+    def _with_little_known(self, found: _Found) -> dict[str, float]:
+        shown = found.heads[found.heads >= 0]
+        little = float((self._rated[shown] <= _LITTLE_KNOWN).mean())
+        return {**found.means, "little_known@10": little}
+
+    def _by_mean(self) -> Iterator[TopK]:
+        """Return everybody's unseen movies in the order of their mean ratings, best first.
+
+        The baseline of the ranked lists. Means are shrunk and bounded as predictions are, or a
+        single five-star rating would come first.
+        """
+        fitted = self._fitted
+        sums = np.bincount(fitted.movie_index, fitted.stars, minlength=self._movie_count)
+        mean = float(fitted.stars.mean())
+        shrunk = (sums + _BASELINE_SHRINKAGE * mean) / (self._rated + _BASELINE_SHRINKAGE)
+        if self._rank_by is RankBy.BOUND:
+            shrunk -= doubt_of(self._rated)
+        everybody = np.ones((len(self._seen.offsets) - 1, 1), np.float32)
+        return self._top_k(Embeddings(everybody, shrunk[:, np.newaxis].astype(np.float32)))
+
+    def _keep_users(self, group: str, per_user: Mapping[str, NDArray[np.float64]]) -> None:
+        held_out = np.diff(self._wanted.offsets)[self._asked]
+        self._keep(group, {"user_index": self._asked, "held_out": held_out, **per_user})
+
+    def _errors_of_users(
+        self, stars: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, list[float]]]:
+        """Return each user's errors, and the intervals of the errors of all ratings together."""
+        error = (stars - self._held_out.stars).astype(np.float64)
+        users, row, counts = np.unique(
+            self._held_out.user_index, return_inverse=True, return_counts=True
+        )
+        squares = np.bincount(row, error**2).astype(np.float64)
+        sizes = np.bincount(row, np.abs(error)).astype(np.float64)
+        low, high = interval(squares, counts, seed=self._seed)
+        return (
+            {
+                "user_index": users,
+                "held_out": counts,
+                "rmse": np.sqrt(squares / counts),
+                "mae": sizes / counts,
+            },
+            {
+                "rmse": [math.sqrt(low), math.sqrt(high)],
+                "mae": list(interval(sizes, counts, seed=self._seed)),
+            },
+        )
 
     def _longest(self) -> int:
         return min(max(KS), self._movie_count)
@@ -163,8 +228,13 @@ class Evaluation:
     def _top_k(self, embeddings: Embeddings) -> Iterator[TopK]:
         return top_k_blocks(*embeddings, self._seen, k=self._longest(), threads=self._threads)
 
-    def _found(self, blocks: Iterable[TopK]) -> _Found:
-        """Measure lists of all users as they come; of each user only the first ten are kept."""
+    def _found(self, blocks: Iterable[TopK], bounded: Sequence[str] = WITH_INTERVAL) -> _Found:
+        """Measure lists of all users as they come; of each user only the first ten are kept.
+
+        Args:
+            blocks: the lists.
+            bounded: figures whose intervals are wanted.
+        """
         heads, measured = [], []
         first = 0
         for block in blocks:
@@ -183,9 +253,10 @@ class Evaluation:
             list_metrics(all_heads[self._asked], self._rated, k=_HEAD),
             {
                 name: list(interval(per_user[name], seed=self._seed))
-                for name in WITH_INTERVAL
+                for name in bounded
                 if name in per_user
             },
+            per_user,
             all_heads,
         )
 

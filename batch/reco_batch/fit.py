@@ -7,20 +7,22 @@ retrieval proposes what ranked lists are made of, both lanes ask for its models,
 first trains them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.checkpoints import Checkpoints
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.decisions import budgets, decided
-from reco_batch.evaluate import Evaluation
+from reco_batch.evaluate import Evaluation, Keep
 from reco_batch.linear_rating import LinearRating
 from reco_batch.once import Once
 from reco_batch.presets import HistoryParameters, Preset
@@ -57,6 +59,8 @@ class _Kind(NamedTuple):
     """Given the model, and the retrieval model beside it."""
     two_stage: bool
     """Whether its lists are made of what the retrieval model of the same step proposes."""
+    per_user: Sequence[Path]
+    """Files of each user's metrics, which measuring writes if ratings were held out."""
 
 
 def fit_models(
@@ -68,6 +72,7 @@ def fit_models(
     publish_rating: Callable[
         [Callable[[], RatingModel | LinearRating], Callable[[], Retrieval | None]], None
     ],
+    writer: ArtifactWriter,
     night: UnfinishedNight,
     reporter: Reporter,
 ) -> Metrics:
@@ -83,6 +88,7 @@ def fit_models(
         publish_rating: the same with the rating model, if there are stars to learn it from, and a
             function that gives the retrieval model that proposes candidates, or None; the two may
             run side by side.
+        writer: takes the metrics of each user.
         night: keeps the metrics, and says where checkpoints are.
         reporter: shows a stage for each training.
 
@@ -94,7 +100,13 @@ def fit_models(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
     fitted = fitted_rows(split, parameters, seed=config.seed)
-    by_size, evaluation = _of_fitted(dataset, dataset.ratings.take(fitted), split, config)
+    by_size, evaluation = _of_fitted(
+        dataset,
+        dataset.ratings.take(fitted),
+        split,
+        config,
+        keep=lambda group, columns: writer.write_metrics(group, dataset.user_ids, columns),
+    )
     for sentence in by_size["budgets"]:
         reporter.say(f"note: {sentence}")
     retrieval = _Kind(
@@ -104,6 +116,7 @@ def fit_models(
         lambda model, _: evaluation.of_retrieval(model),
         lambda model, _: publish_retrieval(model),
         two_stage=False,
+        per_user=[writer.metrics(group) for group in ("retrieval", "popularity")],
     )
     rating = _Kind(
         "rating",
@@ -112,6 +125,7 @@ def fit_models(
         evaluation.of_rating,
         publish_rating,
         two_stage=config.ranked_candidates is not None,
+        per_user=[writer.metrics(group) for group in ("ranked", "rating")],
     )
     fits = _Fits(
         dataset,
@@ -131,9 +145,12 @@ def fit_models(
         jobs.append(partial(fits.measure, kind, publish=not config.refits))
     _run_side_by_side(jobs, reporter, lanes=config.trainings)
     stars = {} if dataset.has_stars else {"rating": {}, "without_stars": True}
+    parts = [fits.metrics["retrieval"], fits.metrics.get("rating", stars)]
+    intervals = {group: ends for part in parts for group, ends in part.get("intervals", {}).items()}
     return {
-        **fits.metrics["retrieval"],
-        **fits.metrics.get("rating", stars),
+        **parts[0],
+        **parts[1],
+        "intervals": intervals,
         "chosen": {**chosen, **by_size},
     }
 
@@ -163,7 +180,9 @@ class _Fits:
             with self.reporter.stage(f"measure {kind.name}"):
                 return kind.measure(trained, beside)
 
-        self.metrics[kind.name] = self.night.value(f"measure {kind.name}", measured)
+        self.metrics[kind.name] = self.night.value(
+            f"measure {kind.name}", measured, may_write=kind.per_user
+        )
         if publish:
             kind.publish(model, retrieval)
         self._forget(kind, TRAIN)
@@ -245,7 +264,7 @@ def _chosen(
 
 
 def _of_fitted(
-    dataset: Dataset, fitted: Ratings, split: Split, config: RunConfig
+    dataset: Dataset, fitted: Ratings, split: Split, config: RunConfig, *, keep: Keep
 ) -> tuple[dict[str, Any], Evaluation]:
     """Return what the size of the data decided, and what measures the models; keep no ratings."""
     evaluation = Evaluation(
@@ -256,6 +275,7 @@ def _of_fitted(
         candidates=config.ranked_candidates,
         seed=config.seed,
         threads=config.threads,
+        keep=keep,
     )
     return _by_size(dataset, fitted, config), evaluation
 

@@ -212,6 +212,7 @@ def _fill(
     writer = ArtifactWriter(folder, dataset.movies, resumed=night.resumed)
     answers = Answers(writer, dataset, config, night, reporter, engine=engine)
     answers.for_everybody()
+    night.output("write the split", [writer.split], lambda: writer.write_split(dataset, split))
     # How many threads share a sum decides its last bits, and scoring in one lane sets how many
     # there are in the other: with one from the start, the same night has the same bytes.
     with threadpool_limits(1, "blas"):
@@ -221,6 +222,7 @@ def _fill(
             config,
             publish_retrieval=answers.of_retrieval,
             publish_rating=answers.of_rating,
+            writer=writer,
             night=night,
             reporter=reporter,
         )

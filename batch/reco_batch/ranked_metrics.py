@@ -102,7 +102,11 @@ def list_metrics(
 
 
 def interval(
-    values: NDArray[np.float64], *, seed: int, confidence: float = 0.95
+    values: NDArray[np.float64],
+    counts: NDArray[np.int64] | None = None,
+    *,
+    seed: int,
+    confidence: float = 0.95,
 ) -> tuple[float, float]:
     """Return the bootstrap interval of the mean over users.
 
@@ -110,10 +114,16 @@ def interval(
 
     Args:
         values: [U].
+        counts: [U] if a user's value is a sum over so many ratings, and the mean one over all of
+            them; users are drawn with all their ratings.
         seed: of the resampling.
         confidence: share of resamples inside.
     """
     rng = np.random.default_rng(seed)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(_RESAMPLES)]
+    draws = (rng.integers(0, len(values), len(values)) for _ in range(_RESAMPLES))
+    if counts is None:
+        means = [values[draw].mean() for draw in draws]
+    else:
+        means = [values[draw].sum() / counts[draw].sum() for draw in draws]
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -98,10 +98,27 @@ class UnfinishedNight:
         """Tell whether a stage need not be done again."""
         return stage in self._stages
 
-    def value(self, stage: str, compute: Callable[[], _Json]) -> _Json:
-        """Return the JSON value that a stage computed before, or compute it now."""
+    def value(
+        self, stage: str, compute: Callable[[], _Json], *, may_write: Sequence[Path] = ()
+    ) -> _Json:
+        """Return the JSON value that a stage computed before, or compute it now.
+
+        Args:
+            stage: its name.
+            compute: returns the value.
+            may_write: files inside the artifact's folder that computing it writes, or does not.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
         if stage not in self._stages:
-            self._complete(stage, {"value": compute()})
+            for path in may_write:
+                delete(path)
+            value = compute()
+            outcome: dict[str, Any] = {"value": value}
+            if written := [path for path in may_write if path.exists()]:
+                outcome["sha256"] = self._digests(written)
+            self._complete(stage, outcome)
         known: _Json = self._stages[stage]["value"]
         return known
 
@@ -121,8 +138,10 @@ class UnfinishedNight:
         for path in paths:
             delete(path)
         write()
-        folder = self.artifact_folder
-        self._complete(stage, {"sha256": {str(p.relative_to(folder)): sha256(p) for p in paths}})
+        self._complete(stage, {"sha256": self._digests(paths)})
+
+    def _digests(self, paths: Sequence[Path]) -> dict[str, str]:
+        return {str(path.relative_to(self.artifact_folder)): sha256(path) for path in paths}
 
     def checkpoints(self, training: str) -> Path:
         """Return the folder of a training's checkpoints."""

@@ -5,6 +5,7 @@ import shutil
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -17,10 +18,11 @@ from reco_batch.artifact import (
     write_manifest,
 )
 from reco_batch.artifact_writer import ArtifactWriter
-from reco_batch.dataset import Histories, Movies, Ratings, histories
+from reco_batch.dataset import Dataset, Histories, Movies, Ratings, histories
 from reco_batch.errors import NightFailed
 from reco_batch.popularity import MovieStatistics, Thresholds, movie_statistics, popular_lists
 from reco_batch.reasons import Explained
+from reco_batch.split import Split
 from reco_batch.topk import TopK
 from reco_store import codec
 from reco_store.digest import Digest, Summary
@@ -53,6 +55,33 @@ def ratings_of_all_but_the_last():
     """Make ratings of movies 0 to 4 by users 0 to 3; the last user has none."""
     users, movies = np.divmod(np.arange(20, dtype=np.int32), 5)
     return Ratings(users, movies, np.float32(0.5 + np.arange(20) % 10 / 2), np.arange(20))
+
+
+@pytest.mark.parametrize(("ids", "users"), [(("10", "20"), ("1", "2")), (("10", "x"), ("1", "é"))])
+def test_split_and_metrics_can_be_joined_with_the_input(tmp_path, ids, users):
+    """Ids are numbers where all of them are, as `pandas.read_csv` takes them; else text."""
+    movies = Movies(ids, ids, ((), ()), (None, None))
+    ratings = Ratings(
+        *(np.array(rows, np.int32) for rows in ([1, 0, 1, 0], [0, 1, 1, 0])), None, None
+    )
+    dataset = Dataset(users, movies, ratings, (0.5, 5))
+    split = Split(np.array([3, 0]), np.array([2]), np.array([1]), 0)
+    writer = ArtifactWriter(tmp_path / GENERATION, movies)
+
+    writer.write_split(dataset, split)
+    columns = {"user_index": np.array([1]), "held_out": np.array([7]), "ndcg@10": np.array([0.25])}
+    writer.write_metrics("retrieval", users, columns)
+
+    typed = int if users == ("1", "2") else str
+    found = pd.read_parquet(writer.split)
+    assert found["part"].tolist() == ["train", "test", "validation", "train"]
+    assert found["userId"].tolist() == [typed(users[u]) for u in (1, 0, 1, 0)]
+    numbers = ids == ("10", "20")
+    assert found["movieId"].tolist() == [
+        int(i) if numbers else i for i in ("10", ids[1], ids[1], "10")
+    ]
+    (row,) = pd.read_parquet(writer.metrics("retrieval")).to_dict("records")
+    assert row == {"userId": typed(users[1]), "heldOut": 7, "ndcg@10": 0.25}
 
 
 def blocks_of(rows, movie_count, *, seed):

@@ -58,7 +58,7 @@ def drawn_case(seed, *, held_out_share=0.3):
     )
 
 
-def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION, candidates=None):
+def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION, candidates=None, **more):
     """Prepare to measure."""
     return Evaluation(
         dataset,
@@ -68,6 +68,7 @@ def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION, candidat
         candidates=candidates,
         seed=0,
         threads=1,
+        **more,
     )
 
 
@@ -218,3 +219,50 @@ def test_the_same_seed_gives_the_same_intervals():
     assert first == again
     low, high = first["intervals"]["retrieval"]["ndcg@10"]
     assert low <= first["retrieval"]["ndcg@10"] <= high
+
+
+def test_each_users_metrics_are_kept():
+    """Their means are the figures of the manifest, and those of all ratings the errors."""
+    dataset, fitted, held_out, vectors = drawn_case(7)
+    kept = {}
+    judged = evaluation(dataset, fitted, held_out, keep=kept.__setitem__)
+
+    found = {**judged.of_retrieval(Fixed(vectors)), **judged.of_rating(linear_model(2))}
+
+    asked, counts = np.unique(held_out.user_index, return_counts=True)
+    assert kept.keys() == {"retrieval", "popularity", "ranked", "rating"}
+    for group, columns in kept.items():
+        np.testing.assert_array_equal(columns["user_index"], asked)
+        np.testing.assert_array_equal(columns["held_out"], counts)
+        for name in columns.keys() - {"user_index", "held_out", "rmse", "mae"}:
+            assert columns[name].mean() == found[group][name]
+    errors = kept["rating"]
+    assert found["rating"] == {
+        "rmse": pytest.approx(np.sqrt((errors["rmse"] ** 2 * counts).sum() / counts.sum())),
+        "mae": pytest.approx((errors["mae"] * counts).sum() / counts.sum()),
+    }
+
+
+def test_errors_and_ranked_lists_have_intervals():
+    """The figure lies inside, and more users make the interval narrower."""
+    dataset, fitted, held_out, _ = drawn_case(7)
+    found = evaluation(dataset, fitted, held_out).of_rating(linear_model(2))
+
+    for group, name in (("rating", "rmse"), ("rating", "mae"), ("ranked", "ndcg@10")):
+        low, high = found["intervals"][group][name]
+        assert low < found[group][name] < high
+
+
+def test_ranked_lists_have_a_baseline():
+    """Everybody's unseen movies by their mean, towards which few ratings are drawn."""
+    dataset, fitted, held_out, _ = drawn_case(7)
+    mean = fitted.stars.mean()
+    counts = np.bincount(fitted.movie_index, minlength=MOVIES)
+    sums = np.bincount(fitted.movie_index, fitted.stars, minlength=MOVIES)
+    shrunk = np.tile(((sums + 2 * mean) / (counts + 2)).astype(np.float32), (USERS, 1))
+
+    found = evaluation(dataset, fitted, held_out).of_rating(linear_model(2))["ranked_means"]
+
+    theirs = by_ranx(shrunk, fitted, held_out)
+    assert {name: found[name] for name in theirs} == pytest.approx(theirs)
+    assert found.keys() >= {"ndcg@10", "little_known@10"}

@@ -109,6 +109,33 @@ def test_what_is_complete_is_not_done_again(opened, said):
     ]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_value_and_its_files_belong_together(opened, place, said, damaged):
+    """Without the file that it was computed with, a value is computed anew."""
+    file = place.artifacts / NAME / "users"
+
+    def measured(figure):
+        def compute():
+            assert not file.exists()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(figure)
+            return figure
+
+        return compute
+
+    paths = [file, file.with_name("of another kind of run")]
+    with killed(opened()) as night:
+        assert night.value("measure", measured("0.8"), may_write=paths) == "0.8"
+    if damaged:
+        file.write_text("0.")
+
+    with opened(resume=True) as night:
+        known = night.value("measure", measured("0.9"), may_write=paths)
+
+    assert known == file.read_text() == ("0.9" if damaged else "0.8")
+    assert ("measure: users is not what was written, and is made again" in said) == damaged
+
+
 def test_a_stage_that_was_cut_short_begins_with_nothing(opened, place):
     """Its files and folders are deleted before it is done again."""
     kill(opened())
