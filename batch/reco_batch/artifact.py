@@ -5,6 +5,9 @@
         movies.parquet           the catalogue with each movie's statistics
         lists/<family>.parquet   user, because (if wanted), ranked, similar, next, seen, popular
         models/<name>/           SavedModels
+        evaluation/              split.parquet: the part of each rating; <group>.parquet: metrics
+                                 of each user with held-out ratings
+        report.html              for people, written after publishing
 
 Lists are written block by block (`artifact_writer`) and read batch by batch, so memory does not
 grow with users. `Artifact` is the `PayloadSource` that `reco_store.publish` takes.
@@ -34,6 +37,7 @@ from reco_store.manifest import check_manifest
 
 MANIFEST: Final = "manifest.json"
 MOVIES: Final = "movies.parquet"
+REPORT: Final = "report.html"
 BECAUSE: Final = "because"
 #: In the order in which they are published.
 _LIST_FAMILIES: Final = ("user", BECAUSE, "ranked", "similar", "next", "seen", "popular")
@@ -193,6 +197,12 @@ def open_artifact(artifacts: Path, generation: str) -> Artifact:
     except (ValueError, AttributeError, ContractMismatch) as error:  # no JSON, no object, ...
         raise NightFailed(f"{folder / MANIFEST} is damaged ({error}). Run `batch run`.") from error
     return Artifact(folder, manifest)
+
+
+def account_of(folder: Path) -> Path:
+    """Return the report in an artifact's folder, or the folder where there is none."""
+    report = folder / REPORT
+    return report if report.is_file() else folder
 
 
 def complete_generations(artifacts: Path) -> list[str]:

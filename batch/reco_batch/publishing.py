@@ -61,6 +61,9 @@ def publish_artifact(
     reporter: Reporter,
 ) -> Published:
     """Publish what passes the gate, showing how far writing and reading back have come."""
+    artifact = Artifact(
+        artifact.folder, {k: v for k, v in artifact.manifest.items() if k != "published"}
+    )
 
     def gate(given: GateInput) -> Verdict:
         with reporter.stage("gate") as judging:
@@ -79,15 +82,31 @@ def publish_artifact(
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
     if published.verdict is not None and published.verdict.report:
-        artifact = _recorded(artifact, published.verdict, reporter)
+        artifact = _recorded(artifact, published, published.verdict, reporter)
     _report(artifact, reporter)
     return published
 
 
-def _recorded(artifact: Artifact, verdict: Verdict, reporter: Reporter) -> Artifact:
-    """Keep the verdict with the artifact, which stays when the store has deleted the rest."""
-    times = _times(artifact, reporter)
-    judged = Artifact(artifact.folder, {**artifact.manifest, **times, "gate": dict(verdict.report)})
+def _recorded(
+    artifact: Artifact, published: Published, verdict: Verdict, reporter: Reporter
+) -> Artifact:
+    """Keep verdict and outcome with the artifact, which stays when the store has deleted the rest.
+
+    The outcome is of the latest publishing: what a later rollback does is not known here.
+    """
+    held = published.held
+    outcome = {
+        "outcome": published.outcome,
+        "held_until": None if held is None else held.until,
+        "held_reason": None if held is None else held.reason,
+    }
+    manifest = {
+        **artifact.manifest,
+        **_times(artifact, reporter),
+        "gate": dict(verdict.report),
+        "published": outcome,
+    }
+    judged = Artifact(artifact.folder, manifest)
     try:
         write_manifest(judged.folder, judged.manifest)
     except OSError as error:  # a copy on a read-only disk may be published too

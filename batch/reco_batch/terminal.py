@@ -1,14 +1,19 @@
-"""Text that fits the terminal, in cells: wide characters and emoji count as what they take."""
+"""Text for people on a terminal, laid out in cells: wide characters and emoji count as two."""
 
 import io
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -32,9 +37,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def fitted(text: str) -> str:
     """Return a page that is no wider than the terminal; unchanged where the output is none.
 
-    Of a line `name      words` the words go on below the words. An indented line is a command to
-    be copied, so it goes on after a backslash. A path or an id that is wider than the terminal
-    stays whole.
+    Of a line `name      words` the words go on below the words. A line indented by two is a command
+    to be copied, so it goes on after a backslash. A path, with or without blanks, and an id stay
+    whole, however narrow the terminal.
     """
     if not sys.stdout.isatty():
         return text
@@ -43,16 +48,16 @@ def fitted(text: str) -> str:
 
 
 def _fitted(line: str, width: int) -> Iterator[str]:
-    if cell_len(line) <= width:
+    name, _, value = line.partition("  ")
+    if cell_len(line) <= width or (name and value.lstrip().startswith("/")):
         yield line
-    elif line.startswith("  "):
+    elif line.startswith("  ") and line[2:3] != " ":
         quoted = map(shlex.quote, shlex.split(line))
         *before, last = _filled(quoted, width - 4)  # two cells before a line, two after it
         yield from (f"  {part} \\" for part in before)
         yield f"  {last}"
     else:
-        _, gap, words = line.partition("  ")
-        indent = len(line) - len(words.lstrip()) if gap else 0
+        indent = len(line) - len(value.lstrip()) if value else 0
         first, *rest = _filled(line[indent:].split(), width - indent)
         yield line[:indent] + first
         yield from (" " * indent + part for part in rest)
@@ -67,6 +72,32 @@ def _filled(words: Iterable[str], width: int) -> list[str]:
         else:
             lines.append(word)
     return lines
+
+
+def broken(text: str, width: int) -> list[str]:
+    """Break a text into lines of a width at its blanks; a word that is wider stays whole."""
+    lines = [""]
+    for piece in re.findall(r" *[^ ]+", text):
+        if lines[-1] and cell_len(lines[-1] + piece) > width:
+            lines.append(piece.lstrip())
+        else:
+            lines[-1] += piece
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Write a time: `0.3 s`, `42 s`, `2 min 05 s`, `3 h 07 min`."""
+    if seconds < 0.05:
+        return "< 0.1 s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
+    minutes = round(seconds / _MINUTE)
+    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02} min"
 
 
 def _width() -> int:

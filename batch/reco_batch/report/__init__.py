@@ -13,16 +13,16 @@ So it can be made again for every night that is kept, on any machine.
 import webbrowser
 from pathlib import Path
 
-from reco_batch.artifact import MANIFEST, Artifact, open_artifact
+from reco_batch.artifact import MANIFEST, REPORT, Artifact, open_artifact
 from reco_batch.changes import of_namespace
 from reco_batch.errors import NightFailed
 from reco_batch.files import delete, write_whole
-from reco_batch.report.page import REPORT, gather
+from reco_batch.report.page import gather
 from reco_batch.report.render import render
 from reco_store import UsageError
 from reco_store.keys import parse_generation_id
 
-__all__ = ["REPORT", "open_report", "report_of", "write_report"]
+__all__ = ["open_report", "report_of", "write_report"]
 
 
 def write_report(artifact: Artifact) -> Path:

@@ -1,11 +1,13 @@
 """The verdict of the gate and its checks, in plain words. Pure functions of a manifest."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from reco_batch.checks import FORCED, NO_BASELINE, NOTED, PASSED, REFUSED, SKIPPED, WARNING, short
-from reco_batch.report.text import figure_of, number, part_of, safe
+from reco_batch.report.text import figure_of, moment, number, part_of, safe
+from reco_store.outcome import HELD
 
 _FAMILIES: Final = {
     "user": "User lists",
@@ -36,31 +38,31 @@ _WORDS: Final = {
     "input.users": "Users in the input",
     "input.movies": "Movies in the input",
     "input.ratings": "Ratings in the input",
-    "input.days_behind": "Days by which the newest rating is older than the live night's",
+    "input.days_behind": "Days by which the newest rating is older than the live run's",
     "input.age_days": "Age of the newest rating, in days",
-    "input.identical": "The same files as last night",
+    "input.identical": "The same files as in the live run",
     "input.ids": "Type of the movie ids",
-    "live.manifest": "What the live night says of itself",
-    "retrieval.metrics": "User lists: figures of both nights",
-    "rating.metrics": "Stars: figures of both nights",
-    "first_ten.distinct": "Different first tens, as a part of the users",
+    "live.manifest": "Manifest of the live run",
+    "retrieval.metrics": "User lists: metrics of both runs",
+    "rating.metrics": "Stars: metrics of both runs",
+    "first_ten.distinct": "Different top-10s, as a share of the users",
     "first_ten.same_first": "Share of users who see one and the same movie first",
-    "first_ten.alike": "Share of a first ten that the next user has too",
-    "first_ten.coverage": "Movies in somebody's first ten, as a part of all that could be",
-    "first_ten.coverage_drop": "The same, beside the live night's",
-    "churn.user": "Share of users' first ten that is new",
-    "churn.ranked": "Share of the first ten by predicted stars that is new",
-    "churn.similar": "Share of the first ten similar movies that is new",
-    "known.users": "Share of users whom the live night had, too",
-    "known.history": "Share of the live night's history that is still there",
+    "first_ten.alike": "Share of a top-10 that the next user has too",
+    "first_ten.coverage": "Coverage of the published lists, of all movies that could be shown",
+    "first_ten.coverage_drop": "The same, compared with the live run's",
+    "churn.user": "Share of users' top-10 that is new",
+    "churn.ranked": "Share of the top-10 by predicted stars that is new",
+    "churn.similar": "Share of the ten most similar movies that is new",
+    "known.users": "Share of users who are in the live run, too",
+    "known.history": "Share of the live run's history that is still there",
     "known.titles": "Share of movies that kept their title",
 }
 _GROUPS: Final = (
     ("The input", ("input", "known", "live")),
     ("The models", ("retrieval", "rating", "popularity")),
     ("The lists", ("cards", *_FAMILIES)),
-    ("The first ten of all users", ("first_ten",)),
-    ("Change since the live night", ("churn",)),
+    ("The top-10 of all users", ("first_ten",)),
+    ("Change since the live run", ("churn",)),
 )
 _ORDER: Final = (REFUSED, WARNING, PASSED, NOTED, SKIPPED, NO_BASELINE)
 
@@ -86,18 +88,66 @@ class CheckGroup(NamedTuple):
     rows: list[CheckRow]
 
 
+class Command(NamedTuple):
+    """A command to run next, and what it is for."""
+
+    purpose: str
+    line: str
+
+
 class Verdict(NamedTuple):
-    """What the gate decided, and why."""
+    """How publishing ended, what the gate decided, and why."""
 
     kind: str
+    """Class: good, warn, held, bad or none."""
+    stamp: str
+    """One or two words: what became of the run."""
     title: str
     lead: str
     reasons: list[CheckRow]
     """Refused checks and warnings."""
+    commands: list[Command]
 
 
 def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
-    """Return the verdict in words."""
+    """Return the verdict in words, with the commands to run next."""
+    judged = _judged(manifest)
+    published = part_of(manifest, "published")
+    if published.get("outcome") != HELD:
+        return judged
+    until, reason = (safe(published.get(f"held_{n}") or "", 200) for n in ("until", "reason"))
+    lead = (
+        "Complete in the store, but not served: a rollback holds new generations back"
+        f"{f' until {moment(until)}' if until else ''}{f' ({reason})' if reason else ''}. "
+        f"{judged.lead}"
+    )
+    return judged._replace(
+        kind="held",
+        stamp="Held",
+        title="Not served: held after a rollback",
+        lead=lead,
+        commands=[
+            Command("End the hold", _command(manifest, "release")),
+            Command("Then serve this run", _command(manifest, "republish", of_this=True)),
+        ],
+    )
+
+
+def _command(
+    manifest: Mapping[str, Any], name: str, more: str = "", *, of_this: bool = False
+) -> str:
+    """Return a command line of `batch`, for the run's namespace."""
+    words = ["batch", name]
+    if of_this:
+        words.append(safe(manifest.get("generation", "")))
+    namespace = safe(part_of(manifest, "parameters").get("namespace", ""))
+    if namespace not in ("", "reco"):
+        words += ["--namespace", shlex.quote(namespace)]
+    return " ".join([*words, *([more] if more else [])])
+
+
+def _judged(manifest: Mapping[str, Any]) -> Verdict:
+    """Return what the gate decided."""
     gate = part_of(manifest, "gate")
     rows = list(_rows(part_of(gate, "checks")))
     reasons = sorted(
@@ -108,30 +158,42 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
     refused = sum(row.verdict == REFUSED for row in rows)
     baseline = gate.get("baseline")
     beside = (
-        "There was no night to compare it with."
+        "There was no live run to compare it with."
         if baseline in (None, NO_BASELINE)
-        else f"It was compared with {safe(baseline)}, which was served then."
+        else f"It was compared with {safe(baseline)}, which was live then."
     )
+    back = [Command("Serve the previous run again", _command(manifest, "rollback"))]
     counted = f"{len(rows)} checks"
     if said == REFUSED:
         lead = (
-            f"{refused} of {counted} failed, so this night was not served: readers go on seeing "
+            f"{refused} of {counted} failed, so this run is not served: readers go on seeing "
             f"what they saw before. {beside}"
         )
-        return Verdict("bad", "Refused by the gate", lead, reasons)
+        force = _command(manifest, "republish", "--force REASON", of_this=True)
+        commands = [
+            Command("Compare it with the live run", _command(manifest, "diff", of_this=True)),
+            Command("Serve it all the same", force),
+        ]
+        return Verdict("bad", "Refused", "Not served: refused by the gate", lead, reasons, commands)
     if said == FORCED:
         lead = (
             f"{refused} of {counted} failed, and the gate was overruled: "
             f"“{safe(gate.get('forced'), 300)}”. {beside}"
         )
-        return Verdict("warn", "Served by force", lead, reasons)
+        return Verdict("warn", "Live by force", "Served by force", lead, reasons, back)
     if said == PASSED:
         count = Counter(row.verdict for row in rows)[PASSED]
         lead = f"None of {counted} failed; {count} had a bound to keep and kept it. {beside}"
-        warned = any(row.verdict == WARNING for row in rows)
-        return Verdict("warn" if warned else "good", "Passed the gate", lead, reasons)
-    lead = "Publishing has not come as far as the gate, so nothing here was served."
-    return Verdict("none", "Not judged yet", lead, reasons)
+        warned = sum(row.verdict == WARNING for row in rows)
+        title = "Passed the gate" + (f" with {_plural(warned, 'warning')}" if warned else "")
+        return Verdict("warn" if warned else "good", "Live", title, lead, reasons, back)
+    lead = "Publishing has not come as far as the gate, so nothing of this run was served."
+    again = [Command("Publish it", _command(manifest, "republish", of_this=True))]
+    return Verdict("none", "Not published", "Not judged yet", lead, reasons, again)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def check_groups(manifest: Mapping[str, Any]) -> list[CheckGroup]:

@@ -5,7 +5,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from reco_batch.report.plots import LinePlot, Series, Words, line_plot
-from reco_batch.report.text import duration, figure_of, number, part_of, safe
+from reco_batch.report.text import figure_of, number, part_of, safe
+from reco_batch.terminal import duration
 
 
 class Span(NamedTuple):

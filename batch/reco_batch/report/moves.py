@@ -50,9 +50,9 @@ def changes_view(changes: Changes) -> ChangesView:
             [str(common) for common in range(HEAD + 1)],
             [("users", "now", [float(count) for count in counts])],
             Words(
-                "How much of the first ten stayed",
-                "Users by how many movies of last night's first ten are there tonight, too.",
-                "movies of last night's first ten that are still there",
+                "How much of the top-10 stayed",
+                "Users by how many movies of their top-10 are those of the last run.",
+                "movies of the last run's top-10 that are still there",
                 "users",
             ),
         ),
@@ -85,13 +85,13 @@ def moves(changes: Changes, n: int, *, rising: bool) -> list[Move]:
 def _sentences(changes: Changes, counts: NDArray[np.int64]) -> list[str]:
     known = int(counts.sum())
     if not known:
-        return ["No user has a list in both nights."]
+        return ["No user has a list in both runs."]
     overlap, rbo = float(np.nanmean(changes.overlap)), float(np.nanmean(changes.rbo))
     entered = int(((changes.shown_before == 0) & (changes.shown_after > 0)).sum())
     left = int(((changes.shown_before > 0) & (changes.shown_after == 0)).sum())
     return [
         (
-            f"Of their first ten, users keep {percent(overlap)} on average; {counts[HEAD]:,} of "
+            f"Of their top-10, users keep {percent(overlap)} on average; {counts[HEAD]:,} of "
             f"{known:,} keep all of it, {counts[0]:,} nothing."
         ),
         (
@@ -99,7 +99,7 @@ def _sentences(changes: Changes, counts: NDArray[np.int64]) -> list[str]:
             f"(rank-biased overlap, p = {PERSISTENCE})."
         ),
         (
-            f"{entered:,} movies entered somebody's first ten, {left:,} left everybody's; "
+            f"{entered:,} movies entered somebody's top-10, {left:,} left everybody's; "
             f"{changes.new_users:,} users are new, {changes.gone_users:,} are gone."
         ),
     ]

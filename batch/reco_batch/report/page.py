@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact import Artifact
+from reco_batch.artifact import REPORT, Artifact
 from reco_batch.changes import compare_nights, gate_of, namespace_of, night_before, of_namespace
 from reco_batch.checks import NO_BASELINE
 from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of
@@ -24,7 +24,7 @@ from reco_batch.report.sample import Card, SampleUser, cards_of, sample_users
 from reco_batch.report.spread import SpreadView, spread_of, spread_view
 from reco_batch.report.text import day, figure_of, moment, number, part_of, safe, signed
 
-REPORT = "report.html"
+_ABSENT: Final = "(none)"
 
 
 class Fact(NamedTuple):
@@ -33,6 +33,14 @@ class Fact(NamedTuple):
     name: str
     value: str
     note: str = ""
+
+
+class InputChange(NamedTuple):
+    """A parameter, a version or a fact about the data that is not what it was."""
+
+    name: str
+    before: str
+    now: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class Page:
     without: str
     """Why there is none."""
     changes: ChangesView | None
+    inputs: list[InputChange]
+    """Parameters, versions and data that are not those of the run before."""
     titles: Mapping[str, Card]
     """Of the movies in `changes`."""
     spread: SpreadView
@@ -106,6 +116,7 @@ def gather(artifact: Artifact) -> Page:
         before="" if before is None else safe(before.generation),
         without="" if before is not None else _without(artifact),
         changes=changes,
+        inputs=[] if then is None else _input_changes(manifest, then),
         titles=titles,
         spread=spread_view(spread_of(artifact), None if before is None else spread_of(before)),
         training=training_plots(manifest),
@@ -121,9 +132,9 @@ def gather(artifact: Artifact) -> Page:
 def _without(artifact: Artifact) -> str:
     baseline = gate_of(artifact).get("baseline")
     if baseline in (None, NO_BASELINE, artifact.generation):
-        return "There is no earlier night to compare with."
+        return "There is no earlier run to compare with."
     return (
-        f"The night that it was compared with, {safe(baseline)}, is no longer on disk; "
+        f"The run that it was compared with, {safe(baseline)}, is no longer on disk; "
         "what the gate found then stands among the checks."
     )
 
@@ -151,7 +162,7 @@ def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[F
         value, was = figure_of(data, name), figure_of(then, "data", name)
         note = ""
         if value is not None and was is not None:
-            note = "as last night" if value == was else signed(value - was)
+            note = "as in the last run" if value == was else signed(value - was)
         facts.append(Fact(name, number(value), note))
     if (newest := figure_of(data, "newest_rating")) is not None:
         facts.append(Fact("newest rating", day(newest)))
@@ -163,6 +174,30 @@ def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[F
     for name, digest in part_of(data, "sha256").items():
         facts.append(Fact(safe(name), safe(digest), "SHA-256"))
     return facts
+
+
+def _input_changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[InputChange]:
+    """Return what the lists are made of and is not as it was, by dotted names."""
+    before, after = _inputs(then), _inputs(now)
+    return [
+        InputChange(name, before.get(name, _ABSENT), after.get(name, _ABSENT))
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _inputs(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts that are compared, by dotted names."""
+    data = dict(part_of(manifest, "data"))
+    data.pop("findings", None)  # shown below, whole
+    if (newest := figure_of(data, "newest_rating")) is not None:
+        data["newest_rating"] = day(newest)
+    facts = [
+        *_facts(part_of(manifest, "parameters")),
+        *_facts(part_of(manifest, "versions"), "version of "),
+        *_facts(data, "data."),
+    ]
+    return {fact.name: fact.value for fact in facts}
 
 
 def _facts(part: Mapping[str, Any], before: str = "") -> list[Fact]:

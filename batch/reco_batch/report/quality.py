@@ -10,10 +10,6 @@ from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.wording import quality_words
 
 Manifest = Mapping[str, Any]
-#: What may be chance where no interval is known, as a part of the figure.
-_CHANCE: Final = 0.02
-
-
 #: What would be written as 0.0 %.
 _SAME: Final = 0.0005
 
@@ -29,23 +25,26 @@ class _Measure(NamedTuple):
 
 
 _MEASURES: Final = (
-    _Measure("retrieval hit@10", "Users who find a held-back movie in their first ten"),
-    _Measure("retrieval recall@10", "Held-back movies found in the first ten"),
+    _Measure("retrieval hit@10", "Users with a held-out movie in their top-10"),
+    _Measure("retrieval recall@10", "Held-out movies found in the top-10"),
     _Measure("retrieval ndcg@10", "The same, the first places counting most"),
-    _Measure("retrieval recall@100", "Held-back movies found in the first hundred"),
-    _Measure("lists coverage@10", "Share of all movies that stand in somebody's first ten"),
+    _Measure("retrieval recall@100", "Held-out movies found in the top-100"),
+    _Measure("lists coverage@10", "Test coverage: share of all movies in a test user's top-10"),
     _Measure("lists popularity@10", "How popular the shown movies are: mean percentile", 0),
     _Measure("rating rmse", "Error of the predicted stars, large ones counting more", -1),
     _Measure("rating mae", "Mean error of the predicted stars", -1),
-    _Measure("ranked ndcg@10", "Lists by predicted stars: held-back movies found"),
-    _Measure("ranked little_known@10", "Lists by predicted stars: share of hardly rated movies", 0),
+    _Measure("ranked ndcg@10", "Ranked lists: held-out movies found, first places counting most"),
+    _Measure("ranked little_known@10", "Ranked lists: share of movies with at most two ratings", 0),
 )
 #: Group of a figure -> group of the baseline's, and what that is.
 _BASELINES: Final = {
     "retrieval": ("popularity", "most popular for all"),
     "lists": ("popular_lists", "most popular for all"),
-    "rating": ("means", "means of user and movie"),
+    "rating": ("means", "user and item means"),
+    "ranked": ("ranked_means", "highest mean rating"),
 }
+#: A sentence that the section on published lists has in its own words, of all users.
+_SAID_ELSEWHERE: Final = "shown"
 
 
 class MetricRow(NamedTuple):
@@ -90,7 +89,7 @@ class FigureRow(NamedTuple):
 def sentences(manifest: Manifest) -> list[tuple[str, str]]:
     """Return what the metrics mean to a user, as the commands say it."""
     said = quality_words(manifest.get("metrics"))
-    return [(name, safe(text, 300)) for name, text in said.items()]
+    return [(name, safe(text, 300)) for name, text in said.items() if name != _SAID_ELSEWHERE]
 
 
 def metric_rows(
@@ -185,14 +184,16 @@ def _change(
     part = (value - was) / abs(was)
     if abs(part) < _SAME:
         return "the same", "none"
-    # Both nights vary; half an interval is what one of them does.
-    chance = _CHANCE * abs(was)
-    if interval is not None:
-        chance = math.sqrt(2) * (interval[1] - interval[0]) / 2
-    real = better != 0 and abs(value - was) > chance
+    real = better != 0 and interval is not None and _is_outside(value, was, interval)
     kind = "none" if not real else "good" if part * better > 0 else "bad"
     sign = "+" if part > 0 else "\N{MINUS SIGN}"
     return f"{sign}{abs(100 * part):.1f} %", kind
+
+
+def _is_outside(value: float, was: float, interval: tuple[float, float]) -> bool:
+    """Tell whether a change is more than chance: both runs vary, each by half an interval."""
+    low, high = interval
+    return not low <= was <= high and abs(value - was) > math.sqrt(2) * (high - low) / 2
 
 
 def _interval(manifest: Manifest, group: str, name: str) -> tuple[float, float] | None:

@@ -15,7 +15,13 @@ from markupsafe import Markup
 from reco_batch.report.page import Page
 
 #: Colours of the icon, as of the verdict: good, warn, bad, none.
-_ICON: Final = {"good": "177245", "warn": "a16207", "bad": "b42318", "none": "68717d"}
+_ICON: Final = {
+    "good": "177245",
+    "warn": "a16207",
+    "held": "6941c6",
+    "bad": "b42318",
+    "none": "68717d",
+}
 
 
 def render(page: Page) -> str:

@@ -61,9 +61,9 @@ def spread_of(artifact: Artifact) -> Spread:
 
 
 def spread_view(now: Spread, before: Spread | None) -> SpreadView:
-    """Lay out coverage and concentration, last night's beside tonight's."""
-    # Tonight's line is drawn last, over the others.
-    nights = [*([("last night", "before", before)] if before else []), ("tonight", "now", now)]
+    """Lay out coverage and concentration, of the last run and of this one."""
+    # The line of this run is drawn last, over the others.
+    nights = [*([("last run", "before", before)] if before else []), ("this run", "now", now)]
     coverage = [Series(name, kind, _coverage(night)) for name, kind, night in nights]
     shown_to = [Series(name, kind, _curve(night.shown)) for name, kind, night in nights]
     return SpreadView(
@@ -71,7 +71,7 @@ def spread_view(now: Spread, before: Spread | None) -> SpreadView:
         line_plot(
             coverage,
             Words(
-                "Coverage",
+                "Coverage of the published lists",
                 "How many movies stand in somebody's first places, by how many are looked at: "
                 f"{_covered(now, HEAD):,} in the first {HEAD}, {_covered(now, DEPTH):,} in the "
                 f"first {DEPTH}.",
@@ -101,10 +101,16 @@ def _sentences(now: Spread) -> list[str]:
     movies = len(now.shown)
     covered = _covered(now, HEAD)
     share = percent(covered / max(1, movies))
-    said = [f"{covered:,} of {movies:,} movies ({share}) stand in somebody's first ten."]
+    said = [
+        (
+            f"Coverage of the published lists: {covered:,} of {movies:,} movies ({share}) are in "
+            "somebody's top-10. This counts all users; the test coverage above counts users with "
+            "held-out ratings, and lists of models that have not seen those."
+        )
+    ]
     if now.places and now.rated.sum():
         said.append(
-            f"Half of all first-ten places go to {_half(now.shown):,} movies; "
+            f"Half of all top-10 places go to {_half(now.shown):,} movies; "
             f"half of all ratings are of {_half(now.rated):,}."
         )
     return said

@@ -10,8 +10,6 @@ from reco_store.console import printable
 #: A title may be of any length; the page has one line for it.
 _LONGEST: Final = 90
 _NONE: Final = "\N{EN DASH}"
-_MINUTE: Final = 60
-_HOUR: Final = 3600
 
 
 def safe(text: object, longest: int = _LONGEST) -> str:
@@ -47,21 +45,6 @@ def percent(share: float) -> str:
     """Write a share as a percentage, small ones with one decimal."""
     hundred = 100 * share
     return f"{hundred:.1f} %" if 0 < hundred < 9.95 else f"{hundred:.0f} %"
-
-
-def duration(seconds: float) -> str:
-    """Write a time: `0.3 s`, `42 s`, `2 min 05 s`, `3 h 07 min`."""
-    if seconds < 0.05:
-        return "< 0.1 s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
-    minutes = round(seconds / _MINUTE)
-    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02} min"
 
 
 def moment(text: object) -> str:

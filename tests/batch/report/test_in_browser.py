@@ -1,11 +1,24 @@
 """The report in a real browser: a phone, a tablet and a desk, by day and by night."""
 
+import json
+import shutil
+
 import pytest
 
 from browser import started
+from reco_batch.artifact import MANIFEST, open_artifact
+from reco_batch.report import write_report
 
 #: Contrast between text and what is behind it that is asked of small letters (WCAG 2, AA).
 LEGIBLE = 4.5
+#: What is wider than the part of the page that it stands in, by how much.
+WIDER = """
+return [...document.querySelectorAll('main *')]
+  .filter(e => e.offsetWidth && !e.closest('thead'))
+  .map(e => [e.getBoundingClientRect().right - e.parentElement.getBoundingClientRect().right, e])
+  .filter(([wider]) => wider > 1)
+  .map(([wider, e]) => wider + ' ' + e.outerHTML.slice(0, 80));
+"""
 FAINTEST = """
 const light = color => {
   const [r, g, b] = color.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
@@ -37,10 +50,24 @@ def browser(tmp_path_factory):
         yield window
 
 
-@pytest.fixture(params=["first", "second", "refused"])
-def report(request, kept, browser):
+@pytest.fixture(scope="module")
+def held(kept, tmp_path_factory):
+    """The second night, as if a rollback had held it back."""
+    folder = tmp_path_factory.mktemp("held") / kept.second.generation
+    shutil.copytree(kept.second.folder, folder)
+    published = {"outcome": "held", "held_until": "2026-11-30T03:00:00+00:00", "held_reason": "x"}
+    manifest = {**kept.second.manifest, "published": published}
+    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    artifact = open_artifact(folder.parent, folder.name)
+    write_report(artifact)
+    return artifact
+
+
+@pytest.fixture(params=["first", "second", "refused", "held"])
+def report(request, kept, held, browser):
     """The report of each night, open in the browser."""
-    path = getattr(kept, request.param).folder / "report.html"
+    night = held if request.param == "held" else getattr(kept, request.param)
+    path = night.folder / "report.html"
     browser.open(path)
     return path
 
@@ -66,6 +93,7 @@ def test_it_fits_and_can_be_read(report, browser, width, scheme):
     )
 
     assert browser.run("return document.documentElement.scrollWidth") == width
+    assert browser.run(WIDER) == []
     heights = browser.run(
         "return [...document.querySelectorAll('header, section')].map(part => part.offsetHeight)"
     )

@@ -13,7 +13,8 @@ from reco_batch.report.checks import check_words
 from reco_batch.report.quality import metric_rows
 from reco_batch.report.sample import sample_users
 from reco_batch.report.spread import spread_of
-from reco_batch.report.text import duration, moment, number, percent, safe
+from reco_batch.report.text import moment, number, percent, safe
+from reco_batch.terminal import duration
 
 
 def lists(artifact, family):
@@ -79,7 +80,8 @@ def test_every_check_has_words(kept):
     [
         (0.9, 0.5, "+80.0 %", "bad"),  # an error
         (0.5, 0.9, "\N{MINUS SIGN}44.4 %", "good"),
-        (0.9, 0.899, "+0.1 %", "none"),  # chance
+        (0.9, 0.87, "+3.4 %", "none"),  # outside the interval; both vary, so it is chance
+        (0.9, 0.899, "+0.1 %", "none"),
         (0.9, 0.9, "the same", "none"),
         (0.9, None, "", "none"),
     ],
@@ -88,9 +90,14 @@ def test_a_change_is_good_or_bad_beyond_chance(now, was, change, kind):
     """Of an error, less is better."""
     before = None if was is None else {"metrics": {"rating": {"rmse": was}}}
 
-    (row,) = metric_rows({"metrics": {"rating": {"rmse": now}}}, before, [])
+    ends = {"rating": {"rmse": [now - 0.025, now + 0.025]}}
+    tonight = {"metrics": {"rating": {"rmse": now}, "intervals": ends}}
+
+    (row,) = metric_rows(tonight, before, [])
 
     assert (row.change, row.kind) == (change, kind)
+    (row,) = metric_rows({"metrics": {"rating": {"rmse": now}}}, before, [])
+    assert (row.change, row.kind) == (change, "none")  # without an interval nobody can tell
 
 
 def test_an_interval_says_what_chance_is():
@@ -104,6 +111,15 @@ def test_an_interval_says_what_chance_is():
     ]
 
     assert kinds == ["good", "none", "none", "bad"]
+
+
+def test_ranked_lists_have_a_baseline():
+    """The same figure of the movies in the order of their means."""
+    metrics = {"ranked": {"ndcg@10": 0.14}, "ranked_means": {"ndcg@10": 0.12}}
+
+    (row,) = metric_rows({"metrics": metrics}, None, [])
+
+    assert (row.baseline, row.baseline_name) == ("0.120", "highest mean rating")
 
 
 def test_the_course_marks_refused_nights():

@@ -138,14 +138,82 @@ def test_the_verdict_and_why(kept):
     churn = kept.refused.manifest["gate"]["checks"]["churn.user"]
 
     assert "Passed the gate" in first
-    assert "There was no night to compare it with." in first
-    assert "Refused by the gate" in refused
+    assert "There was no live run to compare it with." in first
+    assert "Not served: refused by the gate" in refused
     assert "2 of" in refused
     assert f"It was compared with {kept.second.generation}" in refused
     assert re.search(
-        r"Share of users' first ten that is new: 0\.\d+, bound: at most 0\.01", refused
+        r"Share of users' top-10 that is new: 0\.\d+, bound: at most 0\.01 churn\.user", refused
     )
     assert f"{churn['figure']:.4g}" in refused
+
+
+def with_outcome(artifact, folder, **published):
+    """Return the report of a copy of a night whose publishing ended so."""
+    shutil.copytree(artifact.folder, folder / artifact.generation)
+    manifest = {**artifact.manifest, "published": published}
+    (folder / artifact.generation / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    page = write_report(open_artifact(folder, artifact.generation)).read_text("utf-8")
+    return page, Parsed(page).said
+
+
+def test_what_became_of_a_run_is_seen_at_once(kept, tmp_path):
+    """A stamp, a box of its own kind, the page's title, and the commands to run next."""
+    held = {"held_until": "2026-11-30T03:00:00+00:00", "held_reason": "x was rolled back from"}
+    name = kept.first.generation
+    live, _ = with_outcome(kept.first, tmp_path / "live", outcome="live")
+    staged, said = with_outcome(kept.first, tmp_path / "held", outcome="held", **held)
+    refused = (kept.refused.folder / "report.html").read_text("utf-8")
+
+    for page, stamp, kind in (
+        (live, "Live", "(good|warn)"),
+        (staged, "Held", "held"),
+        (refused, "Refused", "bad"),
+    ):
+        assert f'<p class="stamp">{stamp}</p>' in page
+        assert re.search(rf'<div class="verdict {kind}">', page)
+        assert f"<title>{stamp} · " in page
+    assert "until 2026-11-30 03:00 UTC (x was rolled back from)" in said
+    assert "<code>batch release --namespace told</code>" in staged
+    assert f"<code>batch republish {name} --namespace told</code>" in staged
+    forced = f"batch republish {kept.refused.generation} --namespace told --force REASON"
+    assert f"<code>{forced}</code>" in refused
+    assert "<code>batch rollback --namespace told</code>" in live
+
+
+def test_how_publishing_ended_is_kept_with_the_artifact(kept):
+    """The store may be gone when somebody asks."""
+    outcomes = [
+        json.loads((night.folder / MANIFEST).read_text("utf-8"))["published"]["outcome"]
+        for night in (kept.first, kept.second, kept.refused)
+    ]
+
+    assert outcomes == ["live", "live", "refused"]
+
+
+def test_what_a_run_is_made_of_is_compared(kept, tmp_path):
+    """Parameters, versions and data that are not the last run's are named, with both values."""
+    shutil.copytree(kept.first.folder.parent, tmp_path / "artifacts")
+    path = tmp_path / "artifacts" / kept.second.generation / MANIFEST
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["parameters"] |= {"seed": 8, "models": {"epochs": 41}}
+    manifest["versions"] |= {"scipy": "9.9"}
+    manifest["data"] |= {"users": 123}
+    path.write_text(json.dumps(manifest), "utf-8")
+    made = open_artifact(tmp_path / "artifacts", kept.second.generation)
+
+    page = write_report(made).read_text("utf-8")
+
+    was = kept.first.manifest["data"]["users"]
+    rows = dict(re.findall(r"<code>([^<]+)</code></th>(<td.*?)</tr>", page))
+    cells = {name: re.findall(r"<td[^>]*>([^<]*)</td>", row) for name, row in rows.items()}
+    assert cells["seed"] == ["7", "8"]
+    assert cells["models.epochs"] == ["(none)", "41"]
+    assert cells["version of scipy"] == ["(none)", "9.9"]
+    assert cells["data.users"] == [str(was), "123"]
+    assert "k" not in cells
+    same = (kept.refused.folder / "report.html").read_text("utf-8")
+    assert "<code>seed</code></th><td" not in same
 
 
 def test_what_changed_is_what_two_folders_say(kept):
@@ -155,8 +223,8 @@ def test_what_changed_is_what_two_folders_say(kept):
 
     assert f"users keep {100 * changes.overlap.mean():.0f} % on average" in said
     entered = int(((changes.shown_before == 0) & (changes.shown_after > 0)).sum())
-    assert f"{entered:,} movies entered somebody's first ten" in said
-    assert "There is no earlier night to compare with." in parsed(kept.first).said
+    assert f"{entered:,} movies entered somebody's top-10" in said
+    assert "There is no earlier run to compare with." in parsed(kept.first).said
 
 
 def test_metrics_stand_beside_last_night_and_the_baseline(kept):
@@ -164,7 +232,7 @@ def test_metrics_stand_beside_last_night_and_the_baseline(kept):
     page = parsed(kept.refused)
 
     assert "0.900" in page.said
-    assert "0.950means of user and movie" in page.said.replace("\n", "")
+    assert "0.950user and item means" in page.said.replace("\n", "")
     links = {value for tag, name, value in page.attributes if tag == "a" and value.startswith("..")}
     assert links == {f"../{n.generation}/report.html" for n in (kept.first, kept.second)}
 
