@@ -7,7 +7,7 @@ output, progress and everything else to standard error. The options are made of 
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from reco_batch.settings_commands import settings_commands
 from reco_batch.store_commands import store_app, store_commands
 from reco_batch.terminal import fitted
 from reco_store.console import guard
+
+if TYPE_CHECKING:
+    from reco_batch.night import Night
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -62,6 +65,12 @@ def _batch(
     """
 
 
+def _summarise(told: Told, page: str) -> None:
+    """Print what a run has done, unless only faults are wanted: cron mails whatever is printed."""
+    if not told.settings.quiet:
+        typer.echo(fitted(page))
+
+
 @app.command(cls=PlainCommand)
 @takes(*(panel for panel in Panel if panel is not Panel.TUNING))
 def run(told: Told, *, force: Force = None) -> None:
@@ -73,9 +82,17 @@ def run(told: Told, *, force: Force = None) -> None:
     from reco_batch.commands import run_command  # noqa: PLC0415
 
     target = Target.told(told.settings)
-    night = run_command(told.settings, target, force=force)
-    said = pages.night(night, store=target.label, reading_options=target.reading_options)
-    typer.echo(fitted(said))
+
+    ended: list[tuple[Night, float]] = []
+    try:
+        run_command(told.settings, target, force=force, ended=ended)
+    finally:  # refused or held, too: why not is an error, which follows
+        for night, seconds in ended:
+            options = target.reading_options
+            _summarise(
+                told,
+                pages.night(night, store=target.label, reading_options=options, seconds=seconds),
+            )
 
 
 @app.command(cls=PlainCommand)
@@ -162,7 +179,7 @@ def republish(told: Told, generation: GenerationId, *, force: Force = None) -> N
     published = republish_command(
         told.settings, Target.told(told.settings), generation, force=force
     )
-    typer.echo(fitted(pages.published(published)))
+    _summarise(told, pages.published(published))
 
 
 @app.command(cls=PlainCommand)

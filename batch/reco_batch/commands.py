@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from reco_batch.artifact import account_of
 from reco_batch.config import (
     LearningKeys,
     RunConfig,
@@ -18,7 +18,7 @@ from reco_batch.config import (
 from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.followed import Run, followed
 from reco_batch.json_log import open_log
-from reco_batch.night import Night, read_and_split, run_night
+from reco_batch.night import Night, last_times, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
 from reco_batch.presets import EngineName
@@ -37,13 +37,20 @@ if TYPE_CHECKING:
     from reco_batch.tune import Search
 
 
-def run_command(settings: Settings, target: Target, *, force: str | None) -> Night:
+def run_command(
+    settings: Settings,
+    target: Target,
+    *,
+    force: str | None,
+    ended: list[tuple[Night, float]] | None = None,
+) -> Night:
     """Run a night as the settings say.
 
     Args:
         settings: as flags, environment and file have them.
         target: where to publish.
         force: why the generation shall be served whatever the gate finds; None: it shall not.
+        ended: takes the night, live or not, and its seconds; what is raised has neither.
 
     Returns:
         A night whose generation is live.
@@ -55,10 +62,13 @@ def run_command(settings: Settings, target: Target, *, force: str | None) -> Nig
     """
     with followed(settings, "run") as run:
         config = _config(settings, target, force)
+        run.reporter.expect(last_times(config.artifacts, config.namespace))
         with _connected(target, run) as client:
             night = run_night(config, client, reporter=run.reporter)
             run.made(night.published, night.artifact.manifest)
             target.make_durable(client)
+            if ended is not None:
+                ended.append((night, run.seconds))
             _insist_live(night.published, target)
     return night
 
@@ -214,16 +224,8 @@ def _insist_live(published: Published, target: Target) -> None:
         raise published.held
     if published.outcome != "live":
         reason = published.verdict.reason if published.verdict else published.outcome
-        account = _account(target.artifacts / published.generation)
+        account = account_of(target.artifacts / published.generation)
         raise GateRefused(published.generation, reason, str(account))
-
-
-def _account(folder: Path) -> Path:
-    """Return what tells of a night: its report, or its folder if that could not be written."""
-    from reco_batch.report import REPORT  # noqa: PLC0415  # the template engine
-
-    report = folder / REPORT
-    return report if report.is_file() else folder
 
 
 @contextmanager

@@ -51,7 +51,8 @@ class Run:
         """Take note of a generation that was staged, and of what the gate said."""
         self.generation, self.manifest = published.generation, manifest or {}
         self.gate = {} if published.verdict is None else dict(published.verdict.report)
-        if isinstance(self.reporter, JsonReporter):  # people see it on the page of results
+        # People see it on the page of results, which a quiet run does not print.
+        if self.settings.quiet or isinstance(self.reporter, JsonReporter):
             for warning in (*self.gate.get("warnings", ()), published.warning):
                 if warning:
                     self.reporter.warn(warning)
@@ -84,7 +85,7 @@ def followed(settings: Settings, command: str) -> Iterator[Run]:
         raise
     _follow(run, 0, None)
     if isinstance(run.reporter, JsonReporter):
-        run.reporter.log.info("ended", exit_code=0, seconds=run.seconds)
+        run.reporter.tell("ended", exit_code=0, seconds=run.seconds)
 
 
 @contextmanager

@@ -81,23 +81,23 @@ class JsonReporter(QuietReporter):
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
         """Time the stage, and say how it went."""
         noted, started = Noted(self._cancelled, self._keep(name)), time.perf_counter()
-        self._tell("stage started", stage=name, total=total)
+        self.tell("stage started", stage=name, total=total)
         try:
             with self._timed(name):
                 yield noted
         except BaseException as error:
             seconds = round(time.perf_counter() - started, 3)
-            self._tell("stage failed", stage=name, seconds=seconds, error=type(error).__name__)
+            self.tell("stage failed", stage=name, seconds=seconds, error=type(error).__name__)
             raise
-        self._tell("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
+        self.tell("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
 
     def say(self, text: str) -> None:
         """Write what is no stage."""
-        self._tell("said", text=text)
+        self.tell("said", text=text)
 
     def find(self, text: str) -> None:
         """Write what was noticed."""
-        self._tell("finding", text=text)
+        self.tell("finding", text=text)
 
     def warn(self, text: str) -> None:
         """Write what went wrong without stopping the night."""
@@ -107,7 +107,8 @@ class JsonReporter(QuietReporter):
         """Name the generation in every line from now on."""
         self.log = self.log.bind(generation=generation)
 
-    def _tell(self, event: str, **facts: object) -> None:
+    def tell(self, event: str, **facts: object) -> None:
+        """Write a line, unless only warnings are wanted; empty facts are left out."""
         if not self._quiet:
             said = {name: fact for name, fact in facts.items() if fact not in (None, "")}
             self.log.info(event, **said)

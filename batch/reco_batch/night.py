@@ -6,7 +6,7 @@ clock. Whatever fails, readers go on seeing what they saw before.
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +17,15 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact import MANIFEST, Artifact, open_artifact
 from reco_batch.artifact_writer import ArtifactWriter
+from reco_batch.changes import of_namespace
 from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
+from reco_batch.manifests import section, split_of
 from reco_batch.processors import share_processors
-from reco_batch.progress import Reporter, Stage
+from reco_batch.progress import Reporter, Stage, Times
 from reco_batch.pruning import prune_artifacts
 from reco_batch.publishing import publish_artifact
 from reco_batch.resume import (
@@ -64,6 +66,8 @@ class Night(NamedTuple):
     artifact: Artifact
     published: Published
     user_ids: tuple[str, ...]
+    before: Mapping[str, Any]
+    """Metrics of what was live before, as `metrics_before` returns them."""
 
     def example_user(self, preferred: str) -> str:
         """Return a user to try: the preferred one, if there is such a user."""
@@ -113,6 +117,7 @@ def run_night(
                 force=config.force,
                 reporter=reporter,
             )
+    before = metrics_before(config.artifacts, published.previous, split=config.split)
     try:
         prune_artifacts(
             config.artifacts,
@@ -124,7 +129,28 @@ def run_night(
         )
     except OSError as error:  # the night is over, and how it ended stands
         reporter.warn(f"old artifacts are not deleted yet: {error}")
-    return Night(artifact, published, dataset.user_ids)
+    return Night(artifact, published, dataset.user_ids, before)
+
+
+def last_times(artifacts: Path, namespace: str) -> Times:
+    """Return the stage times of a namespace's newest run; empty where there is none."""
+    kept = of_namespace(artifacts, namespace)
+    manifest = kept[-1].manifest if kept else {}
+    return Times.of(section(manifest, "began"), section(manifest, "seconds"))
+
+
+def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Mapping[str, Any]:
+    """Return the metrics of an earlier run that can be compared with.
+
+    Empty where its folder is gone, or where it was measured on another kind of split.
+    """
+    if generation is None:
+        return {}
+    try:
+        manifest = open_artifact(artifacts, generation).manifest
+    except NightFailed:
+        return {}
+    return section(manifest, "metrics") if split_of(manifest) == split else {}
 
 
 def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset, Split]:

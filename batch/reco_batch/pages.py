@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reco_batch.checks import summary
-from reco_batch.terminal import table
+from reco_batch.terminal import duration, table
 from reco_store.collector import REPLACED
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
-from reco_store.wording import quality_words
+from reco_store.outcome import LIVE
+from reco_store.wording import quality_figures
 
 if TYPE_CHECKING:
     from reco_batch.night import Night
@@ -23,29 +24,31 @@ _EXAMPLE_USER = "42"
 HEADER = ("generation", "state", "keys", "MB", "note")
 
 
-def night(result: "Night", *, store: str, reading_options: str) -> str:
-    """Say what is served now and where, how good it is, and what to try next.
+def night(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
+    """Summarise a run: live or not, how good, where the report is, and what to try next.
 
     Args:
-        result: of the night.
+        result: of the run, whose generation may be live, held or refused.
         store: the store's name, without its password.
         reading_options: what the suggested commands need to read there.
+        seconds: how long the run took.
     """
     manifest = result.artifact.manifest
     counts = manifest["counts"]
     lines = [
+        f"{result.published.outcome:10}{result.published.generation} after {duration(seconds)}",
         (
-            f"published {result.published.generation}: {counts['user']:,} users, "
-            f"{counts['movie']:,} movies, {manifest['entries']:,} keys, "
-            f"{manifest['bytes'] / 1e6:.1f} MB"
+            f"{'':10}{counts['user']:,} users, {counts['movie']:,} movies, "
+            f"{manifest['entries']:,} keys ({manifest['bytes'] / 1e6:.1f} MB)"
         ),
-        *(f"{name:10}{text}" for name, text in quality_words(manifest["metrics"]).items()),
-        f"artifact  {result.artifact.folder}",
-        f"store     {store}",
+        *_quality(manifest["metrics"], result.before),
+        *_gate(result.published),
     ]
-    lines += _gate(result.published)
     if result.published.warning:
         lines.append(f"warning   {result.published.warning}")
+    lines += [f"store     {store}", _account(result.artifact.folder)]
+    if result.published.outcome != LIVE:  # the error that follows names the next command
+        return "\n".join(lines)
     reco = _sibling("reco")
     user = shlex.quote(printable(result.example_user(_EXAMPLE_USER)))
     by = " --by highest-rated" if counts.get("ranked") else ""  # not without ratings
@@ -58,6 +61,20 @@ def night(result: "Night", *, store: str, reading_options: str) -> str:
             f"  {reco} status{reading_options}",
         ]
     )
+
+
+def _quality(metrics: object, before: object) -> list[str]:
+    """Return a line a figure, the first one labelled."""
+    said = [f"{name} {text}" for name, text in quality_figures(metrics, before).items()]
+    return [f"{'' if row else 'quality':10}{text}" for row, text in enumerate(said)]
+
+
+def _account(folder: Path) -> str:
+    """Return the line with the whole path of the report, or of the folder where there is none."""
+    from reco_batch.artifact import account_of  # noqa: PLC0415  # pyarrow
+
+    path = account_of(folder)
+    return f"{'artifact' if path == folder else 'report':10}{path}"
 
 
 def _gate(result: "Published") -> list[str]:
@@ -101,7 +118,7 @@ def simulated(config: "SimulateConfig") -> str:
 
 def published(result: "Published") -> str:
     """Say what is served now."""
-    lines = [f"published {result.generation}", *_gate(result)]
+    lines = [f"{result.outcome:10}{result.generation}", *_gate(result)]
     if result.warning:
         lines.append(f"warning   {result.warning}")
     return "\n".join(lines)

@@ -1,24 +1,65 @@
-"""What the person at the terminal, or the log, sees of a long night.
+"""Progress of a run on standard error, for a person at a terminal or a log.
 
-On a terminal a live bar for each stage, under cron one plain line for each finished stage, with
-`--quiet` nothing; `json_log` is for machines. All of it goes to standard error. Stages may run
-side by side.
+On a terminal a live bar for each stage and one for the whole run, under cron one plain line for
+each finished stage, with `--quiet` warnings only; `json_log` is for machines. Stages may run side
+by side.
 """
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
+
+from reco_batch.terminal import broken
 
 if TYPE_CHECKING:
     from reco_batch.json_log import Log
+
+#: Part of an earlier run after which this one's pace can be told.
+_SETTLED = 0.1
+
+
+class Times(NamedTuple):
+    """Stage times of an earlier run, from which the rest of this one is estimated."""
+
+    ends: Mapping[str, float]
+    """Seconds from the start of the first stage to the end of each."""
+
+    @classmethod
+    def of(cls, began: Mapping[str, object], seconds: Mapping[str, object]) -> "Times":
+        """Return the times that a manifest has; what is no number is left out."""
+        spans = [
+            (name, start, took)
+            for name, took in seconds.items()
+            if isinstance(took, int | float) and isinstance(start := began.get(name), int | float)
+        ]
+        first = min((start for _, start, _ in spans), default=0.0)
+        return cls({name: start - first + took for name, start, took in spans})
+
+    def left(self, seconds: float, finished: Mapping[str, float]) -> float | None:
+        """Return the estimated seconds to the end; None where nothing is known.
+
+        Args:
+            seconds: since the run began.
+            finished: stages of this run, each with the seconds from the run's start to its end.
+        """
+        if not self.ends:
+            return None
+        total = max(self.ends.values())
+        known = {name: self.ends[name] for name in finished if name in self.ends}
+        if not known:
+            return max(0.0, total - seconds)
+        last = max(known, key=lambda name: known[name])
+        # Another load of the machine, or other data, makes all stages slower or faster alike.
+        pace = finished[last] / known[last] if known[last] > _SETTLED * total else 1.0
+        return max(0.0, (total - known[last]) * pace - (seconds - finished[last]))
 
 
 class Stage(Protocol):
@@ -46,6 +87,9 @@ class Reporter(Protocol):
 
     def stage(self, name: str, *, total: int | None = None) -> AbstractContextManager[Stage]:
         """Wrap one stage of `total` steps; None where the number is not known."""
+
+    def expect(self, earlier: Times) -> None:
+        """Take the times of an earlier run, for an estimate of the time that is left."""
 
     def say(self, text: str) -> None:
         """Show a line that is no stage."""
@@ -82,6 +126,9 @@ class QuietReporter:
         """Time the stage."""
         with self._timed(name):
             yield _Silent(self._cancelled, self._keep(name))
+
+    def expect(self, earlier: Times) -> None:
+        """Do nothing: an estimate is of use while somebody looks on."""
 
     def say(self, text: str) -> None:
         """Show nothing."""
@@ -139,45 +186,80 @@ class LiveReporter(QuietReporter):
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(stderr=True, highlight=False)
+        self._earlier = Times({})
         self._progress = Progress(
             TextColumn("  {task.description:<30}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            BarColumn(bar_width=15),
+            _Note(self._whole_note),
             console=self._console,
             transient=True,
         )
         # Of two stages that begin at once one must start the display, the last one stop it.
         self._changing = threading.Lock()
+        self._running = 0
+        self._whole: TaskID | None = None
+
+    def expect(self, earlier: Times) -> None:
+        """Take the times of an earlier run, for an estimate of the time that is left."""
+        self._earlier = earlier
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
         """Show a bar while the stage runs."""
         with self._changing:
             task = self._progress.add_task(name, total=total, note="")
-            if len(self._progress.tasks) == 1:
+            self._last_line()
+            if self._running == 0:
                 self._progress.start()
+            self._running += 1
         bar = _Bar(self._progress, task, self._cancelled, self._keep(name))
         try:
             with self._timed(name):
                 yield bar
             line = _line(name, self.seconds[name], bar.text)
-            self._print(Text.assemble(("✓", "green"), " ", line))
+            self._print(line, mark="✓ ")
         finally:
             with self._changing:
                 self._progress.remove_task(task)
-                if not self._progress.tasks:
+                self._running -= 1
+                if self._running == 0:
                     self._progress.stop()
 
     def say(self, text: str) -> None:
         """Print a text above the running bars, in as many lines as it needs."""
-        self._console.print(Text(text))
+        self._print(text)
 
     def warn(self, text: str) -> None:
         """Print a warning above the running bars."""
         self.say(f"warning: {text}")
 
-    def _print(self, text: Text) -> None:
-        self._console.print(text, overflow="ellipsis", no_wrap=True)
+    def _print(self, text: str, mark: str = "") -> None:
+        """Print whole words: a path that is wider than the terminal can still be copied."""
+        first, *rest = broken(text, self._console.width - len(mark))
+        lines = [Text.assemble((mark, "green"), first), *(Text(" " * len(mark) + n) for n in rest)]
+        for line in lines:
+            self._console.print(line, no_wrap=True, overflow="ignore", crop=False)
+
+    def _last_line(self) -> None:
+        """Put the line of the whole run below all others."""
+        if self._whole is not None:
+            self._progress.remove_task(self._whole)
+        self._whole = self._progress.add_task("whole run", total=1.0, note=None)
+
+    def _whole_note(self, task: Task) -> str:
+        """Return how long the run has taken, of how long it may take, and how far it is."""
+        seconds = time.perf_counter() - self._origin
+        left = self._earlier.left(seconds, self._finished())
+        number = len(self.seconds) + 1
+        if left is None:
+            return f"{_clock(seconds)}, stage {number}"
+        task.completed = seconds / max(1e-3, seconds + left)
+        of = max(number, len(self._earlier.ends))
+        return f"{_clock(seconds)} of ~{_clock(seconds + left)}, stage {number}/{of}"
+
+    def _finished(self) -> dict[str, float]:
+        """Return the seconds from the run's start to the end of each finished stage."""
+        return {name: self.began[name] + took for name, took in list(self.seconds.items())}
 
 
 def choose_reporter(*, quiet: bool, log: "Log | None" = None) -> Reporter:
@@ -201,8 +283,27 @@ def _print(line: str) -> None:
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
+def _clock(seconds: float) -> str:
+    """Write a time as `1:23`, or `1:02:03` beyond an hour."""
+    text = str(timedelta(seconds=round(seconds)))
+    return text.removeprefix("0:").removeprefix("0") if seconds < 3599.5 else text
+
+
 def _line(name: str, seconds: float, note: str) -> str:
     return f"{name:<30} {seconds:6.1f} s  {note}".rstrip()
+
+
+class _Note(ProgressColumn):
+    """Text beside a bar: a stage's note, or, drawn anew each time, how far the whole run is."""
+
+    def __init__(self, whole: Callable[[Task], str]) -> None:
+        super().__init__()
+        self._whole_of = whole
+
+    def render(self, task: Task) -> Text:
+        """Return the text."""
+        note = task.fields["note"]
+        return Text(self._whole_of(task) if note is None else note, style="dim")
 
 
 class _Silent:

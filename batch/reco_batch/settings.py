@@ -136,7 +136,14 @@ class Settings(RunKeys, BaseSettings):
             example="tuned.json",
         ),
     ] = None
-    quiet: Annotated[bool, Key("Show no progress.", Panel.PROGRESS, short="-q")] = False
+    quiet: Annotated[
+        bool,
+        Key(
+            "Print warnings and errors only, nothing of a run that goes well.",
+            Panel.PROGRESS,
+            short="-q",
+        ),
+    ] = False
     log_format: Annotated[
         Literal["plain", "json"],
         Field(description="plain or json"),

@@ -168,12 +168,19 @@ def get_popular(
 
 @app.command(cls=QuickCommand)
 @takes("as_json", "redis_url", "namespaces", "home")
-def status(told: Told, context: typer.Context) -> None:
-    """Show what is live: the generation, its age and its contents.
+def status(
+    told: Told,
+    context: typer.Context,
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every count, metric, setting and digest.")
+    ] = False,
+) -> None:
+    """Show what is live: the generation, its age, its contents and its quality.
 
     Several namespaces stand side by side; so do those of an experiment (`batch experiment`), if
     none is named.
     """
     names = told.namespaces or [told.namespace]
     found = look(told.where, names, with_arms=not is_on_command_line(context, "namespaces"))
-    write(status_page(found, told.where.label), as_json=told.as_json)
+    write(status_page(found, told.where.label, every=every), as_json=told.as_json)

@@ -7,7 +7,7 @@ from reco_cli import document, words
 from reco_cli.live import Found, Live
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
-from reco_store.wording import quality_words
+from reco_store.wording import quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 
@@ -26,12 +26,16 @@ _LIVE: Final = (
 )
 
 
-def status_page(found: Found, store: str) -> Page:
+_MORE: Final = "`reco status --all` shows every count, metric and setting."
+
+
+def status_page(found: Found, store: str, *, every: bool) -> Page:
     """Lay out what is live.
 
     Args:
         found: what the namespaces have answered.
         store: its address without a password.
+        every: show a person all of one namespace, not the dozen lines that matter most.
     """
     first, *others = (_object(live, store, found) for live in found.namespaces)
     errors = [error for live in found.namespaces for error in live.errors]
@@ -39,12 +43,13 @@ def status_page(found: Found, store: str) -> Page:
     if others or status is None:
         heading, facts = _heading(found), _facts_beside(found)
     else:
-        heading, facts = f"Generation {status.generation} is live", _facts(status, first)
+        heading = f"Generation {status.generation} is live"
+        facts = _all_facts(status, first) if every else _main_facts(status, first)
     return Page(
         heading=heading,
         facts=facts,
         notes=tuple(map(str, errors[1:])),  # the first one ends the command
-        footer="",
+        footer=_MORE if facts and len(facts[0]) == 2 and not every else "",
         listing=False,
         error=errors[0] if errors else None,
         document={**first, "beside": others},
@@ -80,8 +85,40 @@ def _said_of(status: Status) -> dict[str, Any]:
     }
 
 
-def _facts(status: Status, said: Mapping[str, Any]) -> _Facts:
-    """Return what a person wants of one namespace, of all that its object says."""
+def _main_facts(status: Status, said: Mapping[str, Any]) -> _Facts:
+    """Return what a person wants to know first of one namespace."""
+    held, reason = said["held_until"], said["held_reason"]
+    facts = {
+        **_head(status, said),
+        "input": _input_words(said["data"]),
+        "gate": _gate_words(status),
+        **quality_figures(said["metrics"]),
+        "hidden movies": str(status.hidden or ""),
+        "held until": f"{held}: {reason}" if held and reason else held,
+        "experiment": said["experiment"],
+        "share": None if said["share"] is None else _share_words(said["share"]),
+    }
+    return tuple((name, text) for name, text in facts.items() if text)
+
+
+def _head(status: Status, said: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "store": said["store"],
+        "namespace": status.namespace,
+        "created": f"{status.created}, {words.age_words(status.age_seconds)} ago",
+        "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
+    }
+
+
+def _input_words(data: object) -> str:
+    """Return the sizes of the input, as far as the run, of whatever version, has them."""
+    sizes = data if isinstance(data, Mapping) else {}
+    counts = [(name, sizes.get(name)) for name in ("users", "movies", "ratings")]
+    return ", ".join(f"{count:,} {name}" for name, count in counts if isinstance(count, int))
+
+
+def _all_facts(status: Status, said: Mapping[str, Any]) -> _Facts:
+    """Return all that a person can use of one namespace's object."""
     quality = quality_words(said["metrics"])
     # The verdict, and what was asked for, without the dozens of checks and hyper-parameters behind
     # them; and what the metrics mean, rather than dozens of them.
@@ -98,10 +135,7 @@ def _facts(status: Status, said: Mapping[str, Any]) -> _Facts:
         "share": None if said["share"] is None else _share_words(said["share"]),
     }
     facts = {
-        "store": said["store"],
-        "namespace": status.namespace,
-        "created": f"{status.created}, {words.age_words(status.age_seconds)} ago",
-        "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
+        **_head(status, said),
         **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
         **quality,
         **{name: text for name, text in document.flattened(shown) if text},

@@ -6,9 +6,10 @@ Knows nothing of commands, options or tables.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import unicodedata
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reco_store.errors import RecoError
@@ -43,6 +44,26 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+def at_blanks(line: str, width: int) -> str:
+    """Break a line that is wider than the terminal, at blanks only: a path or an id stays whole."""
+    import textwrap  # noqa: PLC0415 - most commands end without an error
+
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _print_error(line: str) -> None:
+    if sys.stderr.isatty():
+        line = at_blanks(line, shutil.get_terminal_size(_size_of_stderr()).columns)
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _size_of_stderr() -> tuple[int, int]:
+    """Return the columns and lines to take where standard output is no terminal."""
+    with suppress(OSError):
+        return os.get_terminal_size(sys.stderr.fileno())
+    return 80, 24
+
+
 @contextmanager
 def guard() -> Iterator[None]:
     """Turn the end of a command into an exit code.
@@ -59,11 +80,11 @@ def guard() -> Iterator[None]:
         sys.stdout.flush()  # so that a closed pipe shows here, and not as Python shuts down
     except RecoError as error:
         text = " ".join((str(error), *getattr(error, "__notes__", ())))
-        print(f"error: {printable(text)}", file=sys.stderr)  # noqa: T201
+        _print_error(f"error: {printable(text)}")
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
         said = getattr(interrupt, "__notes__", ("Readers see what they saw before.",))
-        print(f"error: interrupted; run it again. {printable(' '.join(said))}", file=sys.stderr)  # noqa: T201
+        _print_error(f"error: interrupted; run it again. {printable(' '.join(said))}")
         raise SystemExit(EXIT_INTERRUPTED) from interrupt
     except BrokenPipeError as error:
         # Python flushes stdout once more at exit, which would print a warning.

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from reco_batch.progress import LiveReporter, PlainReporter, QuietReporter, choose_reporter
+from reco_batch.progress import (
+    LiveReporter,
+    PlainReporter,
+    QuietReporter,
+    Times,
+    choose_reporter,
+)
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.+)")
 
@@ -107,6 +113,66 @@ def test_live_leaves_a_line_a_stage(terminal, capsys):
     assert out == ""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
     assert re.search(r"✓ read +\d+\.\d s  610 users", plain)
+
+
+TIMES = Times.of({"read": 5.0, "train": 6.0, "gate": 95.0}, {"read": 1.0, "train": 89, "gate": 10})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "finished", "left"),
+    [
+        (0, {}, 100),
+        (30, {}, 70),
+        (150, {}, 0),
+        (1, {"read": 1}, 99),
+        (3, {"read": 3}, 99),  # so early, its pace says nothing
+        (90, {"read": 1, "train": 90}, 10),
+        (185, {"read": 1, "train": 180}, 15),  # twice as slow, and five seconds into the gate
+        (10, {"other": 3}, 90),
+    ],
+)
+def test_time_that_is_left_is_that_of_the_last_run(seconds, finished, left):
+    """At the pace of this one."""
+    assert TIMES.left(seconds, finished) == pytest.approx(left)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [({}, {}), ({"read": "x"}, {"read": 1}), ({}, {"read": 1}), ({"read": 0}, {"read": None})],
+)
+def test_without_earlier_times_nothing_is_estimated(junk):
+    """A first run, or a manifest of another version."""
+    assert Times.of(*junk).left(3, {}) is None
+
+
+def test_live_shows_the_whole_run(terminal, capsys):
+    """Below the stages: the time, of how much, and which stage of how many."""
+    reporter = LiveReporter()
+    with reporter.stage("read"):
+        pass
+    first = capsys.readouterr().err
+    reporter.expect(TIMES)
+    with reporter.stage("train", total=2):
+        pass
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert re.search(r"whole run .*0:00, stage 1", first)
+    assert re.search(r"whole run +━+ 0:00 of ~1:(39|40), stage 2/3", plain)
+    assert max(map(cell_len, re.split(r"[\r\n]+", plain))) <= 80
+
+
+def test_live_never_cuts_a_word(terminal, monkeypatch, capsys):
+    """A path that is wider than the terminal can be copied; all else goes on below."""
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/srv/" + "folder/" * 9 + "report.html"
+    reporter = LiveReporter()
+
+    with reporter.stage("report") as stage:
+        stage.note(path)
+    reporter.warn(f"old artifacts are not deleted yet: {path} is in use")
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert plain.count(path) == 2
 
 
 def test_live_fits_a_narrow_terminal(terminal, monkeypatch, capsys):

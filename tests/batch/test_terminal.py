@@ -50,6 +50,19 @@ def test_words_go_on_below_words(terminal):
     ]
 
 
+def test_a_path_is_never_broken(terminal):
+    """Not at its blanks either, so that it can be copied; figures go on below figures."""
+    terminal(40)
+    path = "/home/somebody/a folder/artifacts/20261124T031502Z-7f3a/report.html"
+    page = f"report    {path}\n          RMSE 0.806 (last run 0.805, user and item means 0.869)"
+
+    assert fitted(page).splitlines() == [
+        f"report    {path}",
+        "          RMSE 0.806 (last run 0.805,",
+        "          user and item means 0.869)",
+    ]
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_nothing_is_wider_than_the_terminal(terminal, columns):
     """And nothing is lost."""

@@ -87,6 +87,28 @@ def test_a_named_namespace_is_shown_alone(terminal, duel, experiment):
     assert {"namespace one", "experiment 星", "share 75.0% of users"} <= facts
 
 
+def test_one_namespace_is_a_dozen_lines(terminal, reco, duel):
+    """What matters first; all of it is there for the asking, and for programs as ever."""
+    shown = picture(terminal("status", "--namespace", "one"))
+    every = picture(terminal("status", "--namespace", "one", "--all"))
+
+    facts = [" ".join(line.split()) for line in shown]
+    assert len(shown) <= 12
+    assert facts[0] == f"Generation {duel[0]} is live"
+    assert {
+        "gate passed",
+        "NDCG@10 0.081 (most popular 0.041)",
+        "Recall@100 0.410 (most popular 0.200)",
+        "RMSE 0.871 (user and item means 0.900)",
+    } <= set(facts)
+    assert facts[-1] == "`reco status --all` shows every count, metric and setting."
+    assert len(every) > len(shown)
+    assert {"keys user 5", "keys movie 18"} <= {" ".join(line.split()) for line in every}
+    for more in ((), ("--json",)):
+        words = ("status", "--namespace", "one", *more)
+        assert len(reco(*words).out.splitlines()) == len(reco(*words, "--all").out.splitlines())
+
+
 def test_what_does_not_fit_stands_below(terminal, duel):
     """Four columns of 21 cells on 80: blocks, each with the names before it."""
     shown = picture(terminal("status", *BOTH, "--namespace", "reco", "--namespace", "nobody"))

@@ -99,9 +99,9 @@ def workshop() -> Iterator[Workshop]:
     shop = Workshop(folder, environment, "", url)
     try:
         with running_server("--port", str(port), "--bind", "127.0.0.1"):
-            night = shop.run(".venv/bin/batch", "run", "--data", "path/to/folder", "--quiet")
+            night = shop.run(".venv/bin/batch", "run", "--data", "path/to/folder")
             assert night.returncode == 0, night.stderr
-            generation = night.stdout.split()[1].rstrip(":")
+            generation = night.stdout.split()[1]
             again = shop.run(".venv/bin/batch", "republish", generation, "--redis-url", url)
             assert again.returncode == 0, again.stderr
             yield Workshop(folder, environment, generation, url)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
+import termios
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from reco_store.console import guard, printable
 from reco_store.errors import LockHeld, UsageError
+from terminals import read_all
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,35 @@ def test_error_is_one_line_and_its_own_code(capsys):
 
     assert end.value.code == 2
     assert capsys.readouterr().err == "error: title 'a\\nb\\x1b'\n"
+
+
+ENDS_IN_AN_ERROR = """
+import sys
+from reco_store.console import guard
+from reco_store.errors import UsageError
+with guard():
+    raise UsageError(sys.argv[1])
+"""
+
+
+def test_on_a_terminal_an_error_breaks_at_blanks_only():
+    """No word, path or id is cut, however narrow the terminal; a wide one stays whole."""
+    path = "/srv/" + "very-long-folder/" * 6 + "report.html"
+    text = f"the gate refused generation 20261129T190038Z-29c7: look at {path} and run it again"
+    mine, its = pty.openpty()
+    termios.tcsetwinsize(its, (50, 60))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, "-c", ENDS_IN_AN_ERROR, text]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=its, env=environment):
+        os.close(its)
+        shown = read_all(mine).decode().replace("\r\n", "\n")
+    os.close(mine)
+
+    lines = shown.splitlines()
+    assert shown.split() == ["error:", *text.split()]
+    assert path in lines
+    assert max(len(line) for line in lines if line != path) <= 60
+    assert len(lines) > 2
 
 
 def test_exit_code_of_the_error(capsys):

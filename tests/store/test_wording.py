@@ -2,7 +2,7 @@
 
 import pytest
 
-from reco_store.wording import quality_words
+from reco_store.wording import quality_figures, quality_words
 
 METRICS = {
     "retrieval": {"hit@10": 0.8819, "recall@100": 0.5462, "ndcg@10": 0.3974},
@@ -27,6 +27,19 @@ def test_each_figure_stands_beside_its_baseline():
             "predictions are 0.805 off (root mean square); from the means of user and movie: 0.869"
         ),
     }
+
+
+def test_main_figures_with_the_last_run():
+    """Each with what it was and what doing without models gives, as far as these are known."""
+    before = {"retrieval": {"ndcg@10": 0.39, "recall@100": "many"}, "rating": None}
+
+    assert quality_figures(METRICS | {"popularity": {"recall@100": 0.303}}, before) == {
+        "NDCG@10": "0.397 (last run 0.390)",
+        "Recall@100": "0.546 (most popular 0.303)",
+        "RMSE": "0.805 (user and item means 0.869)",
+    }
+    assert quality_figures({"rating": {"rmse": 0.8}}) == {"RMSE": "0.800"}
+    assert quality_figures(None, before) == quality_figures([], None) == {}
 
 
 def test_without_baselines_the_figure_stands_alone():

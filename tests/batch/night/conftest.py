@@ -40,7 +40,7 @@ class Ended:
     def generation(self) -> str:
         """The generation that a run says it published."""
         assert self.code == 0, self.err
-        return self.out.split()[1].rstrip(":")
+        return self.out.split()[1]
 
 
 @pytest.fixture(scope="session")

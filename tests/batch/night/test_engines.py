@@ -61,7 +61,7 @@ def manifest(batch, small, tmp_path):
         words = ("--data", small, "--preset", "notebook", "--namespace", engine, "--threads", 2)
         ended = batch("run", *words, "--engine", engine, *more, "--home", home, **LOOPBACK)
         assert ended.code == 0, ended.err
-        assert ended.out.startswith("published ")
+        assert ended.out.startswith("live ")
         assert all(line[:4].isdecimal() for line in ended.lines), ended.err  # its time
         (path,) = home.glob(f"artifacts/{ended.generation}/manifest.json")
         return json.loads(path.read_text("utf-8"))

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from reco_batch.night import metrics_before
 from reco_store import Keys, Reader, connect, new_generation_id
 from reco_store.codec import decode_ids, decode_list, decode_reasons
 from reco_store.embedded import server_pid, stop_server
@@ -291,17 +293,22 @@ def test_the_manifest_says_what_the_night_was(first):
 
 
 def test_the_result_is_on_stdout(first, at_home):
-    """What is served, how good it is, where the artifact is, and what to try next."""
+    """Whether it is live, how good it is, the whole path of the report, and what to try next."""
     lines = first.ended.out.splitlines()
+    metrics = first.manifest["metrics"]
 
-    assert lines[0].startswith(
-        f"published {first.generation}: 60 users, 150 movies, {first.manifest['entries']:,} keys, "
+    assert re.fullmatch(rf"live      {first.generation} after .+ s", lines[0])
+    assert lines[1].startswith(
+        f"          60 users, 150 movies, {first.manifest['entries']:,} keys ("
     )
-    assert [line[:10].rstrip() for line in lines[1:5]] == [
-        *("first 10", "first 100", "shown", "stars"),
-    ]
-    assert lines[5] == f"artifact  {at_home['RECO_HOME']}/artifacts/{first.generation}"
-    assert lines[6] == f"store     embedded in {at_home['RECO_HOME']}/store"
+    assert lines[2] == (
+        f"quality   NDCG@10 {metrics['retrieval']['ndcg@10']:.3f} "
+        f"(most popular {metrics['popularity']['ndcg@10']:.3f})"
+    )
+    assert lines[3].startswith("          Recall@100 ")
+    assert lines[4].startswith("          RMSE ")
+    assert f"store     embedded in {at_home['RECO_HOME']}/store" in lines
+    assert f"report    {at_home['RECO_HOME']}/artifacts/{first.generation}/report.html" in lines
     assert lines[-3:] == [
         f"  {BIN}/reco get-user 42",
         f"  {BIN}/reco get-popular --by highest-rated -n 5",
@@ -337,7 +344,7 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     """One line: what failed, by how much, what is served, what to do; the artifact stays."""
     ((refused, manifest),) = refused_artifacts(Path(at_home["RECO_HOME"])).items()
 
-    assert (turned_away.code, turned_away.out) == (6, "")
+    assert turned_away.code == 6
     *stages, error = turned_away.lines
     assert all(STAGE.fullmatch(line) or " note: " in line for line in stages)
     assert error.startswith(f"error: the gate refused generation {refused}: ")
@@ -380,7 +387,6 @@ def test_force_overrules_the_gate(second, third, untrained, at_home):
     assert (gate["verdict"], gate["forced"]) == ("forced", "strange on purpose")
     assert gate["baseline"] == second.generation
     assert any(line.startswith("input.users 13 (at least 54") for line in gate["refused"])
-    assert third.ended.out.splitlines()[5].endswith(", forced: strange on purpose")
     assert "\tforced: strange on purpose (input." in untrained("generations", **at_home).out
 
 
@@ -407,10 +413,55 @@ def test_on_a_terminal_there_is_a_live_bar(second):
     assert "refit" not in shown
 
 
-def test_quiet_prints_no_progress(third):
-    """Nothing on standard error; the result all the same."""
-    assert third.ended.err == ""
-    assert third.ended.out.startswith(f"published {third.generation}: 13 users, 9 movies")
+def test_split_and_metrics_of_users_are_kept(first, at_home):
+    """As many ratings in each part, and as good on average, as the manifest has it."""
+    folder = Path(at_home["RECO_HOME"], "artifacts", first.generation, "evaluation")
+    data, metrics = first.manifest["data"], first.manifest["metrics"]
+
+    split = pd.read_parquet(folder / "split.parquet")
+    assert split["part"].value_counts().to_dict() == {
+        part: data[part] for part in ("train", "validation", "test")
+    }
+    assert {path.stem for path in folder.iterdir()} == {
+        *("split", "retrieval", "popularity", "ranked", "rating"),
+    }
+    for group in ("retrieval", "popularity", "ranked"):
+        users = pd.read_parquet(folder / f"{group}.parquet")
+        assert len(users) == data["test_users"]
+        assert users["heldOut"].sum() == data["test"]
+        for name in ("ndcg@10", "recall@100"):
+            assert users[name].mean() == pytest.approx(metrics[group][name])
+
+
+def test_quiet_prints_nothing_of_a_night_that_goes_well(third):
+    """Or cron mailed every morning; warnings are printed all the same."""
+    assert third.ended.out == ""
+    warnings = third.manifest["gate"]["warnings"]
+    assert third.ended.lines == [f"warning: {warning}" for warning in warnings]
+
+
+def test_metrics_stand_beside_those_of_the_last_run(first, second, at_home):
+    """Those of what was live before, if they were measured on the same kind of split."""
+    artifacts = Path(at_home["RECO_HOME"], "artifacts")
+
+    before = metrics_before(artifacts, second.generation, split="time")
+
+    assert before == second.manifest["metrics"]
+    assert metrics_before(artifacts, second.generation, split="random") == {}
+    assert metrics_before(artifacts, "20200101T000000Z-0000", split="time") == {}
+    assert metrics_before(artifacts, None, split="time") == {}
+    assert "last run" not in second.ended.out  # its split is by time, that of the first is not
+
+
+def test_a_refused_night_ends_with_the_same_block(turned_away):
+    """Refused instead of live; the error, with what to do next, follows on standard error."""
+    lines = turned_away.out.splitlines()
+
+    assert re.match(r"refused   \w+-\w+ after ", lines[0])
+    assert any(line.startswith("quality   NDCG@10 ") for line in lines)
+    (report,) = (line for line in lines if line.startswith("report    /"))
+    assert Path(report.removeprefix("report    ")).is_file()
+    assert "try next" not in lines
 
 
 def test_a_second_night_replaces_the_first(first, second):
@@ -529,7 +580,7 @@ def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
     place = tmp_path / "later"
     for _ in range(2):
         ended = later("republish", second.generation)
-        assert (ended.code, ended.out.splitlines()[0]) == (0, f"published {second.generation}")
+        assert (ended.code, ended.out.splitlines()[0]) == (0, f"live      {second.generation}")
         assert [STAGE.fullmatch(line)[1] for line in ended.lines] == ["gate", "publish", "report"]
         with connect(None, home=place) as client:
             assert live(client) == second.generation
@@ -657,9 +708,9 @@ def test_republish_passes_the_gate_too(later, second, third, tmp_path):
     row = next(r for r in later("generations").out.splitlines() if r.startswith(third.generation))
     assert row.split("\t")[1] == "refused"
     assert "input.users 13 (at least 54; live 60)" in row
-    passed = later("republish", third.generation, "--quiet", "--force", "a\x1b[31m test")
+    passed = later("republish", third.generation, "--force", "a\x1b[31m test")
     assert passed.code == 0
-    assert passed.out.startswith(f"published {third.generation}\ngate      ")
+    assert passed.out.startswith(f"live      {third.generation}\ngate      ")
     assert passed.out.splitlines()[1].endswith(", forced: a\\x1b[31m test")
     assert f"{third.generation}\tlive\t" in later("generations").out
     assert "\tforced: a\\x1b[31m test (" in later("generations").out
