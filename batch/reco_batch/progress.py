@@ -186,7 +186,7 @@ class LiveReporter(QuietReporter):
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(stderr=True, highlight=False)
-        self._earlier = Times({})
+        self._earlier: Times | None = None  # there is no whole run
         self._progress = Progress(
             TextColumn("  {task.description:<30}"),
             BarColumn(bar_width=15),
@@ -242,6 +242,8 @@ class LiveReporter(QuietReporter):
 
     def _last_line(self) -> None:
         """Put the line of the whole run below all others."""
+        if self._earlier is None:
+            return
         if self._whole is not None:
             self._progress.remove_task(self._whole)
         self._whole = self._progress.add_task("whole run", total=1.0, note=None)
@@ -249,12 +251,13 @@ class LiveReporter(QuietReporter):
     def _whole_note(self, task: Task) -> str:
         """Return how long the run has taken, of how long it may take, and how far it is."""
         seconds = time.perf_counter() - self._origin
-        left = self._earlier.left(seconds, self._finished())
+        earlier = self._earlier or Times({})
+        left = earlier.left(seconds, self._finished())
         number = len(self.seconds) + 1
         if left is None:
             return f"{_clock(seconds)}, stage {number}"
         task.completed = seconds / max(1e-3, seconds + left)
-        of = max(number, len(self._earlier.ends))
+        of = max(number, len(earlier.ends))
         return f"{_clock(seconds)} of ~{_clock(seconds + left)}, stage {number}/{of}"
 
     def _finished(self) -> dict[str, float]:

@@ -148,6 +148,11 @@ def test_without_earlier_times_nothing_is_estimated(junk):
 def test_live_shows_the_whole_run(terminal, capsys):
     """Below the stages: the time, of how much, and which stage of how many."""
     reporter = LiveReporter()
+    with reporter.stage("alone"):
+        pass
+    assert "whole run" not in capsys.readouterr().err  # of a command that has no stages to count
+    reporter = LiveReporter()
+    reporter.expect(Times({}))
     with reporter.stage("read"):
         pass
     first = capsys.readouterr().err
