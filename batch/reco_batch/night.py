@@ -24,6 +24,7 @@ from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
 from reco_batch.manifests import section, split_of
+from reco_batch.presets import HistoryParameters
 from reco_batch.processors import share_processors
 from reco_batch.progress import Reporter, Stage, Times
 from reco_batch.pruning import prune_artifacts
@@ -105,6 +106,7 @@ def run_night(
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
         dataset, split = read_and_split(config, reporter)
+        reporter.count(stage_count(config, dataset))
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
             reporter.concern(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
@@ -130,6 +132,16 @@ def run_night(
     except OSError as error:  # the night is over, and how it ended stands
         reporter.warn(f"old artifacts are not deleted yet: {error}")
     return Night(artifact, published, dataset.user_ids, before)
+
+
+def stage_count(config: RunConfig, dataset: Dataset) -> int:
+    """Return how many stages a run has that is not resumed."""
+    models = 1 + dataset.has_stars
+    trained = models * (3 if config.refits else 2)  # and measured
+    chosen = isinstance(config.parameters.retrieval, HistoryParameters)  # how newer ratings count
+    written = 1 + 4 + (2 if dataset.has_stars else 0)  # for everybody, of retrieval, of rating
+    around = 2 + 4  # read, load TensorFlow; finish, publish, gate, report
+    return around + chosen + trained + written
 
 
 def last_times(artifacts: Path, namespace: str) -> Times:

@@ -91,6 +91,9 @@ class Reporter(Protocol):
     def expect(self, earlier: Times) -> None:
         """Take the times of an earlier run, for an estimate of the time that is left."""
 
+    def count(self, stages: int) -> None:
+        """Take the number of this run's stages."""
+
     def say(self, text: str) -> None:
         """Show a line that is no stage."""
 
@@ -129,6 +132,9 @@ class QuietReporter:
 
     def expect(self, earlier: Times) -> None:
         """Do nothing: an estimate is of use while somebody looks on."""
+
+    def count(self, stages: int) -> None:
+        """Do nothing, likewise."""
 
     def say(self, text: str) -> None:
         """Show nothing."""
@@ -197,11 +203,16 @@ class LiveReporter(QuietReporter):
         # Of two stages that begin at once one must start the display, the last one stop it.
         self._changing = threading.Lock()
         self._running = 0
+        self._count = 0
         self._whole: TaskID | None = None
 
     def expect(self, earlier: Times) -> None:
         """Take the times of an earlier run, for an estimate of the time that is left."""
         self._earlier = earlier
+
+    def count(self, stages: int) -> None:
+        """Take the number of this run's stages."""
+        self._count = stages
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
@@ -254,11 +265,12 @@ class LiveReporter(QuietReporter):
         earlier = self._earlier or Times({})
         left = earlier.left(seconds, self._finished())
         number = len(self.seconds) + 1
+        stages = f"stage {number}" + (f"/{max(number, self._count)}" if self._count else "")
         if left is None:
-            return f"{_clock(seconds)}, stage {number}"
+            task.completed = number / max(number, self._count) if self._count else 0.0
+            return f"{_clock(seconds)}, {stages}"
         task.completed = seconds / max(1e-3, seconds + left)
-        of = max(number, len(earlier.ends))
-        return f"{_clock(seconds)} of ~{_clock(seconds + left)}, stage {number}/{of}"
+        return f"{_clock(seconds)} of ~{_clock(seconds + left)}, {stages}"
 
     def _finished(self) -> dict[str, float]:
         """Return the seconds from the run's start to the end of each finished stage."""

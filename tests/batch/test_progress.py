@@ -157,6 +157,7 @@ def test_live_shows_the_whole_run(terminal, capsys):
         pass
     first = capsys.readouterr().err
     reporter.expect(TIMES)
+    reporter.count(3)
     with reporter.stage("train", total=2):
         pass
 

@@ -395,6 +395,7 @@ def test_in_a_pipe_each_stage_is_one_plain_line(first):
     stages = Counter(STAGE.fullmatch(line)[1] for line in first.ended.lines)
 
     assert set(stages.values()) == {1}
+    assert len(stages) == 20
     assert {"read and check the data", "load TensorFlow", "publish"} <= set(stages)
     assert {"train retrieval", "refit retrieval", "train rating", "refit rating"} <= set(stages)
     published, report = first.ended.lines[-2:]
@@ -407,6 +408,7 @@ def test_on_a_terminal_there_is_a_live_bar(second):
     shown = second.ended.err
 
     assert "━" in shown
+    assert re.search(r"whole run.*stage 18/18", shown)
     assert "\x1b[" in shown
     for stage in ("read and check the data", "train rating", "publish"):
         assert re.search(rf"✓.*{stage} +\d+\.\d s", shown)
