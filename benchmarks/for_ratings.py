@@ -17,7 +17,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +98,8 @@ class Fold:
         """Return the figures of the trained model that is told the ratings."""
         asked = self.questions[how]
         count = len(asked.given)
-        _, *columns = (np.concatenate(column) for column in zip(*asked.given, strict=True))
+        _, *names = (field.name for field in fields(Ratings))
+        columns = (np.concatenate([getattr(one, name) for one in asked.given]) for name in names)
         given = Ratings(np.repeat(np.arange(count, dtype=np.int32), GIVEN), *columns)
         vectors = self.model.fold_in(given, user_count=count)
         return asked.judge(_best(vectors @ self.model.embeddings().movies.T, asked))

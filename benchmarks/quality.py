@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -117,8 +117,11 @@ class Parts:
     @property
     def fitted(self) -> Ratings:
         """What everything is fitted on in the end."""
-        pairs = zip(self.train, self.validation, strict=True)
-        both = Ratings(*[None if a is None else np.concatenate([a, b]) for a, b in pairs])
+        columns = (
+            (getattr(self.train, field.name), getattr(self.validation, field.name))
+            for field in fields(Ratings)
+        )
+        both = Ratings(*[None if a is None else np.concatenate([a, b]) for a, b in columns])
         return both.take(np.random.default_rng(SEED).permutation(len(both)))
 
 
