@@ -19,7 +19,7 @@ from reco_batch.linear_rating import LinearRating, fit_biases
 from reco_batch.popularity import popularity_baseline
 from reco_batch.presets import RankBy
 from reco_batch.ranked_metrics import KS, interval, list_metrics, per_user_metrics
-from reco_batch.ranking import candidates_of, predict, ranked_blocks, weights_of
+from reco_batch.ranking import candidates_of, of_first_movies, predict, ranked_blocks, weights_of
 from reco_batch.rating import RatingModel
 from reco_batch.rating_weights import RatingWeights
 from reco_batch.retrieval import Embeddings, Retrieval
@@ -72,14 +72,19 @@ class Evaluation:
             threads: of scoring.
         """
         users, self._movie_count = len(dataset.user_ids), len(dataset.movies)
+        self._listed = dataset.movies.listed
         self._scale = dataset.rating_scale
         # Without their times, which are 8 bytes of a rating's 20 and wanted by the histories alone.
         self._fitted = Ratings(fitted.user_index, fitted.movie_index, fitted.rating, None)
         self._held_out = held_out
         self._rank_by, self._candidates = rank_by, candidates
         self._seed, self._threads = seed, threads
-        self._seen = histories(fitted, user_count=users)
-        self._wanted = histories(held_out, user_count=users)
+        self._seen = histories(fitted, user_count=users).below(self._listed)
+        # Nothing can find a movie that no list may show.
+        self._findable = held_out
+        if self._listed < self._movie_count:
+            self._findable = held_out.take(np.flatnonzero(held_out.movie_index < self._listed))
+        self._wanted = histories(self._findable, user_count=users)
         self._asked = np.flatnonzero(np.diff(self._wanted.offsets))
         self._rated = np.bincount(fitted.movie_index, minlength=self._movie_count)
 
@@ -92,20 +97,25 @@ class Evaluation:
             and `hit@k` at 10, 20 and 100; `lists` and `popular_lists`, what the lists are like
             (`ranked_metrics.list_metrics`); `intervals`, of 95 %, of some of them.
         """
-        if not len(self._held_out):
+        if not len(self._findable):
             return {"retrieval": {}, "popularity": {}}
         embeddings = model.embeddings()
+        embeddings = Embeddings(embeddings.users, embeddings.movies[: self._listed])
         popular = Embeddings(
             np.ones((len(embeddings.users), 1), np.float32),
-            self._rated[:, np.newaxis].astype(np.float32),
+            self._rated[: self._listed, np.newaxis].astype(np.float32),
         )
         ours, theirs = (self._found(self._top_k(of)) for of in (embeddings, popular))
         baseline = popularity_baseline(
-            self._fitted, self._held_out, movie_count=self._movie_count, ks=TOP_K
+            self._fitted,
+            self._held_out,
+            movie_count=self._movie_count,
+            listed=self._listed,
+            ks=TOP_K,
         )
         return {
             "retrieval": {
-                **top_k_accuracy(embeddings, self._held_out, threads=self._threads),
+                **top_k_accuracy(embeddings, self._findable, threads=self._threads),
                 **ours.means,
             },
             "popularity": {**baseline, **theirs.means},
@@ -137,28 +147,31 @@ class Evaluation:
         means = self._from_means()
         bound = None
         if self._rank_by is RankBy.BOUND:
-            bound = Bound(doubt_of(self._rated), self._scale)
+            bound = Bound(doubt_of(self._rated[: self._listed]), self._scale)
         blocks = ranked_blocks(
-            weights,
+            of_first_movies(weights, self._listed),
             self._seen,
             k=self._longest(),
             threads=self._threads,
             bound=bound,
-            among=candidates_of(retrieval, self._candidates),
+            among=candidates_of(retrieval, self._candidates, self._listed),
         )
-        found = self._found(blocks)
-        shown = found.heads[found.heads >= 0]
-        little = float((self._rated[shown] <= _LITTLE_KNOWN).mean())
         return {
             "rating": self._errors(stars),
             "means": self._errors(means),
             "rmse_by_ratings": self._by_ratings(stars),
             "means_rmse_by_ratings": self._by_ratings(means),
-            "ranked": {**found.means, "little_known@10": little},
+            "ranked": self._of_ranked(blocks) if len(self._findable) else {},
         }
 
+    def _of_ranked(self, blocks: Iterable[TopK]) -> dict[str, float]:
+        found = self._found(blocks)
+        shown = found.heads[found.heads >= 0]
+        little = float((self._rated[shown] <= _LITTLE_KNOWN).mean())
+        return {**found.means, "little_known@10": little}
+
     def _longest(self) -> int:
-        return min(max(KS), self._movie_count)
+        return min(max(KS), self._listed)
 
     def _top_k(self, embeddings: Embeddings) -> Iterator[TopK]:
         return top_k_blocks(*embeddings, self._seen, k=self._longest(), threads=self._threads)
@@ -180,7 +193,7 @@ class Evaluation:
         per_user = {name: np.concatenate([m[name] for m in measured]) for name in measured[0]}
         return _Found(
             {name: float(values.mean()) for name, values in per_user.items()},
-            list_metrics(all_heads[self._asked], self._rated, k=_HEAD),
+            list_metrics(all_heads[self._asked], self._rated[: self._listed], k=_HEAD),
             {
                 name: list(interval(per_user[name], seed=self._seed))
                 for name in WITH_INTERVAL

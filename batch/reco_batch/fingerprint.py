@@ -85,7 +85,10 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def _digest(dataset: Dataset) -> str:
     movies = dataset.movies
-    texts = (dataset.user_ids, movies.ids, movies.titles, movies.genres, movies.years)
+    texts = (
+        *(dataset.user_ids, movies.ids, movies.titles, movies.genres, movies.years),
+        movies.unlisted,
+    )
     result = hashlib.sha256(json.dumps(texts).encode())
     for column in dataset.ratings:
         if column is None:

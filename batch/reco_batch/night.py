@@ -22,6 +22,7 @@ from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
+from reco_batch.popularity import Thresholds, thresholds_of
 from reco_batch.processors import share_processors
 from reco_batch.progress import Reporter, Stage
 from reco_batch.pruning import prune_artifacts
@@ -47,6 +48,7 @@ _NOT_OF_THE_RESULT = {
     "home",
     "data",
     "encoding",
+    "max_unknown_ratings",
     "threads",
     "trainings",
     "engine",
@@ -100,7 +102,7 @@ def run_night(
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
-        dataset, split = read_and_split(config, reporter)
+        dataset, split = read_and_split(config, reporter, now=started)
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
             reporter.concern(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
@@ -127,28 +129,41 @@ def run_night(
     return Night(artifact, published, dataset.user_ids)
 
 
-def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset, Split]:
+def read_and_split(
+    config: LearningConfig, reporter: Reporter, *, now: datetime | None = None
+) -> tuple[Dataset, Split]:
     """Read and check the data, and say what was noticed.
+
+    Args:
+        config: where the data are, and what is allowed in them.
+        reporter: shows the stage and the findings.
+        now: the time of the run; ratings dated after it are not taken at their word.
 
     Raises:
         DataRefused: the input cannot be used.
     """
     with reporter.stage("read and check the data") as stage:
-        dataset = _read(config, stage)
+        dataset = _read(config, stage, now or datetime.now(UTC))
         split = split_ratings(dataset.ratings, by=config.split, seed=config.seed)
         stage.note(
             f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
-            f"{len(dataset.movies):,} movies"
+            f"{dataset.movies.listed:,} movies"
         )
     for finding in _findings(dataset, split):
         reporter.find(finding)
     return dataset, split
 
 
-def _read(config: LearningConfig, stage: Stage) -> Dataset:
+def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
     """Read and check, and let go of what was read: the tables are as large as the data set."""
     source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
-    return build_dataset(source.tables, rating_scale=config.rating_scale, source=source.origin)
+    return build_dataset(
+        source.tables,
+        rating_scale=config.rating_scale,
+        max_unknown_ratings=config.max_unknown_ratings,
+        now=now,
+        source=source.origin,
+    )
 
 
 def _open_night(
@@ -209,7 +224,7 @@ def _fill(
         from reco_batch.score import Answers  # noqa: PLC0415
 
     folder = night.artifact_folder
-    writer = ArtifactWriter(folder, dataset.movies, resumed=night.resumed)
+    writer = ArtifactWriter(folder, dataset.movies.catalogue, resumed=night.resumed)
     answers = Answers(writer, dataset, config, night, reporter, engine=engine)
     answers.for_everybody()
     # How many threads share a sum decides its last bits, and scoring in one lane sets how many
@@ -231,11 +246,11 @@ def _fill(
                 {
                     "schema": SCHEMA_VERSION,
                     "generation": night.generation,
-                    "created": night.started.isoformat(timespec="seconds"),
-                    "ids": "integer" if dataset.movies.numeric_ids else "string",
+                    "created": _iso(night.started),
                     "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
-                    "parameters": _parameters(config),
-                    "data": _data(dataset, split),
+                    **_of_input(dataset, split),
+                    "parameters": _parameters(config)
+                    | {"rating_threshold": _thresholds(config, dataset).rating_mean},
                     "metrics": metrics,
                     "began": dict(reporter.began),
                     "seconds": dict(reporter.seconds),
@@ -257,12 +272,30 @@ def _parameters(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def _thresholds(config: RunConfig, dataset: Dataset) -> Thresholds:
+    return thresholds_of(dataset, config.count_threshold, config.rating_threshold)
+
+
+def _of_input(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Return the parts of the manifest that the input alone decides."""
+    kind = "integer" if dataset.movies.catalogue.numeric_ids else "string"
+    return {"ids": kind, "data": _data(dataset, split)}
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
 def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
     return {
         **dataset.source,
         "users": len(dataset.user_ids),
-        "movies": len(dataset.movies),
+        "movies": dataset.movies.listed,
         "ratings": len(dataset.ratings),
+        "unlisted": {
+            "movies": dataset.movies.unlisted,
+            "ratings": int((dataset.ratings.movie_index >= dataset.movies.listed).sum()),
+        },
         "newest_rating": _newest(dataset.ratings),
         "train": len(split.train),
         "validation": len(split.validation),
