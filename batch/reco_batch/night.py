@@ -23,6 +23,7 @@ from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
 from reco_batch.popularity import Thresholds, thresholds_of
+from reco_batch.preflight import existing, preflight
 from reco_batch.processors import share_processors
 from reco_batch.progress import Reporter, Stage
 from reco_batch.pruning import prune_artifacts
@@ -94,6 +95,7 @@ def run_night(
         UsageError, NotInstalled: the engine cannot be.
         LockHeld: another run is at work.
         DataRefused: the input cannot be used.
+        InputRefused: the gate would refuse what is learned from it.
         NightFailed: the artifact could not be written.
         StoreError: the store is unfit, or publishing failed; nothing was switched.
     """
@@ -103,6 +105,8 @@ def run_night(
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
         dataset, split = read_and_split(config, reporter, now=started)
+        made_of = {"created": _iso(started), **_of_input(dataset, split)}
+        preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
             reporter.concern(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
@@ -337,14 +341,10 @@ def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator
     try:
         yield
     except OSError as error:
-        free = shutil.disk_usage(_existing(folder)).free // 1_000_000
+        free = shutil.disk_usage(existing(folder)).free // 1_000_000
         if night is not None and is_full(error):
             night.give_way()
         raise NightFailed(
             f"the artifact {folder} could not be written ({error.strerror or error}); "
             f"{free:,} MB are free there. Make room or give another --home, then run again."
         ) from error
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
