@@ -27,7 +27,7 @@ from reco_batch.checks import (
 from reco_batch.comparison import Comparison
 from reco_batch.heads import HeadFigures
 from reco_batch.judge_models import check_metrics
-from reco_batch.manifests import NO_STARS, Nights, has_stars, number, origin_of
+from reco_batch.manifests import NO_STARS, Nights, has_stars, number, origin_of, section
 from reco_batch.measure import ENOUGH_RATINGS, ListFigures, Measured
 from reco_store.manifest import created_seconds
 
@@ -121,6 +121,13 @@ def _sizes(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
     """Has the input shrunk?"""
     for name in ("users", "movies", "ratings"):
         now, before = (number(m, "data", name) for m in nights)
+        if (
+            name == "movies"
+            and now is not None
+            and not section(nights.live, "data").get("unlisted")
+        ):
+            # An older version counted the movies that the movies file lacks, too.
+            now += number(nights.tonight, "data", "unlisted", "movies") or 0
         least = None if before is None else math.ceil(before * (1 - bounds.shrink))
         yield _against(nights, f"input.{name}", now, AT_LEAST, least, was=before)
 

@@ -292,6 +292,22 @@ def test_ratings_of_movies_that_no_list_shows():
     assert refused(tonight=unlisted, lists={"seen.entries": 89_000}) == []
 
 
+def test_an_older_version_counted_what_the_movies_file_lacks():
+    """The first night of this one is not refused for it."""
+    fewer = {"data/movies": 400, "data/unlisted": {"movies": 100, "ratings": 0}}
+    now = {
+        "lists": {
+            f"{family}.{name}": 400 for family in ("similar", "next") for name in ("lists", "full")
+        },
+        "movies": 400,
+    }
+
+    assert refused(tonight=fewer, **now) == []
+    assert refused(tonight=fewer, live={"data/unlisted": {"movies": 0, "ratings": 0}}, **now) == [
+        "input.movies"
+    ]
+
+
 def test_ranked_lists_are_compared_with_the_live_ones():
     """Found movies may not become fewer; how many are little known is only recorded."""
     live = {"metrics/ranked": {"ndcg@10": 0.3, "little_known@10": 0.1}}
