@@ -301,3 +301,19 @@ def test_who_rated_both_stands_in_where_order_leaves_many_out(alone, folded):
         assert found.nonzero()[0].tolist() == [8, 9, 10, 11]
     else:
         assert found is None
+
+
+def test_directions_without_a_value_are_none():
+    """Movies are folded in along those that tell something; others may point anywhere."""
+    counts = np.zeros((4, 4), np.float32)
+    counts[0, 1] = counts[1, 0] = counts[1, 2] = counts[2, 1] = 5  # of rank 2
+    interactions = sp.csr_matrix(np.array([[1, 0, 0, 1], [0, 1, 1, 0]], np.float32))
+
+    found = co_rating_factors(
+        sp.csr_matrix(counts), interactions, dim=4, seed=0, folded_in=np.ones(4, np.bool_)
+    )
+
+    scale = 1 / np.sqrt(counts.sum(axis=1) + 20)
+    _, _, right = np.linalg.svd(counts * np.outer(scale, scale))
+    told = scale[0] * right[:2, 0] / np.sqrt(1 + 20)
+    assert np.linalg.norm(found[3]) == pytest.approx(np.linalg.norm(told), rel=1e-4)
