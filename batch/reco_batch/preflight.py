@@ -38,9 +38,12 @@ _SCORE_BYTES: Final = 6
 _CARD_BYTES: Final = 40
 #: Of a place in a list on disk, compressed: id and score.
 _PLACE_BYTES_ON_DISK: Final = 3
-#: Of the SavedModels and checkpoints, a user or a movie; the smaller one of the notebook's models.
-_MODEL_BYTES: Final = 4_000
+#: Of the SavedModels, a user or a movie: retrieval, rating, both of the notebook's.
+_RETRIEVAL_BYTES: Final = 2_400
+_RATING_BYTES: Final = 1_000
 _NOTEBOOK_MODEL_BYTES: Final = 800
+#: Ids in lists are shorter than those of the catalogue where the hits were the first ones.
+_PRUDENCE: Final = 0.9
 _MEGABYTE: Final = 1_000_000
 
 
@@ -109,6 +112,7 @@ def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
 
     def add(family: str, names: tuple[str, ...], size: float) -> None:
         suffixes.update(len(family) + 1 + len(name) for name in names)
+        size *= _PRUDENCE
         values[int(size) // SIZE_BUCKET_BYTES * SIZE_BUCKET_BYTES] += len(names)
 
     for family, names in (("user", users), ("similar", ids), ("next", ids)):
@@ -146,9 +150,10 @@ def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
     users, movies = len(dataset.user_ids), len(dataset.movies)
     k, ranked = _lengths(config, dataset)
     places = (users + 2 * movies) * k + (users * ranked if dataset.has_stars else 0)
-    small = not isinstance(config.parameters.retrieval, HistoryParameters)
-    models = (users + movies) * (_NOTEBOOK_MODEL_BYTES if small else _MODEL_BYTES)
-    return int(places * _PLACE_BYTES_ON_DISK) + models
+    each = _NOTEBOOK_MODEL_BYTES
+    if isinstance(config.parameters.retrieval, HistoryParameters):
+        each = _RETRIEVAL_BYTES + (_RATING_BYTES if dataset.has_stars else 0)
+    return int(places * _PLACE_BYTES_ON_DISK) + (users + movies) * each
 
 
 def _require_disk(config: RunConfig, dataset: Dataset) -> None:
