@@ -23,7 +23,7 @@ from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Stage
 from reco_batch.reasons import Rated, liked
 from reco_batch.recency import as_matrix, recency_weights
-from reco_batch.sessions import co_rating_factors, co_ratings
+from reco_batch.sessions import co_rating_factors, co_ratings, without_order
 from reco_batch.towers import time_features
 
 _SIMILAR_FACTORS: Final = 128
@@ -109,7 +109,13 @@ def _read_out(
     rated, movie_count = liked(ratings, user_count=user_count), len(content)
     counts = co_ratings(ratings, movie_count=movie_count, window=parameters.neighbours.window)
     interactions = as_matrix(rated.history, None, movie_count=movie_count)
-    factors = co_rating_factors(counts, interactions, dim=_SIMILAR_FACTORS, seed=seed)
+    factors = co_rating_factors(
+        counts,
+        interactions,
+        dim=_SIMILAR_FACTORS,
+        seed=seed,
+        folded_in=without_order(counts, interactions),
+    )
     return _ReadOut(
         rated,
         latest_ratings(ratings, user_count=user_count),

@@ -87,6 +87,9 @@ def _overlaps(
         if theirs is None:
             yield None
             continue
+        if family == "seen":
+            # Movies that the catalogue has lost since are in no history, which is as it should be.
+            theirs = [i for i in theirs if i in index_of]
         # Of histories only theirs is cut to its head: tonight's may have grown by any number.
         shorter = len(theirs) if family == "seen" else min(len(mine), len(theirs))
         # A movie that the catalogue no longer has is in none of tonight's lists.

@@ -37,6 +37,15 @@ class LearningKeys(BaseModel):
         Field(description="LOW:HIGH, two numbers, the lower first, such as 0.5:5"),
         Key("Lowest and highest rating; others are refused.", Panel.DATA, "LOW:HIGH"),
     ] = (0.5, 5.0)
+    max_unknown_ratings: Annotated[
+        float,
+        Field(ge=0, le=1, description="a share from 0 to 1"),
+        Key(
+            "Share of ratings that may be of movies that movies.csv lacks.",
+            Panel.DATA,
+            "SHARE",
+        ),
+    ] = 0.1
     split: Annotated[
         SplitBy,
         Field(description=" or ".join(SplitBy)),
@@ -142,13 +151,19 @@ class RunKeys(LearningKeys):
     count_threshold: Annotated[
         int,
         _FROM_ZERO,
-        Key("Highest rated: only movies with more ratings than this.", Panel.LISTS, "N"),
+        Key("Highest rated: movies with more ratings than this come first.", Panel.LISTS, "N"),
     ] = 50
     rating_threshold: Annotated[
-        FiniteFloat,
+        FiniteFloat | None,
         Field(description="a number of stars"),
-        Key("Most rated: only movies whose mean rating is above this.", Panel.LISTS, "STARS"),
-    ] = 3.5
+        Key(
+            "Most rated: movies whose mean rating is above this come first.",
+            Panel.LISTS,
+            "STARS",
+            unset="two thirds up the rating scale, or the mean rating where that is lower",
+            example=3.5,
+        ),
+    ] = None
     keep: Annotated[
         int,
         _FROM_ONE,

@@ -60,10 +60,25 @@ class Movies:
     titles: tuple[str, ...]
     genres: tuple[tuple[str, ...], ...]
     years: tuple[int | None, ...]
+    unlisted: int = 0
+    """Rows at the end that the movies file lacks: models learn from them, no list shows them."""
 
     def __len__(self) -> int:
         """The number of movies."""
         return len(self.ids)
+
+    @property
+    def listed(self) -> int:
+        """Number of rows that lists may show: the first ones, in the order of the movies file."""
+        return len(self) - self.unlisted
+
+    @property
+    def catalogue(self) -> "Movies":
+        """The movies of the movies file alone."""
+        listed = slice(self.listed)
+        return Movies(
+            self.ids[listed], self.titles[listed], self.genres[listed], self.years[listed]
+        )
 
     @property
     def numeric_ids(self) -> bool:
@@ -78,6 +93,8 @@ class Findings:
     ratings_read: int = 0
     without_stars: bool = False
     duplicates_dropped: int = 0
+    future_ratings: int = 0
+    first_future_line: int = 0
     ratings_of_unknown_movies: int = 0
     unknown_movies: int = 0
     movies_without_ratings: int = 0
@@ -100,8 +117,15 @@ class Findings:
             (
                 self.ratings_of_unknown_movies,
                 (
-                    f"{{:,}} {things} are of {self.unknown_movies:,} movies without a title: "
-                    "each such movie is labelled by its id"
+                    f"{{:,}} {things} are of {self.unknown_movies:,} movies that the movies file "
+                    "lacks: models learn from them, and no list shows such a movie"
+                ),
+            ),
+            (
+                self.future_ratings,
+                (
+                    f"{{:,}} {things} are dated after this run, the first on line "
+                    f"{self.first_future_line:,}: each counts as of the newest time that is not"
                 ),
             ),
             (
@@ -137,6 +161,14 @@ class Histories(NamedTuple):
 
     offsets: NDArray[np.int64]  # [U + 1]
     movie_index: NDArray[np.int32]  # [N], grouped by user
+
+    def below(self, movie_count: int) -> "Histories":
+        """Return the same rows without movies from index `movie_count` on, in the same order."""
+        kept = self.movie_index < movie_count
+        if kept.all():
+            return self
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return Histories(before[self.offsets], self.movie_index[kept])
 
     def of(self, user_index: int) -> NDArray[np.int32]:
         """Return one user's movies."""

@@ -6,11 +6,14 @@ RecoError                        (reco_store.errors: the base of both packages)
 │   ├── NotFinite                5  training diverged
 │   └── ProcessLost              5  one of the processes that trained together
 ├── GateRefused                  6  the new generation is not good enough to be served
+│   └── InputRefused             6  nor would be what can be learned from the input
 └── AtWork                      75  another process is at work on the same
 
 The number is the exit code of `batch`. Every message says what was found, what was expected
 and what to do next, in one line; the facts stand as attributes too.
 """
+
+from typing import Any
 
 from reco_store.errors import RecoError
 
@@ -104,6 +107,28 @@ class GateRefused(RecoError):
             f"the gate refused generation {self.generation}: {self.reason}. "
             f"Look at {self.account}; mend the input or the bound (--gate-bound) and run again, or "
             f"serve it all the same with `batch republish {self.generation} --force REASON`."
+        )
+
+
+class InputRefused(GateRefused):
+    """The gate refused the input, before anything was trained."""
+
+    def __init__(self, reason: str, report: dict[str, Any]) -> None:
+        """Keep the verdict.
+
+        Args:
+            reason: the failed checks, each with its figure and its bound.
+            report: every check of the input, as a manifest has it.
+        """
+        super().__init__("", reason, "")
+        self.args = (reason, report)  # so that it can be pickled
+        self.report = report
+
+    def __str__(self) -> str:
+        return (
+            f"the gate refused the input: {self.reason}. Nothing was trained; mend the input or "
+            "the bound (--gate-bound) and run again, or serve it all the same with "
+            "`batch run --force REASON`."
         )
 
 

@@ -20,7 +20,7 @@ from reco_batch.linear_rating import LinearRating, fit_biases
 from reco_batch.popularity import popularity_baseline
 from reco_batch.presets import RankBy
 from reco_batch.ranked_metrics import KS, interval, list_metrics, per_user_metrics
-from reco_batch.ranking import candidates_of, predict, ranked_blocks, weights_of
+from reco_batch.ranking import candidates_of, of_first_movies, predict, ranked_blocks, weights_of
 from reco_batch.rating import RatingModel
 from reco_batch.rating_weights import RatingWeights
 from reco_batch.retrieval import Embeddings, Retrieval
@@ -83,14 +83,19 @@ class Evaluation:
         """
         self._keep = keep
         users, self._movie_count = len(dataset.user_ids), len(dataset.movies)
+        self._listed = dataset.movies.listed
         self._scale = dataset.rating_scale
         # Without their times, which are 8 bytes of a rating's 20 and wanted by the histories alone.
         self._fitted = Ratings(fitted.user_index, fitted.movie_index, fitted.rating, None)
         self._held_out = held_out
         self._rank_by, self._candidates = rank_by, candidates
         self._seed, self._threads = seed, threads
-        self._seen = histories(fitted, user_count=users)
-        self._wanted = histories(held_out, user_count=users)
+        self._seen = histories(fitted, user_count=users).below(self._listed)
+        # Nothing can find a movie that no list may show.
+        self._findable = held_out
+        if self._listed < self._movie_count:
+            self._findable = held_out.take(np.flatnonzero(held_out.movie_index < self._listed))
+        self._wanted = histories(self._findable, user_count=users)
         self._asked = np.flatnonzero(np.diff(self._wanted.offsets))
         self._rated = np.bincount(fitted.movie_index, minlength=self._movie_count)
 
@@ -103,22 +108,27 @@ class Evaluation:
             and `hit@k` at 10, 20 and 100; `lists` and `popular_lists`, what the lists are like
             (`ranked_metrics.list_metrics`); `intervals`, of 95 %, of some of them.
         """
-        if not len(self._held_out):
+        if not len(self._findable):
             return {"retrieval": {}, "popularity": {}}
         embeddings = model.embeddings()
+        embeddings = Embeddings(embeddings.users, embeddings.movies[: self._listed])
         popular = Embeddings(
             np.ones((len(embeddings.users), 1), np.float32),
-            self._rated[:, np.newaxis].astype(np.float32),
+            self._rated[: self._listed, np.newaxis].astype(np.float32),
         )
         ours, theirs = (self._found(self._top_k(of)) for of in (embeddings, popular))
         self._keep_users("retrieval", ours.per_user)
         self._keep_users("popularity", theirs.per_user)
         baseline = popularity_baseline(
-            self._fitted, self._held_out, movie_count=self._movie_count, ks=TOP_K
+            self._fitted,
+            self._held_out,
+            movie_count=self._movie_count,
+            listed=self._listed,
+            ks=TOP_K,
         )
         return {
             "retrieval": {
-                **top_k_accuracy(embeddings, self._held_out, threads=self._threads),
+                **top_k_accuracy(embeddings, self._findable, threads=self._threads),
                 **ours.means,
             },
             "popularity": {**baseline, **theirs.means},
@@ -151,28 +161,40 @@ class Evaluation:
         means = self._from_means()
         bound = None
         if self._rank_by is RankBy.BOUND:
-            bound = Bound(doubt_of(self._rated), self._scale)
+            bound = Bound(doubt_of(self._rated[: self._listed]), self._scale)
         blocks = ranked_blocks(
-            weights,
+            of_first_movies(weights, self._listed),
             self._seen,
             k=self._longest(),
             threads=self._threads,
             bound=bound,
-            among=candidates_of(retrieval, self._candidates),
+            among=candidates_of(retrieval, self._candidates, self._listed),
         )
-        found = self._found(blocks, RANKED_WITH_INTERVAL)
-        self._keep_users("ranked", found.per_user)
         errors, error_intervals = self._errors_of_users(stars)
         self._keep("rating", errors)
+        ranked, ranked_intervals = self._of_ranked(blocks)
         return {
             "rating": self._errors(stars),
             "means": self._errors(means),
             "rmse_by_ratings": self._by_ratings(stars),
             "means_rmse_by_ratings": self._by_ratings(means),
-            "ranked": self._with_little_known(found),
-            "ranked_means": self._with_little_known(self._found(self._by_mean(), ())),
-            "intervals": {"rating": error_intervals, "ranked": found.intervals},
+            **ranked,
+            "intervals": {"rating": error_intervals, **ranked_intervals},
         }
+
+    def _of_ranked(
+        self, blocks: Iterable[TopK]
+    ) -> tuple[dict[str, dict[str, float]], dict[str, Mapping[str, list[float]]]]:
+        """Return the metrics of the ranked lists and of their baseline, and the intervals."""
+        if not len(self._findable):
+            return {"ranked": {}, "ranked_means": {}}, {}
+        found = self._found(blocks, RANKED_WITH_INTERVAL)
+        self._keep_users("ranked", found.per_user)
+        by_mean = self._found(self._by_mean(), ())
+        return {
+            "ranked": self._with_little_known(found),
+            "ranked_means": self._with_little_known(by_mean),
+        }, {"ranked": found.intervals}
 
     def _with_little_known(self, found: _Found) -> dict[str, float]:
         shown = found.heads[found.heads >= 0]
@@ -192,7 +214,9 @@ class Evaluation:
         if self._rank_by is RankBy.BOUND:
             shrunk -= doubt_of(self._rated)
         everybody = np.ones((len(self._seen.offsets) - 1, 1), np.float32)
-        return self._top_k(Embeddings(everybody, shrunk[:, np.newaxis].astype(np.float32)))
+        return self._top_k(
+            Embeddings(everybody, shrunk[: self._listed, np.newaxis].astype(np.float32))
+        )
 
     def _keep_users(self, group: str, per_user: Mapping[str, NDArray[np.float64]]) -> None:
         held_out = np.diff(self._wanted.offsets)[self._asked]
@@ -223,7 +247,7 @@ class Evaluation:
         )
 
     def _longest(self) -> int:
-        return min(max(KS), self._movie_count)
+        return min(max(KS), self._listed)
 
     def _top_k(self, embeddings: Embeddings) -> Iterator[TopK]:
         return top_k_blocks(*embeddings, self._seen, k=self._longest(), threads=self._threads)
@@ -250,7 +274,7 @@ class Evaluation:
         per_user = {name: np.concatenate([m[name] for m in measured]) for name in measured[0]}
         return _Found(
             {name: float(values.mean()) for name, values in per_user.items()},
-            list_metrics(all_heads[self._asked], self._rated, k=_HEAD),
+            list_metrics(all_heads[self._asked], self._rated[: self._listed], k=_HEAD),
             {
                 name: list(interval(per_user[name], seed=self._seed))
                 for name in bounded

@@ -110,7 +110,10 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def _digest(dataset: Dataset) -> str:
     movies = dataset.movies
-    texts = (dataset.user_ids, movies.ids, movies.titles, movies.genres, movies.years)
+    texts = (
+        *(dataset.user_ids, movies.ids, movies.titles, movies.genres, movies.years),
+        movies.unlisted,
+    )
     result = hashlib.sha256(json.dumps(texts).encode())
     for field in fields(Ratings):
         column = getattr(dataset.ratings, field.name)

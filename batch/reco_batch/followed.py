@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reco_batch.errors import GateRefused
+from reco_batch.errors import GateRefused, InputRefused
 from reco_batch.json_log import JsonReporter, Log, hide, open_log, secrets_of
 from reco_batch.metrics_file import Figures, write_metrics
 from reco_batch.notify import HookFailed, notify
@@ -79,6 +79,8 @@ def followed(settings: Settings, command: str) -> Iterator[Run]:
     try:
         yield run
     except BaseException as error:
+        if isinstance(error, InputRefused):
+            run.gate = error.report
         _follow(run, exit_code_of(error), error)
         if isinstance(run.reporter, JsonReporter):
             _end_in_json(run.reporter.log, error)

@@ -14,6 +14,10 @@ from reco_batch.dataset import Histories
 HEAD: Final = 10
 #: Somebody with a smaller choice has no first ten of their own to speak of.
 _CHOICE: Final = 3 * HEAD
+#: Nor has somebody of whom fewer ratings are known: the hits are the best guess.
+FEWEST_RATINGS: Final = 5
+#: Most rated movies among which a user's most popular unseen ones are looked for.
+_HITS: Final = 256
 #: Odd, so that a list's hash depends on every bit of every movie in it and on their order.
 _MULTIPLIERS: Final = 2 * np.random.default_rng(0).integers(2**62, 2**63, HEAD, np.uint64) + 1
 
@@ -26,6 +30,8 @@ class Tile(NamedTuple):
     row: NDArray[np.int64]  # [E]
     scores: NDArray[np.floating] | None  # [E]
     excluded: Histories | None
+    tiers: NDArray[np.int64] | None = None  # [E] parts of a list, each of them ordered
+    judged: NDArray[np.bool_] | None = None  # [R] whose scores should differ; None: all
 
 
 class HeadFigures(NamedTuple):
@@ -38,19 +44,29 @@ class HeadFigures(NamedTuple):
     most_first: int  # users who see the most frequent first movie first
     pairs: int  # of neighbours who both have a choice
     alike: float  # mean share that the neighbours have in common; 0 without a pair
+    hits_alike: float  # the same, if each of them were shown the most rated unseen movies
 
 
 class Heads:
     """Collects the first ten of all users."""
 
-    def __init__(self, movie_count: int) -> None:
-        self._movie_count = movie_count
+    def __init__(self, rating_count: NDArray[np.int64]) -> None:
+        """Begin with no lists.
+
+        Args:
+            rating_count: [I], by which the hits are told.
+        """
+        self._movie_count = movie_count = len(rating_count)
+        hits = np.argsort(-rating_count, kind="stable")[:_HITS]
+        self._hits = np.append(hits, -1).astype(np.int32)  # the last: no hit is left
+        self._hit_of = np.full(movie_count + 1, len(hits))  # of a movie that is none: the last
+        self._hit_of[hits] = np.arange(len(hits))
         self._hashes: list[NDArray[np.uint64]] = []
         self._covered = np.zeros(movie_count, np.bool_)
         self._first = np.zeros(movie_count, np.int64)
-        self._last = np.zeros((0, HEAD), np.int32)  # of the tile before
+        self._last = np.zeros((0, 2, HEAD), np.int32)  # of the tile before
         self._pairs = 0
-        self._common = 0.0
+        self._common = np.zeros(2)
 
     def add(self, tile: Tile) -> None:
         """Add the lists of a tile."""
@@ -68,13 +84,30 @@ class Heads:
     def _compare_neighbours(
         self, tile: Tile, heads: NDArray[np.int32], whole: NDArray[np.bool_]
     ) -> None:
-        seen = 0 if tile.excluded is None else np.diff(tile.excluded.offsets)
-        chose = heads[whole & (self._movie_count - seen >= _CHOICE)]
-        chose = np.concatenate([self._last, chose])
+        if tile.excluded is None:
+            return
+        seen = np.diff(tile.excluded.offsets)
+        hits = self._unseen_hits(tile.excluded)
+        known = (seen >= FEWEST_RATINGS) & (self._movie_count - seen >= _CHOICE)
+        chose = np.stack([heads, hits], axis=1)[whole & known & (hits[:, -1] >= 0)]
+        chose = np.concatenate([self._last, chose])  # [users, 2, 10]
         self._last = chose[-1:]
-        common = (chose[:-1, :, np.newaxis] == chose[1:, np.newaxis, :]).any(axis=2)
-        self._common += float(common.mean(axis=1).sum())
+        common = (chose[:-1, :, :, np.newaxis] == chose[1:, :, np.newaxis, :]).any(axis=3)
+        self._common += common.mean(axis=2).sum(axis=0)
         self._pairs += len(common)
+
+    def _unseen_hits(self, seen: Histories) -> NDArray[np.int32]:
+        """Return each user's most rated unseen movies, [R, 10]; -1 where no hit is left."""
+        rows, width = len(seen.offsets) - 1, len(self._hits)
+        unseen = np.ones((rows, width), np.bool_)
+        row = np.repeat(np.arange(rows), np.diff(seen.offsets))
+        unseen[row, self._hit_of[seen.movie_index]] = False
+        unseen[:, -1] = False
+        place = np.cumsum(unseen, axis=1)  # [R, hits], from 1
+        hits = np.full((rows, HEAD), -1, np.int32)
+        row, hit = np.nonzero(unseen & (place <= HEAD))
+        hits[row, place[row, hit] - 1] = self._hits[hit]
+        return hits
 
     def figures(self) -> HeadFigures:
         """Return what they are like together."""
@@ -86,5 +119,6 @@ class Heads:
             coverable=min(self._movie_count, HEAD * len(hashes)),
             most_first=int(self._first.max(initial=0)),
             pairs=self._pairs,
-            alike=self._common / max(1, self._pairs),
+            alike=float(self._common[0]) / max(1, self._pairs),
+            hits_alike=float(self._common[1]) / max(1, self._pairs),
         )

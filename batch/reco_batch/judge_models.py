@@ -11,6 +11,7 @@ from reco_batch.bounds import GateBounds
 from reco_batch.checks import (
     AT_LEAST,
     NO_BASELINE,
+    NOTED,
     PASSED,
     REFUSED,
     SKIPPED,
@@ -29,12 +30,12 @@ from reco_batch.manifests import (
     section,
     split_of,
 )
+from reco_batch.ranked_metrics import direction
 
 #: A figure measured on few ratings moves by itself: so many standard errors are no drop.
 _STANDARD_ERRORS: Final = 3.0
 #: Standard errors from the middle of a 95 % interval to its end.
 _DEVIATIONS_OF_95: Final = 1.96
-_ERRORS: Final = ("rmse", "mae")
 #: What a night is told by beside the popularity baseline, where it has them.
 _TOLD_BY: Final = ("ndcg@10", "recall@100")
 
@@ -48,7 +49,7 @@ def check_metrics(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
 def _against_live(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
     """Are the models as good as the live ones, by the same measure?"""
     tonight, live = nights
-    for group in ("retrieval", "rating"):
+    for group in ("retrieval", "rating", "ranked"):
         now, before = (metrics_of(m, group) for m in nights)
         shared = [name for name in before if name in now]
         for name, value in now.items():
@@ -62,6 +63,8 @@ def _against_live(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
             elif split_of(tonight) != split_of(live):
                 note = f"measured on a split by {split_of(tonight)}, the live one {split_of(live)}"
                 yield Check(full, value, "", None, SKIPPED, note)
+            elif direction(name) == 0:
+                yield Check(full, value, "", None, NOTED, f"live {short(before[name])}")
             else:
                 # Of the lists every user has one figure, of the stars every rating.
                 measured = "test_users" if "@" in name else "test"
@@ -79,7 +82,7 @@ def _metric(
 ) -> Check:
     """Compare a metric, allowing for what chance does to so few held-out ratings, twice."""
     few = min((n for n in held_out if n), default=math.inf) / 2
-    if name.rpartition(".")[2] in _ERRORS:
+    if direction(name.partition(".")[2]) < 0:
         rise = max(bounds.error_rise, _STANDARD_ERRORS / math.sqrt(2 * few))
         return at_most(name, value, live * (1 + rise), note=f"live {short(live)}")
     share = min(max(live, 0.0), 1.0)  # a mean of figures from 0 to 1 varies no more than a share
@@ -99,7 +102,7 @@ def _against_popularity(tonight: Mapping[str, Any], bounds: GateBounds) -> Itera
             if name not in shared:
                 continue
             ours, theirs = metrics[name], popularity[name]
-            ratio = theirs / ours if name in _ERRORS and ours > 0 else ours / theirs
+            ratio = theirs / ours if direction(name) < 0 and ours > 0 else ours / theirs
             note = f"{short(ours)}, popularity {short(theirs)}"
             least = max(0.0, _least_ratio(tonight, bounds) - _chance(tonight, group, name, theirs))
             check = at_least(f"popularity.{name}", ratio, least, note=note)
@@ -117,7 +120,7 @@ def _least_ratio(tonight: Mapping[str, Any], bounds: GateBounds) -> float:
 
 def _chance(tonight: Mapping[str, Any], group: str, name: str, theirs: float) -> float:
     """Return how far below its true value the ratio may lie by chance, if that is known."""
-    if name in _ERRORS:
+    if direction(name) < 0:
         held_out = number(tonight, "data", "test")
         return _STANDARD_ERRORS / math.sqrt(2 * held_out) if held_out else 0.0
     interval = section(section(section(tonight, "metrics"), "intervals"), group).get(name)

@@ -7,7 +7,7 @@ here knows what is good (`checks`) or what is served (`comparison`).
 Shapes: R lists in a tile, E movies in all its lists, I movies of the catalogue.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -21,7 +21,9 @@ from reco_batch.artifact import Artifact
 from reco_batch.confidence import doubt_of
 from reco_batch.dataset import Histories
 from reco_batch.heads import HEAD, HeadFigures, Heads, Tile
+from reco_batch.popularity import MovieStatistics, Thresholds
 from reco_batch.presets import RankBy
+from reco_store.keys import BY_HIGHEST_RATED, BY_MOST_RATED
 
 #: Lists kept of a family, evenly spaced, to be compared with last night's.
 SAMPLE_LISTS: Final = 2000
@@ -32,6 +34,8 @@ _ENTRIES_PER_BATCH: Final = 1_000_000
 _CELLS: Final = 2_000_000
 #: Families of a list a movie; an older artifact has none of the second.
 _OF_MOVIES: Final = ("similar", "next")
+#: Nothing is known of what goes with a movie that has fewer: its scores may be all the same.
+ENOUGH_RATINGS: Final = 3
 
 
 @dataclass(slots=True)
@@ -48,7 +52,8 @@ class ListFigures:
     unknown: int = 0  # shows a movie that is not in the catalogue
     not_finite: int = 0
     unordered: int = 0
-    flat: int = 0  # two movies or more, all with one score
+    judged: int = 0  # of users, and of movies with enough ratings
+    flat: int = 0  # of those: two movies or more, all with one score
 
 
 class Measured(NamedTuple):
@@ -76,19 +81,22 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
         one processor); 200 MB at peak, whatever the number of users.
     """
     catalogue = artifact.movie_ids()
-    heads = Heads(len(catalogue))
+    counts = artifact.rating_counts()
+    heads = Heads(counts)
     families = {
         "user": _Family(artifact, "user", catalogue, k).run(artifact.lists("seen"), heads),
         "ranked": _Family(artifact, "ranked", catalogue, ranked_k, doubt=_doubt(artifact)).run(
             artifact.lists("seen")
         ),
         **{
-            family: _Family(artifact, family, catalogue, k).run(_itself(catalogue, family))
+            family: _Family(artifact, family, catalogue, k, judged=counts >= ENOUGH_RATINGS).run(
+                _itself(catalogue, family)
+            )
             for family in _OF_MOVIES
             if family == "similar" or artifact.has_lists(family)
         },
         "seen": _Family(artifact, "seen", catalogue, None).run(None),
-        "popular": _Family(artifact, "popular", catalogue, None).run(None),
+        "popular": _Family(artifact, "popular", catalogue, None, tiers=_tiers(artifact)).run(None),
     }
     ids = catalogue.cast(pa.string()).to_pylist()
     index_of = {movie_id: index for index, movie_id in enumerate(ids)}
@@ -102,6 +110,17 @@ def _doubt(artifact: Artifact) -> NDArray[np.float32] | None:
     return doubt_of(artifact.rating_counts())
 
 
+def _tiers(artifact: Artifact) -> Mapping[str, NDArray[np.int64]]:
+    """Return which part of each popularity list a movie belongs to; empty if nobody knows."""
+    parameters = artifact.manifest.get("parameters", {})
+    count, mean = (parameters.get(name) for name in ("count_threshold", "rating_threshold"))
+    if count is None or mean is None:
+        return {}
+    statistics = MovieStatistics(artifact.rating_counts(), artifact.rating_means())
+    thresholds = Thresholds(count, mean)
+    return {by: thresholds.tiers(by, statistics) for by in (BY_MOST_RATED, BY_HIGHEST_RATED)}
+
+
 class _Family:
     """Measures the lists of one family."""
 
@@ -113,9 +132,11 @@ class _Family:
         k: int | None,
         *,
         doubt: NDArray[np.float32] | None = None,
+        judged: NDArray[np.bool_] | None = None,
+        tiers: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> None:
         self._family = family
-        self._doubt = doubt
+        self._doubt, self._judged, self._tiers = doubt, judged, tiers or {}
         self._catalogue = catalogue
         self._count = max(1, len(catalogue))
         self._k = self._count if k is None else k
@@ -161,6 +182,7 @@ class _Family:
             figures.misplaced += self._misplaced(batch, beside)
         elif misplaced:
             figures.misplaced += len(batch)
+        tiers = self._tiers_of(batch, lists) if self._tiers else None
         for start in range(0, len(batch), min(self._tile_rows, 4096)):
             stop = min(start + min(self._tile_rows, 4096), len(batch))
             part = lists.block(start, stop)
@@ -171,6 +193,8 @@ class _Family:
                 np.repeat(np.arange(stop - start), np.diff(part.offsets)),
                 None if scores is None else scores[first:last],
                 None if excluded is None else excluded.block(start, stop),
+                None if tiers is None else tiers[first:last],
+                self._judged_rows(figures.lists + start, stop - start),
             )
             self._measure_tile(tile)
             if heads is not None:
@@ -203,20 +227,45 @@ class _Family:
         if tile.scores is not None:
             self._measure_scores(tile, tile.scores, lengths)
 
+    def _judged_rows(self, first: int, rows: int) -> NDArray[np.bool_] | None:
+        """Return which of some rows' scores should differ, [R]; None: all."""
+        if self._judged is None:
+            return None
+        known = self._judged[first : first + rows]
+        return np.pad(known, (0, rows - len(known)), constant_values=True)
+
+    def _tiers_of(self, batch: pa.RecordBatch, lists: Histories) -> NDArray[np.int64]:
+        """Return the part of its list that each movie belongs to, [E]; 0 of an unknown movie."""
+        by = [suffix.split(":")[1] for suffix in batch.column(c.SUFFIX).to_pylist()]
+        tiers = [
+            np.where(own >= 0, self._tiers[name][own], 0)
+            for name, own in zip(by, map(lists.of, range(len(batch))), strict=True)
+        ]
+        return np.concatenate(tiers) if tiers else np.empty(0, np.int64)
+
     def _measure_scores(
         self, tile: Tile, scores: NDArray[np.floating], lengths: NDArray[np.int64]
     ) -> None:
         figures, rows = self._figures, len(lengths)
+        figures.judged += rows if tile.judged is None else int(tile.judged.sum())
         figures.not_finite += _rows(tile.row[~np.isfinite(scores)], rows)
         if len(scores) < 2:
             return
         order, slack = scores, 0.0
         if self._doubt is not None:
             order, slack = scores - self._doubt[tile.items], _ROUNDING
-        rising = (order[1:] > order[:-1] + slack) & (tile.row[1:] == tile.row[:-1])
-        figures.unordered += _rows(tile.row[1:][rising], rows)
-        several = np.flatnonzero(lengths > 1)
-        first, last = tile.offsets[several], tile.offsets[several + 1] - 1
+        same = tile.row[1:] == tile.row[:-1]
+        unordered = _hit((order[1:] > order[:-1] + slack) & same, tile, rows)
+        if tile.tiers is not None and unordered.any():
+            step = np.diff(tile.tiers)
+            rising = (step < 0) | ((order[1:] > order[:-1]) & (step == 0))
+            unordered &= _hit(rising & same, tile, rows)  # an older version had no parts
+        figures.unordered += int(unordered.sum())
+        several = lengths > 1
+        if tile.judged is not None:
+            several &= tile.judged
+        chosen = np.flatnonzero(several)
+        first, last = tile.offsets[chosen], tile.offsets[chosen + 1] - 1
         figures.flat += int((scores[first] == scores[last]).sum())
 
     def _indexed(self, lists: pa.ListArray) -> Histories:
@@ -238,6 +287,12 @@ class _Family:
         for name, row in zip(names, rows.tolist(), strict=True):
             whole = lists.of(row)
             self._figures.sampled[name] = (whole if self._family == "seen" else whole[:HEAD]).copy()
+
+
+def _hit(at: NDArray[np.bool_], tile: Tile, rows: int) -> NDArray[np.bool_]:
+    """Return which lists have something at one of their places but the first, [R]."""
+    found: NDArray[np.bool_] = np.bincount(tile.row[1:][at], minlength=rows) > 0
+    return found
 
 
 def _rows(hit: NDArray[np.int64], rows: int) -> int:

@@ -24,6 +24,8 @@ from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import fingerprint, versions
 from reco_batch.manifests import section, split_of
+from reco_batch.popularity import Thresholds, thresholds_of
+from reco_batch.preflight import existing, preflight
 from reco_batch.presets import HistoryParameters
 from reco_batch.processors import share_processors
 from reco_batch.progress import Reporter, Stage, Times
@@ -50,6 +52,7 @@ _NOT_OF_THE_RESULT = {
     "home",
     "data",
     "encoding",
+    "max_unknown_ratings",
     "threads",
     "trainings",
     "engine",
@@ -97,6 +100,7 @@ def run_night(
         UsageError, NotInstalled: the engine cannot be.
         LockHeld: another run is at work.
         DataRefused: the input cannot be used.
+        InputRefused: the gate would refuse what is learned from it.
         NightFailed: the artifact could not be written.
         StoreError: the store is unfit, or publishing failed; nothing was switched.
     """
@@ -105,8 +109,10 @@ def run_night(
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
-        dataset, split = read_and_split(config, reporter)
+        dataset, split = read_and_split(config, reporter, now=started)
         reporter.count(stage_count(config, dataset))
+        made_of = {"created": _iso(started), **_of_input(dataset, split)}
+        preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         with _open_night(config, dataset, started=started, reporter=reporter) as night:
             reporter.concern(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
@@ -165,28 +171,41 @@ def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Ma
     return section(manifest, "metrics") if split_of(manifest) == split else {}
 
 
-def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset, Split]:
+def read_and_split(
+    config: LearningConfig, reporter: Reporter, *, now: datetime | None = None
+) -> tuple[Dataset, Split]:
     """Read and check the data, and say what was noticed.
+
+    Args:
+        config: where the data are, and what is allowed in them.
+        reporter: shows the stage and the findings.
+        now: the time of the run; ratings dated after it are not taken at their word.
 
     Raises:
         DataRefused: the input cannot be used.
     """
     with reporter.stage("read and check the data") as stage:
-        dataset = _read(config, stage)
+        dataset = _read(config, stage, now or datetime.now(UTC))
         split = split_ratings(dataset.ratings, by=config.split, seed=config.seed)
         stage.note(
             f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
-            f"{len(dataset.movies):,} movies"
+            f"{dataset.movies.listed:,} movies"
         )
     for finding in _findings(dataset, split):
         reporter.find(finding)
     return dataset, split
 
 
-def _read(config: LearningConfig, stage: Stage) -> Dataset:
+def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
     """Read and check, and let go of what was read: the tables are as large as the data set."""
     source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
-    return build_dataset(source.tables, rating_scale=config.rating_scale, source=source.origin)
+    return build_dataset(
+        source.tables,
+        rating_scale=config.rating_scale,
+        max_unknown_ratings=config.max_unknown_ratings,
+        now=now,
+        source=source.origin,
+    )
 
 
 def _open_night(
@@ -247,7 +266,7 @@ def _fill(
         from reco_batch.score import Answers  # noqa: PLC0415
 
     folder = night.artifact_folder
-    writer = ArtifactWriter(folder, dataset.movies, resumed=night.resumed)
+    writer = ArtifactWriter(folder, dataset.movies.catalogue, resumed=night.resumed)
     answers = Answers(writer, dataset, config, night, reporter, engine=engine)
     answers.for_everybody()
     night.output("write the split", [writer.split], lambda: writer.write_split(dataset, split))
@@ -271,11 +290,11 @@ def _fill(
                 {
                     "schema": SCHEMA_VERSION,
                     "generation": night.generation,
-                    "created": night.started.isoformat(timespec="seconds"),
-                    "ids": "integer" if dataset.movies.numeric_ids else "string",
+                    "created": _iso(night.started),
                     "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
-                    "parameters": _parameters(config),
-                    "data": _data(dataset, split),
+                    **_of_input(dataset, split),
+                    "parameters": _parameters(config)
+                    | {"rating_threshold": _thresholds(config, dataset).rating_mean},
                     "metrics": metrics,
                     "began": dict(reporter.began),
                     "seconds": dict(reporter.seconds),
@@ -297,12 +316,30 @@ def _parameters(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def _thresholds(config: RunConfig, dataset: Dataset) -> Thresholds:
+    return thresholds_of(dataset, config.count_threshold, config.rating_threshold)
+
+
+def _of_input(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Return the parts of the manifest that the input alone decides."""
+    kind = "integer" if dataset.movies.catalogue.numeric_ids else "string"
+    return {"ids": kind, "data": _data(dataset, split)}
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
 def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
     return {
         **dataset.source,
         "users": len(dataset.user_ids),
-        "movies": len(dataset.movies),
+        "movies": dataset.movies.listed,
         "ratings": len(dataset.ratings),
+        "unlisted": {
+            "movies": dataset.movies.unlisted,
+            "ratings": int((dataset.ratings.movie_index >= dataset.movies.listed).sum()),
+        },
         "newest_rating": _newest(dataset.ratings),
         "train": len(split.train),
         "validation": len(split.validation),
@@ -344,14 +381,10 @@ def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator
     try:
         yield
     except OSError as error:
-        free = shutil.disk_usage(_existing(folder)).free // 1_000_000
+        free = shutil.disk_usage(existing(folder)).free // 1_000_000
         if night is not None and is_full(error):
             night.give_way()
         raise NightFailed(
             f"the artifact {folder} could not be written ({error.strerror or error}); "
             f"{free:,} MB are free there. Make room or give another --home, then run again."
         ) from error
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)

@@ -1,9 +1,10 @@
 """Lists for everybody: the most rated and the highest rated movies, overall and by genre.
 
-The meaning is the notebook's: *most rated* counts ratings, among movies whose mean rating is above
-a threshold; *highest rated* is the mean rating, among movies with more ratings than a threshold.
-Where a threshold leaves a list empty it is halved until it does not, so that there always is an
-answer. Pure functions over arrays.
+*Most rated* orders by the number of ratings: movies whose mean is above a threshold come first,
+then the others. *Highest rated* orders by the mean rating: movies with more ratings than a
+threshold come first, then those with more than half of it, and so on. So a list is full where the
+catalogue has enough rated movies, and what the thresholds leave out never comes before what they
+let through. Pure functions over arrays.
 
 Shapes: I movies.
 """
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.dataset import Movies, Ratings
+from reco_batch.dataset import Dataset, Movies, Ratings
 from reco_store.keys import BY_HIGHEST_RATED, BY_MOST_RATED
 
 
@@ -23,6 +24,10 @@ class MovieStatistics(NamedTuple):
 
     rating_count: NDArray[np.int64]  # [I]
     rating_mean: NDArray[np.float64]  # [I] stars; NaN without a rating, or without stars
+
+    def of_first_movies(self, movie_count: int) -> "MovieStatistics":
+        """Return those of the movies below index `movie_count`."""
+        return MovieStatistics(self.rating_count[:movie_count], self.rating_mean[:movie_count])
 
 
 class PopularList(NamedTuple):
@@ -35,10 +40,42 @@ class PopularList(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """Which movies each kind of list may show."""
+    """Which movies come first in each kind of list."""
 
     rating_count: int  # highest rated: more than so many ratings
     rating_mean: float  # most rated: a mean above so many stars
+
+    def tiers(self, by: str, statistics: MovieStatistics) -> NDArray[np.int64]:
+        """Return which part of a list each movie belongs to, 0 being the first, [I].
+
+        Args:
+            by: BY_MOST_RATED or BY_HIGHEST_RATED.
+            statistics: of every movie.
+        """
+        if by == BY_MOST_RATED:
+            # Without stars the mean is NaN, and all movies are of one part.
+            return (statistics.rating_mean <= self.rating_mean).astype(np.int64)
+        halves = [self.rating_count >> n for n in range(self.rating_count.bit_length() + 1)]
+        at_most = statistics.rating_count[:, np.newaxis] <= np.array(halves)
+        tiers: NDArray[np.int64] = at_most.sum(axis=1)
+        return tiers
+
+
+def thresholds_of(dataset: Dataset, rating_count: int, rating_mean: float | None) -> Thresholds:
+    """Return the thresholds, with a mean that suits the data where none is given.
+
+    Args:
+        dataset: the input.
+        rating_count: as `Thresholds` has it.
+        rating_mean: as `Thresholds` has it; None: two thirds up the rating scale, which is 3.5 of
+            0.5 to 5 stars, or the mean of all ratings where that is lower.
+    """
+    if rating_mean is None:
+        low, high = dataset.rating_scale
+        rating_mean = low + (high - low) * 2 / 3
+        if dataset.has_stars and len(dataset.ratings):
+            rating_mean = min(rating_mean, float(dataset.ratings.stars.mean(dtype=np.float64)))
+    return Thresholds(rating_count, rating_mean)
 
 
 def movie_statistics(ratings: Ratings, *, movie_count: int) -> MovieStatistics:
@@ -53,7 +90,12 @@ def movie_statistics(ratings: Ratings, *, movie_count: int) -> MovieStatistics:
 
 
 def popularity_baseline(
-    train: Ratings, held_out: Ratings, *, movie_count: int, ks: Sequence[int]
+    train: Ratings,
+    held_out: Ratings,
+    *,
+    movie_count: int,
+    listed: int | None = None,
+    ks: Sequence[int],
 ) -> Mapping[str, float]:
     """Return what needs no model: the same list for everybody, and each movie's mean stars.
 
@@ -61,6 +103,7 @@ def popularity_baseline(
         train: the ratings that the models may know.
         held_out: ratings that they did not see.
         movie_count: I.
+        listed: movies that lists may show, the first ones; None: all.
         ks: list lengths.
 
     Returns:
@@ -71,9 +114,10 @@ def popularity_baseline(
     if not len(held_out):
         return {}
     count = np.bincount(train.movie_index, minlength=movie_count)
-    ascending = np.sort(count)
+    ascending = np.sort(count[:listed])
+    wanted = held_out.movie_index[held_out.movie_index < (listed or movie_count)]
     # As many movies stand above one as have more ratings, which is how top_k_accuracy counts.
-    better = movie_count - np.searchsorted(ascending, count[held_out.movie_index], side="right")
+    better = len(ascending) - np.searchsorted(ascending, count[wanted], side="right")
     found = {f"top_{k}_accuracy": float((better < k).mean()) for k in ks}
     if train.rating is None:
         return found
@@ -95,7 +139,7 @@ def popular_lists(
     Args:
         statistics: of every movie.
         movies: the catalogue.
-        thresholds: which movies may be shown.
+        thresholds: which movies come first.
         n: length of a list at most.
 
     Yields:
@@ -104,13 +148,21 @@ def popular_lists(
     """
     everything = np.arange(len(movies))
     has_stars = bool(np.isfinite(statistics.rating_mean).any())
+    count, mean = statistics.rating_count, statistics.rating_mean
+    # The last key counts most; ties go to more ratings, then to the catalogue's order.
+    order = {BY_MOST_RATED: np.lexsort((-count, thresholds.tiers(BY_MOST_RATED, statistics)))}
+    if has_stars:
+        tiers = thresholds.tiers(BY_HIGHEST_RATED, statistics)
+        order[BY_HIGHEST_RATED] = np.lexsort((-count, -mean, tiers))
     for genre, members in ((None, everything), *_by_genre(movies)):
-        rated = members[statistics.rating_count[members] > 0]
-        if len(rated):
-            above = thresholds.rating_mean if has_stars else None
-            yield _most_rated(statistics, rated, genre, above, n)
-        if len(rated) and has_stars:
-            yield _highest_rated(statistics, rated, genre, thresholds.rating_count, n)
+        inside = np.zeros(len(movies), np.bool_)
+        inside[members] = count[members] > 0
+        if not inside.any():
+            continue
+        for by, best_first in order.items():
+            chosen = best_first[inside[best_first]][:n]
+            score = count[chosen].astype(np.float64) if by == BY_MOST_RATED else mean[chosen]
+            yield PopularList(by, genre, chosen, score)
 
 
 def _by_genre(movies: Movies) -> list[tuple[str, NDArray[np.int64]]]:
@@ -120,31 +172,3 @@ def _by_genre(movies: Movies) -> list[tuple[str, NDArray[np.int64]]]:
         for genre in genres:
             members[genre].append(index)
     return [(name, np.array(members[name])) for name in names]
-
-
-def _most_rated(
-    statistics: MovieStatistics,
-    rated: NDArray[np.int64],
-    genre: str | None,
-    above: float | None,
-    n: int,
-) -> PopularList:
-    count, mean = statistics.rating_count, statistics.rating_mean
-    eligible = rated if above is None else rated[mean[rated] > above]
-    while above is not None and not len(eligible):
-        above = above / 2 if above > 0 else -np.inf
-        eligible = rated[mean[rated] > above]
-    chosen = eligible[np.lexsort((eligible, -count[eligible]))[:n]]
-    return PopularList(BY_MOST_RATED, genre, chosen, count[chosen].astype(np.float64))
-
-
-def _highest_rated(
-    statistics: MovieStatistics, rated: NDArray[np.int64], genre: str | None, more_than: int, n: int
-) -> PopularList:
-    count, mean = statistics.rating_count, statistics.rating_mean
-    eligible = rated[count[rated] > more_than]
-    while not len(eligible):
-        more_than //= 2
-        eligible = rated[count[rated] > more_than]
-    chosen = eligible[np.lexsort((eligible, -count[eligible], -mean[eligible]))[:n]]
-    return PopularList(BY_HIGHEST_RATED, genre, chosen, mean[chosen])

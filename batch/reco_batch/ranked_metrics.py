@@ -14,9 +14,24 @@ from numpy.typing import NDArray
 
 from reco_batch.dataset import Histories
 
+#: 1: more is better, -1: less is, 0: neither. By the metric's name without its "@k".
+_DIRECTIONS: Final = {
+    **dict.fromkeys(("recall", "ndcg", "map", "hit", "coverage", "distinct_lists"), 1),
+    **dict.fromkeys(("rmse", "mae"), -1),
+    **dict.fromkeys(("novelty", "popularity", "little_known"), 0),
+}
 #: The k that a night reports.
 KS: Final = (10, 20, 100)
 _RESAMPLES: Final = 1000
+
+
+def direction(metric: str) -> int:
+    """Return 1 if more of a metric is better, -1 if less is, 0 if neither.
+
+    Args:
+        metric: such as `ndcg@10` or `rmse`, or the notebook's `top_<k>_accuracy`.
+    """
+    return 1 if metric.endswith("_accuracy") else _DIRECTIONS.get(metric.partition("@")[0], 0)
 
 
 def hits_of(

@@ -196,11 +196,46 @@ def _rate_of(
     return network
 
 
-def candidates_of(retrieval: "Retrieval | None", most: int | None) -> Candidates | None:
-    """Return the best `most` of a retrieval model; None, all movies, without either."""
+def candidates_of(
+    retrieval: "Retrieval | None", most: int | None, movie_count: int
+) -> Candidates | None:
+    """Return the best `most` of the first `movie_count` movies by a retrieval model.
+
+    None, which means all movies, without either.
+    """
     if retrieval is None or most is None:
         return None
-    return Candidates(*retrieval.embeddings(), most)
+    users, movies = retrieval.embeddings()
+    return Candidates(users, movies[:movie_count], most)
+
+
+def of_first_movies(
+    weights: RatingWeights | LinearRating, movie_count: int
+) -> RatingWeights | LinearRating:
+    """Return the weights without movies from index `movie_count` on."""
+    if isinstance(weights, LinearRating):
+        return weights._replace(
+            movie_bias=weights.movie_bias[:movie_count], movies=weights.movies[:movie_count]
+        )
+    return weights._replace(movies=weights.movies[:movie_count])
+
+
+def compared_by(alike: NDArray[np.float32], rating_count: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the queries of the similar lists, [I, D]: each movie's own vector, if it has one.
+
+    Without ratings that tell anything, and without content, a movie has none, and all scores were
+    the same. Its list has what is nearest to the mean of all ratings instead.
+
+    Args:
+        alike: [I, D], zeros for a movie of which nothing is known.
+        rating_count: [I].
+    """
+    nothing = ~alike.any(axis=1)
+    if not nothing.any():
+        return alike
+    queries = alike.copy()
+    queries[nothing] = (rating_count.astype(np.float32) @ alike) / max(1, rating_count.sum())
+    return queries
 
 
 def weights_of(model: "RatingModel | LinearRating") -> RatingWeights | LinearRating:

@@ -53,6 +53,14 @@ class Influence(NamedTuple):
     rated: Rated
     """Of the ratings that the model was trained on."""
 
+    def among(self, movie_count: int) -> "Influence":
+        """Return the same without movies from index `movie_count` on, which are no reason."""
+        history, weights = self.rated
+        if not (history.movie_index >= movie_count).any():
+            return self
+        counting = np.where(history.movie_index < movie_count, weights, np.float32(0))
+        return self._replace(rated=Rated(history, counting))
+
 
 class Explained(NamedTuple):
     """Lists, and the reason of each movie in them."""

@@ -12,10 +12,10 @@ from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset, Histories, histories
 from reco_batch.engine import ByProduct, Engine, Rows, by_stars, with_reasons
 from reco_batch.linear_rating import LinearRating
-from reco_batch.popularity import Thresholds, movie_statistics, popular_lists
+from reco_batch.popularity import movie_statistics, popular_lists, thresholds_of
 from reco_batch.presets import RankBy
 from reco_batch.progress import Reporter, Stage
-from reco_batch.ranking import candidates_of, weights_of
+from reco_batch.ranking import candidates_of, compared_by, of_first_movies, weights_of
 from reco_batch.rating import RatingModel
 from reco_batch.reasons import Explained
 from reco_batch.resume import UnfinishedNight
@@ -56,7 +56,9 @@ class Answers:
         self._night = night
         self._reporter = reporter
         self._engine = engine
-        self._seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
+        self._movies = dataset.movies.catalogue
+        seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
+        self._seen = seen.below(len(self._movies))
 
     def of_retrieval(self, model: Callable[[], Retrieval]) -> None:
         """Write the lists, the reasons of the users', and the models that answer alike.
@@ -64,28 +66,33 @@ class Answers:
         Args:
             model: gives the retrieval model.
         """
-        users, ids = self._dataset.user_ids, self._dataset.movies.ids
+        users, ids = self._dataset.user_ids, self._movies.ids
         k = min(self._config.k, len(ids))
+        # Movies that the catalogue lacks have the last rows of every array, which are left out.
 
         def user_lists(stage: Stage) -> None:
             vectors = model().embeddings()
             rows = Rows({"queries": vectors.users}, self._seen)
-            product = ByProduct(vectors.movies, k)
+            product = ByProduct(vectors.movies[: len(ids)], k)
             if not self._config.because:
                 self._write("user", users, self._engine.score(product, rows), stage)
                 return
-            blocks = self._engine.score(*with_reasons(product, rows, model().influence()))
+            influence = model().influence().among(len(ids))
+            blocks = self._engine.score(*with_reasons(product, rows, influence))
             self._writer.write_explained(users, _counted(ahead(blocks), stage))
 
         def similar_lists(stage: Stage) -> None:
-            alike = model().similar_embeddings()
-            rows = Rows({"queries": alike}, _itself(len(alike)))
+            alike = model().similar_embeddings()[: len(ids)]
+            rated = self._dataset.ratings.movie_index
+            counts = np.bincount(rated, minlength=len(ids))[: len(ids)]
+            rows = Rows({"queries": compared_by(alike, counts)}, _itself(len(alike)))
             blocks = self._engine.score(ByProduct(alike, k), rows)
             self._write("similar", ids, blocks, stage)
 
         def next_lists(stage: Stage) -> None:
-            rows = Rows({"queries": model().next_embeddings()}, _itself(len(ids)))
-            blocks = self._engine.score(ByProduct(model().embeddings().movies, k), rows)
+            rows = Rows({"queries": model().next_embeddings()[: len(ids)]}, _itself(len(ids)))
+            product = ByProduct(model().embeddings().movies[: len(ids)], k)
+            blocks = self._engine.score(product, rows)
             self._write("next", ids, blocks, stage)
 
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
@@ -113,14 +120,15 @@ class Answers:
             retrieval: gives what proposes the candidates; None where all movies are rated.
         """
         users, movies = self._dataset.user_ids, self._dataset.movies.ids
+        listed = len(self._movies)
 
         def ranked_lists(stage: Stage) -> None:
             stars = by_stars(
-                weights_of(model()),
+                of_first_movies(weights_of(model()), listed),
                 self._seen,
-                k=min(self._config.ranked_k or len(movies), len(movies)),
+                k=min(self._config.ranked_k or listed, listed),
                 bound=self._bound(),
-                among=candidates_of(retrieval(), self._config.ranked_candidates),
+                among=candidates_of(retrieval(), self._config.ranked_candidates, listed),
             )
             blocks = self._engine.score(*stars)
             in_scale = (_clipped(block, self._config.rating_scale) for block in blocks)
@@ -146,15 +154,19 @@ class Answers:
             return None
         movies = self._dataset.ratings.movie_index
         rated = np.bincount(movies, minlength=len(self._dataset.movies))
-        return Bound(doubt_of(rated), self._config.rating_scale)
+        return Bound(doubt_of(rated[: len(self._movies)]), self._config.rating_scale)
 
     def for_everybody(self) -> None:
         """Write the popularity lists, the cards, and what each user has seen."""
-        movies = self._dataset.movies
+        movies = self._movies
 
         def lists_and_cards(_: Stage) -> None:
-            statistics = movie_statistics(self._dataset.ratings, movie_count=len(movies))
-            thresholds = Thresholds(self._config.count_threshold, self._config.rating_threshold)
+            statistics = movie_statistics(
+                self._dataset.ratings, movie_count=len(self._dataset.movies)
+            ).of_first_movies(len(movies))
+            thresholds = thresholds_of(
+                self._dataset, self._config.count_threshold, self._config.rating_threshold
+            )
             self._writer.write_popular(
                 popular_lists(statistics, movies, thresholds=thresholds, n=self._config.popular_n)
             )

@@ -28,7 +28,13 @@ _MOST_PAIRS: Final = 240_000_000
 #: Pairs counted at a time, 24 bytes each; small data is counted in one go.
 _PAIRS_AT_ONCE: Final = 16_000_000
 _LEAST_TIME_SHARE: Final = 1e-3
-#: Movies of which pairs are counted where there is no order.
+#: As a part of the rated movies: those are known by their content.
+_FEW_WITHOUT_ORDER: Final = 0.1
+#: Singular values below this part of the largest are rounding.
+_NO_VALUE: Final = 1e-5
+#: Users whose ratings are folded in at a time: 8 MB of directions.
+_USERS_AT_ONCE: Final = 16_384
+#: Movies of which pairs are counted where there is no order; others are folded in.
 _MOST_MOVIES: Final = 8_000
 #: Added to every movie's total before scaling by it, so that rare pairs do not stand out.
 _SHRINKAGE: Final = 20.0
@@ -157,7 +163,12 @@ def affordable_window(window: int, rating_count: int) -> int:
 
 
 def co_rating_factors(
-    counts: sp.csr_matrix, interactions: sp.csr_matrix, *, dim: int, seed: int
+    counts: sp.csr_matrix,
+    interactions: sp.csr_matrix,
+    *,
+    dim: int,
+    seed: int,
+    folded_in: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Return the main directions in which movies are rated together, [I, D].
 
@@ -167,27 +178,85 @@ def co_rating_factors(
             counts, which is all there is where ratings have no order.
         dim: D; less where there are fewer movies.
         seed: of the randomised decomposition.
+        folded_in: [I] movies whose factors follow from who rated both if they have no counts; None:
+            none, but for counts that are empty all.
 
     Returns:
-        Singular vectors times singular values of the counts, each scaled by both movies' totals;
-        zeros for movies without counts.
+        Singular vectors times singular values of the counts, each scaled by both movies' totals.
+        Of movies without counts, what the directions of the others give for who rated both, or
+        zeros.
 
     Source:
         Randomised SVD, Halko et al., SIAM Review 2011, doi:10.1137/090771806.
     """
     if not counts.nnz:
         counts = _rated_both(interactions)
+        folded_in = np.ones(counts.shape[0], np.bool_)
     if not counts.nnz:
         return np.zeros((counts.shape[0], dim), np.float32)
     width = min(dim, counts.shape[0])
-    left, values, _ = randomized_svd(_scaled(counts), width, n_iter=3, random_state=seed)
+    left, values, right = randomized_svd(_scaled(counts), width, n_iter=3, random_state=seed)
     factors: NDArray[np.float32] = (left * values).astype(np.float32)
+    if folded_in is not None:
+        without = np.flatnonzero(folded_in & (np.diff(counts.indptr) == 0))
+        counted = np.diff(counts.indptr) > 0
+        # The factors of a movie with counts are its scaled row times these. A direction without a
+        # value is none: it may point anywhere.
+        directions = (right.T * _scale(counts)[:, np.newaxis]).astype(np.float32)
+        directions[:, values <= _NO_VALUE * values[0]] = 0
+        directions[~counted] = 0
+        factors[without] = _folded_in(without, directions, interactions, counted)
     return factors
+
+
+def without_order(counts: sp.csr_matrix, interactions: sp.csr_matrix) -> NDArray[np.bool_] | None:
+    """Return the movies for which who rated both has to stand in for order, [I]; None: none.
+
+    Where order tells of nearly all movies, as of films that are rated in sittings, the few others
+    are known by their content. Where people buy one thing a week it tells of hardly any.
+    """
+    silent: NDArray[np.bool_] = np.diff(counts.indptr) == 0
+    rated = np.bincount(interactions.indices, minlength=len(silent)) > 0
+    return silent if (silent & rated).sum() > _FEW_WITHOUT_ORDER * rated.sum() else None
+
+
+def _folded_in(
+    movies: NDArray[np.int64],
+    directions: NDArray[np.float32],
+    interactions: sp.csr_matrix,
+    counted: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Return the factors of movies by who rated them and one that has counts, [M, D].
+
+    Args:
+        movies: [M].
+        directions: [I, D], zeros for movies without counts.
+        interactions: [U, I].
+        counted: [I], whether a movie has counts.
+
+    Cost:
+        O(N * D) time; memory grows with M, not with the pairs.
+    """
+    factors = np.zeros((len(movies), directions.shape[1]), np.float32)
+    total = np.zeros(len(movies), np.float32)
+    for start in range(0, interactions.shape[0] if len(movies) else 0, _USERS_AT_ONCE):
+        users = interactions[start : start + _USERS_AT_ONCE]
+        raters = users[:, movies].T.tocsr()  # [M, users]
+        factors += raters @ (users @ directions)
+        total += raters @ (users @ counted.astype(np.float32))
+    factors /= np.sqrt(total + _SHRINKAGE)[:, np.newaxis]
+    return factors
+
+
+def _scale(counts: sp.csr_matrix) -> NDArray[np.floating]:
+    """Return what the counts of each movie are divided by, inverted, [I]."""
+    scale: NDArray[np.floating] = 1 / np.sqrt(np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE)
+    return scale
 
 
 def _scaled(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Return the counts divided by both movies' totals; the places of its entries are shared."""
-    scale = 1 / np.sqrt(np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE)
+    scale = _scale(counts)
     values = counts.data * np.repeat(scale, np.diff(counts.indptr))
     values *= scale[counts.indices]
     return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)

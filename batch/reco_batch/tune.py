@@ -29,6 +29,7 @@ from reco_batch.fingerprint import fingerprint
 from reco_batch.parameter_file import write_parameters
 from reco_batch.presets import PRESETS
 from reco_batch.progress import Reporter, Stage
+from reco_batch.ranked_metrics import direction
 from reco_batch.search import searched, values_of, with_values
 from reco_batch.split import Split
 from reco_batch.suggest import Trial, better, suggest
@@ -48,12 +49,16 @@ class Aim(NamedTuple):
     """What is looked for in one of the two models."""
 
     figure: str
-    maximise: bool
+
+    @property
+    def maximise(self) -> bool:
+        """Whether more of it is better."""
+        return direction(self.figure) > 0
 
 
 AIMS: Final[Mapping[str, Aim]] = {
-    "rating": Aim("rmse", maximise=False),
-    "retrieval": Aim("ndcg@10", maximise=True),
+    "rating": Aim("rmse"),
+    "retrieval": Aim("ndcg@10"),
 }
 
 

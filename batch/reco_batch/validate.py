@@ -6,6 +6,7 @@ mending in the findings. Pure: frames in, arrays out.
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -23,14 +24,18 @@ _YEAR_2100 = 4_102_444_800
 #: What stands in parentheses at the end of a title is a year only from the first film on.
 _YEARS = range(1870, 2100)
 _NO_GENRES = "(no genres listed)"
-#: A greater share of ratings without a movie means that the two files do not belong together.
-_LARGEST_UNKNOWN_SHARE = 0.1
+#: Clocks and time zones differ by less; what is dated later cannot have happened yet.
+_CLOCK_TOLERANCE_SECONDS = 86_400
+#: With a greater share of ratings after now, it is this machine's clock that is wrong, or a unit.
+_LARGEST_FUTURE_SHARE = 0.1
 
 
 def build_dataset(
     raw: RawTables,
     *,
     rating_scale: tuple[float, float],
+    max_unknown_ratings: float = 0.1,
+    now: datetime | None = None,
     source: Mapping[str, object] | None = None,
 ) -> Dataset:
     """Check both tables and turn them into arrays.
@@ -38,6 +43,8 @@ def build_dataset(
     Args:
         raw: the tables as read.
         rating_scale: lowest and highest rating that may occur, in stars.
+        max_unknown_ratings: share of ratings, 0 to 1, that may be of movies without a row.
+        now: the time of the run, by which dates in the future are told; None: any date is taken.
         source: where the tables came from, for the manifest.
 
     Returns:
@@ -54,13 +61,14 @@ def build_dataset(
     if len(suspects):
         _check(_ratings_schema(raw.ratings, rating_scale), suspects, raw.ratings_file)
     _check(_movies_schema(), raw.movies, raw.movies_file)
-    movies, unknown, unknown_ratings = _movies(raw)
+    movies, unknown_ratings = _movies(raw, max_unknown_ratings)
+    future = _future(raw, now)
     user_ids, user_index = _index_users(raw.ratings[c.USER_ID])
     all_ratings = Ratings(
         user_index,
         _index_movies(raw.ratings[c.MOVIE_ID], movies),
         raw.ratings[c.RATING].to_numpy(np.float32) if c.RATING in raw.ratings else None,
-        raw.ratings[c.TIMESTAMP].to_numpy(np.int64) if c.TIMESTAMP in raw.ratings else None,
+        _times(raw.ratings, future) if c.TIMESTAMP in raw.ratings else None,
     )
     kept = _latest_of_each_pair(all_ratings, len(movies))
     ratings = all_ratings if kept is None else all_ratings.take(kept)
@@ -69,8 +77,10 @@ def build_dataset(
         ratings_read=len(all_ratings),
         without_stars=all_ratings.rating is None,
         duplicates_dropped=len(all_ratings) - len(ratings),
+        future_ratings=len(future),
+        first_future_line=int(raw.ratings.index[future[0]]) if len(future) else 0,
         ratings_of_unknown_movies=unknown_ratings,
-        unknown_movies=unknown,
+        unknown_movies=movies.unlisted,
         movies_without_ratings=int((~rated).sum()),
     )
     return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}))
@@ -162,21 +172,56 @@ def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str) -> None:
         ) from errors
 
 
-def _movies(raw: RawTables) -> tuple[Movies, int, int]:
-    """Return the catalogue, how many movies it lacked, and how many ratings those have."""
+def _future(raw: RawTables, now: datetime | None) -> NDArray[np.int64]:
+    """Return the positions of the ratings whose date cannot be trusted, ascending.
+
+    Raises:
+        DataRefused: so many are dated after now that a clock of one client is no explanation.
+    """
+    if now is None or c.TIMESTAMP not in raw.ratings:
+        return np.empty(0, np.int64)
+    seconds = raw.ratings[c.TIMESTAMP].to_numpy()
+    future = np.flatnonzero(seconds > now.timestamp() + _CLOCK_TOLERANCE_SECONDS)
+    if len(future) > _LARGEST_FUTURE_SHARE * len(seconds):
+        first = datetime.fromtimestamp(int(seconds[future[0]]), UTC)
+        raise DataRefused(
+            f"timestamp {seconds[future[0]]} is {first:%Y-%m-%d %H:%M} UTC, and this machine's "
+            f"clock shows {now.astimezone(UTC):%Y-%m-%d %H:%M}; {len(future):,} of "
+            f"{len(seconds):,} ratings are dated after it",
+            f"at most {_LARGEST_FUTURE_SHARE:.0%}",
+            "Set this machine's clock, or write times as seconds since 1970, UTC.",
+            raw.ratings_file,
+            int(raw.ratings.index[future[0]]),
+        )
+    return future
+
+
+def _times(ratings: pd.DataFrame, future: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the seconds since 1970; a date in the future becomes the newest that is not."""
+    seconds = ratings[c.TIMESTAMP].to_numpy(np.int64)
+    if not len(future):
+        return seconds
+    seconds = seconds.copy()
+    seconds[future] = np.delete(seconds, future).max()
+    return seconds
+
+
+def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
+    """Return all movies, those without a row at the end, and how many ratings the latter have."""
     listed = raw.movies[c.MOVIE_ID].tolist()
     rated = raw.ratings[c.MOVIE_ID].cat.categories
     # In the order of their first rating, so that the row of a movie does not depend on hashing.
     unknown = list(rated[~rated.isin(listed)])
     ratings_of_unknown = int(raw.ratings[c.MOVIE_ID].isin(unknown).sum()) if unknown else 0
-    if ratings_of_unknown > _LARGEST_UNKNOWN_SHARE * len(raw.ratings):
+    if ratings_of_unknown > max_unknown_ratings * len(raw.ratings):
         line = raw.ratings.index[raw.ratings[c.MOVIE_ID].isin(unknown)][0]
         raise DataRefused(
             f"movieId {raw.ratings[c.MOVIE_ID].loc[line]!r} is one of {len(unknown):,} that "
             f"{raw.movies_file} lacks; {ratings_of_unknown:,} of {len(raw.ratings):,} ratings "
             "are of such movies",
-            f"at most {_LARGEST_UNKNOWN_SHARE:.0%}",
-            "Check that the two files are of the same data set.",
+            f"at most {100 * max_unknown_ratings:g}%",
+            "Check that the two files are of the same data set; if these movies were taken off "
+            "the catalogue, raise --max-unknown-ratings.",
             raw.ratings_file,
             int(line),
         )
@@ -187,8 +232,9 @@ def _movies(raw: RawTables) -> tuple[Movies, int, int]:
         titles=tuple(titles),
         genres=tuple(_split_genres(text) for text in genres),
         years=tuple(_year(title) for title in titles),
+        unlisted=len(unknown),
     )
-    return movies, len(unknown), ratings_of_unknown
+    return movies, ratings_of_unknown
 
 
 def _split_genres(text: str) -> tuple[str, ...]:

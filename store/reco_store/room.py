@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reco_store.keys import Keys
     from reco_store.lock import RunLock
 
-__all__ = ["make_room", "needed_bytes"]
+__all__ = ["make_room", "needed_bytes", "require_room"]
 
 #: Keys spread over the servers of a cluster by a hash, so not quite evenly.
 UNEVENNESS: Final = 1.1
@@ -79,6 +79,41 @@ def make_room(
         )
 
 
+def require_room(client: Client, keys: Keys, manifest: Mapping[str, Any]) -> None:
+    """Refuse a generation that will not fit even after `make_room`; delete nothing.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        manifest: sizes of the generation to come, or an estimate: ``entries``, ``bytes`` and, if
+            known, the histograms.
+
+    Raises:
+        StoreUnfit: it will not fit; says what is needed and what is free.
+        redis.RedisError: the store does not answer.
+    """
+    servers, control = look_at_servers(client), read_control(client, keys)
+    share = len(servers.nodes) if is_cluster(client) else 1
+    unused = dict.fromkeys((*leftovers(control), *outdated(control, 1)))
+    freed = sum(
+        min(needed_bytes(keys, _sizes_of(record), node, share) for node in servers.nodes)
+        for record in unused
+    )
+    shortage = _shortage(client, keys, manifest, servers) - freed
+    if shortage > 0:
+        free = min(server.free_bytes for server in servers.nodes) + freed
+        raise StoreUnfit(
+            "the generation to come will not fit into the store beside the live one",
+            f"Raise maxmemory by {math.ceil(shortage / MEGABYTE)} MB or more.",
+            free + shortage,
+            free,
+        )
+
+
+def _sizes_of(record: Record) -> dict[str, Any]:
+    return {"generation": record.id, "entries": record.entries, "bytes": record.size_bytes}
+
+
 def _give_up(
     lock: RunLock,
     manifest: Mapping[str, Any],
@@ -135,13 +170,10 @@ def _surplus(
     share = len(servers.nodes) if is_cluster(client) else 1
     chosen: list[str] = []
     for record in outdated(control, 1):
-        manifest = {
-            "generation": record.id,
-            "entries": record.entries,
-            "bytes": record.size_bytes,
-        }
         chosen.append(record.id)
-        shortage -= min(needed_bytes(keys, manifest, node, share) for node in servers.nodes)
+        shortage -= min(
+            needed_bytes(keys, _sizes_of(record), node, share) for node in servers.nodes
+        )
         if shortage <= 0:
             return frozenset(chosen)
     return frozenset()

@@ -58,7 +58,7 @@ def nights(tonight, live, titles=None, live_titles=None):
     }
     for movie, title in (live_titles or {}).items():
         values[f"movie:{movie}"] = encode_movie(MovieRecord(title, None, (), 0, None))
-    heads = HeadFigures(0, 0, 0, 0, 0, 0, 0.0)
+    heads = HeadFigures(0, 0, 0, 0, 0, 0, 0.0, 0.0)
     artifact = SimpleNamespace(titles=lambda: dict(titles or {}))
     return Given(values), artifact, Measured(len(CATALOGUE), families, heads, index_of)
 
@@ -91,6 +91,15 @@ def test_only_the_first_ten_count():
     live = [*CATALOGUE[:10], *CATALOGUE[15:]]
 
     assert compared({"user": {"a": CATALOGUE[:10]}}, {"user": {"a": live}}).churn["user"] == 0
+
+
+def test_movies_that_left_the_catalogue_are_no_lost_history():
+    """Nobody's history has them any more, which is what taking them off means."""
+    kept, lost = CATALOGUE[:2]
+    found = compared({"seen": {"a": [kept]}}, {"seen": {"a": ["99", kept, lost]}})
+
+    assert found.known_history == 0.5
+    assert compared({"seen": {"a": [kept]}}, {"seen": {"a": ["99"]}}).known_history is None
 
 
 def test_order_is_no_churn():

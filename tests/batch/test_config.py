@@ -29,7 +29,7 @@ def test_defaults_are_the_documented_ones():
         42,
     )
     assert (told.k, told.ranked_k, told.popular_n, told.keep) == (100, 1000, 100, 3)
-    assert (told.count_threshold, told.rating_threshold) == (50, 3.5)
+    assert (told.count_threshold, told.rating_threshold) == (50, None)
     assert told.namespace == "reco"
 
 

@@ -1,5 +1,7 @@
 """A night's figures: of the lists that would be published, beside what is simplest to do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -266,3 +268,29 @@ def test_ranked_lists_have_a_baseline():
     theirs = by_ranx(shrunk, fitted, held_out)
     assert {name: found[name] for name in theirs} == pytest.approx(theirs)
     assert found.keys() >= {"ndcg@10", "little_known@10"}
+
+
+@pytest.mark.parametrize("candidates", [None, 6])
+def test_movies_that_no_list_shows_are_not_looked_for(candidates):
+    """Lists are measured as if there were none; stars are predicted for them all the same."""
+    dataset, fitted, held_out, vectors = drawn_case(3)
+    listed = MOVIES - 6
+    with_gone = replace(dataset, movies=replace(dataset.movies, unlisted=MOVIES - listed))
+    without = replace(dataset, movies=with_gone.movies.catalogue)
+    kept = [part.take(np.flatnonzero(part.movie_index < listed)) for part in (fitted, held_out)]
+    fewer = Embeddings(vectors.users, vectors.movies[:listed])
+    model = linear_model(3)
+    model_without = model._replace(
+        movie_bias=model.movie_bias[:listed], movies=model.movies[:listed]
+    )
+
+    ours = evaluation(with_gone, fitted, held_out, candidates=candidates)
+    theirs = evaluation(without, *kept, candidates=candidates)
+
+    lists, wanted = ours.of_retrieval(Fixed(vectors)), theirs.of_retrieval(Fixed(fewer))
+    assert lists["popularity"].pop("rmse") != wanted["popularity"].pop("rmse")
+    assert lists == wanted
+    found = ours.of_rating(model, Fixed(vectors))
+    assert found["ranked"] == theirs.of_rating(model_without, Fixed(fewer))["ranked"]
+    stars = model.predict(held_out.user_index, held_out.movie_index)
+    assert found["rating"]["mae"] == pytest.approx(np.abs(stars - held_out.rating).mean())

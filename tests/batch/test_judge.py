@@ -38,7 +38,14 @@ MANIFEST = {
     "gate": {"checks": {"first_ten.coverage": {"verdict": "passed", "figure": 0.4}}},
 }
 HEADS = HeadFigures(
-    lists=1000, distinct=990, covered=200, coverable=500, most_first=50, pairs=999, alike=0.1
+    lists=1000,
+    distinct=990,
+    covered=200,
+    coverable=500,
+    most_first=50,
+    pairs=999,
+    alike=0.1,
+    hits_alike=0.3,
 )
 COMPARISON = Comparison({"user": 0.4, "ranked": 0.3, "similar": 0.5}, 0.99, 1.0, 1.0)
 
@@ -46,7 +53,9 @@ COMPARISON = Comparison({"user": 0.4, "ranked": 0.3, "similar": 0.5}, 0.99, 1.0,
 def families():
     """Sound lists, as the manifest says."""
     whole = {"user": 1000, "ranked": 1000, "similar": 500, "next": 500, "seen": 1000, "popular": 40}
-    made = {name: ListFigures(lists=count, full=count) for name, count in whole.items()}
+    made = {
+        name: ListFigures(lists=count, full=count, judged=count) for name, count in whole.items()
+    }
     made["seen"].entries = 90_000
     return made
 
@@ -207,10 +216,123 @@ def test_coverage_has_a_least_of_its_own():
     ]
 
 
+def test_first_tens_are_compared_with_what_popularity_would_show():
+    """Users with short histories have much in common; as much as of the hits is too much."""
+    short = HEADS._replace(hits_alike=0.9)
+
+    assert refused(heads=short._replace(alike=0.81)) == []
+    assert refused(heads=short._replace(alike=0.82)) == ["first_ten.alike"]
+    assert refused(heads=short._replace(alike=0.82), first=True, comparison=None) == [
+        "first_ten.alike"
+    ]
+    assert refused(heads=short._replace(alike=0.5), alike=0.4) == ["first_ten.alike"]
+
+
+WORSE = {"metrics/retrieval/top_10_accuracy": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "bound"),
+    [
+        ("similar.flat", {"lists": {"similar.flat": 500}}, {"flat_lists": 0.5}),
+        ("next.flat", {"lists": {"next.flat": 500}}, {"flat_lists": 0.5}),
+        (
+            "first_ten.coverage",
+            {"heads": HEADS._replace(covered=2, coverable=600)},
+            {"coverage": 0.005},
+        ),
+        ("popularity.top_10_accuracy", {"tonight": WORSE}, {"popularity_ratio": 1}),
+    ],
+)
+def test_while_nothing_is_served_weak_lists_are_a_warning(name, said, bound):
+    """They are better than none; a bound that somebody has set is kept."""
+    first = checked(**said, first=True, comparison=None)
+
+    assert first[name].verdict == "warning"
+    assert [n for n, check in first.items() if check.verdict == "refused"] == []
+    assert refused(**said, first=True, comparison=None, **bound) == [name]
+    later = {"live": WORSE} if "tonight" in said else {}
+    assert name in refused(**said, **later)
+
+
+@pytest.mark.parametrize("family", ["user", "ranked"])
+def test_while_nothing_is_served_broken_lists_are_refused(family):
+    """Scores that are all the same are no recommendations."""
+    lost = {f"{family}.flat": 1000}
+
+    assert refused(lists=lost, first=True, comparison=None) == [f"{family}.flat"]
+
+
+def test_flat_lists_of_movies_that_nobody_knows():
+    """Where no movie has ratings enough there is nothing to judge."""
+    found = checked(lists={"similar.judged": 0, "similar.flat": 0})
+
+    assert (found["similar.flat"].verdict, found["similar.flat"].note) == (
+        "skipped",
+        "no movie has 3 ratings",
+    )
+
+
+def test_a_live_night_with_a_date_in_the_future_wedges_nothing():
+    """Its input cannot be newer than the night itself."""
+    live = {"data/newest_rating": 4_070_908_800}
+    created = 1_795_490_100  # as the manifest has it
+    just = {"data/newest_rating": created - 7 * DAY}
+    beyond = {"data/newest_rating": created - 7 * DAY - 1}
+
+    assert refused(live=live, tonight=just) == []
+    assert refused(live=live, tonight=beyond) == ["input.days_behind"]
+
+
+def test_ratings_of_movies_that_no_list_shows():
+    """Histories have all others."""
+    unlisted = {"data/unlisted": {"movies": 3, "ratings": 1000}}
+
+    assert refused(tonight=unlisted) == ["seen.ratings"]
+    assert refused(tonight=unlisted, lists={"seen.entries": 89_000}) == []
+
+
+def test_an_older_version_counted_what_the_movies_file_lacks():
+    """The first night of this one is not refused for it."""
+    fewer = {"data/movies": 400, "data/unlisted": {"movies": 100, "ratings": 0}}
+    now = {
+        "lists": {
+            f"{family}.{name}": 400 for family in ("similar", "next") for name in ("lists", "full")
+        },
+        "movies": 400,
+    }
+
+    assert refused(tonight=fewer, **now) == []
+    assert refused(tonight=fewer, live={"data/unlisted": {"movies": 0, "ratings": 0}}, **now) == [
+        "input.movies"
+    ]
+
+
+def test_ranked_lists_are_compared_with_the_live_ones():
+    """Found movies may not become fewer; how many are little known is only recorded."""
+    live = {"metrics/ranked": {"ndcg@10": 0.3, "little_known@10": 0.1}}
+    worse = {"metrics/ranked": {"ndcg@10": 0.2, "little_known@10": 0.9}}
+
+    found = checked(tonight=worse, live=live)
+
+    assert refused(tonight=worse, live=live) == ["ranked.ndcg@10"]
+    assert (found["ranked.little_known@10"].verdict, found["ranked.little_known@10"].note) == (
+        "noted",
+        "live 0.1",
+    )
+
+
 def test_few_users_cannot_be_too_alike():
     """With fewer than ten lists, how many are different says nothing."""
     alike = HeadFigures(
-        lists=9, distinct=1, covered=1, coverable=90, most_first=9, pairs=8, alike=1
+        lists=9,
+        distinct=1,
+        covered=1,
+        coverable=90,
+        most_first=9,
+        pairs=8,
+        alike=1,
+        hits_alike=1,
     )
 
     found = checked(heads=alike)

@@ -20,15 +20,28 @@ FAMILIES = ("user", "ranked", *OF_MOVIES, "seen", "popular")
 class Lists:
     """Lists in memory, as an artifact has them on disk, in batches of any size."""
 
-    def __init__(self, catalogue, families, *, numeric=True, rows=3):
+    def __init__(self, catalogue, families, *, numeric=True, rows=3, ratings=(), parameters=None):
         self.catalogue, self.families, self.rows = catalogue, families, rows
+        self.ratings = [*ratings, *[9] * (len(catalogue) - len(ratings))]
+        self.means = np.full(len(catalogue), 3.0)
         self.type = pa.int64() if numeric else pa.string()
         self.write = int if numeric else str
-        self.manifest = {"counts": {name: len(lists) for name, lists in families.items()}}
+        self.manifest = {
+            "counts": {name: len(lists) for name, lists in families.items()},
+            "parameters": parameters or {},
+        }
 
     def movie_ids(self):
         """The catalogue."""
         return pa.array([self.write(i) for i in self.catalogue], self.type)
+
+    def rating_counts(self):
+        """How often each movie was rated."""
+        return np.array(self.ratings)
+
+    def rating_means(self):
+        """And how well."""
+        return self.means
 
     def has_lists(self, family):
         """Tell whether there are any, or none of a family that is known."""
@@ -72,7 +85,10 @@ def counted(artifact, family, k):
             values = np.float32(scores[0])
             found["not_finite"] += not np.isfinite(values).all()
             found["unordered"] += any(a < b for a, b in pairwise(values))
-            found["flat"] += len(values) > 1 and values[0] == values[-1]
+            ratings = artifact.ratings[place : place + 1] if family in OF_MOVIES else [9]
+            judged = ratings != [] and ratings[0] < 3
+            found["judged"] += not judged
+            found["flat"] += not judged and len(values) > 1 and values[0] == values[-1]
         if leaves_out and place not in beside:
             found["misplaced"] += 1
         elif leaves_out:
@@ -126,7 +142,9 @@ def artifacts(draw):
         "seen": [(user, draw(seen)) for user in draw(st.sampled_from([users, users[1:]]))],
         "popular": lists(["most_rated"]),
     }
-    return Lists(catalogue, families, numeric=draw(st.booleans()), rows=draw(st.integers(1, 4)))
+    ratings = draw(st.lists(st.integers(0, 5), max_size=len(catalogue)))
+    numeric, rows = draw(st.booleans()), draw(st.integers(1, 4))
+    return Lists(catalogue, families, numeric=numeric, rows=rows, ratings=ratings)
 
 
 @given(artifacts(), st.integers(1, 8), st.one_of(st.none(), st.integers(1, 8)))
@@ -206,12 +224,69 @@ def test_users_without_a_list_have_no_first_ten():
 def test_neighbours_are_compared(orders):
     """The mean share of a first ten that the next user has too."""
     lists = [order[:15] for order in orders]
+    seen = {str(user): list(range(40, 45)) for user in range(len(lists))}
 
-    heads = measure(with_users(lists, range(40)), k=15, ranked_k=15).heads
+    heads = measure(with_users(lists, range(45), seen), k=15, ranked_k=15).heads
 
     shares = [len(set(a[:10]) & set(b[:10])) / 10 for a, b in pairwise(lists)]
     assert heads.pairs == len(shares)
     assert heads.alike == pytest.approx(np.mean(shares))
+
+
+@given(
+    st.permutations(range(45)),
+    st.lists(st.sets(st.integers(0, 44), min_size=5, max_size=14), min_size=2, max_size=8),
+)
+def test_neighbours_are_compared_by_the_hits_too(counts, histories):
+    """What they had in common, if each were shown the most rated movies not yet seen."""
+    lists = [[i for i in range(45) if i not in seen][:15] for seen in histories]
+    seen = {str(user): sorted(history) for user, history in enumerate(histories)}
+    artifact = with_users(lists, range(45), seen)
+    artifact.ratings = counts
+
+    heads = measure(artifact, k=15, ranked_k=15).heads
+
+    hits = np.argsort(-np.array(counts), kind="stable").tolist()
+    unseen = [[hit for hit in hits if hit not in history] for history in histories]
+    tens = [set(some[:10]) for some in unseen]
+    assert heads.hits_alike == pytest.approx(np.mean([len(a & b) / 10 for a, b in pairwise(tens)]))
+    assert heads.pairs == len(tens) - 1
+
+
+@pytest.mark.parametrize(("ratings", "pairs"), [(4, 0), (5, 2)])
+def test_who_has_hardly_rated_is_compared_with_nobody(ratings, pairs):
+    """The hits are the best guess for them all."""
+    seen = {str(user): list(range(40, 40 + ratings)) for user in range(3)}
+
+    heads = measure(with_users([list(range(15))] * 3, range(45), seen), k=15, ranked_k=15).heads
+
+    assert heads.pairs == pairs
+
+
+@pytest.mark.parametrize(
+    ("by", "ids", "scores", "unordered"),
+    [
+        ("highest_rated", [1, 2, 3], [4.0, 3.0, 5.0], 0),  # 3 has ten ratings, the others sixty
+        ("highest_rated", [1, 3, 2], [4.0, 5.0, 3.0], 1),
+        ("highest_rated", [2, 1, 3], [3.0, 4.0, 5.0], 1),
+        ("most_rated", [2, 1], [60.0, 61.0], 1),
+        ("most_rated", [1, 4], [60.0, 90.0], 0),  # 4 has a mean below the threshold
+        ("most_rated", [4, 1], [90.0, 60.0], 0),  # as an older version had it
+    ],
+)
+def test_popularity_lists_are_in_parts(by, ids, scores, unordered):
+    """What the thresholds let through comes first, and each part is in order."""
+    families = {family: [] for family in FAMILIES}
+    families["popular"] = [(by, ids, scores)]
+    artifact = Lists(
+        [1, 2, 3, 4],
+        families,
+        ratings=[60, 61, 10, 90],
+        parameters={"count_threshold": 50, "rating_threshold": 3.5},
+    )
+    artifact.means = np.array([4.0, 4.0, 5.0, 2.0])
+
+    assert measure(artifact, k=1, ranked_k=1).families["popular"].unordered == unordered
 
 
 def test_who_has_seen_nearly_all_is_compared_with_nobody():

@@ -1,4 +1,4 @@
-"""Popularity: the notebook's thresholds, halved where they leave nothing."""
+"""Popularity: what the thresholds let through comes first, and lists are full."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reco_batch import columns as c
-from reco_batch.dataset import Movies, Ratings
+from reco_batch.dataset import Dataset, Movies, Ratings
 from reco_batch.popularity import (
     MovieStatistics,
     PopularList,
@@ -15,6 +15,7 @@ from reco_batch.popularity import (
     movie_statistics,
     popular_lists,
     popularity_baseline,
+    thresholds_of,
 )
 from reco_store.keys import BY_HIGHEST_RATED, BY_MOST_RATED
 
@@ -57,23 +58,23 @@ def test_statistics_of_each_movie():
     np.testing.assert_array_equal(statistics.rating_mean, [5, np.nan, 2.5, np.nan])
 
 
-def test_highest_rated_needs_more_ratings_than_the_threshold():
+def test_movies_with_more_ratings_than_the_threshold_are_highest_rated():
     """Exactly as many as the threshold is not enough."""
     found = lists_of([(50, 5.0), (51, 3.0), (52, 4.0)], count=50)
 
-    assert found[BY_HIGHEST_RATED, None] == [2, 1]
+    assert found[BY_HIGHEST_RATED, None] == [2, 1, 0]
 
 
-def test_most_rated_needs_a_mean_above_the_threshold():
+def test_movies_with_a_mean_above_the_threshold_are_most_rated():
     """A mean of exactly the threshold is not above it."""
     found = lists_of([(900, 3.5), (10, 3.501), (20, 4.0)], rating=3.5)
 
-    assert found[BY_MOST_RATED, None] == [2, 1]
+    assert found[BY_MOST_RATED, None] == [2, 1, 0]
 
 
 def test_each_list_knows_only_its_own_threshold():
     """Most rated asks for the mean alone, highest rated for the count alone."""
-    found = lists_of([(1, 5.0), (900, 1.0)], count=50, rating=3.5)
+    found = lists_of([(1, 5.0), (900, 1.0)], count=50, rating=3.5, n=1)
 
     assert found[BY_MOST_RATED, None] == [0]
     assert found[BY_HIGHEST_RATED, None] == [1]
@@ -81,39 +82,67 @@ def test_each_list_knows_only_its_own_threshold():
 
 @pytest.mark.parametrize(
     ("counts", "shown"),
-    [((3, 7), [1]), ((6, 7), [1]), ((4, 6), [1, 0]), ((3, 2), [0, 1]), ((1, 1), [0, 1])],
+    [((3, 7), [1, 0]), ((6, 7), [1, 0]), ((4, 6), [0, 1]), ((3, 2), [0, 1]), ((1, 1), [0, 1])],
 )
-def test_count_threshold_is_halved_until_something_is_left(counts, shown):
-    """50, 25, 12, 6, 3, 1, 0: the first that leaves a movie decides for all."""
-    found = lists_of([(count, 4.0) for count in counts], count=50)
+def test_fewer_ratings_than_half_the_threshold_come_later(counts, shown):
+    """50, 25, 12, 6, 3, 1, 0: between two of them the mean decides, whatever the count."""
+    means = (4.0, 3.5)
+    found = lists_of(list(zip(counts, means, strict=True)), count=50)
 
     assert found[BY_HIGHEST_RATED, None] == shown
 
 
-@pytest.mark.parametrize(
-    ("means", "shown"),
-    [((1.0, 2.0), [1]), ((1.75, 1.8), [1]), ((0.5, 0.8), [0, 1]), ((0.0, 0.0), [0, 1])],
-)
-def test_rating_threshold_is_halved_until_something_is_left(means, shown):
-    """3.5, 1.75, 0.875, 0.4375 ...: movies rated zero stars are an answer too."""
-    found = lists_of([(9, mean) for mean in means], rating=3.5)
+def test_lists_are_full():
+    """Or have all movies that anybody rated; one above the threshold is no list."""
+    pairs = [(51, 3.0), *[(40, 2.0)] * 20, *[(1, 5.0)] * 30, (0, np.nan)]
 
-    assert found[BY_MOST_RATED, None] == shown
+    found = lists_of(pairs, count=50, rating=3.5, n=40)
+
+    assert found[BY_HIGHEST_RATED, None] == list(range(40))
+    assert found[BY_MOST_RATED, None] == [*range(21, 51), 0, *range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "stars", "mean"),
+    [
+        ((0.5, 5), [4, 4, 5], 3.5),
+        ((0.5, 5), [3, 3, 3.6], 3.2),
+        ((0, 1), [1, 1, 1, 0], 2 / 3),
+        ((0, 1), [1, 0, 0, 0], 0.25),
+        ((1, 10), [8, 9], 7),
+        ((-10, 10), [-4, 8], 2),
+        ((0, 1), None, 2 / 3),
+    ],
+)
+def test_where_the_threshold_of_stars_is(scale, stars, mean):
+    """Two thirds up the scale, which is 3.5 of MovieLens's, or at the mean if that is lower."""
+    count = 3 if stars is None else len(stars)
+    ratings = Ratings(
+        *(np.zeros(count, np.int32),) * 2,
+        None if stars is None else np.array(stars, np.float32),
+        None,
+    )
+    dataset = Dataset(("1",), movies_of(()), ratings, scale)
+
+    found = thresholds_of(dataset, 50, None)
+
+    assert found == Thresholds(50, pytest.approx(mean))
+    assert thresholds_of(dataset, 50, 1.5) == Thresholds(50, 1.5)
 
 
 def test_negative_scale():
-    """On a scale below zero halving still comes to an end."""
+    """Where all means are below the threshold the counts decide."""
     found = lists_of([(9, -3.0), (8, -1.0)], rating=-0.5)
 
     assert found[BY_MOST_RATED, None] == [0, 1]
 
 
 def test_genre_has_a_threshold_of_its_own():
-    """Halving for a small genre changes nothing for the others."""
+    """What comes first in a small genre changes nothing for the others."""
     pairs = [(100, 4.0), (60, 4.5), (10, 5.0)]
     found = lists_of(pairs, genres=[("War",), ("War", "Drama"), ("Noir",)], count=50)
 
-    assert found[BY_HIGHEST_RATED, None] == [1, 0]
+    assert found[BY_HIGHEST_RATED, None] == [1, 0, 2]
     assert found[BY_HIGHEST_RATED, "War"] == [1, 0]
     assert found[BY_HIGHEST_RATED, "Drama"] == [1]
     assert found[BY_HIGHEST_RATED, "Noir"] == [2]
@@ -165,7 +194,7 @@ def test_scores_are_what_the_list_is_sorted_by():
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(0, 6), st.floats(0, 5), st.integers(1, 12))
 def test_overall_lists_are_the_notebooks(seed, count, rating, n):
-    """Where its thresholds leave movies, the lists are what the notebook's pandas gives."""
+    """Lists begin with what the notebook's pandas gives, and then go on until they are full."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {
@@ -190,12 +219,9 @@ def test_overall_lists_are_the_notebooks(seed, count, rating, n):
 
     liked = stats[stats["mean"] > rating]["count"].nlargest(n)
     known = stats[stats["count"] > count]["mean"].nlargest(n)
-    if len(liked):
-        assert most.score.tolist() == liked.tolist()
-    if len(known):
-        np.testing.assert_allclose(highest.score, known, rtol=1e-6)
-    assert 0 < len(most.movie_index) <= n
-    assert 0 < len(highest.movie_index) <= n
+    assert most.score[: len(liked)].tolist() == liked.tolist()
+    np.testing.assert_allclose(highest.score[: len(known)], known, rtol=1e-6)
+    assert len(most.movie_index) == len(highest.movie_index) == min(n, len(stats))
 
 
 def test_popularity_baseline_is_what_counting_gives():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reco_batch.confidence import Bound
 from reco_batch.dataset import Histories
 from reco_batch.linear_rating import LinearRating
-from reco_batch.ranking import Candidates, predict, ranked_blocks
+from reco_batch.ranking import Candidates, compared_by, predict, ranked_blocks
 from reco_batch.rating_weights import RatingWeights
 
 NOTHING_SEEN = None
@@ -179,3 +179,14 @@ def test_diverged_network_is_refused(part, bad):
 
     with pytest.raises(ValueError, match=f"{part} .* not finite"):
         list(ranked_blocks(weights, NOTHING_SEEN, k=3, threads=1))
+
+
+def test_a_movie_of_which_nothing_is_known_is_compared_by_what_is_rated():
+    """All others by themselves; where all are known nothing is copied."""
+    alike = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
+
+    queries = compared_by(alike, np.array([6, 1, 1]))
+
+    np.testing.assert_array_equal(queries, [[1, 0], [0, 1], [0.75, 0.125]])
+    known = alike[:2]
+    assert compared_by(known, np.array([6, 1])) is known

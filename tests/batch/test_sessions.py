@@ -14,6 +14,7 @@ from reco_batch.sessions import (
     co_ratings,
     has_order,
     in_order,
+    without_order,
 )
 
 EMPTY = sp.csr_matrix((6, 6), dtype=np.float32)
@@ -243,7 +244,7 @@ def test_who_rated_both_stands_in_where_there_is_no_order():
 
 
 def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch):
-    """Which bounds the memory; of equally often rated ones the first."""
+    """Which bounds the memory; of equally often rated ones the first. Others are folded in."""
     monkeypatch.setattr(sessions, "_MOST_MOVIES", 3)
     chance = np.random.default_rng(5).random((30, 6))
     interactions = sp.csr_matrix((chance < [0.2, 0.9, 0.5, 0.5, 0.1, 0.8]).astype(np.float32))
@@ -252,4 +253,67 @@ def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch
 
     found = co_rating_factors(EMPTY, interactions, dim=3, seed=0)
 
-    assert (np.abs(found).max(axis=1) > 1e-6).nonzero()[0].tolist() == sorted(most)
+    kept = sorted(most)
+    together = (interactions.T @ interactions).toarray()[:, kept]
+    together[kept, range(3)] = 0
+    total = together.sum(axis=1)
+    scale = 1 / np.sqrt(total + 20)
+    core = together[kept] * np.outer(scale[kept], scale[kept])
+    left, values, right = np.linalg.svd(core)
+    np.testing.assert_allclose(  # whatever the signs
+        found[kept] @ found[kept].T, (left * values**2) @ left.T, atol=1e-5
+    )
+    rest = np.setdiff1d(np.arange(6), kept)
+    projected = (scale[rest, None] * together[rest] * scale[kept]) @ right.T
+    np.testing.assert_allclose(
+        found[rest] @ found[kept].T, projected @ (left * values).T, atol=1e-5
+    )
+    assert (np.abs(found).max(axis=1) > 1e-3).all()
+
+
+def test_movies_without_counts_are_folded_in_where_that_is_wanted():
+    """Order says nothing of a movie that is rated alone each time; who rated it says something."""
+    counts = sp.csr_matrix(np.array([[0, 3, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], "f4"))
+    interactions = sp.csr_matrix(np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]], "f4"))
+    wanted = np.array([False, False, True, True])
+
+    without = co_rating_factors(counts, interactions, dim=4, seed=0)
+    found = co_rating_factors(counts, interactions, dim=4, seed=0, folded_in=wanted)
+
+    np.testing.assert_array_equal(found[:2], without[:2])
+    assert (np.abs(without[2:]) < 1e-6).all()
+    alike = found[2] / np.linalg.norm(found[2]) @ (found[:2].sum(axis=0))
+    assert alike > 0.1
+    assert (np.abs(found[3]) < 1e-6).all()  # nobody who rated it rated another
+
+
+@pytest.mark.parametrize(("alone", "folded"), [(1, False), (2, True)])
+def test_who_rated_both_stands_in_where_order_leaves_many_out(alone, folded):
+    """Of ten rated movies one may be left to its content; unrated ones do not count."""
+    counts = np.zeros((12, 12), np.float32)
+    ordered = np.arange(10 - alone)
+    counts[ordered, np.roll(ordered, 1)] = counts[np.roll(ordered, 1), ordered] = 1
+    interactions = sp.csr_matrix(np.append(np.ones((3, 10)), np.zeros((3, 2)), axis=1))
+
+    found = without_order(sp.csr_matrix(counts), interactions)
+
+    if folded:
+        assert found.nonzero()[0].tolist() == [8, 9, 10, 11]
+    else:
+        assert found is None
+
+
+def test_directions_without_a_value_are_none():
+    """Movies are folded in along those that tell something; others may point anywhere."""
+    counts = np.zeros((4, 4), np.float32)
+    counts[0, 1] = counts[1, 0] = counts[1, 2] = counts[2, 1] = 5  # of rank 2
+    interactions = sp.csr_matrix(np.array([[1, 0, 0, 1], [0, 1, 1, 0]], np.float32))
+
+    found = co_rating_factors(
+        sp.csr_matrix(counts), interactions, dim=4, seed=0, folded_in=np.ones(4, np.bool_)
+    )
+
+    scale = 1 / np.sqrt(counts.sum(axis=1) + 20)
+    _, _, right = np.linalg.svd(counts * np.outer(scale, scale))
+    told = scale[0] * right[:2, 0] / np.sqrt(1 + 20)
+    assert np.linalg.norm(found[3]) == pytest.approx(np.linalg.norm(told), rel=1e-4)

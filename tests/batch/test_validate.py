@@ -1,5 +1,7 @@
 """What checking keeps and refuses, whatever the order of the rows."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,7 @@ MOVIES = pd.DataFrame(
 )
 
 
-def dataset_of(rows, *, timestamps=True):
+def dataset_of(rows, *, timestamps=True, **more):
     """Check ratings that are given as (user, movie, stars, second)."""
     frame = pd.DataFrame(rows, columns=[c.USER_ID, c.MOVIE_ID, c.RATING, c.TIMESTAMP])
     frame.index = pd.RangeIndex(2, len(frame) + 2)
@@ -29,7 +31,7 @@ def dataset_of(rows, *, timestamps=True):
     if not timestamps:
         frame = frame.drop(columns=c.TIMESTAMP)
     raw = RawTables(frame, MOVIES, "ratings.csv", "movies.csv")
-    return build_dataset(raw, rating_scale=(0.5, 5))
+    return build_dataset(raw, rating_scale=(0.5, 5), **more)
 
 
 ROWS = st.lists(
@@ -90,3 +92,62 @@ def test_ends_of_the_scale_and_of_time_are_inside():
     rows = [(0, 0, 0.5, 0), (0, 1, 5.0, 4_102_444_799)]
 
     assert np.array_equal(dataset_of(rows).ratings.rating, [0.5, 5.0])
+
+
+NOW = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
+DAY = 86_400
+
+
+def dated(*days):
+    """Return ratings of one user, so many days after now."""
+    return [(1, movie, 3.0, int(NOW.timestamp()) + day * DAY) for movie, day in enumerate(days)]
+
+
+def test_a_date_in_the_future_is_that_of_the_newest_believed_one():
+    """Whatever the clock of whoever wrote it; a day ahead is believed."""
+    rows = [*dated(-5, 400, 1), *[(u, 0, 3.0, 0) for u in range(2, 12)]]
+
+    data = dataset_of(rows, now=NOW)
+
+    seconds = data.ratings.timestamp - int(NOW.timestamp())
+    assert seconds[:3].tolist() == [-5 * DAY, DAY, DAY]
+    assert (data.findings.future_ratings, data.findings.first_future_line) == (1, 3)
+    assert dataset_of(rows).findings.future_ratings == 0
+
+
+def test_a_repeated_rating_with_a_date_in_the_future_is_not_the_latest_for_ever():
+    """Of the same time as the newest, the later row of the file wins."""
+    newest = (1, 1, 5.0, int(NOW.timestamp()))
+    ahead = (1, 1, 1.0, int(NOW.timestamp()) + 900 * DAY)
+    others = [(u, 0, 3.0, 0) for u in range(2, 20)]
+
+    data = dataset_of([ahead, newest, *others], now=NOW)
+
+    assert data.ratings.stars[0] == 5
+    assert data.findings.duplicates_dropped == 1
+
+
+def test_more_dates_in_the_future_than_one_clock_explains():
+    """The refusal names the first line, both times and what to do."""
+    with pytest.raises(DataRefused) as refused:
+        dataset_of(dated(-1, 30, -1, -1, -1), now=NOW)
+
+    assert str(refused.value) == (
+        "ratings.csv, line 3: timestamp 1798082100 is 2026-12-24 03:15 UTC, and this machine's "
+        "clock shows 2026-11-24 03:15; 1 of 5 ratings are dated after it; expected at most 10%. "
+        "Set this machine's clock, or write times as seconds since 1970, UTC."
+    )
+
+
+def test_movies_without_a_row_stand_last():
+    """Whatever is to be shown takes the first ones; the limit is a share of the ratings."""
+    rows = [(1, movie, 3.0, 0) for movie in (7, 0, 1, 2, 3, 8)]
+
+    data = dataset_of(rows, max_unknown_ratings=2 / 6)
+
+    assert data.movies.ids == ("0", "1", "2", "3", "4", "7", "8")
+    assert (data.movies.listed, data.movies.unlisted) == (5, 2)
+    assert data.movies.catalogue.ids == ("0", "1", "2", "3", "4")
+    assert data.movies.catalogue.unlisted == 0
+    with pytest.raises(DataRefused, match=r"at most 30%\. .* raise --max-unknown-ratings"):
+        dataset_of(rows, max_unknown_ratings=0.3)

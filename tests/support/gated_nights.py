@@ -77,7 +77,13 @@ class Night:
             "created": STARTED.isoformat(),
             "ids": "integer",
             "rating_scale": [0.5, 5.0],
-            "parameters": {"k": self.k, "ranked_k": None, "split": "random"},
+            "parameters": {
+                "k": self.k,
+                "ranked_k": None,
+                "split": "random",
+                "count_threshold": 3,
+                "rating_threshold": 2.0,
+            },
             "data": {
                 "name": "planted",
                 "users": len(self.user_ids),

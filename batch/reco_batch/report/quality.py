@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from reco_batch.checks import REFUSED
+from reco_batch.ranked_metrics import direction
 from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.wording import quality_words
@@ -20,8 +21,6 @@ class _Measure(NamedTuple):
     name: str
     """Group and name."""
     words: str
-    better: int = 1
-    """1: more is better, -1: less is, 0: neither."""
 
 
 _MEASURES: Final = (
@@ -30,11 +29,11 @@ _MEASURES: Final = (
     _Measure("retrieval ndcg@10", "The same, the first places counting most"),
     _Measure("retrieval recall@100", "Held-out movies found in the top-100"),
     _Measure("lists coverage@10", "Test coverage: share of all movies in a test user's top-10"),
-    _Measure("lists popularity@10", "How popular the shown movies are: mean percentile", 0),
-    _Measure("rating rmse", "Error of the predicted stars, large ones counting more", -1),
-    _Measure("rating mae", "Mean error of the predicted stars", -1),
+    _Measure("lists popularity@10", "How popular the shown movies are: mean percentile"),
+    _Measure("rating rmse", "Error of the predicted stars, large ones counting more"),
+    _Measure("rating mae", "Mean error of the predicted stars"),
     _Measure("ranked ndcg@10", "Ranked lists: held-out movies found, first places counting most"),
-    _Measure("ranked little_known@10", "Ranked lists: share of movies with at most two ratings", 0),
+    _Measure("ranked little_known@10", "Ranked lists: share of movies with at most two ratings"),
 )
 #: Group of a figure -> group of the baseline's, and what that is.
 _BASELINES: Final = {
@@ -158,7 +157,7 @@ def _row(
     theirs, baseline_name = _BASELINES.get(group, ("", ""))
     baseline = figure_of(now, "metrics", theirs, name)
     interval = _interval(now, group, name)
-    change, kind = _change(value, was, measure.better, interval)
+    change, kind = _change(value, was, direction(name), interval)
     return MetricRow(
         words=measure.words,
         name=measure.name,

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +210,8 @@ REFUSED = {
         (
             "ratings.csv, line 2: movieId '16' is one of 26 that movies.csv lacks; "
             "53 of 60 ratings are of such movies; expected at most 10%. "
-            "Check that the two files are of the same data set."
+            "Check that the two files are of the same data set; if these movies were taken off "
+            "the catalogue, raise --max-unknown-ratings."
         ),
     ),
     "Latin-1 movies": (
@@ -368,12 +370,51 @@ def test_repeated_ratings_are_counted(folder, accepted):
 
 
 def test_a_few_ratings_of_movies_that_are_not_listed_are_counted(folder, accepted):
-    """A movie that movies.csv lacks is labelled by its id, and said."""
+    """A movie that movies.csv lacks is learned from, shown nowhere, and said."""
     without_the_last = movies(lambda content: content[: content.rindex(b"\n30,") + 1])
 
     assert note_of(folder, accepted, without_the_last) == [
-        "note: 2 ratings are of 1 movies without a title: each such movie is labelled by its id"
+        (
+            "note: 2 ratings are of 1 movies that the movies file lacks: models learn from them, "
+            "and no list shows such a movie"
+        )
     ]
+
+
+def test_a_few_ratings_dated_after_the_run_are_counted(folder, accepted):
+    """One client's clock stops nothing; its ratings count, their dates do not."""
+    later = int(time.time()) + 3 * 86_400
+    two_ahead = ratings(
+        lambda content: content + b"1,30,4,4070908800\n2,30,4,%d\n" % later,
+    )
+
+    assert note_of(folder, accepted, two_ahead) == [
+        (
+            "note: 2 ratings are dated after this run, the first on line 62: each counts as of the "
+            "newest time that is not"
+        )
+    ]
+
+
+def test_a_clock_that_differs_by_hours_is_believed(folder, accepted):
+    """Time zones are mixed up easily."""
+    soon = int(time.time()) + 12 * 3600
+
+    assert note_of(folder, accepted, ratings(lambda c: c + b"1,30,4,%d\n" % soon)) == []
+
+
+def test_4_when_many_ratings_are_dated_after_the_run(folder, refused):
+    """Then it is this machine's clock, or a unit, that is wrong."""
+
+    def ahead(content):
+        header, *rows = content.splitlines()
+        cut = (row.rpartition(b",")[0] for row in rows)
+        return b"\n".join([header, *(row + b",4070908800" for row in cut)])
+
+    shown = refused("run", "--data", folder(ratings(ahead)), code=4)
+
+    assert "ratings.csv, line 2: timestamp 4070908800 is 2099-01-01 00:00 UTC, and this " in shown
+    assert "60 of 60 ratings are dated after it; expected at most 10%. Set this " in shown
 
 
 def test_users_with_few_ratings_are_counted(folder, accepted):

@@ -176,7 +176,7 @@ def strange(write, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def turned_away(second, strange, batch, at_home):
-    """The strange data as it comes, which is much less than the night before had.
+    """The strange data, of other users than the night before had.
 
     Whoever watches is told: a file for Prometheus, and a hook that keeps what it reads.
     """
@@ -185,7 +185,8 @@ def turned_away(second, strange, batch, at_home):
         "RECO_METRICS_FILE": f"{home}/reco.prom",
         "RECO_NOTIFY_COMMAND": f"cp /dev/stdin {home}/told.json",
     }
-    return batch("run", "--data", strange, "--no-refit", **at_home, **watched)
+    bounds = ("--gate-bound", "shrink=1", "--gate-bound", "days_behind=9999")
+    return batch("run", "--data", strange, "--no-refit", *bounds, **at_home, **watched)
 
 
 @pytest.fixture(scope="session")
@@ -348,16 +349,42 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     *stages, error = turned_away.lines
     assert all(STAGE.fullmatch(line) or " note: " in line for line in stages)
     assert error.startswith(f"error: the gate refused generation {refused}: ")
-    assert "input.users 13 (at least 54; live 60)" in error
+    assert "known.users 0 (at least 0.5)" in error
     assert f"Look at {at_home['RECO_HOME']}/artifacts/{refused}/report.html; " in error
     assert f"`batch republish {refused} --force REASON`" in error
     assert error.endswith(f" Still served: {second.generation}.")
     assert manifest["gate"]["baseline"] == second.generation
-    assert manifest["gate"]["checks"]["input.users"]["verdict"] == "refused"
+    assert manifest["gate"]["checks"]["known.users"]["verdict"] == "refused"
     # The next night deleted it; why it was refused stays on record.
     (row,) = (r for r in untrained("generations", **at_home).out.splitlines() if refused in r)
     assert row.startswith(f"{refused}\tretired\t0\t0.0\t")
-    assert "input.users 13 (at least 54; live 60)" in row
+    assert "known.users 0 (at least 0.5)" in row
+
+
+def test_6_when_the_input_is_refused_before_anything_is_trained(later, second, strange, tmp_path):
+    """Without TensorFlow: the checks of the input are made first, and nothing is staged."""
+    told, prom = tmp_path / "told.json", tmp_path / "reco.prom"
+    assert later("republish", second.generation).code == 0
+    watched = {"RECO_METRICS_FILE": str(prom), "RECO_NOTIFY_COMMAND": f"cp /dev/stdin {told}"}
+    before = later("generations").out
+
+    ended = later("run", "--data", strange, "--quiet", **watched)
+
+    assert (ended.code, ended.out, len(ended.lines)) == (6, "", 1)
+    assert ended.err.startswith("error: the gate refused the input: input.days_behind ")
+    assert "input.users 13 (at least 54; live 60)" in ended.err
+    assert "Nothing was trained; mend the input or the bound (--gate-bound)" in ended.err
+    assert "`batch run --force REASON`" in ended.err
+    assert ended.err.endswith(f" Still served: {second.generation}.\n")
+    assert later("generations").out == before
+    message = json.loads(told.read_text())
+    assert (message["what"], message["exit_code"]) == ("refused", 6)
+    assert 'reco_run_gate_refused{namespace="reco"} 1.0' in prom.read_text()
+    bounds = ("--gate-bound", "shrink=1", "--gate-bound", "days_behind=9999")
+    for words in (bounds, ("--force", "a test")):
+        trains = later("run", "--data", strange, "--quiet", *words)
+        assert trains.code == 1  # there is no TensorFlow to train with
+        assert "tensorflow" in trains.err
 
 
 def test_whoever_watches_learns_of_a_refusal(turned_away, second, at_home):

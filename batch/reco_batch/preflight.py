@@ -1,0 +1,184 @@
+"""Checks that need no model, made after the input was read and before hours of training.
+
+The gate's checks of the input, the store's memory and the space on disk. All three are made again
+when there is an artifact to publish; here sizes are estimates, kept low, so that a run that would
+fit is not refused.
+
+Shapes: U users, I movies, N ratings.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from reco_batch.checks import REFUSED
+from reco_batch.config import RunConfig
+from reco_batch.dataset import Dataset
+from reco_batch.errors import InputRefused, NightFailed
+from reco_batch.gate import verdict_of
+from reco_batch.judge import check_input
+from reco_batch.manifests import Nights
+from reco_batch.presets import HistoryParameters
+from reco_batch.progress import Reporter
+from reco_store import Keys, StoreUnfit, store_errors
+from reco_store.client import Client
+from reco_store.digest import SIZE_BUCKET_BYTES
+from reco_store.manifest import load_if_whole
+from reco_store.registry import read_control
+from reco_store.room import require_room
+from reco_store.transfer import read_values
+
+#: Of a score in a list as JSON, with its comma.
+_SCORE_BYTES: Final = 6
+#: Of a movie's card, without title and genres.
+_CARD_BYTES: Final = 40
+#: Of a place in a list on disk, compressed: id and score.
+_PLACE_BYTES_ON_DISK: Final = 3
+#: Of the SavedModels, a user or a movie: retrieval, rating, both of the notebook's.
+_RETRIEVAL_BYTES: Final = 2_400
+_RATING_BYTES: Final = 1_000
+_NOTEBOOK_MODEL_BYTES: Final = 800
+#: Ids in lists are shorter than those of the catalogue where the hits were the first ones.
+_PRUDENCE: Final = 0.9
+_MEGABYTE: Final = 1_000_000
+
+
+def preflight(
+    config: RunConfig,
+    client: Client,
+    dataset: Dataset,
+    *,
+    manifest: Mapping[str, Any],
+    reporter: Reporter,
+) -> None:
+    """Refuse what could not be published, before anything is trained.
+
+    Args:
+        config: of the run; with a reason to force it, what is found is a warning.
+        client: connection to the store.
+        dataset: the input.
+        manifest: the parts of the run's manifest that the input decides: `created`, `ids`, `data`.
+        reporter: shows warnings.
+
+    Raises:
+        InputRefused: the gate would refuse the input.
+        StoreUnfit: the generation would not fit into the store.
+        NightFailed: the artifact would not fit on the disk.
+        ContractMismatch, StoreUnreachable: the store's registry is damaged, or it does not answer.
+    """
+    _judge_input(config, client, manifest, reporter)
+    try:
+        with store_errors(client):
+            require_room(client, Keys(config.namespace), forecast_manifest(config, dataset))
+        _require_disk(config, dataset)
+    except (StoreUnfit, NightFailed) as error:
+        if config.force is None:
+            raise
+        reporter.warn(f"forced: {error}")
+
+
+def _judge_input(
+    config: RunConfig, client: Client, manifest: Mapping[str, Any], reporter: Reporter
+) -> None:
+    keys = Keys(config.namespace)
+    with store_errors(client):
+        live = read_control(client, keys).live
+        value = None if live is None else read_values(client, [keys.manifest(live)])[0]
+    live_manifest = None if live is None or value is None else load_if_whole(value, live)
+    checks = check_input(Nights(manifest, live_manifest), config.bounds)
+    verdict = verdict_of(checks, live=live, force=config.force)
+    if not verdict.passed:
+        raise InputRefused(verdict.reason, dict(verdict.report))
+    if any(check.verdict == REFUSED for check in checks):
+        reporter.find(verdict.reason)
+
+
+def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    """Return the sizes of the generation to come, as its manifest will have them; a low estimate.
+
+    Keys of the title search are left out: they are a few per cent of the bytes.
+    """
+    movies = dataset.movies.catalogue
+    quotes = 0 if movies.numeric_ids else 2
+    each = 1 + quotes + float(np.mean([len(i) for i in movies.ids]))  # of an id and its comma
+    users, ids = dataset.user_ids, movies.ids
+    k, ranked = (round(length) for length in _lengths(config, dataset))
+    suffixes: Counter[int] = Counter()
+    values: Counter[int] = Counter()
+
+    def add(family: str, names: tuple[str, ...], size: float) -> None:
+        suffixes.update(len(family) + 1 + len(name) for name in names)
+        size *= _PRUDENCE
+        values[int(size) // SIZE_BUCKET_BYTES * SIZE_BUCKET_BYTES] += len(names)
+
+    for family, names in (("user", users), ("similar", ids), ("next", ids)):
+        add(family, names, k * (each + _SCORE_BYTES))
+    if dataset.has_stars:
+        add("ranked", users, ranked * (each + _SCORE_BYTES))
+    if config.because:
+        add("because", users, k * each)
+    add("seen", users, len(dataset.ratings) / len(users) * each)
+    titles = sum(len(title) for title in movies.titles) / len(ids)
+    add("movie", ids, _CARD_BYTES + titles)
+    add("title", movies.titles, each)
+    size = sum(size * count for size, count in values.items())
+    return {
+        "generation": "00000000T000000Z-0000",  # as long as any
+        "entries": sum(values.values()),
+        "bytes": size,
+        "suffix_sizes": dict(suffixes),
+        "value_sizes": dict(values),
+    }
+
+
+def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
+    """Return how long lists by retrieval and by stars are in the mean, at most."""
+    movies = dataset.movies.listed
+    left = movies - len(dataset.ratings) / len(dataset.user_ids)
+    longest = min(
+        length for length in (config.ranked_k, config.ranked_candidates, movies) if length
+    )
+    return min(config.k, max(left, 0)), min(longest, max(left, 0))
+
+
+def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
+    """Return what a run will write below its home, as far as can be told: a low estimate."""
+    users, movies = len(dataset.user_ids), len(dataset.movies)
+    k, ranked = _lengths(config, dataset)
+    places = (users + 2 * movies) * k + (users * ranked if dataset.has_stars else 0)
+    each = _NOTEBOOK_MODEL_BYTES
+    if isinstance(config.parameters.retrieval, HistoryParameters):
+        each = _RETRIEVAL_BYTES + (_RATING_BYTES if dataset.has_stars else 0)
+    return int(places * _PLACE_BYTES_ON_DISK) + (users + movies) * each
+
+
+def _require_disk(config: RunConfig, dataset: Dataset) -> None:
+    """Refuse if the artifact will not fit.
+
+    Raises:
+        NightFailed: there is not enough room.
+    """
+    needed = disk_bytes(config, dataset)
+    if config.resume:
+        needed -= sum(map(_size, config.unfinished.glob("*/*")))
+        needed -= sum(_size(config.artifacts / path.name) for path in config.unfinished.glob("*/*"))
+    free = shutil.disk_usage(existing(config.artifacts)).free
+    if free < needed:
+        raise NightFailed(
+            f"{config.home} has {free // _MEGABYTE:,} MB free, and this run will write about "
+            f"{needed // _MEGABYTE:,} MB there; nothing was trained. Make room or give another "
+            "--home, then run again."
+        )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that is there."""
+    return path if path.exists() else existing(path.parent)
