@@ -16,56 +16,47 @@ The folder ``<home>/store`` and the socket in it belong to their user alone.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import re
 import shutil
 import subprocess
-import tempfile
 import time
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from redis import ConnectionPool, Redis, RedisCluster, exceptions
+from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
 from reco_store.client import (
     EMBEDDED_SOCKET,
-    Client,
-    embedded_folder_of,
     in_embedded,
-    label_of,
     store_errors,
 )
 from reco_store.embedded_folder import Place, absence, make_private, place_of_home, refusing
-from reco_store.errors import MEGABYTE, NothingPublished, NotInstalled, StoreUnfit, UsageError
+from reco_store.embedded_saving import (
+    LOG_TAIL_LINES,
+    SAVE_TIMEOUT_SECONDS,
+    ServerLog,
+    save,
+    unsaved,
+)
+from reco_store.errors import NothingPublished, NotInstalled, StoreUnfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["ensure_server", "save", "server_pid", "stop_server"]
 
 PING_TIMEOUT_SECONDS: Final = 2.0
 SILENCE_SECONDS: Final = 60.0  # from a live server, before waiting for it is given up
 NOTE_AFTER_SECONDS: Final = 2.0
-SAVE_TIMEOUT_SECONDS: Final = 3600.0  # a large store on a slow disk
 STOP_TIMEOUT_SECONDS: Final = 60.0  # from its last snapshot to its end
 POLL_SECONDS: Final = 0.01
 MAX_POLL_SECONDS: Final = 0.25
-SAVE_POLL_SECONDS: Final = 0.05
-PROBE_BYTES: Final = 65_536
-_LOG_TAIL_LINES: Final = 3
-#: Errors of a server whose child process writes a snapshot or rewrites a log at that moment.
-_CHILD_IS_BUSY: Final = re.compile("already in progress|child process is active", re.IGNORECASE)
-#: The operating system's reason, at the end of what the server logs about a failed snapshot.
-_SAVE_ERROR: Final = re.compile(r"(?:error|failed)\b.*: (?P<reason>[^:]+)$", re.IGNORECASE)
-
 #: Names without a folder: the server is started in its own.
 _OPTIONS: Final = (
     *("--port", "0"),
@@ -136,51 +127,16 @@ def stop_server(home: Path | None = None) -> bool:
     with refusing(place.folder):
         if not _attach(place):
             return False
+        pid = place.pid()
         with _client(place.socket, SAVE_TIMEOUT_SECONDS) as client:
             _shut_down(client, place)
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        while _is_running(place):
+        # The lock may pass at once to a server that another command has started.
+        while _is_running(place) and place.pid() in {pid, None}:
             if time.monotonic() > deadline:
                 raise _endless(place)
             time.sleep(POLL_SECONDS)
     return True
-
-
-def save(client: Client, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write everything to disk before returning, so that nothing published is lost.
-
-    The server goes on answering meanwhile: a child process of it writes the snapshot. One that the
-    server began by itself may lack the latest writes, so it is waited for, and then another one is
-    written. Where no child can be made, for want of memory, the server itself writes the snapshot.
-
-    For the embedded store; a server in production saves as its own configuration says.
-
-    Args:
-        client: connection to the embedded store.
-        progress: called with the numbers of keys written so far and in all.
-
-    Raises:
-        StoreUnfit: the server cannot write its snapshot; the reason is in the message.
-        StoreUnreachable: it does not answer.
-    """
-    if isinstance(client, RedisCluster):
-        raise UsageError("save() is for the embedded store, not for a cluster")
-    folder = embedded_folder_of(client)
-    if folder is None:
-        raise UsageError(f"save() is for the embedded store, not for {label_of(client)}")
-    place = Place(folder, folder / EMBEDDED_SOCKET)
-    if not folder.exists():
-        raise StoreUnfit(
-            f"the embedded store cannot be saved: {folder} was deleted or moved while it ran",
-            "Publish again.",
-        )
-    with _patient(client) as saving, store_errors(client):
-        log = _Log(place.log)
-        try:
-            if not _saved_by_child(saving, progress):
-                _without_child(saving.save)
-        except ResponseError as error:
-            raise _unsaved(place, log) from error
 
 
 def _attach(place: Place, start: Callable[[int], bool] = lambda _: False) -> bool:
@@ -253,10 +209,7 @@ class _Patience:
 
 def _silent(place: Place) -> StoreUnfit:
     """Return the error of a server that lives and does not answer."""
-    try:
-        pid = f"process {int(place.pid_file.read_text())}"
-    except (OSError, ValueError):
-        pid = "a process"
+    pid = f"process {place.pid() or 'unknown'}"
     if place.socket.exists():
         return StoreUnfit(
             f"the embedded store in {place.folder} has not answered for {SILENCE_SECONDS:.0f} s, "
@@ -281,7 +234,7 @@ class _Starting:
     def __init__(self, place: Place, *, even_empty: bool) -> None:
         self._place = place
         self._even_empty = even_empty
-        self._log: _Log | None = None
+        self._log: ServerLog | None = None
 
     def __call__(self, lock: int) -> bool:
         """Start the server.
@@ -302,8 +255,12 @@ class _Starting:
         if self._log is not None:
             raise self._failed("")
         if not os.access(place.folder, os.W_OK):
-            raise self._failed("the folder is read-only")
-        self._log = _Log(place.log)
+            raise StoreUnfit(
+                f"the embedded store in {place.folder} does not run, and cannot be started in a "
+                "folder that is read-only",
+                "Make it writable, or name a server with --redis-url.",
+            )
+        self._log = ServerLog(place.log)
         for cut_short in place.folder.glob("temp-*.rdb"):  # by a server that was killed
             cut_short.unlink(missing_ok=True)
         result = subprocess.run(  # noqa: S603  our own server, its arguments in a list
@@ -316,7 +273,7 @@ class _Starting:
             check=False,
         )
         if result.returncode != 0:
-            raise self._failed(" / ".join(result.stderr.split("\n")[-_LOG_TAIL_LINES:]))
+            raise self._failed(" / ".join(result.stderr.split("\n")[-LOG_TAIL_LINES:]))
         return True
 
     def _failed(self, words: str) -> StoreUnfit:
@@ -327,83 +284,13 @@ class _Starting:
         )
 
 
-class _Log:
-    """What a server writes into its log from now on."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._start = path.stat().st_size if path.exists() else 0
-
-    def tail(self) -> str:
-        """Return the last lines as one."""
-        return " / ".join(self._lines()[-_LOG_TAIL_LINES:])
-
-    def save_error(self) -> str:
-        """Return the operating system's reason why a snapshot failed; empty if there is none."""
-        found = [match["reason"] for match in map(_SAVE_ERROR.search, self._lines()) if match]
-        return found[-1].rstrip(".") if found else ""
-
-    def _lines(self) -> list[str]:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._start)
-                return [
-                    line.strip() for line in file.read().decode("utf-8", "replace").splitlines()
-                ]
-        except OSError:
-            return []
-
-
-@contextmanager
-def _patient(client: Redis) -> Iterator[Redis]:
-    """Connect to the same server, with more time for a reply than the caller's client has."""
-    pool = client.connection_pool
-    options = {**pool.connection_kwargs, "socket_timeout": SAVE_TIMEOUT_SECONDS}
-    with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as patient:
-        yield patient
-
-
-def _saved_by_child(client: Redis, progress: Callable[[int, int], None] | None) -> bool:
-    """Save in the background and wait for the end.
-
-    Returns:
-        False if it failed.
-    """
-    try:
-        _without_child(partial(client.bgsave, schedule=False))
-    except ResponseError:  # no memory for a child
-        return False
-    while (state := client.info("persistence"))["rdb_bgsave_in_progress"]:
-        if progress is not None:
-            progress(state["current_save_keys_processed"], state["current_save_keys_total"])
-        time.sleep(SAVE_POLL_SECONDS)
-    return bool(state["rdb_last_bgsave_status"] == "ok")
-
-
-def _without_child(command: Callable[[], object]) -> None:
-    """Call a command once the server has no child that writes a snapshot or a log.
-
-    Raises:
-        ResponseError: the server refuses for another reason.
-    """
-    while True:
-        try:
-            command()
-        except ResponseError as error:
-            if not _CHILD_IS_BUSY.search(str(error)):
-                raise
-            time.sleep(SAVE_POLL_SECONDS)
-        else:
-            return
-
-
 def _shut_down(client: Redis, place: Place) -> None:
     """End the server, which saves first.
 
     Raises:
         StoreUnfit: it cannot save and goes on, or does not end.
     """
-    log = _Log(place.log)
+    log = ServerLog(place.log)
     with store_errors(client):
         try:
             client.shutdown(save=True)  # returns when the server hangs up: after it has saved
@@ -411,34 +298,8 @@ def _shut_down(client: Redis, place: Place) -> None:
             raise _endless(place) from error
         except ResponseError as error:
             if client.info("persistence")["rdb_changes_since_last_save"]:
-                raise _unsaved(place, log) from error
+                raise unsaved(place, log) from error
             client.shutdown(nosave=True)  # its snapshot has everything
-
-
-def _unsaved(place: Place, log: _Log) -> StoreUnfit:
-    """Return the error of a snapshot that could not be written, by the reason in the log."""
-    # On a disk that is full or read-only, the log may lack it too.
-    reason = log.save_error() or _write_error(place.folder)
-    step = f"See {place.log}"
-    if reason in {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}:
-        reason = f"{reason}, {shutil.disk_usage(place.folder).free / MEGABYTE:.1f} MB free"
-        step = "Make room there"
-    elif reason == os.strerror(errno.EROFS):
-        step = "Make the disk writable"
-    return StoreUnfit(
-        f"the embedded store cannot be written to {place.folder}" + (f" ({reason})" * bool(reason)),
-        f"{step}, then run `batch store stop`, which saves.",
-    )
-
-
-def _write_error(folder: Path) -> str:
-    """Return why nothing can be written to a folder; empty if it can."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(PROBE_BYTES))
-    except OSError as error:
-        return error.strerror or ""
-    return ""
 
 
 def _endless(place: Place) -> StoreUnfit:

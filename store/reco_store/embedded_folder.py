@@ -55,10 +55,11 @@ class Place(NamedTuple):
         """Written by the server."""
         return self.folder / "server.log"
 
-    @property
-    def pid_file(self) -> Path:
-        """The server's process id, while it runs."""
-        return self.folder / "server.pid"
+    def pid(self) -> int | None:
+        """Return the process id that the server has noted, if it has."""
+        with suppress(OSError, ValueError):
+            return int((self.folder / "server.pid").read_text("ascii"))
+        return None
 
 
 def place_of_home(home: Path | None) -> Place:

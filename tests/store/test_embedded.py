@@ -86,6 +86,23 @@ def test_server_that_does_not_end_in_time(home, monkeypatch):
             stop_server(home)
 
 
+def test_store_that_another_command_starts_as_it_ends(home, monkeypatch):
+    """Whoever stopped it is not kept waiting for the end of the next one."""
+    ensure_server(home)
+    pid = server_pid(home)
+    shut_down = embedded._shut_down
+
+    def overtaken(*words) -> None:
+        shut_down(*words)
+        ensure_server(home)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded, "_shut_down", overtaken)
+        patch.setattr(embedded, "STOP_TIMEOUT_SECONDS", 0.5)
+        assert stop_server(home)
+    assert server_pid(home) not in {pid, None}
+
+
 def slow_to_save(client, keys: int = 30) -> None:
     """Fill a store, each key of which takes 20 ms to be saved."""
     client.mset({f"key:{number}": 1 for number in range(keys)})
