@@ -31,11 +31,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
-from reco_store.client import (
-    EMBEDDED_SOCKET,
-    in_embedded,
-    store_errors,
-)
+from reco_store.client import EMBEDDED_SOCKET, in_embedded, store_errors
 from reco_store.embedded_folder import Place, absence, make_private, place_of_home, refusing
 from reco_store.embedded_saving import (
     LOG_TAIL_LINES,
@@ -71,6 +67,9 @@ _OPTIONS: Final = (
     *("--pidfile", "server.pid"),
     *("--daemonize", "yes"),
 )
+
+#: The last line of a server that was stopped, such as by another command as soon as it ran.
+_ORDERLY_END: Final = "bye bye"
 
 _log = logging.getLogger(__name__)
 
@@ -224,7 +223,7 @@ def _silent(place: Place) -> StoreUnfit:
 
 
 class _Starting:
-    """Starts the server, once.
+    """Starts the server, and again if another command stops it at once.
 
     Args:
         place: the store.
@@ -252,7 +251,7 @@ class _Starting:
         place = self._place
         if not self._even_empty and not place.snapshot.exists():
             return False
-        if self._log is not None:
+        if self._log is not None and _ORDERLY_END not in self._log.tail():
             raise self._failed("")
         if not os.access(place.folder, os.W_OK):
             raise StoreUnfit(

@@ -103,6 +103,21 @@ def test_store_that_another_command_starts_as_it_ends(home, monkeypatch):
     assert server_pid(home) not in {pid, None}
 
 
+def test_store_that_another_command_stops_as_it_starts(home, monkeypatch):
+    """It is started again: the first server did not fail."""
+    answers, stops = embedded._answers, iter([True])
+
+    def overtaken(socket, patience):
+        if socket.exists() and next(stops, False):
+            assert stop_server(home)
+        return answers(socket, patience)
+
+    monkeypatch.setattr(embedded, "_answers", overtaken)
+    ensure_server(home)
+    assert "bye bye" in (home / "store" / "server.log").read_text()
+    assert server_pid(home)
+
+
 def slow_to_save(client, keys: int = 30) -> None:
     """Fill a store, each key of which takes 20 ms to be saved."""
     client.mset({f"key:{number}": 1 for number in range(keys)})
