@@ -23,7 +23,7 @@ from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
 from reco_batch.presets import EngineName
 from reco_batch.processors import share_processors
-from reco_batch.progress import choose_reporter
+from reco_batch.progress import Reporter, choose_reporter
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
 from reco_batch.simulate_config import SimulateConfig
@@ -63,10 +63,11 @@ def run_command(
     with followed(settings, "run") as run:
         config = _config(settings, target, force)
         run.reporter.expect(last_times(config.artifacts, config.namespace))
+        run.reporter.count(1 if target.redis_url is None else 0)  # the embedded store is saved
         with _connected(target, run) as client:
             night = run_night(config, client, reporter=run.reporter)
             run.made(night.published, night.artifact.manifest)
-            target.make_durable(client)
+            _make_durable(target, client, run.reporter)
             if ended is not None:
                 ended.append((night, run.seconds))
             _insist_live(night.published, target)
@@ -103,7 +104,7 @@ def republish_command(
                 reporter=run.reporter,
             )
             run.made(published)
-            target.make_durable(client)
+            _make_durable(target, client, run.reporter)
             _insist_live(published, target)
     return published
 
@@ -228,6 +229,14 @@ def _insist_live(published: Published, target: Target) -> None:
         raise GateRefused(published.generation, reason, str(account))
 
 
+def _make_durable(target: Target, client: Client, reporter: Reporter) -> None:
+    """Write the embedded store to disk, if it is the one, and show how far that has come."""
+    if target.redis_url is not None:
+        return
+    with reporter.stage("save the store") as stage:
+        target.make_durable(client, lambda done, total: stage.note(f"{done:,} of {total:,} keys"))
+
+
 @contextmanager
 def _connected(target: Target, run: Run) -> Iterator[Client]:
     """Connect; whatever ends the block says what readers see now, or saw when it began.
@@ -237,7 +246,7 @@ def _connected(target: Target, run: Run) -> Iterator[Client]:
     client: Client | None = None
     before: str | None = None
     try:
-        client = target.connect()
+        client = target.connect(start=True)
         before = _served(client, target.keys)
         yield client
         run.look(client, target.keys)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -78,12 +79,27 @@ class Target:
             if value and value not in (os.environ.get(variable), usual.get(option))
         )
 
-    def connect(self) -> Client:
-        """Return a client of the named Redis, or of the embedded store, started if need be."""
-        return connect(self.redis_url, home=self.home)
+    def connect(self, *, start: bool = False) -> Client:
+        """Return a client of the named Redis, or of the embedded store, started if need be.
 
-    def make_durable(self, client: Client) -> None:
+        Args:
+            start: start an embedded store that has nothing to serve yet. Only what publishes
+                does: a store that is empty because REDIS_URL is missing must not look like one.
+
+        Raises:
+            NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
+            RecoError: as `reco_store.connect`.
+        """
+        return connect(self.redis_url, home=self.home, start=start)
+
+    def make_durable(
+        self, client: Client, progress: Callable[[int, int], None] | None = None
+    ) -> None:
         """Write the embedded store to disk; a server in production has its own configuration.
+
+        Args:
+            client: connection to the store.
+            progress: called with the numbers of keys written so far and in all.
 
         Raises:
             StoreUnfit: the disk is full or the folder cannot be written.
@@ -92,12 +108,10 @@ class Target:
             from reco_store.embedded import save  # noqa: PLC0415
 
             try:
-                save(client)
+                save(client, progress)
             except StoreUnfit as error:
                 raise StoreUnfit(
-                    "what is published is in memory only: the embedded store cannot be written "
-                    f"to {self.home / 'store'}",
-                    "Make room there, then run `batch store stop`.",
+                    f"what is published is in memory only: {error.reason}", error.next_step
                 ) from error
 
 

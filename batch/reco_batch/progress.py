@@ -92,7 +92,7 @@ class Reporter(Protocol):
         """Take the times of an earlier run, for an estimate of the time that is left."""
 
     def count(self, stages: int) -> None:
-        """Take the number of this run's stages."""
+        """Expect so many more stages."""
 
     def say(self, text: str) -> None:
         """Show a line that is no stage."""
@@ -211,8 +211,8 @@ class LiveReporter(QuietReporter):
         self._earlier = earlier
 
     def count(self, stages: int) -> None:
-        """Take the number of this run's stages."""
-        self._count = stages
+        """Expect so many more stages."""
+        self._count += stages
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:

@@ -16,11 +16,14 @@ from reco_store.client import (
     DEFAULT_TIMEOUT_SECONDS,
     client_options,
     label_of,
+    mask_url,
+    place_of,
     require_bytes,
     resolve,
     translate,
 )
 from reco_store.core import Core
+from reco_store.errors import NothingPublished
 from reco_store.keys import BY_MOST_RATED, Keys
 from reco_store.pinning import flattened, queue
 from reco_store.reader import RETRIES
@@ -59,7 +62,7 @@ class AsyncReader:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._core = Core(Keys(namespace), clock)
-        self._url = url
+        self._url = url if client is None else None
         self._home = home
         self._own = client is None
         self._client = client
@@ -144,13 +147,16 @@ class AsyncReader:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
             raise translate(error, label_of(client)) from error
+        except NothingPublished as error:
+            place = f"at {mask_url(self._url)}" if self._url else place_of(client)
+            raise NothingPublished(error.namespace, place) from None
 
     async def _connect(self) -> AsyncClient:
         async with self._connecting:
             if self._client is None:
                 # Starting the embedded store takes a moment, which the loop need not wait.
                 address = await asyncio.to_thread(
-                    resolve, self._url, home=self._home, cluster=False
+                    resolve, self._url, home=self._home, cluster=False, start=False
                 )
                 options = client_options(DEFAULT_TIMEOUT_SECONDS)
                 retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), RETRIES)

@@ -10,6 +10,7 @@ between and lost what it had (a reader may ask for them, a publisher must not).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -26,7 +27,6 @@ from reco_store.errors import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from redis.asyncio import Redis as AsyncRedis
@@ -40,6 +40,7 @@ AsyncClient: TypeAlias = "AsyncRedis | AsyncRedisCluster"
 #: What the client library raises; one of its bases stands apart from the others.
 CLIENT_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
+EMBEDDED_SOCKET: Final = "store.sock"
 _MASK: Final = "***"
 _SECRET_OPTIONS: Final = frozenset({"password", "ssl_password", "ssl_keyfile_password"})
 _SCHEMES: Final = {
@@ -69,6 +70,7 @@ def connect(
     cluster: bool = False,
     retries: int = 0,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    start: bool = True,
 ) -> Client:
     """Return a client of the store.
 
@@ -80,13 +82,16 @@ def connect(
         cluster: treat the URL as one node of a Redis Cluster.
         retries: how often a command is repeated after a lost connection.
         timeout_seconds: for connecting, and for each reply.
+        start: start the embedded store even if it has no snapshot to serve.
 
     Raises:
         UsageError: the URL has an unknown form, or switches the TLS check off.
-        StoreUnreachable: the cluster or the embedded store does not answer.
+        NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
+        StoreUnreachable: the cluster does not answer.
+        StoreUnfit: the embedded store does not start or does not answer.
         NotInstalled: the embedded store is wanted, but its extra is missing.
     """
-    address = resolve(url, home=home, cluster=cluster)
+    address = resolve(url, home=home, cluster=cluster, start=start)
     options = client_options(timeout_seconds)
     retry = Retry(_backoff(retries), retries)
     with store_errors(address.label):
@@ -103,19 +108,20 @@ def connect(
     return client
 
 
-def resolve(url: str | None, *, home: Path | None, cluster: bool) -> Address:
+def resolve(url: str | None, *, home: Path | None, cluster: bool, start: bool = True) -> Address:
     """Bring an address into the client library's form; start the embedded store for None.
 
     Raises:
         UsageError: the URL has an unknown form, or switches the TLS check off.
-        StoreUnreachable: the embedded store does not start.
+        NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
+        StoreUnfit: the embedded store does not start or does not answer.
         NotInstalled: the embedded store is wanted, but its extra is missing.
     """
     if url is None:
         # Not needed by anyone who has a server, and not installed with the base package.
         from reco_store.embedded import ensure_server  # noqa: PLC0415
 
-        url = ensure_server(home)
+        url = ensure_server(home, start=start)
     if _is_cut_short(url):
         raise UsageError(
             f"the address {mask_url(url)} is not understood; "
@@ -219,6 +225,29 @@ def label_of(client: object) -> str:
     if "path" in options:
         return f"unix://{options['path']}"
     return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+
+
+def place_of(client: object) -> str:
+    """Return where a client reads, as the end of a sentence."""
+    folder = embedded_folder_of(client)
+    return f"at {label_of(client)}" if folder is None else in_embedded(folder)
+
+
+def embedded_folder_of(client: object) -> Path | None:
+    """Return the folder of the embedded store that a client reads; None if it reads another one."""
+    socket = Path(label_of(client).removeprefix("unix://"))
+    if socket.name != EMBEDDED_SOCKET:
+        return None
+    folder = socket.parent  # or a link to it, where its own path is too long to connect to
+    return folder if folder.name == "store" else folder.resolve()
+
+
+def in_embedded(folder: Path) -> str:
+    """Return which embedded store is read, and why, as the end of a sentence."""
+    return (
+        f"in the embedded store in {folder}, which is used because no server is named "
+        "(--redis-url, REDIS_URL)"
+    )
 
 
 class store_errors:  # noqa: N801  used as a verb: with store_errors(url)

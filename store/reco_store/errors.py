@@ -148,13 +148,22 @@ class NothingPublished(StoreError):
 
     exit_code = 5
 
-    def __init__(self, namespace: str) -> None:
-        super().__init__(namespace)
+    def __init__(self, namespace: str | None, where: str = "") -> None:
+        """Keep what was looked for, and where.
+
+        Args:
+            namespace: the namespace; None if nothing is published under any.
+            where: the store without its password, as the end of a sentence.
+        """
+        super().__init__(namespace, where)
         self.namespace = namespace
+        self.where = where
 
     def __str__(self) -> str:
+        under = "" if self.namespace is None else f" under the namespace {self.namespace!r}"
         return (
-            f"nothing is published under the namespace {self.namespace!r}. "
+            f"nothing is published{under}{self.where and ' '}{self.where}. "
+            "If another store was published to, name that one. "
             "Run `batch run` first, or `batch republish` if an artifact exists."
         )
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reco_store import registry
-from reco_store.client import Client, store_errors
+from reco_store.client import Client, place_of, store_errors
 from reco_store.collector import REPLACED, leftovers, outdated, remove
 from reco_store.errors import NothingPublished, UnknownGeneration, UsageError
 from reco_store.hold import Hold
@@ -141,7 +141,7 @@ def rollback(
     def decide(control: Control) -> Change | None:
         nonlocal target
         if control.live is None:
-            raise NothingPublished(keys.namespace)
+            raise NothingPublished(keys.namespace, place_of(client))
         if target and control.live == target:
             return None  # done by the call whose reply was lost
         target = _target(control, to)

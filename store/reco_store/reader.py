@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from redis.exceptions import ResponseError
 
 from reco_store.choice import DEFAULT_N
-from reco_store.client import CLIENT_ERRORS, connect, is_cluster, label_of, require_bytes, translate
+from reco_store.client import (
+    CLIENT_ERRORS,
+    connect,
+    is_cluster,
+    label_of,
+    mask_url,
+    place_of,
+    require_bytes,
+    translate,
+)
 from reco_store.core import Core
+from reco_store.errors import NothingPublished
 from reco_store.keys import BY_MOST_RATED, Keys
 from reco_store.pinning import flattened, queue
 
@@ -52,7 +62,9 @@ class Reader:
 
     Raises:
         UsageError: the address or namespace has an unknown form, or the client decodes replies.
-        StoreUnreachable: a cluster or the embedded store does not answer.
+        NothingPublished: the embedded store has nothing to serve, so it is not started.
+        StoreUnreachable: a cluster does not answer.
+        StoreUnfit: the embedded store does not start or does not answer.
         NotInstalled: the embedded store is wanted, but its extra is missing.
 
     Every request raises:
@@ -72,7 +84,10 @@ class Reader:
     ) -> None:
         self._core = Core(Keys(namespace), clock)
         self._own = client is None
-        self._client = connect(url, home=home, retries=RETRIES) if client is None else client
+        if client is None:
+            client = connect(url, home=home, retries=RETRIES, start=False)
+        self._client = client
+        self._url = url if self._own else None
         require_bytes(self._client)
         self._clustered = is_cluster(self._client)
         #: Another's client may do more around a command than one of our own making.
@@ -196,6 +211,9 @@ class Reader:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
             raise translate(error, label_of(self._client)) from error
+        except NothingPublished as error:
+            place = f"at {mask_url(self._url)}" if self._url else place_of(self._client)
+            raise NothingPublished(error.namespace, place) from None
 
     def _take(self, step: Step) -> Sequence[Any]:
         """Make one round trip."""

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from reco_batch.options import Target
+from reco_store import NothingPublished
+from reco_store.embedded import stop_server
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +44,19 @@ def test_no_password_is_shown():
 def test_empty_address_is_no_address():
     """An unset variable in a cron line means the embedded store."""
     assert Target.of("", "reco", Path("/srv")).label == "embedded in /srv/store"
+
+
+def test_only_what_publishes_starts_an_empty_store(tmp_path):
+    """Every other command would find nothing in it, and hide that the address is missing."""
+    target = Target.of(None, "reco", tmp_path / "home")
+    with pytest.raises(NothingPublished, match=f"{tmp_path}/home/store, .* no server is named"):
+        target.connect()
+    assert not target.home.exists()
+    try:
+        with target.connect(start=True) as client:
+            client.set("a", 1)
+            target.make_durable(client)
+        with target.connect() as client:
+            assert client.get("a") == b"1"
+    finally:
+        stop_server(target.home)

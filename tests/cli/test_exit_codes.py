@@ -98,6 +98,17 @@ def test_3_when_the_password_is_refused(reco, locked_server):
     assert reco("status", "--redis-url", f"redis://:right@{locked_server}").code == 5
 
 
+def test_5_when_the_address_was_forgotten(reco, tmp_path):
+    """No store is started to be read: the line names the folder, and what was not set."""
+    home = tmp_path / "home"
+    for words in (("get-user", "1"), ("status",), ("search", "heat")):
+        ended = reco(*words, REDIS_URL="", RECO_HOME=str(home))
+        assert ended.code == 5
+        assert f"in the embedded store in {home}/store" in said(ended)
+        assert "no server is named (--redis-url, REDIS_URL)" in said(ended)
+    assert not home.exists()
+
+
 def test_5_when_nothing_is_published(reco):
     """The line says what to run."""
     ended = reco("get-user", "42", "--namespace", "empty")

@@ -106,7 +106,7 @@ def test_rollback_to_what_cannot_be(client, keys, nights, stored, to, reason):
 
 def test_rollback_of_nothing(client, keys):
     """Without a live generation there is nothing to roll back."""
-    with pytest.raises(NothingPublished):
+    with pytest.raises(NothingPublished, match="at unix://"):
         rollback(client, keys)
 
 

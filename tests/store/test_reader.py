@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from datetime import datetime
 
 import pytest
@@ -285,10 +286,11 @@ def test_warm_reader_follows_the_pointer(reader, put):
     assert old.generation != new.generation
 
 
-def test_nothing_published(reader, keys):
-    """An empty namespace is an error that says what to run."""
+def test_nothing_published(reader, keys, server):
+    """An empty namespace is an error that names the store and what to run."""
+    expected = rf"the namespace '{keys.namespace}' at {re.escape(server.url)}\. .*batch run"
     for ask in (lambda: reader.user("1"), lambda: reader.movie("1"), reader.status):
-        with pytest.raises(NothingPublished, match="batch run"):
+        with pytest.raises(NothingPublished, match=expected):
             ask()
 
 

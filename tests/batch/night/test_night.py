@@ -422,10 +422,10 @@ def test_in_a_pipe_each_stage_is_one_plain_line(first):
     stages = Counter(STAGE.fullmatch(line)[1] for line in first.ended.lines)
 
     assert set(stages.values()) == {1}
-    assert len(stages) == 20
+    assert len(stages) == 21
     assert {"read and check the data", "load TensorFlow", "publish"} <= set(stages)
     assert {"train retrieval", "refit retrieval", "train rating", "refit rating"} <= set(stages)
-    published, report = first.ended.lines[-2:]
+    published, report, _save = first.ended.lines[-3:]
     assert published.endswith(f"{first.manifest['entries']:,} keys, live")
     assert report.endswith(f"/artifacts/{first.generation}/report.html")
 
@@ -610,7 +610,8 @@ def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
     for _ in range(2):
         ended = later("republish", second.generation)
         assert (ended.code, ended.out.splitlines()[0]) == (0, f"live      {second.generation}")
-        assert [STAGE.fullmatch(line)[1] for line in ended.lines] == ["gate", "publish", "report"]
+        stages = [STAGE.fullmatch(line)[1] for line in ended.lines]
+        assert stages == ["gate", "publish", "report", "save the store"]
         with connect(None, home=place) as client:
             assert live(client) == second.generation
             assert suffixes_of(client, second.generation) == second.content
@@ -813,10 +814,11 @@ def test_3_when_the_embedded_store_has_no_room_on_disk(batch, second, at_home, t
     assert ended.code == 3, ended.err
     no_report, error = ended.lines
     assert no_report.startswith(f"warning: there is no report of {second.generation}: ")
-    assert error == (
+    assert re.fullmatch(
         "error: what is published is in memory only: the embedded store cannot be written to "
-        f"{disk}/store. Make room there, then run `batch store stop`. "
-        f"Still served: {second.generation}."
+        rf"{disk}/store \(No space left on device, \d\.\d MB free\)\. Make room there, then run "
+        rf"`batch store stop`, which saves\. Still served: {second.generation}\.",
+        error,
     )
     assert ended.out.startswith(f"{second.generation}\tlive\t")
 

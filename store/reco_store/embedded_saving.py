@@ -1,0 +1,176 @@
+"""Snapshots of the embedded store: written while it answers, and why one cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from redis import ConnectionPool, Redis, RedisCluster
+from redis.exceptions import ResponseError
+
+from reco_store.client import (
+    EMBEDDED_SOCKET,
+    Client,
+    embedded_folder_of,
+    label_of,
+    store_errors,
+)
+from reco_store.embedded_folder import Place
+from reco_store.errors import MEGABYTE, StoreUnfit, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["SAVE_TIMEOUT_SECONDS", "ServerLog", "save", "unsaved"]
+
+SAVE_TIMEOUT_SECONDS: Final = 3600.0  # a large store on a slow disk
+SAVE_POLL_SECONDS: Final = 0.05
+PROBE_BYTES: Final = 65_536
+LOG_TAIL_LINES: Final = 3
+#: Errors of a server whose child process writes a snapshot or rewrites a log at that moment.
+_CHILD_IS_BUSY: Final = re.compile("already in progress|child process is active", re.IGNORECASE)
+#: The operating system's reason, at the end of what the server logs about a failed snapshot.
+_SAVE_ERROR: Final = re.compile(r"(?:error|failed)\b.*: (?P<reason>[^:]+)$", re.IGNORECASE)
+
+
+def save(client: Client, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write everything to disk before returning, so that nothing published is lost.
+
+    The server goes on answering meanwhile: a child process of it writes the snapshot. One that the
+    server began by itself may lack the latest writes, so it is waited for, and then another one is
+    written. Where no child can be made, for want of memory, the server itself writes the snapshot.
+
+    For the embedded store; a server in production saves as its own configuration says.
+
+    Args:
+        client: connection to the embedded store.
+        progress: called with the numbers of keys written so far and in all.
+
+    Raises:
+        StoreUnfit: the server cannot write its snapshot; the reason is in the message.
+        StoreUnreachable: it does not answer.
+    """
+    if isinstance(client, RedisCluster):
+        raise UsageError("save() is for the embedded store, not for a cluster")
+    folder = embedded_folder_of(client)
+    if folder is None:
+        raise UsageError(f"save() is for the embedded store, not for {label_of(client)}")
+    place = Place(folder, folder / EMBEDDED_SOCKET)
+    if not folder.exists():
+        raise StoreUnfit(
+            f"the embedded store cannot be saved: {folder} was deleted or moved while it ran",
+            "Publish again.",
+        )
+    with _patient(client) as saving, store_errors(client):
+        log = ServerLog(place.log)
+        try:
+            if not _saved_by_child(saving, progress):
+                _without_child(saving.save)
+        except ResponseError as error:
+            raise unsaved(place, log) from error
+
+
+def unsaved(place: Place, log: ServerLog) -> StoreUnfit:
+    """Return the error of a snapshot that could not be written, by the reason in the log."""
+    # On a disk that is full or read-only, the log may lack it too.
+    reason = log.save_error() or _write_error(place.folder)
+    step = f"See {place.log}"
+    if reason in {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}:
+        reason = f"{reason}, {shutil.disk_usage(place.folder).free / MEGABYTE:.1f} MB free"
+        step = "Make room there"
+    elif reason == os.strerror(errno.EROFS):
+        step = "Make the disk writable"
+    return StoreUnfit(
+        f"the embedded store cannot be written to {place.folder}" + (f" ({reason})" * bool(reason)),
+        f"{step}, then run `batch store stop`, which saves.",
+    )
+
+
+def _write_error(folder: Path) -> str:
+    """Return why nothing can be written to a folder; empty if it can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.strerror or ""
+    return ""
+
+
+class ServerLog:
+    """What a server writes into its log from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start = path.stat().st_size if path.exists() else 0
+
+    def tail(self) -> str:
+        """Return the last lines as one."""
+        return " / ".join(self._lines()[-LOG_TAIL_LINES:])
+
+    def save_error(self) -> str:
+        """Return the operating system's reason why a snapshot failed; empty if there is none."""
+        found = [match["reason"] for match in map(_SAVE_ERROR.search, self._lines()) if match]
+        return found[-1].rstrip(".") if found else ""
+
+    def _lines(self) -> list[str]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._start)
+                return [
+                    line.strip() for line in file.read().decode("utf-8", "replace").splitlines()
+                ]
+        except OSError:
+            return []
+
+
+@contextmanager
+def _patient(client: Redis) -> Iterator[Redis]:
+    """Connect to the same server, with more time for a reply than the caller's client has."""
+    pool = client.connection_pool
+    options = {**pool.connection_kwargs, "socket_timeout": SAVE_TIMEOUT_SECONDS}
+    with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as patient:
+        yield patient
+
+
+def _saved_by_child(client: Redis, progress: Callable[[int, int], None] | None) -> bool:
+    """Save in the background and wait for the end.
+
+    Returns:
+        False if it failed.
+    """
+    try:
+        _without_child(partial(client.bgsave, schedule=False))
+    except ResponseError:  # no memory for a child
+        return False
+    while (state := client.info("persistence"))["rdb_bgsave_in_progress"]:
+        if progress is not None:
+            progress(
+                state.get("current_save_keys_processed", 0), state.get("current_save_keys_total", 0)
+            )
+        time.sleep(SAVE_POLL_SECONDS)
+    return bool(state["rdb_last_bgsave_status"] == "ok")
+
+
+def _without_child(command: Callable[[], object]) -> None:
+    """Call a command once the server has no child that writes a snapshot or a log.
+
+    Raises:
+        ResponseError: the server refuses for another reason.
+    """
+    while True:
+        try:
+            command()
+        except ResponseError as error:
+            if not _CHILD_IS_BUSY.search(str(error)):
+                raise
+            time.sleep(SAVE_POLL_SECONDS)
+        else:
+            return
