@@ -2,6 +2,9 @@
 
 import os
 import shlex
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +13,17 @@ import typer
 
 from reco_batch.key import Panel
 from reco_batch.settings import DEFAULT_NAMESPACE, Settings
-from reco_store import Keys, StoreUnfit, connect, mask_url
+from reco_store import (
+    ContractMismatch,
+    Keys,
+    StoreNotReady,
+    StoreUnfit,
+    connect,
+    mask_url,
+    store_errors,
+)
 from reco_store.client import Client
+from reco_store.waiting import WRITER_SECONDS, Waiting
 
 Force = Annotated[
     str | None,
@@ -75,12 +87,40 @@ class Target:
         return "".join(
             f" {option} {shlex.quote(shown)}"
             for option, variable, value, shown in said
-            if value and value not in (os.environ.get(variable), usual.get(option))
+            if value and value not in (os.environ.get(variable, "").strip(), usual.get(option))
         )
 
-    def connect(self) -> Client:
-        """Return a client of the named Redis, or of the embedded store, started if need be."""
-        return connect(self.redis_url, home=self.home)
+    def connect(self, say: Callable[[str], None] | None = None) -> Client:
+        """Return a client of the named Redis, or of the embedded store, started if need be.
+
+        A server that cannot answer yet is waited for.
+
+        Args:
+            say: takes a line about the wait; None: it goes to standard error.
+
+        Raises:
+            UsageError, StoreUnreachable: as `reco_store.connect`, and by a first command.
+        """
+        waiting, told = Waiting(WRITER_SECONDS), False
+        while True:
+            try:
+                return self._connect()
+            except StoreNotReady as error:
+                pause = waiting.pause(error)
+                if pause is None:
+                    raise
+                if not told:
+                    line = f"{self.label}: {error.reason}; waiting for up to {WRITER_SECONDS:g} s"
+                    (say or _to_stderr)(line)
+                told = True
+                time.sleep(pause)
+
+    def _connect(self) -> Client:
+        client = connect(self.redis_url, home=self.home)
+        # Only whether it answers by now; everything else is for the command itself to find.
+        with suppress(StoreUnfit, ContractMismatch), store_errors(client):
+            client.get(self.keys.current)
+        return client
 
     def make_durable(self, client: Client) -> None:
         """Write the embedded store to disk; a server in production has its own configuration.
@@ -99,6 +139,10 @@ class Target:
                     f"to {self.home / 'store'}",
                     "Make room there, then run `batch store stop`.",
                 ) from error
+
+
+def _to_stderr(line: str) -> None:
+    typer.echo(f"note: {line}", err=True)
 
 
 def _default_home() -> Path:
