@@ -549,7 +549,7 @@ def test_2_for_another_namespace_or_address(folder, refused):
     path = folder()
 
     assert refused("run", "--data", path, "--namespace", "Über", code=2).startswith(
-        "error: namespace 'Über': expected 1 to 32 of"
+        "error: --namespace 'Über': expected 1 to 32 of"
     )
     assert refused("run", "--data", path, "--redis-url", "http://localhost", code=2).startswith(
         "error: the address http://localhost is not understood; expected redis://"
@@ -598,7 +598,8 @@ def test_3_when_the_password_is_refused(folder, refused, running, publish_to):
         path = url.removeprefix("unix://")
         right = f"unix://:right@{path}"
         publish_to(right)
-        for login, reason in (("", "Authentication required"), (":Hunter2@", "invalid username")):
+        reasons = {"": "the server wants a user name", ":Hunter2@": "the server refused the login"}
+        for login, reason in reasons.items():
             shown = refused(
                 "run", "--data", folder(), "--redis-url", f"unix://{login}{path}", code=3, url=right
             )
@@ -627,7 +628,8 @@ def test_3_when_the_server_may_evict(folder, refused, running, publish_to, progr
 
     assert shown == (
         f"error: the server {url} evicts keys when it is full (maxmemory-policy allkeys-lru). "
-        "Set maxmemory-policy noeviction: an evicted key is a hole in a generation. "
+        "Set maxmemory-policy noeviction, or one of volatile-*, which spare keys without a TTL: "
+        "an evicted key is a hole in a generation. "
         f"Still served: {generation}."
     )
 
