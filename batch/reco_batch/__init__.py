@@ -15,7 +15,7 @@ def main() -> None:
         try:
             from reco_batch.app import app  # noqa: PLC0415
 
-            app()
+            app(prog_name="batch")
         except ModuleNotFoundError as error:
             missing = error.name or ""
             if missing.startswith("reco_"):

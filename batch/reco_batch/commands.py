@@ -246,7 +246,7 @@ def _connected(target: Target, run: Run) -> Iterator[Client]:
     client: Client | None = None
     before: str | None = None
     try:
-        client = target.connect(start=True)
+        client = target.connect(run.reporter.find, start=True)
         before = _served(client, target.keys)
         yield client
         run.look(client, target.keys)

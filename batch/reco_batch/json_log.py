@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 
@@ -146,6 +146,7 @@ def _secrets_of_address(address: str) -> set[str]:
         return {address}
     password = parts.password or ""
     found = {password, unquote(password)}
+    found |= {value for name, value in parse_qsl(parts.query) if "password" in name.lower()}
     if parts.scheme in ("http", "https"):  # of a hook: whoever knows its path may post there
         found |= {f"{parts.path}?{parts.query}", parts.path, parts.query}
     return found

@@ -6,6 +6,8 @@ error, and `batch config`, can name the place: `--k`, `RECO_K`, `reco.toml:12`.
 
 import difflib
 import os
+import re
+import stat
 import tomllib
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import TomlConfigSettingsSource
 
 from reco_batch.bounds import parse_bounds
 from reco_batch.key import Panel, allowed, flattened, key_of, nested
@@ -29,6 +31,11 @@ SETTINGS: Final = dict(
     sorted(flattened(Settings).items(), key=lambda one: list(Panel).index(key_of(one[1]).panel))
 )
 TABLES: Final = tuple(dict.fromkeys(name.partition(".")[0] for name in SETTINGS if "." in name))
+_BOUNDS_VARIABLE: Final = "RECO_GATE_BOUNDS"
+#: Kubernetes gives every container variables of every Service, reco-gate too: RECO_GATE_PORT.
+_OF_KUBERNETES: Final = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +83,46 @@ def find_file(config: Path | None) -> Path | None:
     """Return the file to read: the one given, the environment's, or the one in this folder.
 
     Raises:
-        UsageError: a file was named, and is not there.
+        UsageError: a file was named, and is not there; or the one in this folder is in the hands of
+            others.
     """
-    named = config or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
+    from_environment = os.environ.get(FILE_VARIABLE, "").strip()
+    named = config or (Path(from_environment) if from_environment else None)
     if named is None:
-        return Path(FILE) if Path(FILE).is_file() else None
+        if not Path(FILE).is_file():
+            return None
+        _require_own(Path(FILE))
+        return Path(FILE)
     if not named.is_file():
         how = "--config" if config else FILE_VARIABLE
         raise UsageError(f"{how} {str(named)!r}: expected a file; `batch init {named}` writes one")
     return named
+
+
+def _require_own(file: Path) -> None:
+    """Refuse a file that merely lies in the working folder, where others may have put it.
+
+    It may name programs to run, files to write and servers to send data to.
+
+    Raises:
+        UsageError: another account owns it, or may write to it.
+    """
+    ours = (0, os.geteuid())
+    found = file.stat()
+    strangers = [one.st_uid for one in (file.lstat(), found) if one.st_uid not in ours]
+    if strangers:
+        problem = f"belongs to another account (user id {strangers[0]})"
+        remedy = ""
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        problem = "may be written by other accounts"
+        remedy = f" or `chmod go-w {file}`"
+    else:
+        return
+    raise UsageError(
+        f"{file.absolute()} {problem}, and it may name commands to run; expected a file of "
+        f"this account or root that nobody else may write. If it is meant, use --config {file}, "
+        f"{FILE_VARIABLE}={file.absolute()}{remedy}."
+    )
 
 
 def variable(name: str) -> str:
@@ -133,16 +171,46 @@ def _of_flags(flags: Mapping[str, Any]) -> dict[str, Said]:
 
 
 def _of_environment() -> dict[str, Said]:
-    found = EnvSettingsSource(Settings)()
-    words = found.get("gate", {}).pop("bounds", "").split()
-    said = {
-        f"gate.{bound}": Said(word, "RECO_GATE_BOUNDS", f"RECO_GATE_BOUNDS {bound}={word}")
-        for bound, word in parse_bounds(words, "RECO_GATE_BOUNDS").items()
-    }
-    for name, value in _flat(found).items():
-        _require_known(name, variable(name), variable)
-        said[name] = Said(value, variable(name), f"{variable(name)} {masked(name, value)!r}")
+    """Return what variables say; one that is empty says nothing.
+
+    Blanks and line ends around a value come from files of variables, and are no part of it.
+
+    Raises:
+        UsageError: a bound of the gate, or a variable of a table of ours, is not known.
+    """
+    said: dict[str, Said] = {}
+    names = {variable(name): name for name in SETTINGS}
+    for spelt, text in os.environ.items():
+        place, value = spelt.upper(), text.strip()
+        if not value:
+            continue
+        if place == _BOUNDS_VARIABLE:
+            for bound, word in parse_bounds(value.split(), place).items():
+                said.setdefault(f"gate.{bound}", Said(word, place, f"{place} {bound}={word}"))
+        elif place in names:
+            name = names[place]
+            said[name] = Said(value, place, f"{place} {masked(name, value)!r}")
+        else:
+            _refuse_if_ours(place)
     return said
+
+
+def _refuse_if_ours(place: str) -> None:
+    """Refuse a variable that begins as those of a table do, and is none of them.
+
+    Raises:
+        UsageError: it was probably meant to be one.
+    """
+    table, _, inner = place.removeprefix("RECO_").lower().partition("_")
+    if not place.startswith("RECO_") or table not in TABLES or _OF_KUBERNETES.search(place):
+        return
+    if not inner:
+        first = next(name for name in SETTINGS if name.startswith(f"{table}."))
+        raise UsageError(
+            f"{place} is not known: {table} is a table; expected a variable for each of its keys, "
+            f"such as {variable(first)}"
+        )
+    _require_known(f"{table}.{inner}", place, variable)
 
 
 def _of_file(file: Path) -> dict[str, Said]:

@@ -44,6 +44,7 @@ from reco_batch.split import Split, split_ratings
 from reco_batch.validate import build_dataset
 from reco_store import Keys, Published, RunLock, new_generation_id, store_errors
 from reco_store.client import Client
+from reco_store.rights import require_rights
 from reco_store.servers import look_at_servers, require_fit
 
 SCHEMA_VERSION = 1
@@ -105,6 +106,7 @@ def run_night(
         StoreError: the store is unfit, or publishing failed; nothing was switched.
     """
     keys = Keys(config.namespace)
+    require_rights(client, keys)
     with _engine(config) as engine, RunLock(client, keys) as lock:
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training

@@ -2,7 +2,9 @@
 
 import os
 import shlex
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +13,17 @@ import typer
 
 from reco_batch.key import Panel
 from reco_batch.settings import DEFAULT_NAMESPACE, Settings
-from reco_store import Keys, StoreUnfit, connect, mask_url
+from reco_store import (
+    ContractMismatch,
+    Keys,
+    StoreNotReady,
+    StoreUnfit,
+    connect,
+    mask_url,
+    store_errors,
+)
 from reco_store.client import Client
+from reco_store.waiting import WRITER_SECONDS, Waiting
 
 Force = Annotated[
     str | None,
@@ -76,21 +87,43 @@ class Target:
         return "".join(
             f" {option} {shlex.quote(shown)}"
             for option, variable, value, shown in said
-            if value and value not in (os.environ.get(variable), usual.get(option))
+            if value and value not in (os.environ.get(variable, "").strip(), usual.get(option))
         )
 
-    def connect(self, *, start: bool = False) -> Client:
+    def connect(self, say: Callable[[str], None] | None = None, *, start: bool = False) -> Client:
         """Return a client of the named Redis, or of the embedded store, started if need be.
 
+        A server that cannot answer yet is waited for.
+
         Args:
+            say: takes a line about the wait; None: it goes to standard error.
             start: start an embedded store that has nothing to serve yet. Only what publishes
                 does: a store that is empty because REDIS_URL is missing must not look like one.
 
         Raises:
             NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
-            RecoError: as `reco_store.connect`.
+            UsageError, StoreUnreachable: as `reco_store.connect`, and by a first command.
         """
-        return connect(self.redis_url, home=self.home, start=start)
+        waiting, told = Waiting(WRITER_SECONDS), False
+        while True:
+            try:
+                return self._connect(start=start)
+            except StoreNotReady as error:
+                pause = waiting.pause(error)
+                if pause is None:
+                    raise
+                if not told:
+                    line = f"{self.label}: {error.reason}; waiting for up to {WRITER_SECONDS:g} s"
+                    (say or _to_stderr)(line)
+                told = True
+                time.sleep(pause)
+
+    def _connect(self, *, start: bool) -> Client:
+        client = connect(self.redis_url, home=self.home, start=start)
+        # Only whether it answers by now; everything else is for the command itself to find.
+        with suppress(StoreUnfit, ContractMismatch), store_errors(client):
+            client.get(self.keys.current)
+        return client
 
     def make_durable(
         self, client: Client, progress: Callable[[int, int], None] | None = None
@@ -113,6 +146,10 @@ class Target:
                 raise StoreUnfit(
                     f"what is published is in memory only: {error.reason}", error.next_step
                 ) from error
+
+
+def _to_stderr(line: str) -> None:
+    typer.echo(f"note: {line}", err=True)
 
 
 def _default_home() -> Path:

@@ -15,6 +15,7 @@ from reco_batch.progress import Reporter
 from reco_store import GateInput, Keys, Published, RecoError, RunLock, UsageError, Verdict, publish
 from reco_store.client import Client
 from reco_store.keys import parse_generation_id
+from reco_store.rights import require_rights
 
 
 def republish(
@@ -44,6 +45,7 @@ def republish(
             f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
             f"recommender would be served there. Use --namespace {own}."
         )
+    require_rights(client, Keys(namespace))
     with RunLock(client, Keys(namespace)) as lock:
         return publish_artifact(
             artifact, client, lock, keep=keep, bounds=bounds, force=force, reporter=reporter

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reco_batch.bounds import GateBounds
 from reco_batch.config import RunKeys, TuneKeys
 from reco_batch.key import Key, Panel
+from reco_store import Keys, UsageError
 
 DEFAULT_NAMESPACE = "reco"
 
@@ -67,21 +68,12 @@ class Settings(RunKeys, BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="RECO_",
-        # RECO_GATE_CHURN is churn of the table [gate].
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        # A variable that is set and empty, as a cron line may have it, says nothing.
-        env_ignore_empty=True,
-        # Values in the environment are written as on the command line, not as JSON.
-        enable_decoding=False,
     )
 
     redis_url: Annotated[
         str | None,
         Field(
-            validation_alias=AliasChoices("redis_url", "REDIS_URL"),
-            description="redis://, rediss://, unix:// or redis+cluster://",
+            description="redis://, rediss://, unix://, redis+cluster:// or redis-sentinel://",
             repr=False,
         ),
         Key(
@@ -94,7 +86,7 @@ class Settings(RunKeys, BaseSettings):
     ] = None
     namespace: Annotated[
         str,
-        Field(description="1 to 32 of a-z, 0-9, _ . -"),
+        Field(description="1 to 32 of a-z, 0-9, _ -, a letter or digit first"),
         Key("Prefix of every key, one for each recommender.", Panel.STORE, "NAME"),
     ] = DEFAULT_NAMESPACE
     home: Annotated[
@@ -163,6 +155,14 @@ class Settings(RunKeys, BaseSettings):
     gate: GateBounds = GateBounds()
     tune: TuneKeys = TuneKeys()
     notify: NotifyKeys = NotifyKeys()
+
+    @field_validator("namespace")
+    @classmethod
+    def _of_keys(cls, namespace: str) -> str:
+        try:
+            return Keys(namespace).namespace
+        except UsageError as error:
+            raise ValueError(namespace) from error
 
     @classmethod
     def settings_customise_sources(

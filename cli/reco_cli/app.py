@@ -181,6 +181,6 @@ def status(
     Several namespaces stand side by side; so do those of an experiment (`batch experiment`), if
     none is named.
     """
-    names = told.namespaces or [told.namespace]
+    names = [name.strip() for name in told.namespaces or ()] or [told.namespace]
     found = look(told.where, names, with_arms=not is_on_command_line(context, "namespaces"))
     write(status_page(found, told.where.label, every=every), as_json=told.as_json)

@@ -4,6 +4,7 @@
 """
 
 import inspect
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -14,12 +15,15 @@ import typer
 
 from reco_cli.page import Asked
 from reco_store.console import guard
+from reco_store.errors import StoreNotReady
 
 if TYPE_CHECKING:
     from reco_store import Reader
 
 _WHERE: Final = "Where it is read"  # heading of three options in the help
 DEFAULT_NAMESPACE: Final = "reco"
+_PATIENCE_SECONDS: Final = 60
+_PAUSE_SECONDS: Final = 0.2
 #: What of `Told` every command but `status` takes.
 READING: Final = ("as_json", "redis_url", "namespace", "home")
 #: What every listing takes.
@@ -111,7 +115,8 @@ class Told:
             envvar="REDIS_URL",
             metavar="URL",
             rich_help_panel=_WHERE,
-            help="Redis or Valkey server: redis://, rediss://, unix:// or redis+cluster://. "
+            help="Redis or Valkey server: redis://, rediss://, unix://, redis+cluster:// or "
+            "redis-sentinel://. "
             "Default: the embedded store.",
         ),
     ] = None
@@ -165,7 +170,12 @@ class Told:
     @property
     def where(self) -> Where:
         """The store to read."""
-        return Where(self.redis_url, self.namespace, self.home)
+        # Variables of files with foreign line ends have these around their values.
+        return Where(
+            None if self.redis_url is None else self.redis_url.strip(),
+            self.namespace.strip() or DEFAULT_NAMESPACE,
+            None if self.home is None else self.home.strip() or None,
+        )
 
 
 def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -185,7 +195,7 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         def run(**said: Any) -> None:  # noqa: ANN401 - what typer has parsed
             told = Told(**{name: said.pop(name) for name in names})
             with guard():
-                command(told, **said)
+                _patiently(lambda: command(told, **said))
 
         shared = [
             inspect.Parameter(
@@ -201,6 +211,27 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         return run
 
     return decorate
+
+
+def _patiently(command: Callable[[], None]) -> None:
+    """Run a command, again while the store cannot answer yet, for up to a minute.
+
+    A command prints only when it has all that it needs, so nothing is printed twice.
+    """
+    until, told = time.monotonic() + _PATIENCE_SECONDS, False
+    while True:
+        try:
+            command()
+        except StoreNotReady as error:
+            if time.monotonic() > until:
+                raise
+            if not told:
+                line = f"{error.url}: {error.reason}; waiting for up to {_PATIENCE_SECONDS} s"
+                typer.echo(f"note: {line}", err=True)
+            told = True
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def is_on_command_line(context: typer.Context, parameter: str) -> bool:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reco_store.errors import NotInstalled as NotInstalled
     from reco_store.errors import RecoError as RecoError
     from reco_store.errors import StoreError as StoreError
+    from reco_store.errors import StoreNotReady as StoreNotReady
     from reco_store.errors import StoreUnfit as StoreUnfit
     from reco_store.errors import StoreUnreachable as StoreUnreachable
     from reco_store.errors import UnknownGeneration as UnknownGeneration
@@ -74,6 +75,7 @@ _HOMES = {
         "NothingPublished",
         "RecoError",
         "StoreError",
+        "StoreNotReady",
         "StoreUnfit",
         "StoreUnreachable",
         "UnknownGeneration",

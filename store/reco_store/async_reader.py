@@ -8,25 +8,29 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
 
 from reco_store.choice import DEFAULT_N
 from reco_store.client import (
     CLIENT_ERRORS,
     DEFAULT_TIMEOUT_SECONDS,
-    client_options,
-    label_of,
+    Kinds,
+    explained,
+    follows_sentinel,
     mask_url,
+    open_client,
     place_of,
     require_bytes,
     resolve,
-    translate,
+    store_errors,
 )
 from reco_store.core import Core
 from reco_store.errors import NothingPublished
 from reco_store.keys import BY_MOST_RATED, Keys
 from reco_store.pinning import flattened, queue
 from reco_store.reader import RETRIES
+from reco_store.waiting import READER_SECONDS, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +53,7 @@ class AsyncReader:
     """Reads what is published, without blocking the event loop. Tasks may share one.
 
     Arguments, answers and errors are those of ``Reader``; the connection is made by the first
-    request.
+    request, which reports options of the address that are unknown.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class AsyncReader:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._core = Core(Keys(namespace), clock)
+        if url is not None and client is None:
+            resolve(url, home=home, cluster=False)  # a wrong address is refused here, as by Reader
         self._url = url if client is None else None
         self._home = home
         self._own = client is None
@@ -123,7 +129,10 @@ class AsyncReader:
     async def close(self) -> None:
         """Close the connection, if the reader made it."""
         if self._own and self._client is not None:
+            pool = getattr(self._client, "connection_pool", None)
             await self._client.aclose()
+            for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+                await sentinel.aclose()
             self._client = None
 
     async def __aenter__(self) -> Self:
@@ -142,11 +151,11 @@ class AsyncReader:
         try:
             step = next(request)
             while True:
-                step = request.send(await _take(client, step))
+                step = request.send(await _take_patiently(client, step))
         except StopIteration as end:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
-            raise translate(error, label_of(client)) from error
+            raise explained(error, client) from error
         except NothingPublished as error:
             place = f"at {mask_url(self._url)}" if self._url else place_of(client)
             raise NothingPublished(error.namespace, place) from None
@@ -158,11 +167,30 @@ class AsyncReader:
                 address = await asyncio.to_thread(
                     resolve, self._url, home=self._home, cluster=False, start=False
                 )
-                options = client_options(DEFAULT_TIMEOUT_SECONDS)
-                retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), RETRIES)
-                kind = RedisCluster if address.cluster else Redis
-                self._client = kind.from_url(address.url, retry=retry, **options)
+                with store_errors(address.label):
+                    self._client = open_client(
+                        address,
+                        Kinds(Redis, RedisCluster, Sentinel),
+                        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), RETRIES),
+                        timeout_seconds=DEFAULT_TIMEOUT_SECONDS,
+                    )
             return self._client
+
+
+async def _take_patiently(client: AsyncClient, step: Step) -> Sequence[Any]:
+    """Make one round trip, again for a moment if the server cannot answer yet."""
+    try:
+        return await _take(client, step)
+    except CLIENT_ERRORS as error:
+        waiting = Waiting(READER_SECONDS, with_lost=follows_sentinel(client))
+        last = error
+    while (pause := waiting.pause(last)) is not None:
+        await asyncio.sleep(pause)
+        try:
+            return await _take(client, step)
+        except CLIENT_ERRORS as error:
+            last = error
+    raise last
 
 
 async def _take(client: AsyncClient, step: Step) -> Sequence[Any]:

@@ -6,6 +6,7 @@
         +-- NotInstalled        2   an optional package is missing
         +-- UnknownGeneration   2   no such generation, or not one to switch to
         +-- StoreUnreachable    3   down, refused the password, TLS refused
+        |   +-- StoreNotReady   3   up, but cannot answer yet: loading, amid a failover
         +-- StoreUnfit          3   evicts keys, lacks memory or rights, too old
         +-- NothingPublished    5   no pointer yet
         +-- ContractMismatch    5   keys or values under another contract
@@ -33,6 +34,7 @@ __all__ = [
     "NothingPublished",
     "RecoError",
     "StoreError",
+    "StoreNotReady",
     "StoreUnfit",
     "StoreUnreachable",
     "UnknownGeneration",
@@ -97,22 +99,30 @@ class StoreUnreachable(StoreError):
 
     exit_code = 3
 
-    def __init__(self, url: str, reason: str) -> None:
-        """Say which store and why.
+    def __init__(self, url: str, reason: str, next_step: str = "") -> None:
+        """Keep which store and why.
 
         Args:
             url: address with the password already masked.
-            reason: what the client library reported.
+            reason: what was found, a clause.
+            next_step: what to do about it, a sentence; empty: the general advice.
         """
-        super().__init__(url, reason)
+        super().__init__(url, reason, next_step)
         self.url = url
         self.reason = reason
+        self.next_step = next_step
 
     def __str__(self) -> str:
-        return (
-            f"cannot use the store at {self.url}: {self.reason.rstrip('.')}. "
-            "Check that the server runs and that address, user and password are right."
-        )
+        advice = self.next_step or "Check that the server runs and that the address is right."
+        return f"cannot use the store at {self.url}: {self.reason.rstrip('.')}. {advice}"
+
+
+class StoreNotReady(StoreUnreachable):
+    """The server is up and cannot answer yet; the same request may succeed in a moment."""
+
+    def __init__(self, url: str, reason: str, next_step: str = "") -> None:
+        """Keep which store and why; by default the advice is to try again."""
+        super().__init__(url, reason, next_step or "Try again when it is ready.")
 
 
 class StoreUnfit(StoreError):

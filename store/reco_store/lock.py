@@ -19,6 +19,7 @@ from reco_store.client import CLIENT_ERRORS, Client, require_bytes, store_errors
 from reco_store.errors import Fenced, LockHeld
 from reco_store.scripts import ACQUIRE, RENEW, UNLOCK, run_script
 from reco_store.servers import runs_scripts_when_full
+from reco_store.waiting import WRITER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ class RunLock:
         if self._thread is not None:
             self._thread.join()
         try:
-            self._run(UNLOCK, ())
+            self._run(UNLOCK, (), patience_seconds=0)
         except CLIENT_ERRORS:
             # The lease ends by itself; whatever ended the block must not be hidden by this.
             return
@@ -127,9 +128,9 @@ class RunLock:
         """
         self.renew()
 
-    def _renew(self) -> None:
+    def _renew(self, *, patience_seconds: float = WRITER_SECONDS) -> None:
         asked_at = self._clock()  # before the call: the server counts from later than this
-        owner = _text(self._run(RENEW, self._lease()))
+        owner = _text(self._run(RENEW, self._lease(), patience_seconds=patience_seconds))
         if owner != self.token:
             self._fenced_by = owner
         else:
@@ -142,7 +143,7 @@ class RunLock:
     def _beat(self) -> None:
         while not self._stop.wait(self.lease_seconds / RENEWALS_PER_LEASE):
             try:
-                self._renew()
+                self._renew(patience_seconds=0)  # the run's end must not wait for this thread
             except CLIENT_ERRORS:
                 continue  # the next beat, or the next check of the run itself, will tell
             if self._fenced_by is not None:
@@ -151,13 +152,20 @@ class RunLock:
     def _lease(self) -> tuple[str]:
         return (str(max(1, round(self.lease_seconds * 1000))),)
 
-    def _run(self, script: str, arguments: tuple[str, ...]) -> Any:  # noqa: ANN401  as the scripts
+    def _run(
+        self,
+        script: str,
+        arguments: tuple[str, ...],
+        *,
+        patience_seconds: float = WRITER_SECONDS,
+    ) -> Any:  # noqa: ANN401  as the scripts
         return run_script(
             self.client,
             script,
             (self.keys.lock,) if script == UNLOCK else (self.keys.lock, self.keys.fence),
             (self.token, *arguments),
             allow_when_full=runs_scripts_when_full(self.client),
+            patience_seconds=patience_seconds,
         )
 
 

@@ -21,6 +21,7 @@ from reco_store.errors import (
     StoreUnreachable,
     UnknownGeneration,
     UsageError,
+    VerifyFailed,
 )
 from reco_store.manifest import dump_manifest, load_if_whole
 from reco_store.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
@@ -174,6 +175,8 @@ def _switch(
         if servers is not None:
             require_same(client, servers, generation)
             run_id = control_run_id(client, servers, keys.current)
+            if run_id is None:  # it took over since, and nothing would notice a restart
+                raise VerifyFailed(generation, "another server holds the pointer by now")
         try:
             apply_change(client, keys, decide, token=lock.token)
         except HoldInForce as signal:

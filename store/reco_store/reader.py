@@ -14,17 +14,18 @@ from reco_store.choice import DEFAULT_N
 from reco_store.client import (
     CLIENT_ERRORS,
     connect,
+    explained,
+    follows_sentinel,
     is_cluster,
-    label_of,
     mask_url,
     place_of,
     require_bytes,
-    translate,
 )
 from reco_store.core import Core
 from reco_store.errors import NothingPublished
 from reco_store.keys import BY_MOST_RATED, Keys
 from reco_store.pinning import flattened, queue
+from reco_store.waiting import READER_SECONDS, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +71,7 @@ class Reader:
     Every request raises:
         NothingPublished: the namespace has no live generation.
         ContractMismatch: it was published under another contract.
+        StoreNotReady: the server is loading, say; asked again for two seconds before.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
 
@@ -206,14 +208,29 @@ class Reader:
         try:
             step = next(request)
             while True:
-                step = request.send(self._take(step))
+                step = request.send(self._take_patiently(step))
         except StopIteration as end:
             return cast("_T", end.value)
         except CLIENT_ERRORS as error:
-            raise translate(error, label_of(self._client)) from error
+            raise explained(error, self._client) from error
         except NothingPublished as error:
             place = f"at {mask_url(self._url)}" if self._url else place_of(self._client)
             raise NothingPublished(error.namespace, place) from None
+
+    def _take_patiently(self, step: Step) -> Sequence[Any]:
+        """Make one round trip, again for a moment if the server cannot answer yet."""
+        try:
+            return self._take(step)
+        except CLIENT_ERRORS as error:
+            waiting = Waiting(READER_SECONDS, with_lost=follows_sentinel(self._client))
+            last = error
+        while (pause := waiting.pause(last)) is not None:
+            time.sleep(pause)
+            try:
+                return self._take(step)
+            except CLIENT_ERRORS as error:
+                last = error
+        raise last
 
     def _take(self, step: Step) -> Sequence[Any]:
         """Make one round trip."""

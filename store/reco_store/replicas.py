@@ -17,7 +17,7 @@ from reco_store.errors import StoreUnfit
 from reco_store.scripts import insist
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from redis import Redis
 
@@ -42,7 +42,8 @@ class Confirmation:
         self._prefix = prefix
         self._replicas = replicas
         self._unconfirmed_bytes = 0
-        self._samples: dict[str, tuple[Redis, str, bytes]] = {}
+        #: Of each server, what the last batch that had anything for it wrote there.
+        self._written: dict[str, dict[str, bytes]] = {}
 
     def wrote(self, batch: Sequence[tuple[str, bytes]]) -> None:
         """Take note of a batch, and wait if much is unconfirmed.
@@ -54,7 +55,7 @@ class Confirmation:
         if self._replicas == 0:
             return
         self._unconfirmed_bytes += sum(len(value) for _, value in batch)
-        self._sample(batch)
+        self._remember(batch)
         if self._unconfirmed_bytes >= WAIT_EVERY_BYTES:
             self.require_all()
 
@@ -65,26 +66,53 @@ class Confirmation:
             StoreUnfit: too few replicas confirm in time.
             redis.RedisError: the store does not answer.
         """
-        for name, (server, key, value) in self._samples.items():
+        for name, server, key, value in self._owners():
             self._require(name, server, key, value)
         self._unconfirmed_bytes = 0
 
-    def _sample(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        """Remember one written key of each server."""
+    def _remember(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """Keep what a batch wrote to each server; later batches take the place of earlier ones."""
         client = self._client
         if not isinstance(client, RedisCluster):
             suffix, value = batch[-1]
-            self._samples[label_of(client)] = (client, self._prefix + suffix, value)
+            self._written = {label_of(client): {self._prefix + suffix: value}}
             return
-        wanted = len(client.get_primaries())  # type: ignore[no-untyped-call]
+        written: dict[str, dict[str, bytes]] = {}
         for suffix, value in batch:
-            if len(self._samples) >= wanted:
-                return
             key = self._prefix + suffix
             node = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
-            if node is not None and node.name not in self._samples:
+            written.setdefault(getattr(node, "name", ""), {})[key] = value
+        self._written |= written
+
+    def _owners(self) -> Iterator[tuple[str, Redis, str, bytes]]:
+        """Yield each server that was written to, or took over from one, with a key that it has.
+
+        Raises:
+            StoreUnfit: all known keys of a server moved away, so its replicas cannot be asked.
+            redis.RedisError: the store does not answer.
+        """
+        client = self._client
+        samples = [pair for written in self._written.values() for pair in written.items()]
+        if not isinstance(client, RedisCluster):
+            for key, value in samples:
+                yield label_of(client), client, key, value
+            return
+        # A replica may have taken over, which the client learns of only when a command fails.
+        insist(client.nodes_manager.initialize)
+        owners: dict[str, tuple[str, Redis, str, bytes]] = {}
+        for key, value in samples:
+            node = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
+            if node is not None and node.name not in owners:
                 server = client.get_redis_connection(node)
-                self._samples[node.name] = (server, key, value)
+                owners[node.name] = (node.name, server, key, value)
+        primaries = {node.name for node in client.get_primaries()}  # type: ignore[no-untyped-call]
+        for name in sorted(self._written.keys() & primaries - owners.keys()):
+            raise StoreUnfit(
+                f"keys moved away from {name} while they were written, so its replicas cannot be "
+                "asked",
+                "Run again when the cluster has settled.",
+            )
+        yield from owners.values()
 
     def _require(self, name: str, server: Redis, key: str, value: bytes) -> None:
         def send() -> int:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis import exceptions
 
+from reco_store.waiting import WRITER_SECONDS, Waiting
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -34,6 +36,7 @@ _ALLOW_WHEN_FULL: Final = "#!lua flags=allow-oom\n"
 _ANSWERED_IN_PAIRS: Final = (ACQUIRE, CHANGE)
 _CHECKED: Final = "checked"
 _SPOILT: Final = [b"spoilt"]
+_LOST: Final = (exceptions.ConnectionError, exceptions.TimeoutError)
 _PAUSES_SECONDS: Final = (0.02, 0.2)
 
 _Result = TypeVar("_Result")
@@ -46,6 +49,7 @@ def run_script(
     arguments: Sequence[str],
     *,
     allow_when_full: bool,
+    patience_seconds: float = WRITER_SECONDS,
 ) -> Any:  # noqa: ANN401  each script's header says what it returns
     """Run a script, again if its reply is lost.
 
@@ -55,6 +59,7 @@ def run_script(
         keys: all keys that the script touches.
         arguments: as the script's header says.
         allow_when_full: the server is 7.0 or later.
+        patience_seconds: how long to wait for a server that cannot answer yet.
 
     Raises:
         redis.RedisError: the server refuses, or does not answer repeatedly.
@@ -71,7 +76,7 @@ def run_script(
             raise exceptions.ConnectionError("a script arrived spoilt")
         return replies(reply, 2) if name in _ANSWERED_IN_PAIRS else reply
 
-    return insist(send)
+    return insist(send, patience_seconds)
 
 
 def replies(reply: Any, count: int) -> list[Any]:  # noqa: ANN401  it may be anything
@@ -99,23 +104,36 @@ def values(reply: Any, count: int) -> list[bytes | None]:  # noqa: ANN401  it ma
     return found
 
 
-def insist(command: Callable[[], _Result]) -> _Result:
+def insist(command: Callable[[], _Result], patience_seconds: float = WRITER_SECONDS) -> _Result:
     """Call again after a lost connection or reply, a few times.
 
-    Only for commands that may be repeated without harm. What a restart in between may have lost
-    is found by comparing the servers' run ids, and by reading everything back.
+    A server that replies that it cannot answer yet (it loads its data, or the cluster is amid a
+    failover) is asked again for longer. Only for commands that may be repeated without harm. What a
+    restart in between may have lost is found by comparing the servers' run ids, and by reading
+    everything back.
+
+    Args:
+        command: sends it, and returns the reply.
+        patience_seconds: how long to wait for a server that cannot answer yet.
 
     Raises:
         redis.RedisError: as the command does.
     """
-    for pause_seconds in _PAUSES_SECONDS:
+    waiting: Waiting | None = None
+    pauses = iter(_PAUSES_SECONDS)
+    while True:
         try:
             return command()
         except exceptions.AuthenticationError:
             raise
-        except (exceptions.ConnectionError, exceptions.TimeoutError):
-            time.sleep(pause_seconds)
-    return command()
+        except (exceptions.RedisError, exceptions.RedisClusterException) as error:
+            waiting = waiting or Waiting(patience_seconds)
+            pause = waiting.pause(error)
+            if pause is None and isinstance(error, _LOST):
+                pause = next(pauses, None)
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 @cache

@@ -22,7 +22,14 @@ __all__ = ["Server", "Servers", "look_at_servers", "require_fit", "runs_scripts_
 
 OLDEST_VERSION: Final = (6, 2)
 SCRIPTS_WHEN_FULL_VERSION: Final = (7, 0)
-SAFE_POLICY: Final = "noeviction"
+#: The only policies under which no key without a TTL is evicted, and only the run lock has one.
+SAFE_POLICIES: Final = (
+    "noeviction",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+)
 
 
 class Server(NamedTuple):
@@ -67,12 +74,15 @@ def look_at_servers(client: Client) -> Servers:
     return Servers((_look(client, label_of(client), None),))
 
 
-def control_run_id(client: Client, servers: Servers, key: str) -> str:
-    """Return the run id of the server that holds a control key."""
+def control_run_id(client: Client, servers: Servers, key: str) -> str | None:
+    """Return the run id of the server that holds a control key.
+
+    None: that server was not among these, so nothing is known of its restarts.
+    """
     if isinstance(client, RedisCluster):
         node = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
         name = getattr(node, "name", "")
-        return next((server.run_id for server in servers.nodes if server.name == name), "")
+        return next((server.run_id for server in servers.nodes if server.name == name), None)
     return servers.nodes[0].run_id
 
 
@@ -102,11 +112,12 @@ def require_fit(servers: Servers) -> None:
                 f"the server {server.name} is version {server.version[0]}.{server.version[1]}",
                 "Redis 6.2 or later, or Valkey, is needed.",
             )
-        if server.policy != SAFE_POLICY:
+        if server.policy not in SAFE_POLICIES:
             raise StoreUnfit(
                 f"the server {server.name} evicts keys when it is full "
                 f"(maxmemory-policy {server.policy})",
-                f"Set maxmemory-policy {SAFE_POLICY}: an evicted key is a hole in a generation.",
+                "Set maxmemory-policy noeviction, or one of volatile-*, which spare keys without "
+                "a TTL: an evicted key is a hole in a generation.",
             )
 
 
@@ -137,7 +148,7 @@ def _look(client: Client, name: str, node: ClusterNode | None) -> Server:
             name=name,
             run_id=str(said["run_id"]),
             version=_version(said),
-            policy=str(said.get("maxmemory_policy", SAFE_POLICY)),
+            policy=str(said.get("maxmemory_policy", SAFE_POLICIES[0])),
             allocator=str(said.get("mem_allocator", "")),
             used_bytes=int(said["used_memory"]),
             limit_bytes=int(said.get("maxmemory", 0)) or int(said.get("total_system_memory", 0)),

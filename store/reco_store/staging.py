@@ -8,6 +8,7 @@ have no TTL, so no policy can drop a part of them.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reco_store import registry
@@ -33,7 +34,7 @@ from reco_store.transfer import (
     no_progress,
     read_batches,
     read_values,
-    unlink,
+    unlink_paced,
     write_batch,
     write_batches,
 )
@@ -102,7 +103,7 @@ def stage(
         require_fit(servers)
         make_room(lock, source.manifest, servers=servers, progress=progress)
         _register(lock, source)
-        last: list[tuple[str, bytes]] = []
+        begun = 0
         try:
             written = write_inventory(lock, generation, source.suffixes())
             _require_all_suffixes(source, written)
@@ -110,14 +111,14 @@ def stage(
             confirmation = Confirmation(client, prefix, replicas)
             for batch in write_batches(source.entries()):
                 lock.tick()
-                last = batch
+                begun += len(batch)
                 write_batch(client, prefix, batch)
                 confirmation.wrote(batch)
                 progress("stage", len(batch))
             confirmation.require_all()
-            lock.tick()
+            lock.check()  # asks the store: what was written since it was lost must be taken back
         except Fenced:
-            _take_back(client, keys, generation, [suffix for suffix, _ in last])
+            _take_back(client, keys, source, begun)
             raise
     return servers
 
@@ -194,19 +195,35 @@ def _first_difference(client: Client, keys: Keys, source: PayloadSource) -> Veri
     return VerifyFailed(generation, "the artifact itself differs from its digest")
 
 
-def _take_back(client: Client, keys: Keys, generation: str, suffixes: list[str]) -> None:
-    """Delete what a fenced run may have written after another run collected its generation.
+def _take_back(client: Client, keys: Keys, source: PayloadSource, begun: int) -> None:
+    """Delete what a fenced run wrote, unless another run has its generation in hand.
 
-    At most one batch and the inventory: before every batch the lease was looked at.
+    The run may have written many batches since another one collected its generation, because
+    between two renewals of the lease the store is not asked.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        source: what was being written.
+        begun: how many entries may have been written.
     """
+    generation = source.generation
     control = read_control(client, keys)
     record = control.find(generation)
     if control.live == generation or (record is not None and record.chunks):
         return  # another run published it, or has yet to collect it
     prefix = keys.data_prefix(generation)
-    chunks = chunks_of(record.entries if record is not None else 0)
-    unlink(client, [keys.inventory(generation, chunk) for chunk in range(chunks)])
-    unlink(client, [prefix + suffix for suffix in suffixes])
+    chunks = chunks_of(int(source.manifest["entries"]))
+    written = islice(source.suffixes(), begun)
+    unlink_paced(
+        client,
+        chain(
+            (keys.inventory(generation, chunk) for chunk in range(chunks)),
+            (prefix + suffix for suffix in written),
+        ),
+        before_batch=lambda: None,
+        after_batch=lambda _: None,
+    )
 
 
 def _register(lock: RunLock, source: PayloadSource) -> None:

@@ -1,5 +1,6 @@
 """Flag before environment before file before default, and errors that name the place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,80 @@ def test_what_cannot_be_in_the_environment_is_refused(monkeypatch, name, value, 
         read_settings({})
 
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize("value", ["x", "1", "{}", "tcp://10.0.0.1:80"])
+@pytest.mark.parametrize("name", ["RECO_GATE", "RECO_TUNE", "RECO_NOTIFY"])
+def test_table_is_no_variable(monkeypatch, name, value):
+    """Each of its keys is one; the message shows how."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError, match=rf"^{name} is not known.*such as {name}_\w+$"):
+        read_settings({})
+
+
+@pytest.mark.parametrize("service", ["RECO", "RECO_GATE", "RECO_TUNE", "RECO_HOME", "RECO_DATA"])
+def test_variables_of_kubernetes_say_nothing(monkeypatch, service):
+    """Every container gets them for every Service, whatever its name."""
+    monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv(f"{service}_SERVICE_PORT", "80")
+    monkeypatch.setenv(f"{service}_SERVICE_PORT_HTTP", "80")
+    monkeypatch.setenv(f"{service}_PORT", "tcp://10.0.0.1:80")
+    for last in ("", "_PROTO", "_PORT", "_ADDR"):
+        monkeypatch.setenv(f"{service}_PORT_80_TCP{last}", "x")
+
+    assert read_settings({}).said == {}
+
+
+def test_blanks_and_line_ends_are_no_part_of_a_variable(file, monkeypatch):
+    """As files with foreign line ends leave them; a variable of nothing else says nothing."""
+    monkeypatch.setenv("RECO_HOME", "/srv/reco\r")
+    monkeypatch.setenv("RECO_K", " 7 ")
+    monkeypatch.setenv("RECO_NAMESPACE", " \r\n")
+    monkeypatch.setenv("RECO_GATE_BOUNDS", "churn=0.1\r")
+    monkeypatch.setenv("RECO_CONFIG", f"{file('keep = 5')}\r")
+
+    settings = read_settings({}).settings
+
+    assert (settings.home, settings.k, settings.keep) == (Path("/srv/reco"), 7, 5)
+    assert (settings.namespace, settings.gate.churn) == ("reco", 0.1)
+
+
+@pytest.mark.parametrize("namespace", ["a.b", "A", "-a", "a" * 33])
+def test_namespace_that_no_key_can_have(monkeypatch, namespace):
+    """Refused where it was said, in the words of the help."""
+    monkeypatch.setenv("RECO_NAMESPACE", namespace)
+
+    with pytest.raises(UsageError, match=r"^RECO_NAMESPACE .*: expected 1 to 32 of a-z, 0-9, _ -"):
+        read_settings({})
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])
+def test_found_file_that_others_may_write_is_refused(file, mode):
+    """It could name a command to run; one that is named is trusted."""
+    found = file('[notify]\ncommand = ["touch", "x"]', "reco.toml")
+    found.chmod(mode)
+
+    with pytest.raises(UsageError, match=r"may be written by other accounts.*--config reco\.toml"):
+        read_settings({})
+    assert read_settings({}, found).settings.notify.command == ("touch", "x")
+    found.chmod(0o644)
+    assert read_settings({}).settings.notify.command == ("touch", "x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("link", [False, True])
+def test_found_file_of_another_account_is_refused(file, monkeypatch, link):
+    """Whoever owns it, or the link that leads to it, may change what it names."""
+    found = file("k = 1", "other.toml" if link else "reco.toml")
+    if link:
+        Path("reco.toml").symlink_to(found)
+    os.chown("reco.toml", 65534, 65534, follow_symlinks=False)
+
+    with pytest.raises(UsageError, match=r"belongs to another account \(user id 65534\)"):
+        read_settings({})
+    monkeypatch.setenv("RECO_CONFIG", "reco.toml")
+    assert read_settings({}).settings.k == 1
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_one_that_may_not_be_read_does_not_hide_the_others(terminal, client, ser
     assert shown[2] == f"  generation      {duel[0]}  cannot be read"
     assert sum(line.startswith("Note: ") for line in shown) == 1  # its experiment, neither
     assert ended.code == 3
-    assert "does not allow this user a command" in ended.err
+    assert "may not use one of the keys" in ended.err
 
 
 def test_a_damaged_experiment_does_not_hide_what_is_live(reco, client, duel):

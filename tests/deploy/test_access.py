@@ -31,6 +31,7 @@ from reco_store import (
     rollback,
     unhide,
 )
+from reco_store.rights import require_rights
 
 KEYS = Keys("reco")
 #: Other namespaces, and names that look like ours.
@@ -80,6 +81,11 @@ def do_all_that_batch_does(client, make_source) -> None:
 def do_all_that_readers_do(client) -> None:
     """Every verb of Reader, the plain GETs of other languages, and ping."""
     assert client.ping()
+    answer_everything(client)
+
+
+def answer_everything(client) -> None:
+    """Every verb of Reader, and the plain GETs of other languages."""
     generation = client.get(KEYS.current).decode()
     assert client.get(KEYS.data(generation, "user:7"))
     reader = Reader(client=client)
@@ -96,6 +102,13 @@ def do_all_that_readers_do(client) -> None:
     assert reader.assign("7") == "reco"
     assert reader.user("7", n=1, genres=["Crime"], available=True).items
     assert reader.user("7", n=1, available="de").items
+
+
+def do_and_look(client, server, make_source) -> None:
+    """Everything that the writer is for: the job's work, and a look at it with `reco`."""
+    do_all_that_batch_does(client, make_source)
+    fill_the_sets(server)
+    answer_everything(client)
 
 
 def fill_the_sets(server) -> None:
@@ -175,7 +188,16 @@ def test_health_check_tells_health(fresh, compose, need) -> None:
 def test_writer_can_do_all_that_batch_does(fresh, make_source) -> None:
     """Nights, a second run shut out, retirement, rollback, hold, release: all with these rights."""
     with fresh.writer() as client:
+        require_rights(client, KEYS)
         do_all_that_batch_does(client, make_source)
+
+
+def test_writer_can_run_what_a_run_proposes(fresh, make_source) -> None:
+    """Whoever published can look at it with `reco`, as the run's last lines propose."""
+    with fresh.writer() as client:
+        publish_one(client, make_source(0))
+        fill_the_sets(fresh)
+        answer_everything(client)
 
 
 def test_writer_needs_each_of_its_rights(fresh, compose, make_source, writer_word) -> None:
@@ -184,7 +206,7 @@ def test_writer_needs_each_of_its_rights(fresh, compose, make_source, writer_wor
     with fresh.tester() as tester:
         tester.execute_command("ACL SETUSER", "writer", *rest)
     with fresh.writer() as client, pytest.raises(StoreUnfit):
-        do_all_that_batch_does(client, make_source)
+        do_and_look(client, fresh, make_source)
 
 
 def test_reader_can_do_all_that_readers_do(fresh, make_source) -> None:

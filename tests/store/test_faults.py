@@ -16,14 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from reco_store import staging
 from reco_store.client import connect
 from reco_store.codec import encode_list
-from reco_store.errors import StoreUnfit, StoreUnreachable, VerifyFailed
+from reco_store.errors import Fenced, StoreUnfit, StoreUnreachable, VerifyFailed
 from reco_store.generations import collect, list_generations, release, rollback
 from reco_store.keys import Keys
 from reco_store.lock import RunLock
+from reco_store.outcome import Verdict
 from reco_store.publisher import publish
 from reco_store.reader import Reader
 from reco_store.replicas import Confirmation
@@ -184,14 +186,9 @@ def test_restart_while_reading_back(make_server, make_source):
             verify(client, KEYS, source, lock=lock, servers=servers)
 
 
-POLICIES = [
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "volatile-lru",
-    "volatile-random",
-    "volatile-ttl",
-]
+POLICIES = ["allkeys-lru", "allkeys-lfu", "allkeys-random"]
+#: These drop nothing but keys with a TTL, of which the run lock is the only one of ours.
+SPARING_POLICIES = ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -202,6 +199,38 @@ def test_evicting_policies_are_refused(binary, make_server, make_source, policy)
         with pytest.raises(StoreUnfit, match=f"{policy}.*noeviction"):
             run(client, make_source())
         assert client.dbsize() <= 1  # the fence
+
+
+@pytest.mark.parametrize("policy", SPARING_POLICIES)
+def test_sparing_policies_evict_the_lock_alone(binary, make_server, make_source, policy):
+    """No other key has a TTL; a run whose lock was evicted takes it again, or is fenced."""
+    server = make_server("--maxmemory-policy", policy, binary=binary)
+    first, second = make_source(), make_source()
+    with connect(server.url) as client, connect(server.url) as other:
+        assert run(client, first).outcome == "live"
+        kept = sorted(client.keys())
+        assert [key for key in kept if client.ttl(key) != -1] == []
+
+        def fill(*_) -> Verdict:
+            client.set("filler", "x", px=3_600_000)
+            client.config_set("maxmemory", 1)
+            with pytest.raises(OutOfMemoryError):
+                client.set("another", "x")
+            client.config_set("maxmemory", 0)
+            assert client.get(KEYS.lock) is None
+            return Verdict(passed=True)
+
+        assert run(client, second, gate=fill).outcome == "live"
+        assert set(kept) <= set(client.keys())
+
+        def fill_and_take_over(*_) -> Verdict:
+            fill()
+            with RunLock(other, KEYS, heartbeat=False):
+                return Verdict(passed=True)
+
+        with pytest.raises(Fenced):
+            run(client, make_source(), gate=fill_and_take_over)
+        assert client.get(KEYS.current).decode() == second.generation
 
 
 def test_generation_that_does_not_fit_is_refused_before_it_is_written(

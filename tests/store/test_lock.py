@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from redis import Redis
 
-from reco_store.client import connect
 from reco_store.errors import Fenced, LockHeld, UsageError
 from reco_store.lock import RunLock
 
@@ -164,5 +164,6 @@ def test_namespaces_do_not_lock_each_other(client, keys):
 
 def test_decoding_client_is_refused(server, keys):
     """Values are bytes; a client that decodes them would compare wrongly."""
-    with connect(f"{server.url}?decode_responses=true") as client, pytest.raises(UsageError):
+    client = Redis(unix_socket_path=str(server.socket), decode_responses=True)
+    with client, pytest.raises(UsageError):
         RunLock(client, keys)

@@ -402,6 +402,27 @@ def test_paused_run_is_fenced(client, keys, make_source, stored, moment, other_f
     assert not [name for name in stored(client, keys) if mine.generation in name]
 
 
+def test_run_that_notices_late_takes_all_back(client, keys, make_source, stored, monkeypatch):
+    """Between two renewals the store is not asked, and many batches may be written meanwhile."""
+    monkeypatch.setattr("reco_store.transfer.MAX_BATCH_COMMANDS", 2)
+    mine, theirs = make_source(1), make_source(2)
+    batches = []
+
+    def lose(step, count):
+        batches.append(step)
+        if step == "stage" and len(batches) == 2:
+            client.delete(keys.lock)  # evicted, say: no clock of this run notices
+            with RunLock(client, keys, heartbeat=False) as other:
+                publish(client, keys, theirs, lock=other)
+
+    with RunLock(client, keys, heartbeat=False) as lock, pytest.raises(Fenced):
+        publish(client, keys, mine, lock=lock, progress=lose)
+
+    assert batches.count("stage") > 3
+    assert client.get(keys.current).decode() == theirs.generation
+    assert not [name for name in stored(client, keys) if mine.generation in name]
+
+
 def test_fence_is_checked_by_the_flip_itself(client, keys, make_source):
     """Even a run that looked at its lock a moment ago cannot flip after another took it."""
     mine, theirs = make_source(1), make_source(2)

@@ -11,11 +11,11 @@ import re
 from datetime import datetime
 
 import pytest
+from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from reco_store.answers import Item
 from reco_store.async_reader import AsyncReader
-from reco_store.client import connect
 from reco_store.codec import encode_list
 from reco_store.core import Core
 from reco_store.errors import (
@@ -385,7 +385,8 @@ async def test_tasks_connect_once(server, keys, put):
 
 def test_decoding_client_is_refused(server):
     """Values are bytes; a client that decodes them would compare wrongly."""
-    with connect(f"{server.url}?decode_responses=true") as client, pytest.raises(UsageError):
+    client = Redis(unix_socket_path=str(server.socket), decode_responses=True)
+    with client, pytest.raises(UsageError):
         Reader(client=client)
 
 

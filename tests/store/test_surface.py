@@ -36,6 +36,7 @@ PUBLIC = [
     "RunLock",
     "Status",
     "StoreError",
+    "StoreNotReady",
     "StoreUnfit",
     "StoreUnreachable",
     "Summary",
