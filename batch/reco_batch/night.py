@@ -234,6 +234,7 @@ def _fill(
                     "created": night.started.isoformat(timespec="seconds"),
                     "ids": "integer" if dataset.movies.numeric_ids else "string",
                     "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
+                    "genres": sorted({name for own in dataset.movies.genres for name in own}),
                     "parameters": _parameters(config),
                     "data": _data(dataset, split),
                     "metrics": metrics,
