@@ -4,7 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from reco_batch.checks import FORCED, NO_BASELINE, NOTED, PASSED, REFUSED, SKIPPED, WARNING, short
+from reco_batch.checks import (
+    FORCED,
+    LIVE_DATA,
+    NO_BASELINE,
+    NOTED,
+    PASSED,
+    REFUSED,
+    SKIPPED,
+    WARNING,
+    short,
+)
 from reco_batch.report.text import figure_of, number, part_of, safe
 
 _FAMILIES: Final = {
@@ -40,6 +50,7 @@ _WORDS: Final = {
     "input.age_days": "Age of the newest rating, in days",
     "input.identical": "The same files as last night",
     "input.ids": "Type of the movie ids",
+    "live.data": "Share of the live night's keys that the store lost",
     "live.manifest": "What the live night says of itself",
     "retrieval.metrics": "User lists: figures of both nights",
     "rating.metrics": "Stars: figures of both nights",
@@ -108,7 +119,7 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
     refused = sum(row.verdict == REFUSED for row in rows)
     baseline = gate.get("baseline")
     beside = (
-        "There was no night to compare it with."
+        _no_baseline(gate)
         if baseline in (None, NO_BASELINE)
         else f"It was compared with {safe(baseline)}, which was served then."
     )
@@ -132,6 +143,12 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
         return Verdict("warn" if warned else "good", "Passed the gate", lead, reasons)
     lead = "Publishing has not come as far as the gate, so nothing here was served."
     return Verdict("none", "Not judged yet", lead, reasons)
+
+
+def _no_baseline(gate: Mapping[str, Any]) -> str:
+    if LIVE_DATA in part_of(gate, "checks"):
+        return "There was no night to compare it with: the store had lost what was served."
+    return "There was no night to compare it with."
 
 
 def check_groups(manifest: Mapping[str, Any]) -> list[CheckGroup]:
