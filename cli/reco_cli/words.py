@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from reco_store import Answer, Item, Movie
 from reco_store.answers import USED_UP
+from reco_store.titles import fold_genre
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -83,11 +84,7 @@ def fallback_note(
     Returns:
         One sentence, or None when the answer is all that was asked for.
     """
-    others = [
-        item
-        for item in items
-        if item.source != wanted or (genre is not None and genre not in item.genres)
-    ]
+    others = [item for item in items if item.source != wanted or not _has_genre(item, genre)]
     if not others:
         return None
     instead = _kinds(others) + ("" if genre is None else " of all genres")
@@ -103,6 +100,11 @@ def fallback_note(
         f"the {source_words(wanted)} list of {whose} has only {kept} to show; "
         f"{instead} fill the rest."
     )
+
+
+def _has_genre(item: Item, genre: str | None) -> bool:
+    """Tell whether an item is of a genre, however it is spelt; anything is if none is asked for."""
+    return genre is None or fold_genre(genre) in map(fold_genre, item.genres)
 
 
 def unknown_note(items: Sequence[Item], wanted: str, similar: Sequence[Movie] = ()) -> str:

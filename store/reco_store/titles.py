@@ -25,6 +25,7 @@ __all__ = [
     "Chunk",
     "beginnings",
     "chunks_of",
+    "fold_genre",
     "fold_title",
     "is_article",
     "loose_forms",
@@ -72,6 +73,11 @@ def fold_title(title: str) -> str:
         return " ".join(title.casefold().split())
     bare = "".join(c for c in unicodedata.normalize("NFKD", title) if not unicodedata.combining(c))
     return unicodedata.normalize("NFC", " ".join(bare.casefold().split()))
+
+
+def fold_genre(genre: str) -> str:
+    """Return the letters and digits of a genre, folded: "Sci-Fi" and "sci fi" are one genre."""
+    return "".join(word for chunk in chunks_of(genre) for word in chunk.words) or genre
 
 
 def split_year(title: str) -> tuple[str, int | None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reco_store.errors import DataLost, UsageError
 from reco_store.manifest import created_seconds, load_manifest
-from reco_store.titles import chunks_of
+from reco_store.titles import fold_genre
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ class View:
         if isinstance(genres, list):  # an older generation does not list them
             self.genres = {}
             for genre in genres:
-                self.genres.setdefault(_folded(str(genre)), []).append(str(genre))
+                self.genres.setdefault(fold_genre(str(genre)), []).append(str(genre))
 
     def require(self, family: str, value: bytes | None, suffix: str) -> None:
         """Refuse to take a key for one that was never published.
@@ -104,7 +104,7 @@ class View:
             return tuple(genres)
         found: list[str] = []
         for genre in genres:
-            spellings = self.genres.get(_folded(genre))
+            spellings = self.genres.get(fold_genre(genre))
             if spellings is None and verified:
                 raise UsageError(_unknown_genre(genre, self.genres))
             spellings = spellings or [genre]
@@ -113,17 +113,12 @@ class View:
         return tuple(dict.fromkeys(found))
 
 
-def _folded(genre: str) -> str:
-    """Return a genre's letters and digits."""
-    return "".join(word for chunk in chunks_of(genre) for word in chunk.words) or genre
-
-
 def _unknown_genre(genre: str, known: Mapping[str, list[str]]) -> str:
     """Describe a genre that is not published, and name those that are."""
     from difflib import get_close_matches  # noqa: PLC0415  seldom needed
 
     names = [name for spellings in known.values() for name in spellings]
-    near = get_close_matches(_folded(genre), known, n=3)
+    near = get_close_matches(fold_genre(genre), known, n=3)
     if near:
         meant = " or ".join(repr(known[name][0]) for name in near)
         return f"genre {genre!r} is unknown; did you mean {meant}?"

@@ -93,7 +93,8 @@ def test_genres_in_any_spelling(reco, published):
 
     drama = run("get-popular", "--genre", "Drama")
     assert drama.rows
-    assert run("get-popular", "--genre", "dRAMA").rows == drama.rows
+    other = run("get-popular", "--genre", "dRAMA")
+    assert (other.rows, other.err) == (drama.rows, drama.err)
     assert (
         run("get-user", "42", "--genre", "DRAMA").rows
         == run("get-user", "42", "--genre", "Drama").rows
