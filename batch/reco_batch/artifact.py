@@ -29,10 +29,10 @@ from reco_batch import columns as c
 from reco_batch.encode import encode_id_lists, encode_lists, encode_movie, encode_reasons
 from reco_batch.errors import NightFailed
 from reco_batch.files import write_whole
-from reco_batch.title_search import search_lists
+from reco_batch.title_search import search_lists, title_lists
 from reco_store.ahead import ahead, mapped_ahead
 from reco_store.errors import ContractMismatch
-from reco_store.keys import movie_suffix, title_suffixes
+from reco_store.keys import movie_suffix
 from reco_store.manifest import check_manifest
 
 MANIFEST: Final = "manifest.json"
@@ -165,22 +165,24 @@ class Artifact:
     @cached_property
     def _titles(self) -> dict[str, list[Any]]:
         """Return the movies that each title names, titles in catalogue order."""
-        numeric = self.manifest["ids"] == "integer"
-        named: dict[str, list[Any]] = {}
-        for batch in self._batches(MOVIES, [c.MOVIE_ID, c.TITLE]):
-            for movie in batch.to_pylist():
-                movie_id = int(movie[c.MOVIE_ID]) if numeric else movie[c.MOVIE_ID]
-                for suffix in title_suffixes(movie[c.TITLE]):
-                    named.setdefault(suffix, []).append(movie_id)
-        return named
+        return self._named(title_lists(tuple(self.titles().values()), index=self._title_index))
 
     @cached_property
     def _searches(self) -> dict[str, list[Any]]:
         """Return the movies under each beginning of a title's word; none in an older artifact."""
         if "search" not in self.manifest.get("counts", ("search",)):
             return {}
+        titles = tuple(self.titles().values())
+        return self._named(search_lists(titles, self.rating_counts(), index=self._title_index))
+
+    @property
+    def _title_index(self) -> int:
+        """The version of the index of titles that the digest is of; 1 in an older artifact."""
+        return int(self.manifest.get("title_index", 1))
+
+    def _named(self, lists: Mapping[str, list[int]]) -> dict[str, list[Any]]:
+        """Return lists of movie indices as lists of ids."""
         ids = self.movie_ids().to_pylist()
-        lists = search_lists(tuple(self.titles().values()), self.rating_counts())
         return {suffix: [ids[movie] for movie in rows] for suffix, rows in lists.items()}
 
 

@@ -15,6 +15,7 @@ from reco_batch.dataset import Dataset, Histories, Movies
 from reco_batch.popularity import MovieStatistics, PopularList
 from reco_batch.reasons import Explained
 from reco_batch.split import Split
+from reco_batch.title_search import TITLE_INDEX
 from reco_batch.topk import TopK
 from reco_store.ahead import ahead
 from reco_store.codec import is_numeric_id
@@ -186,6 +187,7 @@ class ArtifactWriter:
 
     def finish(self, manifest: Mapping[str, Any]) -> Artifact:
         """Add sizes and digest to the manifest, write it, and return the complete artifact."""
+        manifest = {"title_index": TITLE_INDEX, **manifest}
         artifact = Artifact(self.folder, manifest)
         summary = Summary()
         for chunk in ahead(artifact.entry_chunks()):

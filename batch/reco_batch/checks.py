@@ -20,6 +20,8 @@ AT_LEAST: Final = "at least"
 AT_MOST: Final = "at most"
 EXACTLY: Final = "exactly"
 
+#: Name of the check that the live generation is all there.
+LIVE_DATA: Final = "live.data"
 #: Refused checks that the one line names; the manifest has them all.
 NAMED: Final = 6
 
@@ -62,7 +64,9 @@ def summary(report: Mapping[str, Any]) -> str:
         named = "; ".join(report["refused"][:NAMED])
         parts.append(f"{len(report['refused'])} refused: {named}")
     if report["baseline"] == NO_BASELINE:
-        parts.append(f"{NO_BASELINE}: nothing was served before")
+        lost = LIVE_DATA in report["checks"]
+        why = "the store lost what was served" if lost else "nothing was served before"
+        parts.append(f"{NO_BASELINE}: {why}")
     if "forced" in report:
         used = "forced" if report["verdict"] == FORCED else "--force was not needed"
         parts.append(f"{used}: {report['forced']}")

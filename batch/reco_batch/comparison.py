@@ -21,6 +21,8 @@ from reco_store.errors import ContractMismatch
 _BYTES_TO_READ: Final = 50_000_000
 _BYTES_A_MOVIE: Final = 13
 _FEWEST_LISTS: Final = 50
+#: Of all keys of the live generation.
+_SAMPLE_KEYS: Final = 500
 
 
 class Comparison(NamedTuple):
@@ -30,6 +32,21 @@ class Comparison(NamedTuple):
     known_users: float | None  # share of tonight's users whom the live night has
     known_history: float | None  # share of the live night's newest ten that are seen still
     known_titles: float | None
+
+
+def lost_share(given: GateInput, live: str) -> float:
+    """Return the share of a sample of the live generation's keys that the store lost.
+
+    Args:
+        given: the way to the live values.
+        live: the live generation.
+
+    Raises:
+        StoreUnreachable: the store does not answer.
+    """
+    suffixes = given.sample(live, _SAMPLE_KEYS)
+    missing = sum(value is None for _, value in given.read(live, suffixes))
+    return missing / len(suffixes)
 
 
 def compare(given: GateInput, live: str, artifact: Artifact, measured: Measured) -> Comparison:

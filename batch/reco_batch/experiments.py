@@ -1,6 +1,9 @@
 """What `batch experiment` does: begin, show or end the split of a namespace's users."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+
+from redis.exceptions import NoPermissionError
 
 from reco_store import Keys, UsageError, store_errors
 from reco_store.client import Client
@@ -25,7 +28,8 @@ def change_experiment(
         end: end the present one.
 
     Raises:
-        UsageError: the options do not go together, or are no experiment.
+        UsageError: the options do not go together or are no experiment, or nothing is published
+            under one of its namespaces.
         StoreError: the store does not answer or refuses.
     """
     if end and name is not None:
@@ -37,8 +41,21 @@ def change_experiment(
             value = client.get(keys.experiment)
         return _shown(Experiment.load(value)) if isinstance(value, bytes) else "no experiment"
     experiment = checked_experiment(name, [_arm(word) for word in arms])
+    _require_published(client, experiment)
     begin_experiment(client, keys, experiment)
     return _shown(experiment)
+
+
+def _require_published(client: Client, experiment: Experiment) -> None:
+    """Refuse an arm whose users would get no answer."""
+    for namespace in experiment.parts:
+        with store_errors(client), suppress(NoPermissionError):  # another account publishes it
+            if client.get(Keys(namespace).current) is None:
+                raise UsageError(
+                    f"experiment {experiment.name!r}: nothing is published under {namespace!r}, so "
+                    "its users would get no answer; expected a live generation in each namespace. "
+                    f"Run `batch run --namespace {namespace}` first."
+                )
 
 
 def _arm(word: str) -> tuple[str, float]:

@@ -5,13 +5,24 @@ and their reasons (`reason_checks`), compares a sample with what is served (`com
 all of it by the bounds (`judge`) and puts every check into the manifest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from reco_batch.artifact import Artifact
 from reco_batch.bounds import GateBounds
-from reco_batch.checks import FORCED, NAMED, NO_BASELINE, PASSED, REFUSED, WARNING, Check
-from reco_batch.comparison import compare
+from reco_batch.checks import (
+    AT_MOST,
+    FORCED,
+    LIVE_DATA,
+    NAMED,
+    NO_BASELINE,
+    PASSED,
+    REFUSED,
+    WARNING,
+    Check,
+)
+from reco_batch.comparison import compare, lost_share
 from reco_batch.judge import check_night
 from reco_batch.manifests import Nights
 from reco_batch.measure import SAMPLE_LISTS, measure
@@ -19,6 +30,10 @@ from reco_batch.reason_checks import check_reasons
 from reco_store import GateInput, Verdict
 
 _NO_MANIFEST: Final = "missing or damaged: input and metrics have no baseline"
+_NO_LISTS: Final = "the store lost keys of the live generation, so it is no baseline"
+_SOME_LISTS: Final = "the store lost keys of the live generation"
+#: With more of its keys gone, readers cannot rely on the live generation, nor can a comparison.
+_LOST_SHARE: Final = 0.05
 
 
 def judge_generation(
@@ -41,16 +56,27 @@ def judge_generation(
     if given.live == given.generation:
         recorded = _recorded(given, artifact)
         return Verdict(passed=True, report=recorded, reason=_reason(recorded))
+    lost = 0.0 if given.live is None else lost_share(given, given.live)
+    found = _findings(given, lost)
+    if lost > _LOST_SHARE:
+        given = replace(given, live=None, live_manifest=None)
     parameters = artifact.manifest["parameters"]
     measured = measure(artifact, k=parameters["k"], ranked_k=_ranked_length(parameters))
     comparison = None if given.live is None else compare(given, given.live, artifact, measured)
     checks = check_night(
         Nights(artifact.manifest, given.live_manifest), measured, comparison, bounds
     )
-    checks += check_reasons(artifact)
-    if given.live is not None and given.live_manifest is None:
-        checks.insert(0, Check("live.manifest", None, "", None, WARNING, _NO_MANIFEST))
+    checks = [*found, *checks, *check_reasons(artifact)]
     return verdict_of(checks, live=given.live, force=force)
+
+
+def _findings(given: GateInput, lost: float) -> Iterator[Check]:
+    """Yield a warning for each thing that the live generation lacks."""
+    if lost:
+        note = _NO_LISTS if lost > _LOST_SHARE else _SOME_LISTS
+        yield Check(LIVE_DATA, lost, AT_MOST, 0, WARNING, note)
+    if given.live is not None and given.live_manifest is None:
+        yield Check("live.manifest", None, "", None, WARNING, _NO_MANIFEST)
 
 
 def _ranked_length(parameters: Mapping[str, Any]) -> int | None:

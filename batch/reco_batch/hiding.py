@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from reco_store import Keys, NothingPublished, Reader
+from reco_store import ContractMismatch, Keys, NothingPublished, Reader
 from reco_store.client import Client
 
 
@@ -10,7 +10,7 @@ def titles_of(client: Client, keys: Keys, movie_ids: Iterable[str]) -> Mapping[s
     """Return the titles of movies in the live generation.
 
     Returns:
-        By id in the given order; None for a movie that it does not have, or while nothing is live.
+        By id in the given order; None for a movie that it does not have, or where there is none.
 
     Raises:
         StoreError: the store cannot be read.
@@ -20,7 +20,7 @@ def titles_of(client: Client, keys: Keys, movie_ids: Iterable[str]) -> Mapping[s
     for movie_id in movie_ids:
         try:
             movie = reader.movie(movie_id)
-        except NothingPublished:
+        except (NothingPublished, ContractMismatch):  # nothing to look it up in
             movie = None
         titles[movie_id] = None if movie is None else movie.title
     return titles

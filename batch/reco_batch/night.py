@@ -294,6 +294,9 @@ def _fill(
                     "generation": night.generation,
                     "created": _iso(night.started),
                     "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
+                    "genres": sorted(
+                        {name for own in dataset.movies.catalogue.genres for name in own}
+                    ),
                     **_of_input(dataset, split),
                     "parameters": _parameters(config)
                     | {"rating_threshold": _thresholds(config, dataset).rating_mean},

@@ -165,7 +165,10 @@ def hid(changed: int, titles: Mapping[str, str | None]) -> str:
     unknown = [printable(movie_id) for movie_id, title in titles.items() if title is None]
     lines = [f"{changed} more hidden, from every list and at once"]
     if unknown:
-        lines.append(f"note: not in the live generation: {', '.join(unknown)}")
+        lines.append(
+            f"note: not in the live generation: {', '.join(unknown)}; hidden once one has it. "
+            "`reco search` finds ids by words of titles"
+        )
     return "\n".join(lines)
 
 

@@ -106,9 +106,10 @@ def for_ratings(
     Each line says which of the better rated movies speaks most for it.
     """
     with told.where.open() as reader:
-        rated = ratings_of(reader, ratings)
+        rated, notes = ratings_of(reader, ratings)
         answer = reader.for_ratings(rated, **told.asked.choice)
-        write(pages.for_ratings_page(answer, rated, told.asked), as_json=told.as_json)
+        page = pages.for_ratings_page(answer, rated, told.asked, notes=notes)
+        write(page, as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)
@@ -117,13 +118,13 @@ def get_movie(
     told: Told,
     movie: Annotated[
         str,
-        typer.Argument(metavar="ID|TITLE", help="Id, or exact title with or without its year."),
+        typer.Argument(metavar="ID|TITLE", help="Id, or whole title with or without its year."),
     ],
 ) -> None:
     """Show a movie and the movies similar to it.
 
-    Case and accents of a title do not matter. When several movies have the title, they are
-    listed with their ids, and the exit code is 2.
+    Case, accents, punctuation and the article of a title do not matter. When several movies have
+    the title, they are listed with their ids, and the exit code is 2.
     """
     with told.where.open() as reader:
         found = look_up(reader, movie, told.asked.choice)
@@ -140,11 +141,17 @@ def search(
 ) -> None:
     """Find movies by words of their titles.
 
-    Case, accents and the order of the words do not matter; a beginning of a word is enough.
+    Case, accents, punctuation and the order of the words do not matter; a beginning of a word is
+    enough. Where no title has all words, titles with some of them are shown, with a note.
     """
     with told.where.open() as reader:
-        found, status = reader.search(" ".join(text), n=told.n), reader.status()
-        write(pages.search_page(found, " ".join(text), told.n, status), as_json=told.as_json)
+        words = " ".join(text)
+        found, partial = reader.search(words, n=told.n), False
+        if not found:
+            found, partial = reader.search(words, n=told.n, partial=True), True
+        status = reader.status()
+        page = pages.search_page(found, words, told.n, status, partial=partial)
+        write(page, as_json=told.as_json)
 
 
 @app.command(cls=QuickCommand)

@@ -9,17 +9,21 @@ Fields may be added, never removed or given another meaning without a new `schem
     age_seconds   its age when it was read
     query         what was asked: user_id, or movie, or by and genre, or ratings (stars by id); of
                   get-user why, whether it shall be said; then n, exclude, genres, from_year,
-                  to_year, and available: the name of a set, "" for the namespace's own
+                  to_year, available: the name of a set, "" for the namespace's own, and
+                  available_missing: "all" or "none"
     fallback      true when any item comes from another list than the one asked for
     items         best first: rank, movie_id, score, source, title, year, genres, and because: the
                   movie_id and title of what the person rated and speaks most for this, where it is
                   asked for and known, else null
+    notes         names of what there is to know about the answer; more may come. used_up: nothing
+                  else may be shown; all_seen: the user has rated everything; available_missing:
+                  that set does not exist or is empty; data_lost: the store lost lists
     movie         get-movie only: movie_id, title, year, genres, rating_count, mean_rating;
                   null when no movie has that id or title, or when several have the title
     candidates    get-movie only: the movies that share the title, each like `movie`
 
-`search` has, instead of fallback and items, `movies`: best match first, each like `movie`; its
-query is text and n.
+`search` has, instead of fallback, items and notes, `movies`: best match first, each like `movie`;
+`partial`: true if no title has all words, and these have some; its query is text and n.
 
 `status` has, instead of query, fallback and items:
 
@@ -29,6 +33,7 @@ query is text and n.
     size_bytes    sum of all values
     held_until    end of the hold that a rollback put on, ISO 8601, else null; held_reason
     hidden        number of movies on the hide list
+    sampled       number of keys that were looked for; missing: how many of them the store lost
     rating_scale, metrics, parameters, data, gate: as the job wrote them, each may be null
     experiment    name of the experiment that it records, or that it is an arm of, else null
     share         the part of all users that it gives this namespace, else null

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from reco_cli.options import Where
-from reco_store import Status, StoreError, StoreUnreachable
+from reco_store import DataLost, Status, StoreError, StoreUnreachable
 
 if TYPE_CHECKING:  # help and completion need not load redis
     from reco_store import Experiment
@@ -71,6 +71,9 @@ def _look(where: Where) -> Live:
     errors: list[StoreError] = []
     with where.open() as reader:
         status = _answer(reader.status, errors)
+        if status is not None and status.missing:
+            lost = f"{status.missing} of {status.sampled} sampled keys"
+            errors.append(DataLost(status.generation, lost))
         experiment = _answer(reader.experiment, errors)
     return Live(where.namespace, status, experiment, tuple(errors))
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from reco_store import Answer, Choice, Movie
+from reco_store import Answer, Choice, Movie, UsageError
 
 if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load redis
     from reco_store import Reader
@@ -16,6 +16,8 @@ class Found(NamedTuple):
     movie: Movie | None  # None: no movie has the id or the title, or several have the title
     candidates: tuple[Movie, ...]  # the movies that share the title, when there are several
     answer: Answer  # the movies similar to it
+    titled: tuple[Movie, ...] = ()  # the movies whose title is the id that was asked for
+    meant: tuple[Movie, ...] = ()  # of an unknown title: movies with some of its words
 
 
 def look_up(reader: "Reader", wanted: str, choice: Choice) -> Found:
@@ -31,9 +33,18 @@ def look_up(reader: "Reader", wanted: str, choice: Choice) -> Found:
     Raises:
         StoreError: the store cannot be read.
     """
-    movie, candidates = reader.movie(wanted), _NO_MOVIES
-    if movie is None:
-        titled = reader.find_title(wanted)
-        movie, candidates = (titled[0], _NO_MOVIES) if len(titled) == 1 else (None, titled)
-    similar_to = wanted if movie is None else movie.movie_id
-    return Found(movie, candidates, reader.similar(similar_to, **choice))
+    movie, titled = reader.movie(wanted), reader.find_title(wanted)
+    if movie is not None:
+        return Found(movie, _NO_MOVIES, reader.similar(movie.movie_id, **choice), titled)
+    if len(titled) == 1:
+        return Found(titled[0], _NO_MOVIES, reader.similar(titled[0].movie_id, **choice))
+    meant = _NO_MOVIES if titled else similar_titles(reader, wanted)
+    return Found(None, titled, reader.similar(wanted, **choice), meant=meant)
+
+
+def similar_titles(reader: "Reader", wanted: str) -> tuple[Movie, ...]:
+    """Return up to three movies with words of a title that no movie has."""
+    try:
+        return reader.search(wanted, n=3, partial=True)
+    except UsageError:  # it has no word
+        return _NO_MOVIES

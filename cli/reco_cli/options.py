@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -34,6 +34,7 @@ LISTING: Final = (
     "to_year",
     "available",
     "available_in",
+    "available_missing",
     *READING,
 )
 
@@ -107,6 +108,14 @@ class Told:
             "--available-in", metavar="NAME", help="Only what is in the set of this name."
         ),
     ] = None
+    available_missing: Annotated[
+        Literal["all", "none"],
+        typer.Option(
+            "--available-missing",
+            metavar="KIND",
+            help="Show all or none if that set does not exist.",
+        ),
+    ] = "all"
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
     redis_url: Annotated[
         str | None,
@@ -165,6 +174,7 @@ class Told:
             year_from=self.from_year,
             year_to=self.to_year,
             available=own if self.available_in is None else self.available_in,
+            available_missing=self.available_missing,
         )
 
     @property

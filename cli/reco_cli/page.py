@@ -7,7 +7,7 @@ disagree. The fields of the JSON object are documented in `document`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from reco_store import Choice, RecoError
 
@@ -25,6 +25,7 @@ class Asked:
         year_to: the last year, or None.
         available: name of the set of available movies, empty for the namespace's own; None to
             leave out nothing that is not available.
+        available_missing: `all` or `none`, shown if that set does not exist.
     """
 
     namespace: str
@@ -34,6 +35,7 @@ class Asked:
     year_from: int | None = None
     year_to: int | None = None
     available: str | None = None
+    available_missing: Literal["all", "none"] = "all"
 
     @property
     def filtered(self) -> bool:
@@ -51,6 +53,7 @@ class Asked:
             "year_from": self.year_from,
             "year_to": self.year_to,
             "available": False if self.available is None else self.available or True,
+            "available_missing": self.available_missing,
         }
 
     @property
@@ -63,6 +66,7 @@ class Asked:
             "from_year": self.year_from,
             "to_year": self.year_to,
             "available": self.available,
+            "available_missing": self.available_missing,
         }
 
 

@@ -29,6 +29,7 @@ def user_page(answer: Answer, user_id: str, asked: Asked, *, why: bool) -> Page:
             answer.items, wanted="personal", whose=f"user {user_id}", filtered=asked.filtered
         ),
         query={"user_id": user_id, "why": why},
+        whose=f"user {user_id}",
     )
 
 
@@ -43,13 +44,23 @@ def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
             answer.items, wanted="ranked", whose=f"user {user_id}", filtered=asked.filtered
         ),
         query={"user_id": user_id},
+        whose=f"user {user_id}",
     )
 
 
-def for_ratings_page(answer: Answer, ratings: Mapping[str, float], asked: Asked) -> Page:
-    """Lay out the movies for somebody of whom a few ratings are known."""
+def for_ratings_page(
+    answer: Answer, ratings: Mapping[str, float], asked: Asked, *, notes: tuple[str, ...] = ()
+) -> Page:
+    """Lay out the movies for somebody of whom a few ratings are known.
+
+    Args:
+        answer: what the store said.
+        ratings: stars by id.
+        asked: the other options.
+        notes: about the ratings.
+    """
     whose = "these ratings"
-    return _listing(
+    page = _listing(
         answer,
         asked,
         command="for-ratings",
@@ -58,7 +69,9 @@ def for_ratings_page(answer: Answer, ratings: Mapping[str, float], asked: Asked)
             answer.items, wanted="for_ratings", whose=whose, filtered=True
         ),
         query={"ratings": dict(ratings)},
+        whose=whose,
     )
+    return replace(page, notes=(*notes, *page.notes))
 
 
 def popular_page(answer: Answer, by: str, genre: str | None, asked: Asked) -> Page:
@@ -80,6 +93,7 @@ def popular_page(answer: Answer, by: str, genre: str | None, asked: Asked) -> Pa
             answer.items, wanted=by.replace("-", "_"), whose=whose, genre=genre
         ),
         query={"by": by, "genre": genre},
+        whose=whose,
     )
 
 
@@ -94,12 +108,14 @@ def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
     if found.candidates:
         return _candidates(found, wanted, asked)
     movie, items = found.movie, found.answer.items
+    whose = f"movie {wanted if movie is None else movie.movie_id}"
+    shadowed = None
     if movie is None:
         heading, card = "Popular movies", None
-        fallback: str | None = words.unknown_note(items, wanted)
+        fallback: str | None = words.unknown_note(items, wanted, found.meant)
     else:
         heading, card = f"Movies similar to {movie.title}", document.movie_object(movie)
-        whose = f"movie {movie.movie_id}"
+        shadowed = words.shadowed_note(wanted, movie, found.titled)
         fallback = words.fallback_note(
             items, wanted="similar", whose=whose, filtered=asked.filtered
         )
@@ -111,12 +127,28 @@ def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
         fallback=fallback,
         query={"movie": wanted},
         more={"movie": card, "candidates": []},
+        whose=whose,
     )
-    return page if movie is None else replace(page, facts=_card(movie))
+    if movie is None:
+        return page
+    notes = page.notes if shadowed is None else (shadowed, *page.notes)
+    return replace(page, facts=_card(movie), notes=notes)
 
 
-def search_page(found: Sequence[Movie], text: str, n: int, status: Status) -> Page:
-    """Lay out the movies whose titles match; the score is the number of ratings."""
+def search_page(
+    found: Sequence[Movie], text: str, n: int, status: Status, *, partial: bool = False
+) -> Page:
+    """Lay out the movies whose titles match; the score is the number of ratings.
+
+    Args:
+        found: best match first.
+        text: what was searched for.
+        n: how many movies were asked for.
+        status: of the live generation.
+        partial: whether some of the words were enough, since no title has all of them.
+    """
+    none = "no title has all of these words, or words that begin so"
+    notes = (f"{none}; these have some of them." if found else f"{none}, nor any of them.",)
     return Page(
         heading=f"Movies with {text} in the title",
         rows=tuple(
@@ -131,12 +163,13 @@ def search_page(found: Sequence[Movie], text: str, n: int, status: Status) -> Pa
             )
             for rank, movie in enumerate(found, start=1)
         ),
-        notes=() if found else ("no title has all of these words, or words that begin so",),
+        notes=notes if partial or not found else (),
         footer=words.generation_words(status.generation, status.age_seconds),
         show_ids=True,
         document={
             **document.frame("search", status.namespace, status.generation, status.age_seconds),
             "query": {"text": text, "n": n},
+            "partial": partial,
             "movies": [document.movie_object(movie) for movie in found],
         },
     )
@@ -150,9 +183,10 @@ def _listing(
     heading: str,
     fallback: str | None,
     query: Mapping[str, Any],
+    whose: str,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Page:
-    short = words.short_note(answer.items, asked.n)
+    short = words.short_notes(answer, asked.n, whose=whose, available=asked.available)
     return Page(
         heading=heading,
         rows=tuple(
@@ -168,7 +202,7 @@ def _listing(
             )
             for rank, item in enumerate(answer.items, start=1)
         ),
-        notes=tuple(note for note in (fallback, short) if note is not None),
+        notes=(*((fallback,) if fallback else ()), *short),
         footer=words.generation_words(answer.generation, answer.age_seconds),
         document={
             **_frame(command, answer, asked),
@@ -176,6 +210,7 @@ def _listing(
             **more,
             "fallback": fallback is not None,
             "items": document.item_objects(answer.items),
+            "notes": list(answer.notes),
         },
     )
 
@@ -198,6 +233,7 @@ def _candidates(found: Found, wanted: str, asked: Asked) -> Page:
             "candidates": [document.movie_object(movie) for movie in found.candidates],
             "fallback": False,
             "items": [],
+            "notes": [],
         },
     )
 

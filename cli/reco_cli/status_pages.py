@@ -22,6 +22,8 @@ _LIVE: Final = (
     "held_until",
     "held_reason",
     "hidden",
+    "sampled",
+    "missing",
     *_NIGHT,
 )
 
@@ -81,6 +83,8 @@ def _said_of(status: Status) -> dict[str, Any]:
         "held_until": status.held_until,
         "held_reason": status.held_reason,
         "hidden": status.hidden,
+        "sampled": status.sampled,
+        "missing": status.missing,
         **{name: status.manifest.get(name) for name in _NIGHT},
     }
 
@@ -126,6 +130,7 @@ def _all_facts(status: Status, said: Mapping[str, Any]) -> _Facts:
         "held_until": said["held_until"],
         "held_reason": said["held_reason"],
         "hidden": said["hidden"],
+        "keys lost": f"{said['missing']} of {said['sampled']} sampled" if said["missing"] else "",
         "rating_scale": said["rating_scale"],
         "metrics": None if quality else said["metrics"],
         "parameters": _without(said["parameters"], "models"),

@@ -5,7 +5,9 @@ Pure functions over the store's answers; nothing is escaped and nothing printed 
 
 from collections.abc import Sequence
 
-from reco_store import Item
+from reco_store import Answer, Item, Movie
+from reco_store.answers import USED_UP
+from reco_store.titles import fold_genre
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -82,11 +84,7 @@ def fallback_note(
     Returns:
         One sentence, or None when the answer is all that was asked for.
     """
-    others = [
-        item
-        for item in items
-        if item.source != wanted or (genre is not None and genre not in item.genres)
-    ]
+    others = [item for item in items if item.source != wanted or not _has_genre(item, genre)]
     if not others:
         return None
     instead = _kinds(others) + ("" if genre is None else " of all genres")
@@ -104,21 +102,66 @@ def fallback_note(
     )
 
 
-def unknown_note(items: Sequence[Item], wanted: str) -> str:
-    """Say that there is no such movie, and what is shown instead.
+def _has_genre(item: Item, genre: str | None) -> bool:
+    """Tell whether an item is of a genre, however it is spelt; anything is if none is asked for."""
+    return genre is None or fold_genre(genre) in map(fold_genre, item.genres)
+
+
+def unknown_note(items: Sequence[Item], wanted: str, similar: Sequence[Movie] = ()) -> str:
+    """Report that there is no such movie, and what is shown instead.
 
     Args:
         items: the answer, best first.
         wanted: the id or title that was asked for.
+        similar: movies that may be meant.
     """
-    return f"no movie has the id or the exact title {wanted}; these are {_kinds(items)} instead."
+    instead = f"; these are {_kinds(items)} instead" if items else ""
+    return f"no movie has the id or the title {wanted}{instead}.{meant_words(similar)}"
 
 
-def short_note(items: Sequence[Item], n: int) -> str | None:
-    """Say that an answer has fewer items than asked for, or None when it has them all."""
-    if len(items) >= n:
+def meant_words(similar: Sequence[Movie]) -> str:
+    """Return a sentence that names movies that may be meant, after a space; empty for none."""
+    named = ", ".join(f"{movie.title} (id {movie.movie_id})" for movie in similar)
+    return f" Did you mean {named}?" if named else ""
+
+
+def shadowed_note(wanted: str, shown: Movie, titled: Sequence[Movie]) -> str | None:
+    """Report that what was taken for an id is a title as well; None if it is not.
+
+    Args:
+        wanted: the id or title that was asked for.
+        shown: the movie of this id.
+        titled: the movies of this title.
+    """
+    others = [movie for movie in titled if movie.movie_id != shown.movie_id]
+    if not others:
         return None
-    return f"{len(items)} of {n}: the published lists have no more."
+    named = ", ".join(f"{movie.title} has the id {movie.movie_id}" for movie in others)
+    return f"{wanted} is the id of {shown.title}; {named}."
+
+
+def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) -> tuple[str, ...]:
+    """Return why an answer has fewer items than asked for, or others: one sentence for each note.
+
+    Args:
+        answer: with its notes.
+        n: how many movies were asked for.
+        whose: what the list belongs to, such as `user 42`.
+        available: name of the set of available movies, empty for the namespace's own.
+    """
+    the_set = f"the set of available movies{f' {available!r}' if available else ''}"
+    unrestricted = "so it leaves nothing out" if answer.items else "so nothing is shown"
+    texts = {
+        "available_missing": f"{the_set} does not exist or is empty, {unrestricted} "
+        "(--available-missing).",
+        "all_seen": f"{whose} has rated every movie that could be shown; rated movies are not "
+        "recommended again.",
+        "data_lost": "the store lost the lists that would fill the rest; run "
+        "`batch republish latest`.",
+    }
+    if answer.notes == (USED_UP,):
+        return (f"{len(answer.items)} of {n}: the published lists have no more.",)
+    return tuple(texts[note] for note in answer.notes if note in texts)
 
 
 def _kinds(items: Sequence[Item]) -> str:

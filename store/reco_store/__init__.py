@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reco_store.digest import Digest as Digest
     from reco_store.digest import Summary as Summary
     from reco_store.errors import ContractMismatch as ContractMismatch
+    from reco_store.errors import DataLost as DataLost
     from reco_store.errors import Fenced as Fenced
     from reco_store.errors import Held as Held
     from reco_store.errors import LockHeld as LockHeld
@@ -68,6 +69,7 @@ _HOMES = {
     "digest": ("Digest", "Summary"),
     "errors": (
         "ContractMismatch",
+        "DataLost",
         "Fenced",
         "Held",
         "LockHeld",

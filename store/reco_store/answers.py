@@ -22,6 +22,16 @@ MOST_RATED: Final = "most_rated"
 HIGHEST_RATED: Final = "highest_rated"
 MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
 
+# Notes on an answer. There are fewer movies than asked for, since no more of what is published may
+# be shown:
+USED_UP: Final = "used_up"
+# ... and there is none, since the user has rated all that could be shown.
+ALL_SEEN: Final = "all_seen"
+# The set of available movies does not exist, or is empty.
+AVAILABLE_MISSING: Final = "available_missing"
+# The list is short because the store lost the lists that would fill it.
+DATA_LOST: Final = "data_lost"
+
 
 class Reason(NamedTuple):
     """The movie of somebody's history that speaks most for a recommended one."""
@@ -60,6 +70,7 @@ class Answer:
     generation: str
     age_seconds: float  # since the generation was computed
     items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()  # names from above; more may come
 
     @property
     def source(self) -> str | None:
@@ -73,6 +84,7 @@ class Answer:
             "age_seconds": self.age_seconds,
             "source": self.source,
             "items": [_item_object(item) for item in self.items],
+            "notes": list(self.notes),
         }
 
 
@@ -96,6 +108,8 @@ class Status:
     held_until: str | None  # ISO 8601; not None while a rollback holds back newer generations
     held_reason: str | None
     hidden: int = 0  # number of movies that no list shows
+    sampled: int = 0  # number of data keys that were looked for ...
+    missing: int = 0  # ... and of those that are gone: not 0 if the store lost data
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON values."""
@@ -111,4 +125,6 @@ class Status:
             "held_until": self.held_until,
             "held_reason": self.held_reason,
             "hidden": self.hidden,
+            "sampled": self.sampled,
+            "missing": self.missing,
         }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, Unpack
 
     from reco_store.answers import Answer, Movie, Status
-    from reco_store.choice import Choice
+    from reco_store.choice import Choice, Id
     from reco_store.client import AsyncClient
     from reco_store.experiment import Experiment
     from reco_store.pinning import Request, Step
@@ -76,19 +76,21 @@ class AsyncReader:
         if client is not None:
             require_bytes(client)
 
-    async def user(self, user_id: str, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
+    async def user(self, user_id: Id, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model, and why, if that is asked."""
         return await self._run(self._core.user(user_id, why=why, **choice))
 
-    async def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
+    async def ranked(self, user_id: Id, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating."""
         return await self._run(self._core.ranked(user_id, **choice))
 
-    async def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
+    async def similar(self, movie_id: Id, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself."""
         return await self._run(self._core.similar(movie_id, **choice))
 
-    async def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+    async def for_ratings(
+        self, ratings: Mapping[str, float] | Mapping[int, float], **choice: Unpack[Choice]
+    ) -> Answer:
         """Return movies for somebody who has no list yet, by a few ratings of theirs."""
         return await self._run(self._core.for_ratings(ratings, **choice))
 
@@ -98,7 +100,7 @@ class AsyncReader:
         """Return what is popular, most_rated or highest_rated, of all or of one genre."""
         return await self._run(self._core.popular(by, genre, **choice))
 
-    async def movie(self, movie_id: str) -> Movie | None:
+    async def movie(self, movie_id: Id) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
         return await self._run(self._core.movie(movie_id))
 
@@ -106,15 +108,17 @@ class AsyncReader:
         """Return the movies of a title, with or without its year, whatever case and accents."""
         return await self._run(self._core.find_title(title))
 
-    async def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+    async def search(
+        self, text: str, *, n: int = DEFAULT_N, partial: bool = False
+    ) -> tuple[Movie, ...]:
         """Return movies by words of their titles, or by the words' beginnings."""
-        return await self._run(self._core.search(text, n))
+        return await self._run(self._core.search(text, n, partial=partial))
 
-    async def seen(self, user_id: str) -> tuple[str, ...]:
+    async def seen(self, user_id: Id) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
         return await self._run(self._core.seen(user_id))
 
-    async def assign(self, user_id: str) -> str:
+    async def assign(self, user_id: Id) -> str:
         """Return the namespace that an experiment gives a user; without one, the reader's own."""
         return await self._run(self._core.assign(user_id))
 

@@ -7,8 +7,9 @@ available is known by the store alone (``listing.py``).
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypedDict
 
+from reco_store.arguments import id_texts, list_length, name_texts, year_number
 from reco_store.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "Filters"]
 
 DEFAULT_N: Final = 10
+SHOW_ALL: Final = "all"
+SHOW_NONE: Final = "none"
+
+#: An id in a call; integers of NumPy are taken as well.
+Id: TypeAlias = "str | int"
 
 
 class Choice(TypedDict, total=False):
@@ -27,17 +33,19 @@ class Choice(TypedDict, total=False):
 
     n: int
     """How many; fewer only if no more of what is published may be shown. 10."""
-    exclude: Iterable[str]
+    exclude: Iterable[Id]
     """Movies not to be shown."""
     genres: Iterable[str]
-    """Only movies of at least one of these, spelt as published; none means all."""
+    """Only movies of at least one of these, in any case; none means all."""
     year_from: int | None
     """Only movies of this year or a later one; a movie without a year is left out."""
     year_to: int | None
     """Only movies of this year or an earlier one."""
     available: bool | str
-    """Only what stands in the set of available movies, or in the one of this name; a set that
-    does not exist restricts nothing."""
+    """Only movies in the set of available movies, or in the set of this name."""
+    available_missing: Literal["all", "none"]
+    """Which movies to show if that set does not exist, or is empty, which Redis cannot tell apart:
+    "all", the default, or "none". The answer's notes contain ``available_missing`` either way."""
 
 
 class Filters(NamedTuple):
@@ -49,6 +57,7 @@ class Filters(NamedTuple):
     year_from: int | None
     year_to: int | None
     available: str | None  # key of the set
+    available_missing: str = SHOW_ALL
 
     @property
     def restricts(self) -> bool:
@@ -79,11 +88,13 @@ def check_choice(
     keys: Keys,
     *,
     n: int = DEFAULT_N,
-    exclude: Iterable[str] = (),
+    exclude: Iterable[Id] = (),
     genres: Iterable[str] = (),
     year_from: int | None = None,
     year_to: int | None = None,
     available: bool | str = False,
+    available_missing: str = SHOW_ALL,
+    **unknown: object,
 ) -> Filters:
     """Check what is asked of a list.
 
@@ -95,23 +106,40 @@ def check_choice(
         year_from: the first year.
         year_to: the last year.
         available: whether, or the name of the set.
+        available_missing: "all" or "none".
+        unknown: options that do not exist, such as a misspelt one.
 
     Raises:
-        UsageError: ``n`` is below 1, the years are in the wrong order, a text stands where
-            several are expected, or the set's name has another form.
+        UsageError: an option does not exist, its value has another type or range, a text stands
+            where several are expected, or the years are in the wrong order.
     """
-    if n <= 0:
-        raise UsageError(f"n {n}: expected 1 or more")
-    for name, texts in (("exclude", exclude), ("genres", genres)):
-        if isinstance(texts, str):  # whose letters would be taken for ids
-            raise UsageError(f"{name} {texts!r}: expected several texts, such as [{texts!r}]")
-    if year_from is not None and year_to is not None and year_from > year_to:
-        raise UsageError(f"years {year_from} to {year_to}: expected the earlier one first")
+    if unknown:
+        raise UsageError(
+            f"option {', '.join(map(repr, unknown))}: expected one of "
+            f"{', '.join(Choice.__annotations__)}"
+        )
+    if available_missing not in (SHOW_ALL, SHOW_NONE):
+        raise UsageError(f"available_missing {available_missing!r}: expected 'all' or 'none'")
+    first, last = year_number(year_from, "year_from"), year_number(year_to, "year_to")
+    if first is not None and last is not None and first > last:
+        raise UsageError(f"years {first} to {last}: expected the earlier one first")
     return Filters(
-        n,
-        frozenset(exclude),
-        tuple(genres),
-        year_from,
-        year_to,
-        None if available is False else keys.available(None if available is True else available),
+        list_length(n),
+        frozenset(id_texts(exclude, "exclude")),
+        name_texts(genres, "genres"),
+        first,
+        last,
+        _set_of(keys, available),
+        available_missing,
     )
+
+
+def _set_of(keys: Keys, available: object) -> str | None:
+    """Return the key of the set of available movies; None if any movie may be shown."""
+    if available is None or available is False:
+        return None
+    if available is True:
+        return keys.available()
+    if not isinstance(available, str):
+        raise UsageError(f"available {available!r}: expected True, False or the name of a set")
+    return keys.available(available)

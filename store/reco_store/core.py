@@ -6,13 +6,13 @@ How a request pins a generation stands in ``pinning.py``, how a list is answered
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reco_store.answers import FOR_RATINGS, PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
+from reco_store.arguments import id_text, list_length, name_text, stars_by_id
 from reco_store.blend import require_few
 from reco_store.choice import check_choice
-from reco_store.codec import decode_ids, decode_movie
-from reco_store.errors import UsageError
+from reco_store.codec import decode_head, decode_ids, decode_movie
 from reco_store.experiment import Experiment
 from reco_store.hold import Hold
 from reco_store.keys import (
@@ -21,25 +21,28 @@ from reco_store.keys import (
     movie_suffix,
     popular_suffix,
     ranked_suffix,
-    search_suffix,
     seen_suffix,
     similar_suffix,
-    title_suffix,
     user_suffix,
 )
 from reco_store.listing import Listing
-from reco_store.pinning import MAX_MOVES, Moved, Pinning, Step
-from reco_store.search import best_matches, question_words
+from reco_store.pinning import EVERYBODY, MAX_MOVES, Moved, Pinning, Step
+from reco_store.search import best_matches, candidates, question_of, title_question
+from reco_store.titles import split_year
 from reco_store.wish import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Unpack
 
-    from reco_store.choice import Choice
+    from reco_store.choice import Choice, Id
     from reco_store.pinning import Request
+    from reco_store.search import Question
+    from reco_store.view import View
 
 __all__ = ["Core"]
+
+_MOST_SAMPLED: Final = 100
 
 
 class Core:
@@ -56,68 +59,82 @@ class Core:
         self._pinning = Pinning(keys, clock)
         self._listing = Listing(self._pinning)
 
-    def user(self, user_id: str, *, why: bool = False, **choice: Unpack[Choice]) -> Request[Answer]:
+    def user(self, user_id: Id, *, why: bool = False, **choice: Unpack[Choice]) -> Request[Answer]:
         """Ask for a user's retrieval list, and why each movie is in it."""
+        user_id = id_text(user_id, "user")
         filters = check_choice(self._keys, **choice)
         because = because_suffix(user_id) if why else None
         wish = Wish(user_suffix(user_id), PERSONAL, filters, seen_suffix(user_id), because=because)
         return self._listing.answer(wish)
 
-    def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Request[Answer]:
+    def ranked(self, user_id: Id, **choice: Unpack[Choice]) -> Request[Answer]:
         """Ask for a user's list by predicted rating."""
+        user_id = id_text(user_id, "user")
         filters = check_choice(self._keys, **choice)
         wish = Wish(ranked_suffix(user_id), RANKED, filters, seen_suffix(user_id))
         return self._listing.answer(wish)
 
-    def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Request[Answer]:
+    def similar(self, movie_id: Id, **choice: Unpack[Choice]) -> Request[Answer]:
         """Ask for a movie's similar movies."""
+        movie_id = id_text(movie_id, "movie")
         filters = check_choice(self._keys, **choice)
         wish = Wish(similar_suffix(movie_id), SIMILAR, filters, itself=movie_id)
         return self._listing.answer(wish)
 
     def for_ratings(
-        self, ratings: Mapping[str, float], **choice: Unpack[Choice]
+        self, ratings: Mapping[str, float] | Mapping[int, float], **choice: Unpack[Choice]
     ) -> Request[Answer]:
         """Ask for what suits somebody of whom a few ratings are known."""
-        require_few(ratings)
+        stars = stars_by_id(ratings)
+        require_few(stars)
         filters = check_choice(self._keys, **choice)
-        return self._listing.answer(Wish("", FOR_RATINGS, filters, ratings=dict(ratings)))
+        return self._listing.answer(Wish("", FOR_RATINGS, filters, ratings=stars))
 
     def popular(self, by: str, genre: str | None, **choice: Unpack[Choice]) -> Request[Answer]:
         """Ask for what is popular."""
         filters = check_choice(self._keys, **choice)
-        return self._listing.answer(Wish(popular_suffix(by, genre), by, filters, fill=False))
+        genre = None if genre is None else name_text(genre, "genre")
+        named = None if genre is None else (by, genre)
+        suffix = popular_suffix(by, genre)
+        return self._listing.answer(Wish(suffix, by, filters, fill=False, popular=named))
 
-    def movie(self, movie_id: str) -> Request[Movie | None]:
+    def movie(self, movie_id: Id) -> Request[Movie | None]:
         """Ask for a movie's label."""
+        movie_id = id_text(movie_id, "movie")
         value = (yield from self._pinning.one(movie_suffix(movie_id)))[1]
         return None if value is None else Movie(movie_id, *decode_movie(value))
 
-    def seen(self, user_id: str) -> Request[tuple[str, ...]]:
+    def seen(self, user_id: Id) -> Request[tuple[str, ...]]:
         """Ask for what a user rated."""
-        value = (yield from self._pinning.one(seen_suffix(user_id)))[1]
+        value = (yield from self._pinning.one(seen_suffix(id_text(user_id, "user"))))[1]
         return () if value is None else tuple(decode_ids(value))
 
     def find_title(self, title: str) -> Request[tuple[Movie, ...]]:
-        """Ask for the movies that bear a title."""
+        """Ask for the movies that bear a title, or else a loose form of it."""
+        suffixes, year = title_question(name_text(title, "title"))
         for _ in range(MAX_MOVES):
-            view, value = yield from self._pinning.one(title_suffix(title))
-            if value is None:
+            view, found = yield from self._pinning.some(suffixes)
+            if not found:
                 return ()
-            ids = decode_ids(value)
+            suffix = next(suffix for suffix in suffixes if suffix in found)
+            ids = decode_ids(found[suffix])
             try:
                 values, _ = yield from self._pinning.more(view, map(movie_suffix, ids))
             except Moved:
                 continue
-            return tuple(
+            movies = (
                 Movie(movie_id, *decode_movie(label))
                 for movie_id, label in zip(ids, values, strict=True)
                 if label is not None
             )
+            if year is not None and suffix != suffixes[0]:
+                return tuple(m for m in movies if year in (m.year, split_year(m.title)[1]))
+            return tuple(movies)
         raise self._pinning.never_still()
 
-    def assign(self, user_id: str) -> Request[str]:
+    def assign(self, user_id: Id) -> Request[str]:
         """Ask for the namespace that a user's answers come from."""
+        user_id = id_text(user_id, "user")
         experiment = yield from self.experiment()
         return self._keys.namespace if experiment is None else experiment.assign(user_id)
 
@@ -126,41 +143,44 @@ class Core:
         (value,) = yield Step((self._keys.experiment,))
         return None if value is None else Experiment.load(value)
 
-    def search(self, text: str, n: int) -> Request[tuple[Movie, ...]]:
+    def search(self, text: str, n: int, *, partial: bool) -> Request[tuple[Movie, ...]]:
         """Ask for movies by words of their titles."""
-        words = question_words(text)
-        if n <= 0:
-            raise UsageError(f"n {n}: expected 1 or more")
-        suffixes = tuple(dict.fromkeys(map(search_suffix, words)))
-        return self._search(words, suffixes, n)
+        question = question_of(name_text(text, "search"))
+        return self._search(question, list_length(n), partial=partial)
 
-    def _search(
-        self, words: tuple[str, ...], suffixes: tuple[str, ...], n: int
-    ) -> Request[tuple[Movie, ...]]:
+    def _search(self, question: Question, n: int, *, partial: bool) -> Request[tuple[Movie, ...]]:
+        suffixes = question.suffixes
         for _ in range(MAX_MOVES):
-            view, values, _ = yield from self._pinning.pin(suffixes)
-            found = [movie_id for value in values if value for movie_id in decode_ids(value)]
-            ids = list(dict.fromkeys(found))
-            asked = (("SMISMEMBER", self._keys.hidden, *ids),) if ids else ()
+            view, found = yield from self._pinning.some(suffixes)
+            lists = {suffix: decode_ids(value) for suffix, value in found.items()}
+            likely = candidates(question, lists, n)
+            ids = likely.ids
+            if not ids:
+                return ()
+            asked = (("SMISMEMBER", self._keys.hidden, *ids),)
             try:
-                cards, replies = yield from self._pinning.more(
-                    view, map(movie_suffix, ids), asked, missing=None in values
+                cards, (hidden,) = yield from self._pinning.more(
+                    view, map(movie_suffix, ids), asked, missing=len(found) < len(suffixes)
                 )
             except Moved:
                 continue
-            hidden = replies[0] if ids else ()
             movies = (
                 Movie(movie_id, *decode_movie(card))
                 for movie_id, card, away in zip(ids, cards, hidden, strict=True)
                 if card is not None and not away
             )
-            return best_matches(movies, words, n)
+            return best_matches(movies, question, likely, n, partial=partial)
         raise self._pinning.never_still()
 
     def status(self) -> Request[Status]:
         """Ask for what is live."""
-        view, _, (hidden,) = yield from self._pinning.pin((), (("SCARD", self._keys.hidden),))
-        (hold_value,) = yield Step((self._keys.hold,))
+        sizes = (("SCARD", self._keys.hidden),)
+        view, (popular,), (hidden,) = yield from self._pinning.pin((EVERYBODY,), sizes)
+        sample = _sample(view, popular)
+        # Whatever is missing because the generation was retired meanwhile is not lost.
+        own: tuple[str | bytes, ...] = (self._keys.hold, self._keys.current)
+        hold_value, pointer, *values = yield Step((*own, *map(view.key, sample)))
+        missing = values.count(None) if pointer == view.pointer else 0
         hold = None if hold_value is None else Hold.load(hold_value)
         if hold is not None and hold.until.timestamp() <= self._clock():
             hold = None
@@ -176,4 +196,13 @@ class Core:
             held_until=None if hold is None else hold.until_iso,
             held_reason=None if hold is None else hold.reason,
             hidden=int(hidden),
+            sampled=len(sample),
+            missing=missing,
         )
+
+
+def _sample(view: View, popular: bytes | None) -> tuple[str, ...]:
+    """Return suffixes of keys that the generation must have: a list, and the cards in it."""
+    ids = decode_head(popular, _MOST_SAMPLED)[0] if popular and view.counts.get("movie") else []
+    own = (EVERYBODY,) if view.counts.get("popular") else ()
+    return (*own, *map(movie_suffix, ids))

@@ -10,6 +10,7 @@
         +-- StoreUnfit          3   evicts keys, lacks memory or rights, too old
         +-- NothingPublished    5   no pointer yet
         +-- ContractMismatch    5   keys or values under another contract
+        |   +-- DataLost        5   keys of the live generation are gone
         +-- VerifyFailed        5   what was read back is not what was computed
         +-- Held                6   a rollback put a hold on switching
         +-- LockHeld           75   another run is at work
@@ -27,6 +28,7 @@ from typing import ClassVar
 
 __all__ = [
     "ContractMismatch",
+    "DataLost",
     "Fenced",
     "Held",
     "LockHeld",
@@ -191,6 +193,30 @@ class ContractMismatch(StoreError):
 
     def __str__(self) -> str:
         return f"found {self.found}, expected {self.expected}. {self.next_step}"
+
+
+class DataLost(ContractMismatch):
+    """The pointer names a generation whose keys are not all there: the store lost them."""
+
+    def __init__(self, generation: str, missing: str) -> None:
+        """Name what is missing.
+
+        Args:
+            generation: the live one.
+            missing: such as "its manifest".
+        """
+        super().__init__(
+            f"{missing} of the live generation {generation} missing",
+            "every key that was published: the store lost data",
+            "Run `batch republish latest`, which needs no training, or `batch run`.",
+        )
+        self.args = (generation, missing)
+        self.generation = generation
+        self.missing = missing
+
+    def __str__(self) -> str:
+        what = f"{self.generation}: {self.missing} missing"
+        return f"the store lost data of the live generation {what}. {self.next_step}"
 
 
 class VerifyFailed(StoreError):

@@ -14,12 +14,15 @@ import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from reco_store.arguments import id_text
 from reco_store.client import Client, store_errors
 from reco_store.errors import ContractMismatch, UsageError
 from reco_store.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from reco_store.choice import Id
 
 __all__ = ["Experiment", "begin_experiment", "end_experiment"]
 
@@ -30,8 +33,13 @@ class Experiment(NamedTuple):
     name: str
     arms: tuple[tuple[str, float], ...]  # namespace and share, in order
 
-    def assign(self, user_id: str) -> str:
-        """Return the namespace that a user's answers come from."""
+    def assign(self, user_id: Id) -> str:
+        """Return the namespace that a user's answers come from.
+
+        Raises:
+            UsageError: the id is neither a text nor an integer.
+        """
+        user_id = id_text(user_id, "user")
         drawn = hashlib.sha256(f"{self.name}:{user_id}".encode("utf-8", "surrogateescape"))
         place = int(drawn.hexdigest()[:8], 16) / 2**32 * math.fsum(share for _, share in self.arms)
         for namespace, share in self.arms:

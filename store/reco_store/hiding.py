@@ -8,45 +8,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from reco_store.arguments import id_texts
 from reco_store.client import Client, store_errors
 from reco_store.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
+    from reco_store.choice import Id
     from reco_store.keys import Keys
 
 __all__ = ["hidden", "hide", "unhide"]
 
 
-def hide(client: Client, keys: Keys, movie_ids: Collection[str]) -> int:
+def hide(client: Client, keys: Keys, movie_ids: Iterable[Id]) -> int:
     """Hide movies.
 
     Returns:
         How many were not hidden before.
 
     Raises:
-        UsageError: no movie is named, or an id is empty.
+        UsageError: no movie is named, or an id is empty or neither a text nor an integer.
         StoreError: the store does not answer or refuses.
     """
-    _require_ids(movie_ids)
+    movies = _checked(movie_ids)
     with store_errors(client):
-        return client.sadd(keys.hidden, *movie_ids)
+        return client.sadd(keys.hidden, *movies)
 
 
-def unhide(client: Client, keys: Keys, movie_ids: Collection[str]) -> int:
+def unhide(client: Client, keys: Keys, movie_ids: Iterable[Id]) -> int:
     """Show movies again.
 
     Returns:
         How many were hidden before.
 
     Raises:
-        UsageError: no movie is named, or an id is empty.
+        UsageError: no movie is named, or an id is empty or neither a text nor an integer.
         StoreError: the store does not answer or refuses.
     """
-    _require_ids(movie_ids)
+    movies = _checked(movie_ids)
     with store_errors(client):
-        return client.srem(keys.hidden, *movie_ids)
+        return client.srem(keys.hidden, *movies)
 
 
 def hidden(client: Client, keys: Keys) -> tuple[str, ...]:
@@ -60,6 +62,8 @@ def hidden(client: Client, keys: Keys) -> tuple[str, ...]:
     return tuple(sorted(member.decode("utf-8", "replace") for member in members))
 
 
-def _require_ids(movie_ids: Collection[str]) -> None:
-    if not movie_ids or not all(movie_ids):
-        raise UsageError(f"movies {list(movie_ids)}: expected one id or more, none of them empty")
+def _checked(movie_ids: Iterable[Id]) -> tuple[str, ...]:
+    movies = id_texts(movie_ids, "movies")
+    if not movies or not all(movies):
+        raise UsageError(f"movies {list(movies)}: expected one id or more, none of them empty")
+    return movies

@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from reco_store.errors import ContractMismatch, VerifyFailed
+from reco_store.registry import read_control
 from reco_store.transfer import read_values, unlink, write_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reco_store.client import Client
+    from reco_store.keys import Keys
     from reco_store.lock import RunLock
 
-__all__ = ["chunks_of", "parse_chunk", "write_inventory"]
+__all__ = ["chunks_of", "parse_chunk", "sample_suffixes", "write_inventory"]
 
 INVENTORY_CHUNK: Final = 50_000
 _ATTEMPTS: Final = 3
+_CHUNKS_SAMPLED: Final = 8
 
 
 def chunks_of(entries: int) -> int:
@@ -65,6 +70,34 @@ def _write_chunk(lock: RunLock, generation: str, key: str, value: bytes) -> None
             return
     unlink(lock.client, [key])
     raise VerifyFailed(generation, f"{key} does not arrive as it was sent")
+
+
+def sample_suffixes(client: Client, keys: Keys, generation: str, most: int) -> list[str]:
+    """Return suffixes of a generation, evenly spaced over its inventory.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        generation: whose keys they are.
+        most: how many at most.
+
+    Returns:
+        The suffixes; none if the inventory is missing or damaged.
+
+    Raises:
+        redis.RedisError: the store does not answer.
+    """
+    record = read_control(client, keys).find(generation)
+    chunks = 1 if record is None else max(1, record.chunks)
+    step = -(-chunks // _CHUNKS_SAMPLED)
+    found: list[str] = []
+    for chunk in range(0, chunks, step):
+        key = keys.inventory(generation, chunk)
+        value = read_values(client, [key])[0]
+        if value is not None:
+            with suppress(ContractMismatch):
+                found += parse_chunk(value, key)
+    return found[:: -(-len(found) // most) or 1]
 
 
 def parse_chunk(value: bytes, key: str) -> list[str]:

@@ -30,10 +30,10 @@ from __future__ import annotations
 
 import re
 import secrets
-import unicodedata
 from datetime import UTC, datetime
 
 from reco_store.errors import UsageError
+from reco_store.titles import SEARCH_PREFIX, fold_title, loose_forms, split_year, title_words
 
 __all__ = [
     "BY_HIGHEST_RATED",
@@ -42,6 +42,7 @@ __all__ = [
     "because_suffix",
     "fold_title",
     "is_generation_id",
+    "loose_title_suffixes",
     "movie_suffix",
     "new_generation_id",
     "next_suffix",
@@ -55,19 +56,17 @@ __all__ = [
     "title_suffixes",
     "title_words",
     "user_suffix",
+    "whole_word_suffix",
 ]
 
 BY_MOST_RATED = "most_rated"
 BY_HIGHEST_RATED = "highest_rated"
-SEARCH_PREFIX = 4  # letters of a word that are a key of their own
 
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _GENERATION = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{4}", re.ASCII)
 _ENTROPY = re.compile(r"[0-9a-f]{4}")
 _SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAMP = "%Y%m%dT%H%M%S"
-_WORD = re.compile(r"[^\W_]+")
-_YEAR_TAIL = re.compile(r"\s*\(\d{4}\)\s*$")
 
 
 class Keys:
@@ -92,7 +91,7 @@ class Keys:
     )
 
     def __init__(self, namespace: str = "reco") -> None:
-        if not _NAMESPACE.fullmatch(namespace):
+        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
             raise UsageError(
                 f"namespace {namespace!r}: expected 1 to 32 of a-z, 0-9, '_', '-', "
                 "starting with a letter or digit"
@@ -240,8 +239,14 @@ def title_suffix(title: str) -> str:
 def title_suffixes(title: str) -> tuple[str, ...]:
     """Name every list that a movie of this title belongs to: with and without its year."""
     full = title_suffix(title)
-    bare = title_suffix(_YEAR_TAIL.sub("", title))
+    bare = title_suffix(split_year(title)[0])
     return tuple(name for name in dict.fromkeys((full, bare)) if name != "title:")
+
+
+def loose_title_suffixes(title: str) -> tuple[str, ...]:
+    """Name the lists that a movie of this title also belongs to, where no title is exactly so."""
+    own = title_suffixes(title)
+    return tuple(name for form in loose_forms(title) if (name := f"title:{form}") not in own)
 
 
 def search_suffix(word: str) -> str:
@@ -249,16 +254,6 @@ def search_suffix(word: str) -> str:
     return f"search:{word[:SEARCH_PREFIX]}"
 
 
-def title_words(title: str) -> tuple[str, ...]:
-    """Return the different words of a title, folded: runs of letters and digits, in order."""
-    return tuple(dict.fromkeys(_WORD.findall(fold_title(title))))
-
-
-def fold_title(title: str) -> str:
-    """Bring a title into the form under which it is looked up.
-
-    NFKD, combining marks dropped, case folded, whitespace collapsed and trimmed, NFC. Folding
-    twice changes nothing.
-    """
-    bare = "".join(c for c in unicodedata.normalize("NFKD", title) if not unicodedata.combining(c))
-    return unicodedata.normalize("NFC", " ".join(bare.casefold().split()))
+def whole_word_suffix(word: str) -> str:
+    """Name the list of all movies with exactly this word, which only frequent beginnings need."""
+    return f"search:={word}"

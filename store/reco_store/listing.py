@@ -3,7 +3,8 @@
     own list -> most rated of the genres asked for -> most rated of all
 
 All of them pass the same filters: what the caller excludes, genres, years, the set of available
-movies, the hide list; and what stands in for a user's list leaves out what the user has seen.
+movies, the hide list; and what stands in for a user's list leaves out what the user has seen. So an
+answer may be short, or empty for a user who rated everything; its notes say why.
 
 A filtered answer takes two steps of a reader that knows the generation. The first reads every list
 of the chain and the sizes of the sets; the second the labels that are not remembered yet, and which
@@ -18,10 +19,22 @@ from itertools import islice, repeat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from reco_store.answers import MOST_RATED, MOST_RATED_IN_GENRE, Answer, Item, Reason
+from reco_store.answers import (
+    ALL_SEEN,
+    AVAILABLE_MISSING,
+    DATA_LOST,
+    MOST_RATED,
+    MOST_RATED_IN_GENRE,
+    USED_UP,
+    Answer,
+    Item,
+    Reason,
+)
 from reco_store.arrivals import blend_lists
+from reco_store.choice import SHOW_NONE
 from reco_store.codec import decode_head, decode_ids, decode_reasons
-from reco_store.pinning import MAX_MOVES, Moved, Step
+from reco_store.errors import DataLost
+from reco_store.pinning import EVERYBODY, MAX_MOVES, Moved, Step
 from reco_store.wish import Sets
 
 if TYPE_CHECKING:
@@ -63,8 +76,12 @@ class Listing:
 
         Raises:
             RecoError: as ``Pinning.pin``.
+            DataLost: the list and what stands in for it are gone.
+            UsageError: no genre has a name that is asked for.
         """
-        view = self._pinning.view
+        asked, view = wish, self._pinning.view
+        if view is not None:
+            wish = asked.spelt(view, verified=False)
         plain = not wish.filters.restricts and wish.ratings is None
         if view is not None and plain and not self._hiding:
             # The warm path, kept short: one step, and no nested generator.
@@ -84,27 +101,36 @@ class Listing:
                         return Answer(view.generation, self._pinning.age(view), tuple(items))
                     except KeyError:  # a label that is not known yet
                         pass
-        return (yield from self._answer_slowly(wish))
+        return (yield from self._answer_slowly(asked))
 
-    def _answer_slowly(self, wish: Wish) -> Request[Answer]:
-        available = wish.filters.available
+    def _answer_slowly(self, asked: Wish) -> Request[Answer]:
+        available = asked.filters.available
         sizes = self._how_many_hidden
         if available is not None:
             sizes = (*sizes, ("SCARD", available))
         for _ in range(MAX_MOVES):
+            known = self._pinning.view
+            wish = asked if known is None else asked.spelt(known, verified=False)
             pinned = yield from self._pinning.pin(wish.suffixes, sizes)
             view, _, (hidden, *others) = pinned
+            if asked.spelt(view, verified=True) != wish:
+                continue  # the lists of these genres have other names
             self._hiding = bool(hidden)
-            sets = Sets(self._hidden if hidden else None, available if any(others) else None)
-            try:
-                items = yield from self._choose(wish, pinned, sets)
-            except Moved:
-                continue
-            return Answer(view.generation, self._pinning.age(view), tuple(items))
+            missing = available is not None and not any(others)
+            sets = Sets(self._hidden if hidden else None, None if missing else available)
+            items: list[Item] = []
+            if not missing or wish.filters.available_missing != SHOW_NONE:
+                try:
+                    items = yield from self._choose(wish, pinned, sets)
+                except Moved:
+                    continue
+            notes = (AVAILABLE_MISSING,) if missing else ()
+            notes = (*notes, *_shortage(wish, pinned, len(items)))
+            return Answer(view.generation, self._pinning.age(view), tuple(items), notes)
         raise self._pinning.never_still()
 
     def _choose(self, wish: Wish, pinned: Pinned, sets: Sets) -> Request[list[Item]]:
-        """Return the best that pass; rather than nothing, movies that the user has seen."""
+        """Return the best that pass."""
         if wish.ratings is not None:
             filters = wish.filters
             looked_at = _WINDOW if filters.restricts else filters.n + _SLACK
@@ -121,11 +147,7 @@ class Listing:
             missing = None in (pinned.values if pinned.view.has_reasons else values)
             reasons = _reasons(values[0], because)
             pinned = pinned._replace(values=values)
-        items = yield from self._pick(wish, pinned, sets, missing=missing, reasons=reasons)
-        if not items and wish.seen is not None and not wish.filters.restricts:
-            wish, pinned = wish._replace(seen=None), pinned._replace(values=pinned.values[:-1])
-            return (yield from self._pick(wish, pinned, sets, missing=False))
-        return items
+        return (yield from self._pick(wish, pinned, sets, missing=missing, reasons=reasons))
 
     def _pick(
         self,
@@ -162,6 +184,30 @@ class Listing:
             picked = _items(labels, passed[: n - len(items)])
             items += _explained(picked, reasons, labels, named) if reasons else picked
         return items
+
+
+def _shortage(wish: Wish, pinned: Pinned, shown: int) -> tuple[str, ...]:
+    """Return why an answer has fewer movies than asked for; nothing if it has them all.
+
+    Raises:
+        DataLost: it has none, because the store lost the lists.
+    """
+    if shown == wish.filters.n:
+        return ()
+    values = dict(zip(wish.suffixes, pinned.values, strict=True))
+    notes = [USED_UP]
+    if wish.fill or values[wish.suffix] is None:
+        try:
+            pinned.view.require("popular", values[EVERYBODY], EVERYBODY)
+        except DataLost:
+            if not shown:
+                raise
+            notes.append(DATA_LOST)
+    seen = None if wish.seen is None else values[wish.seen]
+    only_seen = not (shown or wish.filters.restricts or wish.excluded)
+    if only_seen and seen is not None and decode_ids(seen):
+        notes.append(ALL_SEEN)
+    return tuple(notes)
 
 
 def _items(labels: Mapping[str, Label], candidates: Iterable[tuple[str, float, str]]) -> list[Item]:

@@ -11,6 +11,7 @@
     metrics, parameters, data   free
     gate          the verdict; null before there is one
     rating_scale  [lowest, highest]; null where nobody rates, and so there are no ranked lists
+    genres        [name, ...] as the cards and keys spell them; optional
 
 Unknown fields are kept and ignored. Pure functions.
 """

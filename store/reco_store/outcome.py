@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from reco_store.client import Client, store_errors
+from reco_store.inventory import sample_suffixes
+from reco_store.pinning import EVERYBODY
 from reco_store.transfer import read_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reco_store.errors import Held
     from reco_store.keys import Keys
@@ -47,6 +49,15 @@ class GateInput:
             prefix = self.keys.data_prefix(generation)
             for batch, values in read_batches(self.client, prefix, suffixes):
                 yield from zip(batch, values, strict=True)
+
+    def sample(self, generation: str, most: int) -> Sequence[str]:
+        """Return suffixes that a generation was published with, evenly spaced.
+
+        Where its inventory is gone too, that of the one list that every generation has.
+        """
+        with store_errors(self.client):
+            found = sample_suffixes(self.client, self.keys, generation, most)
+        return found or [EVERYBODY]
 
 
 @dataclass(frozen=True, slots=True)

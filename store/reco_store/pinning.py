@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from reco_store.codec import decode_movie
 from reco_store.errors import NothingPublished, StoreUnfit
-from reco_store.keys import Keys, movie_suffix
+from reco_store.keys import BY_MOST_RATED, Keys, movie_suffix, popular_suffix
 from reco_store.view import View
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
     from reco_store.view import Label
 
-__all__ = ["Moved", "Pinned", "Pinning", "Request", "Step", "flattened", "queue"]
+__all__ = ["EVERYBODY", "Moved", "Pinned", "Pinning", "Request", "Step", "flattened", "queue"]
 
 _T = TypeVar("_T")
 Command: TypeAlias = "tuple[str, ...]"
 
+#: Suffix of the one list that every generation has.
+EVERYBODY: Final = popular_suffix(BY_MOST_RATED)
 MAX_LABELS: Final = 50_000
 MAX_MOVES: Final = 50
 
@@ -148,17 +150,40 @@ class Pinning:
         return values, list(found[len(names) :])
 
     def one(self, suffix: str) -> Request[tuple[View, bytes | None]]:
-        """Read one key; that it is missing is made sure of, as a cluster reads key by key."""
+        """Read one key; that it is missing is made sure of, as a cluster reads key by key.
+
+        Raises:
+            DataLost: the key is missing, and so are others that were published.
+        """
+        view, found = yield from self.some((suffix,))
+        return view, found.get(suffix)
+
+    def some(self, suffixes: Sequence[str]) -> Request[tuple[View, dict[str, bytes]]]:
+        """Read the keys that there are; that there is none is made sure of.
+
+        Raises:
+            DataLost: none is there, nor are others that were published.
+        """
         for _ in range(MAX_MOVES):
-            view, (value,), _ = yield from self.pin((suffix,))
-            if value is not None:
-                return view, value
-            try:
-                yield from self.more(view, (), missing=True)
-            except Moved:
-                continue
-            return view, None
+            view, values, _ = yield from self.pin(suffixes)
+            found = {s: v for s, v in zip(suffixes, values, strict=True) if v is not None}
+            if not found:
+                try:
+                    yield from self.make_sure(view)
+                except Moved:
+                    continue
+            return view, found
         raise self.never_still()
+
+    def make_sure(self, view: View) -> Request[None]:
+        """Take a step to make sure that what is missing was never published.
+
+        Raises:
+            Moved: it may be missing because the generation was retired.
+            DataLost: the store lost it.
+        """
+        (value,), _ = yield from self.more(view, (EVERYBODY,), missing=True)
+        view.require("popular", value, EVERYBODY)
 
     def labels(
         self,

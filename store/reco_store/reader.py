@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from reco_store.answers import Answer, Movie, Status
-    from reco_store.choice import Choice
+    from reco_store.choice import Choice, Id
     from reco_store.client import Client
     from reco_store.experiment import Experiment
     from reco_store.pinning import Request, Step
@@ -52,7 +52,10 @@ class Reader:
     """Reads what is published. Threads may share one.
 
     Each request is answered from one generation. A user or movie that is unknown gets the most
-    rated movies, and each item says where it comes from.
+    rated movies, and each item has its source. No answer for a user has a movie that the user
+    rated: it is short, or empty, rather than that, and its notes name the reason.
+
+    Ids are texts; integers are taken as well, those of NumPy included.
 
     Args:
         url: address of the store; None means the embedded store.
@@ -70,6 +73,7 @@ class Reader:
 
     Every request raises:
         NothingPublished: the namespace has no live generation.
+        DataLost: keys of the live generation are gone.
         ContractMismatch: it was published under another contract.
         StoreNotReady: the server is loading, say; asked again for two seconds before.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
@@ -95,30 +99,33 @@ class Reader:
         #: Another's client may do more around a command than one of our own making.
         self._own_server = self._own and not self._clustered
 
-    def user(self, user_id: str, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
+    def user(self, user_id: Id, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by the retrieval model.
 
         Args:
-            user_id: who; anyone unknown gets the most rated movies.
+            user_id: who; anyone unknown gets the most rated movies, and somebody who rated all
+                movies gets none.
             why: whether each item says under ``because`` which of the movies that the user rated
                 speaks most for it. What stands in for a short list has no reason, nor has
                 anything of a night that published none.
             choice: how many, and which: see ``Choice``.
 
         Raises:
-            UsageError: a value of the choice cannot be.
+            UsageError: an argument has another type or range, or a genre is unknown.
         """
         return self._run(self._core.user(user_id, why=why, **choice))
 
-    def ranked(self, user_id: str, **choice: Unpack[Choice]) -> Answer:
+    def ranked(self, user_id: Id, **choice: Unpack[Choice]) -> Answer:
         """Return the best movies for a user, by predicted rating; otherwise as ``user``."""
         return self._run(self._core.ranked(user_id, **choice))
 
-    def similar(self, movie_id: str, **choice: Unpack[Choice]) -> Answer:
+    def similar(self, movie_id: Id, **choice: Unpack[Choice]) -> Answer:
         """Return the movies most like a movie, never itself; otherwise as ``user``."""
         return self._run(self._core.similar(movie_id, **choice))
 
-    def for_ratings(self, ratings: Mapping[str, float], **choice: Unpack[Choice]) -> Answer:
+    def for_ratings(
+        self, ratings: Mapping[str, float] | Mapping[int, float], **choice: Unpack[Choice]
+    ) -> Answer:
         """Return movies for somebody who has no list yet, by a few ratings of theirs.
 
         Each item says under ``because`` which of the rated movies speaks most for it, of those with
@@ -141,42 +148,50 @@ class Reader:
 
         Args:
             by: most_rated or highest_rated.
-            genre: of one genre only; an unknown one gets the most rated movies of all.
+            genre: of one genre only, in any case.
             choice: how many, and which: see ``Choice``.
 
         Raises:
-            UsageError: ``by`` is neither, or a value of the choice cannot be.
+            UsageError: ``by`` is neither, the genre is unknown, or a value of the choice cannot
+                be.
         """
         return self._run(self._core.popular(by, genre, **choice))
 
-    def movie(self, movie_id: str) -> Movie | None:
+    def movie(self, movie_id: Id) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
         return self._run(self._core.movie(movie_id))
 
     def find_title(self, title: str) -> tuple[Movie, ...]:
-        """Return the movies of a title, with or without its year, whatever case and accents."""
+        """Return the movies of a title, with or without its year, whatever case and accents.
+
+        Where no movie has exactly this title: those whose title differs in punctuation or its
+        article only, or has it in brackets.
+        """
         return self._run(self._core.find_title(title))
 
-    def search(self, text: str, *, n: int = DEFAULT_N) -> tuple[Movie, ...]:
+    def search(self, text: str, *, n: int = DEFAULT_N, partial: bool = False) -> tuple[Movie, ...]:
         """Return movies by words of their titles, or by the words' beginnings.
 
         Args:
-            text: words; case, accents and their order do not matter, and all must be there.
+            text: words; case, accents, hyphens, apostrophes and the order do not matter, and
+                articles may be left out. All words must be there.
             n: how many.
+            partial: whether some of the words are enough.
 
         Returns:
-            Those with the most whole words first, then by the number of ratings; no hidden movie.
+            Movies of exactly this title first, then those with the most words, the most whole
+            words and the most ratings; no hidden movie.
 
         Raises:
             UsageError: there is no word, or ``n`` is below 1.
         """
-        return self._run(self._core.search(text, n))
+        return self._run(self._core.search(text, n, partial=partial))
 
-    def seen(self, user_id: str) -> tuple[str, ...]:
+    def seen(self, user_id: Id) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
         return self._run(self._core.seen(user_id))
 
-    def assign(self, user_id: str) -> str:
+    def assign(self, user_id: Id) -> str:
         """Return the namespace that an experiment gives a user; without one, the reader's own."""
         return self._run(self._core.assign(user_id))
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from reco_store.choice import Filters
     from reco_store.pinning import Command
+    from reco_store.view import View
 
 __all__ = ["Sets", "Wish"]
 
@@ -26,6 +27,23 @@ class Wish(NamedTuple):
     fill: bool = True  # where the list is short; a missing one has a stand-in always
     ratings: Mapping[str, float] | None = None  # of somebody who has no list of their own
     because: str | None = None  # suffix of the reasons, if they are asked for
+    popular: tuple[str, str] | None = None  # kind and genre, as asked for, of the list of a genre
+
+    def spelt(self, view: View, *, verified: bool) -> Wish:
+        """Return the wish with its genres as a generation spells them.
+
+        Raises:
+            UsageError: as ``View.spelt``.
+        """
+        wish = self
+        if self.filters.genres:
+            genres = view.spelt(self.filters.genres, verified=verified)
+            wish = wish._replace(filters=self.filters._replace(genres=genres))
+        if self.popular is not None:
+            by, genre = self.popular
+            (genre, *_) = view.spelt((genre,), verified=verified)
+            wish = wish._replace(suffix=popular_suffix(by, genre))
+        return wish
 
     @property
     def excluded(self) -> frozenset[str]:

@@ -212,7 +212,16 @@ def test_titles_lead_to_their_movies(written):
         "title:emma (1996)": [ids[1], ids[2]],
         "title:emma": [ids[1], ids[2], ids[4]],
         'title:say "hi", you 🎬': [ids[3]],
+        "title:say hi you": [ids[3]],
     }
+
+
+def test_an_older_artifact_keeps_its_titles(written):
+    """Without a version of the index it has the entries that its digest is of."""
+    manifest = {k: v for k, v in written.artifact.manifest.items() if k != "title_index"}
+    older = dict(Artifact(written.artifact.folder, manifest).entries())
+
+    assert set(dict(written.artifact.entries())) - set(older) == {"title:say hi you"}
 
 
 def test_words_lead_to_their_movies(written):
@@ -288,7 +297,7 @@ def test_manifest_describes_the_entries(written):
         "seen": 5,
         "popular": len(written.popular),
         "movie": 6,
-        "title": 5,
+        "title": 6,
         "search": len([suffix for suffix, _ in entries if suffix.startswith("search:")]),
     }
     assert manifest["entries"] == len(entries)

@@ -34,7 +34,7 @@ def test_as_json(reco):
         ("1=many", "expected an id or a title, =, and stars"),
         ("1=nan", "expected an id or a title, =, and stars"),
         ("1=7", "7 stars of '1': expected 0.5 to 5"),
-        ("No such=4", "no movie has the id or the exact title 'No such'"),
+        ("No such=4", "no movie has the id or the title 'No such'"),
         ("Hamlet=4", "2 movies have the title 'Hamlet'; name one by id: 11"),
     ],
 )

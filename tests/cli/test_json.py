@@ -23,7 +23,7 @@ MOVIE = {
     "rating_count": int,
     "mean_rating": float,
 }
-LISTING = {**FRAME, "query": dict, "fallback": bool, "items": list}
+LISTING = {**FRAME, "query": dict, "fallback": bool, "items": list, "notes": list}
 STATUS = {
     **FRAME,
     "store": str,
@@ -34,6 +34,8 @@ STATUS = {
     "held_until": type(None),
     "held_reason": type(None),
     "hidden": int,
+    "sampled": int,
+    "missing": int,
     "rating_scale": list,
     "metrics": dict,
     "parameters": dict,
@@ -70,7 +72,13 @@ def test_a_listing_has_the_documented_fields(reco, generation, words, query):
     assert (ended.code, ended.err) == (0, "")
     assert types(found) == LISTING
     assert [types(item) for item in found["items"]] == [ITEM, ITEM]
-    unfiltered = {"genres": [], "from_year": None, "to_year": None, "available": None}
+    unfiltered = {
+        "genres": [],
+        "from_year": None,
+        "to_year": None,
+        "available": None,
+        "available_missing": "all",
+    }
     assert found["query"] == {**query, "n": 2, "exclude": ["999"], **unfiltered}
     assert (found["schema"], found["command"], found["namespace"]) == (1, words[0], "reco")
     assert (found["generation"], found["fallback"]) == (generation, False)

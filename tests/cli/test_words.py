@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reco_cli import words
-from reco_store import Item
+from reco_store import Answer, Item
 
 
 def items(*sources, genres=()):
@@ -89,12 +89,28 @@ def test_an_unknown_genre_is_a_fallback_though_the_source_is_the_wanted_one():
     answer = items("most_rated", genres=("Drama",))
     said = {"wanted": "most_rated", "whose": "the genre X"}
     assert words.fallback_note(answer, **said, genre="Drama") is None
-    assert words.fallback_note(answer, **said, genre="drama") == (
+    assert words.fallback_note(answer, **said, genre="drama") is None
+    assert words.fallback_note(answer, **said, genre="War") == (
         "the genre X has no most rated list; these are most rated movies of all genres instead."
     )
 
 
 def test_a_short_answer_is_said():
     """Fewer movies than asked for are explained; as many are not."""
-    assert words.short_note(items("personal"), 1) is None
-    assert words.short_note(items("personal"), 2) == ("1 of 2: the published lists have no more.")
+    said = {"n": 2, "whose": "user 9", "available": "de"}
+
+    def notes(*names, sources=("personal",)):
+        answer = Answer("20261124T031502Z-7f3a", 0.0, tuple(items(*sources)), names)
+        return words.short_notes(answer, **said)
+
+    assert notes() == ()
+    assert notes("used_up") == ("1 of 2: the published lists have no more.",)
+    assert notes("used_up", "all_seen", sources=()) == (
+        "user 9 has rated every movie that could be shown; rated movies are not recommended again.",
+    )
+    (note,) = notes("available_missing")
+    assert "'de' does not exist or is empty, so it leaves nothing out" in note
+    (note,) = notes("available_missing", "used_up", sources=())
+    assert "so nothing is shown" in note
+    assert "batch republish latest" in notes("used_up", "data_lost")[0]
+    assert notes("of a later version") == ()

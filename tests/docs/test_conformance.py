@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reco_store.client import connect
+from reco_store.hiding import hide
 from reco_store.keys import Keys
 from reco_store.lock import RunLock
 from reco_store.publisher import publish
@@ -79,14 +80,17 @@ def test_filters_are_a_level_of_their_own(server):
 
 @pytest.fixture
 def example_server(make_server, make_source):
-    """A server on loopback whose namespace reco has a list of user 42."""
+    """A server on loopback whose namespace reco has a list of user 42, and hides a movie."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     started = make_server("--bind", "127.0.0.1", "--port", str(port))
-    entries = [("user:42", dict(small_entries())["user:1"]), *small_entries()]
+    first = dict(small_entries())
+    own = [(f"{family}:42", first[f"{family}:1"]) for family in ("user", "seen")]
+    entries = [*own, *small_entries()]
     keys = Keys("reco")
     with connect(started.url) as client, RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, make_source(entries=entries), lock=lock)
+        hide(client, keys, ["5"])
     return port
 
 
@@ -99,7 +103,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_the_examples_run(example_server, language):
-    """The blocks of the page, as they stand there, print what user 42 gets."""
+    """The blocks of the page, as they stand there, print what user 42 gets: nothing hidden."""
     page = (DOCS / "keys.md").read_text("utf-8")
     section = page[page.index("## Examples") : page.index("## A client of your own")]
     (block,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
@@ -118,5 +122,5 @@ def test_the_examples_run(example_server, language):
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    expected = '{"i":[3,5,1],"s":[5.0,4.0,3.0]}' if language == "sh" else "3 5 1"
+    expected = '{"i":[3,5,1],"s":[5.0,4.0,3.0]}' if language == "sh" else "3 1 6"
     assert done.stdout.splitlines()[0] == expected

@@ -25,6 +25,7 @@ from real_servers import running_server
 from reco_batch import columns as c
 from reco_batch.artifact import MANIFEST, Artifact
 from reco_batch.bounds import GateBounds
+from reco_batch.checks import summary
 from reco_batch.errors import NotFinite
 from reco_store import ContractMismatch, VerifyFailed, connect
 
@@ -265,6 +266,62 @@ def test_a_damaged_live_manifest_stops_no_night(make_nights, damaged):
     assert gate["baseline"] == live
     assert gate["checks"]["input.users"]["verdict"] == "no baseline"
     assert gate["checks"]["churn.user"]["verdict"] == "passed"
+
+
+def keys_of(nights, generation):
+    """Return the names of a generation's data keys."""
+    with connect(nights.url) as client:
+        return sorted(client.scan_iter(f"{nights.keys.data_prefix(generation)}*", count=10_000))
+
+
+@pytest.mark.parametrize("gone", ["lists", "lists and manifest", "all but the pointer"])
+def test_lost_data_stop_no_night(make_nights, gone):
+    """A live generation whose keys are gone is no baseline: the next night mends the store."""
+    nights = make_nights(f"lost{len(gone)}")
+    live = nights.published(nights.night(nights.old)).generation
+    with connect(nights.url) as client:
+        client.delete(*keys_of(nights, live))
+        if gone != "lists":
+            client.delete(nights.keys.manifest(live))
+        if gone == "all but the pointer":
+            client.delete(nights.keys.inventory(live, 0), nights.keys.generations)
+
+    published = nights.published(nights.night())
+
+    assert published.outcome == "live"
+    gate = nights.gate_of(published.generation)
+    assert gate["baseline"] == "no baseline"
+    assert gate["warnings"][0] == (
+        "live.data 1 (at most 0; the store lost keys of the live generation, so it is no baseline)"
+    )
+    assert gate["checks"]["known.users"] == {"verdict": "no baseline"}
+    assert "the store lost what was served" in summary(gate)
+
+
+def test_a_few_lost_keys_leave_the_baseline(make_nights):
+    """What is left is enough to compare with, and the loss is a warning."""
+    nights = make_nights("few")
+    live = nights.published(nights.night(nights.old)).generation
+    with connect(nights.url) as client:
+        client.delete(*keys_of(nights, live)[::40])
+
+    published = nights.published(nights.night())
+
+    gate = nights.gate_of(published.generation)
+    assert gate["baseline"] == live
+    assert any(line.startswith("live.data 0.0") for line in gate["warnings"])
+    assert gate["checks"]["churn.user"]["verdict"] == "passed"
+
+
+def test_other_users_are_refused_still(make_nights):
+    """That nobody is known counts where the live night is all there."""
+    nights = make_nights("others")
+    nights.published(nights.night(nights.old))
+
+    published = nights.published(nights.night(rename_user=lambda user: f"x{user}"))
+
+    assert published.outcome == "refused"
+    assert "known.users" in published.verdict.reason
 
 
 def test_a_live_manifest_of_other_shapes_stops_no_night(make_nights):

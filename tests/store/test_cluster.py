@@ -16,9 +16,10 @@ from real_servers import PRIMARIES, wait_until
 from reco_store import publisher
 from reco_store.async_reader import AsyncReader
 from reco_store.client import connect
-from reco_store.errors import StoreUnfit, VerifyFailed
+from reco_store.errors import DataLost, StoreUnfit, VerifyFailed
 from reco_store.generations import list_generations, rollback
 from reco_store.lock import RunLock
+from reco_store.outcome import GateInput
 from reco_store.publisher import publish
 from reco_store.reader import Reader
 from reco_store.replicas import Confirmation
@@ -57,6 +58,26 @@ def test_whole_life_of_generations(cluster, client, keys, make_source):
         for name in node.scan_iter(f"{keys.namespace}:*")
     }
     assert {name.split(":")[1] for name in names} == {sources[1].generation, sources[3].generation}
+
+
+def test_lost_data(cluster, client, keys, make_source):
+    """Keys that one node lost are missed by the status and by the gate; all of them, by readers."""
+    source = make_source()
+    with RunLock(client, keys, heartbeat=False) as lock:
+        publish(client, keys, source, lock=lock)
+    given = GateInput(source.generation, {}, source.generation, {}, client, keys)
+    assert set(given.sample(source.generation, 1000)) == set(source.suffixes())
+    assert 1 < len(given.sample(source.generation, 7)) <= 7
+    names = [keys.data(source.generation, suffix) for suffix in source.suffixes()]
+    with Reader(client=client, namespace=keys.namespace) as reader:
+        assert reader.status().missing == 0
+        for name in names:
+            client.delete(name)
+        assert reader.status().missing == 1
+        with pytest.raises(DataLost):
+            reader.user("1")
+    sample = given.sample(source.generation, 7)
+    assert all(value is None for _, value in given.read(source.generation, sample))
 
 
 async def test_asyncio_reader(cluster, client, keys, make_source):

@@ -17,6 +17,7 @@ EXAMPLES = {
     errors.StoreUnfit: (("full", "Raise it.", 3_000_000, 1_500_000), 3, ["3.0 MB", "1.5 MB"]),
     errors.NothingPublished: (("reco",), 5, ["'reco'", "batch run"]),
     errors.ContractMismatch: (("schema 2", "schema 1", "Upgrade."), 5, ["schema 2", "Upgrade"]),
+    errors.DataLost: (("g1", "its manifest"), 5, ["its manifest", "g1", "batch republish latest"]),
     errors.VerifyFailed: (("g1", "the key is missing", "user:1"), 5, ["g1", "user:1"]),
     errors.Held: (
         ("g1", "2026-11-25T00:00:00+00:00", "bad night"),

@@ -1,4 +1,4 @@
-"""Reader: one generation an answer, never an empty one, and each item says where it is from.
+"""Reader: one generation an answer, and each item says where it is from.
 
 Every test runs with the blocking reader and with the asyncio one, on every server.
 """
@@ -10,6 +10,7 @@ import json
 import re
 from datetime import datetime
 
+import numpy as np
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -20,12 +21,15 @@ from reco_store.codec import encode_list
 from reco_store.core import Core
 from reco_store.errors import (
     ContractMismatch,
+    DataLost,
     NothingPublished,
     StoreUnfit,
     StoreUnreachable,
     UsageError,
 )
+from reco_store.experiment import Experiment, begin_experiment
 from reco_store.generations import rollback
+from reco_store.hiding import hidden, hide, unhide
 from reco_store.lock import RunLock
 from reco_store.pinning import flattened, queue
 from reco_store.publisher import flip, publish
@@ -145,6 +149,59 @@ def test_excluded_movies_are_not_shown(reader, put):
     assert "1" not in {movie for movie, _ in shown(reader.popular(n=9, exclude=["1"]))}
 
 
+def test_ids_as_integers(reader, client, keys, put):
+    """Whatever takes an id takes an integer for its text."""
+    put()
+    assert shown(reader.user(1, n=2, exclude=[3, 6])) == shown(
+        reader.user("1", n=2, exclude=["3", "6"])
+    )
+    assert shown(reader.ranked(1, n=1)) == [("5", "ranked")]
+    assert "1" not in {movie for movie, _ in shown(reader.similar(1, n=9))}
+    assert "5" not in {movie for movie, _ in shown(reader.for_ratings({5: 5.0}, n=9))}
+    assert reader.movie(2) == reader.movie("2")
+    assert reader.seen(1) == ("2", "4")
+    begin_experiment(client, keys, Experiment("split", (("a", 1.0), ("b", 1.0))))
+    assert [reader.assign(user) for user in range(9)] == [reader.assign(str(u)) for u in range(9)]
+    assert hide(client, keys, [3]) == 1
+    assert hidden(client, keys) == ("3",)
+    assert unhide(client, keys, (3, "3")) == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda reader: reader.user(1.0), r"user 1.0 \(float\): expected an id"),
+        (lambda reader: reader.ranked(None), "user None"),
+        (lambda reader: reader.similar(np.True_), "movie"),
+        (lambda reader: reader.movie(b"1"), "movie b'1'"),
+        (lambda reader: reader.seen(["1"]), "user"),
+        (lambda reader: reader.assign(1.0), "user 1.0"),
+        (lambda reader: reader.user("\ud800"), "UTF-8"),
+        (lambda reader: reader.user("1", exclude=[3.0]), "exclude 3.0"),
+        (lambda reader: reader.user("1", exclude="12"), "exclude '12': expected several ids"),
+        (lambda reader: reader.user("1", genre="Comedy"), "option 'genre': expected one of"),
+        (lambda reader: reader.user("1", genres=[1]), "genres 1"),
+        (lambda reader: reader.user("1", available=1.5), "available 1.5"),
+        (lambda reader: reader.user("1", available_missing="some"), "expected 'all' or 'none'"),
+        (lambda reader: reader.popular(genre=["Comedy"]), "genre"),
+        (lambda reader: reader.for_ratings({"1": "5"}), "expected a finite number"),
+        (lambda reader: reader.for_ratings([("1", 5)]), "expected stars by movie id"),
+        (lambda reader: reader.find_title(300), "title 300"),
+        (lambda reader: reader.search(300), "search 300"),
+        (lambda reader: reader.search("heat", n="5"), "n '5'"),
+        (lambda reader: reader.user("1", n=2**63), "n 9223372036854775808"),
+        (lambda reader: reader.user("1", n=2.0), "n 2.0"),
+        (lambda reader: reader.user("1", year_from="1990"), "year_from '1990'"),
+        (lambda reader: reader.user("1", year_to=10**20), "year_to 10"),
+    ],
+)
+def test_arguments_that_cannot_be(reader, put, ask, said):
+    """What would change nothing, or end in a traceback, is refused with what is expected."""
+    put()
+    with pytest.raises(UsageError, match=said):
+        ask(reader)
+
+
 def test_unknown_user(reader, put):
     """Someone without a list gets the most rated movies, and each item says so."""
     put()
@@ -162,11 +219,27 @@ def test_known_user_without_a_list(reader, put):
     assert shown(reader.ranked("7")) == [("3", "most_rated")]
 
 
-def test_user_who_saw_everything(reader, put):
-    """Rather than nothing, a seen movie is shown."""
+@pytest.mark.parametrize("own", [[], ["user:7", "ranked:7"]])
+def test_user_who_rated_everything(reader, put, own):
+    """No rated movie is shown, with or without a list; the notes name the reason."""
     value = encode_list(["1", "2"], [2, 1], numeric_ids=True)
-    put(entries=[("seen:7", b'{"i":[1,2]}'), ("popular:most_rated", value)])
-    assert shown(reader.user("7")) == [("1", "most_rated"), ("2", "most_rated")]
+    empty = [(suffix, b'{"i":[],"s":[]}') for suffix in own]
+    put(entries=[*empty, ("seen:7", b'{"i":[1,2]}'), ("popular:most_rated", value)])
+    for answer in (reader.user("7"), reader.ranked("7")):
+        assert (answer.items, answer.source) == ((), None)
+        assert answer.notes == ("used_up", "all_seen")
+    assert reader.user("7", exclude=["1"]).notes == ("used_up",)
+    assert reader.user("8", n=2).notes == ()
+
+
+def test_paging_to_the_end(reader, put):
+    """An application that excludes what it showed reaches an end, and never a rated movie."""
+    put()
+    pages: list[str] = []
+    while items := reader.user("1", n=2, exclude=pages).items:
+        pages += [item.movie_id for item in items]
+    assert pages == ["3", "5", "1", "6"]
+    assert not set(pages) & set(reader.seen("1"))
 
 
 def test_unknown_movie(reader, put):
@@ -307,8 +380,52 @@ def test_lost_manifest(reader, client, keys, put):
     """A live generation without its manifest is damage, and the error names the remedy."""
     source = put()
     client.delete(keys.manifest(source.generation))
-    with pytest.raises(ContractMismatch, match=f"republish {source.generation}"):
+    with pytest.raises(DataLost, match=f"{source.generation}.*batch republish latest"):
         reader.user("1")
+
+
+def test_lost_data(reader, client, keys, put):
+    """A generation whose keys are gone is not an empty catalogue, whatever is asked."""
+    source = put()
+    reader.user("1")
+    client.delete(*(keys.data(source.generation, suffix) for suffix in source.suffixes()))
+    for ask in (
+        lambda: reader.user("1"),
+        lambda: reader.user("nobody", genres=["Comedy"]),
+        lambda: reader.ranked("1"),
+        lambda: reader.similar("1"),
+        lambda: reader.popular("highest_rated", "Comedy"),
+        lambda: reader.for_ratings({"1": 5.0}),
+        lambda: reader.movie("1"),
+        lambda: reader.seen("1"),
+        lambda: reader.find_title("heat"),
+        lambda: reader.search("heat"),
+    ):
+        with pytest.raises(DataLost, match="batch republish latest"):
+            ask()
+    status = reader.status()
+    assert (status.generation, status.missing) == (source.generation, status.sampled)
+    assert status.missing
+
+
+def test_data_lost_in_part(reader, client, keys, put):
+    """What is left is shown, with a note; the status counts what is gone."""
+    source = put()
+    assert (reader.status().sampled, reader.status().missing) == (7, 0)
+    lost = ("popular:most_rated", "movie:1")
+    client.delete(*(keys.data(source.generation, suffix) for suffix in lost))
+    answer = reader.user("1", n=9)
+    assert shown(answer) == [("3", "personal"), ("5", "personal"), ("1", "personal")]
+    assert answer.notes == ("used_up", "data_lost")
+    assert reader.status().missing == 1
+
+
+def test_what_was_never_published_is_not_lost(reader, put):
+    """A generation without popular movies, or whose manifest counts nothing, lacks nothing."""
+    put(entries=[("user:1", b'{"i":[],"s":[]}')])
+    assert reader.user("nobody").items == ()
+    assert reader.movie("1") is None
+    assert reader.status().sampled == 0
 
 
 def test_later_schema_is_refused(reader, client, keys, put):

@@ -16,6 +16,7 @@ PUBLIC = [
     "AsyncReader",
     "Choice",
     "ContractMismatch",
+    "DataLost",
     "Digest",
     "Experiment",
     "Fenced",

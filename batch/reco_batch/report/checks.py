@@ -5,7 +5,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from reco_batch.checks import FORCED, NO_BASELINE, NOTED, PASSED, REFUSED, SKIPPED, WARNING, short
+from reco_batch.checks import (
+    FORCED,
+    LIVE_DATA,
+    NO_BASELINE,
+    NOTED,
+    PASSED,
+    REFUSED,
+    SKIPPED,
+    WARNING,
+    short,
+)
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.outcome import HELD
 
@@ -42,6 +52,7 @@ _WORDS: Final = {
     "input.age_days": "Age of the newest rating, in days",
     "input.identical": "The same files as in the live run",
     "input.ids": "Type of the movie ids",
+    "live.data": "Share of the live run's keys that the store lost",
     "live.manifest": "Manifest of the live run",
     "retrieval.metrics": "User lists: metrics of both runs",
     "rating.metrics": "Stars: metrics of both runs",
@@ -158,7 +169,7 @@ def _judged(manifest: Mapping[str, Any]) -> Verdict:
     refused = sum(row.verdict == REFUSED for row in rows)
     baseline = gate.get("baseline")
     beside = (
-        "There was no live run to compare it with."
+        _no_baseline(gate)
         if baseline in (None, NO_BASELINE)
         else f"It was compared with {safe(baseline)}, which was live then."
     )
@@ -194,6 +205,12 @@ def _judged(manifest: Mapping[str, Any]) -> Verdict:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _no_baseline(gate: Mapping[str, Any]) -> str:
+    if LIVE_DATA in part_of(gate, "checks"):
+        return "There was no live run to compare it with: the store had lost its keys."
+    return "There was no live run to compare it with."
 
 
 def check_groups(manifest: Mapping[str, Any]) -> list[CheckGroup]:

@@ -1,7 +1,7 @@
 // The example reader as a client of the conformance kit: a request a line in, an answer a line out.
 
 import { createInterface } from "node:readline";
-import { NothingPublished, Reader, UnknownContract, connect } from "./reader.mjs";
+import { DataLost, NothingPublished, Reader, UnknownContract, UnknownGenre, connect } from "./reader.mjs";
 
 const store = await connect(process.env.REDIS_URL);
 const readers = new Map();
@@ -19,6 +19,8 @@ async function answer({ namespace, verb, id, by, genre, title, ratings, ...choic
     return await reader[verb](id, choice);
   } catch (error) {
     if (error instanceof NothingPublished) return { error: "nothing_published" };
+    if (error instanceof DataLost) return { error: "data_lost" };
+    if (error instanceof UnknownGenre) return { error: "usage" };
     if (error instanceof UnknownContract) return { error: "unknown_contract" };
     throw error;
   }

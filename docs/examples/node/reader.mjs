@@ -3,7 +3,8 @@
 //   const reader = new Reader(await connect(process.env.REDIS_URL));
 //   const { generation, items } = await reader.user("42", { n: 10, genres: ["Comedy"] });
 //
-// Every list takes n, exclude, genres, year_from, year_to and available (true, or a set's name).
+// Every list takes n, exclude, genres, year_from, year_to, available (true, or a set's name), and
+// available_missing ("all" or "none": what to show where that set does not exist).
 
 import { createHash } from "node:crypto";
 import { createClient } from "redis";
@@ -15,6 +16,8 @@ const MAX_MOVES = 50;
 
 export class NothingPublished extends Error {}
 export class UnknownContract extends Error {}
+export class UnknownGenre extends Error {}
+export class DataLost extends Error {}
 
 /** Connect to redis://, rediss:// or unix:// addresses. */
 export function connect(url) {
@@ -57,8 +60,7 @@ export class Reader {
 
   /** What is most_rated or highest_rated, of all or of one genre. */
   popular(by = "most_rated", genre = null, choice = {}) {
-    const suffix = genre === null ? `popular:${by}` : `popular:${by}:genre:${genre}`;
-    return this.#list(suffix, by, choice, { fill: false });
+    return this.#list(`popular:${by}`, by, choice, { fill: false, genre });
   }
 
   /** The namespace that an experiment gives a user; without one, the reader's own. */
@@ -99,12 +101,15 @@ export class Reader {
         const generation = await this.#store.get(pointerKey);
         if (generation === null) throw new NothingPublished(this.#namespace);
         const manifest = await this.#store.get(`{${this.#namespace}}:manifest:${generation}`);
-        const { schema, rating_scale } = manifest === null ? {} : JSON.parse(manifest);
+        if (manifest === null) throw new DataLost(`no manifest of ${generation}`);
+        const { schema, rating_scale, counts = {}, genres = null } = JSON.parse(manifest);
         if (schema !== 1) throw new UnknownContract(`schema ${schema} in ${generation}`);
-        this.#view = { generation, cards: new Map(), scale: rating_scale ?? SCALE };
+        const scale = rating_scale ?? SCALE;
+        this.#view = { generation, cards: new Map(), scale, counts, genres };
       }
       const view = this.#view;
-      const keys = suffixes.map((suffix) => this.#key(view, suffix));
+      const names = typeof suffixes === "function" ? suffixes(view) : suffixes;
+      const keys = names.map((suffix) => this.#key(view, suffix));
       // Commands of one turn of the event loop go out in one pipeline.
       const [[pointer, ...values], ...sizes] = await Promise.all([
         this.#store.mGet([pointerKey, ...keys]),
@@ -117,16 +122,18 @@ export class Reader {
   }
 
   async #list(suffix, source, choice, options) {
-    const { seen = null, itself = null, fill = true, because = null, ratings = null } = options;
-    const { n = 10, exclude = [], genres = [], available = false } = choice;
+    const { seen = null, itself = null, fill = true, because = null } = options;
+    const { ratings = null, genre = null } = options;
+    const { n = 10, exclude = [], available = false } = choice;
     const sets = [`{${this.#namespace}}:hidden`];
     if (available !== false) {
       sets.push(`{${this.#namespace}}:available${available === true ? "" : `:${available}`}`);
     }
     const rated = ratings === null ? [] : Object.keys(ratings);
-    const suffixes = [
-      ...(ratings === null ? [suffix] : rated.map((id) => `next:${id}`)),
-      ...genres.map((genre) => `popular:most_rated:genre:${genre}`),
+    let genres = [];
+    const suffixes = (view) => [
+      ...(ratings === null ? [ofGenre(view, suffix, genre)] : rated.map((id) => `next:${id}`)),
+      ...(genres = spelt(view, choice.genres ?? [])).map((name) => `popular:most_rated:genre:${name}`),
       "popular:most_rated",
       ...(seen === null ? [] : [seen]),
       ...(because === null ? [] : [because]),
@@ -139,13 +146,14 @@ export class Reader {
     const popular = values;
     const taken = new Set([...exclude, ...rated, ...(itself === null ? [] : [itself])]);
     const candidates = chain(own, source, popular, seenIds, taken, fill);
-    const restricts = genres.length > 0 || available !== false || hasYears(choice);
-
-    let items = await this.#pick(view, candidates, choice, n, sets, sizes, reasons);
-    if (items.length === 0 && seenIds.length > 0 && !restricts) {
-      // Rather than nothing, a movie that the user has seen.
-      const again = chain(own, source, popular, [], new Set(exclude), fill);
-      items = await this.#pick(view, again, choice, n, sets, sizes, reasons && new Map());
+    // Redis cannot tell an empty set from one that does not exist.
+    const missing = available !== false && sizes[1] === 0;
+    if (missing && choice.available_missing === "none") {
+      return { generation: view.generation, items: [] };
+    }
+    const items = await this.#pick(view, candidates, { ...choice, genres }, n, sets, sizes, reasons);
+    if (items.length === 0 && popular.at(-1) === null && view.counts.popular > 0) {
+      throw new DataLost(`popular:most_rated of ${view.generation}`);
     }
     return { generation: view.generation, items };
   }
@@ -195,6 +203,26 @@ export class Reader {
   #key(view, suffix) {
     return `${this.#namespace}:${view.generation}:${suffix}`;
   }
+}
+
+// Genres as they are published; an older night does not list them.
+function spelt({ genres: published }, genres) {
+  if (published === null) return genres;
+  return genres.flatMap((genre) => {
+    const found = published.filter((name) => lettersOf(name) === lettersOf(genre));
+    if (found.length === 0) throw new UnknownGenre(`${genre}: expected one of ${published}`);
+    return found;
+  });
+}
+
+function ofGenre(view, suffix, genre) {
+  if (genre === null) return suffix;
+  const names = spelt(view, [genre]);
+  return `${suffix}:genre:${names.includes(genre) ? genre : names[0]}`;
+}
+
+function lettersOf(genre) {
+  return fold(genre).replace(/[^\p{L}\p{N}]/gu, "");
 }
 
 // The movies of the chain, each where it comes first.

@@ -8,9 +8,18 @@ import os
 import sys
 from typing import Any
 
-from reco_store import Answer, ContractMismatch, NothingPublished, Reader
+from reco_store import Answer, ContractMismatch, DataLost, NothingPublished, Reader, UsageError
 
-CHOICE = ("n", "exclude", "genres", "year_from", "year_to", "available", "why")
+CHOICE = (
+    "n",
+    "exclude",
+    "genres",
+    "year_from",
+    "year_to",
+    "available",
+    "available_missing",
+    "why",
+)
 
 
 def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +49,10 @@ def answered(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
         return found(reader, request)
     except NothingPublished:
         return {"error": "nothing_published"}
+    except DataLost:
+        return {"error": "data_lost"}
+    except UsageError:
+        return {"error": "usage"}
     except ContractMismatch:
         return {"error": "unknown_contract"}
 

@@ -1,0 +1,164 @@
+"""Titles as people type them: folding, words, and the forms under which a title is found.
+
+    title                       Matrix, The (1999)   X-Men (2000)   Seven (a.k.a. Se7en) (1995)
+    folded                      matrix, the (1999)   x-men (2000)   seven (a.k.a. se7en) (1995)
+    folded, without its year    matrix, the          x-men          seven (a.k.a. se7en)
+    loose forms                 the matrix           x men          seven
+                                matrix               xmen           se7en
+    words                       matrix the 1999      x men 2000     seven a k a se7en 1995
+                                                     xmen           aka
+
+The job publishes the index of titles with these functions, and readers fold questions with the
+same ones. Pure functions.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Chunk",
+    "beginnings",
+    "chunks_of",
+    "fold_genre",
+    "fold_title",
+    "is_article",
+    "loose_forms",
+    "plain_forms",
+    "split_year",
+    "title_words",
+    "word_matches",
+]
+
+SEARCH_PREFIX: Final = 4  # letters of a word that are a key of their own
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_YEAR_TAIL: Final = re.compile(r"\s*\((\d{4})\)\s*$")
+_IN_BRACKETS: Final = re.compile(r"\(([^()]*)\)")
+_ALSO: Final = re.compile(r"^(?:a\.?k\.?a\.?|aka)\s+")
+_APOSTROPHES: Final = re.compile("['`\u00b4\u02bc\u2018\u2019]")
+#: Scripts that are written without spaces: a word of a question may begin anywhere in a title's.
+_UNSPACED: Final = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+#: Articles that catalogues put behind the title: "Welle, Die".
+_BEHIND: Final = re.compile(
+    r"^(.+), (the|an?|l'|las?|les?|los?|une?|uno|una|der|die|das|den|det|eine?|el|il|gli|i|os?|as"
+    r"|uma?|de|het|een|en|ett)$"
+)
+#: Articles that people leave out; not "die", which is a verb too.
+_BEFORE: Final = re.compile(r"^(?:(?:the|an?|las?|les?|los|der|das|el|il) |l')(?=.)")
+_ARTICLES: Final = frozenset(
+    ("the", "a", "an", "le", "la", "les", "l", "der", "das", "el", "los", "las", "il")
+)
+
+
+class Chunk(NamedTuple):
+    """A part of a title or question between two spaces."""
+
+    words: tuple[str, ...]  # runs of letters and digits
+    joined: str  # all of them as one word; empty if there is only one
+
+
+def fold_title(title: str) -> str:
+    """Bring a title into the form under which it is looked up.
+
+    NFKD, combining marks dropped, case folded, whitespace collapsed and trimmed, NFC. Folding
+    twice changes nothing.
+    """
+    if title.isascii():
+        return " ".join(title.casefold().split())
+    bare = "".join(c for c in unicodedata.normalize("NFKD", title) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", " ".join(bare.casefold().split()))
+
+
+def fold_genre(genre: str) -> str:
+    """Return the letters and digits of a genre, folded: "Sci-Fi" and "sci fi" are one genre."""
+    return "".join(word for chunk in chunks_of(genre) for word in chunk.words) or genre
+
+
+def split_year(title: str) -> tuple[str, int | None]:
+    """Return a title without the year in brackets at its end, and that year."""
+    match = _YEAR_TAIL.search(title)
+    return (title, None) if match is None else (title[: match.start()], int(match[1]))
+
+
+def loose_forms(title: str) -> tuple[str, ...]:
+    """Return the forms under which a title is found besides the folded one.
+
+    Without its year; of the title itself, and of each alternative title in brackets.
+    """
+    bare, _ = split_year(fold_title(title))
+    alternatives = [_ALSO.sub("", inside) for inside in _IN_BRACKETS.findall(bare)]
+    main = " ".join(_IN_BRACKETS.sub(" ", bare).split())
+    return tuple(
+        dict.fromkeys(form for part in (bare, main, *alternatives) for form in plain_forms(part))
+    )
+
+
+def plain_forms(folded: str) -> tuple[str, ...]:
+    """Return a folded title without punctuation, closest form first.
+
+    The article is put before the title, then left out; hyphens and the like part words, then do
+    not; apostrophes never do.
+    """
+    natural = _BEHIND.sub(_article_first, folded)
+    texts = [natural, _BEFORE.sub("", natural)]
+    texts = [_APOSTROPHES.sub("", text) for text in texts]
+    parted = [" ".join(word for chunk in chunks_of(text) for word in chunk.words) for text in texts]
+    closed = [" ".join(c.joined or c.words[0] for c in chunks_of(text)) for text in texts]
+    return tuple(form for form in dict.fromkeys((*parted, *closed)) if form)
+
+
+def _article_first(match: re.Match[str]) -> str:
+    rest, article = match.groups()
+    return f"{article}{'' if article.endswith(chr(39)) else ' '}{rest}"
+
+
+def chunks_of(text: str) -> tuple[Chunk, ...]:
+    """Return the parts of a text, folded; an ampersand is the word "and"."""
+    chunks = []
+    for part in fold_title(text).split():
+        words = tuple(_WORD.findall(part.replace("&", " and ")))
+        if words:
+            joined = "".join(_WORD.findall(part))
+            chunks.append(Chunk(words, "" if words == (joined,) else joined))
+    return tuple(chunks)
+
+
+def title_words(title: str) -> tuple[str, ...]:
+    """Return the different words of a title, folded.
+
+    Runs of letters and digits, in order, and what punctuation parts joined to one word:
+    "Schindler's" is schindler, s and schindlers.
+    """
+    chunks = chunks_of(title)
+    parted = (word for chunk in chunks for word in chunk.words)
+    return tuple(dict.fromkeys((*parted, *(c.joined for c in chunks if c.joined))))
+
+
+def is_article(word: str) -> bool:
+    """Tell whether a word of a question may be left out, as it says nothing about a title."""
+    return word in _ARTICLES
+
+
+def beginnings(word: str) -> Iterator[str]:
+    """Yield the beginnings of a word under which a movie is listed.
+
+    In scripts without spaces, those of what begins at each character.
+    """
+    for start, letter in enumerate(word):
+        if start == 0 or _UNSPACED.match(letter):
+            for end in range(start + 1, min(start + SEARCH_PREFIX, len(word)) + 1):
+                yield word[start:end]
+
+
+def word_matches(word: str, title_word: str) -> bool:
+    """Tell whether a word of a question is the beginning of a title's word.
+
+    In scripts without spaces, whether it is any part of it.
+    """
+    return title_word.startswith(word) or (_UNSPACED.match(word) is not None and word in title_word)
