@@ -82,6 +82,8 @@ def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
         "redis_url": "redis://h:1",
         "ranked_k": 7,
         "ranked_candidates": 7,
+        "rating_threshold": 7,
+        "max_unknown_ratings": 0.25,
         "rating_scale": "1:7",
         "threads": 7,
         "trainings": 1,
