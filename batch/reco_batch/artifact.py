@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from reco_batch import columns as c
 from reco_batch.encode import encode_id_lists, encode_lists, encode_movie, encode_reasons
 from reco_batch.errors import NightFailed
-from reco_batch.files import write_whole
+from reco_batch.files import unreadable, write_whole
+from reco_batch.manifests import MANIFEST, complete_generations
 from reco_batch.title_search import search_lists
 from reco_store.ahead import ahead, mapped_ahead
 from reco_store.errors import ContractMismatch
 from reco_store.keys import movie_suffix, title_suffixes
 from reco_store.manifest import check_manifest
 
-MANIFEST: Final = "manifest.json"
 MOVIES: Final = "movies.parquet"
 BECAUSE: Final = "because"
 #: In the order in which they are published.
@@ -190,14 +190,11 @@ def open_artifact(artifacts: Path, generation: str) -> Artifact:
             f"{folder} is not a complete artifact (no {MANIFEST}); complete ones: {known}. "
             "Name one of them, or run `batch run`."
         ) from error
+    except OSError as error:
+        raise NightFailed(unreadable(error, folder / MANIFEST)) from error
     except (ValueError, AttributeError, ContractMismatch) as error:  # no JSON, no object, ...
         raise NightFailed(f"{folder / MANIFEST} is damaged ({error}). Run `batch run`.") from error
     return Artifact(folder, manifest)
-
-
-def complete_generations(artifacts: Path) -> list[str]:
-    """Return the generations whose folder is complete, oldest first."""
-    return sorted(path.parent.name for path in artifacts.glob(f"*/{MANIFEST}"))
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from reco_batch.key import Panel
 from reco_batch.settings import DEFAULT_NAMESPACE, Settings
-from reco_store import Keys, StoreUnfit, connect, mask_url
+from reco_store import Keys, StoreUnfit, UsageError, connect, mask_url
 from reco_store.client import Client
+from reco_store.home import default_home
 
 Force = Annotated[
     str | None,
@@ -22,8 +23,8 @@ Force = Annotated[
         help="Serve it whatever the gate finds. Any words; they stay on record. [default: none]",
     ),
 ]
-GenerationId = Annotated[
-    str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
+GenerationOrLatest = Annotated[
+    str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a; or latest.")
 ]
 
 MovieIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of movies.")]
@@ -35,13 +36,14 @@ class Target:
 
     redis_url: str | None
     namespace: str
-    home: Path
+    folder: Path | None
+    """Of reco's own files; None where none is named and the account has no home."""
 
     @classmethod
     def of(cls, redis_url: str | None, namespace: str, home: Path | None) -> "Target":
         """Fill in the user's own folder where none is given."""
-        folder = _default_home() if home is None else home.expanduser()
-        return cls(redis_url or None, namespace, folder.absolute())
+        folder = _usual_home() if home is None else _expanded(home)
+        return cls(redis_url or None, namespace, None if folder is None else folder.absolute())
 
     @classmethod
     def told(cls, settings: Settings) -> "Target":
@@ -52,6 +54,15 @@ class Target:
     def keys(self) -> Keys:
         """The namespace's keys."""
         return Keys(self.namespace)
+
+    @property
+    def home(self) -> Path:
+        """The folder of reco's own files.
+
+        Raises:
+            UsageError: none is named, and the account has no home.
+        """
+        return default_home() if self.folder is None else self.folder
 
     @property
     def artifacts(self) -> Path:
@@ -69,9 +80,9 @@ class Target:
         said = [
             ("--redis-url", "REDIS_URL", self.redis_url, self.label),
             ("--namespace", "RECO_NAMESPACE", self.namespace, self.namespace),
-            ("--home", "RECO_HOME", None if self.redis_url else str(self.home), str(self.home)),
+            ("--home", "RECO_HOME", None if self.redis_url else str(self.home), str(self.folder)),
         ]
-        usual = {"--namespace": DEFAULT_NAMESPACE, "--home": str(_default_home())}
+        usual = {"--namespace": DEFAULT_NAMESPACE, "--home": str(_usual_home())}
         return "".join(
             f" {option} {shlex.quote(shown)}"
             for option, variable, value, shown in said
@@ -80,7 +91,7 @@ class Target:
 
     def connect(self) -> Client:
         """Return a client of the named Redis, or of the embedded store, started if need be."""
-        return connect(self.redis_url, home=self.home)
+        return connect(self.redis_url, home=self.folder if self.redis_url else self.home)
 
     def make_durable(self, client: Client) -> None:
         """Write the embedded store to disk; a server in production has its own configuration.
@@ -101,7 +112,24 @@ class Target:
                 ) from error
 
 
-def _default_home() -> Path:
-    from platformdirs import user_data_path  # noqa: PLC0415  # not needed for --help
+def _usual_home() -> Path | None:
+    """Return the folder where none is named; None for an account without a home."""
+    try:
+        return default_home()
+    except UsageError:  # told to whoever needs the folder
+        return None
 
-    return user_data_path("reco")
+
+def _expanded(home: Path) -> Path:
+    """Return a folder whose `~` is replaced.
+
+    Raises:
+        UsageError: nobody knows by what.
+    """
+    try:
+        return home.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"--home {str(home)!r}: the home folder that ~ stands for is not known; expected HOME "
+            "in the environment, or a path that begins with /"
+        ) from error

@@ -27,6 +27,7 @@ from redis.retry import Retry
 
 from reco_store.client import Client, store_errors
 from reco_store.errors import NotInstalled, StoreUnfit, UsageError
+from reco_store.home import default_home
 
 __all__ = ["ensure_server", "save", "server_pid", "server_url", "stop_server"]
 
@@ -130,13 +131,7 @@ def save(client: Client) -> None:
 
 
 def _store_folder(home: Path | None) -> Path:
-    if home is None:
-        try:
-            from platformdirs import user_data_path  # noqa: PLC0415  of the extra
-        except ImportError as error:
-            raise NotInstalled("the embedded store", "embedded") from error
-        home = user_data_path("reco")
-    return home.absolute() / "store"
+    return (default_home() if home is None else home).absolute() / "store"
 
 
 def _socket_path(folder: Path) -> Path:

@@ -1,12 +1,29 @@
-"""How good a night is, in words that need no textbook; both commands say it so.
+"""How good a night is, and how old, in words that need no textbook; both commands say it so.
 
-Pure functions of a manifest's metrics, which another version of the job may have written: what is
-not there is not said.
+Pure functions. A manifest's metrics may be of another version of the job: what is not there is not
+said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def age_words(age_seconds: float) -> str:
+    """Say how old something is, for example `3 hours`.
+
+    Args:
+        age_seconds: its age; negative when the clocks of two machines differ.
+    """
+    if age_seconds < _MINUTE:
+        return "less than a minute"
+    if age_seconds < 2 * _HOUR:
+        return _counted(age_seconds // _MINUTE, "minute")
+    if age_seconds < 2 * _DAY:
+        return _counted(age_seconds // _HOUR, "hour")
+    return _counted(age_seconds // _DAY, "day")
 
 
 def quality_words(metrics: object) -> dict[str, str]:
@@ -61,3 +78,7 @@ def _part(metrics: object, name: str) -> Mapping[str, float]:
     if not isinstance(part, Mapping):
         return {}
     return {key: value for key, value in part.items() if isinstance(value, int | float)}
+
+
+def _counted(count: float, unit: str) -> str:
+    return f"{int(count)} {unit}{'' if int(count) == 1 else 's'}"
