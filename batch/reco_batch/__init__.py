@@ -9,8 +9,11 @@ from reco_store.errors import NotInstalled
 
 def main() -> None:
     """Run the `batch` command, or say what to install for it."""
-    from reco_store.console import guard  # noqa: PLC0415
+    from reco_batch import signals  # noqa: PLC0415
+    from reco_store.console import guard, open_streams  # noqa: PLC0415
 
+    open_streams()
+    signals.hear()
     with guard():
         try:
             from reco_batch.app import app  # noqa: PLC0415

@@ -16,10 +16,10 @@ from reco_batch.flags import takes
 from reco_batch.help import PlainCommand, PlainGroup
 from reco_batch.key import Panel
 from reco_batch.layers import Told
-from reco_batch.options import Force, GenerationId, Target
+from reco_batch.options import Force, GenerationOrLatest, Target
 from reco_batch.settings_commands import settings_commands
 from reco_batch.store_commands import store_app, store_commands
-from reco_batch.terminal import fitted
+from reco_batch.terminal import announced, fitted
 from reco_store.console import guard
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it like t
 
 @app.callback(
     epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 store unreachable or unfit, 4 data refused, "
-    "5 the night failed, 6 refused by the gate or held after a rollback, 75 another run is at work."
+    "5 the night failed, 6 refused by the gate or held after a rollback, 75 another run is at "
+    "work, 129 ended by SIGHUP, 130 interrupted, 143 ended by SIGTERM. A run whose generation is "
+    "live ends with 0, whatever fails after that."
 )
 def _batch(
     *,
@@ -84,15 +86,20 @@ def run(told: Told, *, force: Force = None) -> None:
     target = Target.told(told.settings)
 
     ended: list[tuple[Night, float]] = []
+    live: Night | str | None = None
     try:
-        run_command(told.settings, target, force=force, ended=ended)
+        live = run_command(told.settings, target, force=force, ended=ended)
     finally:  # refused or held, too: why not is an error, which follows
         for night, seconds in ended:
-            options = target.reading_options
-            _summarise(
-                told,
-                pages.night(night, store=target.label, reading_options=options, seconds=seconds),
-            )
+            with announced():
+                options = target.reading_options
+                page = pages.night(
+                    night, store=target.label, reading_options=options, seconds=seconds
+                )
+                _summarise(told, page)
+    if not ended:  # cut short after readers were switched to it
+        with announced():
+            _summarise(told, f"live      {live}")
 
 
 @app.command(cls=PlainCommand)
@@ -169,17 +176,22 @@ def simulate(
 
 @app.command(cls=PlainCommand)
 @takes(Panel.STORE, Panel.GATE, "keep", Panel.PROGRESS, Panel.MONITORING)
-def republish(told: Told, generation: GenerationId, *, force: Force = None) -> None:
+def republish(told: Told, generation: GenerationOrLatest, *, force: Force = None) -> None:
     """Publish an artifact that is on disk again, without training.
 
-    For a Redis that lost its data, or to fill another one.
+    For a Redis that lost its data, or to fill another one. `latest` is the newest artifact that the
+    gate did not refuse and that was not rolled back from.
     """
     from reco_batch.commands import republish_command  # noqa: PLC0415
 
     published = republish_command(
         told.settings, Target.told(told.settings), generation, force=force
     )
-    _summarise(told, pages.published(published))
+    with announced():
+        _summarise(
+            told,
+            f"live      {published}" if isinstance(published, str) else pages.published(published),
+        )
 
 
 @app.command(cls=PlainCommand)

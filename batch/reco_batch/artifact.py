@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 from reco_batch import columns as c
 from reco_batch.encode import encode_id_lists, encode_lists, encode_movie, encode_reasons
 from reco_batch.errors import NightFailed
-from reco_batch.files import write_whole
+from reco_batch.files import unreadable, write_whole
+from reco_batch.manifests import MANIFEST, complete_generations
 from reco_batch.title_search import search_lists, title_lists
 from reco_store.ahead import ahead, mapped_ahead
 from reco_store.errors import ContractMismatch
 from reco_store.keys import movie_suffix
 from reco_store.manifest import check_manifest
 
-MANIFEST: Final = "manifest.json"
 MOVIES: Final = "movies.parquet"
 REPORT: Final = "report.html"
 BECAUSE: Final = "because"
@@ -202,6 +202,8 @@ def open_artifact(artifacts: Path, generation: str) -> Artifact:
             f"{folder} is not a complete artifact (no {MANIFEST}); complete ones: {known}. "
             "Name one of them, or run `batch run`."
         ) from error
+    except OSError as error:
+        raise NightFailed(unreadable(error, folder / MANIFEST)) from error
     except (ValueError, AttributeError, ContractMismatch) as error:  # no JSON, no object, ...
         raise NightFailed(f"{folder / MANIFEST} is damaged ({error}). Run `batch run`.") from error
     return Artifact(folder, manifest)
@@ -211,11 +213,6 @@ def account_of(folder: Path) -> Path:
     """Return the report in an artifact's folder, or the folder where there is none."""
     report = folder / REPORT
     return report if report.is_file() else folder
-
-
-def complete_generations(artifacts: Path) -> list[str]:
-    """Return the generations whose folder is complete, oldest first."""
-    return sorted(path.parent.name for path in artifacts.glob(f"*/{MANIFEST}"))
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

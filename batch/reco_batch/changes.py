@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reco_batch import columns as c
-from reco_batch.artifact import Artifact, complete_generations, open_artifact
+from reco_batch.artifact import Artifact, open_artifact
 from reco_batch.checks import REFUSED
 from reco_batch.errors import NightFailed
 from reco_batch.heads import HEAD
+from reco_batch.manifests import complete_generations
 from reco_batch.measure import ids_of
 from reco_batch.rank_overlap import overlap, rank_biased_overlap
 

@@ -1,8 +1,7 @@
 """What stands between the settings and the night: what follows from them, and outcomes."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -23,15 +22,14 @@ from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
 from reco_batch.presets import EngineName
 from reco_batch.processors import share_processors
-from reco_batch.progress import Reporter, choose_reporter
+from reco_batch.progress import choose_reporter, harmless
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
 from reco_batch.simulate_config import SimulateConfig
 from reco_batch.simulated_files import write_simulation
 from reco_batch.simulation import Simulation
 from reco_batch.suggest import require_optuna
-from reco_store import Keys, Published, RecoError, StoreUnreachable, UsageError, store_errors
-from reco_store.client import Client
+from reco_store import Published, UsageError
 
 if TYPE_CHECKING:
     from reco_batch.tune import Search
@@ -43,7 +41,7 @@ def run_command(
     *,
     force: str | None,
     ended: list[tuple[Night, float]] | None = None,
-) -> Night:
+) -> Night | str:
     """Run a night as the settings say.
 
     Args:
@@ -53,60 +51,64 @@ def run_command(
         ended: takes the night, live or not, and its seconds; what is raised has neither.
 
     Returns:
-        A night whose generation is live.
+        A night whose generation is live; the generation alone if the night was cut short after
+        readers were switched to it.
 
     Raises:
         UsageError: an option's value cannot be.
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `run_night`.
     """
+    night: Night | None = None
     with followed(settings, "run") as run:
         config = _config(settings, target, force)
         run.reporter.expect(last_times(config.artifacts, config.namespace))
         run.reporter.count(1 if target.redis_url is None else 0)  # the embedded store is saved
-        with _connected(target, run) as client:
-            night = run_night(config, client, reporter=run.reporter)
-            run.made(night.published, night.artifact.manifest)
-            _make_durable(target, client, run.reporter)
-            if ended is not None:
-                ended.append((night, run.seconds))
-            _insist_live(night.published, target)
-    return night
+        lock = run.connected(target.connect(run.reporter.find, start=True), target.keys)
+        night = run_night(config, lock, reporter=run.reporter)
+        _ended(run, night.published, target, night.artifact.manifest)
+        if ended is not None:
+            ended.append((night, run.seconds))
+        _insist_live(night.published, target)
+    return str(run.generation) if night is None else night
 
 
 def republish_command(
     settings: Settings, target: Target, generation: str, *, force: str | None
-) -> Published:
+) -> Published | str:
     """Publish an artifact again.
 
     Args:
         settings: as flags, environment and file have them.
         target: where to publish.
-        generation: of the artifact.
-        force: why it shall be served whatever the gate finds; None: it shall not.
+        generation: of the artifact, or `latest`.
+        force: why it shall be served whatever the gate finds, and although it was rolled back
+            from; None: it shall not.
+
+    Returns:
+        How it was published; the generation alone if that was cut short after readers were switched
+        to it.
 
     Raises:
         UsageError: an option's value cannot be.
         GateRefused, Held: the generation is staged, but not served.
         RecoError: as `republish`.
     """
+    published: Published | None = None
     with followed(settings, "republish") as run:
         reason = _reason(force)
-        with _connected(target, run) as client:
-            published = republish(
-                target.artifacts,
-                generation,
-                client,
-                namespace=target.namespace,
-                keep=settings.keep,
-                bounds=settings.gate,
-                force=reason,
-                reporter=run.reporter,
-            )
-            run.made(published)
-            _make_durable(target, client, run.reporter)
-            _insist_live(published, target)
-    return published
+        published = republish(
+            target.artifacts,
+            generation,
+            run.connected(target.connect(run.reporter.find, start=True), target.keys),
+            keep=settings.keep,
+            bounds=settings.gate,
+            force=reason,
+            reporter=run.reporter,
+        )
+        _ended(run, published, target)
+        _insist_live(published, target)
+    return str(run.generation) if published is None else published
 
 
 def tune_command(settings: Settings, target: Target) -> "list[Search]":
@@ -219,6 +221,22 @@ def _reason(force: str | None) -> str | None:
     return force
 
 
+def _ended(
+    run: Run, published: Published, target: Target, manifest: Mapping[str, Any] | None = None
+) -> None:
+    """Record how publishing ended, and save an embedded store."""
+    run.made(published, manifest)
+    if run.lock is not None and target.redis_url is None:
+        with (
+            harmless(run.reporter, f"{published.generation} may be lost if the machine fails now"),
+            run.reporter.stage("save the store") as stage,
+        ):
+            target.make_durable(
+                run.lock.client, lambda done, total: stage.note(f"{done:,} of {total:,} keys")
+            )
+    run.look()
+
+
 def _insist_live(published: Published, target: Target) -> None:
     """Raise what says why a staged generation is not served."""
     if published.held is not None:
@@ -227,49 +245,3 @@ def _insist_live(published: Published, target: Target) -> None:
         reason = published.verdict.reason if published.verdict else published.outcome
         account = account_of(target.artifacts / published.generation)
         raise GateRefused(published.generation, reason, str(account))
-
-
-def _make_durable(target: Target, client: Client, reporter: Reporter) -> None:
-    """Write the embedded store to disk, if it is the one, and show how far that has come."""
-    if target.redis_url is not None:
-        return
-    with reporter.stage("save the store") as stage:
-        target.make_durable(client, lambda done, total: stage.note(f"{done:,} of {total:,} keys"))
-
-
-@contextmanager
-def _connected(target: Target, run: Run) -> Iterator[Client]:
-    """Connect; whatever ends the block says what readers see now, or saw when it began.
-
-    That goes for bugs and interrupts too: a note is printed below a traceback.
-    """
-    client: Client | None = None
-    before: str | None = None
-    try:
-        client = target.connect(run.reporter.find, start=True)
-        before = _served(client, target.keys)
-        yield client
-        run.look(client, target.keys)
-    except BaseException as error:
-        if client is not None or isinstance(error, StoreUnreachable):
-            now = None if client is None else _served(client, target.keys)
-            if client is not None and now is not None:
-                run.look(client, target.keys)
-            error.add_note(_still_served(before, now))
-        raise
-
-
-def _served(client: Client, keys: Keys) -> str | None:
-    """Return the live generation, or "nothing"; None where the store does not tell."""
-    with suppress(RecoError), store_errors(client):
-        live = client.get(keys.current)
-        return live.decode() if isinstance(live, bytes) else "nothing"
-    return None
-
-
-def _still_served(before: str | None, now: str | None) -> str:
-    if now is not None:
-        return f"Still served: {now}."
-    if before is not None:
-        return f"Still served, as far as can be told without the store: {before}."
-    return "What is served is not known: the store did not answer."

@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+from reco_store.home import account
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that whoever reads it finds the old content or the new, and no part.
@@ -32,6 +34,34 @@ def sha256(path: Path) -> str:
     files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
     lines = [f"{sha256(path / file)}  {file}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def unreadable(error: OSError, path: Path) -> str:
+    """Return the line that reports that a path is closed to this account, or cannot be read.
+
+    Args:
+        error: what the system answered.
+        path: what was asked for, unless the error names another one.
+    """
+    named = Path(str(error.filename)) if error.filename else path
+    reason = error.strerror or error
+    if not isinstance(error, PermissionError):
+        return f"{named} could not be read ({reason}). Look at the disk, or name another --home."
+    return (
+        f"{named} is closed to the account {account(os.geteuid())} ({reason}){_owned(named)}. "
+        "Run as its owner, have the owner open it (chmod g+rX), or name another folder with "
+        "--home or RECO_HOME."
+    )
+
+
+def _owned(path: Path) -> str:
+    """Return whose the nearest folder is that this account may look at."""
+    for place in (path, *path.parents):
+        try:
+            return f"; {place} belongs to {account(place.stat().st_uid)}"
+        except OSError:
+            continue
+    return ""
 
 
 def delete(path: Path) -> None:

@@ -10,22 +10,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from reco_batch.errors import GateRefused, InputRefused
 from reco_batch.json_log import JsonReporter, Log, hide, open_log, secrets_of
 from reco_batch.metrics_file import Figures, write_metrics
 from reco_batch.notify import HookFailed, notify
-from reco_batch.progress import Reporter, choose_reporter
+from reco_batch.progress import Reporter, choose_reporter, harmless, reason_of
 from reco_batch.served import Served, look_at_served
 from reco_batch.settings import Settings
-from reco_store import Held, Keys, RecoError
+from reco_batch.signals import Watch
+from reco_store import Held, Keys, RecoError, RunLock, StoreUnreachable, store_errors
 from reco_store.client import Client
-from reco_store.console import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED
-from reco_store.outcome import Published
-
-#: Ends that a person brought about, who is there to see it.
-_NOT_TOLD: Final = (0, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE)
+from reco_store.console import EXIT_BROKEN_PIPE, Terminated, guard, interrupted
+from reco_store.errors import Fenced, LockHeld
+from reco_store.outcome import LIVE, Published
 
 
 @dataclass(slots=True)
@@ -41,15 +40,28 @@ class Run:
     gate: dict[str, Any] = field(default_factory=dict)
     served: Served | None = None
     is_served_known: bool = False
+    lock: RunLock | None = None
+    """Of the store that it publishes to, once it is connected."""
+    live_before: str | None = None
+    """The live generation when it began, or "nothing"; None where the store did not tell."""
+    is_live: bool = False
+    """Whether readers were switched to what it made."""
 
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
         return round(time.time() - self.started, 3)
 
+    def connected(self, client: Client, keys: Keys) -> RunLock:
+        """Take note of the store, and of what it serves; return the lock, which is not taken."""
+        self.lock = RunLock(client, keys)
+        self.live_before = _live(self.lock)
+        return self.lock
+
     def made(self, published: Published, manifest: Mapping[str, Any] | None = None) -> None:
         """Take note of a generation that was staged, and of what the gate said."""
         self.generation, self.manifest = published.generation, manifest or {}
+        self.is_live = published.outcome == LIVE
         self.gate = {} if published.verdict is None else dict(published.verdict.report)
         # People see it on the page of results, which a quiet run does not print.
         if self.settings.quiet or isinstance(self.reporter, JsonReporter):
@@ -57,37 +69,98 @@ class Run:
                 if warning:
                     self.reporter.warn(warning)
 
-    def look(self, client: Client, keys: Keys) -> None:
+    def look(self) -> None:
         """Take note of what is served, if anybody wants to know and the store tells."""
         hook = self.settings.notify
-        if self.settings.metrics_file is None and not (hook.command or hook.url):
+        if self.lock is None or not (self.settings.metrics_file or hook.command or hook.url):
             return
         with suppress(RecoError):
-            self.served = look_at_served(client, keys)
+            self.served = look_at_served(self.lock.client, self.lock.keys)
             self.is_served_known = True
+
+    def failed(self, error: BaseException) -> None:
+        """Find out whether readers see what the run made all the same, and note what they see."""
+        now = None if self.lock is None else _live(self.lock)
+        if now is not None:
+            with suppress(Exception):  # the error at hand is the one to report
+                self.look()
+        # A live generation that was to be filled again was live before, and may lack keys now.
+        self.is_live = self.is_live or now == self.reporter.generation != self.live_before
+        if self.is_live:
+            self.generation = self.generation or now
+            self.reporter.warn(
+                f"generation {self.generation} is live, and the run was cut short after that: "
+                f"{reason_of(error)}"
+            )
+        elif self.lock is not None or isinstance(error, StoreUnreachable):
+            error.add_note(_still_served(self.live_before, now))
+
+
+def _live(lock: RunLock) -> str | None:
+    """Return the live generation, or "nothing"; None where the store does not tell."""
+    with suppress(RecoError), store_errors(lock.client):
+        live = lock.client.get(lock.keys.current)
+        return live.decode() if isinstance(live, bytes) else "nothing"
+    return None
+
+
+def _still_served(before: str | None, now: str | None) -> str:
+    if now is not None:
+        return f"Still served: {now}."
+    if before is not None:
+        return f"Still served, as far as can be told without the store: {before}."
+    return "What is served is not known: the store did not answer."
 
 
 @contextmanager
 def followed(settings: Settings, command: str) -> Iterator[Run]:
     """Let metrics, notifications and the log's last line follow the run in the block.
 
+    A run whose generation is live ends well, whatever ended the block: what went wrong after the
+    switch is a warning.
+
     Raises:
         SystemExit: the log is for machines, and has the error as its last line.
     """
     log = open_log(settings) if settings.log_format == "json" else None
     run = Run(settings, command, choose_reporter(quiet=settings.quiet, log=log))
-    try:
-        yield run
-    except BaseException as error:
-        if isinstance(error, InputRefused):
-            run.gate = error.report
-        _follow(run, exit_code_of(error), error)
+    with Watch(lambda error: _end_at_once(run, error)) as watch:
+        try:
+            yield run
+        except BaseException as error:
+            if isinstance(error, InputRefused):
+                run.gate = error.report
+            run.failed(error)
+            watch.settle(live=run.is_live)
+            if not run.is_live:
+                _follow(run, exit_code_of(error), error)
+                if isinstance(run.reporter, JsonReporter):
+                    _end_in_json(run.reporter.log, error)
+                raise
+        else:
+            watch.settle(live=run.is_live)
+        _follow(run, 0, None)
         if isinstance(run.reporter, JsonReporter):
-            _end_in_json(run.reporter.log, error)
-        raise
-    _follow(run, 0, None)
-    if isinstance(run.reporter, JsonReporter):
-        run.reporter.tell("ended", exit_code=0, seconds=run.seconds)
+            run.reporter.tell("ended", exit_code=0, seconds=run.seconds)
+
+
+def _end_at_once(run: Run, error: BaseException) -> int:
+    """Report the end of a run that is at work yet, in another thread; return the exit code."""
+    run.reporter.cancel()
+    run.reporter.stop()
+    run.failed(error)
+    code = 0 if run.is_live else exit_code_of(error)
+    if run.lock is not None:
+        run.lock.release()
+    if not run.is_live:
+        if isinstance(run.reporter, JsonReporter):
+            with suppress(SystemExit):
+                _end_in_json(run.reporter.log, error)
+        else:
+            with suppress(SystemExit), guard():
+                raise error
+    _follow(run, code, None if run.is_live else error)
+    return code
 
 
 @contextmanager
@@ -110,30 +183,43 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, RecoError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
+        return interrupted(error)[0]
     return EXIT_BROKEN_PIPE if isinstance(error, BrokenPipeError) else 1
 
 
-def reason_of(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     """Return the line that says why a run ended, with what is still served."""
-    said = str(error) if isinstance(error, RecoError) else f"{type(error).__name__}: {error}"
+    said = reason_of(error)
+    if isinstance(error, KeyboardInterrupt):
+        said += "; run it again."
     return " ".join((said, *getattr(error, "__notes__", ())))
 
 
 def _follow(run: Run, exit_code: int, error: BaseException | None) -> None:
-    settings = run.settings
-    if settings.metrics_file is not None:
-        try:
-            write_metrics(settings.metrics_file, _figures(run, exit_code))
-        except OSError as failure:
-            reason = failure.strerror or failure
-            run.reporter.warn(f"the metrics file {settings.metrics_file} is not written ({reason})")
-    if error is None or exit_code in _NOT_TOLD:
+    """Write the metrics and call the hook; neither changes how the run ends."""
+    settings, reporter = run.settings, run.reporter
+    # A run that found another at work leaves the figures to that one.
+    if settings.metrics_file is not None and not isinstance(error, LockHeld | Fenced):
+        with harmless(reporter, f"the metrics file {settings.metrics_file} is not written"):
+            try:
+                write_metrics(settings.metrics_file, _figures(run, exit_code))
+            except OSError as failure:
+                reason = failure.strerror or failure  # its path is that of a file in between
+                reporter.warn(f"the metrics file {settings.metrics_file} is not written ({reason})")
+    if error is None or _is_of_a_person(error):
         return
-    try:
-        notify(settings.notify, _message(run, exit_code, error))
-    except HookFailed as failure:
-        run.reporter.warn(str(failure))
+    with harmless(reporter, "nobody was told"):
+        try:
+            notify(settings.notify, _message(run, exit_code, error))
+        except HookFailed as failure:
+            reporter.warn(str(failure))
+
+
+def _is_of_a_person(error: BaseException) -> bool:
+    """Tell whether a person ended the run, who is there to see it."""
+    if isinstance(error, Terminated):
+        return False
+    return isinstance(error, KeyboardInterrupt | BrokenPipeError)
 
 
 def _figures(run: Run, exit_code: int) -> Figures:
@@ -156,7 +242,7 @@ def _message(run: Run, exit_code: int, error: BaseException) -> dict[str, Any]:
         "what": next((word for kind, word in kinds if isinstance(error, kind)), "failed"),
         "command": run.command,
         "namespace": run.settings.namespace,
-        "reason": hide(reason_of(error), secrets_of(run.settings)),
+        "reason": hide(_message_of(error), secrets_of(run.settings)),
         "exit_code": exit_code,
         "generation": run.generation,
         "served": None if run.served is None else run.served.generation,
@@ -174,7 +260,7 @@ def _end_in_json(log: Log, error: BaseException) -> None:
     if isinstance(error, SystemExit | GeneratorExit | BrokenPipeError):
         return
     code = exit_code_of(error)
-    facts: dict[str, object] = {"text": reason_of(error), "exit_code": code}
+    facts: dict[str, object] = {"text": _message_of(error), "exit_code": code}
     if code == 1:
         facts["traceback"] = "".join(traceback.format_exception(error))
     log.error("error", kind=type(error).__name__, **facts)

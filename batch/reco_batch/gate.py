@@ -19,6 +19,7 @@ from reco_batch.checks import (
     NO_BASELINE,
     PASSED,
     REFUSED,
+    SKIPPED,
     WARNING,
     Check,
 )
@@ -66,7 +67,7 @@ def judge_generation(
     checks = check_night(
         Nights(artifact.manifest, given.live_manifest), measured, comparison, bounds
     )
-    checks = [*found, *checks, *check_reasons(artifact)]
+    checks = refused_before(artifact.manifest, [*found, *checks, *check_reasons(artifact)])
     return verdict_of(checks, live=given.live, force=force)
 
 
@@ -77,6 +78,42 @@ def _findings(given: GateInput, lost: float) -> Iterator[Check]:
         yield Check(LIVE_DATA, lost, AT_MOST, 0, WARNING, note)
     if given.live is not None and given.live_manifest is None:
         yield Check("live.manifest", None, "", None, WARNING, _NO_MANIFEST)
+
+
+def refused_before(manifest: Mapping[str, Any], checks: Sequence[Check]) -> list[Check]:
+    """Return the checks, those that were refused before and cannot be made now still refused.
+
+    A store that lost its data has no live generation to compare with: an artifact that was refused
+    beside one has not become better by that.
+
+    Args:
+        manifest: of the artifact, with the gate's report if it was judged before.
+        checks: as they are now.
+    """
+    report = manifest.get("gate")
+    if not isinstance(report, Mapping) or report.get("verdict") != REFUSED:
+        return list(checks)
+    before = {
+        name: check
+        for name, check in report.get("checks", {}).items()
+        if check.get("verdict") == REFUSED
+    }
+    made = {check.name: check for check in checks if check.verdict not in (NO_BASELINE, SKIPPED)}
+    again = [
+        Check(
+            name, None, "", None, REFUSED, f"refused beside {report.get('baseline')}, {_found(was)}"
+        )
+        for name, was in before.items()
+        if name not in made
+    ]
+    renewed = {check.name for check in again}
+    return [*(check for check in checks if check.name not in renewed), *again]
+
+
+def _found(check: Mapping[str, Any]) -> str:
+    """Return what a recorded check found."""
+    figure = check.get("figure")
+    return "and cannot be judged now" if figure is None else f"{figure}, and cannot be judged now"
 
 
 def _ranked_length(parameters: Mapping[str, Any]) -> int | None:

@@ -1,8 +1,8 @@
 """What happens in a run, for machines: one JSON object a line, on standard error.
 
-Every line has `timestamp`, `level`, `event`, and the `run` that it is of; once there is one, the
-`generation`. Events: `stage started`, `stage ended` (seconds, note), `stage failed`, `finding`,
-`said`, `warning`, `error` (exit_code).
+Every line has `timestamp`, `level`, `event`, `message` (for people), and the `run` that it is of;
+once there is one, the `generation`. Events: `stage started`, `stage ended` (seconds, note),
+`stage failed`, `finding`, `said`, `warning`, `error` (exit_code).
 """
 
 import sys
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 
-from reco_batch.progress import Noted, QuietReporter, Stage
+from reco_batch.progress import Noted, QuietReporter, Stage, reason_of
 from reco_batch.settings import Settings
 
 MASK: Final = "***"
@@ -37,6 +37,7 @@ def open_log(settings: Settings) -> Log:
         _Lines(),
         processors=[
             structlog.processors.add_log_level,
+            _with_message,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
             _masking(secrets_of(settings)),
             structlog.processors.JSONRenderer(ensure_ascii=True),
@@ -87,7 +88,13 @@ class JsonReporter(QuietReporter):
                 yield noted
         except BaseException as error:
             seconds = round(time.perf_counter() - started, 3)
-            self.tell("stage failed", stage=name, seconds=seconds, error=type(error).__name__)
+            self.log.error(  # noqa: TRY400  # no traceback: whoever catches it reports it
+                "stage failed",
+                stage=name,
+                seconds=seconds,
+                error=type(error).__name__,
+                message=f"{name} failed: {reason_of(error)}",
+            )
             raise
         self.tell("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
 
@@ -105,6 +112,7 @@ class JsonReporter(QuietReporter):
 
     def concern(self, generation: str) -> None:
         """Name the generation in every line from now on."""
+        super().concern(generation)
         self.log = self.log.bind(generation=generation)
 
     def tell(self, event: str, **facts: object) -> None:
@@ -127,6 +135,15 @@ class _Lines:
             sys.stderr.flush()
 
     info = warning = error = msg
+
+
+def _with_message(_: Any, __: str, event: Any) -> Any:  # noqa: ANN401  # structlog's own
+    """Say in each line what has happened, under the name that collectors of logs look for."""
+    words = event.get("text") or " ".join(
+        str(event[name]) for name in ("event", "stage", "note") if event.get(name)
+    )
+    event.setdefault("message", words)
+    return event
 
 
 def _masking(secrets: tuple[str, ...]) -> Callable[[Any, str, Any], Any]:

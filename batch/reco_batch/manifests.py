@@ -1,11 +1,17 @@
-"""What the gate reads in the manifests of two nights.
+"""Which nights are complete, and what the gate reads in the manifests of two of them.
 
 Another version may have written them: what is not there, or is something else, is None or empty.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from reco_batch.errors import NightFailed
+from reco_batch.files import unreadable
+from reco_store.keys import is_generation_id
+
+MANIFEST: Final = "manifest.json"
 #: Why a check of stars is skipped.
 NO_STARS: Final = "the input has no ratings, so there are none"
 
@@ -51,3 +57,34 @@ def section(manifest: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
     """Return a part of a manifest."""
     value = (manifest or {}).get(name)
     return value if isinstance(value, Mapping) else {}
+
+
+def complete_generations(artifacts: Path) -> list[str]:
+    """Return the generations whose folder is complete, oldest first.
+
+    Raises:
+        NightFailed: the folder of all artifacts, or one in it, cannot be read.
+    """
+    try:
+        return sorted(
+            folder.name
+            for folder in artifacts.iterdir()
+            if is_generation_id(folder.name) and _is_there(folder / MANIFEST)
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise NightFailed(unreadable(error, artifacts)) from error
+
+
+def _is_there(file: Path) -> bool:
+    """Tell whether a file exists.
+
+    Raises:
+        PermissionError: the folder may not be searched, so nobody can tell.
+    """
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -7,35 +7,36 @@ clock. Whatever fails, readers go on seeing what they saw before.
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reco_batch.artifact import MANIFEST, Artifact, open_artifact
+from reco_batch.artifact import Artifact, open_artifact
 from reco_batch.artifact_writer import ArtifactWriter
 from reco_batch.changes import of_namespace
 from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
+from reco_batch.files import unreadable
 from reco_batch.fingerprint import fingerprint, versions
-from reco_batch.manifests import section, split_of
+from reco_batch.manifests import MANIFEST, section, split_of
 from reco_batch.popularity import Thresholds, thresholds_of
 from reco_batch.preflight import existing, preflight
 from reco_batch.presets import HistoryParameters
 from reco_batch.processors import share_processors
-from reco_batch.progress import Reporter, Stage, Times
+from reco_batch.progress import Reporter, Stage, Times, harmless
 from reco_batch.pruning import prune_artifacts
-from reco_batch.publishing import publish_artifact
+from reco_batch.publishing import mark_quarantined, publish_artifact
+from reco_batch.quarantine import kept
 from reco_batch.resume import (
     FINISH,
     Place,
     UnfinishedNight,
-    is_full,
     open_night,
     unfinished_generations,
 )
@@ -44,10 +45,14 @@ from reco_batch.split import Split, split_ratings
 from reco_batch.validate import build_dataset
 from reco_store import Keys, Published, RunLock, new_generation_id, store_errors
 from reco_store.client import Client
+from reco_store.generations import list_generations
+from reco_store.keys import parse_generation_id
 from reco_store.rights import require_rights
 from reco_store.servers import look_at_servers, require_fit
 
 SCHEMA_VERSION = 1
+#: Two runs of one second, or two machines, are no reason to doubt the clock.
+_CLOCKS_APART = timedelta(minutes=1)
 #: Options that do not shape the answers; the gate records its own.
 _NOT_OF_THE_RESULT = {
     "home",
@@ -81,7 +86,7 @@ class Night(NamedTuple):
 
 def run_night(
     config: RunConfig,
-    client: Client,
+    lock: RunLock,
     *,
     reporter: Reporter,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -90,7 +95,7 @@ def run_night(
 
     Args:
         config: of this night.
-        client: connection to the store.
+        lock: of the namespace, not taken yet.
         reporter: shows the stages.
         now: the time, from which the generation takes its name.
 
@@ -105,9 +110,9 @@ def run_night(
         NightFailed: the artifact could not be written.
         StoreError: the store is unfit, or publishing failed; nothing was switched.
     """
-    keys = Keys(config.namespace)
-    require_rights(client, keys)
-    with _engine(config) as engine, RunLock(client, keys) as lock:
+    client = lock.client
+    require_rights(client, lock.keys)
+    with _engine(config) as engine, lock:
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
@@ -115,7 +120,8 @@ def run_night(
         reporter.count(stage_count(config, dataset))
         made_of = {"created": _iso(started), **_of_input(dataset, split)}
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
-        with _open_night(config, dataset, started=started, reporter=reporter) as night:
+        generation = _name(config, client, lock.keys, started=started, reporter=reporter)
+        with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
             reporter.concern(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
             published = publish_artifact(
@@ -127,8 +133,11 @@ def run_night(
                 force=config.force,
                 reporter=reporter,
             )
-    before = metrics_before(config.artifacts, published.previous, split=config.split)
-    try:
+    before: Mapping[str, Any] = {}
+    with harmless(reporter, "the last run's metrics are not shown"):
+        before = metrics_before(config.artifacts, published.previous, split=config.split)
+    with harmless(reporter, "old artifacts are not deleted yet"):
+        mark_quarantined(config.artifacts, list_generations(client, lock.keys), reporter)
         prune_artifacts(
             config.artifacts,
             namespace=config.namespace,
@@ -137,8 +146,6 @@ def run_night(
             unfinished=unfinished_generations(config.unfinished),
             now=now(),
         )
-    except OSError as error:  # the night is over, and how it ended stands
-        reporter.warn(f"old artifacts are not deleted yet: {error}")
     return Night(artifact, published, dataset.user_ids, before)
 
 
@@ -210,11 +217,39 @@ def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
     )
 
 
+def _name(
+    config: RunConfig, client: Client, keys: Keys, *, started: datetime, reporter: Reporter
+) -> str:
+    """Name the generation, later than every one before it: names are ordered as runs are.
+
+    Else a run whose clock was ahead would stay the newest one until that time has come.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    names = [record.id for record in list_generations(client, keys)]
+    with suppress(NightFailed):  # a folder of another account, which may share this home
+        names += [one.generation for one in kept(config.artifacts, config.namespace)]
+    last = max(map(parse_generation_id, names), default=started)
+    if last < started.replace(microsecond=0):
+        return new_generation_id(started)
+    if last - started > _CLOCKS_APART:
+        reporter.warn(
+            f"the clock is behind that of an earlier run, {max(names)}; this one is named to "
+            "follow it. Was the clock ahead then, or is it wrong now?"
+        )
+    return new_generation_id(last + timedelta(seconds=1 if names else 0))
+
+
 def _open_night(
-    config: RunConfig, dataset: Dataset, *, started: datetime, reporter: Reporter
+    config: RunConfig,
+    dataset: Dataset,
+    generation: str,
+    *,
+    started: datetime,
+    reporter: Reporter,
 ) -> UnfinishedNight:
     """Begin the night, or go on with an unfinished one."""
-    generation = new_generation_id(started)
     with _disk_errors(config.artifacts / generation):
         config.artifacts.mkdir(parents=True, exist_ok=True)
         return open_night(
@@ -243,7 +278,7 @@ def _compute(
     """Train, score and write what is not yet complete; the last thing written is the manifest."""
     folder = night.artifact_folder
     if not night.is_complete(FINISH):
-        with _disk_errors(folder, night):
+        with _disk_errors(folder):
             _fill(config, dataset, split, night, engine=engine, reporter=reporter)
     return open_artifact(folder.parent, folder.name)
 
@@ -377,8 +412,8 @@ def _live(published: Published) -> str | None:
 
 
 @contextmanager
-def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator[None]:
-    """Say what the disk refused; if it is full, a night gives back what it took.
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Say what the disk refused.
 
     Raises:
         NightFailed: the folder could not be written.
@@ -386,9 +421,9 @@ def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator
     try:
         yield
     except OSError as error:
+        if isinstance(error, PermissionError):
+            raise NightFailed(unreadable(error, folder)) from error
         free = shutil.disk_usage(existing(folder)).free // 1_000_000
-        if night is not None and is_full(error):
-            night.give_way()
         raise NightFailed(
             f"the artifact {folder} could not be written ({error.strerror or error}); "
             f"{free:,} MB are free there. Make room or give another --home, then run again."

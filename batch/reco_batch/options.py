@@ -18,11 +18,13 @@ from reco_store import (
     Keys,
     StoreNotReady,
     StoreUnfit,
+    UsageError,
     connect,
     mask_url,
     store_errors,
 )
 from reco_store.client import Client
+from reco_store.home import default_home
 from reco_store.waiting import WRITER_SECONDS, Waiting
 
 Force = Annotated[
@@ -34,8 +36,8 @@ Force = Annotated[
         help="Serve it whatever the gate finds. Any words; they stay on record. [default: none]",
     ),
 ]
-GenerationId = Annotated[
-    str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
+GenerationOrLatest = Annotated[
+    str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a; or latest.")
 ]
 
 MovieIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of movies.")]
@@ -47,13 +49,14 @@ class Target:
 
     redis_url: str | None
     namespace: str
-    home: Path
+    folder: Path | None
+    """Of reco's own files; None where none is named and the account has no home."""
 
     @classmethod
     def of(cls, redis_url: str | None, namespace: str, home: Path | None) -> "Target":
         """Fill in the user's own folder where none is given."""
-        folder = _default_home() if home is None else home.expanduser()
-        return cls(redis_url or None, namespace, folder.absolute())
+        folder = _usual_home() if home is None else _expanded(home)
+        return cls(redis_url or None, namespace, None if folder is None else folder.absolute())
 
     @classmethod
     def told(cls, settings: Settings) -> "Target":
@@ -64,6 +67,15 @@ class Target:
     def keys(self) -> Keys:
         """The namespace's keys."""
         return Keys(self.namespace)
+
+    @property
+    def home(self) -> Path:
+        """The folder of reco's own files.
+
+        Raises:
+            UsageError: none is named, and the account has no home.
+        """
+        return default_home() if self.folder is None else self.folder
 
     @property
     def artifacts(self) -> Path:
@@ -81,9 +93,9 @@ class Target:
         said = [
             ("--redis-url", "REDIS_URL", self.redis_url, self.label),
             ("--namespace", "RECO_NAMESPACE", self.namespace, self.namespace),
-            ("--home", "RECO_HOME", None if self.redis_url else str(self.home), str(self.home)),
+            ("--home", "RECO_HOME", None if self.redis_url else str(self.home), str(self.folder)),
         ]
-        usual = {"--namespace": DEFAULT_NAMESPACE, "--home": str(_default_home())}
+        usual = {"--namespace": DEFAULT_NAMESPACE, "--home": str(_usual_home())}
         return "".join(
             f" {option} {shlex.quote(shown)}"
             for option, variable, value, shown in said
@@ -119,7 +131,8 @@ class Target:
                 time.sleep(pause)
 
     def _connect(self, *, start: bool) -> Client:
-        client = connect(self.redis_url, home=self.home, start=start)
+        home = self.folder if self.redis_url else self.home
+        client = connect(self.redis_url, home=home, start=start)
         # Only whether it answers by now; everything else is for the command itself to find.
         with suppress(StoreUnfit, ContractMismatch), store_errors(client):
             client.get(self.keys.current)
@@ -152,7 +165,24 @@ def _to_stderr(line: str) -> None:
     typer.echo(f"note: {line}", err=True)
 
 
-def _default_home() -> Path:
-    from platformdirs import user_data_path  # noqa: PLC0415  # not needed for --help
+def _usual_home() -> Path | None:
+    """Return the folder where none is named; None for an account without a home."""
+    try:
+        return default_home()
+    except UsageError:  # told to whoever needs the folder
+        return None
 
-    return user_data_path("reco")
+
+def _expanded(home: Path) -> Path:
+    """Return a folder whose `~` is replaced.
+
+    Raises:
+        UsageError: nobody knows by what.
+    """
+    try:
+        return home.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"--home {str(home)!r}: the home folder that ~ stands for is not known; expected HOME "
+            "in the environment, or a path that begins with /"
+        ) from error

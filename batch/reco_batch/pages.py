@@ -3,16 +3,19 @@
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reco_batch.checks import summary
+from reco_batch.quarantine import Kept
 from reco_batch.terminal import duration, table
 from reco_store.collector import REPLACED
 from reco_store.console import printable
 from reco_store.generations import GenerationRecord
 from reco_store.outcome import LIVE
-from reco_store.wording import quality_figures
+from reco_store.registry import QUARANTINED, READY, REFUSED, RETIRED, STAGING
+from reco_store.wording import age_words, quality_figures
 
 if TYPE_CHECKING:
     from reco_batch.night import Night
@@ -21,7 +24,18 @@ if TYPE_CHECKING:
     from reco_store import Published
 
 _EXAMPLE_USER = "42"
-HEADER = ("generation", "state", "keys", "MB", "note")
+HEADER = ("generation", "state", "keys", "MB", "age", "on disk", "note")
+#: What each state means, in the order of the legend.
+STATES = {
+    "live": "readers see it",
+    READY: "complete in the store; `batch rollback GENERATION` serves it",
+    STAGING: "being written, or left by a run that died; the next run deletes it",
+    REFUSED: "by the gate; `batch republish GENERATION --force REASON` serves it all the same",
+    QUARANTINED: "rolled back from; not served again, unless with --force REASON",
+    RETIRED: "deleted from the store; `batch republish GENERATION` serves it if it is on disk",
+    "stored": "on disk alone; `batch republish GENERATION` serves it",
+}
+_CLOCKS_APART_SECONDS = 60
 
 
 def night(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
@@ -124,34 +138,80 @@ def published(result: "Published") -> str:
     return "\n".join(lines)
 
 
-def generations(records: Sequence[GenerationRecord]) -> str:
+def generations(
+    records: Sequence[GenerationRecord], on_disk: Sequence[Kept], *, now: datetime
+) -> str:
     """Show a line a generation, tab-separated in a pipe, in columns on a terminal.
 
-    Of those that are gone, the ones that did not leave in the ordinary way: rolled back from,
-    refused, failed, or given up early to make room.
+    Of those that are gone from the store, the ones that are on disk yet, and the ones that did not
+    leave in the ordinary way: rolled back from, refused, failed, or given up early to make room.
+
+    Args:
+        records: what the store knows, newest first.
+        on_disk: the complete artifacts of the namespace.
+        now: from which ages are counted.
     """
-    rows = [
-        (
-            record.id,
-            "live" if record.live else record.state,
-            f"{record.entries if record.stored else 0}",
-            f"{record.size_bytes / 1e6 if record.stored else 0:.1f}",
-            printable(record.note),
-        )
+    artifacts = {one.generation: one for one in on_disk}
+    known = {record.id for record in records}
+    lines = {
+        record.id: _of_store(record, artifacts.get(record.id), now)
         for record in records
-        if record.stored or record.live or record.note != REPLACED
-    ]
+        if record.stored or record.live or record.note != REPLACED or record.id in artifacts
+    }
+    lines |= {one.generation: _of_disk(one, now) for one in on_disk if one.generation not in known}
+    rows = [lines[generation] for generation in sorted(lines, reverse=True)]
     if not sys.stdout.isatty():
         return "\n".join("\t".join(row) for row in rows)
-    return table(HEADER, rows) if rows else "no generations; run `batch run`"
+    if not rows:
+        return "no generations; run `batch run`"
+    states = {row[1] for row in rows}
+    legend = [f"{state:12}{words}" for state, words in STATES.items() if state in states]
+    return "\n".join([table(HEADER, rows), "", *legend])
 
 
-def rolled_back(live: str) -> str:
+def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) -> tuple[str, ...]:
+    state = "live" if record.live else record.state
+    note = record.note
+    if state == RETIRED and artifact is not None and not artifact.may_be_served:
+        state, note = _rejected(artifact), artifact.note
+    return (
+        record.id,
+        state,
+        f"{record.entries if record.stored else 0}",
+        f"{record.size_bytes / 1e6 if record.stored else 0:.1f}",
+        _age(record.created, now),
+        "no" if artifact is None else "yes",
+        printable(note),
+    )
+
+
+def _of_disk(one: Kept, now: datetime) -> tuple[str, ...]:
+    state = "stored" if one.may_be_served else _rejected(one)
+    note = one.note or (f"gate: {one.verdict}" if one.verdict else "never judged by the gate")
+    return (one.generation, state, "0", "0.0", _age(one.created, now), "yes", printable(note))
+
+
+def _rejected(one: Kept) -> str:
+    return QUARANTINED if one.is_quarantined else REFUSED
+
+
+def _age(created: str, now: datetime) -> str:
+    try:
+        seconds = (now - datetime.fromisoformat(created)).total_seconds()
+    except (ValueError, TypeError):  # none, no time, or one without a zone
+        return "unknown"
+    return "in the future" if seconds < -_CLOCKS_APART_SECONDS else age_words(seconds)
+
+
+def rolled_back(live: str, *, undone: bool = False) -> str:
     """Say what is served now and what the next nights will do."""
+    if undone:
+        return f"live again: {live}\nThe rollback is undone; the next night may go live."
     return (
         f"live again: {live}\n"
         "The nights of the next 24 hours stage their generation and do not switch to it; "
-        "`batch release` ends that."
+        "`batch release` ends that. If this was a mistake: `batch rollback GENERATION --force "
+        "REASON`, with the generation that was live before."
     )
 
 

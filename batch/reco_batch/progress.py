@@ -8,9 +8,11 @@ by side.
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rich.console import Console
@@ -18,6 +20,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from reco_batch.terminal import broken
+from reco_store.console import interrupted
+from reco_store.errors import RecoError
 
 if TYPE_CHECKING:
     from reco_batch.json_log import Log
@@ -82,6 +86,8 @@ class Reporter(Protocol):
     """Seconds after the reporter was made."""
     seconds: dict[str, float]
     """Of the stages that have finished."""
+    generation: str | None
+    """Which one all of this is about, once there is one."""
     losses: dict[str, list[tuple[int, float]]]
     """Epoch and loss, as each training stage told them; its parts follow each other."""
 
@@ -106,6 +112,9 @@ class Reporter(Protocol):
     def concern(self, generation: str) -> None:
         """Take note of the generation that all of this is about."""
 
+    def stop(self) -> None:
+        """Take away what moves, as the process is about to end."""
+
     def cancel(self) -> None:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
 
@@ -121,6 +130,7 @@ class QuietReporter:
         self.began: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
         self.losses: dict[str, list[tuple[int, float]]] = {}
+        self.generation: str | None = None
         self._origin = time.perf_counter()
         self._cancelled = threading.Event()
 
@@ -148,7 +158,11 @@ class QuietReporter:
         _print(f"warning: {text}")
 
     def concern(self, generation: str) -> None:
-        """Do nothing: whoever reads lines sees the name at the end."""
+        """Show nothing: whoever reads lines sees the name at the end."""
+        self.generation = generation
+
+    def stop(self) -> None:
+        """Do nothing: nothing moves."""
 
     def cancel(self) -> None:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
@@ -244,6 +258,10 @@ class LiveReporter(QuietReporter):
         """Print a warning above the running bars."""
         self.say(f"warning: {text}")
 
+    def stop(self) -> None:
+        """Take the bars away, and show the cursor again."""
+        self._progress.stop()
+
     def _print(self, text: str, mark: str = "") -> None:
         """Print whole words: a path that is wider than the terminal can still be copied."""
         first, *rest = broken(text, self._console.width - len(mark))
@@ -275,6 +293,33 @@ class LiveReporter(QuietReporter):
     def _finished(self) -> dict[str, float]:
         """Return the seconds from the run's start to the end of each finished stage."""
         return {name: self.began[name] + took for name, took in list(self.seconds.items())}
+
+
+@contextmanager
+def harmless(reporter: Reporter, what: str) -> Iterator[None]:
+    """Turn whatever fails in the block into a warning: how the run ended is decided already.
+
+    Args:
+        reporter: shows the warning.
+        what: what is missing then.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  # a bug, too: readers see the new generation
+        reporter.warn(f"{what}: {reason_of(error)}")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, in one line; of a bug also where, since no traceback follows."""
+    if isinstance(error, KeyboardInterrupt):
+        return interrupted(error)[1]
+    if isinstance(error, RecoError):
+        return str(error)
+    if isinstance(error, OSError):
+        return " ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def choose_reporter(*, quiet: bool, log: "Log | None" = None) -> Reporter:

@@ -2,16 +2,19 @@
 
 import shutil
 from collections.abc import Mapping, Set
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reco_batch.artifact import complete_generations, open_artifact
-from reco_batch.checks import REFUSED
+from reco_batch.artifact import open_artifact
 from reco_batch.errors import NightFailed
+from reco_batch.manifests import complete_generations
+from reco_batch.quarantine import is_rejected
 from reco_store.keys import is_generation_id, parse_generation_id
 
 _LONGEST_RUN = timedelta(days=2)
+#: Ends the name of a folder that is being deleted.
+_GOING = ".deleted"
 
 
 def prune_artifacts(
@@ -26,22 +29,41 @@ def prune_artifacts(
     """Delete what no command will ask for again.
 
     That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's,
-    those that the gate refused being counted apart, so that bad nights push no good one out; and
-    the incomplete ones that nobody knows of, once no run can still be at work on them. Those of
-    unfinished nights belong to whoever resumes them.
+    those that were refused or rolled back from being counted apart, so that bad nights push no good
+    one out; and the incomplete ones that nobody knows of, once no run can still be at work on them.
+    Those of unfinished nights belong to whoever resumes them.
+
+    Raises:
+        OSError: a folder cannot be deleted.
+        NightFailed: the folder of all artifacts cannot be read.
     """
+    for path in artifacts.glob(f"*{_GOING}"):  # a run was killed while it deleted them
+        shutil.rmtree(path)
     complete = complete_generations(artifacts)
     own: dict[bool, list[str]] = {True: [], False: []}
     for generation in complete:
         manifest = _manifest(artifacts, generation)
         if manifest.get("parameters", {}).get("namespace") == namespace:
-            own[(manifest.get("gate") or {}).get("verdict") == REFUSED].append(generation)
+            own[is_rejected(artifacts / generation, manifest)].append(generation)
     for generation in (*own[True][:-keep], *own[False][:-keep]):
         if generation != live:
-            shutil.rmtree(artifacts / generation)
+            _delete(artifacts / generation)
     for name in {path.name for path in artifacts.iterdir()} - set(complete) - unfinished:
-        if is_generation_id(name) and now - parse_generation_id(name) > _LONGEST_RUN:
-            shutil.rmtree(artifacts / name)
+        if is_generation_id(name) and _is_abandoned(artifacts / name, now):
+            _delete(artifacts / name)
+
+
+def _is_abandoned(folder: Path, now: datetime) -> bool:
+    """Tell whether no run can still be at work on a folder, by its name or by its last change."""
+    changed = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+    return now - min(parse_generation_id(folder.name), changed) > _LONGEST_RUN
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder so that what is left of it, if this run is killed, is no artifact."""
+    going = folder.with_name(folder.name + _GOING)
+    folder.rename(going)
+    shutil.rmtree(going)
 
 
 def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:

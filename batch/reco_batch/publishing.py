@@ -3,27 +3,37 @@
 Needs nothing that trains: `batch republish` publishes an artifact on any machine.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-
-import pyarrow as pa
 
 from reco_batch.artifact import Artifact, open_artifact, write_manifest
 from reco_batch.bounds import GateBounds
 from reco_batch.checks import summary
+from reco_batch.files import unreadable
 from reco_batch.gate import judge_generation
-from reco_batch.progress import Reporter
-from reco_store import GateInput, Keys, Published, RecoError, RunLock, UsageError, Verdict, publish
+from reco_batch.progress import Reporter, harmless
+from reco_batch.quarantine import (
+    LATEST,
+    QUARANTINE,
+    kept,
+    latest,
+    lift,
+    remember,
+    require_not_quarantined,
+)
+from reco_store import GateInput, Published, RunLock, UsageError, Verdict, publish
 from reco_store.client import Client
+from reco_store.generations import GenerationRecord, lift_quarantine, list_generations
 from reco_store.keys import parse_generation_id
+from reco_store.outcome import REFUSED
 from reco_store.rights import require_rights
 
 
 def republish(
     artifacts: Path,
     generation: str,
-    client: Client,
+    lock: RunLock,
     *,
-    namespace: str,
     keep: int,
     bounds: GateBounds,
     force: str | None,
@@ -31,25 +41,65 @@ def republish(
 ) -> Published:
     """Publish an artifact that is on disk, without training.
 
+    Args:
+        artifacts: the folder of all artifacts.
+        generation: which one, or `latest`: the newest one that may be served.
+        lock: not taken yet; its namespace is published to.
+        keep: generations to keep in the store.
+        bounds: of the gate.
+        force: why it shall be served although the gate refuses it or it was rolled back from; None:
+            it shall not.
+        reporter: shows the stages.
+
     Raises:
-        UsageError: that is not the name of a generation, or one of another namespace.
+        UsageError: that is not the name of a generation, one of another namespace, one that was
+            rolled back from, or there is none to choose.
         NightFailed: there is no complete artifact of that generation.
         StoreError: publishing failed; nothing was switched.
     """
-    parse_generation_id(generation)  # rather than follow `..` out of the folder
-    reporter.concern(generation)
-    artifact = open_artifact(artifacts, generation)
-    own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
-    if own != namespace:
-        raise UsageError(
-            f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
-            f"recommender would be served there. Use --namespace {own}."
-        )
-    require_rights(client, Keys(namespace))
-    with RunLock(client, Keys(namespace)) as lock:
+    if generation != LATEST:
+        parse_generation_id(generation)  # rather than follow `..` out of the folder
+    require_rights(lock.client, lock.keys)
+    with lock:
+        namespace = lock.keys.namespace
+        records = list_generations(lock.client, lock.keys)
+        mark_quarantined(artifacts, records, reporter)
+        if generation == LATEST:
+            generation = latest(kept(artifacts, namespace), records)
+        reporter.concern(generation)
+        artifact = open_artifact(artifacts, generation)
+        own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
+        if own != namespace:
+            raise UsageError(
+                f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
+                f"recommender would be served there. Use --namespace {own}."
+            )
+        if force is None:
+            require_not_quarantined(artifact.folder)
+        else:
+            _lift_quarantine(artifact.folder, lock, force, reporter)
         return publish_artifact(
-            artifact, client, lock, keep=keep, bounds=bounds, force=force, reporter=reporter
+            artifact, lock.client, lock, keep=keep, bounds=bounds, force=force, reporter=reporter
         )
+
+
+def mark_quarantined(
+    artifacts: Path, records: Iterable[GenerationRecord], reporter: Reporter
+) -> None:
+    """Mark on disk what the store has in quarantine; a disk that does not take it is a warning."""
+    try:
+        remember(artifacts, records)
+    except OSError as error:
+        reporter.warn(f"a rollback is not marked on disk: {unreadable(error, artifacts)}")
+
+
+def _lift_quarantine(folder: Path, lock: RunLock, reason: str, reporter: Reporter) -> None:
+    """End the quarantine of an artifact, in the store and on disk."""
+    lift_quarantine(lock.client, lock.keys, folder.name, reason)
+    try:
+        lift(folder)
+    except OSError as error:
+        reporter.warn(f"the mark {folder / QUARANTINE} is not removed ({error.strerror or error})")
 
 
 def publish_artifact(
@@ -71,7 +121,9 @@ def publish_artifact(
         with reporter.stage("gate") as judging:
             verdict = judge_generation(given, artifact, bounds=bounds, force=force)
             judging.note(summary(verdict.report))
-            return verdict
+        if not verdict.passed:  # before anything else may end the run
+            _recorded(artifact, verdict, None, reporter)
+        return verdict
 
     with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
 
@@ -84,21 +136,24 @@ def publish_artifact(
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
     if published.verdict is not None and published.verdict.report:
-        artifact = _recorded(artifact, published, published.verdict, reporter)
-    _report(artifact, reporter)
+        with harmless(reporter, f"the verdict is not in {artifact.folder}"):
+            artifact = _recorded(artifact, published.verdict, published, reporter)
+    with harmless(reporter, f"there is no report of {artifact.generation}"):
+        _report(artifact, reporter)
     return published
 
 
 def _recorded(
-    artifact: Artifact, published: Published, verdict: Verdict, reporter: Reporter
+    artifact: Artifact, verdict: Verdict, published: Published | None, reporter: Reporter
 ) -> Artifact:
     """Keep verdict and outcome with the artifact, which stays when the store has deleted the rest.
 
-    The outcome is of the latest publishing: what a later rollback does is not known here.
+    The outcome is of the latest publishing; a later rollback does not change it. Without
+    `published`, the gate has refused the generation, and publishing has not ended yet.
     """
-    held = published.held
+    held = None if published is None else published.held
     outcome = {
-        "outcome": published.outcome,
+        "outcome": REFUSED if published is None else published.outcome,
         "held_until": None if held is None else held.until,
         "held_reason": None if held is None else held.reason,
     }
@@ -125,11 +180,7 @@ def _times(artifact: Artifact, reporter: Reporter) -> dict[str, dict[str, float]
 
 
 def _report(artifact: Artifact, reporter: Reporter) -> None:
-    """Write the report; what readers see is decided, and nothing here may change how it ended."""
     from reco_batch.report import write_report  # noqa: PLC0415  # the template engine
 
-    try:
-        with reporter.stage("report") as stage:
-            stage.note(str(write_report(artifact)))
-    except (OSError, RecoError, pa.ArrowException) as error:
-        reporter.warn(f"there is no report of {artifact.generation}: {error}")
+    with reporter.stage("report") as stage:
+        stage.note(str(write_report(artifact)))

@@ -16,6 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
+from reco_batch import signals
 from reco_batch.errors import NightFailed
 from reco_batch.fingerprint import differences
 from reco_store.errors import NotInstalled, UsageError
@@ -106,11 +107,12 @@ class RayCluster:
         with self._connecting:
             if not self._ray.is_initialized():
                 try:
-                    self._ray.init(
-                        log_to_driver=False,  # standard error is for one line a stage
-                        logging_level=logging.ERROR,
-                        **self._options,
-                    )
+                    with signals.kept():  # Ray would end the process without a word
+                        self._ray.init(
+                            log_to_driver=False,  # standard error is for one line a stage
+                            logging_level=logging.ERROR,
+                            **self._options,
+                        )
                 except Exception as error:  # a bare one, if its processes do not start in time
                     raise self._not_going_on(error) from error
         return self._ray

@@ -23,9 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from reco_batch.artifact import MANIFEST
 from reco_batch.files import delete, sha256, write_whole
 from reco_batch.fingerprint import differences
+from reco_batch.manifests import MANIFEST
 from reco_store import RecoError, UsageError
 from reco_store.keys import is_generation_id
 
@@ -90,7 +90,7 @@ class UnfinishedNight:
         """Forget the night if it is published, or never will be; or say how to go on with it."""
         if error is None or isinstance(error, UsageError):
             self._place.forget(self.generation)
-        elif isinstance(error, RecoError) and self._folder.exists():
+        elif isinstance(error, RecoError | KeyboardInterrupt) and self._folder.exists():
             error.add_note(f"`batch run --resume` goes on with {self.generation}.")
         os.close(self._lock)
 
@@ -137,7 +137,13 @@ class UnfinishedNight:
             return
         for path in paths:
             delete(path)
-        write()
+        try:
+            write()
+        except BaseException:
+            for path in paths:  # of no use to whoever goes on, and the disk may be full
+                with suppress(OSError):
+                    delete(path)
+            raise
         self._complete(stage, {"sha256": self._digests(paths)})
 
     def _digests(self, paths: Sequence[Path]) -> dict[str, str]:
@@ -150,10 +156,6 @@ class UnfinishedNight:
     def forget(self, training: str) -> None:
         """Delete a training's checkpoints: all that it was for is complete."""
         delete(self.checkpoints(training))
-
-    def give_way(self) -> None:
-        """Delete all that was done: the disk is full, and others need it."""
-        self._place.discard(self.generation)
 
     def _complete(self, stage: str, outcome: Mapping[str, Any]) -> None:
         with self._changing:

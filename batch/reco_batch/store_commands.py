@@ -1,18 +1,24 @@
 """The commands of `batch` that show and change what the store serves. See `app`."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from reco_batch import pages
+from reco_batch.errors import NightFailed
 from reco_batch.experiments import change_experiment
+from reco_batch.files import unreadable
 from reco_batch.flags import takes
 from reco_batch.help import PlainCommand, PlainGroup
 from reco_batch.hiding import titles_of
 from reco_batch.key import Panel
 from reco_batch.layers import Told
 from reco_batch.options import MovieIds, Target
+from reco_batch.quarantine import Kept, kept, lift, remember
 from reco_batch.terminal import fitted
+from reco_store import NothingPublished, UsageError
+from reco_store.client import Client
 from reco_store.generations import list_generations, release, rollback
 from reco_store.hiding import hidden, hide, unhide
 
@@ -25,9 +31,31 @@ store_app = typer.Typer(
 @store_commands.command(cls=PlainCommand)
 @takes(Panel.STORE)
 def generations(told: Told) -> None:
-    """List the generations that the store knows, newest first."""
+    """List the generations that the store knows and those that are on disk, newest first.
+
+    States: live (readers see it), ready (complete in the store), staging (being written, or left by
+    a run that died), refused (by the gate), quarantined (rolled back from; published again only
+    with --force), retired (deleted from the store), stored (on disk alone).
+    """
     target = Target.told(told.settings)
-    typer.echo(pages.generations(list_generations(target.connect(), target.keys)))
+    on_disk = _on_disk(target)
+    try:
+        records = list_generations(target.connect(), target.keys)
+    except NothingPublished as error:  # the embedded store has nothing to serve
+        if not on_disk:
+            raise
+        typer.echo(f"note: {error}", err=True)
+        records = []
+    typer.echo(pages.generations(records, on_disk, now=datetime.now(UTC)))
+
+
+def _on_disk(target: Target) -> list[Kept]:
+    """Return the artifacts on disk; none, with a warning, where this account may not look."""
+    try:
+        return [] if target.folder is None else kept(target.artifacts, target.namespace)
+    except NightFailed as error:
+        typer.echo(f"warning: only the store is shown: {error}", err=True)
+        return []
 
 
 @store_commands.command("rollback", cls=PlainCommand)
@@ -42,17 +70,46 @@ def rollback_(
     reason: Annotated[
         str, typer.Option(metavar="WORDS", help="Why; it stays on record. [default: none]")
     ] = "",
+    force: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            show_default=False,
+            help="Undo a rollback: serve GENERATION although it was rolled back from. "
+            "[default: none]",
+        ),
+    ] = None,
 ) -> None:
     """Serve an older generation again, at once.
 
-    The generation rolled back from is never served again. The nights of the next 24 hours stage
-    theirs and do not switch to it, unless `batch release` ends the hold.
+    The generation rolled back from is not served again, unless a person undoes that with --force.
+    The nights of the next 24 hours stage theirs and do not switch to it, unless `batch release`
+    ends the hold.
     """
+    if force is not None and not force.strip():
+        raise UsageError("--force: expected a reason in words; it stays on record")
     target = Target.told(told.settings)
     client = target.connect()
-    live = rollback(client, target.keys, to=to, reason=reason)
+    live = rollback(client, target.keys, to=to, reason=reason, force=force)
+    _mark_on_disk(target, client, live)
     target.make_durable(client)
-    typer.echo(fitted(pages.rolled_back(live)))
+    typer.echo(fitted(pages.rolled_back(live, undone=force is not None)))
+
+
+def _mark_on_disk(target: Target, client: Client, live: str) -> None:
+    """Let the artifacts, if they are on this machine, know what the store knows of rollbacks."""
+    if target.folder is None:
+        return
+    try:
+        lift(target.artifacts / live)
+        remember(target.artifacts, list_generations(client, target.keys))
+    except OSError as error:
+        typer.echo(
+            f"warning: the rollback is not marked on disk: {unreadable(error, target.artifacts)} "
+            "If the store loses its data before the next run, the generation could be published "
+            "again.",
+            err=True,
+        )
 
 
 @store_commands.command("release", cls=PlainCommand)

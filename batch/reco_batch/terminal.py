@@ -5,12 +5,16 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from reco_batch.progress import reason_of
+from reco_store.console import discard_output
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -32,6 +36,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     # Not styled, so there is nothing that NO_COLOR or a dumb terminal would have to take away.
     Console(file=page, width=_width(), color_system=None, legacy_windows=False).print(drawn)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+@contextmanager
+def announced() -> Iterator[None]:
+    """Turn a failure to print what is done already into a warning: it changes no exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except Exception as error:  # noqa: BLE001  # whatever the summary was made of
+        discard_output()
+        print(f"warning: the summary could not be printed: {reason_of(error)}", file=sys.stderr)  # noqa: T201
 
 
 def fitted(text: str) -> str:

@@ -7,7 +7,7 @@ from reco_cli import document, words
 from reco_cli.live import Found, Live
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
-from reco_store.wording import quality_figures, quality_words
+from reco_store.wording import age_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 
@@ -109,7 +109,7 @@ def _head(status: Status, said: Mapping[str, Any]) -> dict[str, str]:
     return {
         "store": said["store"],
         "namespace": status.namespace,
-        "created": f"{status.created}, {words.age_words(status.age_seconds)} ago",
+        "created": f"{status.created}, {age_words(status.age_seconds)} ago",
         "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
     }
 
@@ -222,7 +222,7 @@ def _gate_words(status: Status) -> str:
 
 # The lines side by side. Below a metric stands what doing without models would give.
 _LINES: Final[tuple[tuple[str, Callable[[Status], str]], ...]] = (
-    ("age", lambda status: words.age_words(status.age_seconds)),
+    ("age", lambda status: age_words(status.age_seconds)),
     ("users", _count("user")),
     ("movies", _count("movie")),
     ("gate", _gate_words),

@@ -8,23 +8,7 @@ from collections.abc import Sequence
 from reco_store import Answer, Item, Movie
 from reco_store.answers import USED_UP
 from reco_store.titles import fold_genre
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
-
-def age_words(age_seconds: float) -> str:
-    """Say how old something is, for example `3 hours`.
-
-    Args:
-        age_seconds: its age; negative when the clocks of two machines differ.
-    """
-    if age_seconds < _MINUTE:
-        return "less than a minute"
-    if age_seconds < 2 * _HOUR:
-        return _counted(age_seconds // _MINUTE, "minute")
-    if age_seconds < 2 * _DAY:
-        return _counted(age_seconds // _HOUR, "hour")
-    return _counted(age_seconds // _DAY, "day")
+from reco_store.wording import age_words
 
 
 def generation_words(generation: str, age_seconds: float) -> str:
@@ -167,7 +151,3 @@ def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) ->
 def _kinds(items: Sequence[Item]) -> str:
     sources = dict.fromkeys(source_words(item.source) for item in items)
     return f"{' and '.join(sources)} movies"
-
-
-def _counted(number: float, unit: str) -> str:
-    return f"{int(number)} {unit}" if number == 1 else f"{int(number)} {unit}s"

@@ -107,9 +107,10 @@ def _mark(
         record = control.find(generation)
         if not found or record is None:
             return None
-        marked = record
+        # Also where the state stays: else a rollback that is undone just now would not notice.
+        marked = record.marked_for_deletion()
         if record.state in (registry.READY, registry.STAGING):
-            marked = replace(record, state=registry.RETIRED, note=note)
+            marked = replace(marked, state=registry.RETIRED, note=note)
         return Change(control.put(marked), manifest_of=generation, manifest=registry.REMOVE)
 
     apply_change(lock.client, lock.keys, decide, token=lock.token)

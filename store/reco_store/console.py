@@ -5,22 +5,25 @@ Knows nothing of commands, options or tables.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import signal
 import sys
 import unicodedata
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reco_store.errors import RecoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["guard", "printable"]
+__all__ = ["Terminated", "discard_output", "guard", "interrupted", "open_streams", "printable"]
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+EXIT_OUTPUT_LOST = 1
 
 # Control, surrogate, line and paragraph separators, and invisible formatting: each can move the
 # cursor, reverse a line or hide text.
@@ -64,13 +67,100 @@ def _size_of_stderr() -> tuple[int, int]:
     return 80, 24
 
 
+class Terminated(KeyboardInterrupt):
+    """Somebody asked the process to end: SIGTERM or SIGHUP."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that a shell gives to a process which the signal ended."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        return signal.Signals(self.number).name
+
+
+def interrupted(error: KeyboardInterrupt) -> tuple[int, str]:
+    """Return the exit code of an interrupted command, and what ended it."""
+    if isinstance(error, Terminated):
+        return error.exit_code, f"ended by {error}"
+    return EXIT_INTERRUPTED, "interrupted"
+
+
+class _Output(io.FileIO):
+    """Standard output, which remembers that it could not be written."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:  # noqa: ANN401  any buffer
+        """Write."""
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+class _Messages(io.FileIO):
+    """Standard error, whose writes never fail: messages must not change how a command ends."""
+
+    def write(self, data: Any) -> int:  # noqa: ANN401  any buffer
+        """Write, or pretend to."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def open_streams() -> None:
+    """Give the process its three standard files, and a standard error that never fails.
+
+    Where whoever started it closed one of them, the next file or socket that is opened would take
+    its number, and what is printed would go into that.
+    """
+    for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one. Standard output cannot be written to: who prints
+            # a result shall notice.
+            os.open(os.devnull, mode)
+            os.set_inheritable(number, True)  # noqa: FBT003  its only form
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _text(_Messages(2, "w", closefd=False), sys.stderr)
+
+
+def _text(raw: io.FileIO, before: io.TextIOBase | Any) -> io.TextIOWrapper:  # noqa: ANN401
+    """Return a stream of text like the one before, which is None if its file was closed."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(before, "encoding", None) or "utf-8",
+        errors=getattr(before, "errors", None) or "backslashreplace",
+        line_buffering=raw.fileno() == 2 or raw.isatty(),
+    )
+
+
+def discard_output() -> None:
+    """Give up a standard output that cannot be written, so that nothing fails there any more."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 @contextmanager
 def guard() -> Iterator[None]:
     """Turn the end of a command into an exit code.
 
-    A RecoError becomes one line on stderr and its own exit code; an interrupt 130; a closed
-    pipe (``| head``) a quiet 141, as a signal would give. Anything else is a bug, and passes with
-    its traceback (exit code 1).
+    A RecoError becomes one line on stderr and its own exit code; an interrupt 130, SIGTERM 143 and
+    SIGHUP 129; a closed pipe (``| head``) a quiet 141, as a signal would give; any other output
+    that cannot be written one line and 1. Anything else is a bug, and passes with its traceback
+    (exit code 1).
 
     Raises:
         SystemExit: for each of these but the bug.
@@ -83,10 +173,24 @@ def guard() -> Iterator[None]:
         _print_error(f"error: {printable(text)}")
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
+        code, what = interrupted(interrupt)
         said = getattr(interrupt, "__notes__", ("Readers see what they saw before.",))
-        _print_error(f"error: interrupted; run it again. {printable(' '.join(said))}")
-        raise SystemExit(EXIT_INTERRUPTED) from interrupt
+        _print_error(f"error: {what}; run it again. {printable(' '.join(said))}")
+        raise SystemExit(code) from interrupt
     except BrokenPipeError as error:
         # Python flushes stdout once more at exit, which would print a warning.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         raise SystemExit(EXIT_BROKEN_PIPE) from error
+    except OSError as error:
+        if not _is_output_lost(error):
+            raise
+        discard_output()
+        reason = error.strerror or error
+        _print_error(f"error: the output could not be written ({reason})")
+        raise SystemExit(EXIT_OUTPUT_LOST) from error
+
+
+def _is_output_lost(error: OSError) -> bool:
+    """Tell whether an error is that of writing to standard output."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, _Output) and raw.failure is error

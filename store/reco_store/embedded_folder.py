@@ -13,7 +13,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import pwd
 import socket
 import stat
 import tempfile
@@ -22,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reco_store.client import EMBEDDED_SOCKET
-from reco_store.errors import NotInstalled, UsageError
+from reco_store.errors import UsageError
+from reco_store.home import account, default_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,11 +65,7 @@ class Place(NamedTuple):
 def place_of_home(home: Path | None) -> Place:
     """Return where the store of a home is, after a check of whose it is."""
     if home is None:
-        try:
-            from platformdirs import user_data_path  # noqa: PLC0415  of the extra
-        except ImportError as error:
-            raise NotInstalled("the embedded store", "embedded") from error
-        home = user_data_path("reco")
+        home = default_home()
     folder = home.absolute() / "store"
     with refusing(folder):
         _require_own(folder)
@@ -219,13 +215,4 @@ def _barred(folder: Path) -> Path:
 
 
 def _whose(path: Path, owner: int) -> str:
-    return (
-        f"{path} belongs to the account {_account(owner)}, this process to {_account(os.getuid())}"
-    )
-
-
-def _account(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
+    return f"{path} belongs to the account {account(owner)}, this process to {account(os.getuid())}"

@@ -15,7 +15,7 @@ from reco_store.client import Client, place_of, store_errors
 from reco_store.collector import REPLACED, leftovers, outdated, remove
 from reco_store.errors import NothingPublished, UnknownGeneration, UsageError
 from reco_store.hold import Hold
-from reco_store.publisher import ready_ids, utc_now
+from reco_store.publisher import HELD_UNTIL, ready_ids, utc_now
 from reco_store.registry import Change, Control, Record, apply_change, read_control
 from reco_store.scripts import insist
 from reco_store.transfer import Progress, no_progress
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from reco_store.keys import Keys
     from reco_store.lock import RunLock
 
-__all__ = ["GenerationRecord", "collect", "list_generations", "release", "rollback"]
+__all__ = [
+    "GenerationRecord",
+    "collect",
+    "lift_quarantine",
+    "list_generations",
+    "release",
+    "rollback",
+]
 
 HOLD_FOR: Final = timedelta(hours=24)
 
@@ -47,8 +54,15 @@ class GenerationRecord:
     note: str
 
 
-def list_generations(client: Client, keys: Keys) -> list[GenerationRecord]:
+def list_generations(
+    client: Client, keys: Keys, *, now: Callable[[], datetime] = utc_now
+) -> list[GenerationRecord]:
     """Return what the registry knows, newest first.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        now: the time, with which a hold is compared.
 
     Raises:
         ContractMismatch: the registry is damaged.
@@ -56,6 +70,8 @@ def list_generations(client: Client, keys: Keys) -> list[GenerationRecord]:
     """
     with store_errors(client):
         control = read_control(client, keys)
+        value = insist(lambda: client.get(keys.hold))
+    until = Hold.load(value).until if isinstance(value, bytes | str) else None
     return [
         GenerationRecord(
             id=record.id,
@@ -66,10 +82,19 @@ def list_generations(client: Client, keys: Keys) -> list[GenerationRecord]:
             live=record.id == control.live,
             stored=record.chunks > 0,
             live_since=record.since,
-            note=record.note,
+            note=_present_note(record, control, until, now()),
         )
         for record in control.records
     ]
+
+
+def _present_note(record: Record, control: Control, until: datetime | None, now: datetime) -> str:
+    """Return a record's note without the hold that it waited for, once that has ended."""
+    waiting, _, rest = record.note.partition("; ")
+    if not waiting.startswith(HELD_UNTIL):
+        return record.note
+    waits = record.state == registry.READY and record.id != control.live
+    return record.note if waits and until is not None and until > now else rest
 
 
 def collect(
@@ -117,15 +142,20 @@ def rollback(
     *,
     to: str | None = None,
     reason: str = "",
+    force: str | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> str:
     """Return to an older generation, quarantine the present one, and hold newer ones back.
+
+    With ``force``, a rollback that was a mistake is undone: ``to`` is live again, the present
+    generation stays ready, and the hold ends.
 
     Args:
         client: connection to the store.
         keys: the namespace's keys.
         to: where to; None means the newest one before the live one that was live itself.
         reason: why, for the record.
+        force: why to return to ``to`` although it was rolled back from; None: do not.
         now: the time; the hold lasts for 24 hours from it.
 
     Returns:
@@ -133,9 +163,13 @@ def rollback(
 
     Raises:
         NothingPublished: there is no live generation.
-        UnknownGeneration: there is none to return to, or ``to`` is not ready.
+        UnknownGeneration: there is none to return to, or ``to`` is not ready; with ``force``, it is
+            not quarantined, or no longer in the store.
+        UsageError: ``force`` without ``to``.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
+    if force is not None and to is None:
+        raise UsageError("a rollback is undone by name; name the generation that was rolled back")
     target = ""
 
     def decide(control: Control) -> Change | None:
@@ -144,22 +178,85 @@ def rollback(
             raise NothingPublished(keys.namespace, place_of(client))
         if target and control.live == target:
             return None  # done by the call whose reply was lost
-        target = _target(control, to)
         time = now()
+        if to is not None and force is not None:
+            change = _undone(control, to, f"rollback undone at {_iso(time)}: {force}", time)
+            target = to
+            return change
+        target = _target(control, to)
         bad = control.find(control.live) or Record(control.live, registry.READY)
-        note = f"rolled back to {target} at {time.isoformat(timespec='seconds')}"
+        note = f"rolled back to {target} at {_iso(time)}"
         quarantined = replace(
             bad, state=registry.QUARANTINED, note=f"{note}: {reason}" if reason else note
         )
         why = f"{control.live} was rolled back from" + (f": {reason}" if reason else "")
         hold = Hold(until=time + HOLD_FOR, reason=why).dump()
         good = control.find(target) or Record(target, registry.READY)
-        good = replace(good, since=time.isoformat(timespec="seconds"))
+        good = replace(good, since=_iso(time))
         return Change(control.put(quarantined, good), live=target, hold=hold)
 
     with store_errors(client):
         apply_change(client, keys, decide)
     return target
+
+
+def _undone(control: Control, to: str, note: str, time: datetime) -> Change:
+    """Return the change that makes a quarantined generation live again.
+
+    Raises:
+        UnknownGeneration: it was not rolled back from, or its keys are gone, or about to be.
+    """
+    bad = control.find(to)
+    if bad is None or bad.state != registry.QUARANTINED:
+        state = "is unknown" if bad is None else f"is {bad.state}, not quarantined"
+        raise UnknownGeneration(to, f"{state}: there is no rollback to undo", ready_ids(control))
+    if not bad.chunks or bad.is_being_deleted:
+        raise UnknownGeneration(
+            to,
+            f"is no longer in the store; `batch republish {to} --force REASON` serves it from its "
+            "artifact",
+            ready_ids(control),
+        )
+    good = replace(bad, state=registry.READY, since=_iso(time), note=note)
+    return Change(control.put(good), live=to, hold=registry.REMOVE)
+
+
+def _is_quarantined(control: Control, generation: str) -> bool:
+    record = control.find(generation)
+    return record is not None and record.state == registry.QUARANTINED
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
+def lift_quarantine(client: Client, keys: Keys, generation: str, reason: str) -> bool:
+    """Allow a generation that was rolled back from to be published again.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        generation: which one.
+        reason: why, for the record.
+
+    Returns:
+        True if it was quarantined.
+
+    Raises:
+        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
+    """
+
+    def decide(control: Control) -> Change | None:
+        record = control.find(generation)
+        if record is None or record.state != registry.QUARANTINED:
+            return None
+        # Whatever is left of its keys is deleted before it is written anew.
+        state = registry.RETIRED
+        return Change(control.put(replace(record, state=state, note=f"forced: {reason}")))
+
+    with store_errors(client):
+        before = apply_change(client, keys, decide)
+    return _is_quarantined(before, generation)
 
 
 def release(client: Client, keys: Keys) -> bool:

@@ -13,6 +13,7 @@ import secrets
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from reco_store.client import CLIENT_ERRORS, Client, require_bytes, store_errors
@@ -91,11 +92,17 @@ class RunLock:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        try:
+        self.release()
+
+    def release(self) -> None:
+        """Let the next run begin; whatever this one still does, it no longer renews its lease.
+
+        Called on leaving the block, and by a thread that ends the process without leaving it.
+        """
+        self._stop.set()
+        self._fenced_by = self._fenced_by or "nobody: this run has ended"
+        with suppress(*CLIENT_ERRORS):  # the lease ends by itself
             self._run(UNLOCK, (), patience_seconds=0)
-        except CLIENT_ERRORS:
-            # The lease ends by itself; whatever ended the block must not be hidden by this.
-            return
 
     def renew(self) -> None:
         """Extend the lease now.

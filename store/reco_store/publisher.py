@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["flip", "publish"]
 
 DEFAULT_KEEP: Final = 3
+HELD_UNTIL: Final = "held until "
 
 
 def utc_now() -> datetime:
@@ -194,7 +195,7 @@ def _switch_or_hold(
     try:
         _switch(lock, str(manifest["generation"]), manifest, servers=servers, now=now, note=note)
     except Held as held:
-        waiting = f"held until {held.until}"
+        waiting = f"{HELD_UNTIL}{held.until}"
         _set_aside(lock, manifest, registry.READY, f"{waiting}; {note}" if note else waiting)
         return held
     return None

@@ -13,6 +13,9 @@ nothing of it is left. ``since`` is when it last became live, empty if it never 
     quarantined  was live and was rolled back from: never live again
     retired      replaced; being deleted, or gone
 
+Of what is gone the newest ``MAX_GONE`` are listed. Quarantined generations are listed for ever, so
+that none of them is published again: each is the work of a person, so there are few.
+
 Which generation is live is said by the pointer alone. Every change reads registry and pointer,
 computes, and writes both if neither changed meanwhile (``change.lua``); else it starts over, so an
 operator's rollback and a nightly run cannot undo each other's work.
@@ -47,6 +50,7 @@ REMOVE: Final = "-"
 VERSION: Final = 1
 MAX_GONE: Final = 30  # how many generations of which nothing is left are still listed
 _ATTEMPTS: Final = 50
+_DELETING: Final = "deleting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,15 @@ class Record:
     note: str = ""
     # Fields of later versions, which are kept.
     more: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_being_deleted(self) -> bool:
+        """Whether some of its keys may be gone already."""
+        return bool(self.more.get(_DELETING))
+
+    def marked_for_deletion(self) -> Record:
+        """Return the record from which on nobody may count on the generation's keys."""
+        return replace(self, more={**self.more, _DELETING: True})
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as the registry writes it."""
@@ -203,16 +216,18 @@ def _send(
 
 def gone(record: Record) -> Record:
     """Return a record of which nothing is left in the store."""
-    state = RETIRED if record.state in (STAGING, REFUSED, READY) else record.state
-    return replace(record, state=state, chunks=0)
+    state = RETIRED if record.state in (STAGING, READY) else record.state
+    more = {name: value for name, value in record.more.items() if name != _DELETING}
+    return replace(record, state=state, chunks=0, more=more)
 
 
 def _dump(records: tuple[Record, ...]) -> str:
     kept: list[dict[str, Any]] = []
     gone_count = 0
     for record in records:  # newest first
-        gone_count += record.chunks == 0
-        if record.chunks or gone_count <= MAX_GONE:
+        is_quarantined = record.state == QUARANTINED
+        gone_count += record.chunks == 0 and not is_quarantined
+        if record.chunks or is_quarantined or gone_count <= MAX_GONE:
             kept.append(record.to_json())
     return json.dumps({"v": VERSION, "generations": kept}, separators=(",", ":"))
 
@@ -263,6 +278,7 @@ def refuse_quarantined(control: Control, generation: str) -> None:
     known = control.find(generation)
     if known is not None and known.state == QUARANTINED:
         raise UsageError(
-            f"generation {generation} was rolled back from ({known.note}) and is never "
-            "published again; run `batch run` for a new one"
+            f"generation {generation} was rolled back from ({known.note}) and is not published "
+            "again; run `batch run` for a new one, or, if the rollback was a mistake, "
+            f"`batch republish {generation} --force REASON`"
         )

@@ -1,4 +1,4 @@
-"""Metrics of a run in words and as short figures, worded alike by both commands.
+"""Metrics of a run in words and as short figures, and its age, worded alike by both commands.
 
 Pure functions of a manifest's metrics, which another version of the job may have written: what is
 missing is left out.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 class _Figure(NamedTuple):
@@ -50,6 +52,21 @@ def quality_figures(metrics: object, before: object = None) -> dict[str, str]:
         said = ", ".join(f"{what} {was:.3f}" for what, was in beside.items() if was is not None)
         found[label] = f"{value:.3f}" + (f" ({said})" if said else "")
     return found
+
+
+def age_words(age_seconds: float) -> str:
+    """Say how old something is, for example `3 hours`.
+
+    Args:
+        age_seconds: its age; negative when the clocks of two machines differ.
+    """
+    if age_seconds < _MINUTE:
+        return "less than a minute"
+    if age_seconds < 2 * _HOUR:
+        return _counted(age_seconds // _MINUTE, "minute")
+    if age_seconds < 2 * _DAY:
+        return _counted(age_seconds // _HOUR, "hour")
+    return _counted(age_seconds // _DAY, "day")
 
 
 def quality_words(metrics: object) -> dict[str, str]:
@@ -104,3 +121,7 @@ def _part(metrics: object, name: str) -> Mapping[str, float]:
     if not isinstance(part, Mapping):
         return {}
     return {key: value for key, value in part.items() if isinstance(value, int | float)}
+
+
+def _counted(count: float, unit: str) -> str:
+    return f"{int(count)} {unit}{'' if int(count) == 1 else 's'}"

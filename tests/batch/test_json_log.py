@@ -54,6 +54,7 @@ def test_each_stage_begins_and_ends_in_a_line(lines):
     assert (warned["event"], warned["level"]) == ("warning", "warning")
     assert warned["generation"] == "20261124T031502Z-7f3a"
     assert "generation" not in said
+    assert (started["message"], found["message"]) == ("stage started read", found["text"])
     assert len({line["run"] for line in (started, ended, found, said, warned)}) == 1
     assert all(line["timestamp"].endswith("Z") and line["level"] for line in (started, warned))
 
@@ -68,6 +69,8 @@ def test_a_stage_that_fails_says_so(lines):
     _, failed = lines()
     assert (failed["event"], failed["stage"]) == ("stage failed", "train")
     assert failed["error"] == "ZeroDivisionError"
+    assert failed["level"] == "error"
+    assert failed["message"].startswith("train failed: ZeroDivisionError")
     assert reporter.seconds == {}
 
 

@@ -307,21 +307,28 @@ def test_a_night_that_never_can_be_published_is_not_kept(opened, place):
     assert not place.unfinished.exists()
 
 
-def test_a_night_gives_way_on_a_full_disk(opened, place):
-    """Both its folders are deleted, and nobody is told to go on with it."""
+def test_a_full_disk_costs_a_night_only_the_file_that_did_not_fit(opened, place):
+    """What was complete stays, to be gone on with; the torn file is deleted to make room."""
     error = NightFailed("the disk is full.")
 
     def fill_the_disk():
         with opened() as night:
             write(night, "user")
-            night.give_way()
-            raise error
+            torn = night.artifact_folder / "ranked"
+
+            def write_half():
+                torn.write_bytes(b"half")
+                raise error
+
+            night.output("ranked", [torn], write_half)
 
     with pytest.raises(NightFailed):
         fill_the_disk()
-    assert not hasattr(error, "__notes__")
-    assert not (place.artifacts / NAME).exists()
-    assert not place.unfinished.exists()
+    assert error.__notes__ == [f"`batch run --resume` goes on with {NAME}."]
+    assert not (place.artifacts / NAME / "ranked").exists()
+    with opened(resume=True) as night:
+        assert night.is_complete("user")
+        assert not night.is_complete("ranked")
 
 
 def test_which_errors_mean_a_full_disk():

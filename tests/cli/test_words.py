@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from reco_cli import words
 from reco_store import Answer, Item
+from reco_store.wording import age_words
 
 
 def items(*sources, genres=()):
@@ -30,13 +31,13 @@ def items(*sources, genres=()):
 )
 def test_age_is_said_in_its_natural_unit(age_seconds, said):
     """Minutes up to two hours, hours up to two days, then days; singular where it is one."""
-    assert words.age_words(age_seconds) == said
+    assert age_words(age_seconds) == said
 
 
 @given(st.floats(-1e6, 1e9))
 def test_age_never_rounds_up(age_seconds):
     """A generation is never said to be older than it is."""
-    number, _, unit = words.age_words(age_seconds).partition(" ")
+    number, _, unit = age_words(age_seconds).partition(" ")
     seconds = {"minute": 60, "hour": 3600, "day": 86_400}
     if number.isdigit():
         assert int(number) * seconds[unit.removesuffix("s")] <= age_seconds

@@ -72,10 +72,13 @@ def test_panels_do_not_overlap_and_have_what_grafana_needs(dashboard):
     assert {"datasource", "namespace"} == {v["name"] for v in dashboard["templating"]["list"]}
 
 
-def test_there_are_three_alerts(rules):
-    """On no flip for 26 hours, on a refusal, on memory above 80 %."""
+def test_there_are_four_alerts(rules):
+    """On no flip for 26 hours, on an exit code, on a refusal, on memory above 80 %."""
     assert {name: rule["expr"] for name, rule in rules.items()} == {
         "RecoNoFlip": "time() - reco_served_live_since_timestamp_seconds > 26 * 3600",
+        "RecoRunFailed": (
+            "reco_run_exit_code != 0 unless on (namespace) reco_run_gate_refused == 1"
+        ),
         "RecoGateRefused": "reco_run_gate_refused == 1",
         "RecoMemoryForecast": "reco_memory_forecast_ratio > 0.8",
     }

@@ -13,10 +13,11 @@ So it can be made again for every night that is kept, on any machine.
 import webbrowser
 from pathlib import Path
 
-from reco_batch.artifact import MANIFEST, REPORT, Artifact, open_artifact
+from reco_batch.artifact import REPORT, Artifact, open_artifact
 from reco_batch.changes import of_namespace
 from reco_batch.errors import NightFailed
-from reco_batch.files import delete, write_whole
+from reco_batch.files import delete, unreadable, write_whole
+from reco_batch.manifests import MANIFEST
 from reco_batch.report.page import gather
 from reco_batch.report.render import render
 from reco_store import UsageError
@@ -72,6 +73,8 @@ def report_of(artifacts: Path, generation: str | None, *, namespace: str) -> Pat
     if not path.exists() or path.stat().st_mtime < (artifact.folder / MANIFEST).stat().st_mtime:
         try:
             write_report(artifact)
+        except PermissionError as error:
+            raise NightFailed(unreadable(error, path)) from error
         except OSError as error:
             raise NightFailed(
                 f"the report {path} could not be written ({error.strerror or error}). "

@@ -2,8 +2,14 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
+
+from reco_store import Keys, RunLock, connect
 
 NOBODY = "redis://writer:Hunter2@127.0.0.1:1/0"
 METRIC = re.compile(r'^(reco_\w+)\{namespace="reco"\} (\S+)$', re.MULTILINE)
@@ -117,3 +123,65 @@ def test_every_command_ends_in_json_on_request(untrained):
     (line,) = map(json.loads, ended.lines)
     assert (ended.code, line["event"], line["exit_code"]) == (3, "error", 3)
     assert "Hunter2" not in ended.err
+
+
+def test_a_run_that_finds_another_at_work_leaves_the_figures_to_it(watched, server, folder):
+    """The file is that of the run before; the hook is told."""
+    _, before, _ = watched("run", "--data", folder({"movies.csv": None}))
+    with connect(server) as client, RunLock(client, Keys("reco"), heartbeat=False):
+        ended, metrics, told = watched("run", "--data", folder())
+
+    assert ended.code == told["exit_code"] == 75
+    assert metrics == before
+
+
+DEAF = """
+import time
+from reco_batch import commands, main
+
+def night(config, lock, *, reporter):
+    with lock, reporter.stage("train"):
+        reporter.concern("20261124T031502Z-7f3a")
+        print("at work", flush=True)
+        while True:
+            try:
+                time.sleep(60)
+            except KeyboardInterrupt:
+                pass
+
+commands.run_night = night
+main()
+"""
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_a_run_in_native_code_is_ended_with_all_that_follows(
+    environment, server, served, tmp_path, form
+):
+    """Asked to end, and deaf: one line, metrics, hook, and the lock is free at once."""
+    metrics, told = tmp_path / "reco.prom", tmp_path / "told.json"
+    words = ["run", "--data", tmp_path, "-q", "--metrics-file", metrics, "--log-format", form]
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF, *words, "--on-failure", f"cp /dev/stdin {told}"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "at work\n"
+        time.sleep(0.2)  # it has returned from printing that
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 143
+    *_, line = err.splitlines()
+    said = f"ended by SIGTERM; run it again. Still served: {served}."
+    if form == "json":
+        assert json.loads(line)["message"] == said
+        assert [json.loads(one)["level"] for one in err.splitlines()] == ["error"]
+    else:
+        assert err == f"error: {said}\n"
+    assert dict(METRIC.findall(metrics.read_text("utf-8")))["reco_run_exit_code"] == "143.0"
+    assert json.loads(told.read_text("utf-8"))["reason"] == said
+    with connect(server) as client:
+        assert client.get(Keys("reco").lock) is None

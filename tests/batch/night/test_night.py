@@ -357,7 +357,7 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     assert manifest["gate"]["checks"]["known.users"]["verdict"] == "refused"
     # The next night deleted it; why it was refused stays on record.
     (row,) = (r for r in untrained("generations", **at_home).out.splitlines() if refused in r)
-    assert row.startswith(f"{refused}\tretired\t0\t0.0\t")
+    assert row.startswith(f"{refused}\trefused\t0\t0.0\t")
     assert "known.users 0 (at least 0.5)" in row
 
 
@@ -626,7 +626,7 @@ def test_the_embedded_store_keeps_its_data_when_it_is_stopped(later, third, tmp_
     assert server_pid(tmp_path / "later") is None
     assert later("store", "stop").out == "it was not running\n"
 
-    assert later("generations").out.startswith(f"{third.generation}\tlive\t")
+    assert f"{third.generation}\tlive\t" in later("generations").out
     with connect(None, home=tmp_path / "later") as client:
         assert suffixes_of(client, third.generation) == third.content
 
@@ -636,7 +636,7 @@ def test_a_publication_survives_the_death_of_the_embedded_store(later, third, tm
     later("republish", third.generation, "--quiet")
     os.kill(server_pid(tmp_path / "later"), 9)
 
-    assert later("generations").out.startswith(f"{third.generation}\tlive\t")
+    assert f"{third.generation}\tlive\t" in later("generations").out
 
 
 def test_rollback_and_release(later, nights, tmp_path):
@@ -655,7 +655,7 @@ def test_rollback_and_release(later, nights, tmp_path):
 
     again = later("republish", fourth.generation, "--quiet")
     assert (again.code, len(again.lines)) == (2, 1)
-    assert "is never published again; run `batch run` for a new one" in again.err
+    assert "is not published again; run `batch run` for a new one" in again.err
     held = later("republish", second.generation, "--quiet", *FORCE)
     assert (held.code, held.out, len(held.lines)) == (6, "", 1)
     assert held.err.startswith(f"error: generation {second.generation} is staged but not live")
@@ -678,7 +678,7 @@ def test_a_rollback_without_an_older_generation_changes_nothing(later, second):
 
     assert (ended.code, ended.out, len(ended.lines)) == (2, "", 1)
     assert f"before {second.generation} does not exist" in ended.err
-    assert later("generations").out.startswith(f"{second.generation}\tlive\t")
+    assert f"{second.generation}\tlive\t" in later("generations").out
 
 
 def test_republish_of_what_is_not_on_disk(later, second, third):
@@ -791,7 +791,7 @@ os.kill(server_pid(Path(sys.argv[1])), 9)
 
 @pytest.mark.usefixtures("may_mount")
 def test_3_when_the_embedded_store_has_no_room_on_disk(batch, second, at_home, tmp_path):
-    """Readers see what was published; the line says that it is in memory only."""
+    """Readers see what was published, so that is no failure; a warning names what may be lost."""
     disk = tmp_path / "disk"
     disk.mkdir()
     artifact = Path(at_home["RECO_HOME"], "artifacts", second.generation)
@@ -811,16 +811,17 @@ def test_3_when_the_embedded_store_has_no_room_on_disk(batch, second, at_home, t
         RECO_HOME=str(disk),
     )
 
-    assert ended.code == 3, ended.err
-    no_report, error = ended.lines
+    assert ended.code == 0, ended.err
+    no_report, warning = ended.lines
     assert no_report.startswith(f"warning: there is no report of {second.generation}: ")
     assert re.fullmatch(
-        "error: what is published is in memory only: the embedded store cannot be written to "
-        rf"{disk}/store \(No space left on device, \d\.\d MB free\)\. Make room there, then run "
-        rf"`batch store stop`, which saves\. Still served: {second.generation}\.",
-        error,
+        f"warning: {second.generation} may be lost if the machine fails now: what is published is "
+        f"in memory only: the embedded store cannot be written to {disk}/store "
+        r"\(No space left on device, \d\.\d MB free\)\. Make room there, then run "
+        r"`batch store stop`, which saves\.",
+        warning,
     )
-    assert ended.out.startswith(f"{second.generation}\tlive\t")
+    assert f"\n{second.generation}\tlive\t" in ended.out
 
 
 DIE_WHILE_STAGING = """

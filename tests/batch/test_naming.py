@@ -1,0 +1,77 @@
+"""Generations are ordered as runs are, whatever their clocks showed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from reco_batch.night import _name
+from reco_batch.progress import QuietReporter
+from reco_store import RunLock
+from reco_store.keys import new_generation_id
+from reco_store.publisher import publish
+
+NOW = datetime(2026, 11, 29, 3, 0, 5, 123_456, tzinfo=UTC)
+
+
+@pytest.fixture
+def named(client, keys, tmp_path, capsys):
+    """Name a generation; return the name and what was warned of."""
+
+    def name(now=NOW):
+        config = SimpleNamespace(artifacts=tmp_path, namespace=keys.namespace)
+        found = _name(config, client, keys, started=now, reporter=QuietReporter())
+        return found, capsys.readouterr().err
+
+    return name
+
+
+def on_disk(folder, generation, namespace):
+    """Write an artifact, as far as its name and namespace go."""
+    (folder / generation).mkdir()
+    manifest = dict.fromkeys(("created", "ids", "digest"), "x") | {
+        "schema": 1,
+        "generation": generation,
+        "entries": 1,
+        "bytes": 1,
+        "parameters": {"namespace": namespace},
+    }
+    (folder / generation / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+
+def test_the_first_run_is_named_by_its_clock(named):
+    """And so is every later one."""
+    name, err = named()
+    assert name.startswith("20261129T030005Z-")
+    assert err == ""
+
+
+@pytest.mark.parametrize("where", ["store", "disk"])
+def test_a_clock_that_was_ahead_does_not_make_a_run_the_newest_for_ever(
+    named, client, keys, make_source, tmp_path, where
+):
+    """The next one follows it, and warns."""
+    ahead = new_generation_id(NOW + timedelta(days=900), "7f3a")
+    if where == "disk":
+        on_disk(tmp_path, ahead, keys.namespace)
+    else:
+        with RunLock(client, keys, heartbeat=False) as lock:
+            publish(client, keys, make_source(generation=ahead), lock=lock)
+
+    name, err = named()
+
+    assert name.startswith("20290517T030006Z-")
+    assert name > ahead
+    assert err.startswith(f"warning: the clock is behind that of an earlier run, {ahead}; ")
+
+
+def test_two_runs_of_one_second_are_in_order_without_a_word(named, keys, tmp_path):
+    """As on a quick machine; another recommender's names are of no concern."""
+    on_disk(tmp_path, "20261129T030005Z-ffff", keys.namespace)
+    on_disk(tmp_path, "20991129T030005Z-ffff", f"{keys.namespace}-other")
+
+    name, err = named()
+
+    assert name.startswith("20261129T030006Z-")
+    assert err == ""

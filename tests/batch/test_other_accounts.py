@@ -1,0 +1,66 @@
+"""Artifacts of another account: one line that names the path and both accounts."""
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reco_batch.files import unreadable
+
+OTHER = 23456
+ASK = """
+import os, sys
+from pathlib import Path
+import _strptime, pwd, reco_batch.report, reco_batch.diff, reco_batch.quarantine
+from reco_batch.artifact import open_artifact
+from reco_batch.errors import NightFailed
+os.setgroups([]); os.setgid({other}); os.setuid({other})
+artifacts, name = Path(sys.argv[1]), sys.argv[2]
+for ask in (
+    lambda: reco_batch.report.report_of(artifacts, None, namespace="reco"),
+    lambda: reco_batch.diff.choose_nights(artifacts, None, None, namespace="reco"),
+    lambda: reco_batch.quarantine.kept(artifacts, "reco"),
+    lambda: open_artifact(artifacts, name),
+):
+    try:
+        print("found", ask())
+    except NightFailed as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "20261124T031502Z-7f3a"])
+@pytest.mark.skipif(os.getuid() != 0, reason="acting as another account needs root")
+def test_a_closed_folder_is_named_with_both_accounts(tmp_path, closed):
+    """Whether it is the folder of all artifacts or one of them."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    artifacts = tmp_path / "artifacts"
+    night = artifacts / "20261124T031502Z-7f3a"
+    night.mkdir(parents=True)
+    (night / "manifest.json").write_text("{}", "utf-8")
+    place = artifacts / closed
+    place.chmod(0o700)
+
+    lines = subprocess.run(
+        [sys.executable, "-c", ASK.format(other=OTHER), artifacts, night.name],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.splitlines()
+
+    assert len(lines) == 4
+    for line in lines:
+        assert line.startswith(str(artifacts))
+        assert f"is closed to the account {OTHER} (Permission denied); " in line
+        assert f"{place} belongs to {pwd.getpwuid(os.getuid()).pw_name}" in line
+
+
+def test_other_errors_of_the_disk_are_no_matter_of_accounts():
+    """They name the path and the reason."""
+    line = unreadable(OSError(5, "Input/output error"), Path("/x"))
+    assert line.startswith("/x could not be read (Input/output error).")

@@ -1,0 +1,113 @@
+"""Ends from outside: a run ends by itself, or is ended where it does not hear."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import os, signal, sys, time
+from reco_batch import signals
+from reco_store.console import guard, open_streams
+
+def deaf(error):
+    print("ended by a thread:", error, flush=True)
+    return 143
+
+def body():
+    how = sys.argv[1]
+    with signals.Watch(deaf, grace_seconds=0.3) as watch:
+        print("ready", flush=True)
+        if how == "hears":
+            time.sleep(60)
+        elif how == "deaf":
+            # As one that waits for a thread in native code.
+            try:
+                time.sleep(60)
+            except KeyboardInterrupt:
+                while True:
+                    time.sleep(1)
+        elif how == "live":
+            watch.settle(live=True)
+            print("settled", flush=True)
+            time.sleep(1)
+    print("went on", flush=True)
+
+open_streams()
+signals.hear()
+with guard():
+    body()
+"""
+
+
+def start(how, *before):
+    """Start the program, and wait until it is at work."""
+    process = subprocess.Popen(
+        [*before, sys.executable, "-c", PROGRAM, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)  # it has returned from printing that
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_a_signal_ends_a_command_with_one_line(number, code):
+    """And with the exit code that a shell has for it."""
+    process = start("hears")
+    process.send_signal(signal.Signals[number])
+    out, err = process.communicate(timeout=20)
+    what = "interrupted" if number == "SIGINT" else f"ended by {number}"
+    assert (process.returncode, out) == (code, "")
+    assert err == f"error: {what}; run it again. Readers see what they saw before.\n"
+
+
+def test_a_run_that_does_not_end_by_itself_is_ended():
+    """Within seconds, however long its native code takes."""
+    process = start("deaf")
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)  # the second one cuts nothing short
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert out == "ended by a thread: SIGTERM\n"
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_what_is_live_cannot_be_ended_any_more(number):
+    """It only reports how it ended, and ends with 0."""
+    process = start("live")
+    assert process.stdout.readline() == "settled\n"
+    process.send_signal(signal.Signals[number])
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "went on\n", "")
+
+
+def test_what_was_ignored_stays_ignored():
+    """`nohup batch run`."""
+    process = start("live", "nohup")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=20) == 0
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_hooks_inherit_nothing():
+    """A program that a hook starts can be ended as usual."""
+    code = (
+        "from reco_batch import signals; import subprocess, os, signal; signals.hear();"
+        "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle(live=True);"
+        "print(open('/proc/%d/status' % os.getpid()).read());"
+        "subprocess.run(['grep', 'SigIgn', '/proc/self/status'])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20
+    ).stdout
+    ignored = int(out.split("SigIgn:")[-1].strip().split()[0], 16)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        assert not ignored & 1 << (number - 1)

@@ -1,0 +1,195 @@
+"""Promise 22: a run whose generation is live ends with 0, whatever fails after the switch."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gated_nights import MOVIES, Nights, good_night
+from planted import planted_ratings
+from promised_store import KEYS
+from reco_batch import commands, followed, publishing
+from reco_batch.commands import republish_command
+from reco_batch.options import Target
+from reco_batch.settings import NotifyKeys, Settings
+from reco_store import publisher
+from reco_store.console import guard
+from reco_store.errors import StoreUnfit
+
+BATCH = Path(sys.executable).with_name("batch")
+EXIT = re.compile(r"^reco_run_exit_code\S* (\S+)$", re.MULTILINE)
+
+
+class Bug(Exception):
+    """What nobody thought of."""
+
+
+@pytest.fixture(scope="module")
+def good():
+    """A night of two hundred users."""
+    return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
+
+
+@pytest.fixture
+def tonight(make_store, good, tmp_path, capsys):
+    """A store that serves a night, and `batch republish` of the next one, which is watched."""
+    store = make_store()
+    nights = Nights(store.server.url, KEYS.namespace, tmp_path / "artifacts", good)
+    assert nights.published(nights.night(nights.old)).outcome == "live"
+    night = nights.night()
+    night.write(nights.folder)
+    metrics, told = tmp_path / "reco.prom", tmp_path / "told"
+    settings = Settings(
+        quiet=True, metrics_file=metrics, notify=NotifyKeys(command=("touch", str(told)))
+    )
+
+    def republish(changed: Settings = settings) -> tuple[int, str]:
+        """Return the exit code and what was written to standard error."""
+        target = Target(store.writer_url, KEYS.namespace, tmp_path)
+        try:
+            with guard():
+                republish_command(changed, target, night.generation, force=None)
+        except SystemExit as end:
+            return int(end.code or 0), capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return SimpleNamespace(
+        nights=nights,
+        night=night,
+        settings=settings,
+        metrics=metrics,
+        told=told,
+        republish=republish,
+    )
+
+
+def fail(error):
+    """Return a function that raises."""
+
+    def failing(*_, **__):
+        raise error
+
+    return failing
+
+
+AFTER = {
+    "old generations stay": (publisher, "_retire", Bug("x")),
+    "interrupted": (publisher, "_retire", KeyboardInterrupt()),
+    "no verdict on disk": (publishing, "_recorded", Bug("x")),
+    "no report": (publishing, "_report", Bug("x")),
+    "not durable": (Target, "make_durable", StoreUnfit("the disk is full", "Make room.")),
+    "nobody looks": (followed, "look_at_served", Bug("x")),
+    "no metrics": (followed, "write_metrics", ValueError("x")),
+    "nothing made of it": (commands, "_insist_live", Bug("x")),
+}
+
+
+@pytest.mark.parametrize("what", AFTER)
+def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, what):
+    """The exit code, the metrics and the hook report that it is live."""
+    place, name, error = AFTER[what]
+    monkeypatch.setattr(place, name, fail(error))
+
+    code, err = tonight.republish()
+
+    assert tonight.nights.served() == tonight.night.generation
+    assert code == 0, err
+    assert "warning: " in err
+    assert "error: " not in err
+    assert "Traceback" not in err
+    if what != "no metrics":
+        assert EXIT.findall(tonight.metrics.read_text("utf-8")) == ["0.0"]
+    assert not tonight.told.exists()
+
+
+def test_22_before_the_switch_the_same_fault_fails_the_run(tonight, monkeypatch):
+    """The same words in the other order: nothing is live, so nothing is glossed over."""
+    monkeypatch.setattr(publishing, "judge_generation", fail(Bug("x")))
+    before = tonight.nights.served()
+
+    with pytest.raises(Bug, match="x"):
+        tonight.republish()
+
+    assert tonight.nights.served() == before
+    assert EXIT.findall(tonight.metrics.read_text("utf-8")) == ["1.0"]
+    assert tonight.told.exists()
+
+
+def test_22_a_live_generation_that_is_filled_again_in_vain_is_no_success(tonight, monkeypatch):
+    """It was live before the run; half of its keys may be missing."""
+    assert tonight.republish()[0] == 0
+    monkeypatch.setattr(publisher, "verify", fail(Bug("x")))
+
+    with pytest.raises(Bug):
+        tonight.republish()
+
+
+LOST = {
+    "closed": ">&-",
+    "full": ">/dev/full",
+    "a pipe that ended": "| true",
+    "both full": ">/dev/full 2>/dev/full",
+    "both closed": ">&- 2>&-",
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_22_the_output_is_lost(tonight, tmp_path, how):
+    """Standard output is closed, full, or a pipe that nobody reads."""
+    words = f"{BATCH} republish {tonight.night.generation} -q {LOST[how]}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "RECO_HOME": str(tmp_path),
+        "REDIS_URL": tonight.nights.url,
+    }
+
+    ended = subprocess.run(
+        ["bash", "-c", f"{words}; exit ${{PIPESTATUS[0]}}"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert tonight.nights.served() == tonight.night.generation
+    if "2>" not in LOST[how]:
+        assert ended.stderr.startswith("warning: the summary could not be printed: ")
+        assert ended.stderr.count("\n") == 1
+
+
+def test_22_no_home_and_no_entry_in_passwd():
+    """What is suggested at the end needs no home; reading a server needs none, either."""
+    if os.getuid():
+        pytest.skip("acting as another account needs root")
+    script = (
+        "import os, sys; os.setgroups([]); os.setgid(23456); os.setuid(23456);"
+        "from reco_batch.options import Target;"
+        "t = Target.of('redis://127.0.0.1:1', 'reco', None);"
+        "print(t.reading_options);"
+        "Target.of(None, 'reco', None).home"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{PRELOAD}{script}"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.stdout == " --redis-url redis://127.0.0.1:1\n"
+    assert "the account 23456 has no home folder: HOME is not set to one" in ended.stderr
+    assert "RECO_HOME" in ended.stderr
+
+
+#: Of modules that another account may not be able to read.
+PRELOAD = "import pwd, platformdirs, platformdirs.unix, reco_batch.options; "

@@ -1,0 +1,282 @@
+"""Promise 23: what was refused or rolled back from is not served again, also on an emptied store.
+
+Unless a person overrules it by name, with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from gated_nights import MOVIES, Nights, good_night
+from planted import planted_ratings
+from promised_store import KEYS
+from reco_batch.app import app
+from reco_batch.pages import STATES
+from reco_store.client import connect
+from reco_store.errors import UnknownGeneration, UsageError
+from reco_store.generations import list_generations, rollback
+from reco_store.registry import MAX_GONE
+
+NAMESPACE = KEYS.namespace
+
+
+@pytest.fixture(scope="module")
+def good():
+    """A night of two hundred users."""
+    return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
+
+
+@pytest.fixture
+def home(make_store, good, tmp_path, monkeypatch):
+    """A store and a home with artifacts, and `batch` with both."""
+    store = make_store()
+    nights = Nights(store.server.url, NAMESPACE, tmp_path / "artifacts", good)
+    monkeypatch.setenv("REDIS_URL", store.writer_url)
+    monkeypatch.setenv("RECO_HOME", str(tmp_path))
+
+    def batch(*words: object):
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    def published(**changes):
+        """Publish a night of this namespace; return its name."""
+        night = nights.night(**changes)
+        night.manifest["parameters"]["namespace"] = NAMESPACE
+        night.write(nights.folder)
+        ended = batch("republish", night.generation, "-q")
+        return night.generation, ended
+
+    def spoilt():
+        """Publish a night that the gate refuses beside the live one, and beside nothing passes."""
+        night = nights.night()
+        night.manifest["parameters"]["namespace"] = NAMESPACE
+        night.manifest["metrics"]["rating"]["rmse"] = 1.0
+        night.write(nights.folder)
+        return night.generation, batch("republish", night.generation, "-q")
+
+    def states():
+        lines = batch("generations").stdout.splitlines()
+        return {line.split("\t")[0]: line.split("\t")[1] for line in lines}
+
+    return SimpleNamespace(
+        store=store,
+        nights=nights,
+        batch=batch,
+        published=published,
+        spoilt=spoilt,
+        states=states,
+        empty=store.admin.flushall,
+        served=nights.served,
+    )
+
+
+def test_23_refused_stays_refused_on_an_emptied_store(home):
+    """There is no live night to compare with, so what the gate found then still holds."""
+    first, ended = home.published()
+    assert ended.exit_code == 0, ended.stderr
+    bad, ended = home.spoilt()
+    assert ended.exit_code == 6
+    assert home.states() == {first: "live", bad: "refused"}
+    home.empty()
+    assert home.states() == {first: "stored", bad: "refused"}
+
+    ended = home.batch("republish", bad, "-q")
+
+    assert ended.exit_code == 6, ended.stderr
+    assert f"rating.rmse (refused beside {first}, 1, and cannot be judged now)" in ended.stderr
+    assert home.served() == "nothing"
+    home.empty()
+    assert home.batch("republish", "latest", "-q").exit_code == 0
+    assert home.served() == first
+    home.empty()
+    assert home.batch("republish", bad, "-q", "--force", "it is meant").exit_code == 0
+    assert home.served() == bad
+
+
+def test_23_refused_is_judged_again_where_it_can_be(home):
+    """Another bound is another judgement."""
+    home.published()
+    bad, ended = home.spoilt()
+    assert ended.exit_code == 6
+
+    ended = home.batch("republish", bad, "-q", "--gate-bound", "error_rise=9")
+
+    assert ended.exit_code == 0, ended.stderr
+    assert home.served() == bad
+
+
+def test_23_rolled_back_stays_so_on_an_emptied_store(home):
+    """The mark is in the artifact's folder, and goes with it."""
+    (first, _), (second, ended) = home.published(), home.published()
+    assert ended.exit_code == 0, ended.stderr
+    assert home.batch("rollback", "--reason", "odd").exit_code == 0
+    home.empty()
+    assert home.states() == {second: "quarantined", first: "stored"}
+
+    ended = home.batch("republish", second, "-q")
+
+    assert ended.exit_code == 2, ended.stderr
+    assert f"generation {second} was rolled back from" in str(ended.exception.__cause__)
+    assert home.served() == "nothing"
+    assert home.batch("republish", "latest", "-q").exit_code == 0
+    assert home.served() == first
+    assert home.batch("republish", second, "-q", "--force", "a mistake").exit_code == 0
+    assert home.served() == second
+    home.empty()
+    assert home.batch("republish", "latest", "-q").exit_code == 0
+    assert home.served() == second
+
+
+def test_23_a_rollback_made_elsewhere_is_marked_by_the_next_run(home):
+    """On a machine that has no artifacts, or by an account that may not write here."""
+    (first, _), (second, _) = home.published(), home.published()
+    with connect(home.store.writer_url) as client:
+        assert rollback(client, KEYS) == first
+    mark = home.nights.folder / second / "quarantine.json"
+    assert not mark.exists()
+
+    assert home.batch("republish", first, "-q").exit_code == 0
+
+    assert "rolled back to" in json.loads(mark.read_text("utf-8"))["note"]
+    home.empty()
+    assert home.batch("republish", second, "-q").exit_code == 2
+
+
+def test_23_a_damaged_mark_is_a_mark(home):
+    """Somebody made it, whatever is in it."""
+    first, _ = home.published()
+    (home.nights.folder / first / "quarantine.json").write_bytes(b"{")
+    home.empty()
+
+    assert home.batch("republish", first, "-q").exit_code == 2
+    ended = home.batch("republish", "latest", "-q")
+    assert ended.exit_code == 2
+    assert "none of the 1 complete artifacts may be served" in str(ended.exception.__cause__)
+
+
+def test_23_the_store_never_forgets_a_rollback(make_store):
+    """However many nights have come and gone since."""
+    store = make_store()
+    for number in range(2):
+        store.publish(number, keep=2)
+    with connect(store.writer_url) as client:
+        rollback(client, KEYS)
+        store.admin.delete(KEYS.hold)
+        for number in range(2, MAX_GONE + 5):
+            store.publish(number)
+        with pytest.raises(UsageError, match="rolled back"):
+            store.publish(1)
+        records = list_generations(client, KEYS)
+    assert len(records) <= MAX_GONE + 2
+    assert store.live() == MAX_GONE + 4
+
+
+def test_23_a_mistaken_rollback_is_undone_by_name(make_store):
+    """At once, as long as the store has it; the other one stays ready, and nothing is held."""
+    store = make_store()
+    for number in range(2):
+        store.publish(number, keep=3)
+    good = store.night(1).generation
+    with connect(store.writer_url) as client:
+        rollback(client, KEYS)
+        with pytest.raises(UnknownGeneration, match="quarantined"):
+            rollback(client, KEYS, to=good)
+        with pytest.raises(UsageError, match="by name"):
+            rollback(client, KEYS, force="it was good")
+        for other in (store.night(0).generation, store.night(7).generation):
+            with pytest.raises(UnknownGeneration, match="no rollback to undo"):
+                rollback(client, KEYS, to=other, force="it was good")
+
+        assert rollback(client, KEYS, to=good, force="it was good") == good
+
+        records = {record.id: record for record in list_generations(client, KEYS)}
+    assert store.live() == 1
+    assert records[good].note.endswith("it was good")
+    assert records[store.night(0).generation].state == "ready"
+    assert store.publish(2, keep=3).outcome == "live"
+
+
+def test_23_a_generation_whose_keys_go_is_not_switched_to(make_store, monkeypatch):
+    """A run that collects it and a person who wants it back: never half a generation."""
+    store = make_store()
+    for number in range(2):
+        store.publish(number, keep=3)
+    good = store.night(1).generation
+    with connect(store.writer_url) as client:
+        rollback(client, KEYS)
+        store.admin.delete(KEYS.hold)
+
+        def stop(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("reco_store.collector.unlink_paced", stop)
+        with pytest.raises(KeyboardInterrupt):
+            store.publish(2, keep=3)
+        monkeypatch.undo()
+
+        with pytest.raises(UnknownGeneration, match=f"republish {good} --force"):
+            rollback(client, KEYS, to=good, force="it was good")
+    assert store.live() == 0
+    store.end_lease()
+    assert store.publish(2, keep=3).outcome == "live"
+
+
+def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
+    """On a terminal with a legend of the states that occur; ages are of the generations."""
+    first, _ = home.published()
+    bad, _ = home.spoilt()
+    second, _ = home.published()
+    third, ended = home.published()
+    assert ended.exit_code == 0, ended.stderr
+
+    lines = [line.split("\t") for line in home.batch("generations").stdout.splitlines()]
+
+    assert [line[:2] for line in lines] == [
+        [third, "live"],
+        [second, "ready"],
+        [bad, "refused"],  # although the store has deleted it
+        [first, "ready"],
+    ]
+    assert {len(line) for line in lines} == {7}
+    assert lines[2][2:4] == ["0", "0.0"]
+    assert "rating.rmse 1" in lines[2][6]
+    assert all(re.fullmatch(r"\d+ days|in the future", line[4]) for line in lines)
+    assert {line[5] for line in lines} == {"yes"}
+
+    from reco_batch import pages  # noqa: PLC0415
+
+    class Terminal:
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdout", Terminal())
+    with connect(home.store.writer_url) as client:
+        page = pages.generations(list_generations(client, KEYS), [], now=datetime.now(UTC))
+    monkeypatch.undo()
+    for state in ("live", "ready", "refused"):
+        assert f"\n{state:12}{STATES[state]}" in page
+    assert STATES["quarantined"] not in page
+
+
+def test_23_the_note_of_a_hold_that_ended_is_gone(home):
+    """Held is what waits; nobody waits for a hold that was released."""
+    home.published()
+    home.published()
+    assert home.batch("rollback").exit_code == 0
+    held, ended = home.published()
+    assert ended.exit_code == 6
+
+    def note():
+        lines = home.batch("generations").stdout.splitlines()
+        return next(line.split("\t")[6] for line in lines if line.startswith(held))
+
+    assert note().startswith("held until ")
+    assert home.batch("release").exit_code == 0
+    assert note() == ""
