@@ -22,7 +22,7 @@ from reco_batch.settings import Settings
 from reco_store import Held, Keys, RecoError
 from reco_store.client import Client
 from reco_store.console import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED
-from reco_store.outcome import Published
+from reco_store.outcome import LIVE, Published
 
 #: Ends that a person brought about, who is there to see it.
 _NOT_TOLD: Final = (0, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE)
@@ -51,8 +51,10 @@ class Run:
         """Take note of a generation that was staged, and of what the gate said."""
         self.generation, self.manifest = published.generation, manifest or {}
         self.gate = {} if published.verdict is None else dict(published.verdict.report)
-        # People see it on the page of results, which a quiet run does not print.
-        if self.settings.quiet or isinstance(self.reporter, JsonReporter):
+        # People see it on the page of results, which a quiet run does not print; of one that is
+        # not served they get the error alone.
+        silent = self.settings.quiet and published.outcome == LIVE
+        if silent or isinstance(self.reporter, JsonReporter):
             for warning in (*self.gate.get("warnings", ()), published.warning):
                 if warning:
                     self.reporter.warn(warning)
