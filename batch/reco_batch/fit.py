@@ -150,7 +150,7 @@ def fit_models(
     return {
         **parts[0],
         **parts[1],
-        "intervals": intervals,
+        **({"intervals": intervals} if intervals else {}),
         "chosen": {**chosen, **by_size},
     }
 

@@ -63,8 +63,10 @@ class Run:
         self.generation, self.manifest = published.generation, manifest or {}
         self.is_live = published.outcome == LIVE
         self.gate = {} if published.verdict is None else dict(published.verdict.report)
-        # People see it on the page of results, which a quiet run does not print.
-        if self.settings.quiet or isinstance(self.reporter, JsonReporter):
+        # People see it on the page of results, which a quiet run does not print; of one that is
+        # not served they get the error alone.
+        silent = self.settings.quiet and self.is_live
+        if silent or isinstance(self.reporter, JsonReporter):
             for warning in (*self.gate.get("warnings", ()), published.warning):
                 if warning:
                     self.reporter.warn(warning)

@@ -487,7 +487,7 @@ def test_a_refused_night_ends_with_the_same_block(turned_away):
     lines = turned_away.out.splitlines()
 
     assert re.match(r"refused   \w+-\w+ after ", lines[0])
-    assert any(line.startswith("quality   NDCG@10 ") for line in lines)
+    assert any(line.startswith("quality   RMSE ") for line in lines)  # of nine movies
     (report,) = (line for line in lines if line.startswith("report    /"))
     assert Path(report.removeprefix("report    ")).is_file()
     assert "try next" not in lines
