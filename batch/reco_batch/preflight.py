@@ -170,7 +170,7 @@ def _require_disk(config: RunConfig, dataset: Dataset) -> None:
     if free < needed:
         raise NightFailed(
             f"{config.home} has {free // _MEGABYTE:,} MB free, and this run will write about "
-            f"{needed // _MEGABYTE:,} MB there; nothing was trained. Make room or give another "
+            f"{-(-needed // _MEGABYTE):,} MB there; nothing was trained. Make room or give another "
             "--home, then run again."
         )
 

@@ -130,7 +130,7 @@ def test_an_artifact_that_will_not_fit_is_refused(night, tmp_path, url, monkeypa
     with pytest.raises(NightFailed) as refused:
         checked(config, night, url)
 
-    free, wanted = (needed - 1_000_000) // 10**6, needed // 10**6
+    free, wanted = (needed - 1_000_000) // 10**6, -(-needed // 10**6)
     assert str(refused.value) == (
         f"{tmp_path} has {free} MB free, and this run will write about {wanted} MB there; nothing "
         "was trained. Make room or give another --home, then run again."

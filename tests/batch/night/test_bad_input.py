@@ -704,20 +704,43 @@ def test_nothing_served_is_said_too(tmp_path, untrained):
     assert ended.err.endswith("Still served: nothing.\n")
 
 
-@pytest.mark.usefixtures("may_mount")
-@pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
-def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
-    """The line says so, the half-written artifact is gone, and what was served still is."""
+def small_disk(tmp_path, size):
+    """Return a folder, and what runs `batch` with a small disk there, and shows what is left."""
     disk = tmp_path / "disk"
     disk.mkdir()
     on_the_disk = (
         f"mount -t tmpfs -o size={size} none {disk} && "
         f'"$@"; code=$?; find {disk} -mindepth 2; exit $code'
     )
+    return disk, ("unshare", "--mount", "sh", "-c", on_the_disk, "sh", BATCH)
+
+
+@pytest.mark.usefixtures("may_mount")
+def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
+    """Before anything is trained, with what is needed and what is there."""
+    disk, on_the_disk = small_disk(tmp_path, "250k")
+
+    ended = batch("run", "--data", small, "--home", disk, program=on_the_disk)
+
+    assert (ended.code, ended.out) == (5, "")
+    assert "load TensorFlow" not in ended.err
+    assert ended.lines[-1] == (
+        f"error: {disk} has 0 MB free, and this run will write about 1 MB there; nothing was "
+        "trained. Make room or give another --home, then run again. "
+        f"Still served: {untouched}."
+    )
+
+
+@pytest.mark.usefixtures("may_mount")
+@pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
+def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
+    """The line says so, the half-written artifact is gone, and what was served still is."""
+    disk, on_the_disk = small_disk(tmp_path, size)
 
     ended = batch(
         *("run", "--data", small, "--no-refit", "--home", disk),
-        program=("unshare", "--mount", "sh", "-c", on_the_disk, "sh", BATCH),
+        *("--force", "the forecast of the disk is passed on purpose"),
+        program=on_the_disk,
     )
 
     assert ended.code == 5, ended.err
