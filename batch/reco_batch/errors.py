@@ -13,8 +13,11 @@ The number is the exit code of `batch`. Every message says what was found, what 
 and what to do next, in one line; the facts stand as attributes too.
 """
 
+import traceback
+from pathlib import Path
 from typing import Any
 
+from reco_store.console import interrupted
 from reco_store.errors import RecoError
 
 
@@ -144,3 +147,16 @@ class AtWork(RecoError):
 
     def __str__(self) -> str:
         return f"{self.what} is at work in another process; expected none. Try again when it ended."
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, in one line; of a bug also where, since no traceback follows."""
+    if isinstance(error, KeyboardInterrupt):
+        return interrupted(error)[1]
+    if isinstance(error, RecoError):
+        return str(error)
+    if isinstance(error, OSError):
+        return " ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
+    return f"{type(error).__name__}: {error}{where}"

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from reco_batch.errors import GateRefused, InputRefused
+from reco_batch.errors import GateRefused, InputRefused, reason_of
 from reco_batch.json_log import JsonReporter, Log, hide, open_log, secrets_of
 from reco_batch.metrics_file import Figures, write_metrics
 from reco_batch.notify import HookFailed, notify
-from reco_batch.progress import Reporter, choose_reporter, harmless, reason_of
+from reco_batch.progress import Reporter, choose_reporter, harmless
 from reco_batch.served import Served, look_at_served
 from reco_batch.settings import Settings
 from reco_batch.signals import Watch

@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 
-from reco_batch.progress import Noted, QuietReporter, Stage, reason_of
+from reco_batch.errors import reason_of
+from reco_batch.progress import Noted, QuietReporter, Stage
 from reco_batch.settings import Settings
 
 MASK: Final = "***"

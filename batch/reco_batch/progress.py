@@ -8,20 +8,17 @@ by side.
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from reco_batch.errors import reason_of
 from reco_batch.terminal import broken
-from reco_store.console import interrupted
-from reco_store.errors import RecoError
 
 if TYPE_CHECKING:
     from reco_batch.json_log import Log
@@ -307,19 +304,6 @@ def harmless(reporter: Reporter, what: str) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001  # a bug, too: readers see the new generation
         reporter.warn(f"{what}: {reason_of(error)}")
-
-
-def reason_of(error: BaseException) -> str:
-    """Return why something failed, in one line; of a bug also where, since no traceback follows."""
-    if isinstance(error, KeyboardInterrupt):
-        return interrupted(error)[1]
-    if isinstance(error, RecoError):
-        return str(error)
-    if isinstance(error, OSError):
-        return " ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
-    return f"{type(error).__name__}: {error}{where}"
 
 
 def choose_reporter(*, quiet: bool, log: "Log | None" = None) -> Reporter:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reco_batch.progress import reason_of
+from reco_batch.errors import reason_of
 from reco_store.console import discard_output
 
 _MINUTE: Final = 60
