@@ -132,12 +132,6 @@ class Artifact:
         counts: NDArray[np.int64] = column.to_numpy()
         return counts
 
-    def rating_means(self) -> NDArray[np.float64]:
-        """Return the mean rating of each movie, in catalogue order; NaN where there is none."""
-        column = pq.read_table(self.folder / MOVIES, columns=[c.RATING_MEAN])[c.RATING_MEAN]
-        means: NDArray[np.float64] = column.to_numpy()
-        return means
-
     def titles(self) -> dict[str, str]:
         """Return the title of every movie by id, in catalogue order."""
         table = pq.read_table(self.folder / MOVIES, columns=[c.MOVIE_ID, c.TITLE])

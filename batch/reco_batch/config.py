@@ -157,10 +157,10 @@ class RunKeys(LearningKeys):
         FiniteFloat | None,
         Field(description="a number of stars"),
         Key(
-            "Most rated: movies whose mean rating is above this come first.",
+            "Most rated: movies whose mean rating is above this, if there are enough.",
             Panel.LISTS,
             "STARS",
-            unset="two thirds up the rating scale, or the mean rating where that is lower",
+            unset="two thirds up the rating scale, or a little below a lower mean rating",
             example=3.5,
         ),
     ] = None

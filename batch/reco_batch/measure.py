@@ -7,7 +7,7 @@ here knows what is good (`checks`) or what is served (`comparison`).
 Shapes: R lists in a tile, E movies in all its lists, I movies of the catalogue.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -21,9 +21,9 @@ from reco_batch.artifact import Artifact
 from reco_batch.confidence import doubt_of
 from reco_batch.dataset import Histories
 from reco_batch.heads import HEAD, HeadFigures, Heads, Tile
-from reco_batch.popularity import MovieStatistics, Thresholds
+from reco_batch.popularity import count_tiers
 from reco_batch.presets import RankBy
-from reco_store.keys import BY_HIGHEST_RATED, BY_MOST_RATED
+from reco_store.keys import BY_HIGHEST_RATED
 
 #: Lists kept of a family, evenly spaced, to be compared with last night's.
 SAMPLE_LISTS: Final = 2000
@@ -110,15 +110,10 @@ def _doubt(artifact: Artifact) -> NDArray[np.float32] | None:
     return doubt_of(artifact.rating_counts())
 
 
-def _tiers(artifact: Artifact) -> Mapping[str, NDArray[np.int64]]:
-    """Return which part of each popularity list a movie belongs to; empty if nobody knows."""
-    parameters = artifact.manifest.get("parameters", {})
-    count, mean = (parameters.get(name) for name in ("count_threshold", "rating_threshold"))
-    if count is None or mean is None:
-        return {}
-    statistics = MovieStatistics(artifact.rating_counts(), artifact.rating_means())
-    thresholds = Thresholds(count, mean)
-    return {by: thresholds.tiers(by, statistics) for by in (BY_MOST_RATED, BY_HIGHEST_RATED)}
+def _tiers(artifact: Artifact) -> NDArray[np.int64] | None:
+    """Return which part of a highest-rated list a movie belongs to, [I]; None if nobody knows."""
+    more_than = artifact.manifest.get("parameters", {}).get("count_threshold")
+    return None if more_than is None else count_tiers(artifact.rating_counts(), more_than)
 
 
 class _Family:
@@ -133,10 +128,10 @@ class _Family:
         *,
         doubt: NDArray[np.float32] | None = None,
         judged: NDArray[np.bool_] | None = None,
-        tiers: Mapping[str, NDArray[np.int64]] | None = None,
+        tiers: NDArray[np.int64] | None = None,
     ) -> None:
         self._family = family
-        self._doubt, self._judged, self._tiers = doubt, judged, tiers or {}
+        self._doubt, self._judged, self._tiers = doubt, judged, tiers
         self._catalogue = catalogue
         self._count = max(1, len(catalogue))
         self._k = self._count if k is None else k
@@ -182,7 +177,7 @@ class _Family:
             figures.misplaced += self._misplaced(batch, beside)
         elif misplaced:
             figures.misplaced += len(batch)
-        tiers = self._tiers_of(batch, lists) if self._tiers else None
+        tiers = None if self._tiers is None else self._tiers_of(batch, lists, self._tiers)
         for start in range(0, len(batch), min(self._tile_rows, 4096)):
             stop = min(start + min(self._tile_rows, 4096), len(batch))
             part = lists.block(start, stop)
@@ -234,14 +229,14 @@ class _Family:
         known = self._judged[first : first + rows]
         return np.pad(known, (0, rows - len(known)), constant_values=True)
 
-    def _tiers_of(self, batch: pa.RecordBatch, lists: Histories) -> NDArray[np.int64]:
-        """Return the part of its list that each movie belongs to, [E]; 0 of an unknown movie."""
-        by = [suffix.split(":")[1] for suffix in batch.column(c.SUFFIX).to_pylist()]
-        tiers = [
-            np.where(own >= 0, self._tiers[name][own], 0)
-            for name, own in zip(by, map(lists.of, range(len(batch))), strict=True)
-        ]
-        return np.concatenate(tiers) if tiers else np.empty(0, np.int64)
+    def _tiers_of(
+        self, batch: pa.RecordBatch, lists: Histories, tiers: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the part of its list that each movie belongs to, [E]; 0 where there are none."""
+        highest = pc.starts_with(batch.column(c.SUFFIX), f"popular:{BY_HIGHEST_RATED}")
+        row = np.repeat(np.arange(len(batch)), np.diff(lists.offsets))
+        parted = highest.to_numpy(zero_copy_only=False)[row] & (lists.movie_index >= 0)
+        return np.where(parted, tiers[lists.movie_index], 0)
 
     def _measure_scores(
         self, tile: Tile, scores: NDArray[np.floating], lengths: NDArray[np.int64]

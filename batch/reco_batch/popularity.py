@@ -1,16 +1,15 @@
 """Lists for everybody: the most rated and the highest rated movies, overall and by genre.
 
-*Most rated* orders by the number of ratings: movies whose mean is above a threshold come first,
-then the others. *Highest rated* orders by the mean rating: movies with more ratings than a
-threshold come first, then those with more than half of it, and so on. So a list is full where the
-catalogue has enough rated movies, and what the thresholds leave out never comes before what they
-let through. Pure functions over arrays.
+*Most rated* orders by the number of ratings, among movies whose mean is above a threshold, which
+is lowered where too few are. *Highest rated* orders by the mean rating: movies with more ratings
+than a threshold come first, then those with more than half of it, and so on. So a list is full
+where the catalogue has enough rated movies. Pure functions over arrays.
 
 Shapes: I movies.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,26 +38,29 @@ class PopularList(NamedTuple):
     score: NDArray[np.float64]  # ratings, or mean stars
 
 
+#: Of the rating scale: where ratings are low, half of the best-known movies are below the mean.
+_BELOW_MEAN: Final = 0.05
+#: In so many steps the threshold of stars falls to the lowest mean.
+_STEPS: Final = 10
+
+
 class Thresholds(NamedTuple):
-    """Which movies come first in each kind of list."""
+    """Which movies each kind of list shows, or shows first."""
 
     rating_count: int  # highest rated: more than so many ratings
     rating_mean: float  # most rated: a mean above so many stars
 
-    def tiers(self, by: str, statistics: MovieStatistics) -> NDArray[np.int64]:
-        """Return which part of a list each movie belongs to, 0 being the first, [I].
 
-        Args:
-            by: BY_MOST_RATED or BY_HIGHEST_RATED.
-            statistics: of every movie.
-        """
-        if by == BY_MOST_RATED:
-            # Without stars the mean is NaN, and all movies are of one part.
-            return (statistics.rating_mean <= self.rating_mean).astype(np.int64)
-        halves = [self.rating_count >> n for n in range(self.rating_count.bit_length() + 1)]
-        at_most = statistics.rating_count[:, np.newaxis] <= np.array(halves)
-        tiers: NDArray[np.int64] = at_most.sum(axis=1)
-        return tiers
+def count_tiers(rating_count: NDArray[np.int64], more_than: int) -> NDArray[np.int64]:
+    """Return which part of a highest-rated list each movie belongs to, 0 being the first, [I].
+
+    Args:
+        rating_count: [I].
+        more_than: ratings of the first part; half of them are enough for the next, and so on.
+    """
+    halves = [more_than >> n for n in range(more_than.bit_length() + 1)]
+    tiers: NDArray[np.int64] = (rating_count[:, np.newaxis] <= np.array(halves)).sum(axis=1)
+    return tiers
 
 
 def thresholds_of(dataset: Dataset, rating_count: int, rating_mean: float | None) -> Thresholds:
@@ -68,13 +70,15 @@ def thresholds_of(dataset: Dataset, rating_count: int, rating_mean: float | None
         dataset: the input.
         rating_count: as `Thresholds` has it.
         rating_mean: as `Thresholds` has it; None: two thirds up the rating scale, which is 3.5 of
-            0.5 to 5 stars, or the mean of all ratings where that is lower.
+            0.5 to 5 stars, or, where the mean of all ratings is lower, a little below that mean.
     """
     if rating_mean is None:
         low, high = dataset.rating_scale
         rating_mean = low + (high - low) * 2 / 3
         if dataset.has_stars and len(dataset.ratings):
-            rating_mean = min(rating_mean, float(dataset.ratings.stars.mean(dtype=np.float64)))
+            mean = float(dataset.ratings.stars.mean(dtype=np.float64))
+            if mean < rating_mean:
+                rating_mean = mean - _BELOW_MEAN * (high - low)
     return Thresholds(rating_count, rating_mean)
 
 
@@ -139,7 +143,7 @@ def popular_lists(
     Args:
         statistics: of every movie.
         movies: the catalogue.
-        thresholds: which movies come first.
+        thresholds: which movies are shown, or shown first.
         n: length of a list at most.
 
     Yields:
@@ -150,19 +154,31 @@ def popular_lists(
     has_stars = bool(np.isfinite(statistics.rating_mean).any())
     count, mean = statistics.rating_count, statistics.rating_mean
     # The last key counts most; ties go to more ratings, then to the catalogue's order.
-    order = {BY_MOST_RATED: np.lexsort((-count, thresholds.tiers(BY_MOST_RATED, statistics)))}
-    if has_stars:
-        tiers = thresholds.tiers(BY_HIGHEST_RATED, statistics)
-        order[BY_HIGHEST_RATED] = np.lexsort((-count, -mean, tiers))
+    by_count = np.argsort(-count, kind="stable")
+    by_mean = np.lexsort((-count, -mean, count_tiers(count, thresholds.rating_count)))
     for genre, members in ((None, everything), *_by_genre(movies)):
-        inside = np.zeros(len(movies), np.bool_)
-        inside[members] = count[members] > 0
-        if not inside.any():
+        rated = np.zeros(len(movies), np.bool_)
+        rated[members] = count[members] > 0
+        if not rated.any():
             continue
-        for by, best_first in order.items():
-            chosen = best_first[inside[best_first]][:n]
-            score = count[chosen].astype(np.float64) if by == BY_MOST_RATED else mean[chosen]
-            yield PopularList(by, genre, chosen, score)
+        liked = rated
+        if has_stars:
+            liked = rated & (mean > _relaxed(thresholds.rating_mean, mean[rated], n))
+        chosen = by_count[liked[by_count]][:n]
+        yield PopularList(BY_MOST_RATED, genre, chosen, count[chosen].astype(np.float64))
+        if has_stars:
+            chosen = by_mean[rated[by_mean]][:n]
+            yield PopularList(BY_HIGHEST_RATED, genre, chosen, mean[chosen])
+
+
+def _relaxed(threshold: float, means: NDArray[np.float64], n: int) -> float:
+    """Return the threshold, or as much less as leaves `n` movies, or all, above it."""
+    lowest = float(means.min())
+    for step in range(_STEPS):
+        relaxed = threshold - step / _STEPS * (threshold - lowest) if step else threshold
+        if (means > relaxed).sum() >= min(n, len(means)):
+            return relaxed
+    return -np.inf
 
 
 def _by_genre(movies: Movies) -> list[tuple[str, NDArray[np.int64]]]:

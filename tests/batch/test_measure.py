@@ -23,7 +23,6 @@ class Lists:
     def __init__(self, catalogue, families, *, numeric=True, rows=3, ratings=(), parameters=None):
         self.catalogue, self.families, self.rows = catalogue, families, rows
         self.ratings = [*ratings, *[9] * (len(catalogue) - len(ratings))]
-        self.means = np.full(len(catalogue), 3.0)
         self.type = pa.int64() if numeric else pa.string()
         self.write = int if numeric else str
         self.manifest = {
@@ -38,10 +37,6 @@ class Lists:
     def rating_counts(self):
         """How often each movie was rated."""
         return np.array(self.ratings)
-
-    def rating_means(self):
-        """And how well."""
-        return self.means
 
     def has_lists(self, family):
         """Tell whether there are any, or none of a family that is known."""
@@ -269,9 +264,9 @@ def test_who_has_hardly_rated_is_compared_with_nobody(ratings, pairs):
         ("highest_rated", [1, 2, 3], [4.0, 3.0, 5.0], 0),  # 3 has ten ratings, the others sixty
         ("highest_rated", [1, 3, 2], [4.0, 5.0, 3.0], 1),
         ("highest_rated", [2, 1, 3], [3.0, 4.0, 5.0], 1),
-        ("most_rated", [2, 1], [60.0, 61.0], 1),
-        ("most_rated", [1, 4], [60.0, 90.0], 0),  # 4 has a mean below the threshold
-        ("most_rated", [4, 1], [90.0, 60.0], 0),  # as an older version had it
+        ("highest_rated", [3, 1, 2], [5.0, 4.0, 3.0], 0),  # as an older version had it
+        ("most_rated", [1, 4], [60.0, 90.0], 1),
+        ("most_rated", [1, 3, 4], [60.0, 10.0, 90.0], 1),
     ],
 )
 def test_popularity_lists_are_in_parts(by, ids, scores, unordered):
@@ -282,9 +277,8 @@ def test_popularity_lists_are_in_parts(by, ids, scores, unordered):
         [1, 2, 3, 4],
         families,
         ratings=[60, 61, 10, 90],
-        parameters={"count_threshold": 50, "rating_threshold": 3.5},
+        parameters={"count_threshold": 50},
     )
-    artifact.means = np.array([4.0, 4.0, 5.0, 2.0])
 
     assert measure(artifact, k=1, ranked_k=1).families["popular"].unordered == unordered
 
