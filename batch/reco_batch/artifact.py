@@ -5,6 +5,7 @@
         movies.parquet           the catalogue with each movie's statistics
         lists/<family>.parquet   user, because (if wanted), ranked, similar, next, seen, popular
         models/<name>/           SavedModels
+        rejected.csv             rows of the input that were left out, if any
 
 Lists are written block by block (`artifact_writer`) and read batch by batch, so memory does not
 grow with users. `Artifact` is the `PayloadSource` that `reco_store.publish` takes.

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact import MANIFEST, Artifact, open_artifact
 from reco_batch.artifact_writer import ArtifactWriter
+from reco_batch.bad_rows import REJECTED, write_rejected
 from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine
@@ -47,6 +48,7 @@ _NOT_OF_THE_RESULT = {
     "home",
     "data",
     "encoding",
+    "max_bad_rows",
     "threads",
     "trainings",
     "engine",
@@ -147,7 +149,13 @@ def read_and_split(config: LearningConfig, reporter: Reporter) -> tuple[Dataset,
 
 def _read(config: LearningConfig, stage: Stage) -> Dataset:
     """Read and check, and let go of what was read: the tables are as large as the data set."""
-    source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
+    source = load(
+        config.data,
+        cache=config.downloads,
+        encoding=config.encoding,
+        max_bad_rows=config.max_bad_rows,
+        stage=stage,
+    )
     return build_dataset(source.tables, rating_scale=config.rating_scale, source=source.origin)
 
 
@@ -227,6 +235,8 @@ def _fill(
 
     def finish() -> None:
         with reporter.stage(FINISH):
+            if dataset.findings.rejected:
+                write_rejected(folder / REJECTED, dataset.findings.rejected)
             writer.finish(
                 {
                     "schema": SCHEMA_VERSION,
