@@ -156,6 +156,16 @@ def explain(form: CsvForm, name: str, error: Exception) -> DataRefused:
     )
 
 
+def require_decodable(form: CsvForm, name: str) -> None:
+    """Refuse a file with bytes that are not in its encoding.
+
+    Raises:
+        DataRefused: naming the first line of such bytes.
+    """
+    if found := _undecodable(form, name):
+        raise found
+
+
 def no_rows(name: str) -> DataRefused:
     """Return the refusal of a file without a rating or movie."""
     return DataRefused(

@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import pwd
 import shutil
 from pathlib import Path
+
+from reco_batch.errors import NightFailed
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -44,3 +47,20 @@ def delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def account() -> str:
+    """Return the account of this process, by name and number."""
+    uid = os.geteuid()
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:  # a container runs as any number
+        return f"of uid {uid}"
+
+
+def closed(error: PermissionError) -> NightFailed:
+    """Return the failure of a command that may not use a path below --home."""
+    return NightFailed(
+        f"{error.filename} may not be used by the account {account()}. Run as the account that "
+        "owns it, let this one use it (chmod, chgrp), or give another --home."
+    )

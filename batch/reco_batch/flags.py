@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic.fields import FieldInfo
 
+from reco_batch.files import closed
 from reco_batch.key import Panel, allowed, choices, default_words, is_switch, key_of
 from reco_batch.layers import FILE, FILE_VARIABLE, SETTINGS, read_settings, variable
 from reco_store.console import guard
@@ -79,7 +80,10 @@ def takes(
 
                 told = read_settings(flags, flags.pop("config"))
                 with ended_in_json(told.settings):
-                    command(told, **said)
+                    try:
+                        command(told, **said)
+                    except PermissionError as error:
+                        raise closed(error) from error
 
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

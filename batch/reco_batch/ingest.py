@@ -23,9 +23,10 @@ from reco_batch.errors import DataRefused
 from reco_batch.headers import header_notes, header_refusals, merged
 from reco_batch.input_files import InputFile, find_table, require_folder
 from reco_batch.table_reader import (
-    LineBreakInValue,
     OpenPart,
     OpenTable,
+    ReadAgain,
+    ReadMode,
     Table,
     TableReader,
     no_parquet,
@@ -88,15 +89,17 @@ def read_folder(folder: Path, *, encoding: str = "utf-8", max_bad_rows: int = 0)
             refused.append(error)
     if refused:
         raise merged(refused)
-    try:
-        return _read(opened, max_bad_rows, line_breaks=False)
-    except LineBreakInValue:  # rare, and reading takes longer where it is allowed
-        return _read(opened, max_bad_rows, line_breaks=True)
+    mode = ReadMode()
+    while True:
+        try:
+            return _read(opened, max_bad_rows, mode)
+        except ReadAgain as again:
+            mode = again.mode
 
 
-def _read(opened: Sequence[OpenTable], max_bad_rows: int, *, line_breaks: bool) -> RawTables:
+def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> RawTables:
     bad = BadRows(max_bad_rows)
-    readers = [TableReader(one, bad, line_breaks=line_breaks) for one in opened]
+    readers = [TableReader(one, bad, mode) for one in opened]
     ratings, movies = (reader.read() for reader in readers)
     _settle_ids(ratings, movies)
     return RawTables(

@@ -6,7 +6,6 @@ before it is known to be a plain file, so a pipe or a device cannot hold up a ru
 
 import errno
 import os
-import pwd
 import re
 import stat
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from reco_batch.errors import DataRefused
+from reco_batch.files import account
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".parquet")
 #: A folder of part files may have the name without an ending, too.
@@ -152,7 +152,7 @@ def refusal(path: Path, error: OSError, *, is_folder: bool = False) -> DataRefus
             "Run as its owner, or let this account read it (chmod, chgrp).",
             name,
         )
-    if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP):
+    if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
         to = f"{str(path)!r} is a link to {str(path.readlink())!r}, "
         loop = error.errno == errno.ELOOP
         found = to + ("which leads back to itself" if loop else "which is not there")
@@ -169,15 +169,6 @@ def refusal(path: Path, error: OSError, *, is_folder: bool = False) -> DataRefus
         "Check the disk or the mount that it is on.",
         name,
     )
-
-
-def account() -> str:
-    """Return the account of this process, by name and number."""
-    uid = os.geteuid()
-    try:
-        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
-    except KeyError:  # a container runs as any number
-        return f"of uid {uid}"
 
 
 def _closed(path: Path) -> str:

@@ -22,6 +22,7 @@ from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
 from reco_batch.engine import Engine, open_engine
 from reco_batch.errors import NightFailed
+from reco_batch.files import closed
 from reco_batch.fingerprint import fingerprint, versions
 from reco_batch.processors import share_processors
 from reco_batch.progress import Reporter, Stage
@@ -317,6 +318,8 @@ def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator
         free = shutil.disk_usage(_existing(folder)).free // 1_000_000
         if night is not None and is_full(error):
             night.give_way()
+        if isinstance(error, PermissionError):
+            raise closed(error) from error
         raise NightFailed(
             f"the artifact {folder} could not be written ({error.strerror or error}); "
             f"{free:,} MB are free there. Make room or give another --home, then run again."
@@ -324,4 +327,8 @@ def _disk_errors(folder: Path, night: UnfinishedNight | None = None) -> Iterator
 
 
 def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
+    try:
+        there = path.exists()
+    except PermissionError:  # it is in a folder that this account may not enter
+        there = False
+    return path if there else _existing(path.parent)

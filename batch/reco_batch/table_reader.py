@@ -24,13 +24,15 @@ from reco_batch.bad_rows import BadRows, Fault
 from reco_batch.conversions import convert
 from reco_batch.converted import Converted, TimeForm
 from reco_batch.csv_form import CsvForm
-from reco_batch.damage import Lines, Part, explain, is_ended, no_rows
+from reco_batch.damage import Lines, Part, explain, is_ended, no_rows, require_decodable
 from reco_batch.errors import DataRefused
 from reco_batch.input_files import InputFile, refusal
 
 _BLOCK_BYTES = 16 << 20
 _CODED: Final = pa.dictionary(pa.int32(), pa.string())
 _SHOWN_CHARACTERS: Final = 80
+#: What Arrow reports of a row of another width than the header's.
+_RAGGED: Final = "CSV parse error: Expected"
 #: What Arrow reports, among other things, where a value goes on after a line break.
 _LINE_BREAK: Final = "newlines_in_values"
 #: Things that each kind of column has, and what is expected where there is something else.
@@ -85,21 +87,35 @@ class OpenTable(NamedTuple):
     notes: list[str]
 
 
-class LineBreakInValue(Exception):
-    """A value of a file without free text goes on after a line break."""
+class ReadMode(NamedTuple):
+    """What reading is prepared for: both cost time, and most files need neither."""
+
+    line_breaks: bool = False
+    """A value of a file without free text may go on after a line break."""
+    ragged: bool = False
+    """Rows may be wider or narrower than the header."""
+
+
+class ReadAgain(Exception):
+    """A file has to be read in another mode."""
+
+    def __init__(self, mode: ReadMode) -> None:
+        """Keep the mode."""
+        super().__init__(mode)
+        self.mode = mode
 
 
 class TableReader:
     """Reads one table, batch by batch."""
 
-    def __init__(self, opened: OpenTable, bad: BadRows, *, line_breaks: bool) -> None:
+    def __init__(self, opened: OpenTable, bad: BadRows, mode: ReadMode) -> None:
         self.name = opened.file.name
         self.lines = Lines([one.part for one in opened.parts])
-        self.notes = opened.notes
+        self.notes = list(opened.notes)
         self._opened = opened
         self._kinds = opened.table.columns
         self._bad = bad
-        self._line_breaks = line_breaks
+        self._mode = mode
         self._tables: list[pa.Table] = []
         self._indices: list[NDArray[np.int64] | range] = []
         self._rows = 0  # as wide as the header, over all parts
@@ -174,8 +190,9 @@ class TableReader:
                     parse_options=pa_csv.ParseOptions(
                         delimiter=form.delimiter,
                         # Allowing it slows the big file down.
-                        newlines_in_values=form.has_text or self._line_breaks,
-                        invalid_row_handler=_collecting(seen),
+                        newlines_in_values=form.has_text or self._mode.line_breaks,
+                        # It takes text only, so a file of other bytes must be refused before.
+                        invalid_row_handler=_collecting(seen) if self._mode.ragged else None,
                     ),
                     # Numbers are text at first: what is none shall be named as it is in the file.
                     convert_options=pa_csv.ConvertOptions(
@@ -191,8 +208,11 @@ class TableReader:
                     self._take_ragged(one, form, seen)
                     yield batch.rename_columns(list(one.columns))
         except (pa.ArrowInvalid, UnicodeError) as error:  # the latter for other encodings
-            if _LINE_BREAK in str(error) and not self._line_breaks:
-                raise LineBreakInValue from error
+            if _LINE_BREAK in str(error) and not self._mode.line_breaks:
+                raise ReadAgain(self._mode._replace(line_breaks=True)) from error
+            if _RAGGED in str(error) and not self._mode.ragged:
+                require_decodable(form, one.part.name)
+                raise ReadAgain(self._mode._replace(ragged=True)) from error
             if "Empty CSV file" not in str(error):
                 raise explain(form, one.part.name, error) from error
         self._take_ragged(one, form, seen)

@@ -5,6 +5,9 @@ import gzip
 import io
 import os
 import socket
+import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -270,6 +273,14 @@ def test_bad_rows_are_left_out_up_to_a_limit(folder):
     assert "line 6: 2 values" in refused(folder)
 
 
+def test_a_row_of_another_width_and_encoding_is_refused(folder):
+    """By its line, and without a word on standard error."""
+    path = folder / "ratings.csv"
+    path.write_bytes(path.read_bytes() + b"\xff\n")
+
+    assert refused(folder).startswith(r"ratings.csv, line 62: b'\xff' is not UTF-8")
+
+
 def test_what_is_no_file_is_not_opened(folder):
     """A pipe, a socket, a link to nowhere or to itself: at once, and by its name."""
     path = folder / "ratings.csv"
@@ -285,6 +296,47 @@ def test_what_is_no_file_is_not_opened(folder):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(path))
         assert "ratings.csv: it is a socket" in refused(folder)
+
+
+AS_ANOTHER = """
+import os, sys
+from pathlib import Path
+from reco_batch.errors import DataRefused
+from reco_batch.ingest import read_folder
+os.setgroups([]); os.setgid(23456); os.setuid(23456)
+for folder in sys.argv[1:]:
+    try:
+        read_folder(Path(folder))
+    except DataRefused as refusal:
+        print(refusal)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="acting as another account needs root")
+def test_another_account_is_named(folder, tmp_path):
+    """With the path that it may not read, or the folder above that it may not enter."""
+    for above in [tmp_path, *tmp_path.parents[:2]]:  # pytest's own, mode 0700
+        if above.stat().st_uid == os.geteuid() and not above.stat().st_mode & stat.S_ISVTX:
+            above.chmod(above.stat().st_mode | 0o055)
+    folder.chmod(0o755)
+    (folder / "ratings.csv").chmod(0o600)
+    inner = tmp_path / "closed/inner"
+    inner.mkdir(parents=True)
+    inner.parent.chmod(0o700)
+
+    words = [sys.executable, "-c", AS_ANOTHER, str(folder), str(inner)]
+    shown = subprocess.run(words, capture_output=True, check=True, text=True).stdout
+
+    who = "cannot be read by the account of uid 23456; expected permission to read it."
+    assert shown.splitlines()[0].startswith(f"ratings.csv: '{folder}/ratings.csv' {who}")
+    assert shown.splitlines()[1].startswith(f"'{inner}' is in '{inner.parent}', which {who}")
+
+
+@pytest.mark.parametrize("data", ["a" * 300, "~nobody-of-this-name/data", "a\0b"])
+def test_a_path_that_cannot_be_is_refused(tmp_path, data):
+    """Without a traceback."""
+    with pytest.raises(DataRefused):
+        load(data, cache=tmp_path)
 
 
 @pytest.mark.parametrize(
