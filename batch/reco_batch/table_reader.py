@@ -176,6 +176,8 @@ class TableReader:
             yield from self._csv_batches(one, one.part.form)
 
     def _csv_batches(self, one: OpenPart, form: CsvForm) -> Iterator[pa.RecordBatch]:
+        if self._mode.ragged:
+            require_decodable(form, one.part.name)
         seen: list[pa_csv.InvalidRow] = []
         ids = [at for column, at in one.columns.items() if self._kinds[column] is c.Kind.ID]
         try:
@@ -211,7 +213,6 @@ class TableReader:
             if _LINE_BREAK in str(error) and not self._mode.line_breaks:
                 raise ReadAgain(self._mode._replace(line_breaks=True)) from error
             if _RAGGED in str(error) and not self._mode.ragged:
-                require_decodable(form, one.part.name)
                 raise ReadAgain(self._mode._replace(ragged=True)) from error
             if "Empty CSV file" not in str(error):
                 raise explain(form, one.part.name, error) from error

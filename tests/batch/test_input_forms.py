@@ -280,6 +280,11 @@ def test_a_row_of_another_width_and_encoding_is_refused(folder):
 
     assert refused(folder).startswith(r"ratings.csv, line 62: b'\xff' is not UTF-8")
 
+    with (folder / "movies.csv").open("ab") as file:
+        file.write(b"\xfe\n")
+    path.write_bytes(path.read_bytes().replace(b"\xff", b"x"))
+    assert refused(folder).startswith(r"movies.csv, line 32: b'\xfe' is not UTF-8")
+
 
 def test_what_is_no_file_is_not_opened(folder):
     """A pipe, a socket, a link to nowhere or to itself: at once, and by its name."""
