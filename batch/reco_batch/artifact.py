@@ -7,6 +7,7 @@
         models/<name>/           SavedModels
         evaluation/              split.parquet: the part of each rating; <group>.parquet: metrics
                                  of each user with held-out ratings
+        rejected.csv             rows of the input that were left out, if any
         report.html              for people, written after publishing
 
 Lists are written block by block (`artifact_writer`) and read batch by batch, so memory does not

@@ -32,6 +32,11 @@ class LearningKeys(BaseModel):
         Field(description="a name that Python knows, such as latin-1"),
         Key("Encoding of CSV files.", Panel.DATA, "NAME"),
     ] = "utf-8"
+    max_bad_rows: Annotated[
+        int,
+        _FROM_ZERO,
+        Key("Rows that cannot be used and may be left out; more refuse the run.", Panel.DATA, "N"),
+    ] = 0
     rating_scale: Annotated[
         tuple[FiniteFloat, FiniteFloat],
         Field(description="LOW:HIGH, two numbers, the lower first, such as 0.5:5"),

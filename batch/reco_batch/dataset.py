@@ -86,10 +86,23 @@ class Movies:
         return all(map(is_numeric_id, self.ids))
 
 
+class RejectedRow(NamedTuple):
+    """A row of the input that could not be used and was left out."""
+
+    file: str
+    line: int
+    reason: str
+    row: str
+    """As it is in the file; empty for Parquet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What validation noticed and mended; counts only, each with a sentence in `describe`."""
+    """What validation noticed and mended, each with a sentence in `describe`."""
 
+    notes: tuple[str, ...] = ()
+    """How the files were read, as far as it is not plain."""
+    rejected: tuple[RejectedRow, ...] = ()
     ratings_read: int = 0
     without_stars: bool = False
     duplicates_dropped: int = 0
@@ -136,7 +149,16 @@ class Findings:
                 ),
             ),
         )
-        return tuple(text.format(count) for count, text in sentences if count)
+        counted = (text.format(count) for count, text in sentences if count)
+        return (*self.notes, *self._rejections(), *counted)
+
+    def _rejections(self) -> tuple[str, ...]:
+        if not self.rejected:
+            return ()
+        file, line, reason, _ = self.rejected[0]
+        count = f"{len(self.rejected):,} rows" if len(self.rejected) > 1 else "one row"
+        first = "the first, " if len(self.rejected) > 1 else ""
+        return (f"{count} cannot be used and left out: {first}{file}, line {line}: {reason}",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic.fields import FieldInfo
 
+from reco_batch.errors import NightFailed
+from reco_batch.files import unreadable
 from reco_batch.key import Panel, allowed, choices, default_words, is_switch, key_of
 from reco_batch.layers import FILE, FILE_VARIABLE, SETTINGS, read_settings, variable
 from reco_store.console import guard
@@ -79,7 +81,11 @@ def takes(
 
                 told = read_settings(flags, flags.pop("config"))
                 with ended_in_json(told.settings):
-                    command(told, **said)
+                    try:
+                        command(told, **said)
+                    except PermissionError as error:
+                        home = Path(told.settings.home or ".")
+                        raise NightFailed(unreadable(error, home)) from error
 
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

@@ -1,273 +1,191 @@
-"""From files to tables of text and numbers: CSV, gzipped CSV or Parquet, read in a stream.
+"""From files to tables of text and numbers: CSV or Parquet, read in a stream.
 
-What a file *says* is settled here: encoding, header, rows of the right width, numbers that are
-numbers. Whether the values make sense is for `validate`. Every refusal names the file, and the
-line and the value where there is one.
+The content of a file is settled here: encoding, header, rows of the right width, and values of the
+right kind (`conversions`). Whether the values make sense is for `validate`. Every refusal names the
+file, and the line and the value where there is one.
 """
 
-import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reco_batch import columns as c
-from reco_batch.damage import explain, no_rows
+from reco_batch.bad_rows import BadRows
+from reco_batch.csv_form import PARQUET, csv_form
+from reco_batch.damage import Lines, Part
 from reco_batch.errors import DataRefused
+from reco_batch.headers import header_notes, header_refusals, merged
+from reco_batch.input_files import InputFile, find_table, require_folder
+from reco_batch.table_reader import (
+    OpenPart,
+    OpenTable,
+    ReadAgain,
+    ReadMode,
+    Table,
+    TableReader,
+    no_parquet,
+    reading,
+)
 
-#: Tried in this order; the first that exists is read.
-_ENDINGS = (".csv", ".csv.gz", ".parquet")
-_BLOCK_BYTES = 16 << 20
-_CODED = pa.dictionary(pa.int32(), pa.string())
-_NUMBERS = {c.RATING: pa.float64(), c.TIMESTAMP: pa.int64()}
-_EXPECTED = {c.RATING: "a number", c.TIMESTAMP: "whole seconds since 1970"}
+_WHOLE: Final = r"^-?\d+(\.0+)?$"
 
 
 class RawTables(NamedTuple):
-    """What the two files hold; the index of each frame is the line number in its file."""
+    """Both tables as they are in the files.
+
+    The index of each frame is the line number in a file without line breaks in values and without
+    empty lines: `lines` finds the true one.
+    """
 
     ratings: pd.DataFrame  # userId, movieId: category of str; rating: float64; timestamp: int64
     # (either of the last two may be missing)
     movies: pd.DataFrame  # movieId, title, genres: str
     ratings_file: str
     movies_file: str
+    bad: BadRows | None = None
+    """Rows that could not be read; None: none."""
+    lines: Mapping[str, Lines] = {}
+    """Places of rows by file name; none for tables that are not from a file."""
+    notes: tuple[str, ...] = ()
+    """How the files were read, as far as it is not plain."""
 
 
-def read_folder(folder: Path, *, encoding: str = "utf-8") -> RawTables:
+_RATINGS: Final = Table("ratings", c.RATINGS)
+_MOVIES: Final = Table("movies", c.MOVIES)
+
+
+def read_folder(folder: Path, *, encoding: str = "utf-8", max_bad_rows: int = 0) -> RawTables:
     """Read the ratings and the movies of a folder.
 
     Args:
-        folder: holds ratings and movies, each as .csv, .csv.gz or .parquet.
+        folder: contains ratings and movies, each as .csv, .csv.gz or .parquet, or as a folder of
+            part files.
         encoding: of the CSV files.
+        max_bad_rows: how many rows may be left out; `validate` counts its own to them.
 
     Returns:
         The two tables; the ratings without `rating`, if the file has the columns of a user, an item
         and perhaps a time, and no others.
 
     Raises:
-        DataRefused: a file is missing, empty, damaged or lacks a column, or a number is none.
+        DataRefused: a file is missing, empty, damaged or lacks a column, or has times of two forms.
 
     Cost:
         One pass over each file; ids are dictionary-encoded as they are read.
     """
-    if not folder.is_dir():
-        raise DataRefused(
-            f"there is no folder {str(folder)!r}",
-            "a folder with ratings.csv and movies.csv",
-            "Give its path to --data, or the name of a known data set such as `demo`.",
-        )
-    ratings_path, movies_path = _find(folder, "ratings"), _find(folder, "movies")
-    ratings = _read(
-        ratings_path,
-        required=c.RATINGS_REQUIRED,
-        optional=c.RATINGS_OPTIONAL,
-        categories=(c.USER_ID, c.MOVIE_ID),
-        encoding=encoding,
-    )
-    movies = _read(movies_path, required=c.MOVIES_REQUIRED, encoding=encoding)
-    return RawTables(ratings, movies, ratings_path.name, movies_path.name)
-
-
-def _find(folder: Path, stem: str) -> Path:
-    for ending in _ENDINGS:
-        path = folder / f"{stem}{ending}"
-        if path.is_file():
-            return path
-    names = sorted(p.name for p in folder.iterdir())
-    shown = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "nothing"
-    raise DataRefused(
-        f"the folder {str(folder)!r} holds {shown}",
-        " or ".join(f"{stem}{ending}" for ending in _ENDINGS),
-        "Put the file there or give another folder to --data.",
-    )
-
-
-def _read(
-    path: Path,
-    *,
-    required: Sequence[str],
-    optional: Sequence[str] = (),
-    categories: Sequence[str] = (),
-    encoding: str,
-) -> pd.DataFrame:
-    """Read one file as a frame whose index is the line number of each row."""
-    wanted = (*required, *optional)
-    batches = _parquet_batches if path.suffix == ".parquet" else _csv_batches
-    tables: list[pa.Table] = []
-    rows = 0
-    try:
-        for batch in batches(path, required, wanted, categories, encoding):
-            table = _typed(batch, path.name, rows, categories)
-            rows += table.num_rows
-            tables.append(table)
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
-        raise DataRefused(
-            f"the file cannot be read to its end ({error})",
-            "a whole file",
-            "Copy it again; it was probably cut while it was written or moved.",
-            path.name,
-        ) from error
-    if rows == 0:
-        raise no_rows(path.name)
-    table = pa.concat_tables(tables).unify_dictionaries()
-    del tables, batch  # so that each column is let go of as soon as pandas has it
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-    frame.index = _line_numbers(frame)
-    return frame
-
-
-def _line_numbers(frame: pd.DataFrame) -> pd.Index:
-    """Number the rows as an editor does: the header is line 1, a quoted newline counts."""
-    if c.TITLE not in frame:
-        return pd.RangeIndex(2, len(frame) + 2)
-    extra = frame[c.TITLE].fillna("").astype(str).str.count("\n").cumsum().shift(fill_value=0)
-    return pd.Index(range(2, len(frame) + 2)) + extra.astype("int64")
-
-
-def _csv_batches(
-    path: Path,
-    required: Sequence[str],
-    wanted: Sequence[str],
-    categories: Sequence[str],
-    encoding: str,
-) -> Iterator[pa.RecordBatch]:
-    if path.suffix == ".csv" and path.stat().st_size == 0:
-        raise DataRefused(
-            "the file is empty",
-            "a header and at least one row",
-            "Check the export that writes this file.",
-            path.name,
-        )
-    try:
-        with (
-            pa.input_stream(str(path), compression="detect") as stream,
-            pa_csv.open_csv(
-                stream,
-                read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=encoding),
-                # Only a title may hold a quoted newline; allowing it slows the big file down.
-                parse_options=pa_csv.ParseOptions(newlines_in_values=c.TITLE in wanted),
-                # Numbers are text at first: what is none shall be named as it stands there.
-                convert_options=pa_csv.ConvertOptions(
-                    column_types={
-                        name: _CODED if name in categories else pa.string() for name in wanted
-                    },
-                    strings_can_be_null=False,
-                ),
-            ) as reader,
-        ):
-            _check_header(path.name, reader.schema.names, required)
-            names = [name for name in wanted if name in reader.schema.names]
-            for batch in reader:
-                yield batch.select(names)
-    except (pa.ArrowInvalid, UnicodeError) as error:  # the latter for other encodings than UTF-8
-        raise explain(path, error, encoding) from error
-
-
-def _parquet_batches(
-    path: Path,
-    required: Sequence[str],
-    wanted: Sequence[str],
-    _categories: Sequence[str],
-    _encoding: str,
-) -> Iterator[pa.RecordBatch]:
-    try:
-        # Not buffered ahead: that would keep the whole file beside what is made of it.
-        with pq.ParquetFile(path, pre_buffer=False) as parquet:
-            _check_header(path.name, parquet.schema_arrow.names, required)
-            names = [name for name in wanted if name in parquet.schema_arrow.names]
-            for field in map(parquet.schema_arrow.field, names):
-                if pa.types.is_nested(field.type):
-                    raise DataRefused(
-                        f"the column {field.name!r} holds {field.type}",
-                        "one value in each row",
-                        "Write the column as numbers or text.",
-                        path.name,
-                    )
-            yield from parquet.iter_batches(columns=names)
-    except pa.ArrowInvalid as error:
-        raise DataRefused(
-            f"the file is not readable Parquet ({error})",
-            "a whole Parquet file",
-            "Write or copy it again.",
-            path.name,
-        ) from error
-
-
-def _check_header(name: str, found: Sequence[str], required: Sequence[str]) -> None:
-    missing = [column for column in required if column not in found]
-    others = [column for column in found if column not in c.INTERACTIONS]
-    if missing and (missing != [c.RATING] or others):
-        leave_out = f", or leave out {', '.join(map(repr, others))} if nobody gives stars"
-        raise DataRefused(
-            f"the columns are {', '.join(map(repr, found))}",
-            f"also {', '.join(map(repr, missing))}",
-            f"Rename the file's columns{leave_out if missing == [c.RATING] else ''}.",
-            name,
-            None if name.endswith(".parquet") else 1,
-        )
-    for column in (*required, *c.RATINGS_OPTIONAL):
-        if found.count(column) > 1:
-            raise DataRefused(
-                f"{found.count(column)} columns are named {column!r}",
-                "one of each name",
-                "Remove or rename the others.",
-                name,
-                None if name.endswith(".parquet") else 1,
-            )
-
-
-def _typed(
-    batch: pa.RecordBatch, name: str, rows_before: int, categories: Sequence[str]
-) -> pa.Table:
-    """Turn each column into the type that the rest of the job works with."""
-    arrays = []
-    for column, array in zip(batch.schema.names, batch.columns, strict=True):
-        if column in _NUMBERS:
-            arrays.append(_numbers(array, column, name, rows_before))
-        else:
-            arrays.append(_coded(array) if column in categories else pc.cast(array, pa.string()))
-    return pa.Table.from_arrays(arrays, names=batch.schema.names)
-
-
-def _coded(ids: pa.Array) -> pa.DictionaryArray:
-    """Return ids as text, each different one once, and which it is in each row."""
-    if ids.type == _CODED:
-        return ids
-    if not pa.types.is_integer(ids.type):
-        return pc.cast(ids, pa.string()).dictionary_encode()
-    coded = ids.dictionary_encode()  # first: far fewer numbers are then written as text
-    return pa.DictionaryArray.from_arrays(coded.indices, pc.cast(coded.dictionary, pa.string()))
-
-
-def _numbers(array: pa.Array, column: str, name: str, rows_before: int) -> pa.Array:
-    if pa.types.is_timestamp(array.type):
-        array = pc.cast(array, pa.timestamp("s"), safe=False)
-    try:
-        return pc.cast(array, _NUMBERS[column])
-    except pa.ArrowInvalid:
-        row = _first_uncastable(array, _NUMBERS[column])
-    raise DataRefused(
-        f"{column} {array[row].as_py()!r} is not a number",
-        _EXPECTED[column],
-        "Correct or remove that row.",
-        name,
-        rows_before + row + 2,
-    )
-
-
-def _first_uncastable(array: pa.Array, target: pa.DataType) -> int:
-    """Find the first value that does not convert, by halving: the cast names no row."""
-    low, high = 0, len(array)
-    while high - low > 1:
-        middle = (low + high) // 2
+    require_folder(folder)
+    opened: list[OpenTable] = []
+    refused: list[DataRefused] = []
+    for table in (_RATINGS, _MOVIES):
         try:
-            pc.cast(array[low:middle], target)
-            low = middle
-        except pa.ArrowInvalid:
-            high = middle
-    return low
+            opened.append(_open(table, find_table(folder, table.stem), encoding))
+        except DataRefused as error:
+            refused.append(error)
+    if refused:
+        raise merged(refused)
+    mode = ReadMode()
+    while True:
+        try:
+            return _read(opened, max_bad_rows, mode)
+        except ReadAgain as again:
+            mode = again.mode
+
+
+def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> RawTables:
+    bad = BadRows(max_bad_rows)
+    readers = [TableReader(one, bad, mode) for one in opened]
+    ratings, movies = (reader.read() for reader in readers)
+    _settle_ids(ratings, movies)
+    return RawTables(
+        ratings,
+        movies,
+        opened[0].file.name,
+        opened[1].file.name,
+        bad,
+        {reader.name: reader.lines for reader in readers},
+        tuple(note for reader in readers for note in reader.notes),
+    )
+
+
+def _open(table: Table, file: InputFile, encoding: str) -> OpenTable:
+    """Read the headers of a table.
+
+    Raises:
+        DataRefused: a header is not good; of all its faults.
+    """
+    parts: list[OpenPart] = []
+    notes: list[str] = []
+    for path in file.parts:
+        part, columns, more = _header(table, path, file.name_of(path), encoding)
+        parts.append(OpenPart(path, part, columns))
+        notes += more
+        if columns.keys() != parts[0].columns.keys():
+            mine, others = (", ".join(one.columns) for one in (parts[-1], parts[0]))
+            raise DataRefused(
+                f"the columns are {mine}, those of {parts[0].part.name} are {others}",
+                "the same columns in all parts",
+                "Check the export that writes this folder.",
+                part.name,
+            )
+    if len(parts) > 1:
+        notes = [f"{file.name}: {len(parts):,} files", *dict.fromkeys(notes[:3])]
+    return OpenTable(table, file, parts, notes)
+
+
+def _header(
+    table: Table, path: Path, name: str, encoding: str
+) -> tuple[Part, dict[str, str], list[str]]:
+    """Return a file with its columns by name, and notes."""
+    with reading(path, name):
+        with path.open("rb") as stream:
+            is_parquet = stream.read(len(PARQUET)) == PARQUET
+        if is_parquet:
+            with pq.ParquetFile(path) as parquet:
+                schema = parquet.schema_arrow
+            names: Sequence[str] = schema.names
+            form, kinds, notes = None, schema.types, []
+        elif path.suffix == ".parquet":
+            raise no_parquet(name, "it does not begin with PAR1")
+        else:
+            form = csv_form(path, name, encoding)
+            names, kinds, notes = form.names, None, list(form.notes)
+    refused = header_refusals(name, names, kinds, table.columns, form)
+    if refused:
+        raise merged(refused)
+    at = {column: places[0] for column, places in c.matched(names, tuple(table.columns)).items()}
+    chosen = {column: names[i] if is_parquet else str(i) for column, i in at.items()}
+    return Part(name, form), chosen, [*notes, *header_notes(name, names, table.columns)]
+
+
+def _settle_ids(ratings: pd.DataFrame, movies: pd.DataFrame) -> None:
+    """Write ids without `.0` where all of a column are whole numbers.
+
+    Programs that know no missing whole numbers write 7.0 for 7. An id such as 1.0 between others
+    that are no numbers is a text of its own. Both files have to agree on the ids of the movies.
+    """
+    _settle(ratings, c.USER_ID, pa.array(ratings[c.USER_ID].cat.categories, pa.string()))
+    rated = ratings[c.MOVIE_ID].cat.categories
+    all_movies = pa.array([*rated, *movies[c.MOVIE_ID].dropna()], pa.string())
+    _settle(ratings, c.MOVIE_ID, all_movies)
+    _settle(movies, c.MOVIE_ID, all_movies)
+
+
+def _settle(frame: pd.DataFrame, column: str, ids: pa.Array) -> None:
+    if not pc.any(pc.match_substring_regex(ids, r"\.0+$")).as_py():
+        return
+    if not pc.all(pc.match_substring_regex(ids, _WHOLE)).as_py():
+        return
+    texts = frame[column]
+    if isinstance(texts.dtype, pd.CategoricalDtype):
+        whole = texts.cat.categories.str.replace(r"\.0+$", "", regex=True)
+        codes, categories = pd.factorize(whole)
+        taken = np.append(codes, -1)[texts.cat.codes]  # code -1: no id
+        frame[column] = pd.Categorical.from_codes(taken, categories)
+    else:
+        frame[column] = texts.str.replace(r"\.0+$", "", regex=True)

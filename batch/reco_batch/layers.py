@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 from pydantic_settings import TomlConfigSettingsSource
 
+from reco_batch.address import mask_address
 from reco_batch.bounds import parse_bounds
 from reco_batch.key import Panel, allowed, flattened, key_of, nested
 from reco_batch.settings import Settings
@@ -134,8 +135,8 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # whatever the settin
     """Return a value that may be shown: passwords, and all that a hook is told, are masked."""
     if not value:
         return value
-    if name == "redis_url":
-        return mask_url(str(value))
+    if name in ("redis_url", "data"):
+        return mask_url(str(value)) if name == "redis_url" else mask_address(str(value))
     if name == "notify.url":
         try:
             address = urlsplit(str(value))

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact import Artifact, open_artifact
 from reco_batch.artifact_writer import ArtifactWriter
+from reco_batch.bad_rows import REJECTED, write_rejected
 from reco_batch.changes import of_namespace
 from reco_batch.config import LearningConfig, RunConfig
 from reco_batch.dataset import Dataset, Ratings
@@ -59,6 +60,7 @@ _NOT_OF_THE_RESULT = {
     "data",
     "encoding",
     "max_unknown_ratings",
+    "max_bad_rows",
     "threads",
     "trainings",
     "engine",
@@ -207,7 +209,13 @@ def read_and_split(
 
 def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
     """Read and check, and let go of what was read: the tables are as large as the data set."""
-    source = load(config.data, cache=config.downloads, encoding=config.encoding, stage=stage)
+    source = load(
+        config.data,
+        cache=config.downloads,
+        encoding=config.encoding,
+        max_bad_rows=config.max_bad_rows,
+        stage=stage,
+    )
     return build_dataset(
         source.tables,
         rating_scale=config.rating_scale,
@@ -323,6 +331,8 @@ def _fill(
 
     def finish() -> None:
         with reporter.stage(FINISH):
+            if dataset.findings.rejected:
+                write_rejected(folder / REJECTED, dataset.findings.rejected)
             writer.finish(
                 {
                     "schema": SCHEMA_VERSION,

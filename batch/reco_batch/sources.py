@@ -11,8 +11,10 @@ from typing import Final, NamedTuple
 import pandas as pd
 
 from reco_batch import columns as c
+from reco_batch.address import is_address, mask_address
 from reco_batch.errors import DataRefused
 from reco_batch.ingest import RawTables, read_folder
+from reco_batch.input_files import part_files
 from reco_batch.progress import Stage
 from reco_store.errors import NotInstalled
 
@@ -47,7 +49,14 @@ class Source(NamedTuple):
     origin: Mapping[str, object]
 
 
-def load(data: str, *, cache: Path, encoding: str = "utf-8", stage: Stage | None = None) -> Source:
+def load(
+    data: str,
+    *,
+    cache: Path,
+    encoding: str = "utf-8",
+    max_bad_rows: int = 0,
+    stage: Stage | None = None,
+) -> Source:
     """Read the ratings and movies that `--data` names.
 
     Args:
@@ -55,6 +64,7 @@ def load(data: str, *, cache: Path, encoding: str = "utf-8", stage: Stage | None
             folder of such a name is meant only when written as a path (`./demo`).
         cache: where downloads are kept.
         encoding: of CSV files in a folder.
+        max_bad_rows: how many rows of a folder's files may be left out.
         stage: told how a download gets on.
 
     Returns:
@@ -69,10 +79,32 @@ def load(data: str, *, cache: Path, encoding: str = "utf-8", stage: Stage | None
     if data in PUBLISHED:
         folder = _download(data, cache=cache, stage=stage)
         return Source(read_folder(folder), {"name": data, "from": f"{_GROUPLENS}/{data}.zip"})
-    folder = Path(data).expanduser()
-    tables = read_folder(folder, encoding=encoding)
-    files = {name: _sha256(folder / name) for name in (tables.ratings_file, tables.movies_file)}
+    folder = _folder(data)
+    tables = read_folder(folder, encoding=encoding, max_bad_rows=max_bad_rows)
+    files = {name: _digest(folder / name) for name in (tables.ratings_file, tables.movies_file)}
     return Source(tables, {"name": folder.resolve().name, "sha256": files})
+
+
+def _folder(data: str) -> Path:
+    """Return the folder that `--data` names.
+
+    Raises:
+        DataRefused: it is the address of something else, or of the home of an unknown account.
+    """
+    if is_address(data):
+        raise DataRefused(
+            f"--data is the address {mask_address(data)}",
+            "a folder with ratings.csv and movies.csv",
+            "Databases and object stores are not read: export to CSV or Parquet first.",
+        )
+    try:
+        return Path(data).expanduser()
+    except RuntimeError as error:
+        raise DataRefused(
+            f"--data is {data!r}, and there is no such account",
+            "a folder with ratings.csv and movies.csv",
+            "Correct the name, or write the path in full.",
+        ) from error
 
 
 def _demo() -> RawTables:
@@ -159,6 +191,14 @@ class _Megabytes:
 
     def close(self) -> None:
         pass
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a file, or one of the digests and names of a folder's part files."""
+    if not path.is_dir():
+        return _sha256(path)
+    parts = [f"{part.relative_to(path)} {_sha256(part)}\n" for part in part_files(path)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

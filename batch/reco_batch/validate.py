@@ -4,8 +4,10 @@ Refuses what no night should be trained on, mends what has one obvious mending, 
 mending in the findings. Pure: frames in, arrays out.
 """
 
+import ast
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,9 +16,12 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from reco_batch import columns as c
-from reco_batch.dataset import Dataset, Findings, Movies, Ratings
+from reco_batch.bad_rows import BadRows, Fault
+from reco_batch.damage import AnyLines, no_rows
+from reco_batch.dataset import Dataset, Findings, Movies, Ratings, RejectedRow
 from reco_batch.errors import DataRefused
 from reco_batch.ingest import RawTables
+from reco_batch.table_reader import used_only
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
 #: In seconds since 1970; what lies beyond counts milliseconds.
@@ -51,18 +56,19 @@ def build_dataset(
         The data set, its findings filled in.
 
     Raises:
-        DataRefused: with file, line and value of the first offending row.
+        DataRefused: with file, line and value of the first offending row; more rows than the limit
+            are bad, or the files do not belong together.
 
     Cost:
         O(N log N) time for N ratings, one sort to find repeated pairs; 60 bytes a rating beside
         what was read.
     """
-    suspects = raw.ratings[_suspicious(raw.ratings, rating_scale)]
-    if len(suspects):
-        _check(_ratings_schema(raw.ratings, rating_scale), suspects, raw.ratings_file)
-    _check(_movies_schema(), raw.movies, raw.movies_file)
-    movies, unknown_ratings = _movies(raw, max_unknown_ratings)
-    future = _future(raw, now)
+    raw, rejected = _without_bad_rows(raw, rating_scale)
+    try:
+        movies, unknown_ratings = _movies(raw, max_unknown_ratings)
+        future = _future(raw, now)
+    except DataRefused as error:
+        raise _at_its_line(error, raw) from error
     user_ids, user_index = _index_users(raw.ratings[c.USER_ID])
     all_ratings = Ratings(
         user_index,
@@ -74,16 +80,59 @@ def build_dataset(
     ratings = all_ratings if kept is None else all_ratings.take(kept)
     rated = np.bincount(ratings.movie_index, minlength=len(movies)) > 0
     findings = Findings(
+        notes=(*raw.notes, *_genre_note(raw)),
+        rejected=rejected,
         ratings_read=len(all_ratings),
         without_stars=all_ratings.rating is None,
         duplicates_dropped=len(all_ratings) - len(ratings),
         future_ratings=len(future),
-        first_future_line=int(raw.ratings.index[future[0]]) if len(future) else 0,
+        first_future_line=_line_of(raw, future[0]) if len(future) else 0,
         ratings_of_unknown_movies=unknown_ratings,
         unknown_movies=movies.unlisted,
         movies_without_ratings=int((~rated).sum()),
     )
     return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}))
+
+
+def _without_bad_rows(
+    raw: RawTables, scale: tuple[float, float]
+) -> tuple[RawTables, tuple[RejectedRow, ...]]:
+    """Leave out rows that are wrong, those that could not be read among them.
+
+    Raises:
+        DataRefused: there are more than the limit, or no others.
+    """
+    bad = raw.bad or BadRows()
+    suspects = raw.ratings[_suspicious(raw.ratings, scale)]
+    ratings, movies = raw.ratings, raw.movies
+    if len(suspects):
+        wrong = _failures(_ratings_schema(raw.ratings, scale), suspects, raw.ratings_file, bad)
+        ratings = used_only(ratings[~ratings.index.isin(wrong)])
+    wrong = _failures(_movies_schema(), raw.movies, raw.movies_file, bad)
+    if len(wrong):
+        movies = movies[~movies.index.isin(wrong)]
+    files = (raw.ratings_file, raw.movies_file)
+    lines = {file: raw.lines.get(file) or AnyLines(file) for file in files}
+    rejected = bad.judged(lines)
+    for frame, file in zip((ratings, movies), files, strict=True):
+        if not len(frame):
+            raise no_rows(file)
+    return raw._replace(ratings=ratings, movies=movies), rejected
+
+
+def _at_its_line(error: DataRefused, raw: RawTables) -> DataRefused:
+    """Return a refusal with the true line of the row that it names."""
+    if error.file is None or error.file not in raw.lines or error.line is None:
+        return error
+    place = raw.lines[error.file].places([error.line - 2])[error.line - 2]
+    return DataRefused(error.found, error.expected, error.remedy, place.file, place.line)
+
+
+def _line_of(raw: RawTables, position: int) -> int:
+    """Return the line of the file that a rating is on, given its position in the table."""
+    label = int(raw.ratings.index[position])
+    lines = raw.lines.get(raw.ratings_file)
+    return label if lines is None else lines.places([label - 2])[label - 2].line
 
 
 def _suspicious(frame: pd.DataFrame, scale: tuple[float, float]) -> NDArray[np.bool_]:
@@ -143,33 +192,36 @@ def _movies_schema() -> pa.DataFrameSchema:
                 ],
             ),
             c.TITLE: pa.Column(str, checks=pa.Check(_not_empty, error="a title")),
-            c.GENRES: pa.Column(str, nullable=True),
         }
     )
 
 
-def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str) -> None:
-    """Validate, and turn pandera's table of failures into one sentence about the first."""
+def _failures(
+    schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str, bad: BadRows
+) -> NDArray[np.int64]:
+    """Validate, add what fails to the bad rows, and return their index, [F]."""
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
         failures = errors.failure_cases
-        located = failures[failures["index"].notna()]
-        first = (located if len(located) else failures).sort_values("index").iloc[0]
-        rows = located["index"].nunique()
-        expected = str(first["check"])
-        if expected == "not_nullable":
-            expected = "a value"
-        found = first["failure_case"]
-        plain = found.item() if isinstance(found, np.generic) else found
-        raise DataRefused(
-            f"{first['column']} is {plain!r}"
-            + (f", the first of {rows:,} such rows" if rows > 1 else ""),
-            expected,
-            "Correct or remove such rows.",
-            file,
-            int(first["index"]) if pd.notna(first["index"]) else None,
-        ) from errors
+        located = failures[failures["index"].notna()].sort_values("index", kind="stable")
+        located = located.drop_duplicates("index")
+        for (column, check), rows in located.groupby(["column", "check"], sort=False):
+            expected = "a value" if check == "not_nullable" else str(check)
+            index = rows["index"].to_numpy(np.int64)
+            found_in = _describing(str(column), rows["failure_case"].tolist())
+            bad.add(Fault(file, str(column), expected), index - 2, found_in)
+        found: NDArray[np.int64] = located["index"].to_numpy(np.int64)
+        return found
+    return np.empty(0, np.int64)
+
+
+def _describing(column: str, cases: Sequence[object]) -> Callable[[int], str]:
+    return lambda at: f"{column} is {_plain(cases[at])!r}"
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _future(raw: RawTables, now: datetime | None) -> NDArray[np.int64]:
@@ -226,19 +278,60 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
             int(line),
         )
     titles = [*raw.movies[c.TITLE], *unknown]
-    genres = [*raw.movies[c.GENRES].fillna(""), *[""] * len(unknown)]
+    listed_genres = (
+        raw.movies[c.GENRES].fillna("").tolist() if c.GENRES in raw.movies else [""] * len(listed)
+    )
+    separator = _genre_separator(listed_genres)
+    genres = [*listed_genres, *[""] * len(unknown)]
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),
-        genres=tuple(_split_genres(text) for text in genres),
+        genres=tuple(_split_genres(text, separator) for text in genres),
         years=tuple(_year(title) for title in titles),
         unlisted=len(unknown),
     )
     return movies, ratings_of_unknown
 
 
-def _split_genres(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(g for g in text.split("|") if g and g != _NO_GENRES))
+def _genre_separator(texts: Iterable[str]) -> str:
+    """Return what is between two genres: |, or where no movie has one, a comma or a semicolon."""
+    plain = [text for text in texts if not text.startswith("[")]
+    if any("|" in text for text in plain):
+        return "|"
+    return next((one for one in (",", ";") if any(one in text for text in plain)), "|")
+
+
+def _genre_note(raw: RawTables) -> tuple[str, ...]:
+    if c.GENRES not in raw.movies:
+        return (f"{raw.movies_file} has no column 'genres': no movie has any",)
+    separator = _genre_separator(raw.movies[c.GENRES].fillna("").tolist())
+    if separator == "|":
+        return ()
+    return (f"{raw.movies_file}: genres are separated by {separator!r}, since none has a '|'",)
+
+
+def _split_genres(text: str, separator: str = "|") -> tuple[str, ...]:
+    names = (part.strip() for part in _listed(text) or text.split(separator))
+    return tuple(dict.fromkeys(name for name in names if name and name != _NO_GENRES))
+
+
+def _listed(text: str) -> list[str] | None:
+    """Return the genres of a list in JSON or as Python writes it; None: it is no list.
+
+    A list may have names, or objects with a name, as TMDB's.
+    """
+    if not text.startswith("["):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list):
+            named = [one.get("name") if isinstance(one, dict) else one for one in found]
+            if all(isinstance(one, str) for one in named):
+                return list(map(str, named)) or [""]
+    return None
 
 
 def _year(title: str) -> int | None:

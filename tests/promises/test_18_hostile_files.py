@@ -137,12 +137,15 @@ CORPUS = {
         changed(b"1,2,4", b"1,99,4"),
         "ratings.csv, line 3: movieId '99' is one of 1 that movies.csv lacks; 1 of 6 ratings",
     ),
-    "truncated gzip": (cut_gzip, "ratings.csv.gz: the file cannot be read to its end"),
-    "a link to itself": (lambda path: path.symlink_to(path), "the folder "),
-    "a link to nowhere": (lambda path: path.symlink_to("nowhere"), "the folder "),
-    "a link to an endless device": (lambda path: path.symlink_to("/dev/zero"), "the folder "),
+    "truncated gzip": (cut_gzip, "ratings.csv.gz: the file cannot be decompressed to its end"),
+    "a link to itself": (lambda path: path.symlink_to(path), "ratings.csv: '"),
+    "a link to nowhere": (lambda path: path.symlink_to("nowhere"), "ratings.csv: '"),
+    "a link to an endless device": (
+        lambda path: path.symlink_to("/dev/zero"),
+        "ratings.csv: it is a device",
+    ),
     "a link to other text": (lambda path: path.symlink_to(__file__), "ratings.csv, line "),
-    "a pipe that nobody writes": (os.mkfifo, "the folder "),
+    "a pipe that nobody writes": (os.mkfifo, "ratings.csv: it is a named pipe"),
 }
 
 

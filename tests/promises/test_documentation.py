@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "promises.md"
 
 
 def test_each_promise_has_a_test_of_its_name():
-    """Rows numbered without a gap, each with links to test files; each file has a test with the row's number."""
+    """Rows are numbered without a gap; each row's tests are there, one with the row's number."""
     rows = re.findall(r"^\| (\d+) \|.*\|(.*)\|$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 25))
     for number, links in rows:

@@ -21,12 +21,11 @@ from reco_store import Keys, RunLock, connect
 
 BATCH = str(Path(sys.executable).with_name("batch"))
 REDIS = shutil.which("redis-server")
-MANY = "Correct or remove such rows."
-ROW = "Correct or remove that row."
-RAGGED = "Correct that row, or quote values that hold commas or newlines."
+MANY = "Correct or remove such rows, or allow some with --max-bad-rows."
 EXPORT = "Check the export that writes this file."
-RECODE = "Give --encoding latin-1 if that is what it is, or convert it with iconv."
-CUT = "Copy it again; it was probably cut while it was written or moved."
+RECODE = "Give its encoding, such as --encoding latin-1, or convert it with iconv."
+CUT = "Write or copy it again: it was probably cut on the way."
+TIME = "seconds since 1970, or a time such as 2024-05-01T18:30:00Z"
 IN_SCALE = "expected a rating from 0.5 to 5 (see --rating-scale)"
 WIDE = "values, as in the header, and quotes closed"
 
@@ -86,22 +85,38 @@ REFUSED = {
         ratings(replaced("rating", "stars")),
         (
             "ratings.csv, line 1: the columns are 'userId', 'movieId', 'stars', 'timestamp'; "
-            "expected also 'rating'. Rename the file's columns, or leave out 'stars' if nobody "
-            "gives stars."
+            "expected also 'rating'. Write the header userId,movieId,rating,timestamp: 'stars' is "
+            "probably rating. If nobody gives stars, leave out 'stars'."
         ),
     ),
     "missing column": (
-        movies(always(b"movieId,title\n1,One\n")),
+        movies(always(b"movieId,genres\n1,Drama\n")),
         (
-            "movies.csv, line 1: the columns are 'movieId', 'title'; expected also 'genres'. "
-            "Rename the file's columns."
+            "movies.csv, line 1: the columns are 'movieId', 'genres'; expected also 'title'. "
+            "Add 'title', or give that name to the column that has it."
         ),
     ),
-    "semicolons": (
-        ratings(lambda content: content.replace(b",", b";")),
+    "both headers": (
+        {
+            "ratings.csv": replaced("userId,movieId,rating", "user_id,sku,stars"),
+            "movies.csv": always(b"product_id;name;categories\n1;One;A\n"),
+        },
         (
-            "ratings.csv, line 1: the columns are 'userId;movieId;rating;timestamp'; "
-            "expected also 'userId', 'movieId', 'rating'. Rename the file's columns."
+            "ratings.csv, line 1: the columns are 'user_id', 'sku', 'stars', 'timestamp'; "
+            "expected also 'userId', 'movieId', 'rating'. Write the header "
+            "userId,movieId,rating,timestamp: 'user_id' is probably userId, 'sku' is probably "
+            "movieId, 'stars' is probably rating. Also movies.csv, line 1: the columns are "
+            "'product_id', 'name', 'categories'; expected also 'movieId', 'title'. Write the "
+            "header movieId;title;genres: 'product_id' is probably movieId, 'name' is probably "
+            "title, 'categories' is probably genres."
+        ),
+    ),
+    "no header": (
+        ratings(replaced("userId,movieId,rating,timestamp\n", "")),
+        (
+            "ratings.csv, line 1: the first line, '1,16,5.0,1528816302', looks like a row; "
+            "expected a header with the names of the columns. Put the line "
+            "userId,movieId,rating,timestamp above it."
         ),
     ),
     "a column twice": (
@@ -133,15 +148,15 @@ REFUSED = {
     ),
     "not a number": (
         rating("abc"),
-        f"ratings.csv, line 5: rating 'abc' is not a number; expected a number. {ROW}",
+        f"ratings.csv, line 5: rating 'abc' is not a number; expected a number such as 4.5. {MANY}",
     ),
-    "decimal comma": (
-        rating('"3,5"'),
-        f"ratings.csv, line 5: rating '3,5' is not a number; expected a number. {ROW}",
+    "a fraction": (
+        rating("4/5"),
+        f"ratings.csv, line 5: rating '4/5' is not a number; expected a number such as 4.5. {MANY}",
     ),
     "no rating": (
         rating(""),
-        f"ratings.csv, line 5: rating '' is not a number; expected a number. {ROW}",
+        f"ratings.csv, line 5: rating is ''; expected a rating. {MANY}",
     ),
     "NaN": (
         rating("NaN"),
@@ -159,39 +174,84 @@ REFUSED = {
         ratings(line(5, "1,2,4,-5")),
         f"ratings.csv, line 5: timestamp is -5; expected seconds since 1970, not negative. {MANY}",
     ),
-    "timestamp in milliseconds": (
+    "a timestamp in milliseconds": (
         ratings(line(5, "1,2,4,1500000000000")),
         (
-            "ratings.csv, line 5: timestamp is 1500000000000; expected seconds since 1970, before "
-            f"the year 2100. {MANY}"
+            "ratings.csv, line 5: timestamp has milliseconds since 1970 here, and seconds since "
+            "1970 in line 2; expected times of one form in all rows. Write all times alike."
         ),
     ),
-    "timestamp as a date": (
+    "a timestamp as a date": (
         ratings(line(5, "1,2,4,2020-01-01")),
         (
-            "ratings.csv, line 5: timestamp '2020-01-01' is not a number; "
-            f"expected whole seconds since 1970. {ROW}"
+            "ratings.csv, line 5: timestamp has dates here, and seconds since 1970 in line 2; "
+            "expected times of one form in all rows. Write all times alike."
+        ),
+    ),
+    "no time": (
+        ratings(line(5, "1,2,4,tomorrow")),
+        f"ratings.csv, line 5: timestamp 'tomorrow' is not a time; expected {TIME}. {MANY}",
+    ),
+    "cut in the last time": (
+        ratings(lambda content: content.rstrip(b"\n")[:-2]),
+        (
+            "ratings.csv, line 61: the time of the last line is far before all others, and no line "
+            "break follows it; expected a whole file. It was cut in the middle of that line: write "
+            "it again."
+        ),
+    ),
+    "cut in the last row": (
+        ratings(lambda content: content.rstrip(b"\n").rpartition(b",")[0]),
+        (
+            "ratings.csv, line 61: 3 values in '6,8,2.5'; expected 4 values, as in the header, and "
+            "quotes closed. The file ends there without a line break, so it was probably cut: "
+            "write it again."
+        ),
+    ),
+    "faults of several kinds": (
+        ratings(
+            lambda content: line(9, "NULL,2,4,1500000000")(
+                line(7, "1,2,nine,1500000000")(line(5, "1,2,4")(content))
+            )
+        ),
+        (
+            "ratings.csv, line 5: 3 values in '1,2,4'; line 7: rating 'nine' is not a number; "
+            f"line 9: userId is 'NULL'; expected 4 {WIDE}. {MANY}"
+        ),
+    ),
+    "NUL bytes at the end": (
+        ratings(lambda content: content + b"\0" * 512),
+        (
+            "ratings.csv, line 62: 512 NUL bytes; expected rows only. A crash or a full disk "
+            "leaves such an end: write the file again."
+        ),
+    ),
+    "an archive": (
+        ratings(always(b"PK\x03\x04...")),
+        (
+            "ratings.csv: it is a zip archive or an Excel workbook; expected CSV, plain or "
+            "gzipped, or Parquet. Unpack it, or save it as CSV."
         ),
     ),
     "no user": (
         ratings(line(5, ",2,4,1500000000")),
-        f"ratings.csv, line 5: userId is ''; expected an id that is not empty. {MANY}",
+        f"ratings.csv, line 5: userId is ''; expected a userId. {MANY}",
     ),
     "no movie": (
         ratings(line(5, "1,,4,1500000000")),
-        f"ratings.csv, line 5: movieId is ''; expected an id that is not empty. {MANY}",
+        f"ratings.csv, line 5: movieId is ''; expected a movieId. {MANY}",
     ),
     "a value too few": (
         ratings(line(5, "1,2,4")),
-        f"ratings.csv, line 5: 3 values in '1,2,4'; expected 4 {WIDE}. {RAGGED}",
+        f"ratings.csv, line 5: 3 values in '1,2,4'; expected 4 {WIDE}. {MANY}",
     ),
     "a value too many": (
         movies(line(5, "4,Yes, but,Drama")),
-        f"movies.csv, line 5: 4 values in '4,Yes, but,Drama'; expected 3 {WIDE}. {RAGGED}",
+        f"movies.csv, line 5: 4 values in '4,Yes, but,Drama'; expected 3 {WIDE}. {MANY}",
     ),
     "after a title of three lines": (
         movies(line(5, '4,"One\nTwo\nThree",Drama\n5,Five')),
-        f"movies.csv, line 8: 2 values in '5,Five'; expected 3 {WIDE}. {RAGGED}",
+        f"movies.csv, line 8: 2 values in '5,Five'; expected 3 {WIDE}. {MANY}",
     ),
     "a movie twice": (
         movies(line(5, "3,Again,Drama")),
@@ -231,27 +291,26 @@ REFUSED = {
     "truncated gzip": (
         {"ratings.csv.gz": cut},
         (
-            "ratings.csv.gz: the file cannot be read to its end (Truncated compressed stream); "
-            f"expected a whole file. {CUT}"
+            "ratings.csv.gz: the file cannot be decompressed to its end (Compressed file ended "
+            f"before the end-of-stream marker was reached); expected a whole gzip file. {CUT}"
         ),
     ),
     "truncated gzip of movies": (
         {"movies.csv.gz": cut},
         (
-            "movies.csv.gz: the file cannot be read to its end (Truncated compressed stream); "
-            f"expected a whole file. {CUT}"
+            "movies.csv.gz: the file cannot be decompressed to its end (Compressed file ended "
+            f"before the end-of-stream marker was reached); expected a whole gzip file. {CUT}"
         ),
     ),
     "a value too few, gzipped": (
         {"ratings.csv.gz": lambda content: gzip.compress(line(5, "1,2,4")(content))},
-        f"ratings.csv.gz, line 5: 3 values in '1,2,4'; expected 4 {WIDE}. {RAGGED}",
+        f"ratings.csv.gz, line 5: 3 values in '1,2,4'; expected 4 {WIDE}. {MANY}",
     ),
     "no Parquet": (
         {"ratings.parquet": lambda content: content},
         (
-            "ratings.parquet: the file is not readable Parquet (Parquet magic bytes not found in "
-            "footer. Either the file is corrupted or this is not a parquet file.); "
-            "expected a whole Parquet file. Write or copy it again."
+            "ratings.parquet: the file is not readable Parquet (it does not begin with PAR1); "
+            "expected a whole Parquet file. Write or copy it again, or name it .csv if it is CSV."
         ),
     ),
 }
@@ -269,7 +328,8 @@ def test_4_for_a_quote_that_is_not_closed(folder, refused):
     """The line is the one where the quote was opened, and the end of the file is not repeated."""
     shown = refused("run", "--data", folder(movies(line(5, '4,"Open,Drama'))), code=4)
 
-    assert shown.startswith(r"error: movies.csv, line 5: 2 values in '4,Open,Drama\n5,Film 5")
+    assert shown.startswith(r"""error: movies.csv, line 5: 2 values in '4,"Open,Drama\n5,Film 5""")
+    assert "Close the quote that this row opens" in shown
     assert len(shown) < 350
 
 
@@ -281,7 +341,7 @@ def test_4_for_a_missing_file(folder, refused, served, missing, there):
     path = folder({f"{missing}.csv": None})
 
     assert refused("run", "--data", path, code=4) == (
-        f"error: the folder '{path}' holds {there}; expected {missing}.csv or {missing}.csv.gz or "
+        f"error: the folder '{path}' has {there}; expected {missing}.csv or {missing}.csv.gz or "
         f"{missing}.parquet. Put the file there or give another folder to --data. "
         f"Still served: {served}."
     )
@@ -290,12 +350,19 @@ def test_4_for_a_missing_file(folder, refused, served, missing, there):
 def test_4_for_a_missing_folder(tmp_path, refused, served):
     """A folder that is not there, or a file in its place, is never replaced by other data."""
     (tmp_path / "file").touch()
-    for path in (tmp_path / "nowhere", tmp_path / "file"):
-        assert refused("run", "--data", path, code=4) == (
-            f"error: there is no folder '{path}'; expected a folder with ratings.csv and "
-            "movies.csv. Give its path to --data, or the name of a known data set such as `demo`. "
-            f"Still served: {served}."
-        )
+    folder = "expected a folder with ratings.csv and movies.csv."
+    for name, found, remedy in (
+        (
+            "nowhere",
+            "there is no folder '{}'",
+            "Give its path to --data, or the name of a known data set such as `demo`.",
+        ),
+        ("file", "'{}' is a file", f"Give its folder, '{tmp_path}'."),
+    ):
+        path = tmp_path / name
+        shown = refused("run", "--data", path, code=4)
+
+        assert shown == (f"error: {found.format(path)}; {folder} {remedy} Still served: {served}.")
 
 
 def test_4_for_a_wrong_encoding(folder, refused):
@@ -337,8 +404,8 @@ def test_4_for_a_missing_value_in_parquet(folder, refused, file, column, row):
 
     shown = refused("run", "--data", path, code=4)
 
-    assert f"error: {file}.parquet, line {row + 2}: {column} is nan" in shown
-    assert "; expected a value. Correct or remove such rows." in shown
+    assert f"error: {file}.parquet, line {row + 2}: {column} is missing; expected a" in shown
+    assert MANY in shown
 
 
 def test_4_for_lists_in_parquet(folder, refused):
@@ -351,7 +418,9 @@ def test_4_for_lists_in_parquet(folder, refused):
 
     shown = refused("run", "--data", path, code=4)
 
-    assert "ratings.parquet: the column 'rating' holds list<element: double>; expected" in shown
+    assert (
+        "ratings.parquet: the column 'rating' is of type list<element: double>; expected" in shown
+    )
 
 
 def note_of(folder, accepted, changes, *words):

@@ -1,0 +1,485 @@
+"""Reader of one table: batches of CSV or Parquet become columns of the right kind.
+
+Rows that cannot be used are set aside (`bad_rows`); what shows that the file itself is damaged, or
+that its values mean two things, refuses the file.
+"""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from reco_batch import columns as c
+from reco_batch.bad_rows import BadRows, Fault
+from reco_batch.conversions import convert
+from reco_batch.converted import Converted, TimeForm
+from reco_batch.csv_form import CsvForm
+from reco_batch.damage import Lines, Part, explain, is_ended, no_rows, require_decodable
+from reco_batch.errors import DataRefused
+from reco_batch.input_files import InputFile, refusal
+
+_BLOCK_BYTES = 16 << 20
+_CODED: Final = pa.dictionary(pa.int32(), pa.string())
+_SHOWN_CHARACTERS: Final = 80
+#: What Arrow reports of a row of another width than the header's.
+_RAGGED: Final = "CSV parse error: Expected"
+#: What Arrow reports, among other things, where a value goes on after a line break.
+_LINE_BREAK: Final = "newlines_in_values"
+#: Things that each kind of column has, and what is expected where there is something else.
+_NOUNS: Final[Mapping[c.Kind, tuple[str, str]]] = {
+    c.Kind.ID: ("an id", "an id: text, or a whole number in full"),
+    c.Kind.STARS: ("a number", "a number such as 4.5"),
+    c.Kind.TIME: ("a time", "seconds since 1970, or a time such as 2024-05-01T18:30:00Z"),
+    c.Kind.TITLE: ("text", "text in UTF-8"),
+    c.Kind.GENRES: ("text", "text in UTF-8"),
+}
+#: Forms of which a part is a number again.
+_NUMERIC: Final = (
+    TimeForm.SECONDS,
+    TimeForm.MILLISECONDS,
+    TimeForm.MICROSECONDS,
+    TimeForm.NANOSECONDS,
+)
+_WANTED: Final = {c.TIMESTAMP: "a time in every row, or no such column"}
+#: Types of the columns that are returned.
+_TYPES: Final = {
+    c.Kind.ID: _CODED,
+    c.Kind.STARS: pa.float64(),
+    c.Kind.TIME: pa.int64(),
+    c.Kind.TITLE: pa.string(),
+    c.Kind.GENRES: pa.string(),
+}
+_CUT: Final = "Write or copy it again: it was probably cut on the way."
+
+
+class Table(NamedTuple):
+    """One of the two tables that a data set has."""
+
+    stem: str
+    columns: Mapping[str, c.Kind]
+
+
+class OpenPart(NamedTuple):
+    """A file of which the header was read."""
+
+    path: Path
+    part: Part
+    columns: Mapping[str, str]
+    """Name in the file (CSV: position) by the name of the column."""
+
+
+class OpenTable(NamedTuple):
+    """A table whose headers were read and are good."""
+
+    table: Table
+    file: InputFile
+    parts: list[OpenPart]
+    notes: list[str]
+
+
+class ReadMode(NamedTuple):
+    """What reading is prepared for: both cost time, and most files need neither."""
+
+    line_breaks: bool = False
+    """A value of a file without free text may go on after a line break."""
+    ragged: bool = False
+    """Rows may be wider or narrower than the header."""
+
+
+class ReadAgain(Exception):
+    """A file has to be read in another mode."""
+
+    def __init__(self, mode: ReadMode) -> None:
+        """Keep the mode."""
+        super().__init__(mode)
+        self.mode = mode
+
+
+class TableReader:
+    """Reads one table, batch by batch."""
+
+    def __init__(self, opened: OpenTable, bad: BadRows, mode: ReadMode) -> None:
+        self.name = opened.file.name
+        self.lines = Lines([one.part for one in opened.parts])
+        self.notes = list(opened.notes)
+        self._opened = opened
+        self._kinds = opened.table.columns
+        self._bad = bad
+        self._mode = mode
+        self._tables: list[pa.Table] = []
+        self._indices: list[NDArray[np.int64] | range] = []
+        self._rows = 0  # as wide as the header, over all parts
+        self._dropped = 0
+        self._headers = 0
+        self._blank = 0
+        self._forms: dict[TimeForm, int] = {}
+        for one in opened.parts:
+            one.part.rows = one.part.ragged = 0
+
+    def read(self) -> pd.DataFrame:
+        """Return the table.
+
+        Raises:
+            DataRefused: a part is damaged, there is no row, or times are of two forms.
+        """
+        for one in self._opened.parts:
+            with reading(one.path, one.part.name):
+                first = len(self._tables)
+                for batch in self._batches(one):
+                    self._take(one, batch)
+            self._require_one_form()
+            self._require_uncut(one, self._tables[first:])
+        kept = sum(table.num_rows for table in self._tables)
+        if not kept and not self._bad.counts:
+            raise no_rows(self.name)
+        self._note_dropped()
+        return self._frame(kept)
+
+    def _frame(self, kept: int) -> pd.DataFrame:
+        schema = pa.schema([(name, _TYPES[self._kinds[name]]) for name in self._columns])
+        tables = self._tables or [schema.empty_table()]
+        table = pa.concat_tables(tables).unify_dictionaries()
+        del tables
+        self._tables.clear()  # so that each column is let go of as soon as pandas has it
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+        if self._dropped:
+            frame = used_only(frame)
+        frame.index = (
+            pd.Index(np.concatenate([np.asarray(one) for one in self._indices]) + 2)
+            if self._dropped
+            else pd.RangeIndex(2, kept + 2)
+        )
+        return frame
+
+    @property
+    def _columns(self) -> Sequence[str]:
+        return list(self._opened.parts[0].columns)
+
+    def _batches(self, one: OpenPart) -> Iterator[pa.RecordBatch]:
+        if one.part.form is None:
+            # Not buffered ahead: that would keep the whole file beside what is made of it.
+            with pq.ParquetFile(one.path, pre_buffer=False) as parquet:
+                for batch in parquet.iter_batches(columns=list(one.columns.values())):
+                    chosen = batch.select(list(one.columns.values()))
+                    yield chosen.rename_columns(list(one.columns))
+        else:
+            yield from self._csv_batches(one, one.part.form)
+
+    def _csv_batches(self, one: OpenPart, form: CsvForm) -> Iterator[pa.RecordBatch]:
+        if self._mode.ragged:
+            require_decodable(form, one.part.name)
+        seen: list[pa_csv.InvalidRow] = []
+        ids = [at for column, at in one.columns.items() if self._kinds[column] is c.Kind.ID]
+        try:
+            with (
+                form.open() as stream,
+                pa_csv.open_csv(
+                    stream,
+                    read_options=pa_csv.ReadOptions(
+                        block_size=_BLOCK_BYTES,
+                        column_names=[str(i) for i in range(len(form.names))],
+                    ),
+                    parse_options=pa_csv.ParseOptions(
+                        delimiter=form.delimiter,
+                        # Allowing it slows the big file down.
+                        newlines_in_values=form.has_text or self._mode.line_breaks,
+                        # It takes text only, so a file of other bytes must be refused before.
+                        invalid_row_handler=_collecting(seen) if self._mode.ragged else None,
+                    ),
+                    # Numbers are text at first: what is none shall be named as it is in the file.
+                    convert_options=pa_csv.ConvertOptions(
+                        include_columns=list(one.columns.values()),
+                        column_types={
+                            at: _CODED if at in ids else pa.string() for at in one.columns.values()
+                        },
+                        strings_can_be_null=False,
+                    ),
+                ) as reader,
+            ):
+                for batch in reader:
+                    self._take_ragged(one, form, seen)
+                    yield batch.rename_columns(list(one.columns))
+        except (pa.ArrowInvalid, UnicodeError) as error:  # the latter for other encodings
+            if _LINE_BREAK in str(error) and not self._mode.line_breaks:
+                raise ReadAgain(self._mode._replace(line_breaks=True)) from error
+            if _RAGGED in str(error) and not self._mode.ragged:
+                raise ReadAgain(self._mode._replace(ragged=True)) from error
+            if "Empty CSV file" not in str(error):
+                raise explain(form, one.part.name, error) from error
+        self._take_ragged(one, form, seen)
+
+    def _take_ragged(self, one: OpenPart, form: CsvForm, seen: list[pa_csv.InvalidRow]) -> None:
+        """Count rows of another width than the header's.
+
+        Raises:
+            DataRefused: such a row shows that the file is damaged.
+        """
+        rows = seen.copy()
+        seen.clear()
+        if not rows:
+            return
+        before = sum(other.part.ragged for other in self._opened.parts)
+        one.part.ragged += len(rows)
+        numbers = [-1 - before - i for i in range(len(rows))]
+        width = len(form.names)
+        wide = f"{width} values, as in the header, and quotes closed"
+
+        def found(position: int) -> str:
+            row = rows[position]
+            return f"{row.actual_columns} values in {row.text[:_SHOWN_CHARACTERS]!r}"
+
+        for number, row in zip(numbers, rows, strict=True):
+            if not row.text.strip("\0\r\n"):
+                place = self.lines.places([number])[number]
+                raise DataRefused(
+                    f"{len(row.text):,} NUL bytes",
+                    "rows only",
+                    "A crash or a full disk leaves such an end: write the file again.",
+                    place.file,
+                    place.line,
+                )
+            if "\n" in row.text.strip("\r\n"):
+                place = self.lines.places([number])[number]
+                raise DataRefused(
+                    found(numbers.index(number)),
+                    wide,
+                    "Close the quote that this row opens, or double it inside of a value.",
+                    place.file,
+                    place.line,
+                )
+        self._bad.add(Fault(self.name, "", wide), numbers, found)
+
+    def _take(self, one: OpenPart, batch: pa.RecordBatch) -> None:
+        """Convert a batch, and keep its good rows."""
+        first, self._rows = self._rows, self._rows + batch.num_rows
+        one.part.rows += batch.num_rows
+        numbers = np.arange(first, self._rows)
+        if one.part.form is not None:
+            repeated = _repeated_header(batch, one, one.part.form)
+            if repeated is not None:
+                self._headers += int(repeated.sum())
+                batch, numbers = batch.filter(pa.array(~repeated)), numbers[~repeated]
+        found = {
+            column: convert(self._kinds[column], array, coded=one.part.form is not None)
+            for column, array in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        for one_column in found.values():
+            for form, row in one_column.forms.items():
+                self._forms.setdefault(form, int(numbers[row]))
+        bad = self._take_bad(batch, found, numbers, is_csv=one.part.form is not None)
+        table = pa.Table.from_arrays([one.array for one in found.values()], names=list(found))
+        if bad is not None:
+            table, numbers = table.filter(pa.array(~bad)), numbers[~bad]
+        self._dropped += self._rows - first - table.num_rows
+        is_whole = len(numbers) == self._rows - first
+        self._indices.append(range(first, self._rows) if is_whole else numbers)
+        self._tables.append(table)
+
+    def _take_bad(
+        self,
+        batch: pa.RecordBatch,
+        found: Mapping[str, Converted],
+        numbers: NDArray[np.int64],
+        *,
+        is_csv: bool,
+    ) -> NDArray[np.bool_] | None:
+        """Return the rows without a value that can be used, [N]; None: there is none."""
+        lacking = [
+            column
+            for column, one in found.items()
+            if one.unreadable is not None or one.array.null_count
+        ]
+        if not lacking:
+            return None
+        bad = _blank(batch) if is_csv else np.zeros(len(batch), bool)
+        self._blank += int(bad.sum())
+        for column in lacking:
+            array, unreadable, _ = found[column]
+            if unreadable is not None:
+                bad |= self._add_bad(batch, column, unreadable & ~bad, numbers, "unreadable")
+            missing = np.asarray(array.is_null())
+            if missing.any():
+                if unreadable is not None:
+                    missing &= ~unreadable
+                bad |= self._add_bad(batch, column, missing & ~bad, numbers, "missing")
+        return bad
+
+    def _add_bad(
+        self,
+        batch: pa.RecordBatch,
+        column: str,
+        rows: NDArray[np.bool_],
+        numbers: NDArray[np.int64],
+        how: str,
+    ) -> NDArray[np.bool_]:
+        noun, wanted = _NOUNS[self._kinds[column]]
+        if how == "missing":
+            wanted = _WANTED.get(column, f"a {column}")
+        at = np.flatnonzero(rows)
+        values = batch.column(column)
+
+        def found(position: int) -> str:
+            value = values[int(at[position])].as_py()
+            if value is None:
+                return f"{column} is missing"
+            shown = repr(value)
+            shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
+            return f"{column} is {shown}" if how == "missing" else f"{column} {shown} is not {noun}"
+
+        self._bad.add(Fault(self.name, column, wanted), numbers[at], found)
+        return rows
+
+    def _require_one_form(self) -> None:
+        """Refuse times of two forms.
+
+        Raises:
+            DataRefused: naming the first line of each.
+        """
+        if len(self._forms) < 2:
+            return
+        (one, first), (other, second), *_ = sorted(self._forms.items(), key=lambda item: item[1])
+        places = self.lines.places([first, second])
+        here, there = places[first], places[second]
+        if there.is_cut:
+            raise _cut_off(there.file, there.line)
+        file = "" if here.file == there.file else f"{here.file}, "
+        raise DataRefused(
+            f"timestamp has {other} here, and {one} in {file}line {here.line}",
+            "times of one form in all rows",
+            "Write all times alike.",
+            there.file,
+            there.line,
+        )
+
+    def _require_uncut(self, one: OpenPart, tables: Sequence[pa.Table]) -> None:
+        """Refuse a time of which the last digits are gone.
+
+        Raises:
+            DataRefused: the last line has no end, and a time far before all others.
+        """
+        if one.part.form is None or c.TIMESTAMP not in one.columns:
+            return
+        times = [table[c.TIMESTAMP] for table in tables if table.num_rows]
+        if not times or self._forms.keys() - set(_NUMERIC):
+            return
+        last = times[-1][-1].as_py()
+        others = [pc.min(array).as_py() for array in [*times[:-1], times[-1][:-1]] if len(array)]
+        if (
+            not others
+            or last < 0
+            or 3 * last >= min(others)
+            or len(str(last)) >= len(str(min(others)))
+        ):
+            return
+        if not is_ended(one.part.form):
+            number = self._rows - 1
+            place = self.lines.places([number])[number]
+            raise _cut_off(place.file, place.line)
+
+    def _note_dropped(self) -> None:
+        for count, what in ((self._headers, "a repetition of the header"), (self._blank, "empty")):
+            if count == 1:
+                self.notes.append(f"{self.name}: one row is {what}, and is skipped")
+            elif count:
+                plural = what.replace("a repetition", "repetitions")
+                self.notes.append(f"{self.name}: {count:,} rows are {plural}, and are skipped")
+
+
+def used_only(frame: pd.DataFrame) -> pd.DataFrame:
+    """Forget the ids of rows that were left out."""
+    coded = frame.select_dtypes("category").columns
+    return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in coded})
+
+
+@contextmanager
+def reading(path: Path, name: str) -> Iterator[None]:
+    """Turn the errors of the libraries that read a file into refusals.
+
+    Raises:
+        DataRefused: the file cannot be read.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataRefused(
+            f"the file cannot be decompressed to its end ({error})",
+            "a whole gzip file",
+            _CUT,
+            name,
+        ) from error
+    except pa.ArrowException as error:
+        raise no_parquet(name, str(error).splitlines()[0][:200]) from error
+    except OSError as error:
+        if error.errno is None:  # of Arrow, about the content
+            raise no_parquet(name, str(error).splitlines()[0][:200]) from error
+        raise refusal(path, error) from error
+
+
+def no_parquet(name: str, reason: str) -> DataRefused:
+    """Return the refusal of a file that is no Parquet although its name, or its start, is."""
+    return DataRefused(
+        f"the file is not readable Parquet ({reason})",
+        "a whole Parquet file",
+        "Write or copy it again, or name it .csv if it is CSV.",
+        name,
+    )
+
+
+def _collecting(seen: list[pa_csv.InvalidRow]) -> Callable[[pa_csv.InvalidRow], str]:
+    def take(row: pa_csv.InvalidRow) -> str:
+        seen.append(row)
+        return "skip"
+
+    return take
+
+
+def _repeated_header(
+    batch: pa.RecordBatch, one: OpenPart, form: CsvForm
+) -> NDArray[np.bool_] | None:
+    """Return the rows that are the header again, as after `cat` of several files; None: none."""
+    names = [form.names[int(at)].strip(" \t\ufeff") for at in one.columns.values()]
+    first = batch.column(0).dictionary
+    if not pc.any(pc.equal(_stripped(first), names[0])).as_py():
+        return None
+    same = np.ones(len(batch), bool)
+    for array, name in zip(batch.columns, names, strict=True):
+        equal = pc.equal(_stripped(pc.cast(array, pa.string())), name)
+        same &= equal.to_numpy(zero_copy_only=False)
+    return same if same.any() else None
+
+
+def _stripped(texts: pa.Array) -> pa.Array:
+    return pc.utf8_trim(texts, " \t\ufeff")
+
+
+def _blank(batch: pa.RecordBatch) -> NDArray[np.bool_]:
+    """Return the rows of which every value is empty, as spreadsheets leave them at the end."""
+    blank = np.ones(len(batch), bool)
+    for array in batch.columns:
+        blank &= pc.equal(pc.cast(array, pa.string()), "").to_numpy(zero_copy_only=False)
+    return blank
+
+
+def _lacks_digits(time: int, earliest: int) -> bool:
+    """Return whether a time may be one of a file of which the last digits are gone."""
+    return 0 <= 3 * time < earliest and len(str(time)) < len(str(earliest))
+
+
+def _cut_off(file: str, line: int) -> DataRefused:
+    return DataRefused(
+        "the time of the last line is far before all others, and no line break follows it",
+        "a whole file",
+        "It was cut in the middle of that line: write it again.",
+        file,
+        line,
+    )
