@@ -232,9 +232,13 @@ def _ended(
             run.reporter.stage("save the store") as stage,
         ):
             target.make_durable(
-                run.lock.client, lambda done, total: stage.note(f"{done:,} of {total:,} keys")
+                run.lock.client, lambda done, total: stage.note(_keys_words(done, total))
             )
     run.look()
+
+
+def _keys_words(done: int, total: int) -> str:
+    return f"{total:,} keys" if done == total else f"{done:,} of {total:,} keys"
 
 
 def _insist_live(published: Published, target: Target) -> None:

@@ -156,6 +156,9 @@ def _saved_by_child(client: Redis, progress: Callable[[int, int], None] | None) 
                 state.get("current_save_keys_processed", 0), state.get("current_save_keys_total", 0)
             )
         time.sleep(SAVE_POLL_SECONDS)
+    if progress is not None:
+        keys = int(client.dbsize())
+        progress(keys, keys)
     return bool(state["rdb_last_bgsave_status"] == "ok")
 
 
