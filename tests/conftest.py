@@ -48,6 +48,15 @@ def short_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other accounts may enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="reco-open-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def make_server(short_folder):
     """Start servers of one's own, with options; they end with the test."""
     servers: list[Server] = []

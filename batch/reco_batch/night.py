@@ -162,9 +162,10 @@ def stage_count(config: RunConfig, dataset: Dataset) -> int:
 
 
 def last_times(artifacts: Path, namespace: str) -> Times:
-    """Return the stage times of a namespace's newest run; empty where there is none."""
-    kept = of_namespace(artifacts, namespace)
-    manifest = kept[-1].manifest if kept else {}
+    """Return the stage times of a namespace's newest run; empty where none can be read."""
+    manifest: Mapping[str, Any] = {}
+    with suppress(NightFailed):  # a folder that cannot be read is reported when it is needed
+        manifest = next((one.manifest for one in of_namespace(artifacts, namespace)[-1:]), {})
     return Times.of(section(manifest, "began"), section(manifest, "seconds"))
 
 

@@ -279,7 +279,7 @@ class LiveReporter(QuietReporter):
         seconds = time.perf_counter() - self._origin
         earlier = self._earlier or Times({})
         left = earlier.left(seconds, self._finished())
-        number = len(self.seconds) + 1
+        number = min(len(self.seconds) + 1, max(self._count, len(self.seconds)))
         stages = f"stage {number}" + (f"/{max(number, self._count)}" if self._count else "")
         if left is None:
             task.completed = number / max(number, self._count) if self._count else 0.0

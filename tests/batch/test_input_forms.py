@@ -4,8 +4,8 @@ import csv
 import gzip
 import io
 import os
+import shutil
 import socket
-import stat
 import subprocess
 import sys
 
@@ -318,22 +318,21 @@ for folder in sys.argv[1:]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="acting as another account needs root")
-def test_another_account_is_named(folder, tmp_path):
+def test_another_account_is_named(folder, open_folder):
     """With the path that it may not read, or the folder above that it may not enter."""
-    for above in [tmp_path, *tmp_path.parents[:2]]:  # pytest's own, mode 0700
-        if above.stat().st_uid == os.geteuid() and not above.stat().st_mode & stat.S_ISVTX:
-            above.chmod(above.stat().st_mode | 0o055)
-    folder.chmod(0o755)
-    (folder / "ratings.csv").chmod(0o600)
-    inner = tmp_path / "closed/inner"
+    data = open_folder / "data"
+    shutil.copytree(folder, data)
+    data.chmod(0o755)
+    (data / "ratings.csv").chmod(0o600)
+    inner = open_folder / "closed/inner"
     inner.mkdir(parents=True)
     inner.parent.chmod(0o700)
 
-    words = [sys.executable, "-c", AS_ANOTHER, str(folder), str(inner)]
+    words = [sys.executable, "-c", AS_ANOTHER, str(data), str(inner)]
     shown = subprocess.run(words, capture_output=True, check=True, text=True).stdout
 
-    who = "cannot be read by the account of uid 23456; expected permission to read it."
-    assert shown.splitlines()[0].startswith(f"ratings.csv: '{folder}/ratings.csv' {who}")
+    who = "cannot be read by the account 23456; expected permission to read it."
+    assert shown.splitlines()[0].startswith(f"ratings.csv: '{data}/ratings.csv' {who}")
     assert shown.splitlines()[1].startswith(f"'{inner}' is in '{inner.parent}', which {who}")
 
 

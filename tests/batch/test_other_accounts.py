@@ -34,11 +34,9 @@ for ask in (
 
 @pytest.mark.parametrize("closed", ["", "20261124T031502Z-7f3a"])
 @pytest.mark.skipif(os.getuid() != 0, reason="acting as another account needs root")
-def test_a_closed_folder_is_named_with_both_accounts(tmp_path, closed):
+def test_a_closed_folder_is_named_with_both_accounts(open_folder, closed):
     """Whether it is the folder of all artifacts or one of them."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    artifacts = tmp_path / "artifacts"
+    artifacts = open_folder / "artifacts"
     night = artifacts / "20261124T031502Z-7f3a"
     night.mkdir(parents=True)
     (night / "manifest.json").write_text("{}", "utf-8")

@@ -1,5 +1,7 @@
 """Reasons: of the user's own ratings the one that adds most to the score, and no disliked one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 import reco_batch.reasons as reasons_module
 from handmade import random_ratings, ratings_of
-from reco_batch.dataset import Histories, Ratings, histories
+from reco_batch.dataset import Histories, histories
 from reco_batch.reasons import Influence, Rated, explained, liked
 from reco_batch.topk import TopK
 
@@ -140,8 +142,7 @@ def test_equal_stars_are_all_liked():
 
 def test_whatever_was_bought_is_a_reason():
     """Where nobody gives stars."""
-    users, movies, _, timestamps = ratings_of([(0, 1), (0, 2)])
-    ratings = Ratings(users, movies, None, timestamps)
+    ratings = replace(ratings_of([(0, 1), (0, 2)]), rating=None)
 
     assert liked(ratings, user_count=1).weights.tolist() == [1, 1]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handmade import random_ratings, ratings_of
-from reco_batch.dataset import Ratings, histories
+from reco_batch.dataset import histories
 from reco_batch.presets import HistoryParameters, NeighbourParameters
 from reco_batch.recency import as_matrix, choose_recency, recency_weights
 
@@ -103,7 +103,7 @@ def test_without_a_choice_it_is_the_first(lacking):
     train, _, late = changed_tastes()
     cases = {
         "validation": (train, ratings_of([]), PARAMETERS),
-        "time": (Ratings(*train[:3], None), late, PARAMETERS),
+        "time": (replace(train, timestamp=None), late, PARAMETERS),
         "choice": (train, late, HistoryParameters(recency_choices=(0.0,))),
     }
 

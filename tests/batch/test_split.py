@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
@@ -69,6 +69,7 @@ def test_parts_divide_the_ratings(counts, how, seed):
 
 @settings(max_examples=40)
 @given(st.lists(st.integers(15, 40), min_size=1, max_size=8), HOW)
+@example([15, 37], SplitBy.RANDOM)
 def test_shares(counts, how):
     """Of everyone who has enough, a fifth is held out, and a tenth of what is left."""
     ratings = ratings_with(counts)
@@ -78,9 +79,20 @@ def test_shares(counts, how):
     test = per_user(ratings, split.test, len(counts))
     validation = per_user(ratings, split.validation, len(counts))
     rest = np.array(counts) - test
-    assert (np.abs(test - np.array(counts) * 0.2) < 1.01).all()
+    assert (np.abs(test - np.array(counts) * _share(split.test, counts, how, 0.2)) < 1.01).all()
     assert (test >= 1).all()
-    assert (np.abs(validation - rest * 0.1) < 1.01).all()
+    assert (np.abs(validation - rest * _share(split.validation, rest, how, 0.1)) < 1.01).all()
+
+
+def _share(part, sizes, how, share):
+    """Return the share of each user's ratings that a part should have.
+
+    A random part is rounded up as a whole, then shared out among the users.
+    """
+    if how is SplitBy.TIME:
+        return share
+    assert len(part) == np.ceil(share * np.sum(sizes))
+    return len(part) / np.sum(sizes)
 
 
 @pytest.mark.parametrize("how", SplitBy)

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -89,15 +89,15 @@ def test_the_test_part_has_no_say(dataset, undisturbed, visible, tmp_path):
         replace(dataset, ratings=other), split_ratings(other, by=SplitBy.RANDOM, seed=42)
     )
 
-    for before, now in zip(visible.dataset.ratings, seen.dataset.ratings, strict=True):
+    for column in fields(Ratings):
+        before, now = (getattr(of.dataset.ratings, column.name) for of in (visible, seen))
         np.testing.assert_array_equal(before, now)
     assert run(config(tmp_path), seen) == undisturbed
 
 
 def test_the_validation_part_has_all_the_say(dataset, undisturbed, visible, tmp_path):
     """Other stars in it lead to other figures."""
-    users, movies, stars, times = visible.validation
-    turned = Ratings(users, movies, 5.5 - stars, times)
+    turned = replace(visible.validation, rating=5.5 - visible.validation.stars)
 
     found = run(config(tmp_path, model="rating"), visible._replace(validation=turned))
 

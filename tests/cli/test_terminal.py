@@ -128,14 +128,14 @@ def test_candidates_show_their_ids(terminal):
 
 def test_a_long_fact_goes_on_in_the_next_line(terminal):
     """On a narrow terminal the card and `status` lose nothing."""
-    shown = bare(terminal("status", columns=40).out)
+    shown = bare(terminal("status", "--all", columns=40).out)
     text = "".join(line[27:].strip() for line in shown[1:])
     assert re.search(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00,3hoursago", text.replace(" ", ""))
 
 
 def test_status_is_a_page_of_facts(terminal, server, generation):
     """What is live, from where, how old, how much."""
-    shown = bare(terminal("status").out)
+    shown = bare(terminal("status", "--all").out)
     assert shown[0] == f"Generation {generation} is live"
     facts = {" ".join(line.split()) for line in shown}
     assert {"namespace reco", "keys user 5", "metrics.rmse 0.8827"} <= facts

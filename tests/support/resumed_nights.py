@@ -102,7 +102,7 @@ def unfinished(home: Path) -> Path:
 def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the digests of all lists, cards and weights, and the manifest.
 
-    Without names and times, and without the gate's report, which tells of the night before.
+    Without names and times, and without the gate's report and outcome, which depend on the store.
     """
     folder = artifact(home)
     weights = folder.glob("models/*/variables/variables.data-*")
@@ -114,4 +114,5 @@ def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for other in ("generation", "created", "began", "seconds", "losses", "gate"):
         del manifest[other]
+    manifest.pop("published", None)  # written with the outcome
     return sums, manifest

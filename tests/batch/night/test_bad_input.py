@@ -5,6 +5,7 @@ Every run is a process of its own, to which TensorFlow is not there: it is refus
 
 import dataclasses
 import gzip
+import re
 import shutil
 import sys
 import time
@@ -803,7 +804,7 @@ def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
 @pytest.mark.usefixtures("may_mount")
 @pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
 def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
-    """The line says so, the half-written artifact is gone, and what was served still is."""
+    """One line; what is complete is kept for `--resume`, without a manifest; the old is served."""
     disk, on_the_disk = small_disk(tmp_path, size)
 
     ended = batch(
@@ -813,10 +814,14 @@ def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     )
 
     assert ended.code == 5, ended.err
-    assert ended.out == ""
+    left = ended.out.split()
+    assert any("/unfinished/reco/2" in path for path in left)
+    assert not any(path.endswith(("manifest.json", ".partial")) for path in left)
     assert ("score similar lists" in ended.err) == (size == "250k")
     assert ended.lines[-1].startswith(f"error: the artifact {disk}/artifacts/2")
     assert "No space left on device); 0 MB are free there." in ended.lines[-1]
-    assert ended.lines[-1].endswith(
-        f"Make room or give another --home, then run again. Still served: {untouched}."
+    assert re.search(
+        r"Make room or give another --home, then run again\. "
+        rf"`batch run --resume` goes on with 2\S+\. Still served: {untouched}\.$",
+        ended.lines[-1],
     )
