@@ -13,7 +13,7 @@ from reco_batch.dataset import Histories
 #: What a person looks at: the length of the list's beginning that is compared.
 HEAD: Final = 10
 #: Somebody with a smaller choice has no first ten of their own to speak of.
-_CHOICE: Final = 3 * HEAD
+CHOICE: Final = 3 * HEAD
 #: Nor has somebody of whom fewer ratings are known: the hits are the best guess.
 FEWEST_RATINGS: Final = 5
 #: Most rated movies among which a user's most popular unseen ones are looked for.
@@ -88,7 +88,7 @@ class Heads:
             return
         seen = np.diff(tile.excluded.offsets)
         hits = self._unseen_hits(tile.excluded)
-        known = (seen >= FEWEST_RATINGS) & (self._movie_count - seen >= _CHOICE)
+        known = (seen >= FEWEST_RATINGS) & (self._movie_count - seen >= CHOICE)
         chose = np.stack([heads, hits], axis=1)[whole & known & (hits[:, -1] >= 0)]
         chose = np.concatenate([self._last, chose])  # [users, 2, 10]
         self._last = chose[-1:]

@@ -341,6 +341,25 @@ def test_few_users_cannot_be_too_alike():
     assert {found[f"first_ten.{name}"].verdict for name in names} == {"skipped"}
 
 
+def test_with_a_handful_of_movies_lists_may_be_alike():
+    """Among fewer than thirty movies, everybody sees the same ones; from thirty on, not."""
+    for movies, verdicts in ((29, {"skipped"}), (30, {"refused"})):
+        alike = HeadFigures(
+            lists=500,
+            distinct=1,
+            covered=10,
+            coverable=movies,
+            most_first=500,
+            pairs=0,
+            alike=0,
+            hits_alike=0,
+        )
+        found = checked(heads=alike)
+        assert {
+            found[f"first_ten.{name}"].verdict for name in ("distinct", "same_first")
+        } == verdicts
+
+
 @pytest.mark.parametrize(
     ("name", "just", "beyond"),
     [
