@@ -7,17 +7,20 @@ Only files with something to report are looked at again.
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
+
+import pyarrow as pa
 
 from reco_batch.csv_form import CsvForm
 from reco_batch.errors import DataRefused
 
 _SHOWN_CHARACTERS: Final = 80
 _KEPT_CHARACTERS: Final = 1000
+_LONG_LINE: Final = 1 << 20  # characters
 
 
 class Place(NamedTuple):
@@ -112,13 +115,31 @@ def _places(part: Part, wanted: dict[int, int]) -> dict[int, Place]:
 @contextmanager
 def _rows(form: CsvForm) -> Iterator[Iterator[tuple[int, list[str]]]]:
     """Open a file and yield its rows, each with the line on which it begins."""
+    pa.default_memory_pool().release_unused()  # which a long line took when Arrow read it
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with io.TextIOWrapper(form.open_text(), "utf-8", newline="") as text:
             lines = islice(text, form.header_line, None)
-            yield _numbered(lines, form.delimiter, form.header_line)
+            short = _shortened(lines, form.delimiter, columns=len(form.names))
+            yield _numbered(short, form.delimiter, form.header_line)
     finally:
         csv.field_size_limit(limit)
+
+
+def _shortened(lines: Iterable[str], delimiter: str, *, columns: int) -> Iterator[str]:
+    """Yield lines with the values of very long ones cut: a parser takes many times their length.
+
+    Only a line outside of quotes and without any is cut; it stays as wide, or too wide.
+    """
+    quoted = False
+    for line in lines:
+        quotes = line.count('"')
+        if quoted or quotes or len(line) <= _LONG_LINE:
+            quoted ^= quotes % 2 == 1
+            yield line
+        else:
+            values = line.rstrip("\r\n").split(delimiter, columns + 1)
+            yield delimiter.join(value[:_KEPT_CHARACTERS] for value in values) + "\n"
 
 
 def _numbered(lines: Iterator[str], delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:

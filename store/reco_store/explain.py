@@ -292,7 +292,9 @@ def _handshake(fault: _Fault) -> RecoError | None:
             "If the server speaks no TLS on this port, use redis:// instead of rediss://, or the "
             "port that does.",
         )
-    if any(isinstance(error, TimeoutError | exceptions.TimeoutError) for error in fault.chain):
+    if fault.where.startswith("unix:") or any(
+        isinstance(error, TimeoutError | exceptions.TimeoutError) for error in fault.chain
+    ):
         return None
     return StoreUnreachable(
         fault.where,
