@@ -38,6 +38,7 @@ from reco_batch.resume import (
     FINISH,
     Place,
     UnfinishedNight,
+    is_full,
     open_night,
     unfinished_generations,
 )
@@ -434,8 +435,10 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, PermissionError):
             raise NightFailed(unreadable(error, folder)) from error
-        free = shutil.disk_usage(existing(folder)).free // 1_000_000
-        raise NightFailed(
-            f"the artifact {folder} could not be written ({error.strerror or error}); "
-            f"{free:,} MB are free there. Make room or give another --home, then run again."
-        ) from error
+        reason = f"the artifact {folder} could not be written ({error.strerror or error})"
+        if is_full(error):
+            free = shutil.disk_usage(existing(folder)).free // 1_000_000
+            reason += f"; {free:,} MB are free there. Make room"
+        else:
+            reason += ". Mend the disk or its mount"
+        raise NightFailed(f"{reason} or give another --home, then run again.") from error
