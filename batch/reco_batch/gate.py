@@ -25,7 +25,7 @@ from reco_batch.checks import (
 )
 from reco_batch.comparison import compare, lost_share
 from reco_batch.judge import check_night
-from reco_batch.manifests import Nights
+from reco_batch.manifests import Nights, refused_checks, section
 from reco_batch.measure import SAMPLE_LISTS, measure
 from reco_batch.reason_checks import check_reasons
 from reco_store import GateInput, Verdict
@@ -33,6 +33,8 @@ from reco_store import GateInput, Verdict
 _NO_MANIFEST: Final = "missing or damaged: input and metrics have no baseline"
 _NO_LISTS: Final = "the store lost keys of the live generation, so it is no baseline"
 _SOME_LISTS: Final = "the store lost keys of the live generation"
+#: Beginning of the note of a check that was refused earlier and cannot be made now.
+_CARRIED_OVER: Final = "refused beside "
 #: With more of its keys gone, readers cannot rely on the live generation, nor can a comparison.
 _LOST_SHARE: Final = 0.05
 
@@ -57,10 +59,7 @@ def judge_generation(
     if given.live == given.generation:
         recorded = _recorded(given, artifact)
         return Verdict(passed=True, report=recorded, reason=_reason(recorded))
-    lost = 0.0 if given.live is None else lost_share(given, given.live)
-    found = _findings(given, lost)
-    if lost > _LOST_SHARE:
-        given = replace(given, live=None, live_manifest=None)
+    given, found = with_baseline(given)
     parameters = artifact.manifest["parameters"]
     measured = measure(artifact, k=parameters["k"], ranked_k=_ranked_length(parameters))
     comparison = None if given.live is None else compare(given, given.live, artifact, measured)
@@ -69,6 +68,26 @@ def judge_generation(
     )
     checks = refused_before(artifact.manifest, [*found, *checks, *check_reasons(artifact)])
     return verdict_of(checks, live=given.live, force=force)
+
+
+def with_baseline(given: GateInput) -> tuple[GateInput, list[Check]]:
+    """Decide whether the live generation is a baseline.
+
+    Args:
+        given: with the live generation, if there is one.
+
+    Returns:
+        The input, without the live generation if the store lost too much of it; and a warning for
+        each thing that it lacks.
+
+    Raises:
+        StoreUnreachable: the store does not answer.
+    """
+    lost = 0.0 if given.live is None else lost_share(given, given.live)
+    found = list(_findings(given, lost))
+    if lost > _LOST_SHARE:
+        given = replace(given, live=None, live_manifest=None)
+    return given, found
 
 
 def _findings(given: GateInput, lost: float) -> Iterator[Check]:
@@ -90,30 +109,26 @@ def refused_before(manifest: Mapping[str, Any], checks: Sequence[Check]) -> list
         manifest: of the artifact, with the gate's report if it was judged before.
         checks: as they are now.
     """
-    report = manifest.get("gate")
-    if not isinstance(report, Mapping) or report.get("verdict") != REFUSED:
-        return list(checks)
-    before = {
-        name: check
-        for name, check in report.get("checks", {}).items()
-        if check.get("verdict") == REFUSED
-    }
-    made = {check.name: check for check in checks if check.verdict not in (NO_BASELINE, SKIPPED)}
-    again = [
-        Check(
-            name, None, "", None, REFUSED, f"refused beside {report.get('baseline')}, {_found(was)}"
-        )
-        for name, was in before.items()
+    made = {check.name for check in checks if check.verdict not in (NO_BASELINE, SKIPPED)}
+    baseline = section(manifest, "gate").get("baseline")
+    again = {
+        name: Check(name, None, "", None, REFUSED, _refusal(was, baseline))
+        for name, was in refused_checks(manifest).items()
         if name not in made
-    ]
-    renewed = {check.name for check in again}
-    return [*(check for check in checks if check.name not in renewed), *again]
+    }
+    return [*(check for check in checks if check.name not in again), *again.values()]
 
 
-def _found(check: Mapping[str, Any]) -> str:
-    """Return what a recorded check found."""
-    figure = check.get("figure")
-    return "and cannot be judged now" if figure is None else f"{figure}, and cannot be judged now"
+def _refusal(check: Mapping[str, Any], baseline: object) -> str:
+    """Return the note of a check that was refused beside a baseline that is gone.
+
+    However often it is carried over, the note keeps the figure and baseline of the first refusal.
+    """
+    note = str(check.get("note", ""))
+    if note.startswith(_CARRIED_OVER):
+        return note
+    found = (str(baseline), str(check.get("figure", "")), "and cannot be judged now")
+    return f"{_CARRIED_OVER}{', '.join(filter(None, found))}"
 
 
 def _ranked_length(parameters: Mapping[str, Any]) -> int | None:

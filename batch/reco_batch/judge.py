@@ -27,7 +27,15 @@ from reco_batch.checks import (
 from reco_batch.comparison import Comparison
 from reco_batch.heads import CHOICE, HeadFigures
 from reco_batch.judge_models import check_metrics
-from reco_batch.manifests import NO_STARS, Nights, has_stars, number, origin_of, section
+from reco_batch.manifests import (
+    NO_STARS,
+    Nights,
+    has_stars,
+    number,
+    origin_of,
+    refused_checks,
+    section,
+)
 from reco_batch.measure import ENOUGH_RATINGS, ListFigures, Measured
 from reco_store.manifest import created_seconds
 
@@ -69,7 +77,10 @@ def check_night(
         *_heads(nights, measured.heads, bounds),
         *_changes(comparison, bounds),
     ]
-    return [_of_first_run(check, bounds) for check in checks] if is_first else checks
+    if not is_first:
+        return checks
+    refused = refused_checks(nights.tonight)
+    return [check if check.name in refused else _of_first_run(check, bounds) for check in checks]
 
 
 def check_input(nights: Nights, bounds: GateBounds) -> list[Check]:
@@ -80,7 +91,8 @@ def check_input(nights: Nights, bounds: GateBounds) -> list[Check]:
 def _of_first_run(check: Check, bounds: GateBounds) -> Check:
     """Warn rather than refuse, while nothing is served, where no list is broken.
 
-    A bound that somebody has set is kept.
+    A bound that somebody has set is kept. Checks that the gate refused earlier never come here: a
+    store that lost its data makes no list better.
     """
     bound = next((b for name, b in _SOFT.items() if check.name.startswith(name)), None)
     if check.verdict != REFUSED or bound is None or bound in bounds.model_fields_set:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from reco_batch.checks import REFUSED
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_store.keys import is_generation_id
@@ -57,6 +58,21 @@ def section(manifest: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
     """Return a part of a manifest."""
     value = (manifest or {}).get(name)
     return value if isinstance(value, Mapping) else {}
+
+
+def refused_checks(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the refused checks of a generation that the gate refused; else none.
+
+    What was forced is not among them: a person has overruled its checks.
+    """
+    report = section(manifest, "gate")
+    if report.get("verdict") != REFUSED:
+        return {}
+    return {
+        name: check
+        for name, check in section(report, "checks").items()
+        if isinstance(check, Mapping) and check.get("verdict") == REFUSED
+    }
 
 
 def complete_generations(artifacts: Path) -> list[str]:

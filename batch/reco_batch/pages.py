@@ -172,7 +172,7 @@ def generations(
 def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) -> tuple[str, ...]:
     state = "live" if record.live else record.state
     note = record.note
-    if state == RETIRED and artifact is not None and not artifact.may_be_served:
+    if artifact is not None and _is_rejected_on_disk(state, artifact):
         state, note = _rejected(artifact), artifact.note
     return (
         record.id,
@@ -183,6 +183,13 @@ def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) ->
         "no" if artifact is None else "yes",
         printable(note),
     )
+
+
+def _is_rejected_on_disk(state: str, artifact: Kept) -> bool:
+    """Tell whether the folder knows of a rejection that the store does not, or not any more."""
+    if state == READY:  # in a store that was restored from a backup
+        return artifact.is_quarantined
+    return state == RETIRED and not artifact.may_be_served
 
 
 def _of_disk(one: Kept, now: datetime) -> tuple[str, ...]:

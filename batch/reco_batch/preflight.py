@@ -19,18 +19,15 @@ from reco_batch.checks import REFUSED
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Dataset
 from reco_batch.errors import InputRefused, NightFailed
-from reco_batch.gate import verdict_of
+from reco_batch.gate import verdict_of, with_baseline
 from reco_batch.judge import check_input
 from reco_batch.manifests import Nights
 from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Reporter
-from reco_store import Keys, StoreUnfit, store_errors
+from reco_store import GateInput, Keys, StoreUnfit, store_errors
 from reco_store.client import Client
 from reco_store.digest import SIZE_BUCKET_BYTES
-from reco_store.manifest import load_if_whole
-from reco_store.registry import read_control
 from reco_store.room import require_room
-from reco_store.transfer import read_values
 
 #: Of a score in a list as JSON, with its comma.
 _SCORE_BYTES: Final = 6
@@ -84,13 +81,11 @@ def preflight(
 def _judge_input(
     config: RunConfig, client: Client, manifest: Mapping[str, Any], reporter: Reporter
 ) -> None:
-    keys = Keys(config.namespace)
-    with store_errors(client):
-        live = read_control(client, keys).live
-        value = None if live is None else read_values(client, [keys.manifest(live)])[0]
-    live_manifest = None if live is None or value is None else load_if_whole(value, live)
-    checks = check_input(Nights(manifest, live_manifest), config.bounds)
-    verdict = verdict_of(checks, live=live, force=config.force)
+    # Nothing is staged yet, so there is no name; what is live is all that is read.
+    given = GateInput.read_from(client, Keys(config.namespace), "", manifest)
+    given, found = with_baseline(given)
+    checks = [*found, *check_input(Nights(manifest, given.live_manifest), config.bounds)]
+    verdict = verdict_of(checks, live=given.live, force=config.force)
     if not verdict.passed:
         raise InputRefused(verdict.reason, dict(verdict.report))
     if any(check.verdict == REFUSED for check in checks):

@@ -23,9 +23,9 @@ from reco_batch.quarantine import (
 )
 from reco_store import GateInput, Published, RunLock, UsageError, Verdict, publish
 from reco_store.client import Client
-from reco_store.generations import GenerationRecord, lift_quarantine, list_generations
+from reco_store.generations import GenerationRecord, list_generations
 from reco_store.keys import parse_generation_id
-from reco_store.outcome import REFUSED
+from reco_store.outcome import LIVE, REFUSED
 from reco_store.rights import require_rights
 
 
@@ -76,11 +76,19 @@ def republish(
             )
         if force is None:
             require_not_quarantined(artifact.folder)
-        else:
-            _lift_quarantine(artifact.folder, lock, force, reporter)
-        return publish_artifact(
-            artifact, lock.client, lock, keep=keep, bounds=bounds, force=force, reporter=reporter
+        published = publish_artifact(
+            artifact,
+            lock.client,
+            lock,
+            keep=keep,
+            bounds=bounds,
+            force=force,
+            overrule=force is not None,
+            reporter=reporter,
         )
+        if force is not None and published.outcome == LIVE:  # until then it is as bad as before
+            _lift_mark(artifact.folder, reporter)
+        return published
 
 
 def mark_quarantined(
@@ -93,9 +101,8 @@ def mark_quarantined(
         reporter.warn(f"a rollback is not marked on disk: {unreadable(error, artifacts)}")
 
 
-def _lift_quarantine(folder: Path, lock: RunLock, reason: str, reporter: Reporter) -> None:
-    """End the quarantine of an artifact, in the store and on disk."""
-    lift_quarantine(lock.client, lock.keys, folder.name, reason)
+def _lift_mark(folder: Path, reporter: Reporter) -> None:
+    """End the quarantine of an artifact on disk, as the store has ended its own."""
     try:
         lift(folder)
     except OSError as error:
@@ -110,9 +117,13 @@ def publish_artifact(
     keep: int,
     bounds: GateBounds,
     force: str | None,
+    overrule: bool = False,
     reporter: Reporter,
 ) -> Published:
-    """Publish what passes the gate, showing how far writing and reading back have come."""
+    """Publish what passes the gate, showing how far writing and reading back have come.
+
+    With `overrule`, it is published although it was rolled back from.
+    """
     artifact = Artifact(
         artifact.folder, {k: v for k, v in artifact.manifest.items() if k != "published"}
     )
@@ -132,7 +143,14 @@ def publish_artifact(
                 stage.advance(keys)
 
         published = publish(
-            client, lock.keys, artifact, lock=lock, keep=keep, gate=gate, progress=progress
+            client,
+            lock.keys,
+            artifact,
+            lock=lock,
+            keep=keep,
+            gate=gate,
+            overrule=overrule,
+            progress=progress,
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
     if published.verdict is not None and published.verdict.report:

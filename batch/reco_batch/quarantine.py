@@ -71,6 +71,12 @@ def quarantine_note(folder: Path) -> str | None:
         return f"see {folder / QUARANTINE}"
 
 
+def marks(artifacts: Path) -> dict[str, str]:
+    """Return the quarantined artifacts with the reasons; none where the folder cannot be read."""
+    found = artifacts.glob(f"*/{QUARANTINE}")
+    return {mark.parent.name: quarantine_note(mark.parent) or "" for mark in found}
+
+
 def remember(artifacts: Path, records: Iterable[GenerationRecord]) -> None:
     """Mark the artifacts of what the store has in quarantine, as far as they are here.
 

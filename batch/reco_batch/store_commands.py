@@ -15,7 +15,7 @@ from reco_batch.hiding import titles_of
 from reco_batch.key import Panel
 from reco_batch.layers import Told
 from reco_batch.options import MovieIds, Target
-from reco_batch.quarantine import Kept, kept, lift, remember
+from reco_batch.quarantine import Kept, kept, lift, marks, remember
 from reco_batch.terminal import fitted
 from reco_store import NothingPublished, UsageError
 from reco_store.client import Client
@@ -90,18 +90,23 @@ def rollback_(
         raise UsageError("--force: expected a reason in words; it stays on record")
     target = Target.told(told.settings)
     client = target.connect()
-    live = rollback(client, target.keys, to=to, reason=reason, force=force)
-    _mark_on_disk(target, client, live)
+    known = {} if target.folder is None else marks(target.artifacts)
+    live = rollback(client, target.keys, to=to, reason=reason, force=force, marks=known)
+    _mark_on_disk(target, client, undone=None if force is None else live)
     target.make_durable(client)
     typer.echo(fitted(pages.rolled_back(live, undone=force is not None)))
 
 
-def _mark_on_disk(target: Target, client: Client, live: str) -> None:
-    """Let the artifacts, if they are on this machine, know what the store knows of rollbacks."""
+def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None:
+    """Let the artifacts, if they are on this machine, know what the store knows of rollbacks.
+
+    Only an undone rollback removes a mark: the store may be from a backup that does not have it.
+    """
     if target.folder is None:
         return
     try:
-        lift(target.artifacts / live)
+        if undone is not None:
+            lift(target.artifacts / undone)
         remember(target.artifacts, list_generations(client, target.keys))
     except OSError as error:
         typer.echo(

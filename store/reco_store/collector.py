@@ -152,5 +152,6 @@ def _clear(control: Control, generation: str, left: str) -> Change | None:
     record = control.find(generation)
     if record is None:
         return None
-    note = "; ".join(filter(None, (record.note, left)))
-    return Change(control.put(replace(gone(record), note=note)))
+    cleared = gone(record)
+    note = "; ".join(filter(None, (cleared.note, left)))
+    return Change(control.put(replace(cleared, note=note)))

@@ -244,15 +244,17 @@ class Held(StoreError):
 
     exit_code = 6
 
-    def __init__(self, generation: str, until: str, reason: str) -> None:
+    def __init__(self, generation: str, until: str, reason: str, *, force: bool = False) -> None:
         """Say what is held back.
 
         Args:
             generation: the generation that was not switched to.
             until: when the hold ends by itself, ISO 8601.
             reason: what the hold says about its origin.
+            force: whether it takes ``--force`` to publish the generation.
         """
         super().__init__(generation, until, reason)
+        self.force = force
         self.generation = generation
         self.until = until
         self.reason = reason
@@ -261,7 +263,7 @@ class Held(StoreError):
         return (
             f"generation {self.generation} is staged but not live: {self.reason}; "
             f"held until {self.until}. End the hold with `batch release`, "
-            f"then `batch republish {self.generation}`."
+            f"then `batch republish {self.generation}{' --force REASON' if self.force else ''}`."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from reco_store import registry
@@ -21,7 +22,7 @@ from reco_store.scripts import insist
 from reco_store.transfer import Progress, no_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from reco_store.keys import Keys
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GenerationRecord",
     "collect",
-    "lift_quarantine",
     "list_generations",
     "release",
     "rollback",
@@ -75,7 +75,7 @@ def list_generations(
     return [
         GenerationRecord(
             id=record.id,
-            state=record.state,
+            state=registry.QUARANTINED if record.is_quarantined else record.state,
             created=record.created,
             entries=record.entries,
             size_bytes=record.size_bytes,
@@ -143,6 +143,7 @@ def rollback(
     to: str | None = None,
     reason: str = "",
     force: str | None = None,
+    marks: Mapping[str, str] = MappingProxyType({}),
     now: Callable[[], datetime] = utc_now,
 ) -> str:
     """Return to an older generation, quarantine the present one, and hold newer ones back.
@@ -156,6 +157,8 @@ def rollback(
         to: where to; None means the newest one before the live one that was live itself.
         reason: why, for the record.
         force: why to return to ``to`` although it was rolled back from; None: do not.
+        marks: generations that are known to be rolled back from, with the reasons. A registry from
+            an older backup may not know; it learns of them with the change.
         now: the time; the hold lasts for 24 hours from it.
 
     Returns:
@@ -174,6 +177,7 @@ def rollback(
 
     def decide(control: Control) -> Change | None:
         nonlocal target
+        control = _with_marks(control, marks)
         if control.live is None:
             raise NothingPublished(keys.namespace, place_of(client))
         if target and control.live == target:
@@ -221,42 +225,18 @@ def _undone(control: Control, to: str, note: str, time: datetime) -> Change:
     return Change(control.put(good), live=to, hold=registry.REMOVE)
 
 
-def _is_quarantined(control: Control, generation: str) -> bool:
-    record = control.find(generation)
-    return record is not None and record.state == registry.QUARANTINED
+def _with_marks(control: Control, marks: Mapping[str, str]) -> Control:
+    """Return the control state with every marked generation but the live one in quarantine."""
+    marked = [
+        replace(record, state=registry.QUARANTINED, note=marks[record.id])
+        for record in control.records
+        if record.id in marks and record.state == registry.READY and record.id != control.live
+    ]
+    return control._replace(records=control.put(*marked))
 
 
 def _iso(time: datetime) -> str:
     return time.isoformat(timespec="seconds")
-
-
-def lift_quarantine(client: Client, keys: Keys, generation: str, reason: str) -> bool:
-    """Allow a generation that was rolled back from to be published again.
-
-    Args:
-        client: connection to the store.
-        keys: the namespace's keys.
-        generation: which one.
-        reason: why, for the record.
-
-    Returns:
-        True if it was quarantined.
-
-    Raises:
-        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
-    """
-
-    def decide(control: Control) -> Change | None:
-        record = control.find(generation)
-        if record is None or record.state != registry.QUARANTINED:
-            return None
-        # Whatever is left of its keys is deleted before it is written anew.
-        state = registry.RETIRED
-        return Change(control.put(replace(record, state=state, note=f"forced: {reason}")))
-
-    with store_errors(client):
-        before = apply_change(client, keys, decide)
-    return _is_quarantined(before, generation)
 
 
 def release(client: Client, keys: Keys) -> bool:
@@ -285,5 +265,7 @@ def _target(control: Control, to: str | None) -> str:
     if to not in choice:
         record = control.find(to)
         state = "is unknown" if record is None else f"is {record.state}"
+        if record is not None and record.state == registry.QUARANTINED:
+            state += f"; `batch rollback {to} --force REASON` serves it all the same"
         raise UnknownGeneration(to, "is live already" if to == live else state, choice)
     return to

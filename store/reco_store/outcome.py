@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reco_store.client import Client, store_errors
 from reco_store.inventory import sample_suffixes
+from reco_store.manifest import load_if_whole
 from reco_store.pinning import EVERYBODY
-from reco_store.transfer import read_batches
+from reco_store.registry import read_control
+from reco_store.transfer import read_batches, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +44,24 @@ class GateInput:
     live_manifest: Mapping[str, Any] | None  # None on the first night: no baseline
     client: Client
     keys: Keys
+
+    @classmethod
+    def read_from(
+        cls, client: Client, keys: Keys, generation: str, manifest: Mapping[str, Any]
+    ) -> GateInput:
+        """Return the input for a generation, with what is live in the store.
+
+        A damaged live manifest counts as none.
+
+        Raises:
+            ContractMismatch: the registry is damaged, or the live manifest of a newer schema.
+            StoreUnreachable: the store does not answer.
+        """
+        with store_errors(client):
+            live = read_control(client, keys).live
+            value = None if live is None else read_values(client, [keys.manifest(live)])[0]
+        live_manifest = None if live is None or value is None else load_if_whole(value, live)
+        return cls(generation, manifest, live, live_manifest, client, keys)
 
     def read(self, generation: str, suffixes: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
         """Yield values of the staged or the live generation."""

@@ -23,7 +23,7 @@ from reco_store.errors import (
     UsageError,
     VerifyFailed,
 )
-from reco_store.manifest import dump_manifest, load_if_whole
+from reco_store.manifest import dump_manifest
 from reco_store.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
 from reco_store.registry import (
     Change,
@@ -35,7 +35,7 @@ from reco_store.registry import (
 )
 from reco_store.servers import Servers, control_run_id
 from reco_store.staging import PayloadSource, require_same, stage, verify
-from reco_store.transfer import Progress, no_progress, read_values
+from reco_store.transfer import Progress, no_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +63,7 @@ def publish(
     keep: int = DEFAULT_KEEP,
     gate: Callable[[GateInput], Verdict] | None = None,
     replicas: int = 0,
+    overrule: bool = False,
     progress: Progress = no_progress,
     now: Callable[[], datetime] = utc_now,
 ) -> Published:
@@ -76,6 +77,8 @@ def publish(
         keep: how many generations to keep, the live one among them.
         gate: judges the staged generation; None passes everything.
         replicas: how many replicas of each server must have everything before the flip.
+        overrule: publish it although it was rolled back from; unless it goes live, it stays in
+            quarantine.
         progress: called with "stage", "verify" or "retire" and a number of keys.
         now: the time, with which a hold is compared.
 
@@ -92,7 +95,15 @@ def publish(
         raise UsageError(f"keep {keep}: expected 1 or more")
     generation = source.generation
     try:
-        servers = stage(client, keys, source, lock=lock, replicas=replicas, progress=progress)
+        servers = stage(
+            client,
+            keys,
+            source,
+            lock=lock,
+            replicas=replicas,
+            overrule=overrule,
+            progress=progress,
+        )
         verify(client, keys, source, lock=lock, servers=servers, progress=progress)
         verdict, previous = _judge(client, keys, source, gate=gate)
         manifest = {**source.manifest, "gate": None if verdict is None else dict(verdict.report)}
@@ -100,7 +111,9 @@ def publish(
             _set_aside(lock, manifest, registry.REFUSED, verdict.reason)
             return Published(generation, REFUSED, previous, verdict)
         note = "" if verdict is None else verdict.reason
-        held = _switch_or_hold(lock, manifest, servers=servers, now=now, note=note)
+        held = _switch_or_hold(
+            lock, manifest, servers=servers, now=now, note=note, overrule=overrule
+        )
     except Exception as error:
         _tell_if_fenced(lock, error)
         _clean_up(lock, generation, error)
@@ -164,7 +177,9 @@ def _switch(
             raise UnknownGeneration(generation, state, ready_ids(control))
         since = record.since if refill else now().isoformat(timespec="seconds")
         return Change(
-            control.put(replace(record, state=registry.READY, since=since, note=note)),
+            control.put(
+                replace(record.no_longer_overruled(), state=registry.READY, since=since, note=note)
+            ),
             live=generation,
             heed_hold_at=None if refill else now().timestamp(),
             manifest=None if manifest is None else dump_manifest(manifest),
@@ -191,13 +206,14 @@ def _switch_or_hold(
     servers: Servers,
     now: Callable[[], datetime],
     note: str,
+    overrule: bool,
 ) -> Held | None:
     try:
         _switch(lock, str(manifest["generation"]), manifest, servers=servers, now=now, note=note)
     except Held as held:
         waiting = f"{HELD_UNTIL}{held.until}"
         _set_aside(lock, manifest, registry.READY, f"{waiting}; {note}" if note else waiting)
-        return held
+        return Held(held.generation, held.until, held.reason, force=overrule)
     return None
 
 
@@ -213,14 +229,11 @@ def _judge(
     *,
     gate: Callable[[GateInput], Verdict] | None,
 ) -> tuple[Verdict | None, str | None]:
-    with store_errors(client):
-        live = read_control(client, keys).live
-        value = None if live is None else read_values(client, [keys.manifest(live)])[0]
     if gate is None:
-        return None, live
-    live_manifest = None if live is None or value is None else load_if_whole(value, live)
-    verdict = gate(GateInput(source.generation, source.manifest, live, live_manifest, client, keys))
-    return verdict, live
+        with store_errors(client):
+            return None, read_control(client, keys).live
+    given = GateInput.read_from(client, keys, source.generation, source.manifest)
+    return gate(given), given.live
 
 
 def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str) -> None:
@@ -231,11 +244,12 @@ def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str
         record = control.find(generation)
         if record is None:
             raise UnknownGeneration(generation, "vanished from the registry", ready_ids(control))
-        refuse_quarantined(control, generation)  # rolled back from meanwhile, which stays so
+        if not record.is_overruled:
+            refuse_quarantined(control, generation)  # rolled back from meanwhile, which stays so
         # Refilled, the live generation stays live whatever a gate says of it now.
         final = registry.READY if control.live == generation else state
         return Change(
-            control.put(replace(record, state=final, note=note)),
+            control.put(replace(record, state=final, note=note).quarantined_again()),
             manifest_of=generation,
             manifest=dump_manifest(manifest),
         )

@@ -10,11 +10,13 @@ nothing of it is left. ``since`` is when it last became live, empty if it never 
     staging      being written, or left behind by a run that died
     ready        complete and verified: live, or one to roll back to
     refused      complete, but the gate said no
-    quarantined  was live and was rolled back from: never live again
+    quarantined  was live and was rolled back from: never live again, unless that is overruled
     retired      replaced; being deleted, or gone
 
 Of what is gone the newest ``MAX_GONE`` are listed. Quarantined generations are listed for ever, so
-that none of them is published again: each is the work of a person, so there are few.
+that none of them is published again: each is the work of a person, so there are few. While one is
+published all the same, its record has the note of its quarantine as ``overruled``: it is in
+quarantine again if it does not go live.
 
 Which generation is live is said by the pointer alone. Every change reads registry and pointer,
 computes, and writes both if neither changed meanwhile (``change.lua``); else it starts over, so an
@@ -51,6 +53,7 @@ VERSION: Final = 1
 MAX_GONE: Final = 30  # how many generations of which nothing is left are still listed
 _ATTEMPTS: Final = 50
 _DELETING: Final = "deleting"
+_OVERRULED: Final = "overruled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,32 @@ class Record:
     def is_being_deleted(self) -> bool:
         """Whether some of its keys may be gone already."""
         return bool(self.more.get(_DELETING))
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether it was rolled back from, and nobody has made it live since."""
+        return self.state == QUARANTINED or self.is_overruled
+
+    @property
+    def is_overruled(self) -> bool:
+        """Whether it is being published although it was rolled back from."""
+        return _OVERRULED in self.more
+
+    def overruling(self, quarantined: Record) -> Record:
+        """Return the record of a new attempt at a quarantined generation, which keeps its note."""
+        note = quarantined.more.get(_OVERRULED, quarantined.note)
+        return replace(self, more={**self.more, _OVERRULED: note})
+
+    def quarantined_again(self) -> Record:
+        """Return the record with its quarantine in force, if an attempt overruled one."""
+        if not self.is_overruled:
+            return self
+        note = str(self.more[_OVERRULED])
+        return replace(self.no_longer_overruled(), state=QUARANTINED, note=note)
+
+    def no_longer_overruled(self) -> Record:
+        """Return the record without the quarantine that an attempt overruled."""
+        return replace(self, more={k: v for k, v in self.more.items() if k != _OVERRULED})
 
     def marked_for_deletion(self) -> Record:
         """Return the record from which on nobody may count on the generation's keys."""
@@ -218,7 +247,7 @@ def gone(record: Record) -> Record:
     """Return a record of which nothing is left in the store."""
     state = RETIRED if record.state in (STAGING, READY) else record.state
     more = {name: value for name, value in record.more.items() if name != _DELETING}
-    return replace(record, state=state, chunks=0, more=more)
+    return replace(record, state=state, chunks=0, more=more).quarantined_again()
 
 
 def _dump(records: tuple[Record, ...]) -> str:
@@ -276,9 +305,10 @@ def refuse_quarantined(control: Control, generation: str) -> None:
         UsageError: the generation was rolled back from.
     """
     known = control.find(generation)
-    if known is not None and known.state == QUARANTINED:
+    if known is not None and known.is_quarantined:
+        note = known.quarantined_again().note
         raise UsageError(
-            f"generation {generation} was rolled back from ({known.note}) and is not published "
+            f"generation {generation} was rolled back from ({note}) and is not published "
             "again; run `batch run` for a new one, or, if the rollback was a mistake, "
             f"`batch republish {generation} --force REASON`"
         )

@@ -30,6 +30,7 @@ def make_room(
     manifest: Mapping[str, Any],
     *,
     servers: Servers,
+    overrule: bool = False,
     progress: Progress = no_progress,
 ) -> None:
     """Delete what nobody uses, and refuse if the generation will still not fit.
@@ -41,6 +42,7 @@ def make_room(
         lock: held by the caller, with the connection and the namespace.
         manifest: of the generation to come.
         servers: as they are now.
+        overrule: publish the generation although it was rolled back from.
         progress: called with "retire" and the number of keys just deleted.
 
     Raises:
@@ -51,7 +53,8 @@ def make_room(
     """
     client, keys = lock.client, lock.keys
     generation = str(manifest["generation"])
-    refuse_quarantined(read_control(client, keys), generation)
+    if not overrule:
+        refuse_quarantined(read_control(client, keys), generation)
 
     def unused(control: Control) -> tuple[Record, ...]:
         # An earlier attempt at this very generation may have had other keys: start clean.

@@ -73,6 +73,7 @@ def stage(
     *,
     lock: RunLock,
     replicas: int = 0,
+    overrule: bool = False,
     progress: Progress = no_progress,
 ) -> Servers:
     """Write a generation beside the live one.
@@ -83,6 +84,7 @@ def stage(
         source: what to write.
         lock: held by the caller.
         replicas: how many replicas of each server must have everything.
+        overrule: write it although it was rolled back from; its record keeps the quarantine.
         progress: called with "stage" and the number of keys just written.
 
     Returns:
@@ -101,8 +103,8 @@ def stage(
         lock.tick()
         servers = look_at_servers(client)
         require_fit(servers)
-        make_room(lock, source.manifest, servers=servers, progress=progress)
-        _register(lock, source)
+        make_room(lock, source.manifest, servers=servers, overrule=overrule, progress=progress)
+        _register(lock, source, overrule=overrule)
         begun = 0
         try:
             written = write_inventory(lock, generation, source.suffixes())
@@ -226,7 +228,7 @@ def _take_back(client: Client, keys: Keys, source: PayloadSource, begun: int) ->
     )
 
 
-def _register(lock: RunLock, source: PayloadSource) -> None:
+def _register(lock: RunLock, source: PayloadSource, *, overrule: bool) -> None:
     """Enter the generation before its first key, with the number of inventory chunks."""
     generation = source.generation
     manifest = source.manifest
@@ -241,14 +243,18 @@ def _register(lock: RunLock, source: PayloadSource) -> None:
     )
 
     def decide(control: Control) -> Change | None:
-        refuse_quarantined(control, generation)  # a rollback may have come since the first look
+        if not overrule:
+            refuse_quarantined(control, generation)  # a rollback may have come since the first look
         known = control.find(generation)
         if control.live == generation:
             # Refilling the live generation: readers use it, so it must stay what it is.
             _require_equal_to_live(lock, source)
             since = known.since if known is not None else ""
             return Change(control.put(replace(entered, state=registry.READY, since=since)))
-        return Change(control.put(entered), manifest_of=generation, manifest=registry.REMOVE)
+        record = entered
+        if known is not None and known.is_quarantined:
+            record = entered.overruling(known)
+        return Change(control.put(record), manifest_of=generation, manifest=registry.REMOVE)
 
     apply_change(lock.client, lock.keys, decide, token=lock.token)
 

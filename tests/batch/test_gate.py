@@ -6,7 +6,7 @@ import math
 import pytest
 
 from reco_batch.checks import Check, at_most, summary
-from reco_batch.gate import verdict_of
+from reco_batch.gate import refused_before, verdict_of
 
 LIVE = "20261123T031502Z-7f3a"
 GOOD = at_most("churn.user", 0.4, 0.8)
@@ -88,6 +88,24 @@ def test_force_that_was_not_needed():
 def test_a_report_of_another_version(report):
     """There is nothing to say."""
     assert summary(report) == ""
+
+
+@pytest.mark.parametrize("found", [at_most("churn.user", 0.9, 0.8), at_most("x", math.inf, 1)])
+def test_a_refusal_that_cannot_be_made_again_keeps_its_figure_and_baseline(found):
+    """However often the generation is published."""
+    report = verdict_of([found], live=LIVE, force=None).report
+    now = [Check(found.name, None, "", None, "no baseline")]
+
+    lines = []
+    for _ in range(3):
+        checks = refused_before({"gate": report}, now)
+        report = verdict_of(checks, live=None, force=None).report
+        lines += report["refused"]
+
+    figure = "0.9" if found.name == "churn.user" else "inf"
+    assert lines == 3 * [
+        f"{found.name} (refused beside {LIVE}, {figure}, and cannot be judged now)"
+    ]
 
 
 def test_the_report_is_json():

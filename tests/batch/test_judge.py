@@ -255,6 +255,18 @@ def test_while_nothing_is_served_weak_lists_are_a_warning(name, said, bound):
     assert name in refused(**said, **later)
 
 
+def test_what_was_refused_is_not_softened_by_a_store_that_lost_its_data():
+    """Only the checks that were refused; what was forced since is not among them."""
+    lists = {"similar.flat": 500, "next.flat": 500}
+    gate = {"verdict": "refused", "checks": {"similar.flat": {"verdict": "refused"}}}
+
+    assert refused(lists=lists, tonight={"gate": gate}, first=True, comparison=None) == [
+        "similar.flat"
+    ]
+    gate["verdict"] = "forced"
+    assert refused(lists=lists, tonight={"gate": gate}, first=True, comparison=None) == []
+
+
 @pytest.mark.parametrize("family", ["user", "ranked"])
 def test_while_nothing_is_served_broken_lists_are_refused(family):
     """Scores that are all the same are no recommendations."""

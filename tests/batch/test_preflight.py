@@ -11,6 +11,7 @@ from gated_nights import good_night
 from planted import planted_ratings
 from real_servers import running_server
 from reco_batch import preflight as module
+from reco_batch.bounds import GateBounds
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Movies
 from reco_batch.errors import InputRefused, NightFailed
@@ -163,6 +164,24 @@ def test_input_that_the_gate_would_refuse(night, tmp_path, url, make_source):
         f"forced: a test ({reason})"
     ]
     assert checked(config_of(tmp_path), night, url, users=270) == []
+
+
+def test_a_live_generation_that_lost_keys_is_no_baseline(night, tmp_path, url, make_source):
+    """As for the gate: the run that mends the store is not refused beside what was lost."""
+    source = make_source()
+    source.manifest["data"] = {**night.manifest["data"], "users": 300}
+    keys = Keys("reco")
+    with connect(url) as client:
+        published(client, keys, source)
+        prefix = keys.data_prefix(source.generation)
+        client.delete(*(prefix + suffix for suffix, _ in source.pairs[::2]))
+
+    assert checked(config_of(tmp_path), night, url) == []
+    with pytest.raises(InputRefused) as refused:
+        checked(config_of(tmp_path, bounds=GateBounds(rating_age_days=1)), night, url)
+    assert refused.value.report["baseline"] == "no baseline"
+    (warning,) = refused.value.report["warnings"]
+    assert warning.startswith("live.data 0.")
 
 
 def test_a_catalogue_of_one_movie_can_be_forecast(tmp_path):

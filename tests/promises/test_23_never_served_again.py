@@ -32,6 +32,28 @@ def good():
     return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
 
 
+def worse_stars(night):
+    """Make the stars worse than those of the live night."""
+    night.manifest["metrics"]["rating"]["rmse"] = 1.0
+
+
+def flat_similar(night):
+    """Give all similar lists scores that are all equal."""
+    night.lists["similar"].scores[:] = 0.5
+
+
+def flat_next(night):
+    """Give all next lists scores that are all equal."""
+    night.lists["next"].scores[:] = 0.5
+
+
+def below_popularity(night):
+    """Make the lists worse than those of the most rated movies, and the live ones as bad."""
+    popularity = night.manifest["metrics"]["popularity"]
+    for name in popularity:
+        popularity[name] *= 100
+
+
 @pytest.fixture
 def home(make_store, good, tmp_path, monkeypatch):
     """A store and a home with artifacts, and `batch` with both."""
@@ -51,11 +73,11 @@ def home(make_store, good, tmp_path, monkeypatch):
         ended = batch("republish", night.generation, "-q")
         return night.generation, ended
 
-    def spoilt():
+    def spoilt(spoil=worse_stars):
         """Publish a night that the gate refuses beside the live one, and beside nothing passes."""
         night = nights.night()
         night.manifest["parameters"]["namespace"] = NAMESPACE
-        night.manifest["metrics"]["rating"]["rmse"] = 1.0
+        spoil(night)
         night.write(nights.folder)
         return night.generation, batch("republish", night.generation, "-q")
 
@@ -96,6 +118,33 @@ def test_23_refused_stays_refused_on_an_emptied_store(home):
     home.empty()
     assert home.batch("republish", bad, "-q", "--force", "it is meant").exit_code == 0
     assert home.served() == bad
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (flat_similar, "similar.flat"),
+        (flat_next, "next.flat"),
+        (below_popularity, "popularity."),
+        (worse_stars, "rating.rmse (refused beside "),
+    ],
+)
+def test_23_refused_stays_refused_however_often_it_is_tried(home, spoil, check):
+    """Weak lists are served on a new store, but not once the gate has refused them."""
+    first, _ = home.published()
+    bad, ended = home.spoilt(spoil)
+    assert ended.exit_code == 6
+    for _ in range(2):
+        home.empty()
+
+        ended = home.batch("republish", bad, "-q")
+
+        assert ended.exit_code == 6, ended.stderr
+        assert check in ended.stderr
+        assert "refused beside no baseline" not in ended.stderr
+        assert home.served() == "nothing"
+    assert home.batch("republish", "latest", "-q").exit_code == 0
+    assert home.served() == first
 
 
 def test_23_refused_is_judged_again_where_it_can_be(home):
@@ -145,6 +194,59 @@ def test_23_a_rollback_made_elsewhere_is_marked_by_the_next_run(home):
     assert "rolled back to" in json.loads(mark.read_text("utf-8"))["note"]
     home.empty()
     assert home.batch("republish", second, "-q").exit_code == 2
+
+
+def test_23_a_store_restored_from_an_older_backup_does_not_forget_a_rollback(home):
+    """The mark on disk counts, and stays until a person overrules it."""
+    (first, _), (bad, _) = home.published(), home.published()
+    names = (KEYS.generations, KEYS.current)
+    backup = dict(zip(names, home.store.admin.mget(names), strict=True))
+    assert home.batch("rollback", "--reason", "odd").exit_code == 0
+    mark = home.nights.folder / bad / "quarantine.json"
+    home.store.admin.mset(backup)
+    home.store.admin.delete(KEYS.hold)
+    assert home.states() == {first: "ready", bad: "live"}
+    third, ended = home.published()
+    assert ended.exit_code == 0, ended.stderr
+    assert home.states() == {first: "ready", bad: "quarantined", third: "live"}
+
+    ended = home.batch("rollback", bad)
+
+    assert ended.exit_code == 2
+    assert f"`batch rollback {bad} --force REASON`" in str(ended.exception.__cause__)
+    assert (home.served(), mark.exists()) == (third, True)
+    assert home.batch("rollback").exit_code == 0
+    assert (home.served(), mark.exists()) == (first, True)
+    assert home.states() == {first: "live", bad: "quarantined", third: "quarantined"}
+    assert home.batch("rollback", bad, "--force", "a mistake").exit_code == 0
+    assert (home.served(), mark.exists()) == (bad, False)
+
+
+def test_23_a_rollback_is_overruled_only_by_what_goes_live(home):
+    """A hold or a full server leaves the generation in quarantine, in the store and on disk."""
+    (first, _), (bad, _) = home.published(), home.published()
+    assert home.batch("rollback", "--reason", "odd").exit_code == 0
+    mark = home.nights.folder / bad / "quarantine.json"
+
+    def forced():
+        return home.batch("republish", bad, "-q", "--force", "a mistake")
+
+    ended = forced()
+    assert ended.exit_code == 6, ended.stderr
+    assert (home.states(), mark.exists()) == ({first: "live", bad: "quarantined"}, True)
+    assert home.batch("release").exit_code == 0
+    home.store.admin.config_set("maxmemory", 1)
+    ended = forced()
+    assert ended.exit_code != 0
+    assert (home.states(), mark.exists()) == ({first: "live", bad: "quarantined"}, True)
+    home.store.admin.config_set("maxmemory", 0)
+    assert home.batch("republish", "latest", "-q").exit_code == 0
+    assert home.served() == first
+
+    ended = forced()
+    assert ended.exit_code == 0, ended.stderr
+    assert (home.served(), mark.exists()) == (bad, False)
+    assert home.states() == {first: "ready", bad: "live"}
 
 
 def test_23_a_damaged_mark_is_a_mark(home):

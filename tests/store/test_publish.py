@@ -17,7 +17,7 @@ from reco_store.errors import (
     UsageError,
     VerifyFailed,
 )
-from reco_store.generations import list_generations, rollback
+from reco_store.generations import list_generations, release, rollback
 from reco_store.keys import Keys
 from reco_store.lock import RunLock
 from reco_store.outcome import Verdict
@@ -345,6 +345,65 @@ def test_quarantined_generation_is_never_published_again(client, keys, lock, mak
     rollback(client, keys)
     with pytest.raises(UsageError, match="rolled back"):
         publish(client, keys, bad, lock=lock)
+
+
+def quarantined(client, keys, lock, make_source):
+    """Publish two generations and roll back from the second one; return it."""
+    old, bad = make_source(1), make_source(2)
+    publish(client, keys, old, lock=lock)
+    publish(client, keys, bad, lock=lock)
+    rollback(client, keys, reason="odd")
+    return bad
+
+
+def record_of(client, keys, source):
+    """Return the record of a generation."""
+    return next(r for r in list_generations(client, keys) if r.id == source.generation)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_overruled_quarantine_is_in_force_until_the_generation_is_live(
+    client, keys, lock, make_source, monkeypatch, error
+):
+    """A run that dies or fails while it publishes the generation leaves it in quarantine."""
+    bad = quarantined(client, keys, lock, make_source)
+    release(client, keys)
+    note = record_of(client, keys, bad).note
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("reco_store.staging.write_batch", fail)
+    with pytest.raises(error):
+        publish(client, keys, bad, lock=lock, overrule=True)
+    monkeypatch.undo()
+
+    assert record_of(client, keys, bad).state == "quarantined"
+    with pytest.raises(UsageError, match=r"rolled back from .*: odd"):
+        publish(client, keys, bad, lock=lock)
+    publish(client, keys, make_source(3), lock=lock)
+    assert record_of(client, keys, bad).note == note
+    with pytest.raises(UsageError, match=r"rolled back from .*: odd"):
+        publish(client, keys, bad, lock=lock)
+
+    assert publish(client, keys, bad, lock=lock, overrule=True).outcome == "live"
+    record = record_of(client, keys, bad)
+    assert (record.state, record.live, record.note) == ("ready", True, "")
+    assert publish(client, keys, bad, lock=lock).outcome == "live"
+
+
+def test_an_overruled_generation_that_is_held_stays_in_quarantine(client, keys, lock, make_source):
+    """It is complete in the store, from where the rollback can be undone at once."""
+    bad = quarantined(client, keys, lock, make_source)
+
+    ended = publish(client, keys, bad, lock=lock, overrule=True)
+
+    assert ended.outcome == "held"
+    assert f"`batch republish {bad.generation} --force REASON`" in str(ended.held)
+    record = record_of(client, keys, bad)
+    assert (record.state, record.stored) == ("quarantined", True)
+    assert record.note.endswith(": odd")
+    assert rollback(client, keys, to=bad.generation, force="it is good") == bad.generation
 
 
 def test_flip_twice_is_flip_once(client, keys, lock, make_source, stored):

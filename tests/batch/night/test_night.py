@@ -663,8 +663,8 @@ def test_rollback_and_release(later, nights, tmp_path):
     assert (held.code, held.out, len(held.lines)) == (6, "", 1)
     assert held.err.startswith(f"error: generation {second.generation} is staged but not live")
     assert held.err.endswith(
-        f"End the hold with `batch release`, then `batch republish {second.generation}`. "
-        f"Still served: {third.generation}.\n"
+        f"End the hold with `batch release`, then `batch republish {second.generation} --force "
+        f"REASON`. Still served: {third.generation}.\n"
     )
 
     assert later("release").out == "the hold is off: the next night may go live\n"
