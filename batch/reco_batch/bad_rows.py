@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,12 +10,24 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from reco_batch.columns import TIMESTAMP, Kind
 from reco_batch.damage import Lines, Place
 from reco_batch.dataset import RejectedRow
 from reco_batch.errors import DataRefused
 
 #: Kinds of faults that a refusal names one by one.
 _NAMED: Final = 4
+#: Things that each kind of column has, and what is expected where there is something else.
+_NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
+    Kind.ID: ("an id", "an id: text, or a whole number in full"),
+    Kind.STARS: ("a number", "a number such as 4.5"),
+    Kind.TIME: ("a time", "seconds since 1970, or a time such as 2024-05-01T18:30:00Z"),
+    Kind.TITLE: ("text", "text in UTF-8"),
+    Kind.GENRES: ("text", "text in UTF-8"),
+}
+#: Values that are expected where one is missing, if not just the column's.
+_WANTED: Final = {TIMESTAMP: "a time in every row, or no such column"}
+_SHOWN_CHARACTERS: Final = 80
 #: File of the artifact with the rows that were left out.
 REJECTED: Final = "rejected.csv"
 REMEDY: Final = "Correct or remove such rows, or allow some with --max-bad-rows."
@@ -27,6 +39,22 @@ class Fault(NamedTuple):
     file: str
     column: str
     expected: str
+
+
+def value_fault(file: str, column: str, kind: Kind, *, is_missing: bool) -> Fault:
+    """Return the kind of fault of a row whose value is missing, or cannot be read."""
+    _, expected = _NOUNS[kind]
+    return Fault(file, column, _WANTED.get(column, f"a {column}") if is_missing else expected)
+
+
+def describe_value(value: object, column: str, kind: Kind, *, is_missing: bool) -> str:
+    """Return what was found in place of a value that can be used; None: nothing."""
+    if value is None:
+        return f"{column} is missing"
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
+    noun, _ = _NOUNS[kind]
+    return f"{column} is {shown}" if is_missing else f"{column} {shown} is not {noun}"
 
 
 class _BadRow(NamedTuple):

@@ -1,26 +1,41 @@
-"""Lines of rows, and causes of damage, found by a second, slow look at a file.
+"""Lines of rows, and refusals of damaged files, mostly found by a second, slow look at a file.
 
 Arrow reports neither the line of a row nor, for most encodings, the bytes that it could not read.
 Only files with something to report are looked at again.
 """
 
 import csv
+import gzip
 import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.csv import InvalidRow
 
+from reco_batch.converted import TimeForm
 from reco_batch.csv_form import CsvForm
 from reco_batch.errors import DataRefused
+from reco_batch.input_files import refusal
 
 _SHOWN_CHARACTERS: Final = 80
 _KEPT_CHARACTERS: Final = 1000
 _LONG_LINE: Final = 1 << 20  # characters
+#: Forms of which a part is a number again.
+_NUMERIC: Final = (
+    TimeForm.SECONDS,
+    TimeForm.MILLISECONDS,
+    TimeForm.MICROSECONDS,
+    TimeForm.NANOSECONDS,
+)
+_CUT: Final = "Write or copy it again: it was probably cut on the way."
 
 
 class Place(NamedTuple):
@@ -157,6 +172,147 @@ def is_ended(form: CsvForm) -> bool:
         while block := stream.read(1 << 20):
             last = block[-1:]
     return last in (b"\n", b"\r")
+
+
+def whole_rows(width: int) -> str:
+    """Return what is expected of every row of a file."""
+    return f"{width} values, as in the header, and quotes closed"
+
+
+def ragged(row: InvalidRow) -> str:
+    """Return what was found in a row of another width than the header's."""
+    return f"{row.actual_columns} values in {row.text[:_SHOWN_CHARACTERS]!r}"
+
+
+def require_one_line(row: InvalidRow, wanted: str, find: Callable[[], Place]) -> None:
+    """Refuse a file with a row of another width that no export writes.
+
+    Args:
+        row: of another width than the header's.
+        wanted: what is expected of every row.
+        find: returns the place of the row.
+
+    Raises:
+        DataRefused: the row is NUL bytes, or goes on over several lines.
+    """
+    if not row.text.strip("\0\r\n"):
+        place = find()
+        raise DataRefused(
+            f"{len(row.text):,} NUL bytes",
+            "rows only",
+            "A crash or a full disk leaves such an end: write the file again.",
+            place.file,
+            place.line,
+        )
+    if "\n" in row.text.strip("\r\n"):
+        place = find()
+        raise DataRefused(
+            ragged(row),
+            wanted,
+            "Close the quote that this row opens, or double it inside of a value.",
+            place.file,
+            place.line,
+        )
+
+
+def require_one_form(forms: Mapping[TimeForm, int], lines: Lines) -> None:
+    """Refuse times of two forms.
+
+    Args:
+        forms: the first row of each form.
+        lines: finds the lines of the rows.
+
+    Raises:
+        DataRefused: naming the first line of each.
+    """
+    if len(forms) < 2:
+        return
+    (one, first), (other, second), *_ = sorted(forms.items(), key=lambda item: item[1])
+    places = lines.places([first, second])
+    here, there = places[first], places[second]
+    if there.is_cut:
+        raise _cut_off(there)
+    file = "" if here.file == there.file else f"{here.file}, "
+    raise DataRefused(
+        f"timestamp has {other} here, and {one} in {file}line {here.line}",
+        "times of one form in all rows",
+        "Write all times alike.",
+        there.file,
+        there.line,
+    )
+
+
+def require_uncut(
+    form: CsvForm,
+    times: Sequence[pa.ChunkedArray],
+    forms: Mapping[TimeForm, int],
+    find: Callable[[], Place],
+) -> None:
+    """Refuse a file of which the last time lost its last digits.
+
+    Args:
+        form: of the file.
+        times: of its rows, in seconds; no part is empty.
+        forms: the forms of the times.
+        find: returns the place of the last row.
+
+    Raises:
+        DataRefused: the last line has no end, and a time far before all others.
+    """
+    if not times or forms.keys() - set(_NUMERIC):
+        return
+    others = [pc.min(array).as_py() for array in [*times[:-1], times[-1][:-1]] if len(array)]
+    if others and _lacks_digits(times[-1][-1].as_py(), min(others)) and not is_ended(form):
+        raise _cut_off(find())
+
+
+def _lacks_digits(time: int, earliest: int) -> bool:
+    """Return whether a time may have lost its last digits, by the earliest of all others."""
+    return 0 <= 3 * time < earliest and len(str(time)) < len(str(earliest))
+
+
+def _cut_off(place: Place) -> DataRefused:
+    return DataRefused(
+        "the time of the last line is far before all others, and no line break follows it",
+        "a whole file",
+        "It was cut in the middle of that line: write it again.",
+        place.file,
+        place.line,
+    )
+
+
+@contextmanager
+def reading(path: Path, name: str) -> Iterator[None]:
+    """Turn the errors of the libraries that read a file into refusals.
+
+    Raises:
+        DataRefused: the file cannot be read.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataRefused(
+            f"the file cannot be decompressed to its end ({error})",
+            "a whole gzip file",
+            _CUT,
+            name,
+        ) from error
+    except pa.ArrowException as error:
+        raise no_parquet(name, str(error).splitlines()[0][:200]) from error
+    except OSError as error:
+        if error.errno is None:  # of Arrow, about the content
+            raise no_parquet(name, str(error).splitlines()[0][:200]) from error
+        raise refusal(path, error) from error
+
+
+def no_parquet(name: str, reason: str) -> DataRefused:
+    """Return the refusal of a file that is no Parquet although its name, or its start, is."""
+    return DataRefused(
+        f"the file is not readable Parquet ({reason})",
+        "a whole Parquet file",
+        "Write or copy it again, or name it .csv if it is CSV.",
+        name,
+    )
 
 
 def explain(form: CsvForm, name: str, error: Exception) -> DataRefused:

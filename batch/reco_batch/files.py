@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from reco_store.home import account
@@ -65,12 +66,22 @@ def _owned(path: Path) -> str:
 
 
 def delete(path: Path) -> None:
-    """Delete a file or a folder, if it is there.
+    """Delete a file or a folder, if it is there; another process may be deleting it as well.
 
     Raises:
         OSError: it is there, and stays.
     """
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    while path.is_dir():
+        with suppress(FileNotFoundError):  # deleted by the other process: go on with the rest
+            shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes in all files of a folder; what vanishes meanwhile is not counted."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(parent, name).lstat().st_size
+    return size

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from reco_batch import columns as c
 from reco_batch.bad_rows import BadRows
 from reco_batch.csv_form import PARQUET, csv_form
-from reco_batch.damage import Lines, Part
+from reco_batch.damage import Lines, Part, no_parquet, reading
 from reco_batch.errors import DataRefused
 from reco_batch.headers import header_notes, header_refusals, merged
 from reco_batch.input_files import InputFile, find_table, require_folder
@@ -29,8 +29,6 @@ from reco_batch.table_reader import (
     ReadMode,
     Table,
     TableReader,
-    no_parquet,
-    reading,
 )
 
 _WHOLE: Final = r"^-?\d+(\.0+)?$"

@@ -113,13 +113,14 @@ def popularity_baseline(
     Returns:
         `top_<k>_accuracy` of the movies with the most ratings, and the `rmse` of the movies' means
         (the overall mean where a movie has no rating), if there are stars; empty without held-out
-        ratings.
+        ratings of a listed movie.
     """
-    if not len(held_out):
+    listed = movie_count if listed is None else listed
+    wanted = held_out.movie_index[held_out.movie_index < listed]
+    if not len(wanted):
         return {}
     count = np.bincount(train.movie_index, minlength=movie_count)
     ascending = np.sort(count[:listed])
-    wanted = held_out.movie_index[held_out.movie_index < (listed or movie_count)]
     # As many movies stand above one as have more ratings, which is how top_k_accuracy counts.
     better = len(ascending) - np.searchsorted(ascending, count[wanted], side="right")
     found = {f"top_{k}_accuracy": float((better < k).mean()) for k in ks}

@@ -24,6 +24,7 @@ from reco_batch.judge import check_input
 from reco_batch.manifests import Nights
 from reco_batch.presets import HistoryParameters
 from reco_batch.progress import Reporter
+from reco_batch.resume import Place, reusable_bytes
 from reco_store import GateInput, Keys, StoreUnfit, store_errors
 from reco_store.client import Client
 from reco_store.digest import SIZE_BUCKET_BYTES
@@ -152,26 +153,22 @@ def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
 
 
 def _require_disk(config: RunConfig, dataset: Dataset) -> None:
-    """Refuse if the artifact will not fit.
+    """Refuse if the artifact will not fit, even in place of what unfinished runs left.
 
     Raises:
         NightFailed: there is not enough room.
     """
     needed = disk_bytes(config, dataset)
-    if config.resume:
-        needed -= sum(map(_size, config.unfinished.glob("*/*")))
-        needed -= sum(_size(config.artifacts / path.name) for path in config.unfinished.glob("*/*"))
-    free = shutil.disk_usage(existing(config.artifacts)).free
+    place = Place(config.artifacts, config.unfinished / config.namespace)
+    reusable = reusable_bytes(place, resume=config.resume)
+    free = shutil.disk_usage(existing(config.artifacts)).free + reusable
     if free < needed:
+        counted = f" ({reusable // _MEGABYTE:,} MB of them left by unfinished runs)"
         raise NightFailed(
-            f"{config.home} has {free // _MEGABYTE:,} MB free, and this run will write about "
-            f"{-(-needed // _MEGABYTE):,} MB there; nothing was trained. Make room or give another "
-            "--home, then run again."
+            f"{config.home} has {free // _MEGABYTE:,} MB free{counted if reusable else ''}, and "
+            f"this run will write about {-(-needed // _MEGABYTE):,} MB there; nothing was trained. "
+            "Make room or give another --home, then run again."
         )
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def existing(path: Path) -> Path:

@@ -1,16 +1,17 @@
 """Deletes the artifacts that no command will ask for again."""
 
-import shutil
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from reco_batch.artifact import open_artifact
 from reco_batch.errors import NightFailed
+from reco_batch.files import delete
 from reco_batch.manifests import complete_generations
 from reco_batch.quarantine import is_rejected
-from reco_store.keys import is_generation_id, parse_generation_id
+from reco_store.keys import is_generation_id
 
 _LONGEST_RUN = timedelta(days=2)
 #: Ends the name of a folder that is being deleted.
@@ -31,14 +32,15 @@ def prune_artifacts(
     That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's,
     those that were refused or rolled back from being counted apart, so that bad nights push no good
     one out; and the incomplete ones that nobody knows of, once no run can still be at work on them.
-    Those of unfinished nights belong to whoever resumes them.
+    Those of unfinished nights belong to whoever resumes them. Runs of other namespaces may be
+    deleting in the same folder.
 
     Raises:
         OSError: a folder cannot be deleted.
         NightFailed: the folder of all artifacts cannot be read.
     """
     for path in artifacts.glob(f"*{_GOING}"):  # a run was killed while it deleted them
-        shutil.rmtree(path)
+        delete(path)
     complete = complete_generations(artifacts)
     own: dict[bool, list[str]] = {True: [], False: []}
     for generation in complete:
@@ -54,16 +56,21 @@ def prune_artifacts(
 
 
 def _is_abandoned(folder: Path, now: datetime) -> bool:
-    """Tell whether no run can still be at work on a folder, by its name or by its last change."""
-    changed = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-    return now - min(parse_generation_id(folder.name), changed) > _LONGEST_RUN
+    """Tell whether nobody can still be at work on a folder, by its last change.
+
+    Its name would mislead: an old artifact may just be being copied back from a backup.
+    """
+    with suppress(FileNotFoundError):  # deleted by another run
+        return now - datetime.fromtimestamp(folder.stat().st_mtime, UTC) > _LONGEST_RUN
+    return False
 
 
 def _delete(folder: Path) -> None:
     """Delete a folder so that what is left of it, if this run is killed, is no artifact."""
     going = folder.with_name(folder.name + _GOING)
-    folder.rename(going)
-    shutil.rmtree(going)
+    with suppress(FileNotFoundError):  # another run took it
+        folder.rename(going)
+    delete(going)
 
 
 def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:

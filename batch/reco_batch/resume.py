@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from reco_batch.files import delete, sha256, write_whole
+from reco_batch.files import delete, sha256, size_of, write_whole
 from reco_batch.fingerprint import differences
 from reco_batch.manifests import MANIFEST
 from reco_store import RecoError, UsageError
@@ -205,7 +205,32 @@ def open_night(
 
 def unfinished_generations(unfinished: Path) -> set[str]:
     """Return the unfinished nights of all namespaces."""
-    return {path.name for path in unfinished.glob("*/*")}
+    found: set[str] = set()
+    for namespace in unfinished.glob("*"):
+        with suppress(OSError):  # its last night ended just now, or it is closed to this account
+            found.update(path.name for path in namespace.iterdir())
+    return found
+
+
+def reusable_bytes(place: Place, *, resume: bool) -> int:
+    """Return how many bytes `open_night` will delete before it begins, or go on with.
+
+    That is, of this namespace's unfinished nights that no process is at work on. An artifact that
+    is complete stays, so it counts only as what is resumed, which is the newest night if any.
+    """
+    size = 0
+    with suppress(OSError):  # what is closed to this account is not counted
+        for folder in _newest_first(place.unfinished):
+            lock = _locked(folder)
+            if lock is None:
+                continue
+            os.close(lock)
+            artifact = place.artifacts / folder.name
+            size += size_of(folder)
+            if resume or not (artifact / MANIFEST).exists():
+                size += size_of(artifact)
+            resume = False
+    return size
 
 
 def is_full(error: OSError) -> bool:

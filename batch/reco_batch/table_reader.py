@@ -4,10 +4,8 @@ Rows that cannot be used are set aside (`bad_rows`); what shows that the file it
 that its values mean two things, refuses the file.
 """
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,37 +18,32 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reco_batch import columns as c
-from reco_batch.bad_rows import BadRows, Fault
+from reco_batch.bad_rows import BadRows, Fault, describe_value, value_fault
 from reco_batch.conversions import convert
 from reco_batch.converted import Converted, TimeForm
 from reco_batch.csv_form import CsvForm
-from reco_batch.damage import Lines, Part, explain, is_ended, no_rows, require_decodable
-from reco_batch.errors import DataRefused
-from reco_batch.input_files import InputFile, refusal
+from reco_batch.damage import (
+    Lines,
+    Part,
+    Place,
+    explain,
+    no_rows,
+    ragged,
+    reading,
+    require_decodable,
+    require_one_form,
+    require_one_line,
+    require_uncut,
+    whole_rows,
+)
+from reco_batch.input_files import InputFile
 
 _BLOCK_BYTES = 16 << 20
 _CODED: Final = pa.dictionary(pa.int32(), pa.string())
-_SHOWN_CHARACTERS: Final = 80
 #: What Arrow reports of a row of another width than the header's.
 _RAGGED: Final = "CSV parse error: Expected"
 #: What Arrow reports, among other things, where a value goes on after a line break.
 _LINE_BREAK: Final = "newlines_in_values"
-#: Things that each kind of column has, and what is expected where there is something else.
-_NOUNS: Final[Mapping[c.Kind, tuple[str, str]]] = {
-    c.Kind.ID: ("an id", "an id: text, or a whole number in full"),
-    c.Kind.STARS: ("a number", "a number such as 4.5"),
-    c.Kind.TIME: ("a time", "seconds since 1970, or a time such as 2024-05-01T18:30:00Z"),
-    c.Kind.TITLE: ("text", "text in UTF-8"),
-    c.Kind.GENRES: ("text", "text in UTF-8"),
-}
-#: Forms of which a part is a number again.
-_NUMERIC: Final = (
-    TimeForm.SECONDS,
-    TimeForm.MILLISECONDS,
-    TimeForm.MICROSECONDS,
-    TimeForm.NANOSECONDS,
-)
-_WANTED: Final = {c.TIMESTAMP: "a time in every row, or no such column"}
 #: Types of the columns that are returned.
 _TYPES: Final = {
     c.Kind.ID: _CODED,
@@ -59,7 +52,6 @@ _TYPES: Final = {
     c.Kind.TITLE: pa.string(),
     c.Kind.GENRES: pa.string(),
 }
-_CUT: Final = "Write or copy it again: it was probably cut on the way."
 
 
 class Table(NamedTuple):
@@ -137,8 +129,12 @@ class TableReader:
                 first = len(self._tables)
                 for batch in self._batches(one):
                     self._take(one, batch)
-            self._require_one_form()
-            self._require_uncut(one, self._tables[first:])
+            require_one_form(self._forms, self.lines)
+            if one.part.form is not None and c.TIMESTAMP in one.columns:
+                times = [table[c.TIMESTAMP] for table in self._tables[first:] if table.num_rows]
+                require_uncut(
+                    one.part.form, times, self._forms, lambda: self._place(self._rows - 1)
+                )
         kept = sum(table.num_rows for table in self._tables)
         if not kept and not self._bad.counts:
             raise no_rows(self.name)
@@ -231,33 +227,13 @@ class TableReader:
         before = sum(other.part.ragged for other in self._opened.parts)
         one.part.ragged += len(rows)
         numbers = [-1 - before - i for i in range(len(rows))]
-        width = len(form.names)
-        wide = f"{width} values, as in the header, and quotes closed"
-
-        def found(position: int) -> str:
-            row = rows[position]
-            return f"{row.actual_columns} values in {row.text[:_SHOWN_CHARACTERS]!r}"
-
+        wanted = whole_rows(len(form.names))
         for number, row in zip(numbers, rows, strict=True):
-            if not row.text.strip("\0\r\n"):
-                place = self.lines.places([number])[number]
-                raise DataRefused(
-                    f"{len(row.text):,} NUL bytes",
-                    "rows only",
-                    "A crash or a full disk leaves such an end: write the file again.",
-                    place.file,
-                    place.line,
-                )
-            if "\n" in row.text.strip("\r\n"):
-                place = self.lines.places([number])[number]
-                raise DataRefused(
-                    found(numbers.index(number)),
-                    wide,
-                    "Close the quote that this row opens, or double it inside of a value.",
-                    place.file,
-                    place.line,
-                )
-        self._bad.add(Fault(self.name, "", wide), numbers, found)
+            require_one_line(row, wanted, partial(self._place, number))
+        self._bad.add(Fault(self.name, "", wanted), numbers, lambda at: ragged(rows[at]))
+
+    def _place(self, number: int) -> Place:
+        return self.lines.places([number])[number]
 
     def _take(self, one: OpenPart, batch: pa.RecordBatch) -> None:
         """Convert a batch, and keep its good rows."""
@@ -306,12 +282,12 @@ class TableReader:
         for column in lacking:
             array, unreadable, _ = found[column]
             if unreadable is not None:
-                bad |= self._add_bad(batch, column, unreadable & ~bad, numbers, "unreadable")
+                bad |= self._add_bad(batch, column, unreadable & ~bad, numbers, is_missing=False)
             missing = np.asarray(array.is_null())
             if missing.any():
                 if unreadable is not None:
                     missing &= ~unreadable
-                bad |= self._add_bad(batch, column, missing & ~bad, numbers, "missing")
+                bad |= self._add_bad(batch, column, missing & ~bad, numbers, is_missing=True)
         return bad
 
     def _add_bad(
@@ -320,71 +296,19 @@ class TableReader:
         column: str,
         rows: NDArray[np.bool_],
         numbers: NDArray[np.int64],
-        how: str,
+        *,
+        is_missing: bool,
     ) -> NDArray[np.bool_]:
-        noun, wanted = _NOUNS[self._kinds[column]]
-        if how == "missing":
-            wanted = _WANTED.get(column, f"a {column}")
+        fault = value_fault(self.name, column, self._kinds[column], is_missing=is_missing)
         at = np.flatnonzero(rows)
         values = batch.column(column)
 
         def found(position: int) -> str:
             value = values[int(at[position])].as_py()
-            if value is None:
-                return f"{column} is missing"
-            shown = repr(value)
-            shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
-            return f"{column} is {shown}" if how == "missing" else f"{column} {shown} is not {noun}"
+            return describe_value(value, column, self._kinds[column], is_missing=is_missing)
 
-        self._bad.add(Fault(self.name, column, wanted), numbers[at], found)
+        self._bad.add(fault, numbers[at], found)
         return rows
-
-    def _require_one_form(self) -> None:
-        """Refuse times of two forms.
-
-        Raises:
-            DataRefused: naming the first line of each.
-        """
-        if len(self._forms) < 2:
-            return
-        (one, first), (other, second), *_ = sorted(self._forms.items(), key=lambda item: item[1])
-        places = self.lines.places([first, second])
-        here, there = places[first], places[second]
-        if there.is_cut:
-            raise _cut_off(there.file, there.line)
-        file = "" if here.file == there.file else f"{here.file}, "
-        raise DataRefused(
-            f"timestamp has {other} here, and {one} in {file}line {here.line}",
-            "times of one form in all rows",
-            "Write all times alike.",
-            there.file,
-            there.line,
-        )
-
-    def _require_uncut(self, one: OpenPart, tables: Sequence[pa.Table]) -> None:
-        """Refuse a time of which the last digits are gone.
-
-        Raises:
-            DataRefused: the last line has no end, and a time far before all others.
-        """
-        if one.part.form is None or c.TIMESTAMP not in one.columns:
-            return
-        times = [table[c.TIMESTAMP] for table in tables if table.num_rows]
-        if not times or self._forms.keys() - set(_NUMERIC):
-            return
-        last = times[-1][-1].as_py()
-        others = [pc.min(array).as_py() for array in [*times[:-1], times[-1][:-1]] if len(array)]
-        if (
-            not others
-            or last < 0
-            or 3 * last >= min(others)
-            or len(str(last)) >= len(str(min(others)))
-        ):
-            return
-        if not is_ended(one.part.form):
-            number = self._rows - 1
-            place = self.lines.places([number])[number]
-            raise _cut_off(place.file, place.line)
 
     def _note_dropped(self) -> None:
         for count, what in ((self._headers, "a repetition of the header"), (self._blank, "empty")):
@@ -399,40 +323,6 @@ def used_only(frame: pd.DataFrame) -> pd.DataFrame:
     """Forget the ids of rows that were left out."""
     coded = frame.select_dtypes("category").columns
     return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in coded})
-
-
-@contextmanager
-def reading(path: Path, name: str) -> Iterator[None]:
-    """Turn the errors of the libraries that read a file into refusals.
-
-    Raises:
-        DataRefused: the file cannot be read.
-    """
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataRefused(
-            f"the file cannot be decompressed to its end ({error})",
-            "a whole gzip file",
-            _CUT,
-            name,
-        ) from error
-    except pa.ArrowException as error:
-        raise no_parquet(name, str(error).splitlines()[0][:200]) from error
-    except OSError as error:
-        if error.errno is None:  # of Arrow, about the content
-            raise no_parquet(name, str(error).splitlines()[0][:200]) from error
-        raise refusal(path, error) from error
-
-
-def no_parquet(name: str, reason: str) -> DataRefused:
-    """Return the refusal of a file that is no Parquet although its name, or its start, is."""
-    return DataRefused(
-        f"the file is not readable Parquet ({reason})",
-        "a whole Parquet file",
-        "Write or copy it again, or name it .csv if it is CSV.",
-        name,
-    )
 
 
 def _collecting(seen: list[pa_csv.InvalidRow]) -> Callable[[pa_csv.InvalidRow], str]:
@@ -468,18 +358,3 @@ def _blank(batch: pa.RecordBatch) -> NDArray[np.bool_]:
     for array in batch.columns:
         blank &= pc.equal(pc.cast(array, pa.string()), "").to_numpy(zero_copy_only=False)
     return blank
-
-
-def _lacks_digits(time: int, earliest: int) -> bool:
-    """Return whether a time may be one of a file of which the last digits are gone."""
-    return 0 <= 3 * time < earliest and len(str(time)) < len(str(earliest))
-
-
-def _cut_off(file: str, line: int) -> DataRefused:
-    return DataRefused(
-        "the time of the last line is far before all others, and no line break follows it",
-        "a whole file",
-        "It was cut in the middle of that line: write it again.",
-        file,
-        line,
-    )

@@ -286,7 +286,7 @@ def _require_meaning(
     """Refuse what the client library would overlook, or find out only when it connects.
 
     Raises:
-        UsageError: the number of the database is none, TLS is not as it must be, or a Sentinel's
+        UsageError: the database number is not a number, TLS is not as it must be, or a Sentinel's
             address names no primary.
     """
     if not service:

@@ -1,8 +1,11 @@
 """Files that are there whole or not at all."""
 
+import os
+import shutil
+
 import pytest
 
-from reco_batch.files import delete, sha256, write_whole
+from reco_batch.files import delete, sha256, size_of, write_whole
 
 
 def test_what_cannot_be_replaced_stays(tmp_path, monkeypatch):
@@ -60,3 +63,35 @@ def test_deleting_what_is_there_and_what_is_not(tmp_path):
         delete(tmp_path / name)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_delete_one_folder(tmp_path, monkeypatch):
+    """What the other one deleted first is no error, and nothing stays."""
+    folder = tmp_path / "folder"
+    for name in "abc":
+        (folder / name).mkdir(parents=True)
+    rmtree = shutil.rmtree
+
+    def overtaken(path):
+        """Delete what the other process has just deleted."""
+        monkeypatch.undo()
+        rmtree(folder / "a")
+        rmtree(folder / "a")
+
+    monkeypatch.setattr(shutil, "rmtree", overtaken)
+
+    delete(folder)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_size_of_a_folder_whose_files_come_and_go(tmp_path, monkeypatch):
+    """A file that was replaced after the folder was listed is left out."""
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "folder/b", "folder/partial"):
+        (tmp_path / name).write_bytes(bytes(10))
+    listed = list(os.walk(tmp_path))
+    (tmp_path / "folder" / "partial").unlink()
+    monkeypatch.setattr(os, "walk", lambda _: listed)
+
+    assert size_of(tmp_path) == 20

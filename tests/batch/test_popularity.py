@@ -268,6 +268,14 @@ def test_popularity_without_held_out_ratings():
     assert popularity_baseline(ratings, ratings.take(np.arange(0)), movie_count=1, ks=(1,)) == {}
 
 
+def test_popularity_where_no_list_may_show_a_held_out_movie():
+    """A share of nothing is no number, which the manifest could not hold."""
+    train, held_out = without_stars([0, 1]), without_stars([2, 2])
+
+    for listed in (0, 2):
+        assert popularity_baseline(train, held_out, movie_count=3, listed=listed, ks=(1,)) == {}
+
+
 def without_stars(movie_index):
     """Make interactions of one user."""
     count = len(movie_index)

@@ -2,6 +2,8 @@
 
 import shutil
 from collections import namedtuple
+from contextlib import suppress
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +17,10 @@ from reco_batch.bounds import GateBounds
 from reco_batch.config import RunConfig
 from reco_batch.dataset import Movies
 from reco_batch.errors import InputRefused, NightFailed
+from reco_batch.files import size_of
 from reco_batch.preflight import disk_bytes, forecast_manifest, preflight
 from reco_batch.progress import QuietReporter
+from reco_batch.resume import Place, open_night
 from reco_store import Keys, StoreUnfit, connect
 from reco_store.memory import TRANSIENT_BYTES, forecast_bytes, sizes_of
 
@@ -123,7 +127,7 @@ def published(client, keys, source):
 
 
 def test_an_artifact_that_will_not_fit_is_refused(night, tmp_path, url, monkeypatch):
-    """By the disk; what an unfinished run has written is counted when it is gone on with."""
+    """By the disk; what an unfinished run left there is used again or deleted, so it is counted."""
     config = config_of(tmp_path)
     needed = disk_bytes(config, night.dataset)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: DISK(10**9, 0, needed - 1_000_000))
@@ -136,12 +140,42 @@ def test_an_artifact_that_will_not_fit_is_refused(night, tmp_path, url, monkeypa
         f"{tmp_path} has {free} MB free, and this run will write about {wanted} MB there; nothing "
         "was trained. Make room or give another --home, then run again."
     )
-    begun = tmp_path / "unfinished" / "reco" / "20261124T031500Z-beef"
-    begun.mkdir(parents=True)
-    (begun / "checkpoint").write_bytes(bytes(1_100_000))
-    with pytest.raises(NightFailed):
-        checked(config, night, url)
-    assert checked(config_of(tmp_path, resume=True), night, url) == []
+    for namespace in ("other", "reco"):
+        begun = tmp_path / "unfinished" / namespace / "20261124T031500Z-beef"
+        begun.mkdir(parents=True)
+        (begun / "checkpoint").write_bytes(bytes(900_000))
+    for resume in (False, True):
+        with pytest.raises(NightFailed, match=r"MB free \(0 MB of them left by unfinished runs\)"):
+            checked(config_of(tmp_path, resume=resume), night, url)
+    (begun / "more").write_bytes(bytes(200_000))
+    for resume in (False, True):
+        assert checked(config_of(tmp_path, resume=resume), night, url) == []
+
+
+def test_a_disk_full_of_a_killed_run_stops_no_later_one(night, tmp_path, url, monkeypatch):
+    """The next plain run deletes what was left before it writes: by hand there is nothing to do."""
+    config = config_of(tmp_path)
+    capacity = disk_bytes(config, night.dataset) + 1_000
+
+    def usage(_):
+        """Measure a disk that has room for one artifact."""
+        return DISK(capacity, 0, max(capacity - size_of(tmp_path), 0))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    place = Place(config.artifacts, config.unfinished / config.namespace)
+
+    def begin(name):
+        return open_night(place, name, datetime.now(UTC), {}, resume=False, say=print)
+
+    with suppress(KeyboardInterrupt), begin("20261124T031500Z-beef") as killed:
+        killed.artifact_folder.mkdir(parents=True)
+        (killed.artifact_folder / "lists").write_bytes(bytes(capacity))
+        raise KeyboardInterrupt
+    assert usage(tmp_path).free == 0
+
+    assert checked(config, night, url) == []
+    with begin("20261125T031500Z-beef"):
+        assert usage(tmp_path).free > disk_bytes(config, night.dataset)
 
 
 def test_input_that_the_gate_would_refuse(night, tmp_path, url, make_source):

@@ -1,8 +1,10 @@
 """Which artifacts go, and what is left of one if the run is killed while it goes."""
 
 import json
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +94,44 @@ def test_what_a_killed_run_left_under_a_name_of_the_future_goes_too(tmp_path):
     prune(tmp_path, now=datetime.now(UTC) + timedelta(days=3))
 
     assert not left.exists()
+
+
+def test_an_old_artifact_that_is_being_copied_back_stays(tmp_path):
+    """Its name is old, but it changed just now."""
+    copied = tmp_path / name(900)
+    copied.mkdir()
+
+    prune(tmp_path, now=datetime.now(UTC))
+    assert copied.exists()
+
+    os.utime(copied, (0, 0))
+    prune(tmp_path, now=datetime.now(UTC))
+    assert not copied.exists()
+
+
+def test_two_namespaces_prune_one_folder(make, tmp_path, monkeypatch):
+    """Whatever the other run renames or deletes first, both go on to the end."""
+    kept = [make(9), make(8), make(7)][1:]
+    left = tmp_path / name(900)
+    left.mkdir()
+    os.utime(left, (0, 0))
+    rename, rmtree = Path.rename, shutil.rmtree
+
+    def renamed_by_the_other(folder, target):
+        monkeypatch.setattr(Path, "rename", rename)
+        prune(tmp_path)
+        rename(folder, target)
+
+    def deleted_by_the_other(folder):
+        monkeypatch.setattr(shutil, "rmtree", rmtree)
+        prune(tmp_path)
+        rmtree(folder)
+
+    monkeypatch.setattr(Path, "rename", renamed_by_the_other)
+    prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+    make(9)
+    monkeypatch.setattr(shutil, "rmtree", deleted_by_the_other)
+    prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept

@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 import pytest
 
 from reco_batch.errors import NightFailed
-from reco_batch.resume import FINISH, Place, is_full, open_night, unfinished_generations
+from reco_batch.files import size_of
+from reco_batch.resume import (
+    FINISH,
+    Place,
+    is_full,
+    open_night,
+    reusable_bytes,
+    unfinished_generations,
+)
 from reco_store import UsageError
 
 STARTED = datetime(2026, 11, 24, 3, 15, 2, tzinfo=UTC)
@@ -230,6 +238,36 @@ def test_a_plain_run_deletes_what_is_unfinished(opened, place, said):
     assert names(place.unfinished) == [NEWER, "notes"]
     assert names(place.artifacts) == [OLDER, NEWER, "notes"]
     assert said == []
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_can_be_used_again_is_what_opening_deletes_or_resumes(opened, place, resume):
+    """Not what is complete, at work, or of another namespace."""
+    home = place.artifacts.parent
+    kill(opened(OLDER), "user", "manifest.json")  # complete, and its run was forgotten
+    other = Place(place.artifacts, place.unfinished.with_name("other"))
+    kill(open_night(other, OLDEST, STARTED, MADE_OF, resume=False, say=print), "user")
+    with opened() as at_work:
+        write(at_work, "user")
+        kill(opened(NEWER), "user", "similar")
+        before = size_of(home)
+
+        reusable = reusable_bytes(place, resume=resume)
+
+        with killed(opened("20261130T000000Z-0000", resume=resume)) as night:
+            known = size_of(place.unfinished / night.generation) + size_of(night.artifact_folder)
+            assert reusable > 0
+            assert reusable == before - size_of(home) + known
+
+
+def test_a_complete_artifact_is_reusable_only_if_it_is_resumed(opened, place):
+    """A plain run leaves it."""
+    kill(opened(), "user", "manifest.json")
+    kept = size_of(place.artifacts)
+
+    plain, resumed = (reusable_bytes(place, resume=resume) for resume in (False, True))
+
+    assert resumed == plain + kept > kept
 
 
 def test_of_several_the_newest_that_fits_is_resumed(opened, place, said):

@@ -3,6 +3,7 @@
 That a resumed night gives the same bytes is promise 19, with tests of its own.
 """
 
+import os
 import shutil
 
 import pytest
@@ -105,7 +106,9 @@ def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
     old = "20200101T000000Z-0000"
     (home / "unfinished" / "other" / old).mkdir(parents=True)
     (home / "artifacts" / old).mkdir(parents=True)
-    (home / "artifacts" / "20200102T000000Z-dead").mkdir(parents=True)
+    dead = home / "artifacts" / "20200102T000000Z-dead"
+    dead.mkdir()
+    os.utime(dead, (0, 0))
 
     code, said = nights.run(home)
 
