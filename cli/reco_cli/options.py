@@ -19,11 +19,10 @@ from reco_store.errors import StoreNotReady
 
 if TYPE_CHECKING:
     from reco_store import Reader
+    from reco_store.waiting import Waiting
 
 _WHERE: Final = "Where it is read"  # heading of three options in the help
 DEFAULT_NAMESPACE: Final = "reco"
-_PATIENCE_SECONDS: Final = 60
-_PAUSE_SECONDS: Final = 0.2
 #: What of `Told` every command but `status` takes.
 READING: Final = ("as_json", "redis_url", "namespace", "home")
 #: What every listing takes.
@@ -228,18 +227,23 @@ def _patiently(command: Callable[[], None]) -> None:
 
     A command prints only when it has all that it needs, so nothing is printed twice.
     """
-    until, told = time.monotonic() + _PATIENCE_SECONDS, False
+    waiting: Waiting | None = None
     while True:
         try:
             command()
         except StoreNotReady as error:
-            if time.monotonic() > until:
-                raise
-            if not told:
-                line = f"{error.url}: {error.reason}; waiting for up to {_PATIENCE_SECONDS} s"
+            # Loads redis, which has been loaded for the error.
+            from reco_store.waiting import WRITER_SECONDS  # noqa: PLC0415
+            from reco_store.waiting import Waiting as Wait
+
+            if waiting is None:
+                waiting = Wait(WRITER_SECONDS)
+                line = f"{error.url}: {error.reason}; waiting for up to {WRITER_SECONDS:g} s"
                 typer.echo(f"note: {line}", err=True)
-            told = True
-            time.sleep(_PAUSE_SECONDS)
+            pause = waiting.pause(error)
+            if pause is None:
+                raise
+            time.sleep(pause)
         else:
             return
 

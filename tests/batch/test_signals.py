@@ -30,7 +30,7 @@ def body():
                 while True:
                     time.sleep(1)
         elif how == "live":
-            watch.settle(live=True)
+            watch.settle()
             print("settled", flush=True)
             time.sleep(1)
     print("went on", flush=True)
@@ -101,7 +101,7 @@ def test_hooks_inherit_nothing():
     """A program that a hook starts can be ended as usual."""
     code = (
         "from reco_batch import signals; import subprocess, os, signal; signals.hear();"
-        "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle(live=True);"
+        "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle();"
         "print(open('/proc/%d/status' % os.getpid()).read());"
         "subprocess.run(['grep', 'SigIgn', '/proc/self/status'])"
     )
