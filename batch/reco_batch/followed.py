@@ -123,7 +123,9 @@ class Run:
                 f"{reason_of(error)}"
             )
         elif self.lock is not None or isinstance(error, StoreUnreachable):
-            error.add_note(_still_served(self.live_before, now))
+            note = _still_served(self.live_before, now)
+            if note not in getattr(error, "__notes__", ()):  # by the thread that ends the process
+                error.add_note(note)
 
 
 def _keys_words(done: int, total: int) -> str:

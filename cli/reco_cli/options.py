@@ -227,20 +227,19 @@ def _patiently(command: Callable[[], None]) -> None:
 
     A command prints only when it has all that it needs, so nothing is printed twice.
     """
-    waiting: Waiting | None = None
+    patience: Waiting | None = None
     while True:
         try:
             command()
         except StoreNotReady as error:
-            # Loads redis, which has been loaded for the error.
-            from reco_store.waiting import WRITER_SECONDS  # noqa: PLC0415
-            from reco_store.waiting import Waiting as Wait
+            from reco_store import waiting  # noqa: PLC0415 - loads redis
 
-            if waiting is None:
-                waiting = Wait(WRITER_SECONDS)
-                line = f"{error.url}: {error.reason}; waiting for up to {WRITER_SECONDS:g} s"
+            limit = waiting.WRITER_SECONDS
+            if patience is None:
+                patience = waiting.Waiting(limit)
+                line = f"{error.url}: {error.reason}; waiting for up to {limit:g} s"
                 typer.echo(f"note: {line}", err=True)
-            pause = waiting.pause(error)
+            pause = patience.pause(error)
             if pause is None:
                 raise
             time.sleep(pause)
