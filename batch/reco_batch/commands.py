@@ -15,14 +15,14 @@ from reco_batch.config import (
     TuneKeys,
 )
 from reco_batch.errors import DataRefused, GateRefused
-from reco_batch.followed import Run, followed
+from reco_batch.followed import followed
 from reco_batch.json_log import open_log
 from reco_batch.night import Night, last_times, read_and_split, run_night
 from reco_batch.options import Target
 from reco_batch.parameter_file import read_parameters
 from reco_batch.presets import EngineName
 from reco_batch.processors import share_processors
-from reco_batch.progress import choose_reporter, harmless
+from reco_batch.progress import choose_reporter
 from reco_batch.publishing import republish
 from reco_batch.settings import Settings
 from reco_batch.simulate_config import SimulateConfig
@@ -64,9 +64,9 @@ def run_command(
         config = _config(settings, target, force)
         run.reporter.expect(last_times(config.artifacts, config.namespace))
         run.reporter.count(1 if target.redis_url is None else 0)  # the embedded store is saved
-        lock = run.connected(target.connect(run.reporter.find, start=True), target.keys)
+        lock = run.connected(target)
         night = run_night(config, lock, reporter=run.reporter)
-        _ended(run, night.published, target, night.artifact.manifest)
+        run.made(night.published, night.artifact.manifest)
         if ended is not None:
             ended.append((night, run.seconds))
         _insist_live(night.published, target)
@@ -100,13 +100,13 @@ def republish_command(
         published = republish(
             target.artifacts,
             generation,
-            run.connected(target.connect(run.reporter.find, start=True), target.keys),
+            run.connected(target),
             keep=settings.keep,
             bounds=settings.gate,
             force=reason,
             reporter=run.reporter,
         )
-        _ended(run, published, target)
+        run.made(published)
         _insist_live(published, target)
     return str(run.generation) if published is None else published
 
@@ -219,26 +219,6 @@ def _reason(force: str | None) -> str | None:
     if force is not None and not force.strip():
         raise UsageError("--force: expected a reason in words; it stays on record")
     return force
-
-
-def _ended(
-    run: Run, published: Published, target: Target, manifest: Mapping[str, Any] | None = None
-) -> None:
-    """Record how publishing ended, and save an embedded store."""
-    run.made(published, manifest)
-    if run.lock is not None and target.redis_url is None:
-        with (
-            harmless(run.reporter, f"{published.generation} may be lost if the machine fails now"),
-            run.reporter.stage("save the store") as stage,
-        ):
-            target.make_durable(
-                run.lock.client, lambda done, total: stage.note(_keys_words(done, total))
-            )
-    run.look()
-
-
-def _keys_words(done: int, total: int) -> str:
-    return f"{total:,} keys" if done == total else f"{done:,} of {total:,} keys"
 
 
 def _insist_live(published: Published, target: Target) -> None:

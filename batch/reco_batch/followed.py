@@ -1,6 +1,7 @@
-"""What follows the end of a run, good or bad: the metrics file, the hook, the last line of the log.
+"""The end of a run, good or bad: its exit code, an embedded store that is saved, and who is told.
 
-Nothing here changes how the run ends.
+A run whose generation is live ends well, whatever ended it; an embedded store has it on disk then.
+The metrics file, the hook and the last line of the log follow, and change nothing of that.
 """
 
 import socket
@@ -16,13 +17,19 @@ from reco_batch.errors import GateRefused, InputRefused, reason_of
 from reco_batch.json_log import JsonReporter, Log, hide, open_log, secrets_of
 from reco_batch.metrics_file import Figures, write_metrics
 from reco_batch.notify import HookFailed, notify
+from reco_batch.options import Target
 from reco_batch.progress import Reporter, choose_reporter, harmless
 from reco_batch.served import Served, look_at_served
 from reco_batch.settings import Settings
 from reco_batch.signals import Watch
-from reco_store import Held, Keys, RecoError, RunLock, StoreUnreachable, store_errors
-from reco_store.client import Client
-from reco_store.console import EXIT_BROKEN_PIPE, Terminated, guard, interrupted
+from reco_store import Held, RecoError, RunLock, StoreUnreachable, store_errors
+from reco_store.console import (
+    EXIT_BROKEN_PIPE,
+    Terminated,
+    account_of_interrupt,
+    guard,
+    interrupted,
+)
 from reco_store.errors import Fenced, LockHeld
 from reco_store.outcome import LIVE, Published
 
@@ -40,26 +47,32 @@ class Run:
     gate: dict[str, Any] = field(default_factory=dict)
     served: Served | None = None
     is_served_known: bool = False
+    target: Target | None = None
     lock: RunLock | None = None
     """Of the store that it publishes to, once it is connected."""
     live_before: str | None = None
     """The live generation when it began, or "nothing"; None where the store did not tell."""
     is_live: bool = False
     """Whether readers were switched to what it made."""
+    is_saved: bool = False
+    """Whether an embedded store was saved since, or could not be, which was reported."""
+    error: BaseException | None = None
+    """What ended it early."""
 
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
         return round(time.time() - self.started, 3)
 
-    def connected(self, client: Client, keys: Keys) -> RunLock:
-        """Take note of the store, and of what it serves; return the lock, which is not taken."""
-        self.lock = RunLock(client, keys)
+    def connected(self, target: Target) -> RunLock:
+        """Connect to the store, and note what it serves; return the lock, which is not taken."""
+        self.target = target
+        self.lock = RunLock(target.connect(self.reporter.find, start=True), target.keys)
         self.live_before = _live(self.lock)
         return self.lock
 
     def made(self, published: Published, manifest: Mapping[str, Any] | None = None) -> None:
-        """Take note of a generation that was staged, and of what the gate said."""
+        """Take note of a generation that was staged and judged, and make it last."""
         self.generation, self.manifest = published.generation, manifest or {}
         self.is_live = published.outcome == LIVE
         self.gate = {} if published.verdict is None else dict(published.verdict.report)
@@ -70,6 +83,21 @@ class Run:
             for warning in (*self.gate.get("warnings", ()), published.warning):
                 if warning:
                     self.reporter.warn(warning)
+        self.save()
+        self.look()
+
+    def save(self) -> None:
+        """Write an embedded store to disk, once; a failure is a warning."""
+        if self.is_saved or self.target is None or self.lock is None or self.target.redis_url:
+            return
+        with (
+            harmless(self.reporter, f"{self.generation} may be lost if the machine fails now"),
+            self.reporter.stage("save the store") as stage,
+        ):
+            from reco_store.embedded import save  # noqa: PLC0415  # of the extra
+
+            save(self.lock.client, lambda done, total: stage.note(_keys_words(done, total)))
+        self.is_saved = True
 
     def look(self) -> None:
         """Take note of what is served, if anybody wants to know and the store tells."""
@@ -95,7 +123,13 @@ class Run:
                 f"{reason_of(error)}"
             )
         elif self.lock is not None or isinstance(error, StoreUnreachable):
-            error.add_note(_still_served(self.live_before, now))
+            note = _still_served(self.live_before, now)
+            if note not in getattr(error, "__notes__", ()):  # by the thread that ends the process
+                error.add_note(note)
+
+
+def _keys_words(done: int, total: int) -> str:
+    return f"{total:,} keys" if done == total else f"{done:,} of {total:,} keys"
 
 
 def _live(lock: RunLock) -> str | None:
@@ -128,41 +162,63 @@ def followed(settings: Settings, command: str) -> Iterator[Run]:
     run = Run(settings, command, choose_reporter(quiet=settings.quiet, log=log))
     with Watch(lambda error: _end_at_once(run, error)) as watch:
         try:
-            yield run
+            try:
+                yield run
+            finally:
+                watch.hush()
         except BaseException as error:
+            watch.hush()  # in case a signal came before the first one was done
+            run.error = error
             if isinstance(error, InputRefused):
                 run.gate = error.report
             run.failed(error)
-            watch.settle(live=run.is_live)
+            watch.settle()
             if not run.is_live:
                 _follow(run, exit_code_of(error), error)
                 if isinstance(run.reporter, JsonReporter):
                     _end_in_json(run.reporter.log, error)
                 raise
         else:
-            watch.settle(live=run.is_live)
-        _follow(run, 0, None)
-        if isinstance(run.reporter, JsonReporter):
-            run.reporter.tell("ended", exit_code=0, seconds=run.seconds)
+            watch.settle()
+        _end_well(run)
+
+
+def _end_well(run: Run) -> None:
+    """Save what is live, and report it."""
+    run.save()
+    _follow(run, 0, None)
+    if isinstance(run.reporter, JsonReporter):
+        run.reporter.tell("ended", exit_code=0, seconds=run.seconds)
 
 
 def _end_at_once(run: Run, error: BaseException) -> int:
     """Report the end of a run that is at work yet, in another thread; return the exit code."""
+    error = run.error or error  # it had ended before the signal
     run.reporter.cancel()
     run.reporter.stop()
-    run.failed(error)
-    code = 0 if run.is_live else exit_code_of(error)
     if run.lock is not None:
-        run.lock.release()
-    if not run.is_live:
+        run.lock.release()  # first: what is live then is no more changed by this run
+    run.failed(error)
+    if run.is_live:
+        _end_well(run)
+        return 0
+    _say_in_thread(run, error)
+    _follow(run, exit_code_of(error), error)
+    return exit_code_of(error)
+
+
+def _say_in_thread(run: Run, error: BaseException) -> None:
+    """Write the last line of a run that does not live to let its error through."""
+    try:
         if isinstance(run.reporter, JsonReporter):
-            with suppress(SystemExit):
-                _end_in_json(run.reporter.log, error)
+            _end_in_json(run.reporter.log, error)
         else:
-            with suppress(SystemExit), guard():
-                raise error
-    _follow(run, code, None if run.is_live else error)
-    return code
+            with guard():
+                raise error  # noqa: TRY301  # for the guard to say
+    except SystemExit:
+        pass
+    except Exception:  # noqa: BLE001  # a bug, which Python would show
+        traceback.print_exc()
 
 
 @contextmanager
@@ -191,10 +247,9 @@ def exit_code_of(error: BaseException) -> int:
 
 def _message_of(error: BaseException) -> str:
     """Return the line that says why a run ended, with what is still served."""
-    said = reason_of(error)
     if isinstance(error, KeyboardInterrupt):
-        said += "; run it again."
-    return " ".join((said, *getattr(error, "__notes__", ())))
+        return account_of_interrupt(error)
+    return " ".join((reason_of(error), *getattr(error, "__notes__", ())))
 
 
 def _follow(run: Run, exit_code: int, error: BaseException | None) -> None:

@@ -138,14 +138,11 @@ class Target:
             client.get(self.keys.current)
         return client
 
-    def make_durable(
-        self, client: Client, progress: Callable[[int, int], None] | None = None
-    ) -> None:
-        """Write the embedded store to disk; a server in production has its own configuration.
+    def make_durable(self, client: Client) -> None:
+        """Write a change to disk; a server in production has its own configuration.
 
         Args:
             client: connection to the store.
-            progress: called with the numbers of keys written so far and in all.
 
         Raises:
             StoreUnfit: the disk is full or the folder cannot be written.
@@ -154,10 +151,10 @@ class Target:
             from reco_store.embedded import save  # noqa: PLC0415
 
             try:
-                save(client, progress)
+                save(client)
             except StoreUnfit as error:
                 raise StoreUnfit(
-                    f"what is published is in memory only: {error.reason}", error.next_step
+                    f"the change is in effect, but in memory only: {error.reason}", error.next_step
                 ) from error
 
 

@@ -132,8 +132,8 @@ def publish_artifact(
         with reporter.stage("gate") as judging:
             verdict = judge_generation(given, artifact, bounds=bounds, force=force)
             judging.note(summary(verdict.report))
-        if not verdict.passed:  # before anything else may end the run
-            _recorded(artifact, verdict, None, reporter)
+        with harmless(reporter, f"the verdict is not in {artifact.folder}"):
+            _recorded(artifact, verdict, None, reporter)  # before anything else may end the run
         return verdict
 
     with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
@@ -167,26 +167,23 @@ def _recorded(
     """Keep verdict and outcome with the artifact, which stays when the store has deleted the rest.
 
     The outcome is of the latest publishing; a later rollback does not change it. Without
-    `published`, the gate has refused the generation, and publishing has not ended yet.
+    `published`, publishing has not ended yet: only of a refused generation is the outcome known.
     """
-    held = None if published is None else published.held
-    outcome = {
-        "outcome": REFUSED if published is None else published.outcome,
-        "held_until": None if held is None else held.until,
-        "held_reason": None if held is None else held.reason,
-    }
-    manifest = {
-        **artifact.manifest,
-        **_times(artifact, reporter),
-        "gate": dict(verdict.report),
-        "published": outcome,
-    }
+    manifest = {**artifact.manifest, **_times(artifact, reporter), "gate": dict(verdict.report)}
+    if published is not None or not verdict.passed:
+        held = None if published is None else published.held
+        manifest["published"] = {
+            "outcome": REFUSED if published is None else published.outcome,
+            "held_until": None if held is None else held.until,
+            "held_reason": None if held is None else held.reason,
+        }
     judged = Artifact(artifact.folder, manifest)
     try:
         write_manifest(judged.folder, judged.manifest)
     except OSError as error:  # a copy on a read-only disk may be published too
-        reason = error.strerror or error
-        reporter.find(f"the verdict is not in {artifact.folder} ({reason})")
+        if published is not None:  # once, at the end
+            reason = error.strerror or error
+            reporter.find(f"the verdict is not in {artifact.folder} ({reason})")
     return judged
 
 

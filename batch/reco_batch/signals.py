@@ -81,18 +81,25 @@ class Watch:
             self._thread.join()
             os.close(self._pipe[0])
 
-    def settle(self, *, live: bool) -> None:
+    def hush(self) -> None:
+        """Let no signal interrupt how the run ends, however often it comes.
+
+        The thread stays: it ends the process if finding out what is served takes too long.
+        """
+        if signal.getsignal(signal.SIGTERM) not in (_terminate, _ignore):
+            return  # the handlers are those of another program
+        for number in _ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _ignore)
+
+    def settle(self) -> None:
         """Take over from the thread: the run has ended, and nothing may cut short what it reports.
 
-        Args:
-            live: what the run made is served, so that no signal may change its exit code.
+        A hook has a time limit of its own.
         """
+        self.hush()
         self._settled.set()
         self._ending.acquire()  # held by the thread if it is about to end the process
-        if signal.getsignal(signal.SIGTERM) in (_terminate, _ignore):  # a process of our own
-            for number in _ENDING if live else _HEARD:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    signal.signal(number, _ignore)
 
     def _wait(self) -> None:
         """Wait for a signal, then for the run's end."""

@@ -19,11 +19,10 @@ from reco_store.errors import StoreNotReady
 
 if TYPE_CHECKING:
     from reco_store import Reader
+    from reco_store.waiting import Waiting
 
 _WHERE: Final = "Where it is read"  # heading of three options in the help
 DEFAULT_NAMESPACE: Final = "reco"
-_PATIENCE_SECONDS: Final = 60
-_PAUSE_SECONDS: Final = 0.2
 #: What of `Told` every command but `status` takes.
 READING: Final = ("as_json", "redis_url", "namespace", "home")
 #: What every listing takes.
@@ -228,18 +227,22 @@ def _patiently(command: Callable[[], None]) -> None:
 
     A command prints only when it has all that it needs, so nothing is printed twice.
     """
-    until, told = time.monotonic() + _PATIENCE_SECONDS, False
+    patience: Waiting | None = None
     while True:
         try:
             command()
         except StoreNotReady as error:
-            if time.monotonic() > until:
-                raise
-            if not told:
-                line = f"{error.url}: {error.reason}; waiting for up to {_PATIENCE_SECONDS} s"
+            from reco_store import waiting  # noqa: PLC0415 - loads redis
+
+            limit = waiting.WRITER_SECONDS
+            if patience is None:
+                patience = waiting.Waiting(limit)
+                line = f"{error.url}: {error.reason}; waiting for up to {limit:g} s"
                 typer.echo(f"note: {line}", err=True)
-            told = True
-            time.sleep(_PAUSE_SECONDS)
+            pause = patience.pause(error)
+            if pause is None:
+                raise
+            time.sleep(pause)
         else:
             return
 

@@ -19,7 +19,15 @@ from reco_store.errors import RecoError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Terminated", "discard_output", "guard", "interrupted", "open_streams", "printable"]
+__all__ = [
+    "Terminated",
+    "account_of_interrupt",
+    "discard_output",
+    "guard",
+    "interrupted",
+    "open_streams",
+    "printable",
+]
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -88,6 +96,14 @@ def interrupted(error: KeyboardInterrupt) -> tuple[int, str]:
     if isinstance(error, Terminated):
         return error.exit_code, f"ended by {error}"
     return EXIT_INTERRUPTED, "interrupted"
+
+
+def account_of_interrupt(error: KeyboardInterrupt) -> str:
+    """Return what ended a command, what to do next, and what readers see."""
+    notes = getattr(error, "__notes__", ("Readers see what they saw before.",))
+    # A note that names a command is the next step.
+    step = "" if any("`" in note for note in notes) else "; run it again"
+    return " ".join((f"{interrupted(error)[1]}{step}.", *notes))
 
 
 class _Output(io.FileIO):
@@ -173,10 +189,8 @@ def guard() -> Iterator[None]:
         _print_error(f"error: {printable(text)}")
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
-        code, what = interrupted(interrupt)
-        said = getattr(interrupt, "__notes__", ("Readers see what they saw before.",))
-        _print_error(f"error: {what}; run it again. {printable(' '.join(said))}")
-        raise SystemExit(code) from interrupt
+        _print_error(f"error: {printable(account_of_interrupt(interrupt))}")
+        raise SystemExit(interrupted(interrupt)[0]) from interrupt
     except BrokenPipeError as error:
         # Python flushes stdout once more at exit, which would print a warning.
         discard_output()

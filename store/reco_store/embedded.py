@@ -36,8 +36,10 @@ from reco_store.embedded_folder import Place, absence, make_private, place_of_ho
 from reco_store.embedded_saving import (
     LOG_TAIL_LINES,
     SAVE_TIMEOUT_SECONDS,
+    SILENCE_SECONDS,
     ServerLog,
     save,
+    silent,
     unsaved,
 )
 from reco_store.errors import NothingPublished, NotInstalled, StoreUnfit
@@ -48,9 +50,9 @@ if TYPE_CHECKING:
 __all__ = ["ensure_server", "save", "server_pid", "stop_server"]
 
 PING_TIMEOUT_SECONDS: Final = 2.0
-SILENCE_SECONDS: Final = 60.0  # from a live server, before waiting for it is given up
 NOTE_AFTER_SECONDS: Final = 2.0
 STOP_TIMEOUT_SECONDS: Final = 60.0  # from its last snapshot to its end
+WRITE_PAUSE_MS: Final = 10_000  # ends by itself, should this process end first
 POLL_SECONDS: Final = 0.01
 MAX_POLL_SECONDS: Final = 0.25
 #: Names without a folder: the server is started in its own.
@@ -199,27 +201,11 @@ class _Patience:
         """
         now = time.monotonic()
         if now - self._heard > SILENCE_SECONDS:
-            raise _silent(self._place)
+            raise silent(self._place)
         if not self._noted and now - self._begun > NOTE_AFTER_SECONDS:
             self._noted = True
             _log.warning("waiting for the embedded store in %s, which is busy", self._place.folder)
         time.sleep(min(POLL_SECONDS + (now - self._begun) / 20, MAX_POLL_SECONDS))
-
-
-def _silent(place: Place) -> StoreUnfit:
-    """Return the error of a server that lives and does not answer."""
-    pid = f"process {place.pid() or 'unknown'}"
-    if place.socket.exists():
-        return StoreUnfit(
-            f"the embedded store in {place.folder} has not answered for {SILENCE_SECONDS:.0f} s, "
-            f"but runs ({pid})",
-            "It may be stopped or short of memory: let it go on, or end it with SIGTERM, which "
-            "saves. Nothing was started beside it.",
-        )
-    return StoreUnfit(
-        f"the embedded store in {place.folder} runs ({pid}), but its socket was deleted",
-        "End that process with SIGTERM, which saves; the next command starts it again.",
-    )
 
 
 class _Starting:
@@ -296,7 +282,10 @@ def _shut_down(client: Redis, place: Place) -> None:
         except exceptions.TimeoutError as error:
             raise _endless(place) from error
         except ResponseError as error:
+            # No write may be acknowledged between the look and the end.
+            client.client_pause(WRITE_PAUSE_MS, all=False)
             if client.info("persistence")["rdb_changes_since_last_save"]:
+                client.client_unpause()
                 raise unsaved(place, log) from error
             client.shutdown(nosave=True)  # its snapshot has everything
 

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from redis import ConnectionPool, Redis, RedisCluster
+from redis import ConnectionPool, Redis, RedisCluster, exceptions
+from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
+from redis.retry import Retry
 
 from reco_store.client import (
     EMBEDDED_SOCKET,
@@ -29,8 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["SAVE_TIMEOUT_SECONDS", "ServerLog", "save", "unsaved"]
+__all__ = [
+    "SAVE_TIMEOUT_SECONDS",
+    "SILENCE_SECONDS",
+    "ServerLog",
+    "save",
+    "silent",
+    "unsaved",
+]
 
+SILENCE_SECONDS: Final = 60.0  # from a live server, before waiting for it is given up
 SAVE_TIMEOUT_SECONDS: Final = 3600.0  # a large store on a slow disk
 SAVE_POLL_SECONDS: Final = 0.05
 PROBE_BYTES: Final = 65_536
@@ -55,8 +65,9 @@ def save(client: Client, progress: Callable[[int, int], None] | None = None) -> 
         progress: called with the numbers of keys written so far and in all.
 
     Raises:
-        StoreUnfit: the server cannot write its snapshot; the reason is in the message.
-        StoreUnreachable: it does not answer.
+        StoreUnfit: the server cannot write its snapshot, or is silent for a minute while a child
+            writes it; the reason is in the message.
+        StoreUnreachable: there is no server any more.
     """
     if isinstance(client, RedisCluster):
         raise UsageError("save() is for the embedded store, not for a cluster")
@@ -69,13 +80,18 @@ def save(client: Client, progress: Callable[[int, int], None] | None = None) -> 
             f"the embedded store cannot be saved: {folder} was deleted or moved while it ran",
             "Publish again.",
         )
-    with _patient(client) as saving, store_errors(client):
-        log = ServerLog(place.log)
+    log = ServerLog(place.log)
+    with store_errors(client):
         try:
-            if not _saved_by_child(saving, progress):
-                _without_child(saving.save)
+            with _patient(client, SILENCE_SECONDS) as polling:
+                is_saved = _saved_by_child(polling, progress)
+            if not is_saved:
+                with _patient(client, SAVE_TIMEOUT_SECONDS) as saving:
+                    _without_child(saving.save)
         except ResponseError as error:
             raise unsaved(place, log) from error
+        except exceptions.TimeoutError as error:
+            raise silent(place) from error
 
 
 def unsaved(place: Place, log: ServerLog) -> StoreUnfit:
@@ -91,6 +107,25 @@ def unsaved(place: Place, log: ServerLog) -> StoreUnfit:
     return StoreUnfit(
         f"the embedded store cannot be written to {place.folder}" + (f" ({reason})" * bool(reason)),
         f"{step}, then run `batch store stop`, which saves.",
+    )
+
+
+def silent(place: Place) -> StoreUnfit:
+    """Return the error of a server that lives and does not answer."""
+    pid = place.pid()
+    process = f"process {pid or 'unknown'}"
+    if place.socket.exists():
+        number = pid or "PID"
+        return StoreUnfit(
+            f"the embedded store in {place.folder} has not answered for {SILENCE_SECONDS:.0f} s, "
+            f"but runs ({process})",
+            f"It may be stopped or short of memory: resume it (kill -CONT {number}), or end it "
+            f"(kill -TERM {number}, then kill -CONT {number}); it saves as it exits. Nothing was "
+            "started beside it.",
+        )
+    return StoreUnfit(
+        f"the embedded store in {place.folder} runs ({process}), but its socket was deleted",
+        "End that process with SIGTERM, which saves; the next command starts it again.",
     )
 
 
@@ -132,10 +167,11 @@ class ServerLog:
 
 
 @contextmanager
-def _patient(client: Redis) -> Iterator[Redis]:
+def _patient(client: Redis, timeout_seconds: float) -> Iterator[Redis]:
     """Connect to the same server, with more time for a reply than the caller's client has."""
     pool = client.connection_pool
-    options = {**pool.connection_kwargs, "socket_timeout": SAVE_TIMEOUT_SECONDS}
+    once = Retry(NoBackoff(), 0)  # each repetition would wait as long again
+    options = {**pool.connection_kwargs, "socket_timeout": timeout_seconds, "retry": once}
     with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as patient:
         yield patient
 

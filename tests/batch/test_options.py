@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reco_batch.options import Target
-from reco_store import NothingPublished
+from reco_store import NothingPublished, StoreUnfit
 from reco_store.embedded import stop_server
 
 
@@ -44,6 +44,21 @@ def test_no_password_is_shown():
 def test_empty_address_is_no_address():
     """An unset variable in a cron line means the embedded store."""
     assert Target.of("", "reco", Path("/srv")).label == "embedded in /srv/store"
+
+
+def test_a_change_that_is_not_on_disk_is_in_effect(short_folder):
+    """The error of a rollback, a release or a hidden movie does not speak of publishing."""
+    target = Target.of(None, "reco", short_folder / "unsaved")
+    snapshot = target.home / "store" / "store.rdb"
+    try:
+        with target.connect(start=True) as client:
+            client.set("a", 1)
+            snapshot.mkdir()
+            with pytest.raises(StoreUnfit, match=r"^the change is in effect, but in memory only: "):
+                target.make_durable(client)
+    finally:
+        snapshot.rmdir()
+        stop_server(target.home)
 
 
 def test_only_what_publishes_starts_an_empty_store(tmp_path):

@@ -30,9 +30,19 @@ def body():
                 while True:
                     time.sleep(1)
         elif how == "live":
-            watch.settle(live=True)
+            watch.settle()
             print("settled", flush=True)
             time.sleep(1)
+        elif how == "hushed":
+            watch.hush()
+            print("hushed", flush=True)
+            time.sleep(0.2)
+            watch.settle()
+            time.sleep(1)
+        elif how == "hushed for long":
+            watch.hush()
+            print("hushed", flush=True)
+            time.sleep(20)
     print("went on", flush=True)
 
 open_streams()
@@ -88,6 +98,26 @@ def test_what_is_live_cannot_be_ended_any_more(number):
     assert (process.returncode, out, err) == (0, "went on\n", "")
 
 
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_run_that_looks_at_what_is_served_is_not_interrupted(number):
+    """However often a signal comes."""
+    process = start("hushed")
+    assert process.stdout.readline() == "hushed\n"
+    for _ in range(3):
+        process.send_signal(signal.Signals[number])
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "went on\n", "")
+
+
+def test_a_run_that_looks_for_too_long_is_ended():
+    """A store that does not answer must not outlast the patience of whoever asks it to end."""
+    process = start("hushed for long")
+    assert process.stdout.readline() == "hushed\n"
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=10)
+    assert (process.returncode, out) == (143, "ended by a thread: SIGTERM\n")
+
+
 def test_what_was_ignored_stays_ignored():
     """`nohup batch run`."""
     process = start("live", "nohup")
@@ -101,7 +131,7 @@ def test_hooks_inherit_nothing():
     """A program that a hook starts can be ended as usual."""
     code = (
         "from reco_batch import signals; import subprocess, os, signal; signals.hear();"
-        "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle(live=True);"
+        "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle();"
         "print(open('/proc/%d/status' % os.getpid()).read());"
         "subprocess.run(['grep', 'SigIgn', '/proc/self/status'])"
     )

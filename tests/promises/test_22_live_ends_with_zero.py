@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,9 @@ from reco_batch import commands, followed, publishing
 from reco_batch.commands import republish_command
 from reco_batch.options import Target
 from reco_batch.settings import NotifyKeys, Settings
-from reco_store import publisher
-from reco_store.console import guard
-from reco_store.errors import StoreUnfit
+from reco_store import connect, embedded_saving, publisher
+from reco_store.console import Terminated, guard
+from reco_store.embedded import ensure_server, server_pid, stop_server
 
 BATCH = Path(sys.executable).with_name("batch")
 EXIT = re.compile(r"^reco_run_exit_code\S* (\S+)$", re.MULTILINE)
@@ -83,7 +84,6 @@ AFTER = {
     "interrupted": (publisher, "_retire", KeyboardInterrupt()),
     "no verdict on disk": (publishing, "_recorded", Bug("x")),
     "no report": (publishing, "_report", Bug("x")),
-    "not durable": (Target, "make_durable", StoreUnfit("the disk is full", "Make room.")),
     "nobody looks": (followed, "look_at_served", Bug("x")),
     "no metrics": (followed, "write_metrics", ValueError("x")),
     "nothing made of it": (commands, "_insist_live", Bug("x")),
@@ -106,6 +106,70 @@ def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, w
     if what != "no metrics":
         assert EXIT.findall(tonight.metrics.read_text("utf-8")) == ["0.0"]
     assert not tonight.told.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error"),
+    [
+        (publisher, "_retire", Terminated(signal.SIGTERM)),
+        (publishing, "_report", KeyboardInterrupt()),
+        (embedded_saving, "_saved_by_child", Terminated(signal.SIGHUP)),
+    ],
+)
+def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
+    short_folder, good, monkeypatch, capsys, place, name, error
+):
+    """Reported as published, it is served after a crash; and its verdict is with the artifact."""
+    home = short_folder / f"home-{os.urandom(4).hex()}"
+    try:
+        nights = Nights(ensure_server(home), KEYS.namespace, home / "artifacts", good)
+        first, night = nights.night(nights.old), nights.night()
+        for one in (first, night):
+            one.manifest["parameters"]["namespace"] = KEYS.namespace
+        assert nights.published(first).outcome == "live"
+        night.write(nights.folder)
+        working = getattr(place, name)
+
+        def fail_once(*_, **__):
+            monkeypatch.setattr(place, name, working)
+            raise error
+
+        monkeypatch.setattr(place, name, fail_once)
+        target = Target(None, KEYS.namespace, home)
+        with guard():
+            republish_command(Settings(quiet=True), target, night.generation, force=None)
+        assert "the run was cut short after that" in capsys.readouterr().err
+
+        os.kill(server_pid(home), signal.SIGKILL)
+        ensure_server(home)
+        assert nights.served() == night.generation
+
+        with connect(None, home=home) as client:
+            client.flushall()
+        with guard():
+            republish_command(Settings(quiet=True), target, "latest", force=None)
+        assert nights.served() == night.generation
+    finally:
+        stop_server(home)
+
+
+def test_22_an_embedded_store_that_cannot_be_saved_is_a_warning(short_folder, good, capsys):
+    """The generation is live; the line names what may be lost."""
+    home = short_folder / f"home-{os.urandom(4).hex()}"
+    snapshot = home / "store" / "store.rdb"
+    try:
+        nights = Nights(ensure_server(home), KEYS.namespace, home / "artifacts", good)
+        night = nights.night()
+        night.write(nights.folder)
+        snapshot.mkdir()
+        target = Target(None, KEYS.namespace, home)
+        with guard():
+            republish_command(Settings(quiet=True), target, night.generation, force=None)
+        assert nights.served() == night.generation
+        assert f"warning: {night.generation} may be lost" in capsys.readouterr().err
+    finally:
+        snapshot.rmdir()
+        stop_server(home)
 
 
 def test_22_before_the_switch_the_same_fault_fails_the_run(tonight, monkeypatch):

@@ -98,6 +98,26 @@ def test_interrupt(capsys):
     assert end.value.code == 130
 
 
+@pytest.mark.parametrize(
+    ("notes", "line"),
+    [
+        ([], "interrupted; run it again. Readers see what they saw before."),
+        (["Still served: x."], "interrupted; run it again. Still served: x."),
+        (["`batch run --resume` goes on."], "interrupted. `batch run --resume` goes on."),
+    ],
+)
+def test_interrupt_names_one_next_step(capsys, notes, line):
+    """A note that names a command takes the place of the general advice."""
+    error = KeyboardInterrupt()
+    for note in notes:
+        error.add_note(note)
+
+    with pytest.raises(SystemExit), guard():
+        raise error
+
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
 def test_bug_keeps_its_traceback():
     """What nobody expected is not hidden."""
     with pytest.raises(ZeroDivisionError), guard():

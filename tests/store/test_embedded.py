@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import stat
@@ -13,14 +14,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from reco_store import AsyncReader, Reader, embedded
+from reco_store import AsyncReader, Reader, embedded, embedded_saving
 from reco_store.client import connect
 from reco_store.embedded import ensure_server, save, server_pid, stop_server
 from reco_store.errors import NothingPublished, NotInstalled, StoreUnfit, UsageError
@@ -181,6 +183,70 @@ def test_save_without_memory_for_a_child(home, kill, monkeypatch):
     kill()
     with connect(None, home=home) as client:
         assert client.get("a") == b"1"
+
+
+def test_save_gives_up_a_server_that_is_silent(home, monkeypatch):
+    """After a minute, not after the hour that a snapshot by the server itself may take."""
+    monkeypatch.setattr(embedded_saving, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(embedded_saving, "SAVE_TIMEOUT_SECONDS", 5.0)
+    with connect(None, home=home) as client:
+        slow_to_save(client)
+        pid = server_pid(home)
+        for at in ("before", "while it is saved"):
+            if at == "before":
+                os.kill(pid, signal.SIGSTOP)
+            started = time.monotonic()
+            try:
+                with pytest.raises(StoreUnfit, match=rf"kill -TERM {pid}, then kill -CONT {pid}"):
+                    save(client, lambda _, __: os.kill(pid, signal.SIGSTOP))
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert time.monotonic() - started < 2
+
+
+def test_a_stopped_server_saves_as_its_error_advises(home, monkeypatch):
+    """Ended with SIGTERM, it does so when it is resumed, not before."""
+    monkeypatch.setattr(embedded_saving, "SILENCE_SECONDS", 0.3)
+    with connect(None, home=home) as client:
+        client.set("a", "1")
+        pid = server_pid(home)
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(StoreUnfit) as caught:
+            save(client)
+        for name, number in re.findall(r"kill -(\w+) (\d+)", caught.value.next_step)[1:]:
+            os.kill(int(number), signal.Signals[f"SIG{name}"])
+    with connect(None, home=home) as client:
+        assert client.get("a") == b"1"
+        assert server_pid(home) != pid
+
+
+def test_no_write_is_lost_between_the_look_and_the_end(home, monkeypatch):
+    """A store whose snapshot has everything ends without another one, if nothing is written."""
+    look, late = Redis.info, []
+
+    def look_and_write(self, *words):
+        found = look(self, *words)
+        with Redis(unix_socket_path=str(place), socket_timeout=0.3, retry=None) as other:
+            try:
+                late.append(other.set("late", 1))
+            except RedisError:
+                late.append(None)
+        return found
+
+    with connect(None, home=home) as client:
+        client.set("a", "1")
+        save(client)
+        place = home / "store" / "store.sock"
+    snapshot = home / "store" / "store.rdb"
+    saved = snapshot.read_bytes()
+    snapshot.unlink()
+    snapshot.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Redis, "info", look_and_write)
+        assert stop_server(home)
+    snapshot.rmdir()
+    snapshot.write_bytes(saved)
+    assert late == [None]
 
 
 def test_store_that_cannot_be_saved(home):

@@ -137,17 +137,24 @@ def test_a_run_that_finds_another_at_work_leaves_the_figures_to_it(watched, serv
 
 DEAF = """
 import time
-from reco_batch import commands, main
+from reco_batch import commands, followed, main
+
+look = followed._live
 
 def night(config, lock, *, reporter):
     with lock, reporter.stage("train"):
         reporter.concern("20261124T031502Z-7f3a")
+        followed._live = look_at_the_lock
         print("at work", flush=True)
         while True:
             try:
                 time.sleep(60)
             except KeyboardInterrupt:
                 pass
+
+def look_at_the_lock(lock):
+    print("locked" if lock.client.exists(lock.keys.lock) else "free", flush=True)
+    return look(lock)
 
 commands.run_night = night
 main()
@@ -171,9 +178,10 @@ def test_a_run_in_native_code_is_ended_with_all_that_follows(
         assert process.stdout.readline() == "at work\n"
         time.sleep(0.2)  # it has returned from printing that
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
 
     assert process.returncode == 143
+    assert out == "free\n"  # what is live by then, this run changes no more
     *_, line = err.splitlines()
     said = f"ended by SIGTERM; run it again. Still served: {served}."
     if form == "json":
@@ -185,3 +193,74 @@ def test_a_run_in_native_code_is_ended_with_all_that_follows(
     assert json.loads(told.read_text("utf-8"))["reason"] == said
     with connect(server) as client:
         assert client.get(Keys("reco").lock) is None
+
+
+LOOKING = """
+import sys, time
+from reco_batch import commands, followed, main
+from reco_store import NothingPublished, connect
+
+what, seconds = sys.argv.pop(1), float(sys.argv.pop(1))
+look = followed._live
+
+def night(config, lock, *, reporter):
+    with lock, reporter.stage("train"):
+        reporter.concern("20261124T031502Z-7f3a")
+        followed._live = slow
+        if what == "live":
+            lock.client.set(lock.keys.current, reporter.generation)
+        raise NothingPublished("reco")
+
+def slow(lock):
+    print("looking", flush=True)
+    for _ in range(20):
+        time.sleep(seconds / 20)
+    return look(lock)
+
+commands.run_night = night
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "number", "form", "seconds"),
+    [
+        ("live", "SIGINT", "json", 0.5),
+        ("live", "SIGTERM", "json", 4.5),  # beyond the grace
+        ("failed", "SIGTERM", "plain", 0.5),
+        ("failed", "SIGTERM", "plain", 4.5),
+    ],
+)
+def test_a_signal_that_comes_late_changes_nothing(
+    environment, running, tmp_path, what, number, form, seconds
+):
+    """A run that has ended, and looks at what is served, ends as it would have, with all of it."""
+    metrics, told = tmp_path / "reco.prom", tmp_path / "told.json"
+    words = ["run", "--data", tmp_path, "--metrics-file", metrics, "--log-format", form]
+    code = 0 if what == "live" else 5
+    with (
+        running() as url,
+        subprocess.Popen(
+            [
+                *(sys.executable, "-c", LOOKING, what, str(seconds), *words),
+                *("--on-failure", f"cp /dev/stdin {told}"),
+            ],
+            env={**environment, "REDIS_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout.readline() == "looking\n"
+        for _ in range(2):
+            time.sleep(0.1)
+            process.send_signal(signal.Signals[number])
+        out, err = process.communicate(timeout=30)
+
+    assert process.returncode == code, out + err
+    assert f'reco_run_exit_code{{namespace="reco"}} {code}.0' in metrics.read_text("utf-8")
+    assert told.exists() == (what == "failed")
+    if form == "json":
+        assert json.loads(err.splitlines()[-1])["event"] == "ended"
+    if what == "failed":
+        assert err.count("Still served: nothing.") == 1

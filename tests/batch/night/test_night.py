@@ -818,8 +818,8 @@ def test_3_when_the_embedded_store_has_no_room_on_disk(batch, second, at_home, t
     no_report, warning = ended.lines
     assert no_report.startswith(f"warning: there is no report of {second.generation}: ")
     assert re.fullmatch(
-        f"warning: {second.generation} may be lost if the machine fails now: what is published is "
-        f"in memory only: the embedded store cannot be written to {disk}/store "
+        f"warning: {second.generation} may be lost if the machine fails now: "
+        f"the embedded store cannot be written to {disk}/store "
         r"\(No space left on device, \d\.\d MB free\)\. Make room there, then run "
         r"`batch store stop`, which saves\.",
         warning,
