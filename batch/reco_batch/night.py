@@ -31,7 +31,7 @@ from reco_batch.preflight import existing, preflight
 from reco_batch.presets import HistoryParameters
 from reco_batch.processors import share_processors
 from reco_batch.progress import Reporter, Stage, Times, harmless
-from reco_batch.pruning import prune_artifacts
+from reco_batch.pruning import finish_deletions, prune_artifacts
 from reco_batch.publishing import mark_quarantined, publish_artifact
 from reco_batch.quarantine import kept
 from reco_batch.resume import (
@@ -122,6 +122,8 @@ def run_night(
         dataset, split = read_and_split(config, reporter, now=started)
         reporter.count(stage_count(config, dataset))
         made_of = {"created": _iso(started), **_of_input(dataset, split)}
+        with harmless(reporter, "old artifacts are not deleted yet"):
+            finish_deletions(config.artifacts)  # their space may be all that there is
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         generation = _name(config, client, lock.keys, started=started, reporter=reporter)
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:

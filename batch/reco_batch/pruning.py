@@ -39,8 +39,7 @@ def prune_artifacts(
         OSError: a folder cannot be deleted.
         NightFailed: the folder of all artifacts cannot be read.
     """
-    for path in artifacts.glob(f"*{_GOING}"):  # a run was killed while it deleted them
-        delete(path)
+    finish_deletions(artifacts)
     complete = complete_generations(artifacts)
     own: dict[bool, list[str]] = {True: [], False: []}
     for generation in complete:
@@ -71,6 +70,16 @@ def _delete(folder: Path) -> None:
     with suppress(FileNotFoundError):  # another run took it
         folder.rename(going)
     delete(going)
+
+
+def finish_deletions(artifacts: Path) -> None:
+    """Delete what a run was deleting when it was killed.
+
+    Raises:
+        OSError: a folder cannot be deleted.
+    """
+    for path in artifacts.glob(f"*{_GOING}"):
+        delete(path)
 
 
 def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:

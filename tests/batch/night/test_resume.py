@@ -93,10 +93,14 @@ def test_other_data_is_not_resumed(resumed, killed, small, tmp_path):
 
 
 def test_a_plain_run_resumes_nothing(resumed, killed):
-    """And deletes what the night before left."""
+    """And deletes what the night before left, or was deleting, before it needs the space."""
+    deleting = resumed.home / "artifacts" / "20261101T031500Z-beef.deleted"
+    deleting.mkdir()
+
     said = resumed()
 
     assert said == []
+    assert not deleting.exists()
     assert unfinished(resumed.home).name > artifact(killed).name
 
 
