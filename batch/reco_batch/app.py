@@ -68,7 +68,7 @@ def _batch(
 
 
 def _summarise(told: Told, page: str) -> None:
-    """Print what a run has done, unless only faults are wanted: cron mails whatever is printed."""
+    """Print the summary of a run, unless `--quiet`: cron mails everything that is printed."""
     if not told.settings.quiet:
         typer.echo(fitted(page))
 

@@ -17,7 +17,7 @@ from reco_batch.errors import DataRefused
 
 #: Kinds of faults that a refusal names one by one.
 _NAMED: Final = 4
-#: Things that each kind of column has, and what is expected where there is something else.
+#: Kind of column -> noun for one of its values, and the expected form for error messages.
 _NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.ID: ("an id", "an id: text, or a whole number in full"),
     Kind.STARS: ("a number", "a number such as 4.5"),
@@ -69,7 +69,7 @@ class BadRows:
     """Collector of bad rows, over both files."""
 
     limit: int = 0
-    """How many rows may be left out before the input is refused."""
+    """Highest number of bad rows that may be left out; with more, the input is refused."""
     counts: Counter[Fault] = field(default_factory=Counter)
     _kept: list[_BadRow] = field(default_factory=list)
 
@@ -83,9 +83,9 @@ class BadRows:
         """Add rows with the same fault.
 
         Args:
-            fault: what is wrong with them.
-            rows: their numbers, ascending.
-            found: returns what was found in the row at a position in `rows`.
+            fault: the fault that all of them have.
+            rows: row numbers, ascending.
+            found: returns the faulty value of the row at a position in `rows`, for the message.
         """
         if not len(rows):
             return

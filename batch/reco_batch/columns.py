@@ -76,7 +76,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     TITLE: "title name movietitle itemname itemtitle productname booktitle producttitle filmtitle",
     GENRES: "genres genre category categories tags tag genrenames",
 }
-#: An index that pandas wrote beside the columns: it means nothing.
+#: Names of the row index that pandas writes as a further column; it carries no data.
 _INDEX: Final = re.compile(r"|unnamed: \d+|__index_level_\d+__|index")
 
 

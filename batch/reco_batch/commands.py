@@ -48,7 +48,8 @@ def run_command(
         settings: as flags, environment and file have them.
         target: where to publish.
         force: why the generation shall be served whatever the gate finds; None: it shall not.
-        ended: takes the night, live or not, and its seconds; what is raised has neither.
+        ended: list to which the night, live or not, and its seconds are appended; the errors that
+            are raised contain neither.
 
     Returns:
         A night whose generation is live; the generation alone if the night was cut short after

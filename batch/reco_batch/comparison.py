@@ -21,7 +21,7 @@ from reco_store.errors import ContractMismatch
 _BYTES_TO_READ: Final = 50_000_000
 _BYTES_A_MOVIE: Final = 13
 _FEWEST_LISTS: Final = 50
-#: Of all keys of the live generation.
+#: Keys sampled from the whole live generation to estimate the share that the store lost.
 _SAMPLE_KEYS: Final = 500
 
 

@@ -1,8 +1,8 @@
-"""Type matrix of the input: what becomes of each Arrow type in each kind of column.
+"""Type matrix of the input: the conversion of each Arrow type in each kind of column.
 
 `MATRIX` is the one table that reading, the documentation and the tests go by. A cell either
 converts an array or refuses the column by the name of its type. Conversions never raise for a
-value: a missing value is null, and so is one that cannot be read, which is marked besides.
+value: missing values become null, and so do unreadable ones, which are marked as unreadable too.
 """
 
 import re
@@ -56,7 +56,7 @@ class Cell(NamedTuple):
     """One cell of the matrix."""
 
     becomes: str
-    """What becomes of such a column, for the documentation."""
+    """Result of the conversion in words, for the documentation."""
     convert: Callable[[pa.Array], Converted] | None
     """None: the column is refused."""
 
@@ -74,7 +74,7 @@ def family_of(kind: pa.DataType) -> Family:
 
 
 def cell_of(kind: Kind, type_: pa.DataType) -> Cell:
-    """Return what becomes of a type in a kind of column."""
+    """Return the conversion of a type in a kind of column."""
     return MATRIX[family_of(type_)][kind]
 
 
@@ -209,7 +209,7 @@ def _decimal_label(array: pa.Array) -> Converted:
 
 
 def _decoded(then: Callable[[pa.Array], Converted], array: pa.Array) -> Converted:
-    """Read bytes as UTF-8 text; what is none, or has control characters, cannot be read."""
+    """Decode bytes as UTF-8; invalid UTF-8 and control characters make a value unreadable."""
     raw = array.to_pylist()
     text = [None if value is None else _utf8(value) for value in raw]
     wrong = np.array([a is not None and b is None for a, b in zip(raw, text, strict=True)], bool)
@@ -310,7 +310,7 @@ def _float_row(time: Cell) -> Mapping[Kind, Cell]:
     return _row(_WHOLE, Cell("stars", _stars), time, text, text)
 
 
-#: What becomes of each family of types in each kind of column.
+#: Conversion of each family of Arrow types, by kind of column.
 MATRIX: Final[Mapping[Family, Mapping[Kind, Cell]]] = {
     Family.INTEGER: _row(
         Cell("text", _integer_text),

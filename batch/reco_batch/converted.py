@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-#: Texts that stand for a missing value, as databases and pandas write them.
+#: Texts that mark a missing value, as databases and pandas write them.
 _MISSING = (
     *("", "nan", "NaN", "NAN", "-nan", "-NaN", "null", "NULL", "Null", "none", "None", "NONE"),
     *("\\N", "N/A", "n/a", "NA", "#N/A", "#NA", "<NA>", "NaT"),
@@ -39,7 +39,7 @@ class Converted(NamedTuple):
     unreadable: NDArray[np.bool_] | None = None
     """Rows with a value that cannot be read; None: there is none."""
     forms: Mapping[TimeForm, int] = {}
-    """Of times: the forms that occur, and the first row of each."""
+    """Forms of times that occur in a time column -> first row of each; empty for other columns."""
 
 
 def trimmed(array: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -1,7 +1,7 @@
 """Form of a CSV file: compression, encoding, delimiter and escapes, seen from its beginning.
 
-The content decides, not the name. What is not plain comma-separated UTF-8 is noted, so that a run
-shows how it read the file.
+The content decides, not the name. Anything but plain comma-separated UTF-8 is noted, so that a run
+reports how it read the file.
 """
 
 import codecs
@@ -19,7 +19,7 @@ import pyarrow as pa
 from reco_batch import columns as c
 from reco_batch.errors import DataRefused
 
-#: Of a file's text, that must hold the header.
+#: Bytes read from the beginning of a file's text; the header must end within them.
 _HEAD_BYTES: Final = 256 << 10
 _BLOCK_BYTES: Final = 16 << 20
 _DELIMITERS: Final = (",", ";", "\t", "|")
@@ -51,7 +51,7 @@ _VALUE: Final = re.compile(r"\s*[-+]?\d[\d.,:TZ +-]*\s*")
 
 
 class CsvForm(NamedTuple):
-    """How the text of one CSV file is read."""
+    """Encoding, delimiter, header and escapes of one CSV file."""
 
     path: Path
     encoding: str
@@ -68,7 +68,7 @@ class CsvForm(NamedTuple):
 
     @property
     def has_text(self) -> bool:
-        """Whether a column may hold text of any kind: with line breaks, for instance."""
+        """True if a column may contain free text, which can include line breaks."""
         known = c.matched(self.names, tuple(c.RATINGS))
         return len(self.names) > len(known)
 
@@ -300,7 +300,7 @@ def _has_escapes(form: CsvForm) -> bool:
     """
     inside = re.compile(rb'\\"[^"\r\n' + re.escape(form.delimiter.encode()) + b"]")
     kept = b""
-    # What is not in the encoding is found, and named, when the rows are read.
+    # Invalid bytes are reported later, with their line, when the rows are read.
     with form.open_text() as stream, suppress(UnicodeError):
         while block := stream.read(_BLOCK_BYTES):
             if inside.search(kept + block):

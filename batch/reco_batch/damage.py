@@ -39,7 +39,7 @@ _CUT: Final = "Write or copy it again: it was probably cut on the way."
 
 
 class Place(NamedTuple):
-    """Where a row is."""
+    """Location of a row: file and line, with its text for messages."""
 
     file: str
     line: int
@@ -175,12 +175,12 @@ def is_ended(form: CsvForm) -> bool:
 
 
 def whole_rows(width: int) -> str:
-    """Return what is expected of every row of a file."""
+    """Return the expected form of every row of a file, for messages."""
     return f"{width} values, as in the header, and quotes closed"
 
 
 def ragged(row: InvalidRow) -> str:
-    """Return what was found in a row of another width than the header's."""
+    """Return a row wider or narrower than the header in words, for messages."""
     return f"{row.actual_columns} values in {row.text[:_SHOWN_CHARACTERS]!r}"
 
 
@@ -188,8 +188,8 @@ def require_one_line(row: InvalidRow, wanted: str, find: Callable[[], Place]) ->
     """Refuse a file with a row of another width that no export writes.
 
     Args:
-        row: of another width than the header's.
-        wanted: what is expected of every row.
+        row: the row, wider or narrower than the header.
+        wanted: the expected form of every row, for the message.
         find: returns the place of the row.
 
     Raises:

@@ -93,15 +93,15 @@ class RejectedRow(NamedTuple):
     line: int
     reason: str
     row: str
-    """As it is in the file; empty for Parquet."""
+    """Text of the row as in the file; empty for Parquet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What validation noticed and mended, each with a sentence in `describe`."""
+    """Findings of validation, with the repairs it made; `describe` words each as a sentence."""
 
     notes: tuple[str, ...] = ()
-    """How the files were read, as far as it is not plain."""
+    """Notes on unusual forms of the files, and how each was read."""
     rejected: tuple[RejectedRow, ...] = ()
     ratings_read: int = 0
     without_stars: bool = False

@@ -6,7 +6,7 @@ RecoError                        (reco_store.errors: the base of both packages)
 │   ├── NotFinite                5  training diverged
 │   └── ProcessLost              5  one of the processes that trained together
 ├── GateRefused                  6  the new generation is not good enough to be served
-│   └── InputRefused             6  nor would be what can be learned from the input
+│   └── InputRefused             6  the input cannot make a generation good enough to be served
 └── AtWork                      75  another process is at work on the same
 
 The number is the exit code of `batch`. Every message says what was found, what was expected

@@ -30,7 +30,7 @@ from reco_batch.topk import Scratch, TopK, select_blocks, top_k_blocks
 TOP_K: Final = (1, 5, 10)
 #: Figures whose bootstrap interval is kept, too.
 WITH_INTERVAL: Final = ("hit@10", "ndcg@10", "recall@10", "recall@100")
-#: The same of ranked lists.
+#: Figures of the ranked lists whose bootstrap interval is kept, too.
 RANKED_WITH_INTERVAL: Final = ("ndcg@10",)
 _HEAD: Final = 10
 #: Movies by how many ratings they have in training: from, up to and including.

@@ -41,8 +41,8 @@ def unreadable(error: OSError, path: Path) -> str:
     """Return the line that reports that a path is closed to this account, or cannot be read.
 
     Args:
-        error: what the system answered.
-        path: what was asked for, unless the error names another one.
+        error: the error of the operating system.
+        path: the requested path, unless the error names another one.
     """
     named = Path(str(error.filename)) if error.filename else path
     reason = error.strerror or error
@@ -78,7 +78,7 @@ def delete(path: Path) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes in all files of a folder; what vanishes meanwhile is not counted."""
+    """Return the bytes in all files of a folder; files deleted meanwhile are not counted."""
     size = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""The end of a run, good or bad: its exit code, an embedded store that is saved, and who is told.
+"""The end of a run, good or bad: exit code, saving of an embedded store, notifications.
 
 A run whose generation is live ends well, whatever ended it; an embedded store has it on disk then.
 The metrics file, the hook and the last line of the log follow, and change nothing of that.
@@ -49,15 +49,15 @@ class Run:
     is_served_known: bool = False
     target: Target | None = None
     lock: RunLock | None = None
-    """Of the store that it publishes to, once it is connected."""
+    """Lock of the namespace that the run publishes to; None until the store is connected."""
     live_before: str | None = None
-    """The live generation when it began, or "nothing"; None where the store did not tell."""
+    """Generation live before the run, or "nothing"; None if the store did not answer."""
     is_live: bool = False
-    """Whether readers were switched to what it made."""
+    """True once readers have been switched to the run's generation."""
     is_saved: bool = False
-    """Whether an embedded store was saved since, or could not be, which was reported."""
+    """True once the embedded store is saved, or a failure to save it is reported."""
     error: BaseException | None = None
-    """What ended it early."""
+    """Exception that ended the run early; None if it was not cut short."""
 
     @property
     def seconds(self) -> float:
@@ -65,7 +65,7 @@ class Run:
         return round(time.time() - self.started, 3)
 
     def connected(self, target: Target) -> RunLock:
-        """Connect to the store, and note what it serves; return the lock, which is not taken."""
+        """Connect to the store, note its live generation, and return the lock, not yet taken."""
         self.target = target
         self.lock = RunLock(target.connect(self.reporter.find, start=True), target.keys)
         self.live_before = _live(self.lock)
@@ -100,7 +100,7 @@ class Run:
         self.is_saved = True
 
     def look(self) -> None:
-        """Take note of what is served, if anybody wants to know and the store tells."""
+        """Read the live generation from the store, if metrics or notifications need it."""
         hook = self.settings.notify
         if self.lock is None or not (self.settings.metrics_file or hook.command or hook.url):
             return
@@ -109,7 +109,7 @@ class Run:
             self.is_served_known = True
 
     def failed(self, error: BaseException) -> None:
-        """Find out whether readers see what the run made all the same, and note what they see."""
+        """Check whether the run's generation is live in spite of the error, and note the result."""
         now = None if self.lock is None else _live(self.lock)
         if now is not None:
             with suppress(Exception):  # the error at hand is the one to report
@@ -133,7 +133,7 @@ def _keys_words(done: int, total: int) -> str:
 
 
 def _live(lock: RunLock) -> str | None:
-    """Return the live generation, or "nothing"; None where the store does not tell."""
+    """Return the live generation, or "nothing"; None if the store does not answer."""
     with suppress(RecoError), store_errors(lock.client):
         live = lock.client.get(lock.keys.current)
         return live.decode() if isinstance(live, bytes) else "nothing"
@@ -152,8 +152,8 @@ def _still_served(before: str | None, now: str | None) -> str:
 def followed(settings: Settings, command: str) -> Iterator[Run]:
     """Let metrics, notifications and the log's last line follow the run in the block.
 
-    A run whose generation is live ends well, whatever ended the block: what went wrong after the
-    switch is a warning.
+    A run whose generation is live ends well, whatever ended the block: an error after the switch
+    becomes a warning.
 
     Raises:
         SystemExit: the log is for machines, and has the error as its last line.
@@ -184,7 +184,7 @@ def followed(settings: Settings, command: str) -> Iterator[Run]:
 
 
 def _end_well(run: Run) -> None:
-    """Save what is live, and report it."""
+    """Save an embedded store, and report that the run's generation is live."""
     run.save()
     _follow(run, 0, None)
     if isinstance(run.reporter, JsonReporter):
@@ -197,7 +197,7 @@ def _end_at_once(run: Run, error: BaseException) -> int:
     run.reporter.cancel()
     run.reporter.stop()
     if run.lock is not None:
-        run.lock.release()  # first: what is live then is no more changed by this run
+        run.lock.release()  # first: from then on this run cannot change what is live
     run.failed(error)
     if run.is_live:
         _end_well(run)
@@ -208,13 +208,13 @@ def _end_at_once(run: Run, error: BaseException) -> int:
 
 
 def _say_in_thread(run: Run, error: BaseException) -> None:
-    """Write the last line of a run that does not live to let its error through."""
+    """Write the last line of a run whose process ends before its error can propagate."""
     try:
         if isinstance(run.reporter, JsonReporter):
             _end_in_json(run.reporter.log, error)
         else:
             with guard():
-                raise error  # noqa: TRY301  # for the guard to say
+                raise error  # noqa: TRY301  # for the guard to report
     except SystemExit:
         pass
     except Exception:  # noqa: BLE001  # a bug, which Python would show
@@ -273,7 +273,7 @@ def _follow(run: Run, exit_code: int, error: BaseException | None) -> None:
 
 
 def _is_of_a_person(error: BaseException) -> bool:
-    """Tell whether a person ended the run, who is there to see it."""
+    """Return whether a person ended the run: by Ctrl-C, or by closing its output."""
     if isinstance(error, Terminated):
         return False
     return isinstance(error, KeyboardInterrupt | BrokenPipeError)

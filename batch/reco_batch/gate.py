@@ -35,7 +35,7 @@ _NO_LISTS: Final = "the store lost keys of the live generation, so it is no base
 _SOME_LISTS: Final = "the store lost keys of the live generation"
 #: Beginning of the note of a check that was refused earlier and cannot be made now.
 _CARRIED_OVER: Final = "refused beside "
-#: With more of its keys gone, readers cannot rely on the live generation, nor can a comparison.
+#: Largest share of lost keys with which the live generation can still serve as a baseline.
 _LOST_SHARE: Final = 0.05
 
 
@@ -100,14 +100,14 @@ def _findings(given: GateInput, lost: float) -> Iterator[Check]:
 
 
 def refused_before(manifest: Mapping[str, Any], checks: Sequence[Check]) -> list[Check]:
-    """Return the checks, those that were refused before and cannot be made now still refused.
+    """Return the checks; earlier refusals that cannot be judged again stay refusals.
 
-    A store that lost its data has no live generation to compare with: an artifact that was refused
-    beside one has not become better by that.
+    A store that lost its data has no live generation to compare with. An artifact that was refused
+    in comparison with one has not become better by that.
 
     Args:
-        manifest: of the artifact, with the gate's report if it was judged before.
-        checks: as they are now.
+        manifest: the artifact's manifest, with the gate's report if it was judged before.
+        checks: the checks made now.
     """
     made = {check.name for check in checks if check.verdict not in (NO_BASELINE, SKIPPED)}
     baseline = section(manifest, "gate").get("baseline")
@@ -120,7 +120,7 @@ def refused_before(manifest: Mapping[str, Any], checks: Sequence[Check]) -> list
 
 
 def _refusal(check: Mapping[str, Any], baseline: object) -> str:
-    """Return the note of a check that was refused beside a baseline that is gone.
+    """Return the note of a check that was refused against a baseline that is gone.
 
     However often it is carried over, the note keeps the figure and baseline of the first refusal.
     """

@@ -14,7 +14,7 @@ from reco_batch.dataset import Histories
 HEAD: Final = 10
 #: Somebody with a smaller choice has no first ten of their own to speak of.
 CHOICE: Final = 3 * HEAD
-#: Nor has somebody of whom fewer ratings are known: the hits are the best guess.
+#: Ratings a user needs for a top-10 of their own; with fewer, popular movies are the best guess.
 FEWEST_RATINGS: Final = 5
 #: Most rated movies among which a user's most popular unseen ones are looked for.
 _HITS: Final = 256
@@ -54,7 +54,7 @@ class Heads:
         """Begin with no lists.
 
         Args:
-            rating_count: [I], by which the hits are told.
+            rating_count: [I] ratings per movie; the most rated movies are the hits.
         """
         self._movie_count = movie_count = len(rating_count)
         hits = np.argsort(-rating_count, kind="stable")[:_HITS]

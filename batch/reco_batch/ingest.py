@@ -51,7 +51,7 @@ class RawTables(NamedTuple):
     lines: Mapping[str, Lines] = {}
     """Places of rows by file name; none for tables that are not from a file."""
     notes: tuple[str, ...] = ()
-    """How the files were read, as far as it is not plain."""
+    """Notes on unusual forms of the files, and how each was read."""
 
 
 _RATINGS: Final = Table("ratings", c.RATINGS)

@@ -45,7 +45,7 @@ class InputFile(NamedTuple):
 
 
 def require_folder(folder: Path) -> None:
-    """Refuse what is no folder, or may not be looked into.
+    """Refuse a path that is not a folder, or that the account may not list.
 
     Raises:
         DataRefused: naming the path, and the account where it is not allowed to read it.
@@ -120,7 +120,7 @@ def part_files(folder: Path) -> tuple[Path, ...]:
 
 
 def require_readable(path: Path) -> None:
-    """Refuse what is no plain file, or may not be read.
+    """Refuse a path that is not a regular file, or that the account may not read.
 
     Raises:
         DataRefused: naming the path, and the account where it is not allowed to read it.
@@ -140,8 +140,8 @@ def refusal(path: Path, error: OSError, *, is_folder: bool = False) -> DataRefus
     """Return the refusal of a path that the system did not let us read.
 
     Args:
-        path: what was to be read.
-        error: what the system reported.
+        path: the path to read.
+        error: the error of the operating system.
         is_folder: the path is the folder that --data names.
     """
     name = None if is_folder else path.name
@@ -188,7 +188,7 @@ def _raise(error: OSError) -> None:
 
 
 def _is_table(path: Path) -> bool:
-    """Return whether a path is there, as a file (whatever kind) or, without ending, a folder."""
+    """Return whether a path exists: a file of any kind or, if it has no suffix, a folder."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode) and path.suffix == "":

@@ -139,7 +139,7 @@ class _Lines:
 
 
 def _with_message(_: Any, __: str, event: Any) -> Any:  # noqa: ANN401  # structlog's own
-    """Say in each line what has happened, under the name that collectors of logs look for."""
+    """Add `message` to each line: the field that log collectors show as its text."""
     words = event.get("text") or " ".join(
         str(event[name]) for name in ("event", "stage", "note") if event.get(name)
     )

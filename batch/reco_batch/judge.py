@@ -41,8 +41,8 @@ from reco_store.manifest import created_seconds
 
 #: With fewer lists, how many are different or alike says nothing.
 _FEWEST_LISTS: Final = 10
-#: First tens that have this part of what those of the most rated movies have in common are no
-#: recommendations: of people with short histories, even good ones have a lot in common.
+#: Upper bound on the overlap of users' top-10 lists, as a share of the overlap of popularity lists.
+#: The bound is relative because even good lists overlap a lot when users have short histories.
 _OF_HITS_ALIKE: Final = 0.9
 #: Beginning of a check's name -> its bound, where a figure beyond it breaks no list.
 _SOFT: Final = {
@@ -91,8 +91,8 @@ def check_input(nights: Nights, bounds: GateBounds) -> list[Check]:
 def _of_first_run(check: Check, bounds: GateBounds) -> Check:
     """Warn rather than refuse, while nothing is served, where no list is broken.
 
-    A bound that somebody has set is kept. Checks that the gate refused earlier never come here: a
-    store that lost its data makes no list better.
+    A bound that the settings contain is kept. Checks that the gate refused earlier never come here:
+    a store that lost its data makes no list better.
     """
     bound = next((b for name, b in _SOFT.items() if check.name.startswith(name)), None)
     if check.verdict != REFUSED or bound is None or bound in bounds.model_fields_set:
@@ -218,7 +218,7 @@ def _heads(nights: Nights, heads: HeadFigures, bounds: GateBounds) -> Iterator[C
 
 
 def _alike(heads: HeadFigures, bounds: GateBounds) -> Check:
-    """Do users see different movies, compared with what popularity would show them?"""
+    """Check the overlap of users' top-10 lists, relative to that of popularity lists."""
     most = bounds.alike
     if "alike" not in bounds.model_fields_set:
         most = max(most, _OF_HITS_ALIKE * heads.hits_alike)

@@ -172,7 +172,7 @@ def _of_flags(flags: Mapping[str, Any]) -> dict[str, Said]:
 
 
 def _of_environment() -> dict[str, Said]:
-    """Return what variables say; one that is empty says nothing.
+    """Return the settings that environment variables contain; empty variables are ignored.
 
     Blanks and line ends around a value come from files of variables, and are no part of it.
 

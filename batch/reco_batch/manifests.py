@@ -63,7 +63,7 @@ def section(manifest: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
 def refused_checks(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the refused checks of a generation that the gate refused; else none.
 
-    What was forced is not among them: a person has overruled its checks.
+    A forced generation has none: a person has overruled its checks.
     """
     report = section(manifest, "gate")
     if report.get("verdict") != REFUSED:
@@ -94,10 +94,10 @@ def complete_generations(artifacts: Path) -> list[str]:
 
 
 def _is_there(file: Path) -> bool:
-    """Tell whether a file exists.
+    """Return whether a file exists.
 
     Raises:
-        PermissionError: the folder may not be searched, so nobody can tell.
+        PermissionError: the account may not search the folder, so the answer is not known.
     """
     try:
         file.stat()

@@ -34,7 +34,7 @@ _ENTRIES_PER_BATCH: Final = 1_000_000
 _CELLS: Final = 2_000_000
 #: Families of a list a movie; an older artifact has none of the second.
 _OF_MOVIES: Final = ("similar", "next")
-#: Nothing is known of what goes with a movie that has fewer: its scores may be all the same.
+#: Ratings a movie needs for its lists to be judged; with fewer, all its scores may be equal.
 ENOUGH_RATINGS: Final = 3
 
 
@@ -111,7 +111,7 @@ def _doubt(artifact: Artifact) -> NDArray[np.float32] | None:
 
 
 def _tiers(artifact: Artifact) -> NDArray[np.int64] | None:
-    """Return which part of a highest-rated list a movie belongs to, [I]; None if nobody knows."""
+    """Return each movie's tier in the highest-rated lists, [I]; None without a threshold."""
     more_than = artifact.manifest.get("parameters", {}).get("count_threshold")
     return None if more_than is None else count_tiers(artifact.rating_counts(), more_than)
 

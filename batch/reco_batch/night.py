@@ -80,7 +80,7 @@ class Night(NamedTuple):
     published: Published
     user_ids: tuple[str, ...]
     before: Mapping[str, Any]
-    """Metrics of what was live before, as `metrics_before` returns them."""
+    """Metrics of the generation live before, as returned by `metrics_before`."""
 
     def example_user(self, preferred: str) -> str:
         """Return a user to try: the preferred one, if there is such a user."""
@@ -109,7 +109,7 @@ def run_night(
         UsageError, NotInstalled: the engine cannot be.
         LockHeld: another run is at work.
         DataRefused: the input cannot be used.
-        InputRefused: the gate would refuse what is learned from it.
+        InputRefused: the gate would refuse a generation made from this input.
         NightFailed: the artifact could not be written.
         StoreError: the store is unfit, or publishing failed; nothing was switched.
     """
@@ -194,7 +194,7 @@ def read_and_split(
     Args:
         config: where the data are, and what is allowed in them.
         reporter: shows the stage and the findings.
-        now: the time of the run; ratings dated after it are not taken at their word.
+        now: the time of the run, with which the check for future ratings compares.
 
     Raises:
         DataRefused: the input cannot be used.
@@ -427,7 +427,7 @@ def _live(published: Published) -> str | None:
 
 @contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
-    """Say what the disk refused.
+    """Turn errors of the disk in the block into `NightFailed`.
 
     Raises:
         NightFailed: the folder could not be written.

@@ -50,7 +50,7 @@ class Target:
     redis_url: str | None
     namespace: str
     folder: Path | None
-    """Of reco's own files; None where none is named and the account has no home."""
+    """Home folder of reco's files; None if none is named and the account has no home folder."""
 
     @classmethod
     def of(cls, redis_url: str | None, namespace: str, home: Path | None) -> "Target":
@@ -109,8 +109,8 @@ class Target:
 
         Args:
             say: takes a line about the wait; None: it goes to standard error.
-            start: start an embedded store that has nothing to serve yet. Only what publishes
-                does: a store that is empty because REDIS_URL is missing must not look like one.
+            start: start an embedded store that has nothing to serve yet. Only commands that
+                publish do: if REDIS_URL is missing, others must not show an empty store instead.
 
         Raises:
             NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
@@ -166,7 +166,7 @@ def _usual_home() -> Path | None:
     """Return the folder where none is named; None for an account without a home."""
     try:
         return default_home()
-    except UsageError:  # told to whoever needs the folder
+    except UsageError:  # reported to the commands that need the folder
         return None
 
 
@@ -174,7 +174,7 @@ def _expanded(home: Path) -> Path:
     """Return a folder whose `~` is replaced.
 
     Raises:
-        UsageError: nobody knows by what.
+        UsageError: the home folder that `~` refers to is not known.
     """
     try:
         return home.expanduser()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _EXAMPLE_USER = "42"
 HEADER = ("generation", "state", "keys", "MB", "age", "on disk", "note")
-#: What each state means, in the order of the legend.
+#: State -> its meaning, in the order of the legend.
 STATES = {
     "live": "readers see it",
     READY: "complete in the store; `batch rollback GENERATION` serves it",
@@ -39,10 +39,10 @@ _CLOCKS_APART_SECONDS = 60
 
 
 def night(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
-    """Summarise a run: live or not, how good, where the report is, and what to try next.
+    """Summarise a run: live or not, its quality, the path of its report, commands to try next.
 
     Args:
-        result: of the run, whose generation may be live, held or refused.
+        result: the finished run, whose generation may be live, held or refused.
         store: the store's name, without its password.
         reading_options: what the suggested commands need to read there.
         seconds: how long the run took.
@@ -147,9 +147,9 @@ def generations(
     leave in the ordinary way: rolled back from, refused, failed, or given up early to make room.
 
     Args:
-        records: what the store knows, newest first.
+        records: the store's records of generations, newest first.
         on_disk: the complete artifacts of the namespace.
-        now: from which ages are counted.
+        now: the time from which ages are computed.
     """
     artifacts = {one.generation: one for one in on_disk}
     known = {record.id for record in records}
@@ -186,7 +186,7 @@ def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) ->
 
 
 def _is_rejected_on_disk(state: str, artifact: Kept) -> bool:
-    """Tell whether the folder knows of a rejection that the store does not, or not any more."""
+    """Return whether the artifact's folder records a rejection that the store does not."""
     if state == READY:  # in a store that was restored from a backup
         return artifact.is_quarantined
     return state == RETIRED and not artifact.may_be_served

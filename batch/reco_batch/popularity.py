@@ -38,14 +38,15 @@ class PopularList(NamedTuple):
     score: NDArray[np.float64]  # ratings, or mean stars
 
 
-#: Of the rating scale: where ratings are low, half of the best-known movies are below the mean.
+#: Distance of the threshold below a low mean rating, as a share of the rating scale: about half of
+#: the best-known movies are below the mean itself.
 _BELOW_MEAN: Final = 0.05
 #: In so many steps the threshold of stars falls to the lowest mean.
 _STEPS: Final = 10
 
 
 class Thresholds(NamedTuple):
-    """Which movies each kind of list shows, or shows first."""
+    """Thresholds for the movies that each kind of popularity list shows, or shows first."""
 
     rating_count: int  # highest rated: more than so many ratings
     rating_mean: float  # most rated: a mean above so many stars

@@ -30,17 +30,18 @@ from reco_store.client import Client
 from reco_store.digest import SIZE_BUCKET_BYTES
 from reco_store.room import require_room
 
-#: Of a score in a list as JSON, with its comma.
+#: Bytes per score in a list as JSON, with its comma.
 _SCORE_BYTES: Final = 6
-#: Of a movie's card, without title and genres.
+#: Bytes per movie card, without title and genres.
 _CARD_BYTES: Final = 40
-#: Of a place in a list on disk, compressed: id and score.
+#: Bytes per list entry on disk, compressed: id and score.
 _PLACE_BYTES_ON_DISK: Final = 3
-#: Of the SavedModels, a user or a movie: retrieval, rating, both of the notebook's.
+#: Bytes per user or movie in the SavedModels: retrieval, rating, and the notebook's two together.
 _RETRIEVAL_BYTES: Final = 2_400
 _RATING_BYTES: Final = 1_000
 _NOTEBOOK_MODEL_BYTES: Final = 800
-#: Ids in lists are shorter than those of the catalogue where the hits were the first ones.
+#: Factor on list sizes: popular movies often have short ids, so lists are smaller than average
+#: ids suggest.
 _PRUDENCE: Final = 0.9
 _MEGABYTE: Final = 1_000_000
 
@@ -53,10 +54,10 @@ def preflight(
     manifest: Mapping[str, Any],
     reporter: Reporter,
 ) -> None:
-    """Refuse what could not be published, before anything is trained.
+    """Refuse, before training, input whose generation could not be published.
 
     Args:
-        config: of the run; with a reason to force it, what is found is a warning.
+        config: the run's configuration; with a reason to force it, refusals become warnings.
         client: connection to the store.
         dataset: the input.
         manifest: the parts of the run's manifest that the input decides: `created`, `ids`, `data`.
@@ -82,7 +83,7 @@ def preflight(
 def _judge_input(
     config: RunConfig, client: Client, manifest: Mapping[str, Any], reporter: Reporter
 ) -> None:
-    # Nothing is staged yet, so there is no name; what is live is all that is read.
+    # Nothing is staged yet, so there is no name; only the live generation is read.
     given = GateInput.read_from(client, Keys(config.namespace), "", manifest)
     given, found = with_baseline(given)
     checks = [*found, *check_input(Nights(manifest, given.live_manifest), config.bounds)]
@@ -142,7 +143,7 @@ def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
 
 
 def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
-    """Return what a run will write below its home, as far as can be told: a low estimate."""
+    """Return a low estimate of the bytes that a run will write below its home."""
     users, movies = len(dataset.user_ids), len(dataset.movies)
     k, ranked = _lengths(config, dataset)
     places = (users + 2 * movies) * k + (users * ranked if dataset.has_stars else 0)
@@ -153,7 +154,7 @@ def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
 
 
 def _require_disk(config: RunConfig, dataset: Dataset) -> None:
-    """Refuse if the artifact will not fit, even in place of what unfinished runs left.
+    """Refuse if the artifact will not fit, even in the space that unfinished runs free.
 
     Raises:
         NightFailed: there is not enough room.

@@ -23,7 +23,7 @@ from reco_batch.terminal import broken
 if TYPE_CHECKING:
     from reco_batch.json_log import Log
 
-#: Part of an earlier run after which this one's pace can be told.
+#: Share of an earlier run's time after which this run's pace can be estimated.
 _SETTLED = 0.1
 
 
@@ -35,7 +35,7 @@ class Times(NamedTuple):
 
     @classmethod
     def of(cls, began: Mapping[str, object], seconds: Mapping[str, object]) -> "Times":
-        """Return the times that a manifest has; what is no number is left out."""
+        """Return the stage times in a manifest; values that are not numbers are left out."""
         spans = [
             (name, start, took)
             for name, took in seconds.items()
@@ -84,7 +84,7 @@ class Reporter(Protocol):
     seconds: dict[str, float]
     """Of the stages that have finished."""
     generation: str | None
-    """Which one all of this is about, once there is one."""
+    """Id of the run's generation; None until there is one."""
     losses: dict[str, list[tuple[int, float]]]
     """Epoch and loss, as each training stage told them; its parts follow each other."""
 
@@ -110,7 +110,7 @@ class Reporter(Protocol):
         """Take note of the generation that all of this is about."""
 
     def stop(self) -> None:
-        """Take away what moves, as the process is about to end."""
+        """Remove live bars from the terminal, as the process is about to end."""
 
     def cancel(self) -> None:
         """Make every stage that is still at work end at its next step, by `Cancelled`."""
@@ -138,10 +138,10 @@ class QuietReporter:
             yield _Silent(self._cancelled, self._keep(name))
 
     def expect(self, earlier: Times) -> None:
-        """Do nothing: an estimate is of use while somebody looks on."""
+        """Do nothing: without a display there is no estimate."""
 
     def count(self, stages: int) -> None:
-        """Do nothing, likewise."""
+        """Do nothing: without a display there is no estimate."""
 
     def say(self, text: str) -> None:
         """Show nothing."""
@@ -294,11 +294,11 @@ class LiveReporter(QuietReporter):
 
 @contextmanager
 def harmless(reporter: Reporter, what: str) -> Iterator[None]:
-    """Turn whatever fails in the block into a warning: how the run ended is decided already.
+    """Turn any error in the block into a warning: the outcome of the run is already decided.
 
     Args:
         reporter: shows the warning.
-        what: what is missing then.
+        what: the consequence of a failure, with which the warning begins.
     """
     try:
         yield
@@ -338,7 +338,7 @@ def _line(name: str, seconds: float, note: str) -> str:
 
 
 class _Note(ProgressColumn):
-    """Text beside a bar: a stage's note, or, drawn anew each time, how far the whole run is."""
+    """Text next to a bar: a stage's note, or, redrawn each time, progress of the whole run."""
 
     def __init__(self, whole: Callable[[Task], str]) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ def prune_artifacts(
 
     That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's,
     those that were refused or rolled back from being counted apart, so that bad nights push no good
-    one out; and the incomplete ones that nobody knows of, once no run can still be at work on them.
+    one out; and incomplete ones of no unfinished night, once no run can still be at work on them.
     Those of unfinished nights belong to whoever resumes them. Runs of other namespaces may be
     deleting in the same folder.
 
@@ -55,7 +55,7 @@ def prune_artifacts(
 
 
 def _is_abandoned(folder: Path, now: datetime) -> bool:
-    """Tell whether nobody can still be at work on a folder, by its last change.
+    """Return whether a folder changed so long ago that no run can still be at work on it.
 
     Its name would mislead: an old artifact may just be being copied back from a backup.
     """
@@ -65,7 +65,7 @@ def _is_abandoned(folder: Path, now: datetime) -> bool:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a folder so that what is left of it, if this run is killed, is no artifact."""
+    """Delete a folder; if the run is killed meanwhile, the rest does not count as an artifact."""
     going = folder.with_name(folder.name + _GOING)
     with suppress(FileNotFoundError):  # another run took it
         folder.rename(going)
@@ -73,7 +73,7 @@ def _delete(folder: Path) -> None:
 
 
 def finish_deletions(artifacts: Path) -> None:
-    """Delete what a run was deleting when it was killed.
+    """Finish deletions that a killed run had begun.
 
     Raises:
         OSError: a folder cannot be deleted.

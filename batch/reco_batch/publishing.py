@@ -94,7 +94,7 @@ def republish(
 def mark_quarantined(
     artifacts: Path, records: Iterable[GenerationRecord], reporter: Reporter
 ) -> None:
-    """Mark on disk what the store has in quarantine; a disk that does not take it is a warning."""
+    """Mark generations quarantined in the store on disk as well; a failure is a warning."""
     try:
         remember(artifacts, records)
     except OSError as error:
@@ -120,9 +120,9 @@ def publish_artifact(
     overrule: bool = False,
     reporter: Reporter,
 ) -> Published:
-    """Publish what passes the gate, showing how far writing and reading back have come.
+    """Publish a generation that passes the gate, with progress of writing and reading back.
 
-    With `overrule`, it is published although it was rolled back from.
+    With `overrule`, a generation that was rolled back from is published again.
     """
     artifact = Artifact(
         artifact.folder, {k: v for k, v in artifact.manifest.items() if k != "published"}

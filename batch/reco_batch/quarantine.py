@@ -1,9 +1,9 @@
-"""What may be served of the artifacts on disk: the gate's verdicts, and marks of rollbacks.
+"""Artifacts on disk that may be served: verdicts of the gate, and quarantine marks of rollbacks.
 
     artifacts/<generation>/quarantine.json    {"schema": 1, "note": ...}: it was rolled back from
 
-The store knows both as well, as long as it has its data. The folder knows when the store is empty,
-and takes its mark with it when it is copied.
+The store records both as well, but may lose its data. The folder keeps them when the store is
+empty, and its mark goes with it when it is copied.
 """
 
 import json
@@ -31,14 +31,14 @@ class Kept(NamedTuple):
     created: str
     """ISO 8601."""
     verdict: str
-    """Of the gate; empty where it never judged."""
+    """Verdict of the quality gate; empty if it never judged this artifact."""
     note: str
-    """Why it may not be served; empty where it may."""
+    """Reason why the artifact may not be served; empty if it may be served."""
     is_quarantined: bool
 
     @property
     def may_be_served(self) -> bool:
-        """Whether neither a person nor the gate has rejected it."""
+        """True unless the gate refused the artifact or it was rolled back from."""
         return not self.is_quarantined and self.verdict != REFUSED
 
 
@@ -67,7 +67,7 @@ def quarantine_note(folder: Path) -> str | None:
         return str(content["note"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):  # whatever is in it, somebody marked it
+    except (OSError, ValueError, KeyError, TypeError):  # whatever is in it, it is a mark
         return f"see {folder / QUARANTINE}"
 
 
@@ -78,7 +78,7 @@ def marks(artifacts: Path) -> dict[str, str]:
 
 
 def remember(artifacts: Path, records: Iterable[GenerationRecord]) -> None:
-    """Mark the artifacts of what the store has in quarantine, as far as they are here.
+    """Mark the artifacts on this machine whose generations the store has in quarantine.
 
     The rollback may have been made on another machine, or by an account that may not write here.
 
@@ -118,8 +118,8 @@ def latest(found: Iterable[Kept], records: Iterable[GenerationRecord]) -> str:
     preferred to a newer one that it never judged.
 
     Args:
-        found: what is on disk, newest first.
-        records: what the store knows.
+        found: the artifacts on disk, newest first.
+        records: the store's records of generations.
 
     Raises:
         UsageError: there is none.
@@ -153,7 +153,7 @@ def require_not_quarantined(folder: Path) -> None:
 
 
 def is_rejected(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Tell whether an artifact was refused by the gate or rolled back from."""
+    """Return whether an artifact was refused by the gate or rolled back from."""
     return not _kept(folder, manifest).may_be_served
 
 

@@ -223,11 +223,11 @@ def of_first_movies(
 def compared_by(alike: NDArray[np.float32], rating_count: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the queries of the similar lists, [I, D]: each movie's own vector, if it has one.
 
-    Without ratings that tell anything, and without content, a movie has none, and all scores were
-    the same. Its list has what is nearest to the mean of all ratings instead.
+    A movie without informative ratings and without content has no vector, and all its scores would
+    be equal. Its list has the movies nearest to the mean of all ratings instead.
 
     Args:
-        alike: [I, D], zeros for a movie of which nothing is known.
+        alike: [I, D] movie vectors, zeros for a movie without one.
         rating_count: [I].
     """
     nothing = ~alike.any(axis=1)

@@ -215,11 +215,11 @@ def unfinished_generations(unfinished: Path) -> set[str]:
 def reusable_bytes(place: Place, *, resume: bool) -> int:
     """Return how many bytes `open_night` will delete before it begins, or go on with.
 
-    That is, of this namespace's unfinished nights that no process is at work on. An artifact that
-    is complete stays, so it counts only as what is resumed, which is the newest night if any.
+    Those are the bytes of this namespace's unfinished nights that no process is at work on. A
+    complete artifact stays, so it counts only if it is resumed; only the newest night is resumed.
     """
     size = 0
-    with suppress(OSError):  # what is closed to this account is not counted
+    with suppress(OSError):  # folders that this account may not read are not counted
         for folder in _newest_first(place.unfinished):
             lock = _locked(folder)
             if lock is None:

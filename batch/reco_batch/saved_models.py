@@ -42,7 +42,7 @@ Answer = Mapping[str, tf.Tensor]
 
 
 class TopMovies(tf.Module):
-    """The best k movies of a query by dot product, exact, without what is excluded."""
+    """Exact top-k retrieval of movies by dot product, with excluded movies left out."""
 
     def __init__(
         self, tower: Tower, movies: Tower, movie_ids: Sequence[str], excluded: Histories, *, k: int
@@ -65,7 +65,7 @@ class TopMovies(tf.Module):
         self.index = tf.keras.layers.StringLookup(
             vocabulary=list(movie_ids), mask_token=None, oov_token="", num_oov_indices=1
         )
-        # Row 0 is that of ids which the tower does not know; those that it knows beside the rows
+        # Row 0 is that of ids which the tower does not know; ids that it knows beyond the rows
         # of `excluded` have nothing to exclude.
         offsets = np.concatenate([[0], excluded.offsets])
         more = tower.lookup.vocabulary_size() + 1 - len(offsets)
@@ -74,7 +74,7 @@ class TopMovies(tf.Module):
 
     @tf.function(input_signature=[_IDS])  # type: ignore[untyped-decorator]
     def __call__(self, ids: tf.Tensor) -> Answer:
-        """Return the best movies for each id, without what is excluded for it."""
+        """Return the best movies for each id, without the movies excluded for it."""
         return self._best(self._scores(ids, self._own(ids)))
 
     @tf.function(input_signature=[_IDS, _ROWS_OF_IDS])  # type: ignore[untyped-decorator]
@@ -92,7 +92,7 @@ class TopMovies(tf.Module):
 
     @tf.function(input_signature=[_IDS])  # type: ignore[untyped-decorator]
     def unfiltered(self, ids: tf.Tensor) -> Answer:
-        """Return the best movies of the catalogue, whatever the user has rated."""
+        """Return the best movies of the catalogue, including those that the user has rated."""
         return self._best(self._scores(ids, tf.zeros([0, 2], tf.int64)))
 
     def save(self, folder: Path, name: str) -> None:
@@ -148,10 +148,10 @@ def save_retrieval(
     """Write `user_model` and `movie_model` below `folder`.
 
     Args:
-        folder: of the models.
-        model: as trained.
+        folder: parent folder of the models.
+        model: the trained model.
         movie_ids: I ids of the catalogue: the movies that may be answered.
-        seen: [U] what each user has rated, as indices into `movie_ids`.
+        seen: [U] movies that each user has rated, as indices into `movie_ids`.
         k: list length.
 
     Raises:

@@ -28,7 +28,7 @@ _MOST_PAIRS: Final = 240_000_000
 #: Pairs counted at a time, 24 bytes each; small data is counted in one go.
 _PAIRS_AT_ONCE: Final = 16_000_000
 _LEAST_TIME_SHARE: Final = 1e-3
-#: As a part of the rated movies: those are known by their content.
+#: Largest share of rated movies without ordered counts that are represented by content alone.
 _FEW_WITHOUT_ORDER: Final = 0.1
 #: Singular values below this part of the largest are rounding.
 _NO_VALUE: Final = 1e-5
@@ -210,10 +210,10 @@ def co_rating_factors(
 
 
 def without_order(counts: sp.csr_matrix, interactions: sp.csr_matrix) -> NDArray[np.bool_] | None:
-    """Return the movies for which who rated both has to stand in for order, [I]; None: none.
+    """Return a mask of the movies that need co-ratings in place of ordered counts, [I]; None: none.
 
-    Where order tells of nearly all movies, as of films that are rated in sittings, the few others
-    are known by their content. Where people buy one thing a week it tells of hardly any.
+    Where nearly all movies have ordered counts, as with films rated in sittings, the few others are
+    represented by their content. Where people buy one thing a week, hardly any have such counts.
     """
     silent: NDArray[np.bool_] = np.diff(counts.indptr) == 0
     rated = np.bincount(interactions.indices, minlength=len(silent)) > 0
@@ -249,7 +249,7 @@ def _folded_in(
 
 
 def _scale(counts: sp.csr_matrix) -> NDArray[np.floating]:
-    """Return what the counts of each movie are divided by, inverted, [I]."""
+    """Return the factor that normalises the counts of each movie, [I]."""
     scale: NDArray[np.floating] = 1 / np.sqrt(np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE)
     return scale
 

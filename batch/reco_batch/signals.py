@@ -2,7 +2,7 @@
 
 Both end a command as an interrupt does: by an exception in the main thread. Python raises it only
 between two of its own steps, and a training may be in native code for minutes. So a thread waits
-beside a run (`Watch`), and ends the process itself where the run has not ended within seconds.
+alongside a run (`Watch`), and ends the process itself if the run has not ended within seconds.
 """
 
 import os
@@ -30,7 +30,7 @@ def hear() -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Undo what a library does to the handlers in the block."""
+    """Restore signal handlers that a library replaces in the block."""
     before = {number: signal.getsignal(number) for number in _HEARD}
     try:
         yield
@@ -44,7 +44,7 @@ class Watch:
     """Ends the process where a run does not end by itself after a signal.
 
     Args:
-        end_now: says how the run ended, in a thread of its own, and returns the exit code.
+        end_now: reports how the run ended, in a thread of its own, and returns the exit code.
         grace_seconds: how long the run may take to end by itself.
     """
 
@@ -84,7 +84,7 @@ class Watch:
     def hush(self) -> None:
         """Let no signal interrupt how the run ends, however often it comes.
 
-        The thread stays: it ends the process if finding out what is served takes too long.
+        The thread stays: it ends the process if looking up the live generation takes too long.
         """
         if signal.getsignal(signal.SIGTERM) not in (_terminate, _ignore):
             return  # the handlers are those of another program
@@ -93,7 +93,7 @@ class Watch:
                 signal.signal(number, _ignore)
 
     def settle(self) -> None:
-        """Take over from the thread: the run has ended, and nothing may cut short what it reports.
+        """Take over from the thread: the run has ended, and nothing may cut its reports short.
 
         A hook has a time limit of its own.
         """

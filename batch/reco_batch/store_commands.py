@@ -98,7 +98,7 @@ def rollback_(
 
 
 def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None:
-    """Let the artifacts, if they are on this machine, know what the store knows of rollbacks.
+    """Copy rollback marks from the store to the artifacts, if they are on this machine.
 
     Only an undone rollback removes a mark: the store may be from a backup that does not have it.
     """

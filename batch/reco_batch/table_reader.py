@@ -1,7 +1,7 @@
 """Reader of one table: batches of CSV or Parquet become columns of the right kind.
 
-Rows that cannot be used are set aside (`bad_rows`); what shows that the file itself is damaged, or
-that its values mean two things, refuses the file.
+Unusable rows are set aside (`bad_rows`). A file that is damaged, or whose values are ambiguous, is
+refused.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,9 +40,9 @@ from reco_batch.input_files import InputFile
 
 _BLOCK_BYTES = 16 << 20
 _CODED: Final = pa.dictionary(pa.int32(), pa.string())
-#: What Arrow reports of a row of another width than the header's.
+#: Part of Arrow's error for a row wider or narrower than the header.
 _RAGGED: Final = "CSV parse error: Expected"
-#: What Arrow reports, among other things, where a value goes on after a line break.
+#: Part of Arrow's error, among others, for a value that goes on after a line break.
 _LINE_BREAK: Final = "newlines_in_values"
 #: Types of the columns that are returned.
 _TYPES: Final = {
@@ -80,7 +80,7 @@ class OpenTable(NamedTuple):
 
 
 class ReadMode(NamedTuple):
-    """What reading is prepared for: both cost time, and most files need neither."""
+    """Irregularities that the CSV reader accepts; both cost time, and most files need neither."""
 
     line_breaks: bool = False
     """A value of a file without free text may go on after a line break."""
@@ -163,7 +163,7 @@ class TableReader:
 
     def _batches(self, one: OpenPart) -> Iterator[pa.RecordBatch]:
         if one.part.form is None:
-            # Not buffered ahead: that would keep the whole file beside what is made of it.
+            # Not buffered ahead: that would keep the whole file in memory next to its arrays.
             with pq.ParquetFile(one.path, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(columns=list(one.columns.values())):
                     chosen = batch.select(list(one.columns.values()))
@@ -192,7 +192,7 @@ class TableReader:
                         # It takes text only, so a file of other bytes must be refused before.
                         invalid_row_handler=_collecting(seen) if self._mode.ragged else None,
                     ),
-                    # Numbers are text at first: what is none shall be named as it is in the file.
+                    # Numbers are text at first: messages quote an invalid one as it is in the file.
                     convert_options=pa_csv.ConvertOptions(
                         include_columns=list(one.columns.values()),
                         column_types={

@@ -40,7 +40,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Turn a failure to print what is done already into a warning: it changes no exit code."""
+    """Turn a failure to print results of finished work into a warning: the exit code stays."""
     try:
         yield
         sys.stdout.flush()

@@ -52,7 +52,7 @@ class Aim(NamedTuple):
 
     @property
     def maximise(self) -> bool:
-        """Whether more of it is better."""
+        """True if higher values of the figure are better."""
         return direction(self.figure) > 0
 
 

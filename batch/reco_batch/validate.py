@@ -29,7 +29,7 @@ _YEAR_2100 = 4_102_444_800
 #: What stands in parentheses at the end of a title is a year only from the first film on.
 _YEARS = range(1870, 2100)
 _NO_GENRES = "(no genres listed)"
-#: Clocks and time zones differ by less; what is dated later cannot have happened yet.
+#: Clocks and time zones differ by less; ratings dated later cannot have happened yet.
 _CLOCK_TOLERANCE_SECONDS = 86_400
 #: With a greater share of ratings after now, it is this machine's clock that is wrong, or a unit.
 _LARGEST_FUTURE_SHARE = 0.1
@@ -49,7 +49,7 @@ def build_dataset(
         raw: the tables as read.
         rating_scale: lowest and highest rating that may occur, in stars.
         max_unknown_ratings: share of ratings, 0 to 1, that may be of movies without a row.
-        now: the time of the run, by which dates in the future are told; None: any date is taken.
+        now: the time of the run; ratings dated later are in the future. None: any date is taken.
         source: where the tables came from, for the manifest.
 
     Returns:
@@ -199,7 +199,7 @@ def _movies_schema() -> pa.DataFrameSchema:
 def _failures(
     schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str, bad: BadRows
 ) -> NDArray[np.int64]:
-    """Validate, add what fails to the bad rows, and return their index, [F]."""
+    """Validate, add rows that fail to the bad rows, and return their indices, [F]."""
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
@@ -294,7 +294,7 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
 
 
 def _genre_separator(texts: Iterable[str]) -> str:
-    """Return what is between two genres: |, or where no movie has one, a comma or a semicolon."""
+    """Return the separator of genres: |, or if no movie has one, a comma or a semicolon."""
     plain = [text for text in texts if not text.startswith("[")]
     if any("|" in text for text in plain):
         return "|"

@@ -13,10 +13,10 @@ Fields may be added, never removed or given another meaning without a new `schem
                   available_missing: "all" or "none"
     fallback      true when any item comes from another list than the one asked for
     items         best first: rank, movie_id, score, source, title, year, genres, and because: the
-                  movie_id and title of what the person rated and speaks most for this, where it is
-                  asked for and known, else null
-    notes         names of what there is to know about the answer; more may come. used_up: nothing
-                  else may be shown; all_seen: the user has rated everything; available_missing:
+                  movie_id and title of the rated movie that contributes most to this one, if asked
+                  for and known, else null
+    notes         names of notes on the answer; more may be added. used_up: nothing else may be
+                  shown; all_seen: the user has rated everything; available_missing:
                   that set does not exist or is empty; data_lost: the store lost lists
     movie         get-movie only: movie_id, title, year, genres, rating_count, mean_rating;
                   null when no movie has that id or title, or when several have the title

@@ -51,10 +51,10 @@ def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
 def for_ratings_page(
     answer: Answer, ratings: Mapping[str, float], asked: Asked, *, notes: tuple[str, ...] = ()
 ) -> Page:
-    """Lay out the movies for somebody of whom a few ratings are known.
+    """Lay out the movies recommended for a few given ratings.
 
     Args:
-        answer: what the store said.
+        answer: the reader's answer.
         ratings: stars by id.
         asked: the other options.
         notes: about the ratings.
@@ -142,7 +142,7 @@ def search_page(
 
     Args:
         found: best match first.
-        text: what was searched for.
+        text: the search query.
         n: how many movies were asked for.
         status: of the live generation.
         partial: whether some of the words were enough, since no title has all of them.

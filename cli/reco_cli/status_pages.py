@@ -90,7 +90,7 @@ def _said_of(status: Status) -> dict[str, Any]:
 
 
 def _main_facts(status: Status, said: Mapping[str, Any]) -> _Facts:
-    """Return what a person wants to know first of one namespace."""
+    """Return the most important fields of one namespace, as labels and texts."""
     held, reason = said["held_until"], said["held_reason"]
     facts = {
         **_head(status, said),
@@ -122,7 +122,7 @@ def _input_words(data: object) -> str:
 
 
 def _all_facts(status: Status, said: Mapping[str, Any]) -> _Facts:
-    """Return all that a person can use of one namespace's object."""
+    """Return every readable field of one namespace, as labels and texts."""
     quality = quality_words(said["metrics"])
     # The verdict, and what was asked for, without the dozens of checks and hyper-parameters behind
     # them; and what the metrics mean, rather than dozens of them.

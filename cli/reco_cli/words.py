@@ -87,12 +87,12 @@ def fallback_note(
 
 
 def _has_genre(item: Item, genre: str | None) -> bool:
-    """Tell whether an item is of a genre, however it is spelt; anything is if none is asked for."""
+    """Return whether an item has a genre, in any spelling; True if no genre is asked for."""
     return genre is None or fold_genre(genre) in map(fold_genre, item.genres)
 
 
 def unknown_note(items: Sequence[Item], wanted: str, similar: Sequence[Movie] = ()) -> str:
-    """Report that there is no such movie, and what is shown instead.
+    """Return a note that there is no such movie, with the kind of list shown instead.
 
     Args:
         items: the answer, best first.
@@ -110,7 +110,7 @@ def meant_words(similar: Sequence[Movie]) -> str:
 
 
 def shadowed_note(wanted: str, shown: Movie, titled: Sequence[Movie]) -> str | None:
-    """Report that what was taken for an id is a title as well; None if it is not.
+    """Return a note that the id asked for is a title as well; None if it is not.
 
     Args:
         wanted: the id or title that was asked for.
@@ -130,7 +130,7 @@ def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) ->
     Args:
         answer: with its notes.
         n: how many movies were asked for.
-        whose: what the list belongs to, such as `user 42`.
+        whose: the owner of the list, such as `user 42`.
         available: name of the set of available movies, empty for the namespace's own.
     """
     the_set = f"the set of available movies{f' {available!r}' if available else ''}"

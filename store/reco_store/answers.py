@@ -22,7 +22,7 @@ MOST_RATED: Final = "most_rated"
 HIGHEST_RATED: Final = "highest_rated"
 MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
 
-# Notes on an answer. There are fewer movies than asked for, since no more of what is published may
+# Notes on an answer. There are fewer movies than asked for, since no further published movie may
 # be shown:
 USED_UP: Final = "used_up"
 # ... and there is none, since the user has rated all that could be shown.

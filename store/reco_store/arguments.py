@@ -1,8 +1,8 @@
 """Arguments as callers pass them: ids, counts, years, stars, names.
 
 An application may keep its ids as integers, and NumPy has integers of its own. A value with one
-obvious text or number is taken as that; anything else is refused with what was found and what is
-expected, because a value that matches nothing would change the answer without a word. Pure
+obvious text or number is taken as that; anything else is refused, with the value found and the
+form expected, because a value that matches nothing would silently change the answer. Pure
 functions.
 """
 
@@ -58,7 +58,7 @@ def id_texts(values: object, name: str) -> tuple[str, ...]:
     """Return several ids as texts; None is no id.
 
     Raises:
-        UsageError: a single id stands where several are expected, or one is not an id.
+        UsageError: a single id is given where several are expected, or one is not an id.
     """
     return tuple(id_text(value, name) for value in _several(values, name, "ids"))
 
@@ -78,7 +78,7 @@ def name_texts(values: object, name: str) -> tuple[str, ...]:
     """Return several names; None is no name.
 
     Raises:
-        UsageError: a single text stands where several are expected, or one is not a text.
+        UsageError: a single text is given where several are expected, or one is not a text.
     """
     return tuple(name_text(value, name) for value in _several(values, name, "texts"))
 
@@ -172,7 +172,7 @@ def _written(text: str, name: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """Write a value for a message, with its type where that is what is wrong, and not at length."""
+    """Return a value for a message, shortened, with its type if the type is the fault."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits

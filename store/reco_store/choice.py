@@ -44,8 +44,8 @@ class Choice(TypedDict, total=False):
     available: bool | str
     """Only movies in the set of available movies, or in the set of this name."""
     available_missing: Literal["all", "none"]
-    """Which movies to show if that set does not exist, or is empty, which Redis cannot tell apart:
-    "all", the default, or "none". The answer's notes contain ``available_missing`` either way."""
+    """Movies to show if that set is missing or empty, which Redis does not distinguish: "all", the
+    default, or "none". The answer's notes contain ``available_missing`` either way."""
 
 
 class Filters(NamedTuple):
@@ -110,7 +110,7 @@ def check_choice(
         unknown: options that do not exist, such as a misspelt one.
 
     Raises:
-        UsageError: an option does not exist, its value has another type or range, a text stands
+        UsageError: an option does not exist, its value has another type or range, a text is given
             where several are expected, or the years are in the wrong order.
     """
     if unknown:

@@ -62,7 +62,8 @@ _SCHEMES: Final = {
     "redis+sentinel": ("redis", _SENTINEL),
     "rediss+sentinel": ("rediss", _SENTINEL),
 }
-#: What an address may ask of a client that other programs share; here it is always the same.
+#: Options of the client library that an address shared with other programs may have; ignored,
+#: since this client always uses its own values.
 _SETTLED: Final = frozenset({"decode_responses", "protocol", "legacy_responses"})
 _HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
 # Older versions of the client library have no such option, and send what a server may refuse.
@@ -218,7 +219,7 @@ def _tls_hook(address: Address) -> dict[str, Any]:
             connection.send_command("HELLO", "2", check_health=False)
             connection.read_response()
         except (exceptions.ResponseError, exceptions.AuthenticationError):
-            return  # the tickets are read; what is wrong, the first command will find
+            return  # the tickets are read; the first command will report the error
         except exceptions.ConnectionError as error:
             if isinstance(error.__context__, OSError) or "closed by server" in str(error):
                 raise exceptions.ConnectionError(f"{ENDED_AFTER_HANDSHAKE}: {error}") from error
@@ -253,7 +254,7 @@ def _client_by_sentinel(address: Address, kinds: Kinds, options: dict[str, Any])
 
 
 def _cleaned(url: str) -> str:
-    """Take off what a file of variables leaves around an address: blanks, line ends, quotes."""
+    """Strip blanks, line ends and quotes, which files of variables leave around an address."""
     url = url.strip()
     if len(url) > 1 and url[0] == url[-1] and url[0] in "\"'":
         url = url[1:-1].strip()
@@ -283,7 +284,7 @@ def _require_whole(url: str) -> SplitResult:
 def _require_meaning(
     label: str, scheme: str, path: str, query: dict[str, str], service: str
 ) -> None:
-    """Refuse what the client library would overlook, or find out only when it connects.
+    """Refuse errors that the client library would overlook, or report only on connecting.
 
     Raises:
         UsageError: the database number is not a number, TLS is not as it must be, or a Sentinel's

@@ -76,7 +76,7 @@ def _size_of_stderr() -> tuple[int, int]:
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody asked the process to end: SIGTERM or SIGHUP."""
+    """A signal asked the process to end: SIGTERM or SIGHUP."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -92,14 +92,14 @@ class Terminated(KeyboardInterrupt):
 
 
 def interrupted(error: KeyboardInterrupt) -> tuple[int, str]:
-    """Return the exit code of an interrupted command, and what ended it."""
+    """Return the exit code of an interrupted command, and the cause in words."""
     if isinstance(error, Terminated):
         return error.exit_code, f"ended by {error}"
     return EXIT_INTERRUPTED, "interrupted"
 
 
 def account_of_interrupt(error: KeyboardInterrupt) -> str:
-    """Return what ended a command, what to do next, and what readers see."""
+    """Return a sentence with the cause of the interrupt, the next step and the live state."""
     notes = getattr(error, "__notes__", ("Readers see what they saw before.",))
     # A note that names a command is the next step.
     step = "" if any("`" in note for note in notes) else "; run it again"
@@ -134,8 +134,8 @@ class _Messages(io.FileIO):
 def open_streams() -> None:
     """Give the process its three standard files, and a standard error that never fails.
 
-    Where whoever started it closed one of them, the next file or socket that is opened would take
-    its number, and what is printed would go into that.
+    If the parent process closed one of them, the next file or socket that is opened would take its
+    number, and output would be written into it.
     """
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
@@ -205,6 +205,6 @@ def guard() -> Iterator[None]:
 
 
 def _is_output_lost(error: OSError) -> bool:
-    """Tell whether an error is that of writing to standard output."""
+    """Return whether an error is the one raised by writing to standard output."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, _Output) and raw.failure is error

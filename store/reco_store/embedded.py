@@ -5,8 +5,8 @@ Whoever is first starts it, others attach, and it outlives them all (daemonized,
 lose data on reopening. Which folder it is, the commands decide.
 
 A lock that the server holds as long as it lives decides whether there is one (`embedded_folder`).
-Silence never counts as absence: a server that is busy, stopped or loading is waited for, and a
-second one is not started beside it.
+Silence never counts as absence: a server that is busy, stopped or loading is waited for, and no
+second one is started.
 
 The server works in its folder by relative names only. Socket, snapshot and log move with the
 folder, and a server whose folder was deleted cannot touch the files of its successor.

@@ -88,7 +88,7 @@ def _short(folder: Path) -> Path:
 
 @contextmanager
 def absence(place: Place) -> Iterator[int | None]:
-    """Hold the lock in the block, if no server has it: there is none, and nobody can start one.
+    """Hold the lock in the block, if no server has it: none runs, and none can be started.
 
     Yields:
         The lock's descriptor; None if a server runs, or is being started. -1 if there is no
@@ -123,7 +123,7 @@ def _open_lock(path: Path) -> int | None:
 
 
 def _taken(lock: int, path: Path) -> bool:
-    """Take the lock, if nobody has it and its file is still the one that others would open."""
+    """Take the lock, if it is free and its file is still the one that others would open."""
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,7 +146,7 @@ def _reopen_for_writing(lock: int, path: Path) -> None:
 
 
 def _listens(path: Path) -> bool:
-    """Tell whether a process listens on the socket, be it too busy to answer."""
+    """Return whether a process listens on the socket, even one too busy to answer."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(CONNECT_TIMEOUT_SECONDS)
         try:
@@ -159,7 +159,7 @@ def _listens(path: Path) -> bool:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else can look into.
+    """Make a folder that only its owner can read.
 
     Raises:
         UsageError: it cannot be made, or belongs to another account.
@@ -173,7 +173,7 @@ def make_private(folder: Path) -> None:
 
 
 def _require_own(path: Path) -> None:
-    """Refuse what belongs to somebody else; what is not there belongs to nobody.
+    """Refuse a path that belongs to another account; a missing path is accepted.
 
     A link, to a larger disk for instance, must be the user's own as well as its target.
 

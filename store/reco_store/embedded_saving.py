@@ -47,7 +47,7 @@ PROBE_BYTES: Final = 65_536
 LOG_TAIL_LINES: Final = 3
 #: Errors of a server whose child process writes a snapshot or rewrites a log at that moment.
 _CHILD_IS_BUSY: Final = re.compile("already in progress|child process is active", re.IGNORECASE)
-#: The operating system's reason, at the end of what the server logs about a failed snapshot.
+#: The operating system's reason, at the end of the server's log line about a failed snapshot.
 _SAVE_ERROR: Final = re.compile(r"(?:error|failed)\b.*: (?P<reason>[^:]+)$", re.IGNORECASE)
 
 
@@ -58,7 +58,7 @@ def save(client: Client, progress: Callable[[int, int], None] | None = None) -> 
     server began by itself may lack the latest writes, so it is waited for, and then another one is
     written. Where no child can be made, for want of memory, the server itself writes the snapshot.
 
-    For the embedded store; a server in production saves as its own configuration says.
+    For the embedded store; a server in production saves by its own configuration.
 
     Args:
         client: connection to the embedded store.
@@ -140,7 +140,7 @@ def _write_error(folder: Path) -> str:
 
 
 class ServerLog:
-    """What a server writes into its log from now on."""
+    """Lines that a server adds to its log after this object is made."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -106,8 +106,8 @@ class StoreUnreachable(StoreError):
 
         Args:
             url: address with the password already masked.
-            reason: what was found, a clause.
-            next_step: what to do about it, a sentence; empty: the general advice.
+            reason: the cause, as a clause.
+            next_step: the next step, as a sentence; empty: the general advice.
         """
         super().__init__(url, reason, next_step)
         self.url = url
@@ -199,11 +199,11 @@ class DataLost(ContractMismatch):
     """The pointer names a generation whose keys are not all there: the store lost them."""
 
     def __init__(self, generation: str, missing: str) -> None:
-        """Name what is missing.
+        """Name the missing keys.
 
         Args:
-            generation: the live one.
-            missing: such as "its manifest".
+            generation: the live generation.
+            missing: the missing keys in words, such as "its manifest".
         """
         super().__init__(
             f"{missing} of the live generation {generation} missing",

@@ -1,6 +1,6 @@
-"""Explanations of the client library's errors: the cause, and what to do about it.
+"""Explanations of the client library's errors: the cause and the next step.
 
-Each function looks for one kind of cause and returns None for all others. What a server refuses is
+Each function looks for one kind of cause and returns None for all others. A server's refusal is
 recognised by the words of its reply, because many replies have no error class of their own.
 """
 
@@ -30,7 +30,7 @@ __all__ = ["is_passing", "translate"]
 ENDED_AFTER_HANDSHAKE: Final = "the server ended the connection after the TLS handshake"
 _RIGHTS: Final = "docs/keys.md lists the rights that each account needs"
 _ENCODE: Final = "write / ? # @ % [ ] in them percent-encoded"
-#: What servers reply to a script that runs a command, or uses a key, without the right to.
+#: Replies of servers to a script that runs a command, or uses a key, without the right to.
 _REFUSED_IN_SCRIPT: Final = re.compile(
     r"ACL failure in script|executing the script can't (?:run|access)"
 )
@@ -49,7 +49,7 @@ _NOT_READY: Final = (
     (exceptions.ClusterDownError, "", "the cluster is down: it does not serve all of its slots"),
     (exceptions.ResponseError, "BUSY ", "the server is busy with a slow script"),
 )
-#: Replies of servers that need no more than words: a part of the reply, what it means, what to do.
+#: Server replies with a fixed explanation: part of the reply, its meaning, the next step.
 _REPLIES: Final = (
     (
         "DB index is out of range",
@@ -96,7 +96,7 @@ class _Fault(NamedTuple):
 
     @property
     def chain(self) -> Iterator[BaseException]:
-        """Yield the error and what brought it about."""
+        """Yield the error and its causes."""
         error: BaseException | None = self.error
         seen: set[int] = set()
         while error is not None and id(error) not in seen:

@@ -3,8 +3,8 @@
     own list -> most rated of the genres asked for -> most rated of all
 
 All of them pass the same filters: what the caller excludes, genres, years, the set of available
-movies, the hide list; and what stands in for a user's list leaves out what the user has seen. So an
-answer may be short, or empty for a user who rated everything; its notes say why.
+movies, the hide list; and fallbacks for a user's list leave out movies that the user has seen. So
+an answer may be short, or empty for a user who rated everything; its notes contain the reason.
 
 A filtered answer takes two steps of a reader that knows the generation. The first reads every list
 of the chain and the sizes of the sets; the second the labels that are not remembered yet, and which
@@ -76,7 +76,7 @@ class Listing:
 
         Raises:
             RecoError: as ``Pinning.pin``.
-            DataLost: the list and what stands in for it are gone.
+            DataLost: the list and its fallbacks are gone.
             UsageError: no genre has a name that is asked for.
         """
         asked, view = wish, self._pinning.view

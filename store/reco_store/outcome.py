@@ -49,7 +49,7 @@ class GateInput:
     def read_from(
         cls, client: Client, keys: Keys, generation: str, manifest: Mapping[str, Any]
     ) -> GateInput:
-        """Return the input for a generation, with what is live in the store.
+        """Return the gate's input for a generation, with the live one read from the store.
 
         A damaged live manifest counts as none.
 

@@ -159,7 +159,7 @@ class Pinning:
         return view, found.get(suffix)
 
     def some(self, suffixes: Sequence[str]) -> Request[tuple[View, dict[str, bytes]]]:
-        """Read the keys that there are; that there is none is made sure of.
+        """Read the keys that exist; if there is none, make sure that none was published.
 
         Raises:
             DataLost: none is there, nor are others that were published.
@@ -176,11 +176,11 @@ class Pinning:
         raise self.never_still()
 
     def make_sure(self, view: View) -> Request[None]:
-        """Take a step to make sure that what is missing was never published.
+        """Take a step to make sure that missing keys were never published.
 
         Raises:
-            Moved: it may be missing because the generation was retired.
-            DataLost: the store lost it.
+            Moved: they may be missing because the generation was retired.
+            DataLost: the store lost them.
         """
         (value,), _ = yield from self.more(view, (EVERYBODY,), missing=True)
         view.require("popular", value, EVERYBODY)

@@ -53,7 +53,7 @@ class Reader:
 
     Each request is answered from one generation. A user or movie that is unknown gets the most
     rated movies, and each item has its source. No answer for a user has a movie that the user
-    rated: it is short, or empty, rather than that, and its notes name the reason.
+    rated: it is short or empty instead, and its notes contain the reason.
 
     Ids are texts; integers are taken as well, those of NumPy included.
 
@@ -75,7 +75,7 @@ class Reader:
         NothingPublished: the namespace has no live generation.
         DataLost: keys of the live generation are gone.
         ContractMismatch: it was published under another contract.
-        StoreNotReady: the server is loading, say; asked again for two seconds before.
+        StoreNotReady: the server is not ready (loading, for example) after two seconds of retries.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
 
@@ -103,11 +103,11 @@ class Reader:
         """Return the best movies for a user, by the retrieval model.
 
         Args:
-            user_id: who; anyone unknown gets the most rated movies, and somebody who rated all
-                movies gets none.
-            why: whether each item says under ``because`` which of the movies that the user rated
-                speaks most for it. What stands in for a short list has no reason, nor has
-                anything of a night that published none.
+            user_id: an unknown user gets the most rated movies; a user who rated all movies gets
+                none.
+            why: add to each item, as ``because``, the rated movie that contributes most to it.
+                Fallbacks for a short list have no explanation, nor has any item of a generation
+                published without explanations.
             choice: how many, and which: see ``Choice``.
 
         Raises:

@@ -9,14 +9,14 @@ nothing of it is left. ``since`` is when it last became live, empty if it never 
 
     staging      being written, or left behind by a run that died
     ready        complete and verified: live, or one to roll back to
-    refused      complete, but the gate said no
-    quarantined  was live and was rolled back from: never live again, unless that is overruled
+    refused      complete, but refused by the gate
+    quarantined  was live and was rolled back from: never live again, unless overruled
     retired      replaced; being deleted, or gone
 
-Of what is gone the newest ``MAX_GONE`` are listed. Quarantined generations are listed for ever, so
-that none of them is published again: each is the work of a person, so there are few. While one is
-published all the same, its record has the note of its quarantine as ``overruled``: it is in
-quarantine again if it does not go live.
+Of the generations that are gone, the newest ``MAX_GONE`` are listed. Quarantined generations are
+listed for ever, so that none of them is published again: each is the work of a person, so there
+are few. While one is published all the same, its record has the note of its quarantine as
+``overruled``: it is in quarantine again if it does not go live.
 
 Which generation is live is said by the pointer alone. Every change reads registry and pointer,
 computes, and writes both if neither changed meanwhile (``change.lua``); else it starts over, so an
@@ -73,17 +73,17 @@ class Record:
 
     @property
     def is_being_deleted(self) -> bool:
-        """Whether some of its keys may be gone already."""
+        """True once its deletion has begun: some keys may be gone already."""
         return bool(self.more.get(_DELETING))
 
     @property
     def is_quarantined(self) -> bool:
-        """Whether it was rolled back from, and nobody has made it live since."""
+        """True if it was rolled back from and has not been live since."""
         return self.state == QUARANTINED or self.is_overruled
 
     @property
     def is_overruled(self) -> bool:
-        """Whether it is being published although it was rolled back from."""
+        """True while it is being published in spite of a rollback from it."""
         return _OVERRULED in self.more
 
     def overruling(self, quarantined: Record) -> Record:
@@ -103,7 +103,7 @@ class Record:
         return replace(self, more={k: v for k, v in self.more.items() if k != _OVERRULED})
 
     def marked_for_deletion(self) -> Record:
-        """Return the record from which on nobody may count on the generation's keys."""
+        """Return the record marked as being deleted: the generation's keys may be gone from now."""
         return replace(self, more={**self.more, _DELETING: True})
 
     def to_json(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Confirmation:
         self._prefix = prefix
         self._replicas = replicas
         self._unconfirmed_bytes = 0
-        #: Of each server, what the last batch that had anything for it wrote there.
+        #: Server name -> keys and values of the last batch that wrote anything to that server.
         self._written: dict[str, dict[str, bytes]] = {}
 
     def wrote(self, batch: Sequence[tuple[str, bytes]]) -> None:

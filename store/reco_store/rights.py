@@ -1,8 +1,8 @@
-"""A look, before anything is begun, at the rights that publishing needs.
+"""Check, before a run begins, of the rights that publishing needs.
 
 An account may lack the right to ask for its own rights (ACL DRYRUN), so each command is tried in a
 form that changes nothing: on keys of a generation that does not exist, with SET only where a key
-is there already. What is refused for another reason is left for the run itself to find.
+is there already. Refusals for any other reason are left for the run itself to report.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def make_room(
         progress: called with "retire" and the number of keys just deleted.
 
     Raises:
-        StoreUnfit: it will not fit; says what is needed and what is free.
+        StoreUnfit: it will not fit; the message contains the bytes needed and the bytes free.
         UsageError: the generation was rolled back from.
         Fenced: another run took over.
         redis.RedisError: the store does not answer.
@@ -92,7 +92,7 @@ def require_room(client: Client, keys: Keys, manifest: Mapping[str, Any]) -> Non
             known, the histograms.
 
     Raises:
-        StoreUnfit: it will not fit; says what is needed and what is free.
+        StoreUnfit: it will not fit; the message contains the bytes needed and the bytes free.
         redis.RedisError: the store does not answer.
     """
     servers, control = look_at_servers(client), read_control(client, keys)

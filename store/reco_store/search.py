@@ -33,7 +33,7 @@ __all__ = ["Candidates", "Question", "best_matches", "candidates", "question_of"
 
 #: Parts of a question that are looked at.
 _MOST_CHUNKS: Final = 16
-#: Candidates whose cards are read, besides as many as are asked for; and in all.
+#: Most candidates whose cards are read: beyond the number asked for, and in total.
 _MORE_CANDIDATES: Final = 150
 _MOST_CANDIDATES: Final = 2000
 
@@ -47,7 +47,7 @@ class Candidates(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What is searched for, folded."""
+    """Search query, folded and split into parts."""
 
     chunks: tuple[Chunk, ...]
     titles: tuple[str, ...]  # suffixes under which a movie of exactly this title is listed
@@ -71,7 +71,7 @@ def title_question(title: str) -> tuple[tuple[str, ...], int | None]:
 
 
 def question_of(text: str) -> Question:
-    """Return what is searched for.
+    """Parse a search query.
 
     Articles are left out, unless there is nothing else.
 
@@ -89,7 +89,7 @@ def candidates(question: Question, lists: Mapping[str, Sequence[str]], n: int) -
     """Choose the movies whose cards are worth reading.
 
     Args:
-        question: what is searched for.
+        question: the search query.
         lists: movies by suffix, the most rated first; those that there are.
         n: how many are asked for.
 
@@ -136,7 +136,7 @@ def best_matches(
 
     Args:
         movies: the candidates that may be shown.
-        question: what is searched for.
+        question: the search query.
         found: the candidates.
         n: how many.
         partial: whether one part of the question is enough.
@@ -161,7 +161,7 @@ def best_matches(
 
 
 def _matches(chunk: Chunk, own: Sequence[str]) -> bool:
-    """Tell whether a title has the words of a part of a question, or has them joined."""
+    """Return whether a title has the words of a part of the query, or has them joined."""
 
     def has(word: str) -> bool:
         return any(word_matches(word, title_word) for title_word in own)

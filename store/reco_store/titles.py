@@ -87,9 +87,9 @@ def split_year(title: str) -> tuple[str, int | None]:
 
 
 def loose_forms(title: str) -> tuple[str, ...]:
-    """Return the forms under which a title is found besides the folded one.
+    """Return the forms under which a title is found, in addition to the folded one.
 
-    Without its year; of the title itself, and of each alternative title in brackets.
+    The forms have no year; they are of the title and of each alternative title in brackets.
     """
     bare, _ = split_year(fold_title(title))
     alternatives = [_ALSO.sub("", inside) for inside in _IN_BRACKETS.findall(bare)]
@@ -141,14 +141,14 @@ def title_words(title: str) -> tuple[str, ...]:
 
 
 def is_article(word: str) -> bool:
-    """Tell whether a word of a question may be left out, as it says nothing about a title."""
+    """Return whether a query word is an article, which does not narrow a title search."""
     return word in _ARTICLES
 
 
 def beginnings(word: str) -> Iterator[str]:
     """Yield the beginnings of a word under which a movie is listed.
 
-    In scripts without spaces, those of what begins at each character.
+    In scripts without spaces, a beginning may start at any character of the word.
     """
     for start, letter in enumerate(word):
         if start == 0 or _UNSPACED.match(letter):
@@ -157,8 +157,8 @@ def beginnings(word: str) -> Iterator[str]:
 
 
 def word_matches(word: str, title_word: str) -> bool:
-    """Tell whether a word of a question is the beginning of a title's word.
+    """Return whether a query word is the beginning of a title's word.
 
-    In scripts without spaces, whether it is any part of it.
+    In scripts without spaces, it may be any part of the title's word.
     """
     return title_word.startswith(word) or (_UNSPACED.match(word) is not None and word in title_word)

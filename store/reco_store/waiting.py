@@ -27,10 +27,10 @@ _LONGEST_PAUSE: Final = 1.0
 
 
 class Waiting:
-    """How long a caller has waited for a server, and how long it goes on.
+    """Retry timer: pauses between attempts to reach a server, up to a limit.
 
     Args:
-        limit_seconds: after which no more is waited.
+        limit_seconds: seconds after which waiting ends.
         with_lost: wait for lost connections, too: Sentinels are about to name another primary.
         clock: monotonic seconds.
     """

@@ -55,7 +55,7 @@ def quality_figures(metrics: object, before: object = None) -> dict[str, str]:
 
 
 def age_words(age_seconds: float) -> str:
-    """Say how old something is, for example `3 hours`.
+    """Return an age in words, for example `3 hours`.
 
     Args:
         age_seconds: its age; negative when the clocks of two machines differ.

@@ -100,19 +100,19 @@ class CheckGroup(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command to run next, and what it is for."""
+    """A command to run next, and its purpose."""
 
     purpose: str
     line: str
 
 
 class Verdict(NamedTuple):
-    """How publishing ended, what the gate decided, and why."""
+    """Outcome of publishing: the gate's decision and its reasons, in words."""
 
     kind: str
     """Class: good, warn, held, bad or none."""
     stamp: str
-    """One or two words: what became of the run."""
+    """Outcome of the run, in one or two words."""
     title: str
     lead: str
     reasons: list[CheckRow]
@@ -158,7 +158,7 @@ def _command(
 
 
 def _judged(manifest: Mapping[str, Any]) -> Verdict:
-    """Return what the gate decided."""
+    """Return the decision of the gate."""
     gate = part_of(manifest, "gate")
     rows = list(_rows(part_of(gate, "checks")))
     reasons = sorted(

@@ -36,7 +36,7 @@ class Fact(NamedTuple):
 
 
 class InputChange(NamedTuple):
-    """A parameter, a version or a fact about the data that is not what it was."""
+    """A parameter, version or property of the data that differs from the earlier run."""
 
     name: str
     before: str
@@ -177,7 +177,7 @@ def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[F
 
 
 def _input_changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[InputChange]:
-    """Return what the lists are made of and is not as it was, by dotted names."""
+    """Return the changed inputs of the lists (parameters, versions, data), by dotted name."""
     before, after = _inputs(then), _inputs(now)
     return [
         InputChange(name, before.get(name, _ABSENT), after.get(name, _ABSENT))

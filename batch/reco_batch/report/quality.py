@@ -190,7 +190,7 @@ def _change(
 
 
 def _is_outside(value: float, was: float, interval: tuple[float, float]) -> bool:
-    """Tell whether a change is more than chance: both runs vary, each by half an interval."""
+    """Return whether a change exceeds chance: both runs vary, each by half an interval."""
     low, high = interval
     return not low <= was <= high and abs(value - was) > math.sqrt(2) * (high - low) / 2
 
