@@ -207,6 +207,7 @@ def fourth(third, batch, write, tmp_path_factory, at_home):
     artifacts = Path(at_home["RECO_HOME"], "artifacts")
     for name in ("20200101T000000Z-dead", new_generation_id(datetime.now(UTC), "dead")):
         (artifacts / name / "lists").mkdir(parents=True)
+    os.utime(artifacts / "20200101T000000Z-dead", (0, 0))
     other = artifacts / "20200102T000000Z-beef"
     other.mkdir()
     (other / "manifest.json").write_text('{"parameters": {"namespace": "other"}}')
