@@ -115,7 +115,8 @@ class Run:
             with suppress(Exception):  # the error at hand is the one to report
                 self.look()
         # A live generation that was to be filled again was live before, and may lack keys now.
-        self.is_live = self.is_live or now == self.reporter.generation != self.live_before
+        own = self.reporter.generation
+        self.is_live = self.is_live or (own is not None and now == own != self.live_before)
         if self.is_live:
             self.generation = self.generation or now
             self.reporter.warn(
