@@ -49,8 +49,7 @@ with _startup_chatter_held_back():
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
 
-    if "TF_CONFIG" not in os.environ:  # else a strategy has to start it (`spread_training`)
-        tf.config.list_logical_devices()  # starts the runtime, which has something to say as well
+    tf.config.list_logical_devices()  # starts the runtime, which prints more
 # Saving a model whose constructor takes ids warns that the ids are not part of its configuration.
 tf.get_logger().setLevel("ERROR")
 

@@ -133,10 +133,8 @@ class HistoryModel(tfrs.Model):
         rated, weights = tf.gather(self._movies, asked), tf.gather(self._weights, asked)
         row, movie = rated.value_rowids(), tf.cast(rated.flat_values, tf.int64)  # [H] each
         step = tf.cast(self.optimizer.iterations, tf.int32)
-        # Processes that share a step (`spread_training`) hide other ratings; alone it is number 0.
-        process = tf.distribute.get_replica_context().replica_id_in_sync_group
         kept = self.parameters.hidden_share <= tf.random.stateless_uniform(
-            tf.shape(movie), seed=tf.stack([self._seed + 2 * process, step])
+            tf.shape(movie), seed=tf.stack([self._seed, step])
         )
         hidden = tf.logical_not(kept)
         users = self.user_vectors(
@@ -152,7 +150,7 @@ class HistoryModel(tfrs.Model):
         )  # [I] position in the sample from 1; 0 is not in it
         place = tf.stack([tf.cast(row, tf.int32), tf.gather(column, movie) - 1], axis=1)  # [H, 2]
         inside = place[:, 1] >= 0
-        loss = (
+        return (
             self.task(
                 users,
                 self._vectors_of(sample),
@@ -163,8 +161,6 @@ class HistoryModel(tfrs.Model):
             )
             + self._penalty()
         )
-        # The gradients of the processes are added up, and the loss is a mean over all users.
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
     def user_vectors(
         self,
