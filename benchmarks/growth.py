@@ -26,13 +26,13 @@ from generations import KEYS, binaries, server
 from machine import describe, environment
 from synthetic import Factors, factors, histories
 
-from reco_batch.artifact_writer import ArtifactWriter
-from reco_batch.dataset import Histories, Movies
-from reco_batch.popularity import MovieStatistics
-from reco_batch.topk import top_k_blocks
+from reco_batch.artifact.writer import ArtifactWriter
+from reco_batch.data.dataset import Histories, Movies
+from reco_batch.scoring.popularity import MovieStatistics
+from reco_batch.scoring.topk import top_k_blocks
 from reco_store import RunLock, connect, publish
-from reco_store.ahead import ahead
-from reco_store.keys import new_generation_id
+from reco_store.contract.keys import new_generation_id
+from reco_store.prefetch import ahead
 
 HERE = Path(__file__).parent
 SEED, K, THREADS = 42, 100, 2

@@ -31,9 +31,9 @@ OURS = "".join(
     [
         BEGIN,
         "from pathlib import Path\n",
-        "from reco_batch.sources import load\n",
-        "from reco_batch.split import SplitBy, split_ratings\n",
-        "from reco_batch.validate import build_dataset\n",
+        "from reco_batch.ingest.sources import load\n",
+        "from reco_batch.data.split import SplitBy, split_ratings\n",
+        "from reco_batch.ingest.validate import build_dataset\n",
         STAGE.format("import"),
         "source = load(sys.argv[1], cache=Path())\n",
         STAGE.format("read"),

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from peers import Ease, popularity
 from quality import EASE_SETTINGS, HERE, SEED, Parts, Question, read, retrieval_of, split
 
-from reco_batch.dataset import Dataset, Ratings
-from reco_batch.presets import PRESETS
-from reco_batch.ranked_metrics import list_metrics
-from reco_batch.trainers import recency_of
+from reco_batch.data.dataset import Dataset, Ratings
+from reco_batch.metrics.ranking_metrics import list_metrics
+from reco_batch.models.registry import recency_of
+from reco_batch.settings.hyperparameters import PRESETS
 
 FOLDS = 5
 FOLDED = (5, 10)

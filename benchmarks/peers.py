@@ -15,10 +15,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from reco_batch.content import content_features
-from reco_batch.dataset import Dataset, Ratings
-from reco_batch.linear_rating import LinearRating, fit_biases
-from reco_batch.ridge_rating import fit_ridge
+from reco_batch.data.dataset import Dataset, Ratings
+from reco_batch.data.item_features import content_features
+from reco_batch.models.rating.ridge import fit_ridge
+from reco_batch.scoring.factor_model import LinearRating, fit_biases
 
 Scores = NDArray[np.float32]
 

@@ -28,16 +28,16 @@ from machine import begin_anew_without_slowing, describe
 from redis import Redis
 from synthetic import factors
 
-from reco_batch.artifact import Artifact
-from reco_batch.artifact_writer import ArtifactWriter
-from reco_batch.dataset import Histories, Movies
-from reco_batch.popularity import MovieStatistics
-from reco_batch.progress import QuietReporter
-from reco_batch.sources import load
-from reco_batch.topk import TopK, top_k_blocks
-from reco_batch.validate import build_dataset
+from reco_batch.artifact.folder import Artifact
+from reco_batch.artifact.writer import ArtifactWriter
+from reco_batch.data.dataset import Histories, Movies
+from reco_batch.ingest.sources import load
+from reco_batch.ingest.validate import build_dataset
+from reco_batch.progress.reporter import QuietReporter
+from reco_batch.scoring.popularity import MovieStatistics
+from reco_batch.scoring.topk import TopK, top_k_blocks
 from reco_store import RunLock, connect, publish
-from reco_store.keys import new_generation_id, user_suffix
+from reco_store.contract.keys import new_generation_id, user_suffix
 
 HERE = Path(__file__).parent
 SEED, K, THREADS = 42, 100, 2

@@ -37,18 +37,18 @@ from peers import (
 )
 from sklearn.model_selection import train_test_split
 
-from reco_batch.dataset import Dataset, Ratings, histories
-from reco_batch.evaluate import Evaluation
-from reco_batch.linear_rating import LinearRating
-from reco_batch.presets import PRESETS, Preset
-from reco_batch.progress import QuietReporter, Stage
-from reco_batch.ranked_metrics import interval, list_metrics, per_user_metrics
-from reco_batch.retrieval import Retrieval
-from reco_batch.sources import load
-from reco_batch.split import SplitBy, split_ratings
-from reco_batch.topk import Scratch, select_blocks, top_k_blocks
-from reco_batch.trainers import Training, recency_of, train_rating_of, train_retrieval_of
-from reco_batch.validate import build_dataset
+from reco_batch.data.dataset import Dataset, Ratings, histories
+from reco_batch.data.split import SplitBy, split_ratings
+from reco_batch.evaluation.evaluate import Evaluation
+from reco_batch.ingest.sources import load
+from reco_batch.ingest.validate import build_dataset
+from reco_batch.metrics.ranking_metrics import interval, list_metrics, per_user_metrics
+from reco_batch.models.registry import Training, recency_of, train_rating_of, train_retrieval_of
+from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.progress.reporter import QuietReporter, Stage
+from reco_batch.scoring.factor_model import LinearRating
+from reco_batch.scoring.topk import Scratch, select_blocks, top_k_blocks
+from reco_batch.settings.hyperparameters import PRESETS, Preset
 
 HERE = Path(__file__).parent
 K = 100

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from synthetic import histories
 from threadpoolctl import threadpool_limits
 
-from reco_batch._tensorflow import tf
-from reco_batch.dataset import Histories
-from reco_batch.linear_rating import LinearRating
-from reco_batch.presets import PRESETS
-from reco_batch.ranking import ranked_blocks
-from reco_batch.rating import RatingModel, RatingWeights
-from reco_batch.topk import tile_rows_of
+from reco_batch.data.dataset import Histories
+from reco_batch.models.rating.mlp import RatingModel, RatingWeights
+from reco_batch.models.training.tensorflow_runtime import tf
+from reco_batch.scoring.factor_model import LinearRating
+from reco_batch.scoring.ranking import ranked_blocks
+from reco_batch.scoring.topk import tile_rows_of
+from reco_batch.settings.hyperparameters import PRESETS
 
 HERE = Path(__file__).parent
 SEED, K, THREADS = 42, 1_000, 2

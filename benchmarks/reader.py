@@ -19,7 +19,7 @@ from generations import KEYS, Generation, binaries, night, server
 from machine import describe
 
 from reco_store import Reader, connect
-from reco_store.keys import user_suffix
+from reco_store.contract.keys import user_suffix
 
 HERE = Path(__file__).parent
 USERS = 1_000

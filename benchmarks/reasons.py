@@ -17,10 +17,10 @@ import numpy as np
 from machine import begin_anew_without_slowing, describe
 from synthetic import histories
 
-from reco_batch.engine import ByProduct, Rows, with_reasons
-from reco_batch.presets import PRESETS
-from reco_batch.reasons import Influence, Rated
-from reco_store.codec import encode_list, encode_reasons
+from reco_batch.scoring.catalogue import ByProduct, Rows, with_reasons
+from reco_batch.scoring.explanations import Influence, Rated
+from reco_batch.settings.hyperparameters import PRESETS
+from reco_store.contract.codec import encode_list, encode_reasons
 
 SHAPES = ((2_000, 9_737), (2_000, 87_585))
 K = 100

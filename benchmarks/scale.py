@@ -37,12 +37,12 @@ from extrapolation import by_scale, told
 from machine import describe, environment
 from prometheus_client.parser import text_string_to_metric_families
 
-from reco_batch.plans import tower_plan, trained_members
-from reco_batch.presets import PRESETS
-from reco_batch.sessions import affordable_window
-from reco_batch.simulation import SHAPES, Shape
+from reco_batch.models.retrieval.cooccurrence import affordable_window
+from reco_batch.models.training.plans import tower_plan, trained_members
+from reco_batch.settings.hyperparameters import PRESETS
+from reco_batch.simulate.simulation import SHAPES, Shape
 from reco_store import connect
-from reco_store.embedded import ensure_server
+from reco_store.connection.embedded.server import ensure_server
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent

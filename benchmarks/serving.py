@@ -23,9 +23,9 @@ from generations import KEYS, Generation, binaries, night, server
 from machine import describe
 
 from reco_store import Reader, RunLock, connect
-from reco_store.client import Client
-from reco_store.generations import rollback
-from reco_store.publisher import flip
+from reco_store.connection.client import Client
+from reco_store.publishing.generations import rollback
+from reco_store.publishing.publisher import flip
 
 HERE = Path(__file__).parent
 USERS = 60

@@ -20,14 +20,14 @@ from machine import describe
 from numpy.typing import NDArray
 from peers import Ease, Shape, interactions
 
-from reco_batch.dataset import Dataset, Histories, Ratings
-from reco_batch.presets import PRESETS
-from reco_batch.progress import QuietReporter
-from reco_batch.sources import load
-from reco_batch.split import SplitBy, split_ratings
-from reco_batch.topk import top_k_blocks
-from reco_batch.trainers import Training, train_retrieval_of
-from reco_batch.validate import build_dataset
+from reco_batch.data.dataset import Dataset, Histories, Ratings
+from reco_batch.data.split import SplitBy, split_ratings
+from reco_batch.ingest.sources import load
+from reco_batch.ingest.validate import build_dataset
+from reco_batch.models.registry import Training, train_retrieval_of
+from reco_batch.progress.reporter import QuietReporter
+from reco_batch.scoring.topk import top_k_blocks
+from reco_batch.settings.hyperparameters import PRESETS
 
 HERE = Path(__file__).parent
 SEED = 42

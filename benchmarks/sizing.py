@@ -2,7 +2,7 @@
 
 usage: sizing.py
 
-Forecasts, made by what the job itself forecasts with before it writes (`reco_store.memory`, which
+Forecasts, made by the job's own forecast (`reco_store.publishing.memory_forecast`, which
 tests hold to real servers within 5 %), for ids as MovieLens has them and 150 ratings a user.
 """
 
@@ -10,15 +10,15 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from reco_store.codec import (
+from reco_store.contract.codec import (
     MovieRecord,
     encode_ids,
     encode_list,
     encode_movie,
     encode_reasons,
 )
-from reco_store.digest import SIZE_BUCKET_BYTES
-from reco_store.memory import TRANSIENT_BYTES, Sizes, forecast_bytes
+from reco_store.contract.digest import SIZE_BUCKET_BYTES
+from reco_store.publishing.memory_forecast import TRANSIENT_BYTES, Sizes, forecast_bytes
 
 SHAPES = ((1_000, 10_000), (10_000, 10_000), (100_000, 20_000), (1_000_000, 60_000))
 RANKED = (100, 1_000)

@@ -19,9 +19,9 @@ from pathlib import Path
 from machine import describe, environment
 
 from reco_store import Keys, connect
-from reco_store.codec import MovieRecord, encode_list, encode_movie
-from reco_store.embedded import ensure_server, stop_server
-from reco_store.keys import movie_suffix, new_generation_id, user_suffix
+from reco_store.connection.embedded.server import ensure_server, stop_server
+from reco_store.contract.codec import MovieRecord, encode_list, encode_movie
+from reco_store.contract.keys import movie_suffix, new_generation_id, user_suffix
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.dataset import Histories
+from reco_batch.data.dataset import Histories
 
 WIDTH = 64
 SHORTEST, LONGEST = 20, 2_700

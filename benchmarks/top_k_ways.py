@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from synthetic import Factors
 from threadpoolctl import threadpool_limits
 
-from reco_batch._tensorflow import tf, tfrs
-from reco_batch.dataset import Histories
-from reco_batch.topk import tile_rows_of, top_k_blocks
+from reco_batch.data.dataset import Histories
+from reco_batch.models.training.tensorflow_runtime import tf, tfrs
+from reco_batch.scoring.topk import tile_rows_of, top_k_blocks
 
 PACKAGES = ("faiss-cpu", "implicit", "tf-keras")
 K = 100

@@ -30,7 +30,7 @@ from machine import describe, environment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reco_batch._tensorflow import tf
+    from reco_batch.models.training.tensorflow_runtime import tf
 
     Model = tf.keras.Model
     Dataset = tf.data.Dataset
@@ -66,7 +66,7 @@ class Epochs:
 
 def watch() -> list[dict[str, Any]]:
     """Return what is known of each training, once it has begun: model, steps, shapes of a step."""
-    from reco_batch._tensorflow import tf  # noqa: PLC0415  # starts with the caller's flags
+    from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415  # starts with the caller's flags
 
     seen: list[dict[str, Any]] = []
     fit = tf.keras.Model.fit
@@ -82,15 +82,15 @@ def watch() -> list[dict[str, Any]]:
 
 def train(name: str, data: str, *, epochs: int | None) -> dict[str, Any]:
     """Run one training, and return its milliseconds a step and its limits."""
-    from reco_batch.presets import PRESETS  # noqa: PLC0415
-    from reco_batch.progress import QuietReporter  # noqa: PLC0415
-    from reco_batch.sources import load  # noqa: PLC0415
-    from reco_batch.trainers import (  # noqa: PLC0415
+    from reco_batch.ingest.sources import load  # noqa: PLC0415
+    from reco_batch.ingest.validate import build_dataset  # noqa: PLC0415
+    from reco_batch.models.registry import (  # noqa: PLC0415
         Training,
         train_rating_of,
         train_retrieval_of,
     )
-    from reco_batch.validate import build_dataset  # noqa: PLC0415
+    from reco_batch.progress.reporter import QuietReporter  # noqa: PLC0415
+    from reco_batch.settings.hyperparameters import PRESETS  # noqa: PLC0415
 
     seen, stage = watch(), Epochs()
     with tempfile.TemporaryDirectory() as cache, QuietReporter().stage("") as quiet:
@@ -149,7 +149,7 @@ def products_of(
 
 def seconds_of(products: Sequence[Product]) -> float:
     """Return the time of products and of the two of each one's gradients."""
-    from reco_batch._tensorflow import tf  # noqa: PLC0415
+    from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415
 
     total = 0.0
     for rows, depth, columns in products:
@@ -178,7 +178,7 @@ def copied_bytes_a_second() -> float:
 
 def profiled(name: str, data: str, folder: Path) -> dict[str, float]:
     """Return the share of each kind of operation in what a training computes."""
-    from reco_batch._tensorflow import tf  # noqa: PLC0415
+    from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415
 
     tf.profiler.experimental.start(str(folder))
     train(name, data, epochs=PROFILED_EPOCHS)

@@ -25,7 +25,7 @@ def as_folder(data: str, scratch: Path) -> Path:
     """Return a folder of CSV files; the notebook reads nothing else."""
     if data != "demo":
         return Path(data)
-    from reco_batch.sources import load  # noqa: PLC0415  heavy
+    from reco_batch.ingest.sources import load  # noqa: PLC0415  heavy
 
     tables = load(data, cache=scratch).tables
     tables.ratings.to_csv(scratch / "ratings.csv", index=False)

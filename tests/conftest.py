@@ -13,8 +13,9 @@ import pytest
 from hypothesis import settings
 
 from real_servers import BINARIES, Cluster, Server, installed
-from reco_store.client import Client, connect
-from reco_store.keys import Keys, new_generation_id
+from reco_store.connection.client import Client
+from reco_store.connection.connect import connect
+from reco_store.contract.keys import Keys, new_generation_id
 from small_nights import FIRST_NIGHT, Source, small_entries
 
 if TYPE_CHECKING:

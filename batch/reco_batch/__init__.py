@@ -1,7 +1,7 @@
 """The nightly job: ratings in, one atomic generation of answers out.
 
-Importing this package loads nothing heavy; `reco_batch.app` has the commands and
-`reco_batch.night` the order of the stages.
+Importing this package loads nothing heavy; `reco_batch.commands.app` has the commands and
+`reco_batch.night.run` the order of the stages.
 """
 
 from reco_store.errors import NotInstalled
@@ -10,13 +10,13 @@ from reco_store.errors import NotInstalled
 def main() -> None:
     """Run the `batch` command, or say what to install for it."""
     from reco_batch import signals  # noqa: PLC0415
-    from reco_store.console import guard, open_streams  # noqa: PLC0415
+    from reco_terminal.console import guard, open_streams  # noqa: PLC0415
 
     open_streams()
     signals.hear()
     with guard():
         try:
-            from reco_batch.app import app  # noqa: PLC0415
+            from reco_batch.commands.app import app  # noqa: PLC0415
 
             app(prog_name="batch")
         except ModuleNotFoundError as error:

@@ -17,8 +17,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from reco_store.console import interrupted
 from reco_store.errors import RecoError
+from reco_terminal.console import interrupted
 
 
 class DataRefused(RecoError):

@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from reco_store.home import account
+from reco_store.connection.home import account
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-from reco_store.console import Terminated
+from reco_terminal.console import Terminated
 
 #: Docker kills after 10 seconds, Kubernetes after 30, systemd after 90.
 GRACE_SECONDS: Final = 3.0

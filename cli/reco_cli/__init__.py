@@ -27,7 +27,7 @@ def main() -> None:
         raise SystemExit(2) from error
 
     from reco_cli.app import app  # noqa: PLC0415 - it needs typer
-    from reco_store.console import guard, open_streams  # noqa: PLC0415 - as above
+    from reco_terminal.console import guard, open_streams  # noqa: PLC0415 - as above
 
     open_streams()
     with guard():  # of the help, too

@@ -15,7 +15,7 @@ from typing import Any
 
 from reco_cli.document import flattened
 from reco_cli.page import Page, Row
-from reco_store.console import printable
+from reco_terminal.console import printable
 
 
 def result_lines(page: Page) -> Iterator[str]:

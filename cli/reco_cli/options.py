@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from reco_cli.page import Asked
-from reco_store.console import guard
 from reco_store.errors import StoreNotReady
+from reco_terminal.console import guard
 
 if TYPE_CHECKING:
     from reco_store import Reader
-    from reco_store.waiting import Waiting
+    from reco_store.connection.waiting import Waiting
 
 _WHERE: Final = "Where it is read"  # heading of three options in the help
 DEFAULT_NAMESPACE: Final = "reco"
@@ -232,7 +232,7 @@ def _patiently(command: Callable[[], None]) -> None:
         try:
             command()
         except StoreNotReady as error:
-            from reco_store import waiting  # noqa: PLC0415 - loads redis
+            from reco_store.connection import waiting  # noqa: PLC0415 - loads redis
 
             limit = waiting.WRITER_SECONDS
             if patience is None:

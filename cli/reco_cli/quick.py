@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
-from reco_store.plain_help import fit, write_sections
+from reco_terminal.plain_help import fit, write_sections
 
 # Longer numbers are left to typer, which knows their limits.
 _SHORT_NUMBER = 9

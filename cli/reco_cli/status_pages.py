@@ -7,7 +7,7 @@ from reco_cli import document, words
 from reco_cli.live import Found, Live
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
-from reco_store.wording import age_words, quality_figures, quality_words
+from reco_terminal.wording import age_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from reco_cli import words
 from reco_cli.page import Page
-from reco_store.console import printable
+from reco_terminal.console import printable
 
 _GAP = 2  # cells between two columns
 _LEAST_TITLE = 20  # a title is cut to this before another column is left out

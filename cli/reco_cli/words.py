@@ -6,9 +6,9 @@ Pure functions over the store's answers; nothing is escaped and nothing printed 
 from collections.abc import Sequence
 
 from reco_store import Answer, Item, Movie
-from reco_store.answers import USED_UP
-from reco_store.titles import fold_genre
-from reco_store.wording import age_words
+from reco_store.contract.titles import fold_genre
+from reco_store.read.answers import USED_UP
+from reco_terminal.wording import age_words
 
 
 def generation_words(generation: str, age_seconds: float) -> str:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from reco_store._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from reco_store.answers import Answer as Answer
-    from reco_store.answers import Item as Item
-    from reco_store.answers import Movie as Movie
-    from reco_store.answers import Reason as Reason
-    from reco_store.answers import Status as Status
-    from reco_store.async_reader import AsyncReader as AsyncReader
-    from reco_store.choice import Choice as Choice
-    from reco_store.client import connect as connect
-    from reco_store.client import mask_url as mask_url
-    from reco_store.client import store_errors as store_errors
-    from reco_store.digest import Digest as Digest
-    from reco_store.digest import Summary as Summary
+    from reco_store.connection.addresses import mask_url as mask_url
+    from reco_store.connection.client import store_errors as store_errors
+    from reco_store.connection.connect import connect as connect
+    from reco_store.contract.digest import Digest as Digest
+    from reco_store.contract.digest import Summary as Summary
+    from reco_store.contract.experiment import Experiment as Experiment
+    from reco_store.contract.keys import Keys as Keys
+    from reco_store.contract.keys import new_generation_id as new_generation_id
+    from reco_store.control.hide_list import hidden as hidden
+    from reco_store.control.hide_list import hide as hide
+    from reco_store.control.hide_list import unhide as unhide
+    from reco_store.control.lock import RunLock as RunLock
     from reco_store.errors import ContractMismatch as ContractMismatch
     from reco_store.errors import DataLost as DataLost
     from reco_store.errors import Fenced as Fenced
@@ -39,34 +39,36 @@ if TYPE_CHECKING:
     from reco_store.errors import UnknownGeneration as UnknownGeneration
     from reco_store.errors import UsageError as UsageError
     from reco_store.errors import VerifyFailed as VerifyFailed
-    from reco_store.experiment import Experiment as Experiment
-    from reco_store.generations import GenerationRecord as GenerationRecord
-    from reco_store.generations import collect as collect
-    from reco_store.generations import list_generations as list_generations
-    from reco_store.generations import release as release
-    from reco_store.generations import rollback as rollback
-    from reco_store.hiding import hidden as hidden
-    from reco_store.hiding import hide as hide
-    from reco_store.hiding import unhide as unhide
-    from reco_store.keys import Keys as Keys
-    from reco_store.keys import new_generation_id as new_generation_id
-    from reco_store.lock import RunLock as RunLock
-    from reco_store.outcome import GateInput as GateInput
-    from reco_store.outcome import Published as Published
-    from reco_store.outcome import Verdict as Verdict
-    from reco_store.publisher import flip as flip
-    from reco_store.publisher import publish as publish
-    from reco_store.reader import Reader as Reader
-    from reco_store.staging import PayloadSource as PayloadSource
-    from reco_store.staging import stage as stage
-    from reco_store.staging import verify as verify
+    from reco_store.publishing.generations import GenerationRecord as GenerationRecord
+    from reco_store.publishing.generations import collect as collect
+    from reco_store.publishing.generations import list_generations as list_generations
+    from reco_store.publishing.generations import release as release
+    from reco_store.publishing.generations import rollback as rollback
+    from reco_store.publishing.outcome import GateInput as GateInput
+    from reco_store.publishing.outcome import Published as Published
+    from reco_store.publishing.outcome import Verdict as Verdict
+    from reco_store.publishing.publisher import flip as flip
+    from reco_store.publishing.publisher import publish as publish
+    from reco_store.publishing.staging import PayloadSource as PayloadSource
+    from reco_store.publishing.staging import stage as stage
+    from reco_store.publishing.staging import verify as verify
+    from reco_store.read.answers import Answer as Answer
+    from reco_store.read.answers import Item as Item
+    from reco_store.read.answers import Movie as Movie
+    from reco_store.read.answers import Reason as Reason
+    from reco_store.read.answers import Status as Status
+    from reco_store.read.async_reader import AsyncReader as AsyncReader
+    from reco_store.read.list_query import Choice as Choice
+    from reco_store.read.reader import Reader as Reader
 
 _HOMES = {
-    "answers": ("Answer", "Item", "Movie", "Reason", "Status"),
-    "async_reader": ("AsyncReader",),
-    "choice": ("Choice",),
-    "client": ("connect", "mask_url", "store_errors"),
-    "digest": ("Digest", "Summary"),
+    "read.answers": ("Answer", "Item", "Movie", "Reason", "Status"),
+    "read.async_reader": ("AsyncReader",),
+    "read.list_query": ("Choice",),
+    "connection.addresses": ("mask_url",),
+    "connection.client": ("store_errors",),
+    "connection.connect": ("connect",),
+    "contract.digest": ("Digest", "Summary"),
     "errors": (
         "ContractMismatch",
         "DataLost",
@@ -84,15 +86,21 @@ _HOMES = {
         "UsageError",
         "VerifyFailed",
     ),
-    "experiment": ("Experiment",),
-    "generations": ("GenerationRecord", "collect", "list_generations", "release", "rollback"),
-    "hiding": ("hidden", "hide", "unhide"),
-    "keys": ("Keys", "new_generation_id"),
-    "lock": ("RunLock",),
-    "outcome": ("GateInput", "Published", "Verdict"),
-    "publisher": ("flip", "publish"),
-    "reader": ("Reader",),
-    "staging": ("PayloadSource", "stage", "verify"),
+    "contract.experiment": ("Experiment",),
+    "publishing.generations": (
+        "GenerationRecord",
+        "collect",
+        "list_generations",
+        "release",
+        "rollback",
+    ),
+    "control.hide_list": ("hidden", "hide", "unhide"),
+    "contract.keys": ("Keys", "new_generation_id"),
+    "control.lock": ("RunLock",),
+    "publishing.outcome": ("GateInput", "Published", "Verdict"),
+    "publishing.publisher": ("flip", "publish"),
+    "read.reader": ("Reader",),
+    "publishing.staging": ("PayloadSource", "stage", "verify"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

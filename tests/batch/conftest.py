@@ -11,8 +11,8 @@ import pytest
 
 from planted import as_dataset, planted_movies, planted_ratings, write_data
 from real_servers import running_server
-from reco_batch.dataset import Dataset, Histories, histories
-from reco_batch.presets import RatingParameters, RetrievalParameters
+from reco_batch.data.dataset import Dataset, Histories, histories
+from reco_batch.settings.hyperparameters import RatingParameters, RetrievalParameters
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def seen(dataset: Dataset) -> Histories:
 @pytest.fixture(scope="session")
 def tf() -> ModuleType:
     """TensorFlow, imported by the first test that needs it."""
-    from reco_batch._tensorflow import tf  # noqa: PLC0415  # takes seconds
+    from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415  # takes seconds
 
     return tf
 
@@ -68,7 +68,7 @@ def tf() -> ModuleType:
 @pytest.fixture(scope="session")
 def tfrs(tf: ModuleType) -> ModuleType:
     """TensorFlow Recommenders."""
-    from reco_batch._tensorflow import tfrs  # noqa: PLC0415
+    from reco_batch.models.training.tensorflow_runtime import tfrs  # noqa: PLC0415
 
     return tfrs
 
@@ -109,7 +109,7 @@ RATING = RatingParameters(
 @pytest.fixture(scope="session")
 def fit_retrieval(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
     """Return a function that trains a small retrieval model on the planted ratings."""
-    from reco_batch.retrieval import train_retrieval  # noqa: PLC0415
+    from reco_batch.models.retrieval.two_tower import train_retrieval  # noqa: PLC0415
 
     def fit(
         *, seed: int = 42, parameters: RetrievalParameters = RETRIEVAL, stage=None, checkpoints=None
@@ -130,7 +130,7 @@ def fit_retrieval(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
 @pytest.fixture(scope="session")
 def fit_rating(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
     """Return a function that trains a small rating model on the planted ratings."""
-    from reco_batch.rating import train_rating  # noqa: PLC0415
+    from reco_batch.models.rating.mlp import train_rating  # noqa: PLC0415
 
     def fit(*, seed: int = 42, parameters: RatingParameters = RATING, stage=None, checkpoints=None):
         return train_rating(

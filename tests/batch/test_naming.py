@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from reco_batch.night import _name
-from reco_batch.progress import QuietReporter
+from reco_batch.night.run import _name
+from reco_batch.progress.reporter import QuietReporter
 from reco_store import RunLock
-from reco_store.keys import new_generation_id
-from reco_store.publisher import publish
+from reco_store.contract.keys import new_generation_id
+from reco_store.publishing.publisher import publish
 
 NOW = datetime(2026, 11, 29, 3, 0, 5, 123_456, tzinfo=UTC)
 

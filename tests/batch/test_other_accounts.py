@@ -14,15 +14,16 @@ OTHER = 23456
 ASK = """
 import os, sys
 from pathlib import Path
-import _strptime, pwd, reco_batch.report, reco_batch.diff, reco_batch.quarantine
-from reco_batch.artifact import open_artifact
+import _strptime, pwd
+import reco_batch.report.file, reco_batch.evaluation.list_diff, reco_batch.artifact.quarantine
+from reco_batch.artifact.folder import open_artifact
 from reco_batch.errors import NightFailed
 os.setgroups([]); os.setgid({other}); os.setuid({other})
 artifacts, name = Path(sys.argv[1]), sys.argv[2]
 for ask in (
-    lambda: reco_batch.report.report_of(artifacts, None, namespace="reco"),
-    lambda: reco_batch.diff.choose_nights(artifacts, None, None, namespace="reco"),
-    lambda: reco_batch.quarantine.kept(artifacts, "reco"),
+    lambda: reco_batch.report.file.report_of(artifacts, None, namespace="reco"),
+    lambda: reco_batch.evaluation.list_diff.choose_nights(artifacts, None, None, namespace="reco"),
+    lambda: reco_batch.artifact.quarantine.kept(artifacts, "reco"),
     lambda: open_artifact(artifacts, name),
 ):
     try:

@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import os, signal, sys, time
 from reco_batch import signals
-from reco_store.console import guard, open_streams
+from reco_terminal.console import guard, open_streams
 
 def deaf(error):
     print("ended by a thread:", error, flush=True)

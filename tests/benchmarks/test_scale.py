@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from reco_batch.metrics_file import Figures, write_metrics
-from reco_batch.parameter_file import read_parameters
-from reco_batch.plans import tower_plan, trained_members
-from reco_batch.presets import PRESETS
-from reco_batch.simulation import SHAPES
+from reco_batch.models.training.plans import tower_plan, trained_members
+from reco_batch.monitoring.prometheus import Figures, write_metrics
+from reco_batch.settings.hyperparameters import PRESETS
+from reco_batch.simulate.simulation import SHAPES
+from reco_batch.tuning.parameter_file import read_parameters
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

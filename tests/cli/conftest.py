@@ -20,9 +20,15 @@ from redis import Redis
 
 from real_servers import running_server
 from reco_store import Keys, new_generation_id
-from reco_store import keys as names
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie, encode_reasons
-from reco_store.embedded import stop_server
+from reco_store.connection.embedded.server import stop_server
+from reco_store.contract import keys as names
+from reco_store.contract.codec import (
+    MovieRecord,
+    encode_ids,
+    encode_list,
+    encode_movie,
+    encode_reasons,
+)
 from terminals import read_all
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reco_store import Keys
-from reco_store.codec import encode_ids
+from reco_store.contract.codec import encode_ids
 
 
 @pytest.fixture

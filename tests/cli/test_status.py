@@ -6,7 +6,8 @@ import re
 import pytest
 
 from reco_store import Keys
-from reco_store.experiment import begin_experiment, checked_experiment, end_experiment
+from reco_store.contract.experiment import checked_experiment
+from reco_store.control.experiments import begin_experiment, end_experiment
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 ONE = {

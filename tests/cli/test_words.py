@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from reco_cli import words
 from reco_store import Answer, Item
-from reco_store.wording import age_words
+from reco_terminal.wording import age_words
 
 
 def items(*sources, genres=()):

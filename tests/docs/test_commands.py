@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from documented import ROOT, inline_commands
-from reco_batch.app import app as batch_app
+from reco_batch.commands.app import app as batch_app
 from reco_cli.app import app as reco_app
 
 

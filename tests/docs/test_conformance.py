@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from reco_store.client import connect
-from reco_store.hiding import hide
-from reco_store.keys import Keys
-from reco_store.lock import RunLock
-from reco_store.publisher import publish
+from reco_store.connection.connect import connect
+from reco_store.contract.keys import Keys
+from reco_store.control.hide_list import hide
+from reco_store.control.lock import RunLock
+from reco_store.publishing.publisher import publish
 from small_nights import small_entries
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from reco_store.codec import encode_reasons
-from reco_store.keys import Keys
-from reco_store.lock import RunLock
-from reco_store.publisher import publish
-from reco_store.reader import Reader
+from reco_store.contract.codec import encode_reasons
+from reco_store.contract.keys import Keys
+from reco_store.control.lock import RunLock
+from reco_store.publishing.publisher import publish
+from reco_store.read.reader import Reader
 from schemas import FOLDER, validate, validator
 from small_nights import small_entries
 

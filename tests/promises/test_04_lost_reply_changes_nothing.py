@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from promised_store import KEYS, publish_on
-from reco_store.client import connect
-from reco_store.generations import release, rollback
+from reco_store.connection.connect import connect
+from reco_store.publishing.generations import release, rollback
 from wires import Wire
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

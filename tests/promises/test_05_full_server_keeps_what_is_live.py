@@ -8,7 +8,7 @@ import pytest
 
 from promised_store import KEYS
 from reco_store.errors import StoreUnfit
-from reco_store.memory import TRANSIENT_BYTES
+from reco_store.publishing.memory_forecast import TRANSIENT_BYTES
 from small_nights import wide_night
 
 USERS = 3000
@@ -40,8 +40,8 @@ def test_05_full_server_keeps_what_is_live(make_store, stored, many, monkeypatch
             store.publish(1)
         assert refused.value.needed_bytes - TRANSIENT_BYTES == pytest.approx(growth, rel=0.05)
         with monkeypatch.context() as blind:
-            blind.setattr("reco_store.room.needed_bytes", lambda *_: 0)
-            blind.setattr("reco_store.room.TRANSIENT_BYTES", 0)
+            blind.setattr("reco_store.publishing.capacity.needed_bytes", lambda *_: 0)
+            blind.setattr("reco_store.publishing.capacity.TRANSIENT_BYTES", 0)
             with pytest.raises(StoreUnfit, match="full"):
                 store.publish(1)
         now = stored(store.admin, KEYS)

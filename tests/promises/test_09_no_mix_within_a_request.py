@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from promised_store import KEYS, Watcher
-from reco_store.client import connect
-from reco_store.lock import RunLock
-from reco_store.publisher import flip
+from reco_store.connection.connect import connect
+from reco_store.control.lock import RunLock
+from reco_store.publishing.publisher import flip
 
 PERL_READER = Path(__file__).with_name("pinned_reader.pl")
 

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from promised_store import KEYS
-from reco_store.client import connect
+from reco_store.connection.connect import connect
 from reco_store.errors import UnknownGeneration, UsageError
-from reco_store.generations import release, rollback
+from reco_store.publishing.generations import release, rollback
 from small_nights import small_night
 
 BATCH = [sys.executable, "-c", "import reco_batch; reco_batch.main()"]

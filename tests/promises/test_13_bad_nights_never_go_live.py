@@ -22,11 +22,11 @@ from mutants import (
 )
 from planted import planted_ratings
 from real_servers import running_server
-from reco_batch import columns as c
-from reco_batch.artifact import MANIFEST, Artifact
-from reco_batch.bounds import GateBounds
-from reco_batch.checks import summary
+from reco_batch.artifact.checks import summary
+from reco_batch.artifact.folder import MANIFEST, Artifact
+from reco_batch.data import columns as c
 from reco_batch.errors import NotFinite
+from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import ContractMismatch, VerifyFailed, connect
 
 

@@ -7,10 +7,10 @@ import zlib
 from collections import Counter
 
 from promised_store import KEYS, publish_on
-from reco_store.client import connect
-from reco_store.codec import decode_ids, decode_list, decode_movie
+from reco_store.connection.connect import connect
+from reco_store.contract.codec import decode_ids, decode_list, decode_movie
 from reco_store.errors import RecoError
-from reco_store.reader import Reader
+from reco_store.read.reader import Reader
 from wires import Wire
 
 TIMEOUT_SECONDS = 0.3  # a spoilt length makes the server wait for bytes that never come

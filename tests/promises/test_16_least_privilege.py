@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from compose_file import ComposeFile, commands_of
-from reco_store.client import connect
+from reco_store.connection.connect import connect
 
 COMPOSE = ComposeFile()
 #: The server answers these whoever asks: they are how one logs in and out.

@@ -108,7 +108,7 @@ class Untouchable:
 @pytest.fixture(scope="module")
 def checkpoint(nights, tmp_path_factory):
     """A whole checkpoint of a killed night."""
-    from reco_batch.checkpoints import is_whole  # noqa: PLC0415  # loads TensorFlow
+    from reco_batch.models.training.checkpoints import is_whole  # noqa: PLC0415  # loads TensorFlow
 
     home = tmp_path_factory.mktemp("killed")
     code, said = nights.run(home, at=52)
@@ -119,7 +119,7 @@ def checkpoint(nights, tmp_path_factory):
 
 def test_19_a_cut_checkpoint_is_never_loaded(checkpoint, draw, many, tmp_path):
     """Any of its files, at drawn bytes, the first and the last among them; or at every byte."""
-    from reco_batch.checkpoints import Checkpoints  # noqa: PLC0415
+    from reco_batch.models.training.checkpoints import Checkpoints  # noqa: PLC0415
 
     def restore():
         said = []

@@ -18,7 +18,7 @@ import pytest
 from redis.crc import key_slot
 
 from promised_store import KEYS, publish_on
-from reco_store.client import connect
+from reco_store.connection.connect import connect
 from reco_store.errors import RecoError, StoreUnfit
 from small_nights import number_of, small_night
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from real_servers import Cluster
-    from reco_store.client import Client
+    from reco_store.connection.client import Client
     from small_nights import Source
 
 USERS = 40
@@ -40,8 +40,8 @@ Moment = tuple[str, int]  # the step, and its how manieth report
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Give a night many moments."""
-    monkeypatch.setattr("reco_store.transfer.MAX_BATCH_COMMANDS", 20)
-    monkeypatch.setattr("reco_store.transfer.UNLINK_BATCH_KEYS", 20)
+    monkeypatch.setattr("reco_store.connection.transfer.MAX_BATCH_COMMANDS", 20)
+    monkeypatch.setattr("reco_store.connection.transfer.UNLINK_BATCH_KEYS", 20)
 
 
 def night(number: int) -> Source:
@@ -162,7 +162,7 @@ def test_20_each_primary_has_its_replica(cluster, monkeypatch):
     """One replica that stands still keeps the night back, whichever it is, and is named."""
     next_night(cluster)
     before = live(cluster)
-    monkeypatch.setattr("reco_store.replicas.WAIT_MILLISECONDS", 20)
+    monkeypatch.setattr("reco_store.publishing.replicas.WAIT_MILLISECONDS", 20)
     for primary in cluster.primaries():
         replica = cluster.processes[cluster.replica_of(primary)]
         client = connect(cluster.url, timeout_seconds=0.3)

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from reco_store import embedded
-from reco_store.client import connect
-from reco_store.embedded import ensure_server, save, server_pid, stop_server
+from reco_store.connection import embedded
+from reco_store.connection.connect import connect
+from reco_store.connection.embedded.server import ensure_server, save, server_pid, stop_server
 
 CLIENTS = 20
 VALUE = os.urandom(1_000_000)  # nothing for the snapshot's compression
@@ -30,8 +30,8 @@ CLIENT = """
 import sys, time
 from pathlib import Path
 from redis.exceptions import RedisError
-from reco_store import embedded
-from reco_store.client import connect
+from reco_store.connection import embedded
+from reco_store.connection.connect import connect
 from reco_store.errors import StoreUnreachable
 home, binary, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 embedded._binary = lambda: binary

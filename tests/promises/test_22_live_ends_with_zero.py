@@ -15,13 +15,17 @@ import pytest
 from gated_nights import MOVIES, Nights, good_night
 from planted import planted_ratings
 from promised_store import KEYS
-from reco_batch import commands, followed, publishing
-from reco_batch.commands import republish_command
-from reco_batch.options import Target
-from reco_batch.settings import NotifyKeys, Settings
-from reco_store import connect, embedded_saving, publisher
-from reco_store.console import Terminated, guard
-from reco_store.embedded import ensure_server, server_pid, stop_server
+from reco_batch.commands import run_commands as commands
+from reco_batch.commands.run_commands import republish_command
+from reco_batch.monitoring import run_outcome as followed
+from reco_batch.night import publishing
+from reco_batch.settings.fields import NotifyKeys, Settings
+from reco_batch.settings.target import Target
+from reco_store import connect
+from reco_store.connection.embedded import saving
+from reco_store.connection.embedded.server import ensure_server, server_pid, stop_server
+from reco_store.publishing import publisher
+from reco_terminal.console import Terminated, guard
 
 BATCH = Path(sys.executable).with_name("batch")
 EXIT = re.compile(r"^reco_run_exit_code\S* (\S+)$", re.MULTILINE)
@@ -113,7 +117,7 @@ def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, w
     [
         (publisher, "_retire", Terminated(signal.SIGTERM)),
         (publishing, "_report", KeyboardInterrupt()),
-        (embedded_saving, "_saved_by_child", Terminated(signal.SIGHUP)),
+        (saving, "_saved_by_child", Terminated(signal.SIGHUP)),
     ],
 )
 def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
@@ -238,7 +242,7 @@ def test_22_no_home_and_no_entry_in_passwd():
         pytest.skip("acting as another account needs root")
     script = (
         "import os, sys; os.setgroups([]); os.setgid(23456); os.setuid(23456);"
-        "from reco_batch.options import Target;"
+        "from reco_batch.settings.target import Target;"
         "t = Target.of('redis://127.0.0.1:1', 'reco', None);"
         "print(t.reading_options);"
         "Target.of(None, 'reco', None).home"
@@ -257,4 +261,4 @@ def test_22_no_home_and_no_entry_in_passwd():
 
 
 #: Of modules that another account may not be able to read.
-PRELOAD = "import pwd, platformdirs, platformdirs.unix, reco_batch.options; "
+PRELOAD = "import pwd, platformdirs, platformdirs.unix, reco_batch.settings.target; "

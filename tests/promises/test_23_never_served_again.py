@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from gated_nights import MOVIES, Nights, good_night
 from planted import planted_ratings
 from promised_store import KEYS
-from reco_batch.app import app
-from reco_batch.pages import STATES
-from reco_store.client import connect
+from reco_batch.commands.app import app
+from reco_batch.commands.messages import STATES
+from reco_store.connection.connect import connect
+from reco_store.control.registry import MAX_GONE
 from reco_store.errors import UnknownGeneration, UsageError
-from reco_store.generations import list_generations, rollback
-from reco_store.registry import MAX_GONE
+from reco_store.publishing.generations import list_generations, rollback
 
 NAMESPACE = KEYS.namespace
 
@@ -316,7 +316,7 @@ def test_23_a_generation_whose_keys_go_is_not_switched_to(make_store, monkeypatc
         def stop(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("reco_store.collector.unlink_paced", stop)
+        monkeypatch.setattr("reco_store.control.collector.unlink_paced", stop)
         with pytest.raises(KeyboardInterrupt):
             store.publish(2, keep=3)
         monkeypatch.undo()
@@ -350,7 +350,7 @@ def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
     assert all(re.fullmatch(r"\d+ days|in the future", line[4]) for line in lines)
     assert {line[5] for line in lines} == {"yes"}
 
-    from reco_batch import pages  # noqa: PLC0415
+    from reco_batch.commands import messages as pages  # noqa: PLC0415
 
     class Terminal:
         encoding = "utf-8"

@@ -14,7 +14,7 @@ import pytest
 from csv_folders import planted, write_folder
 from real_servers import running_server
 from reco_store import Keys, Reader, connect
-from reco_store.codec import decode_ids, decode_list, decode_reasons
+from reco_store.contract.codec import decode_ids, decode_list, decode_reasons
 
 BATCH = Path(sys.executable).with_name("batch")
 GONE = {"3", "6", "44"}

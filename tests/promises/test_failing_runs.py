@@ -12,13 +12,13 @@ from gated_nights import MOVIES, Nights, good_night
 from planted import planted_ratings
 from promised_store import KEYS, publish_on
 from real_servers import running_server
-from reco_batch.commands import republish_command
-from reco_batch.options import Target
-from reco_batch.settings import Settings
-from reco_store.client import connect
-from reco_store.console import guard
-from reco_store.generations import rollback
-from reco_store.lock import RunLock
+from reco_batch.commands.run_commands import republish_command
+from reco_batch.settings.fields import Settings
+from reco_batch.settings.target import Target
+from reco_store.connection.connect import connect
+from reco_store.control.lock import RunLock
+from reco_store.publishing.generations import rollback
+from reco_terminal.console import guard
 from resumed_nights import KEYS as RESUMED_KEYS
 from resumed_nights import ResumedNights
 from small_nights import small_night

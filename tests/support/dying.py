@@ -14,9 +14,9 @@ import sys
 import threading
 
 import reco_batch
-from reco_batch import presets
-from reco_batch.artifact_writer import ArtifactWriter
-from reco_batch.presets import (
+from reco_batch.artifact.writer import ArtifactWriter
+from reco_batch.settings import hyperparameters as presets
+from reco_batch.settings.hyperparameters import (
     HistoryParameters,
     NeighbourParameters,
     Preset,
@@ -24,7 +24,7 @@ from reco_batch.presets import (
     TasteParameters,
     TowerParameters,
 )
-from reco_store import staging
+from reco_store.publishing import staging
 
 AT, HOME, OF = os.environ["DIE_AT"], os.environ["RECO_HOME"], os.environ["DIE_OF"]
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}

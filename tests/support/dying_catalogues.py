@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reco_batch.engine import Catalogue, Rows
-    from reco_batch.topk import TopK
+    from reco_batch.scoring.catalogue import Catalogue, Rows
+    from reco_batch.scoring.topk import TopK
 
 
 #: Rows of a shard: one tile of a small catalogue.

@@ -21,13 +21,13 @@ from typing import Any
 from redis.connection import AbstractConnection
 
 from real_servers import wait_until
-from reco_store import transfer
-from reco_store.client import connect
-from reco_store.console import guard
-from reco_store.keys import Keys
-from reco_store.lock import RunLock
-from reco_store.outcome import GateInput, Verdict
-from reco_store.publisher import publish
+from reco_store.connection import transfer
+from reco_store.connection.connect import connect
+from reco_store.contract.keys import Keys
+from reco_store.control.lock import RunLock
+from reco_store.publishing.outcome import GateInput, Verdict
+from reco_store.publishing.publisher import publish
+from reco_terminal.console import guard
 from small_nights import small_night
 
 Instant = tuple[int, float, str]

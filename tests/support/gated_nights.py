@@ -17,24 +17,24 @@ import numpy as np
 import pandas as pd
 
 from planted import as_dataset, planted_movies
-from reco_batch import columns as c
-from reco_batch.artifact_writer import ArtifactWriter
-from reco_batch.bounds import GateBounds
-from reco_batch.dataset import Histories, histories
-from reco_batch.evaluate import TOP_K, top_k_accuracy
-from reco_batch.popularity import (
+from reco_batch.artifact.writer import ArtifactWriter
+from reco_batch.data import columns as c
+from reco_batch.data.dataset import Histories, histories
+from reco_batch.data.split import SplitBy, split_ratings
+from reco_batch.evaluation.evaluate import TOP_K, top_k_accuracy
+from reco_batch.night.publishing import publish_artifact
+from reco_batch.progress.reporter import QuietReporter
+from reco_batch.scoring.popularity import (
     Thresholds,
     movie_statistics,
     popular_lists,
     popularity_baseline,
 )
-from reco_batch.progress import QuietReporter
-from reco_batch.publishing import publish_artifact
-from reco_batch.split import SplitBy, split_ratings
-from reco_batch.topk import TopK, top_k_blocks
+from reco_batch.scoring.topk import TopK, top_k_blocks
+from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import Keys, RunLock, connect
-from reco_store.generations import list_generations
-from reco_store.keys import new_generation_id
+from reco_store.contract.keys import new_generation_id
+from reco_store.publishing.generations import list_generations
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reco_batch.dataset import Movies, Ratings
+from reco_batch.data.dataset import Movies, Ratings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reco_batch.artifact import Artifact
-from reco_batch.artifact_writer import ArtifactWriter
-from reco_batch.dataset import Histories, Movies
-from reco_batch.popularity import MovieStatistics
-from reco_batch.topk import TopK
-from reco_store.keys import new_generation_id
+from reco_batch.artifact.folder import Artifact
+from reco_batch.artifact.writer import ArtifactWriter
+from reco_batch.data.dataset import Histories, Movies
+from reco_batch.scoring.popularity import MovieStatistics
+from reco_batch.scoring.topk import TopK
+from reco_store.contract.keys import new_generation_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

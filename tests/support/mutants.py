@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from gated_nights import DAY, MOVIES, K, top_k
-from reco_batch import columns as c
-from reco_batch.dataset import Movies
-from reco_batch.topk import TopK
+from reco_batch.data import columns as c
+from reco_batch.data.dataset import Movies
+from reco_batch.scoring.topk import TopK
 
 # Each function changes a good night that has been scored.
 

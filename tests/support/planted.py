@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reco_batch import columns as c
-from reco_batch.dataset import Dataset, Movies, Ratings
+from reco_batch.data import columns as c
+from reco_batch.data.dataset import Dataset, Movies, Ratings
 
 if TYPE_CHECKING:
     from pathlib import Path

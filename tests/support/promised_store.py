@@ -8,19 +8,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from real_servers import Server, wait_until
-from reco_store.client import connect
+from reco_store.connection.connect import connect
+from reco_store.contract.keys import Keys
+from reco_store.control.lock import RunLock
 from reco_store.errors import RecoError
-from reco_store.keys import Keys
-from reco_store.lock import RunLock
-from reco_store.publisher import publish
-from reco_store.reader import Reader
+from reco_store.publishing.publisher import publish
+from reco_store.read.reader import Reader
 from small_nights import Source, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reco_store.client import Client
-    from reco_store.outcome import Published
+    from reco_store.connection.client import Client
+    from reco_store.publishing.outcome import Published
 
 KEYS = Keys("reco")
 

@@ -1,6 +1,6 @@
 """How often a request of the reader asks the store."""
 
-from reco_store.pinning import flattened, queue
+from reco_store.read.pinning import flattened, queue
 
 
 def steps(client, request) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
-from reco_store.digest import Summary
-from reco_store.keys import new_generation_id, title_suffixes
+from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
+from reco_store.contract.digest import Summary
+from reco_store.contract.keys import new_generation_id, title_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from gated_nights import DAY, MOVIES, NEWEST, Night, Nights
 from planted import planted_ratings
-from reco_batch import columns as c
-from reco_batch.artifact import Artifact, open_artifact
-from reco_batch.bounds import GateBounds
+from reco_batch.artifact.folder import Artifact, open_artifact
+from reco_batch.data import columns as c
+from reco_batch.settings.gate_thresholds import GateBounds
 
 if TYPE_CHECKING:
     from pathlib import Path

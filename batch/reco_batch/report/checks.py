@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from reco_batch.checks import (
+from reco_batch.artifact.checks import (
     FORCED,
     LIVE_DATA,
     NO_BASELINE,
@@ -17,7 +17,7 @@ from reco_batch.checks import (
     short,
 )
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
-from reco_store.outcome import HELD
+from reco_store.publishing.outcome import HELD
 
 _FAMILIES: Final = {
     "user": "User lists",

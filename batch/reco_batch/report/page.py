@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact import REPORT, Artifact
-from reco_batch.changes import compare_nights, gate_of, namespace_of, night_before, of_namespace
-from reco_batch.checks import NO_BASELINE
+from reco_batch.artifact.checks import NO_BASELINE
+from reco_batch.artifact.folder import REPORT, Artifact
+from reco_batch.evaluation.generation_diff import (
+    compare_nights,
+    gate_of,
+    namespace_of,
+    night_before,
+    of_namespace,
+)
 from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of
-from reco_batch.report.course import Timeline, timeline, training_plots
-from reco_batch.report.moves import ChangesView, changes_view
+from reco_batch.report.coverage import SpreadView, spread_of, spread_view
+from reco_batch.report.movers import ChangesView, changes_view
 from reco_batch.report.plots import LinePlot
 from reco_batch.report.quality import (
     FigureRow,
@@ -20,9 +26,9 @@ from reco_batch.report.quality import (
     night_rows,
     sentences,
 )
-from reco_batch.report.sample import Card, SampleUser, cards_of, sample_users
-from reco_batch.report.spread import SpreadView, spread_of, spread_view
+from reco_batch.report.sample_users import Card, SampleUser, cards_of, sample_users
 from reco_batch.report.text import day, figure_of, moment, number, part_of, safe, signed
+from reco_batch.report.training_curves import Timeline, timeline, training_plots
 
 _ABSENT: Final = "(none)"
 

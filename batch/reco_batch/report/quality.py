@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from reco_batch.checks import REFUSED
-from reco_batch.ranked_metrics import direction
+from reco_batch.artifact.checks import REFUSED
+from reco_batch.metrics.ranking_metrics import direction
 from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
-from reco_store.wording import quality_words
+from reco_terminal.wording import quality_words
 
 Manifest = Mapping[str, Any]
 #: What would be written as 0.0 %.

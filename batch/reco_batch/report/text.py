@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reco_store.console import printable
+from reco_terminal.console import printable
 
 #: A title may be of any length; the page has one line for it.
 _LONGEST: Final = 90

@@ -17,8 +17,8 @@ import pytest
 
 from csv_folders import planted, write_folder
 from reco_store import Keys, RunLock, Summary, connect, new_generation_id, publish
-from reco_store import keys as names
-from reco_store.codec import MovieRecord, encode_ids, encode_list, encode_movie
+from reco_store.contract import keys as names
+from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
 
 BATCH = Path(sys.executable).with_name("batch")
 

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 import reco_batch
-import reco_batch.commands
+import reco_batch.commands.run_commands
 
 
 class WithoutTensorFlow:

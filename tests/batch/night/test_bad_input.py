@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from redis import Redis
 
-from reco_batch.ingest import read_folder
-from reco_batch.validate import build_dataset
+from reco_batch.ingest.readers import read_folder
+from reco_batch.ingest.validate import build_dataset
 from reco_store import Keys, RunLock, connect
 
 BATCH = str(Path(sys.executable).with_name("batch"))

@@ -137,7 +137,9 @@ def test_a_run_that_finds_another_at_work_leaves_the_figures_to_it(watched, serv
 
 DEAF = """
 import time
-from reco_batch import commands, followed, main
+from reco_batch import main
+from reco_batch.commands import run_commands as commands
+from reco_batch.monitoring import run_outcome as followed
 
 look = followed._live
 
@@ -197,7 +199,9 @@ def test_a_run_in_native_code_is_ended_with_all_that_follows(
 
 LOOKING = """
 import sys, time
-from reco_batch import commands, followed, main
+from reco_batch import main
+from reco_batch.commands import run_commands as commands
+from reco_batch.monitoring import run_outcome as followed
 from reco_store import NothingPublished, connect
 
 what, seconds = sys.argv.pop(1), float(sys.argv.pop(1))

@@ -20,11 +20,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reco_batch.night import metrics_before
+from reco_batch.night.run import metrics_before
 from reco_store import Keys, Reader, connect, new_generation_id
-from reco_store.codec import decode_ids, decode_list, decode_reasons
-from reco_store.embedded import server_pid, stop_server
-from reco_store.keys import title_suffixes
+from reco_store.connection.embedded.server import server_pid, stop_server
+from reco_store.contract.codec import decode_ids, decode_list, decode_reasons
+from reco_store.contract.keys import title_suffixes
 from schemas import validate, validator
 
 BIN = Path(sys.executable).parent
@@ -788,7 +788,7 @@ def test_2_when_the_gate_is_told_what_cannot_be(untrained, tmp_path, words, opti
 KILL_THE_SERVER = """
 import os, sys
 from pathlib import Path
-from reco_store.embedded import server_pid
+from reco_store.connection.embedded.server import server_pid
 os.kill(server_pid(Path(sys.argv[1])), 9)
 """
 
@@ -830,7 +830,7 @@ def test_3_when_the_embedded_store_has_no_room_on_disk(batch, second, at_home, t
 
 DIE_WHILE_STAGING = """
 import os, signal
-from reco_store import staging
+from reco_store.publishing import staging
 import reco_batch
 
 write = staging.write_batch

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from reco_batch.key import choices
-from reco_batch.layers import SETTINGS
+from reco_batch.settings.option import choices
+from reco_batch.settings.precedence import SETTINGS
 from terminals import show
 
 BATCH = Path(sys.executable).with_name("batch")

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from browser import started
-from reco_batch.artifact import MANIFEST, open_artifact
-from reco_batch.report import write_report
+from reco_batch.artifact.folder import MANIFEST, open_artifact
+from reco_batch.report.file import write_report
 
 #: Contrast between text and what is behind it that is asked of small letters (WCAG 2, AA).
 LEGIBLE = 4.5

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from reco_batch import columns as c
-from reco_batch.bounds import GateBounds
-from reco_batch.checks import PASSED, REFUSED
-from reco_batch.judge import check_night
-from reco_batch.manifests import Nights as Manifests
-from reco_batch.measure import measure
+from reco_batch.artifact.checks import PASSED, REFUSED
+from reco_batch.artifact.manifests import Nights as Manifests
+from reco_batch.data import columns as c
+from reco_batch.evaluation.list_statistics import measure
+from reco_batch.gate.list_checks import check_night
+from reco_batch.progress.terminal import duration
 from reco_batch.report.checks import check_words
+from reco_batch.report.coverage import spread_of
 from reco_batch.report.quality import metric_rows
-from reco_batch.report.sample import sample_users
-from reco_batch.report.spread import spread_of
+from reco_batch.report.sample_users import sample_users
 from reco_batch.report.text import moment, number, percent, safe
-from reco_batch.terminal import duration
+from reco_batch.settings.gate_thresholds import GateBounds
 
 
 def lists(artifact, family):

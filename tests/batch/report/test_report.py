@@ -11,13 +11,13 @@ from html.parser import HTMLParser
 import pytest
 
 from real_servers import running_server
-from reco_batch.artifact import MANIFEST, open_artifact
-from reco_batch.bounds import GateBounds
-from reco_batch.changes import compare_nights
+from reco_batch.artifact.folder import MANIFEST, open_artifact
 from reco_batch.errors import NightFailed
-from reco_batch.progress import PlainReporter
-from reco_batch.publishing import publish_artifact
-from reco_batch.report import report_of, write_report
+from reco_batch.evaluation.generation_diff import compare_nights
+from reco_batch.night.publishing import publish_artifact
+from reco_batch.progress.reporter import PlainReporter
+from reco_batch.report.file import report_of, write_report
+from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import Keys, RunLock, UsageError, connect
 from told_nights import HOSTILE
 

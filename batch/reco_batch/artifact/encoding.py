@@ -1,0 +1,125 @@
+"""Encode an artifact's arrays as the bytes of the key contract, a whole Arrow column at once.
+
+The bytes equal those of `reco_store.contract.codec`, which defines the contract; a test compares
+them. Small ranges of numbers are looked up in a table of their texts, and Arrow joins the texts;
+it releases the GIL meanwhile.
+"""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reco_store.contract.codec import round_score
+
+#: Ids below it are looked up; what is larger is written digit by digit.
+_MOST_IDS: Final = 1 << 20
+#: Thousandths of a score below it, whatever the sign, are looked up.
+_MOST_THOUSANDTHS: Final = 1 << 20
+
+
+def encode_lists(movie_ids: pa.ListArray, scores: pa.ListArray) -> list[bytes]:
+    """Return the value of each row of two aligned list columns.
+
+    Args:
+        movie_ids: lists of int64 (ids become JSON numbers) or of strings.
+        scores: lists of floats, as long.
+
+    Raises:
+        ContractMismatch: a score is not finite.
+    """
+    ids = _joined(movie_ids, _id_texts(movie_ids.flatten()))
+    numbers = scores.flatten().to_numpy(zero_copy_only=False)
+    return _values('{"i":[', ids, '],"s":[', _joined(scores, _score_texts(numbers)), "]}")
+
+
+def encode_id_lists(movie_ids: pa.ListArray) -> list[bytes]:
+    """Return the value of each row of a list column without scores."""
+    return _values('{"i":[', _joined(movie_ids, _id_texts(movie_ids.flatten())), "]}")
+
+
+def encode_reasons(movie_ids: pa.ListArray) -> list[bytes]:
+    """Return the value of each row of a list column in which null stands for no reason."""
+    texts = _id_texts(movie_ids.flatten()).fill_null("null")
+    return _values('{"i":[', _joined(movie_ids, texts), "]}")
+
+
+def encode_movie(
+    title: str, year: int | None, genres: list[str], count: int, mean: float | None
+) -> bytes:
+    """Return the value of a movie's card."""
+    rounded = None if mean is None else round(mean * 1000.0) / 1000.0
+    return orjson.dumps({"t": title, "y": year, "g": genres, "n": count, "m": rounded})
+
+
+def thousandths(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Return scores in whole thousandths, rounded as `codec.round_score` rounds.
+
+    Raises:
+        ContractMismatch: a score is not finite.
+    """
+    finite = np.isfinite(scores)
+    if not finite.all():
+        round_score(scores[~finite][0])  # raises: what is no number is refused in one place
+    return np.rint(scores.astype(np.float64) * 1000.0)
+
+
+def _values(*parts: str | pa.Array) -> list[bytes]:
+    values: list[bytes] = pc.binary_join_element_wise(*parts, "").cast(pa.binary()).to_pylist()
+    return values
+
+
+def _joined(lists: pa.ListArray, texts: pa.Array) -> pa.Array:
+    """Join the texts of each list, which are those of its flat values, by commas."""
+    offsets = lists.offsets.to_numpy()
+    return pc.binary_join(pa.ListArray.from_arrays(offsets - offsets[:1], texts), ",")
+
+
+def _id_texts(ids: pa.Array) -> pa.Array:
+    """Return ids as they are written in JSON."""
+    if not pa.types.is_integer(ids.type):
+        distinct = ids.dictionary_encode()
+        quoted = [orjson.dumps(text).decode() for text in distinct.dictionary.to_pylist()]
+        return pa.array(quoted, pa.string()).take(distinct.indices)
+    largest = pc.max(ids).as_py() or 0
+    if largest >= _MOST_IDS:
+        return ids.cast(pa.string())
+    return _integers(_table_size(largest)).take(ids)
+
+
+def _score_texts(scores: NDArray[Any]) -> pa.Array:
+    """Return scores as they are written in JSON."""
+    whole = thousandths(scores)
+    largest = np.abs(whole).max(initial=0)
+    if largest >= _MOST_THOUSANDTHS:
+        return _numbers(whole)
+    size = _table_size(int(largest))
+    return _scores(size).take(pa.array((whole + size).astype(np.int32)))
+
+
+def _table_size(largest: int) -> int:
+    """Return a power of two above a number, so that few tables serve all."""
+    return 1 << largest.bit_length()
+
+
+@lru_cache(maxsize=2)
+def _integers(size: int) -> pa.Array:
+    """Return the texts of 0 to `size` - 1."""
+    return pa.array(np.arange(size)).cast(pa.string())
+
+
+@lru_cache(maxsize=4)
+def _scores(size: int) -> pa.Array:
+    """Return the texts of -`size` to `size` thousandths."""
+    return _numbers(np.arange(-size, size + 1, dtype=np.float64))
+
+
+def _numbers(whole: NDArray[np.float64]) -> pa.Array:
+    """Return the texts of numbers that are given in thousandths."""
+    rounded = whole / 1000.0 + 0.0  # + 0 makes -0.0 equal to 0.0
+    written = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return pa.array(written.split(b",") if len(whole) else [], pa.string())

@@ -1,0 +1,218 @@
+"""The three SavedModels of a run, which answer as the published lists do.
+
+| model          | signature         | inputs                  | outputs                          |
+|----------------|-------------------|-------------------------|----------------------------------|
+| user_model     | `serving_default` | user_ids [B]            | movie_ids [B, K], scores [B, K]  |
+|                | `excluding`       | user_ids, exclusions [B, E] | the same                     |
+|                | `unfiltered`      | user_ids [B]            | the same                         |
+| movie_model    | the same          | movie_ids [B], ...      | the same                         |
+| explicit_model | `serving_default` | userId [B], movieId [B] | stars [B, 1]                     |
+
+`serving_default` leaves out what the user has rated, or the movie itself; `excluding` leaves out
+further movies as well; `unfiltered` leaves out nothing, as the notebook's models did. Only movies
+of the catalogue are ever answered. All ids are text. Where fewer than K movies are left, the last
+ids are empty and their scores minus infinity. The signatures are methods of the loaded model, too.
+
+Shapes: B queries, I movies of the catalogue, D embedding width, E exclusions, K list length.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from reco_batch.data.dataset import Histories
+from reco_batch.models.rating.mlp import RatingModel
+from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.models.training.loop import Tower
+from reco_batch.models.training.tensorflow_runtime import as_disk_errors, tf
+from reco_batch.scoring.factor_model import LinearRating
+
+USER_MODEL = "user_model"
+MOVIE_MODEL = "movie_model"
+EXPLICIT_MODEL = "explicit_model"
+
+
+_IDS: Final = tf.TensorSpec([None], tf.string)
+_ROWS_OF_IDS: Final = tf.TensorSpec([None, None], tf.string)
+
+Answer = Mapping[str, tf.Tensor]
+"""`movie_ids` and `scores`, [B, K] each, best first."""
+
+
+class TopMovies(tf.Module):
+    """Exact top-k retrieval of movies by dot product, with excluded movies left out."""
+
+    def __init__(
+        self, tower: Tower, movies: Tower, movie_ids: Sequence[str], excluded: Histories, *, k: int
+    ) -> None:
+        """Prepare to be saved.
+
+        Args:
+            tower: query id -> vector; the order of its ids is that of the rows of `excluded`.
+            movies: movie id -> vector.
+            movie_ids: I ids of the catalogue; no other movie is ever answered.
+            excluded: indices into `movie_ids` that each query's answer leaves out.
+            k: list length.
+        """
+        super().__init__()
+        ids = tf.constant(list(movie_ids))
+        self.tower = tower
+        self.k = min(k, len(movie_ids))
+        self.candidates = tf.Variable(movies(ids), trainable=False)
+        self.identifiers = tf.Variable(ids, trainable=False)
+        self.index = tf.keras.layers.StringLookup(
+            vocabulary=list(movie_ids), mask_token=None, oov_token="", num_oov_indices=1
+        )
+        # Row 0 is that of ids which the tower does not know; ids that it knows beyond the rows
+        # of `excluded` have nothing to exclude.
+        offsets = np.concatenate([[0], excluded.offsets])
+        more = tower.lookup.vocabulary_size() + 1 - len(offsets)
+        self.offsets = tf.Variable(np.pad(offsets, (0, more), "edge"), trainable=False)
+        self.excluded = tf.Variable(excluded.movie_index.astype(np.int32), trainable=False)
+
+    @tf.function(input_signature=[_IDS])  # type: ignore[untyped-decorator]
+    def __call__(self, ids: tf.Tensor) -> Answer:
+        """Return the best movies for each id, without the movies excluded for it."""
+        return self._best(self._scores(ids, self._own(ids)))
+
+    @tf.function(input_signature=[_IDS, _ROWS_OF_IDS])  # type: ignore[untyped-decorator]
+    def excluding(self, ids: tf.Tensor, exclusions: tf.Tensor) -> Answer:
+        """Return the same without further movies.
+
+        Args:
+            ids: [B].
+            exclusions: [B, E] movie ids; empty and unknown ones exclude nothing.
+        """
+        given = self.index(exclusions) - 1  # [B, E], -1: no such movie
+        places = tf.where(given >= 0)
+        chosen = tf.stack([places[:, 0], tf.gather_nd(given, places)], axis=1)
+        return self._best(self._scores(ids, tf.concat([self._own(ids), chosen], axis=0)))
+
+    @tf.function(input_signature=[_IDS])  # type: ignore[untyped-decorator]
+    def unfiltered(self, ids: tf.Tensor) -> Answer:
+        """Return the best movies of the catalogue, including those that the user has rated."""
+        return self._best(self._scores(ids, tf.zeros([0, 2], tf.int64)))
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write the model; `name` is that of the queries in its signatures."""
+
+        def answer(function: tf.types.experimental.PolymorphicFunction, *others: str) -> object:
+            """Return a function of its own, so that its inputs have these names."""
+            names = (name, *others)
+            specs = zip(names, function.input_signature, strict=True)
+            return tf.function(
+                lambda *tensors: function(*tensors),  # noqa: PLW0108
+                input_signature=[tf.TensorSpec(spec.shape, spec.dtype, n) for n, spec in specs],
+            )
+
+        _save(
+            self,
+            folder,
+            {
+                "serving_default": answer(self.__call__),
+                "excluding": answer(self.excluding, "exclusions"),
+                "unfiltered": answer(self.unfiltered),
+            },
+        )
+
+    def _own(self, ids: tf.Tensor) -> tf.Tensor:
+        """Return [X, 2], row and movie of everything that is excluded for the ids."""
+        rows = self.tower.lookup(ids)
+        starts = tf.gather(self.offsets, rows)
+        counts = tf.gather(self.offsets, rows + 1) - starts
+        wanted = tf.ragged.range(starts, starts + counts)
+        movies = tf.cast(tf.gather(self.excluded, wanted.values), tf.int64)
+        return tf.stack([wanted.value_rowids(), movies], axis=1)
+
+    def _scores(self, ids: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
+        scores = tf.matmul(self.tower(ids), self.candidates, transpose_b=True)  # [B, I]
+        nothing = tf.fill([tf.shape(excluded)[0]], np.float32(-np.inf))
+        return tf.tensor_scatter_nd_update(scores, excluded, nothing)
+
+    def _best(self, scores: tf.Tensor) -> Answer:
+        best, places = tf.math.top_k(scores, self.k)
+        ids = tf.where(tf.math.is_inf(best), "", tf.gather(self.identifiers, places))
+        return {"movie_ids": ids, "scores": best}
+
+
+def save_retrieval(
+    folder: Path,
+    model: Retrieval,
+    movie_ids: Sequence[str],
+    seen: Histories,
+    *,
+    k: int,
+) -> None:
+    """Write `user_model` and `movie_model` below `folder`.
+
+    Args:
+        folder: parent folder of the models.
+        model: the trained model.
+        movie_ids: I ids of the catalogue: the movies that may be answered.
+        seen: [U] movies that each user has rated, as indices into `movie_ids`.
+        k: list length.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    towers = model.towers()
+    own = Histories(np.arange(len(movie_ids) + 1), np.arange(len(movie_ids), dtype=np.int32))
+    users = TopMovies(towers.user, towers.movie, movie_ids, seen, k=k)
+    similar = TopMovies(towers.similar, towers.similar, movie_ids, own, k=k)
+    users.save(folder / USER_MODEL, "user_ids")
+    similar.save(folder / MOVIE_MODEL, "movie_ids")
+
+
+class DotProductStars(tf.keras.Model):
+    """{userId, movieId} -> stars, by biases and a dot product, held to the scale."""
+
+    def __init__(
+        self, model: LinearRating, user_ids: Sequence[str], movie_ids: Sequence[str]
+    ) -> None:
+        super().__init__()
+        users, movies = model.folded()
+        # An unknown user or movie has no tastes, and no bias: what is left is the other's.
+        nobody, nothing = np.zeros_like(users[:1]), np.zeros_like(movies[:1])
+        nobody[0, -2:] = model.mean, 1
+        nothing[0, -2] = 1
+        self.user_tower = Tower.holding(user_ids, np.vstack([nobody, users]))
+        self.movie_tower = Tower.holding(movie_ids, np.vstack([nothing, movies]))
+        self.scale = model.scale
+
+    def call(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Return [B, 1] predicted stars of [B] ids."""
+        users, movies = self.user_tower(features["userId"]), self.movie_tower(features["movieId"])
+        stars = tf.reduce_sum(users * movies, axis=1, keepdims=True)
+        return tf.clip_by_value(stars, *self.scale)
+
+
+def save_rating(
+    folder: Path,
+    rating: RatingModel | LinearRating,
+    user_ids: Sequence[str],
+    movie_ids: Sequence[str],
+) -> None:
+    """Write `explicit_model` below `folder`.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    model = (
+        DotProductStars(rating, user_ids, movie_ids) if isinstance(rating, LinearRating) else rating
+    )
+    model({"userId": tf.constant([""]), "movieId": tf.constant([""])})  # traces the call
+
+    names = [tf.TensorSpec([None], tf.string, name) for name in ("userId", "movieId")]
+
+    @tf.function(input_signature=names)  # type: ignore[untyped-decorator]
+    def stars(user_ids: tf.Tensor, movie_ids: tf.Tensor) -> Answer:
+        return {"stars": model({"userId": user_ids, "movieId": movie_ids})}
+
+    _save(model, folder / EXPLICIT_MODEL, {"serving_default": stars})
+
+
+def _save(model: tf.Module, folder: Path, signatures: Mapping[str, object]) -> None:
+    with as_disk_errors():
+        tf.saved_model.save(model, str(folder), signatures)

@@ -1,0 +1,238 @@
+"""Ratings and movies as arrays: the form that every later stage works on.
+
+Ids are strings outside and int32 rows inside. Users stand in the order of their ids as strings,
+which is the order in which a stratified split sees its classes; movies stand in the order of the
+movies file. Nothing here reads files (ingest) or judges values (validate).
+
+Shapes: N ratings, U users, I movies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco_batch.data.ordering import user_by_user
+from reco_store.contract.codec import is_numeric_id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratings:
+    """Aligned columns, one row a rating, in the order of the file."""
+
+    user_index: NDArray[np.int32]  # [N]
+    movie_index: NDArray[np.int32]  # [N]
+    rating: NDArray[np.float32] | None  # [N], stars; None where nobody rates, as in a shop
+    timestamp: NDArray[np.int64] | None  # [N], seconds since 1970; None where the source has none
+
+    def take(self, rows: NDArray[np.int64]) -> "Ratings":
+        """Return the given rows, in the given order."""
+        return Ratings(
+            self.user_index[rows],
+            self.movie_index[rows],
+            None if self.rating is None else self.rating[rows],
+            None if self.timestamp is None else self.timestamp[rows],
+        )
+
+    @property
+    def stars(self) -> NDArray[np.float32]:
+        """The ratings' stars, [N], for what makes no sense without.
+
+        Raises:
+            ValueError: there are none; the caller should have looked.
+        """
+        if self.rating is None:
+            raise ValueError("nobody gave stars")
+        return self.rating
+
+    def __len__(self) -> int:
+        """The number of ratings, not of columns."""
+        return len(self.user_index)
+
+
+@dataclass(frozen=True, slots=True)
+class Movies:
+    """The catalogue; the row number is the movie index."""
+
+    ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    genres: tuple[tuple[str, ...], ...]
+    years: tuple[int | None, ...]
+    unlisted: int = 0
+    """Rows at the end that the movies file lacks: models learn from them, no list shows them."""
+
+    def __len__(self) -> int:
+        """The number of movies."""
+        return len(self.ids)
+
+    @property
+    def listed(self) -> int:
+        """Number of rows that lists may show: the first ones, in the order of the movies file."""
+        return len(self) - self.unlisted
+
+    @property
+    def catalogue(self) -> "Movies":
+        """The movies of the movies file alone."""
+        listed = slice(self.listed)
+        return Movies(
+            self.ids[listed], self.titles[listed], self.genres[listed], self.years[listed]
+        )
+
+    @property
+    def numeric_ids(self) -> bool:
+        """Whether every id is a canonical integer, so that JSON may carry it as a number."""
+        return all(map(is_numeric_id, self.ids))
+
+
+class RejectedRow(NamedTuple):
+    """A row of the input that could not be used and was left out."""
+
+    file: str
+    line: int
+    reason: str
+    row: str
+    """Text of the row as in the file; empty for Parquet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Findings of validation, with the repairs it made; `describe` words each as a sentence."""
+
+    notes: tuple[str, ...] = ()
+    """Notes on unusual forms of the files, and how each was read."""
+    rejected: tuple[RejectedRow, ...] = ()
+    ratings_read: int = 0
+    without_stars: bool = False
+    duplicates_dropped: int = 0
+    future_ratings: int = 0
+    first_future_line: int = 0
+    ratings_of_unknown_movies: int = 0
+    unknown_movies: int = 0
+    movies_without_ratings: int = 0
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence for each finding that is not zero."""
+        things = "interactions" if self.without_stars else "ratings"
+        sentences = (
+            (
+                self.ratings_read if self.without_stars else 0,
+                (
+                    "{:,} interactions and no column 'rating': no stars are predicted, and no "
+                    "ranked and no highest rated lists published"
+                ),
+            ),
+            (
+                self.duplicates_dropped,
+                f"{{:,}} {things} repeated a user and a movie: the latest of each was kept",
+            ),
+            (
+                self.ratings_of_unknown_movies,
+                (
+                    f"{{:,}} {things} are of {self.unknown_movies:,} movies that the movies file "
+                    "lacks: models learn from them, and no list shows such a movie"
+                ),
+            ),
+            (
+                self.future_ratings,
+                (
+                    f"{{:,}} {things} are dated after this run, the first on line "
+                    f"{self.first_future_line:,}: each counts as of the newest time that is not"
+                ),
+            ),
+            (
+                self.movies_without_ratings,
+                (
+                    f"{{:,}} movies have no {things.removesuffix('s')}: they have a card and a "
+                    "similar list, as good as an untrained vector makes it"
+                ),
+            ),
+        )
+        counted = (text.format(count) for count, text in sentences if count)
+        return (*self.notes, *self._rejections(), *counted)
+
+    def _rejections(self) -> tuple[str, ...]:
+        if not self.rejected:
+            return ()
+        file, line, reason, _ = self.rejected[0]
+        count = f"{len(self.rejected):,} rows" if len(self.rejected) > 1 else "one row"
+        first = "the first, " if len(self.rejected) > 1 else ""
+        return (f"{count} cannot be used and left out: {first}{file}, line {line}: {reason}",)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Everything that a night knows about its input."""
+
+    user_ids: tuple[str, ...]
+    movies: Movies
+    ratings: Ratings
+    rating_scale: tuple[float, float]
+    findings: Findings = field(default_factory=Findings)
+    source: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def has_stars(self) -> bool:
+        """Whether people rated, so that stars can be learned from; else they bought, or watched."""
+        return self.ratings.rating is not None
+
+
+class Histories(NamedTuple):
+    """Which movies each user has rated, as compressed rows (CSR without values)."""
+
+    offsets: NDArray[np.int64]  # [U + 1]
+    movie_index: NDArray[np.int32]  # [N], grouped by user
+
+    def below(self, movie_count: int) -> "Histories":
+        """Return the same rows without movies from index `movie_count` on, in the same order."""
+        kept = self.movie_index < movie_count
+        if kept.all():
+            return self
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return Histories(before[self.offsets], self.movie_index[kept])
+
+    def of(self, user_index: int) -> NDArray[np.int32]:
+        """Return one user's movies."""
+        return self.movie_index[self.offsets[user_index] : self.offsets[user_index + 1]]
+
+    def block(self, start: int, stop: int) -> "Histories":
+        """Return the rows of users `start` to `stop`, without copying."""
+        offsets = self.offsets[start : stop + 1]
+        return Histories(offsets - offsets[0], self.movie_index[offsets[0] : offsets[-1]])
+
+    def rows(self, user_index: NDArray[np.int64]) -> "Histories":
+        """Return the rows of the given users, in the given order."""
+        counts = np.diff(self.offsets)[user_index]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        shift = np.repeat(self.offsets[user_index] - offsets[:-1], counts)
+        return Histories(offsets, self.movie_index[np.arange(offsets[-1]) + shift])
+
+
+def histories(
+    ratings: Ratings, *, user_count: int, order: NDArray[np.int64] | None = None
+) -> Histories:
+    """Group the rated movies by user, the newest first.
+
+    Args:
+        ratings: the ratings to group; without timestamps the later row counts as newer.
+        user_count: U, so that users without a rating have an empty row.
+        order: from `newest_first`, where it is at hand.
+
+    Returns:
+        One row a user.
+
+    Cost:
+        O(N log N) time.
+    """
+    order = newest_first(ratings) if order is None else order
+    counts = np.bincount(ratings.user_index, minlength=user_count)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Histories(offsets, ratings.movie_index[order])
+
+
+def newest_first(ratings: Ratings) -> NDArray[np.int64]:
+    """Return the rows of the ratings user by user, the newest first, [N]; see `histories`."""
+    earlier = -np.arange(len(ratings))
+    newest = earlier if ratings.timestamp is None else -ratings.timestamp
+    return user_by_user(ratings.user_index, newest, ties=earlier)

@@ -1,0 +1,129 @@
+"""The facts that a run's answers depend on: two runs of one fingerprint publish the same bytes."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+import reco_store
+from reco_batch.data.dataset import Dataset, Ratings
+from reco_batch.files import sha256
+
+#: Packages that read, split, train, score or encode.
+PACKAGES: Final = (
+    "reco",
+    "tensorflow",
+    "tensorflow-recommenders",
+    "tf-keras",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pandera",
+    "pyarrow",
+    "orjson",
+    "threadpoolctl",
+)
+_PROGRAM: Final = (Path(__file__).parents[1], Path(reco_store.__file__).parent)
+#: What to say where the values would say nothing.
+_DIGESTS: Final = {"program": "another version of reco", "data": "other ratings or movies"}
+#: Parameters that no answer depends on.
+_OF_PUBLISHING: Final = ("keep",)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    return {"python": python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int) -> dict[str, Any]:
+    """Return what the answers depend on, as JSON values.
+
+    Args:
+        parameters: as the manifest has them.
+        dataset: the input.
+        threads: of scoring.
+    """
+    facts = {
+        **{name: parameters[name] for name in parameters if name not in _OF_PUBLISHING},
+        # They decide the order in which floating point numbers are added up.
+        "threads": threads,
+        "processors": len(os.sched_getaffinity(0)),
+        "versions": versions(),
+        "program": _program(),
+        "data": _digest(dataset),
+    }
+    return dict(json.loads(json.dumps(facts)))  # tuples become lists, as they are when read back
+
+
+def program() -> dict[str, str]:
+    """Return the program and the package versions that must be the same on all machines."""
+    return {"program": _program(), **versions()}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return one phrase for each fact in which two fingerprints differ."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    return [
+        _DIGESTS.get(name, f"{name} was {old.get(name)}, is {new.get(name)}")
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a machine that only scores may do without it
+        return "not installed"
+
+
+def _program(packages: Sequence[Path] = _PROGRAM) -> str:
+    """Return the digest of our own source: what another program began is not this one's to end.
+
+    Args:
+        packages: their folders; every module below them counts, and where it is.
+    """
+    digest = hashlib.sha256()
+    for package in packages:
+        for file in sorted(package.rglob("*.py")):
+            name = file.relative_to(package.parent).as_posix()
+            digest.update(f"{name} {sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _digest(dataset: Dataset) -> str:
+    movies = dataset.movies
+    texts = (
+        *(dataset.user_ids, movies.ids, movies.titles, movies.genres, movies.years),
+        movies.unlisted,
+    )
+    result = hashlib.sha256(json.dumps(texts).encode())
+    for field in fields(Ratings):
+        column = getattr(dataset.ratings, field.name)
+        if column is None:
+            result.update(b"none")
+        else:
+            result.update(f"{column.dtype} {len(column)} ".encode())
+            result.update(_bytes(column))
+    return result.hexdigest()
+
+
+def _bytes(column: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(column).view(np.uint8).data

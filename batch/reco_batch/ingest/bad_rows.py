@@ -1,0 +1,162 @@
+"""Rows of the input that cannot be used: counted, described, and tolerated up to a limit."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco_batch.data.columns import TIMESTAMP, Kind
+from reco_batch.data.dataset import RejectedRow
+from reco_batch.errors import DataRefused
+from reco_batch.ingest.csv_diagnosis import Lines, Place
+
+#: Kinds of faults that a refusal names one by one.
+_NAMED: Final = 4
+#: Kind of column -> noun for one of its values, and the expected form for error messages.
+_NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
+    Kind.ID: ("an id", "an id: text, or a whole number in full"),
+    Kind.STARS: ("a number", "a number such as 4.5"),
+    Kind.TIME: ("a time", "seconds since 1970, or a time such as 2024-05-01T18:30:00Z"),
+    Kind.TITLE: ("text", "text in UTF-8"),
+    Kind.GENRES: ("text", "text in UTF-8"),
+}
+#: Values that are expected where one is missing, if not just the column's.
+_WANTED: Final = {TIMESTAMP: "a time in every row, or no such column"}
+_SHOWN_CHARACTERS: Final = 80
+#: File of the artifact with the rows that were left out.
+REJECTED: Final = "rejected.csv"
+REMEDY: Final = "Correct or remove such rows, or allow some with --max-bad-rows."
+
+
+class Fault(NamedTuple):
+    """A kind of fault: rows of one kind are counted together."""
+
+    file: str
+    column: str
+    expected: str
+
+
+def value_fault(file: str, column: str, kind: Kind, *, is_missing: bool) -> Fault:
+    """Return the kind of fault of a row whose value is missing, or cannot be read."""
+    _, expected = _NOUNS[kind]
+    return Fault(file, column, _WANTED.get(column, f"a {column}") if is_missing else expected)
+
+
+def describe_value(value: object, column: str, kind: Kind, *, is_missing: bool) -> str:
+    """Return what was found in place of a value that can be used; None: nothing."""
+    if value is None:
+        return f"{column} is missing"
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
+    noun, _ = _NOUNS[kind]
+    return f"{column} is {shown}" if is_missing else f"{column} {shown} is not {noun}"
+
+
+class _BadRow(NamedTuple):
+    row: int
+    """Number of the row in its table, from 0; below 0: see `Lines`."""
+    found: str
+    fault: Fault
+
+
+@dataclass
+class BadRows:
+    """Collector of bad rows, over both files."""
+
+    limit: int = 0
+    """Highest number of bad rows that may be left out; with more, the input is refused."""
+    counts: Counter[Fault] = field(default_factory=Counter)
+    _kept: list[_BadRow] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return self.counts.total()
+
+    def add(
+        self, fault: Fault, rows: NDArray[np.int64] | Sequence[int], found: Callable[[int], str]
+    ) -> None:
+        """Add rows with the same fault.
+
+        Args:
+            fault: the fault that all of them have.
+            rows: row numbers, ascending.
+            found: returns the faulty value of the row at a position in `rows`, for the message.
+        """
+        if not len(rows):
+            return
+        keep = max(self.limit - len(self._kept), 0)
+        for position, row in enumerate(rows[: max(keep, fault not in self.counts)]):
+            self._kept.append(_BadRow(int(row), found(position), fault))
+        self.counts[fault] += len(rows)
+
+    def judged(self, lines: dict[str, Lines]) -> tuple[RejectedRow, ...]:
+        """Return the rows that are left out, each with its line.
+
+        Args:
+            lines: finds the lines of each file.
+
+        Raises:
+            DataRefused: there are more than the limit.
+        """
+        if not self._kept:
+            return ()
+        refused = len(self) > self.limit
+        shown = list({bad.fault: bad for bad in reversed(self._kept)}.values())
+        placed = self._placed(shown if refused else self._kept, lines)
+        if refused:
+            raise self._refusal(placed)
+        return tuple(
+            RejectedRow(place.file, place.line, bad.found, place.text) for place, bad in placed
+        )
+
+    @staticmethod
+    def _placed(bad: Sequence[_BadRow], lines: dict[str, Lines]) -> list[tuple[Place, _BadRow]]:
+        """Return rows with their places, in the order of the files."""
+        placed: list[tuple[Place, _BadRow]] = []
+        for file in dict.fromkeys(one.fault.file for one in bad):
+            here = [one for one in bad if one.fault.file == file]
+            places = lines[file].places([one.row for one in here])
+            placed += sorted(
+                ((places[one.row], one) for one in here), key=lambda pair: pair[0].order
+            )
+        return placed
+
+    def _refusal(self, placed: list[tuple[Place, _BadRow]]) -> DataRefused:
+        """Return the refusal, which names the first row of each kind of fault."""
+        (place, first), *others = placed
+        alike = self.counts[first.fault]
+        found = first.found + (f", the first of {alike:,} such rows" if alike > 1 else "")
+        for where, bad in others[: _NAMED - 1]:
+            file = f"{where.file}, " if where.file != place.file else ""
+            count = self.counts[bad.fault]
+            rows = f" ({count:,} rows)" if count > 1 else ""
+            found += f"; {file}line {where.line}: {bad.found}{rows}"
+        if len(others) >= _NAMED:
+            found += f"; and {len(others) - _NAMED + 1} faults more"
+        if self.limit:
+            found += f"; {len(self):,} bad rows in all, {self.limit:,} are allowed"
+        remedy = (
+            REMEDY
+            if not place.is_cut
+            else (
+                "The file ends there without a line break, so it was probably cut: write it again."
+            )
+        )
+        return DataRefused(found, first.fault.expected, remedy, place.file, place.line)
+
+
+def write_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:
+    """Write the rows that were left out as a CSV file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(RejectedRow._fields)
+        writer.writerows(rows)

@@ -1,0 +1,353 @@
+"""Form of a CSV file: compression, encoding, delimiter and escapes, seen from its beginning.
+
+The content decides, not the name. Anything but plain comma-separated UTF-8 is noted, so that a run
+reports how it read the file.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple, cast
+
+import pyarrow as pa
+
+from reco_batch.data import columns as c
+from reco_batch.errors import DataRefused
+
+#: Bytes read from the beginning of a file's text; the header must end within them.
+_HEAD_BYTES: Final = 256 << 10
+_BLOCK_BYTES: Final = 16 << 20
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_NAMES: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
+_BOMS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+GZIP: Final = b"\x1f\x8b"
+PARQUET: Final = b"PAR1"
+_OTHER: Final = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Unpack it, or save it as CSV."),
+    (b"BZh", "compressed with bzip2", "Decompress it with bunzip2."),
+    (b"\xfd7zXZ", "compressed with xz", "Decompress it with unxz."),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Decompress it with unzstd."),
+    (b"7z\xbc\xaf", "a 7z archive", "Unpack it."),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook", "Save it as CSV."),
+    (b"ORC", "an ORC file", "Write it as Parquet."),
+    (b"Obj\x01", "an Avro file", "Write it as Parquet."),
+    (b"ARROW1", "an Arrow or Feather file", "Write it as Parquet."),
+    (b"SQLite format 3", "an SQLite database", "Export its tables as CSV."),
+    (PARQUET, "a Parquet file", "Give it a name that ends in .parquet."),
+    (GZIP, "compressed with gzip twice", "Decompress it once."),
+)
+_SEP: Final = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
+_VALUE: Final = re.compile(r"\s*[-+]?\d[\d.,:TZ +-]*\s*")
+
+
+class CsvForm(NamedTuple):
+    """Encoding, delimiter, header and escapes of one CSV file."""
+
+    path: Path
+    encoding: str
+    compressed: bool
+    delimiter: str
+    names: tuple[str, ...]
+    """Columns, as the header has them."""
+    header_line: int
+    offset: int
+    """Bytes of the file's text in UTF-8 up to the first row."""
+    escapes: bool
+    """Quotes in values are written as a backslash and a quote."""
+    notes: tuple[str, ...]
+
+    @property
+    def has_text(self) -> bool:
+        """True if a column may contain free text, which can include line breaks."""
+        known = c.matched(self.names, tuple(c.RATINGS))
+        return len(self.names) > len(known)
+
+    def open(self) -> pa.NativeFile:
+        """Return the rows below the header as UTF-8."""
+        if self.compressed or self.encoding != "utf-8" or self.escapes:
+            stream = self.open_text()
+            left = self.offset
+            while left and (block := stream.read(left)):
+                left -= len(block)
+            return pa.PythonFile(stream, mode="r")
+        file = pa.OSFile(str(self.path))
+        file.seek(self.offset)
+        return file
+
+    def open_bytes(self) -> BinaryIO:
+        """Return the whole file in its own encoding, decompressed."""
+        return _opened(self.path, compressed=self.compressed)
+
+    def open_text(self) -> BinaryIO:
+        """Return the whole file as UTF-8, one kind of escape in it."""
+        stream = self.open_bytes()
+        if self.encoding != "utf-8":
+            stream = cast("BinaryIO", _Recoded(stream, self.encoding))
+        return cast("BinaryIO", _Unescaped(stream)) if self.escapes else stream
+
+
+def csv_form(path: Path, name: str, encoding: str) -> CsvForm:
+    """Look at the beginning of a file.
+
+    Args:
+        path: of a plain file.
+        name: of the file, for refusals.
+        encoding: as set; a byte order mark of UTF-16 or UTF-32 counts for more.
+
+    Raises:
+        DataRefused: the file is empty, is no text, or has no header.
+        OSError, EOFError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        compressed = file.read(len(GZIP)) == GZIP
+    with _opened(path, compressed=compressed) as stream:
+        head = stream.read(_HEAD_BYTES)
+        more = bool(stream.read(1))
+    _require_text(head, name)
+    encoding, notes = _encoding(head, encoding, name)
+    if compressed != (path.suffix == ".gz"):
+        is_or_not = "is" if compressed else "is not"
+        notes.append(f"{name} {is_or_not} compressed, whatever its name")
+    text, bom = _decoded(head, encoding)
+    if more and not _has_line_end(text):
+        raise DataRefused(
+            f"the first line has more than {_HEAD_BYTES // 1024} kB",
+            "a header line, with the names of the columns",
+            "Check the export that writes this file.",
+            name,
+            1,
+        )
+    skipped, delimiter = _preamble(text, name, notes)
+    header, lines = _header(text, skipped, delimiter)
+    if len(header.names) and header.delimiter != ",":
+        notes.append(f"{name} is separated by {_NAMES.get(header.delimiter, header.delimiter)}")
+    if "\ufffd" in "".join(lines):
+        raise _undecodable_header(name, encoding, skipped + 1)
+    form = CsvForm(
+        path,
+        encoding,
+        compressed,
+        header.delimiter,
+        header.names,
+        skipped + len(lines),
+        bom + len("".join([*_lines(text)[:skipped], *lines]).encode()),
+        False,  # noqa: FBT003
+        (),
+    )
+    if form.has_text and _has_escapes(form):
+        form = form._replace(escapes=True)
+        notes.append(f'{name} has \\" for a quote inside of a value')
+    return form._replace(notes=tuple(notes))
+
+
+def looks_like_data(names: Sequence[str]) -> bool:
+    """Return whether the first line of a file is a row rather than a header."""
+    return sum(_VALUE.fullmatch(name) is not None for name in names) >= 2
+
+
+class _Header(NamedTuple):
+    delimiter: str
+    names: tuple[str, ...]
+
+
+def _opened(path: Path, *, compressed: bool) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path, "rb")) if compressed else path.open("rb")
+
+
+def _require_text(head: bytes, name: str) -> None:
+    if not head:
+        raise DataRefused(
+            "the file is empty",
+            "a header and at least one row",
+            "Check the export that writes this file.",
+            name,
+        )
+    for magic, what, remedy in _OTHER:
+        if head.startswith(magic):
+            raise DataRefused(f"it is {what}", "CSV, plain or gzipped, or Parquet", remedy, name)
+    if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] in (b"{", b"["):
+        raise DataRefused("it is JSON", "CSV or Parquet", "Write it as CSV or Parquet.", name)
+    if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"<":
+        raise DataRefused("it is HTML or XML", "CSV or Parquet", "Export the data again.", name)
+    if not head.strip(b"\x00"):
+        raise DataRefused(
+            "it has nothing but NUL bytes",
+            "a header and at least one row",
+            "Write it again: a crash or a full disk leaves such a file.",
+            name,
+        )
+
+
+def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
+    usual = codecs.lookup(encoding).name
+    for bom, found in _BOMS:
+        if head.startswith(bom):
+            told = usual.replace("_", "-").startswith(found)
+            return found, [] if told else [f"{name} is read as {found.upper()}"]
+    if usual == "utf-8":
+        for first, order in ((1, "le"), (0, "be")):
+            every_other = head[first:200:2]
+            if len(every_other) > 4 and every_other.count(0) > 0.8 * len(every_other):
+                raise DataRefused(
+                    "it is UTF-16 without a byte order mark",
+                    "UTF-8",
+                    f"Give --encoding utf-16-{order}, or convert it with iconv.",
+                    name,
+                )
+    return "utf-8" if usual in ("utf-8", "utf-8-sig") else encoding, []
+
+
+def _decoded(head: bytes, encoding: str) -> tuple[str, int]:
+    """Return the text of a file's beginning, and the bytes of a byte order mark before it."""
+    bom = len(codecs.BOM_UTF8) if encoding == "utf-8" and head.startswith(codecs.BOM_UTF8) else 0
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    return decoder.decode(head[bom:]), bom
+
+
+def _undecodable_header(name: str, encoding: str, line: int) -> DataRefused:
+    return DataRefused(
+        f"the header is not {encoding.upper()}",
+        f"a file in {encoding.upper()}",
+        "Give its encoding, such as --encoding latin-1, or convert it with iconv.",
+        name,
+        line,
+    )
+
+
+def _lines(text: str) -> list[str]:
+    return list(io.StringIO(text, newline=""))
+
+
+def _has_line_end(text: str) -> bool:
+    return "\n" in text or "\r" in text
+
+
+def _preamble(text: str, name: str, notes: list[str]) -> tuple[int, str]:
+    """Return how many lines precede the header, and the delimiter if one of them names it."""
+    delimiter = ""
+    lines = _lines(text)
+    for number, line in enumerate(lines):
+        if separator := _SEP.fullmatch(line):
+            delimiter = separator[1]
+        elif line.startswith("#") and not _known(line[1:]):
+            notes.append(f"{name}, line {number + 1}: a comment, which is skipped")
+        elif line.strip():
+            return number, delimiter
+    raise DataRefused(
+        "there is no header",
+        "a header and at least one row",
+        "Check the export that writes this file.",
+        name,
+    )
+
+
+def _known(line: str) -> int:
+    """Return how many names of a line are columns that are read, whatever separates them."""
+    names = re.split(r"[,;\t|]", line)
+    return len(c.matched(names, (*c.RATINGS, *c.MOVIES)))
+
+
+def _header(text: str, skipped: int, given: str) -> tuple[_Header, list[str]]:
+    """Return the header and its lines; of the delimiters the one that gives most known names."""
+    lines = _lines(text)[skipped:]
+    tried = [_split(lines, delimiter) for delimiter in ([given] if given else _DELIMITERS)]
+    best = max(tried, key=_fitness)
+    names, used = best[0].names, best[1]
+    rows = csv.reader(lines[used : used + 6], delimiter=best[0].delimiter)
+    widths = [row for row in _safely(rows) if row][:5]
+    # A delimiter at the end of every row, but not of the header.
+    if widths and all(len(row) == len(names) + 1 and row[-1] == "" for row in widths):
+        names = (*names, "")
+    if names and names[0].startswith("#"):
+        names = (names[0].lstrip("# "), *names[1:])
+    return _Header(best[0].delimiter, names), lines[:used]
+
+
+def _split(lines: list[str], delimiter: str) -> tuple[_Header, int]:
+    rows = csv.reader(lines, delimiter=delimiter)
+    names = next(_safely(rows), [])
+    return _Header(delimiter, tuple(names)), max(1, rows.line_num)
+
+
+def _fitness(tried: tuple[_Header, int]) -> tuple[int, int, int]:
+    names, wanted = tried[0].names, (*c.RATINGS, *c.MOVIES)
+    known = c.matched(names, wanted)
+    others = c.guessed(names, [name for name in wanted if name not in known])
+    return (len(known) + len(others), len(known), len(names))
+
+
+def _safely(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from rows
+    except csv.Error:
+        return
+
+
+def _has_escapes(form: CsvForm) -> bool:
+    """Look for a backslash and a quote where only an escaped quote can be.
+
+    In a file that doubles its quotes, a backslash before one can only end a value.
+    """
+    inside = re.compile(rb'\\"[^"\r\n' + re.escape(form.delimiter.encode()) + b"]")
+    kept = b""
+    # Invalid bytes are reported later, with their line, when the rows are read.
+    with form.open_text() as stream, suppress(UnicodeError):
+        while block := stream.read(_BLOCK_BYTES):
+            if inside.search(kept + block):
+                return True
+            kept = block[-2:]
+    return False
+
+
+class _Stream(io.RawIOBase):
+    """A binary stream that is made of another one."""
+
+    def readable(self) -> bool:
+        return True
+
+
+class _Recoded(_Stream):
+    """A text of any encoding, as UTF-8."""
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self._text = io.TextIOWrapper(stream, encoding, newline="")
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes: no character takes more than four."""
+        return self._text.read(size if size < 0 else max(1, size // 4)).encode()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._text.close()
+        super().close()
+
+
+class _Unescaped(_Stream):
+    """A CSV whose quotes are doubled instead of escaped."""
+
+    _ESCAPE = re.compile(rb'\\(["\\])')
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes, none of which is half of an escape."""
+        block = self._stream.read(size if size < 0 else max(1, size - 1))
+        if (len(block) - len(block.rstrip(b"\\"))) % 2:
+            block += self._stream.read(1)
+        return self._ESCAPE.sub(lambda found: b'""' if found[1] == b'"' else b"\\", block)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+        super().close()

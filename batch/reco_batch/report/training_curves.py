@@ -1,0 +1,101 @@
+"""How the night went: what each training learned, and what took how long. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from reco_batch.progress.terminal import duration
+from reco_batch.report.plots import LinePlot, Series, Words, line_plot
+from reco_batch.report.text import figure_of, number, part_of, safe
+
+
+class Span(NamedTuple):
+    """A stage on the time line; places are percentages of the whole."""
+
+    name: str
+    start: float
+    width: float
+    seconds: str
+    kind: str
+
+
+class Timeline(NamedTuple):
+    """All stages in the order in which they began."""
+
+    spans: list[Span]
+    total: str
+    side_by_side: bool
+    """Whether it is known when each stage began."""
+
+
+def training_plots(manifest: Mapping[str, Any]) -> list[LinePlot]:
+    """Return a plot of the loss for each training of which it was kept."""
+    losses = part_of(manifest, "losses")
+    # A model's training and its refit side by side.
+    names = sorted(losses, key=lambda name: (name.rpartition(" ")[2], not name.startswith("train")))
+    return [_curve(safe(name), parts) for name in names if (parts := _parts(losses[name]))]
+
+
+def timeline(manifest: Mapping[str, Any]) -> Timeline | None:
+    """Return the stages in their time; None where no time was kept."""
+    seconds = {
+        name: took
+        for name in part_of(manifest, "seconds")
+        if (took := figure_of(manifest, "seconds", name)) is not None and took >= 0
+    }
+    if not seconds:
+        return None
+    began = {name: figure_of(manifest, "began", name) for name in seconds}
+    known = all(start is not None for start in began.values())
+    starts = {name: began[name] or 0.0 for name in seconds}
+    first = min(starts.values())
+    ends = [starts[name] + took - first for name, took in seconds.items()]
+    whole = max(1e-3, *ends)
+    return Timeline(
+        [
+            Span(
+                safe(name),
+                round(100 * (starts[name] - first) / whole, 2),
+                round(max(100 * seconds[name] / whole, 0.3), 2),
+                duration(seconds[name]),
+                "now" if name.startswith(("train", "refit")) else "before",
+            )
+            for name in sorted(seconds, key=lambda name: (starts[name], -seconds[name], name))
+        ],
+        duration(whole if known else sum(seconds.values())),
+        known,
+    )
+
+
+def _parts(losses: object) -> list[list[tuple[float, float]]]:
+    """Split at each new beginning: a model whose parts are trained one after another."""
+    if not isinstance(losses, Sequence) or isinstance(losses, str):
+        return []
+    points = [
+        (float(pair[0]), float(pair[1]))
+        for pair in losses
+        if isinstance(pair, Sequence)
+        and len(pair) == 2
+        and all(isinstance(number, int | float) for number in pair)
+    ]
+    begins = [0, *(n for n, (a, b) in enumerate(pairwise(points), start=1) if b[0] <= a[0])]
+    return [points[a:b] for a, b in pairwise([*begins, len(points)]) if points]
+
+
+def _curve(name: str, parts: list[list[tuple[float, float]]]) -> LinePlot:
+    first, last = parts[0][0], parts[-1][-1]
+    several = len(parts) > 1
+    kinds = ("now", "other", "before")
+    return line_plot(
+        [
+            Series(f"part {place + 1}" if several else "", kinds[place % len(kinds)], points)
+            for place, points in enumerate(parts)
+        ],
+        Words(
+            name.capitalize(),
+            f"{name}: the loss after epoch {first[0]:.0f} was {number(first[1])}, "
+            f"at the end {number(last[1])}.",
+            "epoch",
+            "loss",
+        ),
+    )

@@ -1,0 +1,315 @@
+"""Ranked lists by predicted stars: every user against every movie, or against some candidates.
+
+The default model is one matrix product (`linear_rating`). Of the notebook's network the first
+dense layer is split (`RatingWeights`), so a pair costs one comparison of two precomputed
+vectors, a small matrix product and a dot product. Pure functions over arrays.
+
+Where all pairs are too many, the usual two stages: retrieval proposes some movies a user, and only
+those are rated (`Candidates`).
+
+Shapes: U users, I movies, D width, H and G hidden widths, M movies in a chunk, N candidates.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from reco_batch.data.dataset import Histories
+from reco_batch.errors import NotFinite
+from reco_batch.scoring.factor_model import LinearRating
+from reco_batch.scoring.rating_weights import RatingWeights
+from reco_batch.scoring.topk import (
+    TILE_ROWS,
+    Scratch,
+    TopK,
+    select_blocks,
+    sorted_rows,
+    top_k_blocks,
+)
+from reco_batch.scoring.uncertainty import Bound
+
+# These load TensorFlow, which scoring does not need.
+
+#: A chunk's [M, H] activations stay in the second-level cache.
+_CHUNK_MOVIES = 512
+
+
+class RetrievalVectors(Protocol):
+    """A trained retrieval model, as far as candidates need it."""
+
+    def embeddings(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the vectors of all users, [U, D], and movies, [I, D]."""
+        ...
+
+
+class RatingNetwork(Protocol):
+    """A trained rating model whose first layer can be split between user and movie."""
+
+    def split_weights(self) -> RatingWeights:
+        """Return the weights, one row a user and one a movie."""
+        ...
+
+
+class Candidates(NamedTuple):
+    """Which movies of a user are rated at all: those of the largest dot products."""
+
+    users: NDArray[np.float32]  # [U, D]
+    movies: NDArray[np.float32]  # [I, D]
+    most: int
+    """Candidates of one user."""
+
+
+def ranked_blocks(
+    weights: RatingWeights | LinearRating,
+    seen: Histories | None,
+    *,
+    k: int,
+    threads: int,
+    bound: Bound | None = None,
+    among: Candidates | None = None,
+) -> Iterator[TopK]:
+    """Yield each user's k movies of highest predicted rating, a block of users at a time.
+
+    Args:
+        weights: of the trained model.
+        seen: for each user the movies to leave out.
+        k: list length.
+        threads: users worked on at a time.
+        bound: order by what the stars are at least; None orders by the prediction.
+        among: rate only these; None rates all movies.
+
+    Yields:
+        Blocks in the order of the users, [block, k] or, with fewer candidates than k, as many;
+        scores are stars as predicted, with a bound held to its scale.
+
+    Raises:
+        ValueError: k is out of range.
+        NotFinite: a weight is.
+
+    Cost:
+        O(U * I * H * G) time, nearly all of it one matrix product; with candidates
+        O(U * (I * D + N * H * G)).
+    """
+    for name, array in weights._asdict().items():
+        if not np.isfinite(array).all():
+            raise NotFinite(
+                f"the {name} hold a value that is not finite: training diverged. "
+                "Lower the learning rate, or look at the ratings, and run again."
+            )
+    blocks = (
+        _of_all(weights, seen, k=k, threads=threads, bound=bound)
+        if among is None
+        else _of_some(weights, seen, among, k=k, threads=threads, bound=bound)
+    )
+    for block in blocks:
+        # An empty place, -1, stays at -inf whatever is added.
+        shown = block.scores if bound is None else block.scores + bound.doubt[block.items]
+        yield TopK(block.items, shown)
+
+
+def _of_all(
+    weights: RatingWeights | LinearRating,
+    seen: Histories | None,
+    *,
+    k: int,
+    threads: int,
+    bound: Bound | None,
+) -> Iterator[TopK]:
+    """Yield the best of all movies, by what they are ordered by."""
+    movie_count = len(weights.movies)
+    fill = _fill_of(weights)
+
+    def score(start: int, stop: int, scratch: Scratch) -> None:
+        fill(start, stop, scratch)
+        if bound is not None:
+            stars = scratch.scores[: stop - start, :movie_count]
+            np.clip(stars, *bound.scale, out=stars)
+            stars -= bound.doubt
+
+    return select_blocks(
+        score,
+        seen,
+        len(weights.users),
+        movie_count,
+        k=k,
+        threads=threads,
+        # The network rates a user at a time: larger tiles save it nothing, and with smaller ones
+        # the threads end together.
+        tile_rows=None if isinstance(weights, LinearRating) else TILE_ROWS,
+    )
+
+
+def _of_some(
+    weights: RatingWeights | LinearRating,
+    seen: Histories | None,
+    among: Candidates,
+    *,
+    k: int,
+    threads: int,
+    bound: Bound | None,
+) -> Iterator[TopK]:
+    """Yield the best of retrieval's best, by what they are ordered by."""
+    count = min(among.most, len(weights.movies))
+    rate = _rate_of(weights)
+    first = 0  # user of a block
+
+    def work(items: NDArray[np.int32], start: int) -> TopK:
+        proposed = items >= 0  # [rows, N]
+        row, item = np.nonzero(proposed)[0], items[proposed]
+        stars = np.concatenate([rate(start + n, own[own >= 0]) for n, own in enumerate(items)])
+        if bound is not None:
+            stars = np.clip(stars, *bound.scale) - bound.doubt[item]
+        return sorted_rows(row, item, stars, rows=len(items), k=min(k, count))
+
+    # One BLAS thread a tile, as in scoring everything.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        for block in top_k_blocks(among.users, among.movies, seen, k=count, threads=threads):
+            starts = range(0, len(block.items), TILE_ROWS)
+            tiles = [block.items[start : start + TILE_ROWS] for start in starts]
+            found = list(pool.map(work, tiles, (first + start for start in starts)))
+            yield TopK.joined(found)
+            first += len(block.items)
+
+
+def _fill_of(weights: RatingWeights | LinearRating) -> Callable[[int, int, Scratch], None]:
+    """Return what writes the stars of a tile of users against all movies."""
+    if isinstance(weights, LinearRating):
+        movies = weights.folded_movies()
+
+        def dot_products(start: int, stop: int, scratch: Scratch) -> None:
+            tile = scratch.scores[: stop - start, : len(movies)]
+            np.matmul(weights.folded_users(start, stop), movies.T, out=tile)
+
+        return dot_products
+
+    def network(start: int, stop: int, scratch: Scratch) -> None:
+        for row, user_index in enumerate(range(start, stop)):
+            _predict_user(weights, user_index, weights.movies, out=scratch.scores[row])
+
+    return network
+
+
+def _rate_of(
+    weights: RatingWeights | LinearRating,
+) -> Callable[[int, NDArray[np.int32]], NDArray[np.float32]]:
+    """Return what gives one user's stars of some movies."""
+    if isinstance(weights, LinearRating):
+        movies = weights.folded_movies()
+
+        def dot_products(user_index: int, items: NDArray[np.int32]) -> NDArray[np.float32]:
+            stars: NDArray[np.float32] = (
+                movies[items] @ weights.folded_users(user_index, user_index + 1)[0]
+            )
+            return stars
+
+        return dot_products
+
+    def network(user_index: int, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        stars = np.empty(len(items), np.float32)
+        _predict_user(weights, user_index, weights.movies[items], out=stars)
+        return stars
+
+    return network
+
+
+def candidates_of(
+    retrieval: RetrievalVectors | None, most: int | None, movie_count: int
+) -> Candidates | None:
+    """Return the best `most` of the first `movie_count` movies by a retrieval model.
+
+    None, which means all movies, without either.
+    """
+    if retrieval is None or most is None:
+        return None
+    users, movies = retrieval.embeddings()
+    return Candidates(users, movies[:movie_count], most)
+
+
+def of_first_movies(
+    weights: RatingWeights | LinearRating, movie_count: int
+) -> RatingWeights | LinearRating:
+    """Return the weights without movies from index `movie_count` on."""
+    if isinstance(weights, LinearRating):
+        return weights._replace(
+            movie_bias=weights.movie_bias[:movie_count], movies=weights.movies[:movie_count]
+        )
+    return weights._replace(movies=weights.movies[:movie_count])
+
+
+def compared_by(alike: NDArray[np.float32], rating_count: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the queries of the similar lists, [I, D]: each movie's own vector, if it has one.
+
+    A movie without informative ratings and without content has no vector, and all its scores would
+    be equal. Its list has the movies nearest to the mean of all ratings instead.
+
+    Args:
+        alike: [I, D] movie vectors, zeros for a movie without one.
+        rating_count: [I].
+    """
+    nothing = ~alike.any(axis=1)
+    if not nothing.any():
+        return alike
+    queries = alike.copy()
+    queries[nothing] = (rating_count.astype(np.float32) @ alike) / max(1, rating_count.sum())
+    return queries
+
+
+def weights_of(model: RatingNetwork | LinearRating) -> RatingWeights | LinearRating:
+    """Return what the lists of a trained model are computed from."""
+    return model if isinstance(model, LinearRating) else model.split_weights()
+
+
+def predict(
+    weights: RatingWeights | LinearRating,
+    user_index: NDArray[np.int32],
+    movie_index: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """Return the predicted stars of given pairs, [N]."""
+    if isinstance(weights, LinearRating):
+        return weights.predict(user_index, movie_index)
+    stars = np.empty(len(user_index), np.float32)
+    for start in range(0, len(stars), _CHUNK_MOVIES):
+        rows = slice(start, start + _CHUNK_MOVIES)
+        first = weights.users[user_index[rows]] + weights.movies[movie_index[rows]]
+        stars[rows] = _head(weights, first)
+    return stars
+
+
+def _predict_user(
+    weights: RatingWeights,
+    user_index: int,
+    movies: NDArray[np.float32],
+    *,
+    out: NDArray[np.float32],
+) -> None:
+    """Write one user's predicted stars of movies, [M, H] of them, into the first places of `out`.
+
+    relu(a + b) is max(a, -b) + b. What is added is the same for all of a user's movies and can be
+    carried through the next layer once, so each layer is one pass over its numbers.
+    """
+    user = weights.users[user_index]
+    second_user = user @ weights.hidden + weights.hidden_bias  # [G]
+    constant = second_user @ weights.output + weights.output_bias
+    for start in range(0, len(movies), _CHUNK_MOVIES):
+        chunk = movies[start : start + _CHUNK_MOVIES]
+        second = np.maximum(chunk, -user) @ weights.hidden  # [M, G]
+        np.maximum(second, -second_user, out=second)
+        stars = out[start : start + len(chunk)]
+        np.matmul(second, weights.output, out=stars)
+        stars += constant
+
+
+def _head(weights: RatingWeights, first: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Finish the network from [M, H] sums of the first layer, which are overwritten."""
+    np.maximum(first, 0, out=first)
+    second = first @ weights.hidden  # [M, G]
+    second += weights.hidden_bias
+    np.maximum(second, 0, out=second)
+    stars = np.empty(len(first), np.float32)
+    np.matmul(second, weights.output, out=stars)
+    stars += weights.output_bias
+    return stars

@@ -1,0 +1,3 @@
+"""Synthetic ratings and movies of any size, for sizing and benchmarks (`batch simulate`)."""
+
+__all__ = ["config", "files", "simulation"]

@@ -1,0 +1,185 @@
+"""Arguments as callers pass them: ids, counts, years, stars, names.
+
+An application may keep its ids as integers, and NumPy has integers of its own. A value with one
+obvious text or number is taken as that; anything else is refused, with the value found and the
+form expected, because a value that matches nothing would silently change the answer. Pure
+functions.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from reco_store.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Id",
+    "id_text",
+    "id_texts",
+    "list_length",
+    "name_text",
+    "name_texts",
+    "stars_by_id",
+    "year_number",
+]
+
+#: An id in a call; integers of NumPy are taken as well.
+Id: TypeAlias = "str | int"
+
+MAX_LENGTH: Final = 2**31 - 1  # what fits in every language and in Redis
+MAX_YEAR: Final = 9999
+_MAX_INTEGER: Final = 10**100  # Python itself refuses to write much longer ones
+
+
+def id_text(value: object, name: str) -> str:
+    """Return an id as the text that keys and values hold.
+
+    Args:
+        value: a text, or an integer of Python or NumPy.
+        name: of the argument.
+
+    Raises:
+        UsageError: the value is something else, or no UTF-8 can be written of it.
+    """
+    if type(value) is str and value.isascii():  # the common case, kept quick
+        return value
+    if isinstance(value, str):
+        return _written(str.__str__(value), name)
+    number = _integer(value)
+    if number is None or abs(number) >= _MAX_INTEGER:
+        raise UsageError(f"{name} {_shown(value)}: expected an id, as a text or an integer")
+    return str(number)
+
+
+def id_texts(values: object, name: str) -> tuple[str, ...]:
+    """Return several ids as texts; None is no id.
+
+    Raises:
+        UsageError: a single id is given where several are expected, or one is not an id.
+    """
+    return tuple(id_text(value, name) for value in _several(values, name, "ids"))
+
+
+def name_text(value: object, name: str) -> str:
+    """Return a name, such as that of a genre.
+
+    Raises:
+        UsageError: the value is not a text.
+    """
+    if not isinstance(value, str):
+        raise UsageError(f"{name} {_shown(value)}: expected a text")
+    return _written(str.__str__(value), name)
+
+
+def name_texts(values: object, name: str) -> tuple[str, ...]:
+    """Return several names; None is no name.
+
+    Raises:
+        UsageError: a single text is given where several are expected, or one is not a text.
+    """
+    return tuple(name_text(value, name) for value in _several(values, name, "texts"))
+
+
+def list_length(value: object, name: str = "n") -> int:
+    """Return how many movies are asked for.
+
+    Raises:
+        UsageError: the value is not an integer from 1 to 2,147,483,647.
+    """
+    number = _integer(value)
+    if number is None or not 1 <= number <= MAX_LENGTH:
+        raise UsageError(
+            f"{name} {_shown(value)}: expected 1 or more, an integer up to {MAX_LENGTH:,}"
+        )
+    return number
+
+
+def year_number(value: object, name: str) -> int | None:
+    """Return a year; None is no bound.
+
+    Raises:
+        UsageError: the value is not an integer from 0 to 9999.
+    """
+    if value is None:
+        return None
+    number = _integer(value)
+    if number is None or not 0 <= number <= MAX_YEAR:
+        raise UsageError(f"{name} {_shown(value)}: expected a year, an integer up to {MAX_YEAR}")
+    return number
+
+
+def stars_by_id(ratings: object) -> dict[str, float]:
+    """Return ratings with their ids as texts.
+
+    Raises:
+        UsageError: the ratings are not a mapping, two of its ids have one text, or a rating is
+            not a finite number.
+    """
+    if not isinstance(ratings, Mapping):
+        raise UsageError(
+            f'ratings {_shown(ratings)}: expected stars by movie id, such as {{"1": 5.0}}'
+        )
+    texts: dict[str, float] = {}
+    for movie, stars in ratings.items():
+        movie_id = id_text(movie, "ratings: movie")
+        if movie_id in texts:
+            raise UsageError(f"ratings: movie {movie_id!r} is rated twice; expected one rating")
+        texts[movie_id] = _finite(stars, movie_id)
+    return texts
+
+
+def _finite(stars: object, movie_id: str) -> float:
+    if not isinstance(stars, str | bytes | bool):
+        try:
+            number = float(stars)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise UsageError(f"stars {_shown(stars)} of movie {movie_id!r}: expected a finite number")
+
+
+def _several(values: object, name: str, kind: str) -> Iterator[object]:
+    """Return an iterable of several values; the letters of a text are not meant."""
+    if values is None:
+        return iter(())
+    if not isinstance(values, str | bytes):
+        with suppress(TypeError):  # an array without a dimension cannot be iterated over
+            return iter(values)  # type: ignore[call-overload,no-any-return]
+    shown = _shown(values)
+    raise UsageError(f"{name} {shown}: expected several {kind}, such as [{shown}]")
+
+
+def _integer(value: object) -> int | None:
+    """Return an integer of any library as Python's; None for anything else, a bool included."""
+    if type(value) is int:
+        return value
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _written(text: str, name: str) -> str:
+    try:
+        text.encode("utf-8", "surrogateescape")  # bytes of a command line that are no text
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{name} {text!r}: expected text that UTF-8 can hold") from error
+    return text
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, shortened, with its type if the type is the fault."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = "of thousands of digits"
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return text if isinstance(value, int | str) else f"{text} ({type(value).__name__})"

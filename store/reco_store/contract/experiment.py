@@ -1,0 +1,95 @@
+"""An experiment: users split between namespaces, so that two recommenders can be compared.
+
+    {"name": text, "arms": [[namespace, share], ...]}
+
+Which arm a user is in depends on the experiment's name and the user's id alone: the first eight
+hexadecimal digits of SHA-256 over ``<name>:<userId>`` are a number below 2^32, and the arms divide
+that range in their order by their shares. Another name draws anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from reco_store.contract.arguments import id_text
+from reco_store.contract.keys import Keys
+from reco_store.errors import ContractMismatch, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reco_store.contract.arguments import Id
+
+__all__ = ["Experiment", "checked_experiment"]
+
+
+class Experiment(NamedTuple):
+    """Which namespaces share the users, and how."""
+
+    name: str
+    arms: tuple[tuple[str, float], ...]  # namespace and share, in order
+
+    def assign(self, user_id: Id) -> str:
+        """Return the namespace that a user's answers come from.
+
+        Raises:
+            UsageError: the id is neither a text nor an integer.
+        """
+        user_id = id_text(user_id, "user")
+        drawn = hashlib.sha256(f"{self.name}:{user_id}".encode("utf-8", "surrogateescape"))
+        place = int(drawn.hexdigest()[:8], 16) / 2**32 * math.fsum(share for _, share in self.arms)
+        for namespace, share in self.arms:
+            place -= share
+            if place < 0:
+                return namespace
+        return self.arms[-1][0]
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The part of all users that each namespace has, in order; together they are 1."""
+        total = math.fsum(share for _, share in self.arms)
+        return {namespace: share / total for namespace, share in self.arms}
+
+    def dump(self) -> str:
+        """Write the experiment."""
+        return json.dumps({"name": self.name, "arms": self.arms}, separators=(",", ":"))
+
+    @classmethod
+    def load(cls, value: bytes) -> Experiment:
+        """Read an experiment.
+
+        Raises:
+            ContractMismatch: the value is none.
+        """
+        try:
+            fields = json.loads(value)
+            arms = tuple((str(namespace), float(share)) for namespace, share in fields["arms"])
+            return checked_experiment(str(fields["name"]), arms)
+        except (ValueError, KeyError, TypeError, UsageError) as error:
+            raise ContractMismatch(
+                f"the experiment {value[:60]!r}",
+                "a name and the shares of namespaces",
+                "Begin it again with `batch experiment`, or end it with `batch experiment --end`.",
+            ) from error
+
+
+def checked_experiment(name: str, arms: Sequence[tuple[str, float]]) -> Experiment:
+    """Make an experiment.
+
+    Raises:
+        UsageError: it has no name, fewer than two namespaces, one twice, or a share that is not
+            above 0.
+    """
+    names = [Keys(namespace).namespace for namespace, _ in arms]
+    if not name.strip() or len(names) < 2 or len(set(names)) < len(names):
+        raise UsageError(
+            f"experiment {name!r} of {', '.join(names) or 'nothing'}: expected a name and two "
+            "namespaces or more, each once"
+        )
+    for namespace, share in arms:
+        if not (math.isfinite(share) and share > 0):
+            raise UsageError(f"the share {share:g} of {namespace}: expected a number above 0")
+    return Experiment(name, tuple(arms))

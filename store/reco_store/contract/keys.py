@@ -1,0 +1,269 @@
+"""The names of all keys: the only module that spells one.
+
+    key                          type    TTL      written by      read by
+    {ns}:current                 STRING  none 1   flip, rollback  every reader
+    {ns}:manifest:<gen>          STRING  none 2   publisher       readers, gate
+    {ns}:generations             STRING  none 1   publisher       publisher, operator
+    {ns}:inventory:<gen>:<c>     STRING  none 2   publisher       collector
+    {ns}:lock                    STRING  lease    run lock        run lock
+    {ns}:fence                   STRING  none 1   run lock        flip
+    {ns}:hold                    STRING  none 3   rollback        flip, status
+    {ns}:experiment              STRING  none 4   batch experimt  readers that assign
+    {ns}:hidden                  SET     none 4   batch hide, app every reader
+    {ns}:available               SET     none 4   application     readers that are asked to
+    {ns}:available:<name>        SET     none 4   application     readers that are asked to
+    ns:<gen>:<suffix>            STRING  none 2   publisher       every reader
+
+    1  one small key for ever
+    2  a TTL would let the server drop part of a complete generation; the registry and the
+       inventory collect them instead
+    3  carries its own end, which is compared with the caller's clock, and is replaced by the
+       next rollback
+    4  belongs to people and applications, of all generations; the job deletes none
+
+The control keys share the hash tag ``{ns}``, so that one script may touch all of them on a
+Redis Cluster; data keys carry no tag and spread over all nodes. Ids stand raw and last in a
+suffix, so a key is unambiguous whatever an id contains. Pure functions: no store, no clock.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+
+from reco_store.contract.titles import (
+    SEARCH_PREFIX,
+    fold_title,
+    loose_forms,
+    split_year,
+    title_words,
+)
+from reco_store.errors import UsageError
+
+__all__ = [
+    "BY_HIGHEST_RATED",
+    "BY_MOST_RATED",
+    "Keys",
+    "because_suffix",
+    "fold_title",
+    "is_generation_id",
+    "loose_title_suffixes",
+    "movie_suffix",
+    "new_generation_id",
+    "next_suffix",
+    "parse_generation_id",
+    "popular_suffix",
+    "ranked_suffix",
+    "search_suffix",
+    "seen_suffix",
+    "similar_suffix",
+    "title_suffix",
+    "title_suffixes",
+    "title_words",
+    "user_suffix",
+    "whole_word_suffix",
+]
+
+BY_MOST_RATED = "most_rated"
+BY_HIGHEST_RATED = "highest_rated"
+
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_GENERATION = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{4}", re.ASCII)
+_ENTROPY = re.compile(r"[0-9a-f]{4}")
+_SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+class Keys:
+    """The keys of one namespace.
+
+    Args:
+        namespace: ``[a-z0-9][a-z0-9_-]{0,31}``; two namespaces live side by side.
+
+    Raises:
+        UsageError: the namespace has another form.
+    """
+
+    __slots__ = (
+        "current",
+        "experiment",
+        "fence",
+        "generations",
+        "hidden",
+        "hold",
+        "lock",
+        "namespace",
+    )
+
+    def __init__(self, namespace: str = "reco") -> None:
+        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+            raise UsageError(
+                f"namespace {namespace!r}: expected 1 to 32 of a-z, 0-9, '_', '-', "
+                "starting with a letter or digit"
+            )
+        tag = f"{{{namespace}}}"
+        self.namespace = namespace
+        self.current = f"{tag}:current"
+        self.generations = f"{tag}:generations"
+        self.lock = f"{tag}:lock"
+        self.fence = f"{tag}:fence"
+        self.hold = f"{tag}:hold"
+        self.hidden = f"{tag}:hidden"
+        self.experiment = f"{tag}:experiment"
+
+    def __repr__(self) -> str:
+        return f"Keys({self.namespace!r})"
+
+    def available(self, name: str | None = None) -> str:
+        """Return the key of a set of available movies: the namespace's, or one of several.
+
+        Raises:
+            UsageError: the name has another form.
+        """
+        key = f"{{{self.namespace}}}:available"
+        if name is None:
+            return key
+        if not _SET_NAME.fullmatch(name):
+            raise UsageError(
+                f"available {name!r}: expected the name of a set, 1 to 64 of letters, digits, "
+                "'_', '.', '-', starting with a letter or digit"
+            )
+        return f"{key}:{name}"
+
+    def manifest(self, generation: str) -> str:
+        """Return the key of a generation's manifest."""
+        return f"{{{self.namespace}}}:manifest:{generation}"
+
+    def inventory(self, generation: str, chunk: int) -> str:
+        """Return the key of one chunk of a generation's list of suffixes."""
+        return f"{{{self.namespace}}}:inventory:{generation}:{chunk}"
+
+    def data_prefix(self, generation: str) -> str:
+        """Return what every data key of a generation starts with."""
+        return f"{self.namespace}:{generation}:"
+
+    def data(self, generation: str, suffix: str) -> str:
+        """Return the key of one value of a generation."""
+        return f"{self.namespace}:{generation}:{suffix}"
+
+
+def new_generation_id(now: datetime, entropy: str | None = None) -> str:
+    """Name a new generation, such as ``20261124T031502Z-7f3a``; names sort by time.
+
+    Args:
+        now: an aware time; it is written in UTC with whole seconds.
+        entropy: four hex digits that keep two runs of one second apart; drawn if None.
+
+    Raises:
+        UsageError: ``now`` has no time zone, or ``entropy`` is not four hex digits.
+    """
+    if now.tzinfo is None:
+        raise UsageError(f"the time {now.isoformat()} has no time zone; pass an aware datetime")
+    tail = secrets.token_hex(2) if entropy is None else entropy
+    if not _ENTROPY.fullmatch(tail):
+        raise UsageError(f"entropy {tail!r}: expected four of 0-9a-f")
+    return f"{now.astimezone(UTC).strftime(_STAMP)}Z-{tail}"
+
+
+def is_generation_id(text: str) -> bool:
+    """Tell whether a text is the name of a generation."""
+    match = _GENERATION.fullmatch(text)
+    if match is None:
+        return False
+    try:
+        datetime.strptime(match[1], _STAMP)
+    except ValueError:  # a 13th month
+        return False
+    return True
+
+
+def parse_generation_id(generation: str) -> datetime:
+    """Return the time at which a generation was named.
+
+    Raises:
+        UsageError: the text is not the name of a generation.
+    """
+    if not is_generation_id(generation):
+        raise UsageError(
+            f"{generation!r} is not a generation; expected a name like 20261124T031502Z-7f3a"
+        )
+    return datetime.strptime(generation[:15], _STAMP).replace(tzinfo=UTC)
+
+
+def user_suffix(user_id: str) -> str:
+    """Name a user's retrieval list."""
+    return f"user:{user_id}"
+
+
+def because_suffix(user_id: str) -> str:
+    """Name the reasons of a user's retrieval list."""
+    return f"because:{user_id}"
+
+
+def ranked_suffix(user_id: str) -> str:
+    """Name a user's list by predicted rating."""
+    return f"ranked:{user_id}"
+
+
+def seen_suffix(user_id: str) -> str:
+    """Name the list of what a user rated."""
+    return f"seen:{user_id}"
+
+
+def similar_suffix(movie_id: str) -> str:
+    """Name a movie's list of similar movies."""
+    return f"similar:{movie_id}"
+
+
+def next_suffix(movie_id: str) -> str:
+    """Name the list for somebody of whom a movie is all that is known."""
+    return f"next:{movie_id}"
+
+
+def movie_suffix(movie_id: str) -> str:
+    """Name a movie's label."""
+    return f"movie:{movie_id}"
+
+
+def popular_suffix(by: str, genre: str | None = None) -> str:
+    """Name a popularity list, overall or of one genre.
+
+    Raises:
+        UsageError: ``by`` is neither most_rated nor highest_rated.
+    """
+    if by not in (BY_MOST_RATED, BY_HIGHEST_RATED):
+        raise UsageError(f"by {by!r}: expected {BY_MOST_RATED} or {BY_HIGHEST_RATED}")
+    return f"popular:{by}" if genre is None else f"popular:{by}:genre:{genre}"
+
+
+#: Suffix of the one list that every generation has.
+EVERYBODY = popular_suffix(BY_MOST_RATED)
+
+
+def title_suffix(title: str) -> str:
+    """Name the list of movies that bear a title, up to case, accents and spacing."""
+    return f"title:{fold_title(title)}"
+
+
+def title_suffixes(title: str) -> tuple[str, ...]:
+    """Name every list that a movie of this title belongs to: with and without its year."""
+    full = title_suffix(title)
+    bare = title_suffix(split_year(title)[0])
+    return tuple(name for name in dict.fromkeys((full, bare)) if name != "title:")
+
+
+def loose_title_suffixes(title: str) -> tuple[str, ...]:
+    """Name the lists that a movie of this title also belongs to, where no title is exactly so."""
+    own = title_suffixes(title)
+    return tuple(name for form in loose_forms(title) if (name := f"title:{form}") not in own)
+
+
+def search_suffix(word: str) -> str:
+    """Name the list of movies with a word in the title that begins like this one."""
+    return f"search:{word[:SEARCH_PREFIX]}"
+
+
+def whole_word_suffix(word: str) -> str:
+    """Name the list of all movies with exactly this word, which only frequent beginnings need."""
+    return f"search:={word}"

@@ -1,0 +1,119 @@
+"""Inventories: the key names of a generation, written before its data, by which it is deleted.
+
+    {ns}:inventory:<generation>:<chunk>   zlib-compressed JSON list of at most 50,000 suffixes
+
+Each chunk is read back as it is written, and written again if it differs: with a damaged one a
+generation could never be deleted, and every later night would stumble over it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from reco_store.connection.transfer import read_values, unlink, write_batch
+from reco_store.control.registry import read_control
+from reco_store.errors import ContractMismatch, VerifyFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reco_store.connection.client import Client
+    from reco_store.contract.keys import Keys
+    from reco_store.control.lock import RunLock
+
+__all__ = ["chunks_of", "parse_chunk", "sample_suffixes", "write_inventory"]
+
+INVENTORY_CHUNK: Final = 50_000
+_ATTEMPTS: Final = 3
+_CHUNKS_SAMPLED: Final = 8
+
+
+def chunks_of(entries: int) -> int:
+    """Return how many chunks the inventory of so many keys has; never none."""
+    return max(1, -(-entries // INVENTORY_CHUNK))
+
+
+def write_inventory(lock: RunLock, generation: str, suffixes: Iterator[str]) -> int:
+    """Write the names of all keys.
+
+    Args:
+        lock: held by the caller, with the connection and the namespace.
+        generation: whose keys they are.
+        suffixes: of the keys.
+
+    Returns:
+        How many there are.
+
+    Raises:
+        VerifyFailed: a chunk does not arrive as it was sent.
+        Fenced: another run took over.
+        redis.RedisError: the store does not answer, or refuses.
+    """
+    written = chunk = 0
+    while names := list(islice(suffixes, INVENTORY_CHUNK)):
+        lock.tick()
+        value = zlib.compress(json.dumps(names, separators=(",", ":")).encode(), 1)
+        _write_chunk(lock, generation, lock.keys.inventory(generation, chunk), value)
+        written += len(names)
+        chunk += 1
+    return written
+
+
+def _write_chunk(lock: RunLock, generation: str, key: str, value: bytes) -> None:
+    for _ in range(_ATTEMPTS):
+        write_batch(lock.client, key, [("", value)])
+        if read_values(lock.client, [key]) == [value]:
+            return
+    unlink(lock.client, [key])
+    raise VerifyFailed(generation, f"{key} does not arrive as it was sent")
+
+
+def sample_suffixes(client: Client, keys: Keys, generation: str, most: int) -> list[str]:
+    """Return suffixes of a generation, evenly spaced over its inventory.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        generation: whose keys they are.
+        most: how many at most.
+
+    Returns:
+        The suffixes; none if the inventory is missing or damaged.
+
+    Raises:
+        redis.RedisError: the store does not answer.
+    """
+    record = read_control(client, keys).find(generation)
+    chunks = 1 if record is None else max(1, record.chunks)
+    step = -(-chunks // _CHUNKS_SAMPLED)
+    found: list[str] = []
+    for chunk in range(0, chunks, step):
+        key = keys.inventory(generation, chunk)
+        value = read_values(client, [key])[0]
+        if value is not None:
+            with suppress(ContractMismatch):
+                found += parse_chunk(value, key)
+    return found[:: -(-len(found) // most) or 1]
+
+
+def parse_chunk(value: bytes, key: str) -> list[str]:
+    """Return the suffixes of a stored chunk.
+
+    Raises:
+        ContractMismatch: it is damaged.
+    """
+    try:
+        names = json.loads(zlib.decompress(value))
+    except (zlib.error, ValueError):
+        names = None
+    if not isinstance(names, list):
+        raise ContractMismatch(
+            f"the inventory {key} damaged",
+            "a compressed JSON list",
+            "Delete that generation's keys by hand.",
+        )
+    return [str(name) for name in names]

@@ -1,0 +1,182 @@
+"""Making sure that a new generation fits beside the live one, before its first key is written."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from reco_store.connection.client import Client, is_cluster
+from reco_store.connection.servers import Server, Servers, look_at_servers
+from reco_store.connection.transfer import Progress, no_progress
+from reco_store.control.collector import leftovers, outdated, remove
+from reco_store.control.registry import Control, Record, read_control, refuse_quarantined
+from reco_store.errors import MEGABYTE, StoreUnfit
+from reco_store.publishing.memory_forecast import TRANSIENT_BYTES, forecast_bytes, sizes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reco_store.contract.keys import Keys
+    from reco_store.control.lock import RunLock
+
+__all__ = ["make_room", "needed_bytes", "require_room"]
+
+#: Keys spread over the servers of a cluster by a hash, so not quite evenly.
+UNEVENNESS: Final = 1.1
+
+
+def make_room(
+    lock: RunLock,
+    manifest: Mapping[str, Any],
+    *,
+    servers: Servers,
+    overrule: bool = False,
+    progress: Progress = no_progress,
+) -> None:
+    """Delete what nobody uses, and refuse if the generation will still not fit.
+
+    Older generations than the live one are given up early, oldest first, where that is what makes
+    it fit; the live one never is.
+
+    Args:
+        lock: held by the caller, with the connection and the namespace.
+        manifest: of the generation to come.
+        servers: as they are now.
+        overrule: publish the generation although it was rolled back from.
+        progress: called with "retire" and the number of keys just deleted.
+
+    Raises:
+        StoreUnfit: it will not fit; the message contains the bytes needed and the bytes free.
+        UsageError: the generation was rolled back from.
+        Fenced: another run took over.
+        redis.RedisError: the store does not answer.
+    """
+    client, keys = lock.client, lock.keys
+    generation = str(manifest["generation"])
+    if not overrule:
+        refuse_quarantined(read_control(client, keys), generation)
+
+    def unused(control: Control) -> tuple[Record, ...]:
+        # An earlier attempt at this very generation may have had other keys: start clean.
+        own = control.find(generation)
+        again = (own,) if own and own.chunks and generation != control.live else ()
+        return tuple(dict.fromkeys((*leftovers(control), *again)))
+
+    note = "left behind by a run that did not finish"
+    if remove(lock, unused, note=note, progress=progress):
+        servers = look_at_servers(client)
+    if read_control(client, keys).live == generation:
+        return  # a refill of the live generation takes the place of what is there
+
+    shortage = _shortage(client, keys, manifest, servers)
+    if shortage > 0:
+        surplus = _surplus(client, keys, servers, shortage, read_control(client, keys))
+        shortage, servers = _give_up(lock, manifest, surplus, servers=servers, progress=progress)
+    if shortage > 0:
+        free = min(server.free_bytes for server in servers.nodes)
+        raise StoreUnfit(
+            f"generation {generation} does not fit into the store beside the live one",
+            f"Raise maxmemory by {math.ceil(shortage / MEGABYTE)} MB or more.",
+            free + shortage,
+            free,
+        )
+
+
+def require_room(client: Client, keys: Keys, manifest: Mapping[str, Any]) -> None:
+    """Refuse a generation that will not fit even after `make_room`; delete nothing.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        manifest: sizes of the generation to come, or an estimate: ``entries``, ``bytes`` and, if
+            known, the histograms.
+
+    Raises:
+        StoreUnfit: it will not fit; the message contains the bytes needed and the bytes free.
+        redis.RedisError: the store does not answer.
+    """
+    servers, control = look_at_servers(client), read_control(client, keys)
+    share = len(servers.nodes) if is_cluster(client) else 1
+    unused = dict.fromkeys((*leftovers(control), *outdated(control, 1)))
+    freed = sum(
+        min(needed_bytes(keys, _sizes_of(record), node, share) for node in servers.nodes)
+        for record in unused
+    )
+    shortage = _shortage(client, keys, manifest, servers) - freed
+    if shortage > 0:
+        free = min(server.free_bytes for server in servers.nodes) + freed
+        raise StoreUnfit(
+            "the generation to come will not fit into the store beside the live one",
+            f"Raise maxmemory by {math.ceil(shortage / MEGABYTE)} MB or more.",
+            free + shortage,
+            free,
+        )
+
+
+def _sizes_of(record: Record) -> dict[str, Any]:
+    return {"generation": record.id, "entries": record.entries, "bytes": record.size_bytes}
+
+
+def _give_up(
+    lock: RunLock,
+    manifest: Mapping[str, Any],
+    surplus: frozenset[str],
+    *,
+    servers: Servers,
+    progress: Progress,
+) -> tuple[int, Servers]:
+    """Delete old generations early, and look again at what is lacking."""
+
+    def given_up(control: Control) -> tuple[Record, ...]:
+        return tuple(record for record in outdated(control, 1) if record.id in surplus)
+
+    if surplus:
+        note = "given up early, to make room for the next generation"
+        remove(lock, given_up, note=note, progress=progress)
+        servers = look_at_servers(lock.client)
+    return _shortage(lock.client, lock.keys, manifest, servers), servers
+
+
+def needed_bytes(keys: Keys, manifest: Mapping[str, Any], server: Server, share: int) -> int:
+    """Return what one server will need for a generation.
+
+    Args:
+        keys: the namespace's keys.
+        manifest: of the generation.
+        server: which one.
+        share: among how many servers the keys are spread.
+    """
+    prefix_bytes = len(keys.data_prefix(str(manifest["generation"])))
+    whole = forecast_bytes(
+        sizes_of(manifest),
+        prefix_bytes=prefix_bytes,
+        allocator=server.allocator,
+        keys_before=server.keys * share,
+        cluster=share > 1,
+    )
+    return whole if share == 1 else round(whole / share * UNEVENNESS)
+
+
+def _shortage(client: Client, keys: Keys, manifest: Mapping[str, Any], servers: Servers) -> int:
+    """Return how many bytes the scarcest server lacks; negative if all have enough."""
+    share = len(servers.nodes) if is_cluster(client) else 1
+    return max(
+        needed_bytes(keys, manifest, server, share) + TRANSIENT_BYTES - server.free_bytes
+        for server in servers.nodes
+    )
+
+
+def _surplus(
+    client: Client, keys: Keys, servers: Servers, shortage: int, control: Control
+) -> frozenset[str]:
+    """Return the fewest old generations whose end frees enough; none if all would not."""
+    share = len(servers.nodes) if is_cluster(client) else 1
+    chosen: list[str] = []
+    for record in outdated(control, 1):
+        chosen.append(record.id)
+        shortage -= min(
+            needed_bytes(keys, _sizes_of(record), node, share) for node in servers.nodes
+        )
+        if shortage <= 0:
+            return frozenset(chosen)
+    return frozenset()

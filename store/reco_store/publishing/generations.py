@@ -1,0 +1,271 @@
+"""What the operator does with generations: list, collect, roll back, release.
+
+A rollback is one script of constant size, so it is quick and works on a full server. It needs no
+lock: a night that is under way finds the hold when it comes to its flip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from reco_store.connection.client import Client, place_of, store_errors
+from reco_store.connection.scripts import insist
+from reco_store.connection.transfer import Progress, no_progress
+from reco_store.contract.hold import Hold
+from reco_store.control import registry
+from reco_store.control.collector import REPLACED, leftovers, outdated, remove
+from reco_store.control.registry import Change, Control, Record, apply_change, read_control
+from reco_store.errors import NothingPublished, UnknownGeneration, UsageError
+from reco_store.publishing.publisher import HELD_UNTIL, ready_ids, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from reco_store.contract.keys import Keys
+    from reco_store.control.lock import RunLock
+
+__all__ = [
+    "GenerationRecord",
+    "collect",
+    "list_generations",
+    "release",
+    "rollback",
+]
+
+HOLD_FOR: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """One generation of a namespace."""
+
+    id: str
+    state: str  # staging, ready, refused, quarantined or retired
+    created: str  # ISO 8601
+    entries: int
+    size_bytes: int
+    live: bool
+    stored: bool  # False: nothing of it is left in the store
+    live_since: str  # ISO 8601, when it last became live; empty if it never was
+    note: str
+
+
+def list_generations(
+    client: Client, keys: Keys, *, now: Callable[[], datetime] = utc_now
+) -> list[GenerationRecord]:
+    """Return what the registry knows, newest first.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        now: the time, with which a hold is compared.
+
+    Raises:
+        ContractMismatch: the registry is damaged.
+        StoreUnreachable: the store does not answer.
+    """
+    with store_errors(client):
+        control = read_control(client, keys)
+        value = insist(lambda: client.get(keys.hold))
+    until = Hold.load(value).until if isinstance(value, bytes | str) else None
+    return [
+        GenerationRecord(
+            id=record.id,
+            state=registry.QUARANTINED if record.is_quarantined else record.state,
+            created=record.created,
+            entries=record.entries,
+            size_bytes=record.size_bytes,
+            live=record.id == control.live,
+            stored=record.chunks > 0,
+            live_since=record.since,
+            note=_present_note(record, control, until, now()),
+        )
+        for record in control.records
+    ]
+
+
+def _present_note(record: Record, control: Control, until: datetime | None, now: datetime) -> str:
+    """Return a record's note without the hold that it waited for, once that has ended."""
+    waiting, _, rest = record.note.partition("; ")
+    if not waiting.startswith(HELD_UNTIL):
+        return record.note
+    waits = record.state == registry.READY and record.id != control.live
+    return record.note if waits and until is not None and until > now else rest
+
+
+def collect(
+    client: Client,
+    keys: Keys,
+    *,
+    lock: RunLock,
+    keep: int,
+    progress: Progress = no_progress,
+) -> tuple[str, ...]:
+    """Delete old generations, and what runs that died left behind.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        lock: held by the caller; its connection and namespace are used.
+        keep: how many ready generations to keep, the live one among them.
+        progress: called with "retire" and the number of keys just deleted.
+
+    Returns:
+        The deleted generations.
+
+    Raises:
+        UsageError: ``keep`` is below 1.
+        Fenced: another run took over.
+        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
+    """
+    if keep < 1:
+        raise UsageError(f"keep {keep}: expected 1 or more")
+    del client, keys
+    with store_errors(lock.client):
+        dead = remove(lock, leftovers, note="left behind by a run", progress=progress)
+        old = remove(
+            lock,
+            lambda control: outdated(control, keep),
+            note=REPLACED,
+            progress=progress,
+        )
+    return (*dead, *old)
+
+
+def rollback(
+    client: Client,
+    keys: Keys,
+    *,
+    to: str | None = None,
+    reason: str = "",
+    force: str | None = None,
+    marks: Mapping[str, str] = MappingProxyType({}),
+    now: Callable[[], datetime] = utc_now,
+) -> str:
+    """Return to an older generation, quarantine the present one, and hold newer ones back.
+
+    With ``force``, a rollback that was a mistake is undone: ``to`` is live again, the present
+    generation stays ready, and the hold ends.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        to: where to; None means the newest one before the live one that was live itself.
+        reason: why, for the record.
+        force: why to return to ``to`` although it was rolled back from; None: do not.
+        marks: generations that are known to be rolled back from, with the reasons. A registry from
+            an older backup may not know; it learns of them with the change.
+        now: the time; the hold lasts for 24 hours from it.
+
+    Returns:
+        The generation that is live now.
+
+    Raises:
+        NothingPublished: there is no live generation.
+        UnknownGeneration: there is none to return to, or ``to`` is not ready; with ``force``, it is
+            not quarantined, or no longer in the store.
+        UsageError: ``force`` without ``to``.
+        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
+    """
+    if force is not None and to is None:
+        raise UsageError("a rollback is undone by name; name the generation that was rolled back")
+    target = ""
+
+    def decide(control: Control) -> Change | None:
+        nonlocal target
+        control = _with_marks(control, marks)
+        if control.live is None:
+            raise NothingPublished(keys.namespace, place_of(client))
+        if target and control.live == target:
+            return None  # done by the call whose reply was lost
+        time = now()
+        if to is not None and force is not None:
+            change = _undone(control, to, f"rollback undone at {_iso(time)}: {force}", time)
+            target = to
+            return change
+        target = _target(control, to)
+        bad = control.find(control.live) or Record(control.live, registry.READY)
+        note = f"rolled back to {target} at {_iso(time)}"
+        quarantined = replace(
+            bad, state=registry.QUARANTINED, note=f"{note}: {reason}" if reason else note
+        )
+        why = f"{control.live} was rolled back from" + (f": {reason}" if reason else "")
+        hold = Hold(until=time + HOLD_FOR, reason=why).dump()
+        good = control.find(target) or Record(target, registry.READY)
+        good = replace(good, since=_iso(time))
+        return Change(control.put(quarantined, good), live=target, hold=hold)
+
+    with store_errors(client):
+        apply_change(client, keys, decide)
+    return target
+
+
+def _undone(control: Control, to: str, note: str, time: datetime) -> Change:
+    """Return the change that makes a quarantined generation live again.
+
+    Raises:
+        UnknownGeneration: it was not rolled back from, or its keys are gone, or about to be.
+    """
+    bad = control.find(to)
+    if bad is None or bad.state != registry.QUARANTINED:
+        state = "is unknown" if bad is None else f"is {bad.state}, not quarantined"
+        raise UnknownGeneration(to, f"{state}: there is no rollback to undo", ready_ids(control))
+    if not bad.chunks or bad.is_being_deleted:
+        raise UnknownGeneration(
+            to,
+            f"is no longer in the store; `batch republish {to} --force REASON` serves it from its "
+            "artifact",
+            ready_ids(control),
+        )
+    good = replace(bad, state=registry.READY, since=_iso(time), note=note)
+    return Change(control.put(good), live=to, hold=registry.REMOVE)
+
+
+def _with_marks(control: Control, marks: Mapping[str, str]) -> Control:
+    """Return the control state with every marked generation but the live one in quarantine."""
+    marked = [
+        replace(record, state=registry.QUARANTINED, note=marks[record.id])
+        for record in control.records
+        if record.id in marks and record.state == registry.READY and record.id != control.live
+    ]
+    return control._replace(records=control.put(*marked))
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
+def release(client: Client, keys: Keys) -> bool:
+    """End the hold, so that the next night may go live.
+
+    Returns:
+        True if there was one.
+
+    Raises:
+        StoreUnreachable: the store does not answer.
+    """
+    with store_errors(client):
+        return bool(insist(lambda: client.delete(keys.hold)))
+
+
+def _target(control: Control, to: str | None) -> str:
+    live = str(control.live)
+    choice = tuple(generation for generation in ready_ids(control) if generation != live)
+    if to is None:
+        been_live = {record.id for record in control.records if record.since}
+        older = [generation for generation in choice if generation < live]
+        proven = [generation for generation in older if generation in been_live]
+        if not proven:
+            raise UnknownGeneration(f"before {live}", "does not exist", choice)
+        return proven[0]  # newest first
+    if to not in choice:
+        record = control.find(to)
+        state = "is unknown" if record is None else f"is {record.state}"
+        if record is not None and record.state == registry.QUARANTINED:
+            state += f"; `batch rollback {to} --force REASON` serves it all the same"
+        raise UnknownGeneration(to, "is live already" if to == live else state, choice)
+    return to

@@ -1,0 +1,93 @@
+"""What goes into the gate and what comes out of publishing: plain frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from reco_store.connection.client import Client, store_errors
+from reco_store.connection.transfer import read_batches, read_values
+from reco_store.contract.keys import EVERYBODY
+from reco_store.contract.manifest import load_if_whole
+from reco_store.control.inventory import sample_suffixes
+from reco_store.control.registry import read_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from reco_store.contract.keys import Keys
+    from reco_store.errors import Held
+
+__all__ = ["HELD", "LIVE", "REFUSED", "GateInput", "Published", "Verdict"]
+
+LIVE: Final = "live"
+HELD: Final = "held"
+REFUSED: Final = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of a staged generation."""
+
+    passed: bool
+    report: Mapping[str, Any] = field(default_factory=dict)  # goes into the manifest
+    reason: str = ""  # one line, for the record
+
+
+@dataclass(frozen=True, slots=True)
+class GateInput:
+    """What the gate may look at: two manifests, and the values behind them."""
+
+    generation: str
+    manifest: Mapping[str, Any]
+    live: str | None
+    live_manifest: Mapping[str, Any] | None  # None on the first night: no baseline
+    client: Client
+    keys: Keys
+
+    @classmethod
+    def read_from(
+        cls, client: Client, keys: Keys, generation: str, manifest: Mapping[str, Any]
+    ) -> GateInput:
+        """Return the gate's input for a generation, with the live one read from the store.
+
+        A damaged live manifest counts as none.
+
+        Raises:
+            ContractMismatch: the registry is damaged, or the live manifest of a newer schema.
+            StoreUnreachable: the store does not answer.
+        """
+        with store_errors(client):
+            live = read_control(client, keys).live
+            value = None if live is None else read_values(client, [keys.manifest(live)])[0]
+        live_manifest = None if live is None or value is None else load_if_whole(value, live)
+        return cls(generation, manifest, live, live_manifest, client, keys)
+
+    def read(self, generation: str, suffixes: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Yield values of the staged or the live generation."""
+        with store_errors(self.client):
+            prefix = self.keys.data_prefix(generation)
+            for batch, values in read_batches(self.client, prefix, suffixes):
+                yield from zip(batch, values, strict=True)
+
+    def sample(self, generation: str, most: int) -> Sequence[str]:
+        """Return suffixes that a generation was published with, evenly spaced.
+
+        Where its inventory is gone too, that of the one list that every generation has.
+        """
+        with store_errors(self.client):
+            found = sample_suffixes(self.client, self.keys, generation, most)
+        return found or [EVERYBODY]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How publishing ended."""
+
+    generation: str
+    outcome: str  # live, held (a rollback's hold is in force) or refused (by the gate)
+    previous: str | None  # what was live before
+    verdict: Verdict | None = None
+    held: Held | None = None
+    retired: tuple[str, ...] = ()
+    warning: str = ""  # what went wrong after the flip; the next run makes it good

@@ -1,0 +1,307 @@
+"""Publishing: stage, read back, gate, flip, retire.
+
+Readers see the old generation until ``flip``, a single script that checks the lock, the fence, the
+hold and the server's run id, and moves pointer and registry together. Whatever fails before leaves
+the pointer where it was, and what it left in the store is deleted at once or by the next run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from reco_store.connection.client import Client, store_errors
+from reco_store.connection.servers import Servers, control_run_id
+from reco_store.connection.transfer import Progress, no_progress
+from reco_store.contract.manifest import dump_manifest
+from reco_store.control import registry
+from reco_store.control.collector import REPLACED, outdated, remove
+from reco_store.control.registry import (
+    Change,
+    Control,
+    HoldInForce,
+    apply_change,
+    read_control,
+    refuse_quarantined,
+)
+from reco_store.errors import (
+    Fenced,
+    Held,
+    StoreError,
+    StoreUnreachable,
+    UnknownGeneration,
+    UsageError,
+    VerifyFailed,
+)
+from reco_store.publishing.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
+from reco_store.publishing.staging import PayloadSource, require_same, stage, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reco_store.contract.keys import Keys
+    from reco_store.control.lock import RunLock
+
+__all__ = ["flip", "publish"]
+
+DEFAULT_KEEP: Final = 3
+HELD_UNTIL: Final = "held until "
+
+
+def utc_now() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)
+
+
+def publish(
+    client: Client,
+    keys: Keys,
+    source: PayloadSource,
+    *,
+    lock: RunLock,
+    keep: int = DEFAULT_KEEP,
+    gate: Callable[[GateInput], Verdict] | None = None,
+    replicas: int = 0,
+    overrule: bool = False,
+    progress: Progress = no_progress,
+    now: Callable[[], datetime] = utc_now,
+) -> Published:
+    """Publish a generation, or change nothing that readers see.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        source: what to publish.
+        lock: held by the caller.
+        keep: how many generations to keep, the live one among them.
+        gate: judges the staged generation; None passes everything.
+        replicas: how many replicas of each server must have everything before the flip.
+        overrule: publish it although it was rolled back from; unless it goes live, it stays in
+            quarantine.
+        progress: called with "stage", "verify" or "retire" and a number of keys.
+        now: the time, with which a hold is compared.
+
+    Returns:
+        How it ended: live, held or refused.
+
+    Raises:
+        StoreUnfit, VerifyFailed, ContractMismatch, StoreUnreachable: nothing was switched; what
+            was staged is deleted, or will be by the next run.
+        Fenced: another run took over; nothing was switched.
+        UsageError: the generation must not be published (again), or ``keep`` is below 1.
+    """
+    if keep < 1:
+        raise UsageError(f"keep {keep}: expected 1 or more")
+    generation = source.generation
+    try:
+        servers = stage(
+            client,
+            keys,
+            source,
+            lock=lock,
+            replicas=replicas,
+            overrule=overrule,
+            progress=progress,
+        )
+        verify(client, keys, source, lock=lock, servers=servers, progress=progress)
+        verdict, previous = _judge(client, keys, source, gate=gate)
+        manifest = {**source.manifest, "gate": None if verdict is None else dict(verdict.report)}
+        if verdict is not None and not verdict.passed:
+            _set_aside(lock, manifest, registry.REFUSED, verdict.reason)
+            return Published(generation, REFUSED, previous, verdict)
+        note = "" if verdict is None else verdict.reason
+        held = _switch_or_hold(
+            lock, manifest, servers=servers, now=now, note=note, overrule=overrule
+        )
+    except Exception as error:
+        _tell_if_fenced(lock, error)
+        _clean_up(lock, generation, error)
+        raise
+    retired, warning = _retire(lock, keep, progress)
+    outcome = LIVE if held is None else HELD
+    return Published(generation, outcome, previous, verdict, held, retired, warning)
+
+
+def flip(
+    client: Client,
+    keys: Keys,
+    generation: str,
+    *,
+    lock: RunLock,
+    servers: Servers | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> None:
+    """Make a ready generation the live one, atomically; doing it twice is doing it once.
+
+    Args:
+        client: connection to the store.
+        keys: the namespace's keys.
+        generation: which one; staged, verified and not refused.
+        lock: held by the caller.
+        servers: what ``stage`` returned; a server that restarted since is refused.
+        now: the time, with which a hold is compared.
+
+    Raises:
+        UnknownGeneration: it is not ready.
+        Held: a rollback's hold is in force; the generation stays ready.
+        VerifyFailed: a server restarted since staging.
+        Fenced: another run took over; nothing was switched.
+        StoreUnreachable, StoreUnfit: the store does not answer or refuses.
+    """
+    del client, keys  # the lock's own
+    _switch(lock, generation, None, servers=servers, now=now)
+
+
+def _switch(
+    lock: RunLock,
+    generation: str,
+    manifest: Mapping[str, Any] | None,
+    *,
+    servers: Servers | None,
+    now: Callable[[], datetime],
+    note: str = "",
+) -> None:
+    """Move the pointer; with a manifest, complete a staged generation in the same step."""
+    client, keys = lock.client, lock.keys
+    run_id: str | None = None
+
+    def decide(control: Control) -> Change | None:
+        record = control.find(generation)
+        refill = control.live == generation
+        if refill and manifest is None:
+            return None
+        states = (registry.READY,) if manifest is None else (registry.READY, registry.STAGING)
+        if record is None or record.state not in states:
+            state = "is unknown" if record is None else f"is {record.state}"
+            raise UnknownGeneration(generation, state, ready_ids(control))
+        since = record.since if refill else now().isoformat(timespec="seconds")
+        return Change(
+            control.put(
+                replace(record.no_longer_overruled(), state=registry.READY, since=since, note=note)
+            ),
+            live=generation,
+            heed_hold_at=None if refill else now().timestamp(),
+            manifest=None if manifest is None else dump_manifest(manifest),
+            run_id=run_id,
+        )
+
+    with store_errors(client):
+        lock.tick()
+        if servers is not None:
+            require_same(client, servers, generation)
+            run_id = control_run_id(client, servers, keys.current)
+            if run_id is None:  # it took over since, and nothing would notice a restart
+                raise VerifyFailed(generation, "another server holds the pointer by now")
+        try:
+            apply_change(client, keys, decide, token=lock.token)
+        except HoldInForce as signal:
+            raise Held(generation, signal.hold.until_iso, signal.hold.reason) from signal
+
+
+def _switch_or_hold(
+    lock: RunLock,
+    manifest: Mapping[str, Any],
+    *,
+    servers: Servers,
+    now: Callable[[], datetime],
+    note: str,
+    overrule: bool,
+) -> Held | None:
+    try:
+        _switch(lock, str(manifest["generation"]), manifest, servers=servers, now=now, note=note)
+    except Held as held:
+        waiting = f"{HELD_UNTIL}{held.until}"
+        _set_aside(lock, manifest, registry.READY, f"{waiting}; {note}" if note else waiting)
+        return Held(held.generation, held.until, held.reason, force=overrule)
+    return None
+
+
+def ready_ids(control: Control) -> tuple[str, ...]:
+    """Return the generations that can be switched to."""
+    return tuple(r.id for r in control.records if r.state == registry.READY and r.chunks)
+
+
+def _judge(
+    client: Client,
+    keys: Keys,
+    source: PayloadSource,
+    *,
+    gate: Callable[[GateInput], Verdict] | None,
+) -> tuple[Verdict | None, str | None]:
+    if gate is None:
+        with store_errors(client):
+            return None, read_control(client, keys).live
+    given = GateInput.read_from(client, keys, source.generation, source.manifest)
+    return gate(given), given.live
+
+
+def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str) -> None:
+    """Complete a staged generation without making it live."""
+    generation = str(manifest["generation"])
+
+    def decide(control: Control) -> Change | None:
+        record = control.find(generation)
+        if record is None:
+            raise UnknownGeneration(generation, "vanished from the registry", ready_ids(control))
+        if not record.is_overruled:
+            refuse_quarantined(control, generation)  # rolled back from meanwhile, which stays so
+        # Refilled, the live generation stays live whatever a gate says of it now.
+        final = registry.READY if control.live == generation else state
+        return Change(
+            control.put(replace(record, state=final, note=note).quarantined_again()),
+            manifest_of=generation,
+            manifest=dump_manifest(manifest),
+        )
+
+    with store_errors(lock.client):
+        apply_change(lock.client, lock.keys, decide, token=lock.token)
+
+
+def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ...], str]:
+    """Delete what need not be kept; a failure here does not undo that the night succeeded."""
+    try:
+        with store_errors(lock.client):
+            retired = remove(
+                lock,
+                lambda control: outdated(control, keep),
+                note=REPLACED,
+                progress=progress,
+            )
+    except StoreError as error:
+        return (), f"old generations are not deleted yet: {error}"
+    return retired, ""
+
+
+def _tell_if_fenced(lock: RunLock, error: Exception) -> None:
+    """Say that another run took over, where that is why things are not as this run left them.
+
+    Raises:
+        Fenced: it is.
+    """
+    if isinstance(error, (Fenced, StoreUnreachable)):
+        return
+    try:
+        lock.check()
+    except Fenced as fenced:
+        raise fenced from error
+    except StoreError:
+        return  # the error that brought us here is the one to report
+
+
+def _clean_up(lock: RunLock, generation: str, error: Exception) -> None:
+    """Delete what a failed run staged, if that is possible; else the next run does."""
+    if isinstance(error, StoreUnreachable):
+        return
+
+    def own(control: Control) -> tuple[registry.Record, ...]:
+        record = control.find(generation)
+        if record is None or record.state != registry.STAGING or control.live == generation:
+            return ()
+        return (record,)
+
+    try:
+        with store_errors(lock.client):
+            remove(lock, own, note=f"failed: {type(error).__name__}")
+    except StoreError:
+        return  # the error that brought us here is the one to report

@@ -1,0 +1,137 @@
+"""Which artifacts go, and what is left of one if the run is killed while it goes."""
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reco_batch.artifact.folder import complete_generations
+from reco_batch.artifact.pruning import prune_artifacts
+from reco_batch.artifact.quarantine import quarantine
+from reco_store.contract.keys import new_generation_id
+
+NOW = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
+
+
+def name(days):
+    """Name the generation of so many days ago."""
+    return new_generation_id(NOW - timedelta(days=days), "7f3a")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Write a complete artifact, as far as pruning looks at it."""
+
+    def write(days, *, verdict="passed", note=None):
+        folder = tmp_path / name(days)
+        (folder / "lists").mkdir(parents=True)
+        (folder / "lists" / "user.parquet").write_bytes(b"lists")
+        manifest = {
+            "schema": 1,
+            "generation": folder.name,
+            "created": NOW.isoformat(),
+            "ids": "integer",
+            "entries": 1,
+            "bytes": 1,
+            "digest": "x",
+            "parameters": {"namespace": "reco"},
+            "gate": {"verdict": verdict},
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        if note is not None:
+            quarantine(folder, note)
+        return folder.name
+
+    return write
+
+
+def prune(folder, **more):
+    """Prune as a run does that keeps two."""
+    options = {"namespace": "reco", "keep": 2, "live": None, "unfinished": set(), "now": NOW}
+    prune_artifacts(folder, **{**options, **more})
+
+
+def test_what_was_rolled_back_from_pushes_no_good_one_out(make, tmp_path):
+    """Counted apart, with the refused ones: the newest of either kind stay."""
+    good = [make(9), make(8), make(7)]
+    bad = [make(6, note="odd"), make(5, verdict="refused"), make(4, note="odd")]
+
+    prune(tmp_path)
+
+    assert complete_generations(tmp_path) == [*good[1:], *bad[1:]]
+
+
+def test_a_killed_deletion_leaves_no_artifact(make, tmp_path, monkeypatch):
+    """What is left of it does not count as complete, and the next run deletes it."""
+    old, *kept = make(9), make(8), make(7)
+
+    def kill(folder):
+        (folder / "lists" / "user.parquet").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", kill)
+    with pytest.raises(KeyboardInterrupt):
+        prune(tmp_path)
+    monkeypatch.undo()
+
+    assert complete_generations(tmp_path) == kept
+    assert len(list(tmp_path.iterdir())) == 3
+    prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    assert old not in kept
+
+
+def test_what_a_killed_run_left_under_a_name_of_the_future_goes_too(tmp_path):
+    """By its last change, which is long ago."""
+    left = tmp_path / name(-900)
+    left.mkdir()
+    prune(tmp_path)
+    assert left.exists()
+
+    prune(tmp_path, now=datetime.now(UTC) + timedelta(days=3))
+
+    assert not left.exists()
+
+
+def test_an_old_artifact_that_is_being_copied_back_stays(tmp_path):
+    """Its name is old, but it changed just now."""
+    copied = tmp_path / name(900)
+    copied.mkdir()
+
+    prune(tmp_path, now=datetime.now(UTC))
+    assert copied.exists()
+
+    os.utime(copied, (0, 0))
+    prune(tmp_path, now=datetime.now(UTC))
+    assert not copied.exists()
+
+
+def test_two_namespaces_prune_one_folder(make, tmp_path, monkeypatch):
+    """Whatever the other run renames or deletes first, both go on to the end."""
+    kept = [make(9), make(8), make(7)][1:]
+    left = tmp_path / name(900)
+    left.mkdir()
+    os.utime(left, (0, 0))
+    rename, rmtree = Path.rename, shutil.rmtree
+
+    def renamed_by_the_other(folder, target):
+        monkeypatch.setattr(Path, "rename", rename)
+        prune(tmp_path)
+        rename(folder, target)
+
+    def deleted_by_the_other(folder):
+        monkeypatch.setattr(shutil, "rmtree", rmtree)
+        prune(tmp_path)
+        rmtree(folder)
+
+    monkeypatch.setattr(Path, "rename", renamed_by_the_other)
+    prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+    make(9)
+    monkeypatch.setattr(shutil, "rmtree", deleted_by_the_other)
+    prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept

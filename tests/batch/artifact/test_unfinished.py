@@ -1,0 +1,402 @@
+"""What a night remembers of its stages, which nights may be resumed, and which are deleted."""
+
+import errno
+import json
+import shutil
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from reco_batch.artifact.unfinished import (
+    FINISH,
+    Place,
+    is_full,
+    open_night,
+    reusable_bytes,
+    unfinished_generations,
+)
+from reco_batch.errors import NightFailed
+from reco_batch.files import size_of
+from reco_store import UsageError
+
+STARTED = datetime(2026, 11, 24, 3, 15, 2, tzinfo=UTC)
+OLDEST, OLDER, NAME, NEWER = (f"2026112{day}T031502Z-7f3a" for day in (2, 3, 4, 5))
+MADE_OF = {"seed": 42, "rating_scale": [0.5, 5.0]}
+
+
+class Killed(BaseException):
+    """In place of a kill."""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Where the nights are."""
+    return Place(tmp_path / "artifacts", tmp_path / "unfinished" / "reco")
+
+
+@pytest.fixture
+def said():
+    """The lines that were said."""
+    return []
+
+
+@pytest.fixture
+def opened(place, said):
+    """Open a night; without resuming, unless it is asked for."""
+
+    def open_(name=NAME, *, made_of=MADE_OF, resume=False):
+        return open_night(place, name, STARTED, made_of, resume=resume, say=said.append)
+
+    return open_
+
+
+def write(night, name, content="lists"):
+    """Write one stage's file, `name`, as a stage of this name."""
+    file = night.artifact_folder / name
+
+    def fill():
+        assert not file.exists()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+    night.output(name, [file], fill)
+
+
+@contextmanager
+def killed(night):
+    """Leave a night at the end of the block as a killed process does."""
+    with suppress(Killed), night:
+        yield night
+        raise Killed
+
+
+def kill(night, *stages):
+    """Let a night complete some stages, and no more."""
+    with killed(night):
+        for stage in stages:
+            write(night, stage)
+
+
+def names(folder):
+    """Return what is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def unexpected():
+    """Fail: what is complete is not done again."""
+    raise AssertionError
+
+
+def test_a_night_that_ends_well_leaves_its_artifact_alone(opened, place):
+    """Nothing of it is unfinished then."""
+    with opened() as night:
+        write(night, "user")
+
+    assert (place.artifacts / NAME / "user").read_text() == "lists"
+    assert not place.unfinished.exists()
+
+
+def test_what_is_complete_is_not_done_again(opened, said):
+    """Files and values; the rest is, and the night has its name and its start."""
+    kill(opened(), "user", "similar")
+    metrics = {"rmse": 0.1 + 0.2, "none": {}}
+    with killed(opened(NEWER, resume=True)) as night:
+        assert night.value("measure", lambda: metrics) == metrics
+
+    with opened(NEWER, resume=True) as night:
+        assert (night.generation, night.started, night.resumed) == (NAME, STARTED, True)
+        night.output("user", [night.artifact_folder / "user"], unexpected)
+        assert night.value("measure", unexpected) == metrics
+        assert not night.is_complete("ranked")
+        write(night, "ranked")
+
+    assert said == [
+        f"resuming {NAME}; complete: user, similar",
+        f"resuming {NAME}; complete: user, similar, measure",
+    ]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_value_and_its_files_belong_together(opened, place, said, damaged):
+    """Without the file that it was computed with, a value is computed anew."""
+    file = place.artifacts / NAME / "users"
+
+    def measured(figure):
+        def compute():
+            assert not file.exists()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(figure)
+            return figure
+
+        return compute
+
+    paths = [file, file.with_name("of another kind of run")]
+    with killed(opened()) as night:
+        assert night.value("measure", measured("0.8"), may_write=paths) == "0.8"
+    if damaged:
+        file.write_text("0.")
+
+    with opened(resume=True) as night:
+        known = night.value("measure", measured("0.9"), may_write=paths)
+
+    assert known == file.read_text() == ("0.9" if damaged else "0.8")
+    assert ("measure: users is not what was written, and is made again" in said) == damaged
+
+
+def test_a_stage_that_was_cut_short_begins_with_nothing(opened, place):
+    """Its files and folders are deleted before it is done again."""
+    kill(opened())
+    for name in ("user", "model/variables"):
+        (place.artifacts / NAME / name).mkdir(parents=True)
+
+    with opened(resume=True) as night:
+        write(night, "user")
+        write(night, "model")
+
+    assert (place.artifacts / NAME / "user").is_file()
+
+
+@pytest.mark.parametrize("how", ["missing", "cut", "changed"])
+def test_a_file_that_is_not_what_was_written_is_made_again(opened, place, said, how):
+    """So is the manifest, which describes it; the others stay."""
+    kill(opened(), "user", "similar", "manifest.json", FINISH)
+    file = place.artifacts / NAME / "similar"
+    if how == "missing":
+        file.unlink()
+    else:
+        file.write_text({"cut": "list", "changed": "lisps"}[how])
+
+    with opened(resume=True) as night:
+        assert [night.is_complete(stage) for stage in ("user", "similar", FINISH)] == [
+            *(True, False, False),
+        ]
+        assert not (night.artifact_folder / "manifest.json").exists()
+        write(night, "similar")
+
+    assert said == [
+        "similar: similar is not what was written, and is made again",
+        f"resuming {NAME}; complete: user, manifest.json",
+    ]
+
+
+def test_a_finished_artifact_stays_finished(opened, place):
+    """As long as all of it is what was written."""
+    manifest = place.artifacts / NAME / "manifest.json"
+    with killed(opened()) as night:
+        write(night, "user")
+        night.output(FINISH, [manifest], lambda: manifest.write_text("{}"))
+
+    with opened(resume=True) as night:
+        assert night.is_complete(FINISH)
+
+    assert manifest.exists()
+
+
+def test_a_manifest_whose_stage_was_not_recorded_is_written_again(opened, place):
+    """Killed between the two; while other files are written nothing may look complete."""
+    kill(opened(), "user")
+    (place.artifacts / NAME / "manifest.json").write_text("{}")
+
+    with opened(resume=True) as night:
+        assert not night.is_complete(FINISH)
+        assert not (place.artifacts / NAME / "manifest.json").exists()
+
+
+def test_another_night_is_not_resumed(opened, place, said):
+    """It says why, and nothing of the old one stays."""
+    kill(opened(), "user")
+
+    with opened(NEWER, made_of={"seed": 43, "rating_scale": [0.5, 5.0]}, resume=True) as night:
+        assert (night.generation, night.resumed, night.is_complete("user")) == (NEWER, False, False)
+        assert names(place.unfinished) == [NEWER]
+
+    assert said == [
+        f"{NAME} is not resumed: seed was 42, is 43",
+        "nothing to resume: the night begins anew",
+    ]
+    assert not (place.artifacts / NAME).exists()
+
+
+def test_nothing_to_resume(opened, said):
+    """A night from the start, and it says so."""
+    with opened(resume=True) as night:
+        assert not night.resumed
+
+    assert said == ["nothing to resume: the night begins anew"]
+
+
+def test_a_plain_run_deletes_what_is_unfinished(opened, place, said):
+    """But no artifact that is complete, and nothing of a foreign name."""
+    kill(opened(OLDER), "user", "manifest.json")
+    place.unfinished.joinpath("notes").mkdir()
+    place.artifacts.joinpath("notes").mkdir()
+
+    kill(opened(), "user")
+    kill(opened(NEWER), "user")
+
+    assert names(place.unfinished) == [NEWER, "notes"]
+    assert names(place.artifacts) == [OLDER, NEWER, "notes"]
+    assert said == []
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_can_be_used_again_is_what_opening_deletes_or_resumes(opened, place, resume):
+    """Not what is complete, at work, or of another namespace."""
+    home = place.artifacts.parent
+    kill(opened(OLDER), "user", "manifest.json")  # complete, and its run was forgotten
+    other = Place(place.artifacts, place.unfinished.with_name("other"))
+    kill(open_night(other, OLDEST, STARTED, MADE_OF, resume=False, say=print), "user")
+    with opened() as at_work:
+        write(at_work, "user")
+        kill(opened(NEWER), "user", "similar")
+        before = size_of(home)
+
+        reusable = reusable_bytes(place, resume=resume)
+
+        with killed(opened("20261130T000000Z-0000", resume=resume)) as night:
+            known = size_of(place.unfinished / night.generation) + size_of(night.artifact_folder)
+            assert reusable > 0
+            assert reusable == before - size_of(home) + known
+
+
+def test_a_complete_artifact_is_reusable_only_if_it_is_resumed(opened, place):
+    """A plain run leaves it."""
+    kill(opened(), "user", "manifest.json")
+    kept = size_of(place.artifacts)
+
+    plain, resumed = (reusable_bytes(place, resume=resume) for resume in (False, True))
+
+    assert resumed == plain + kept > kept
+
+
+def test_of_several_the_newest_that_fits_is_resumed(opened, place, said):
+    """The others are deleted."""
+    kill(opened(OLDER), "user")
+    for folder in place:
+        shutil.copytree(folder / OLDER, folder / OLDEST)
+        folder.joinpath(NAME).mkdir()
+        folder.joinpath(NEWER).mkdir()
+    place.unfinished.joinpath(NAME, "night.json").write_text("{")
+
+    with opened("20261130T000000Z-0000", resume=True) as night:
+        assert night.generation == OLDER
+        assert names(place.unfinished) == [OLDER]
+
+    assert names(place.artifacts) == [OLDER]
+    damaged = "is not resumed: its night.json is damaged or missing"
+    assert said[:2] == [f"{NEWER} {damaged}", f"{NAME} {damaged}"]
+
+
+def test_a_night_at_work_is_left_alone(opened, place, said):
+    """Of another server, since the run lock is the server's."""
+    with opened() as at_work:
+        write(at_work, "user")
+        kill(opened(NEWER))
+        with opened(NEWER, resume=True) as other:
+            assert other.generation == NEWER
+        assert names(place.unfinished) == [NAME]
+        write(at_work, "similar")
+
+    assert said == [f"resuming {NEWER}; complete: nothing yet"]
+
+
+def test_other_namespaces_are_left_alone(opened, place):
+    """Each has its folder; all of them are known to be unfinished."""
+    other = Place(place.artifacts, place.unfinished.with_name("other"))
+    kill(open_night(other, OLDER, STARTED, MADE_OF, resume=False, say=print))
+
+    kill(opened())
+
+    assert unfinished_generations(place.unfinished.parent) == {OLDER, NAME}
+
+
+def test_a_damaged_record_is_never_believed(opened, place):
+    """Cut at any byte, or with any byte changed."""
+    with killed(opened()) as night:
+        night.value("measure", lambda: {"rmse": 0.9})
+    record = place.unfinished / NAME / "night.json"
+    good = record.read_bytes()
+    assert json.loads(good)["stages"] == {"measure": {"value": {"rmse": 0.9}}}
+    from reco_batch.artifact.unfinished import _read_record  # noqa: PLC0415
+
+    for at in range(len(good)):
+        changed = good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :]
+        for content in (good[:at], changed):
+            record.write_bytes(content)
+            with pytest.raises(ValueError):  # noqa: PT011  # of JSON, of UTF-8, or ours
+                _read_record(record.parent)
+
+
+def test_the_message_of_a_failed_night_says_how_to_go_on(opened):
+    """For the one line that cron mails."""
+    with pytest.raises(NightFailed) as failed, opened():
+        raise NightFailed("the server is gone.")
+
+    assert failed.value.__notes__ == [f"`batch run --resume` goes on with {NAME}."]
+
+
+def test_a_night_that_never_can_be_published_is_not_kept(opened, place):
+    """Its generation was rolled back, say: going on with it would fail every time."""
+    with pytest.raises(UsageError) as failed, opened():
+        raise UsageError("it is quarantined")
+
+    assert not hasattr(failed.value, "__notes__")
+    assert not place.unfinished.exists()
+
+
+def test_a_full_disk_costs_a_night_only_the_file_that_did_not_fit(opened, place):
+    """What was complete stays, to be gone on with; the torn file is deleted to make room."""
+    error = NightFailed("the disk is full.")
+
+    def fill_the_disk():
+        with opened() as night:
+            write(night, "user")
+            torn = night.artifact_folder / "ranked"
+
+            def write_half():
+                torn.write_bytes(b"half")
+                raise error
+
+            night.output("ranked", [torn], write_half)
+
+    with pytest.raises(NightFailed):
+        fill_the_disk()
+    assert error.__notes__ == [f"`batch run --resume` goes on with {NAME}."]
+    assert not (place.artifacts / NAME / "ranked").exists()
+    with opened(resume=True) as night:
+        assert night.is_complete("user")
+        assert not night.is_complete("ranked")
+
+
+def test_which_errors_mean_a_full_disk():
+    """The disk, or the user's share of it."""
+    full = [OSError(code, "") for code in (errno.ENOSPC, errno.EDQUOT)]
+
+    assert all(map(is_full, full))
+    assert not any(map(is_full, [OSError(errno.EACCES, ""), OSError("no code")]))
+
+
+def test_a_disk_that_is_full_at_once(opened, place, monkeypatch):
+    """Nothing of the night that could not begin stays."""
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("reco_batch.artifact.unfinished.write_whole", fail)
+
+    with pytest.raises(OSError, match="No space left"):
+        opened()
+    assert not place.unfinished.exists()
+
+
+def test_checkpoints_of_a_training(opened, place):
+    """They have a folder of their own until what they are for is complete."""
+    with opened() as night:
+        folder = night.checkpoints("train rating")
+        (folder / "epoch-0001").mkdir(parents=True)
+
+        night.forget("train rating")
+
+        assert folder == place.unfinished / NAME / "checkpoints" / "train-rating"
+        assert not folder.exists()

@@ -1,0 +1,26 @@
+"""What a night ends with when its generation is staged, but not served."""
+
+import pytest
+
+from reco_batch.commands.run_commands import _insist_live
+from reco_batch.errors import GateRefused
+from reco_batch.settings.target import Target
+from reco_store import Published, Verdict
+
+REFUSED = Published(
+    "20261124T031502Z-7f3a", "refused", None, Verdict(passed=False, reason="user.empty 7")
+)
+
+
+@pytest.mark.parametrize("name", ["report.html", ""])
+def test_a_refusal_names_the_report_or_the_folder_where_there_is_none(tmp_path, name):
+    """A disk that was full keeps the report from being written, not the refusal from its words."""
+    target = Target(None, "reco", tmp_path)
+    folder = target.artifacts / REFUSED.generation
+    folder.mkdir(parents=True)
+    if name:
+        (folder / name).write_text("<!doctype html>", "utf-8")
+    with pytest.raises(GateRefused) as refusal:
+        _insist_live(REFUSED, target)
+    assert refusal.value.account == str(folder / name)
+    assert f": user.empty 7. Look at {folder / name}; " in str(refusal.value)

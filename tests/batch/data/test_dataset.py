@@ -1,0 +1,166 @@
+"""The arrays between ingest and scoring."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco_batch.data.dataset import Findings, Histories, Movies, Ratings, histories
+
+
+def ratings_of(users, movies, timestamps=None):
+    """Make ratings of three stars."""
+    return Ratings(
+        np.array(users, np.int32),
+        np.array(movies, np.int32),
+        np.full(len(users), 3, np.float32),
+        None if timestamps is None else np.array(timestamps, np.int64),
+    )
+
+
+def catalogue(*ids):
+    """Make a catalogue of ids."""
+    return Movies(ids, ids, tuple(() for _ in ids), tuple(None for _ in ids))
+
+
+def test_rows_are_taken_in_the_given_order():
+    """Every column is taken alike."""
+    ratings = ratings_of([0, 1, 2], [5, 6, 7], [10, 20, 30])
+
+    taken = ratings.take(np.array([2, 0]))
+
+    assert len(ratings) == 3
+    assert len(taken) == 2
+    assert taken.user_index.tolist() == [2, 0]
+    assert taken.movie_index.tolist() == [7, 5]
+    assert taken.timestamp.tolist() == [30, 10]
+    assert ratings_of([0], [1]).take(np.array([0])).timestamp is None
+
+
+def test_ratings_are_copied_column_by_column():
+    """Their length is that of a column, and no part of how they are replaced or sent."""
+    ratings = ratings_of([0, 1, 2], [5, 6, 7], [10, 20, 30])
+
+    other = dataclasses.replace(ratings, timestamp=None)
+    sent = copy.deepcopy(ratings)  # as a worker gets it
+
+    assert (len(other), other.timestamp, other.movie_index.tolist()) == (3, None, [5, 6, 7])
+    assert sent.timestamp.tolist() == [10, 20, 30]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ratings.timestamp = None
+
+
+def test_history_is_newest_first():
+    """What a user rated last stands first; of one second, what stands later in the file."""
+    rated = histories(
+        ratings_of([1, 0, 1, 1, 1], [10, 11, 12, 13, 14], [5, 5, 9, 1, 5]), user_count=3
+    )
+
+    assert rated.of(0).tolist() == [11]
+    assert rated.of(1).tolist() == [12, 14, 10, 13]
+    assert rated.of(2).tolist() == []
+
+
+def test_history_without_timestamps_trusts_the_file():
+    """A later row counts as newer."""
+    rated = histories(ratings_of([0, 0, 1, 0], [1, 2, 3, 4]), user_count=2)
+
+    assert rated.of(0).tolist() == [4, 2, 1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 3)), max_size=40),
+    st.integers(0, 6),
+    st.integers(0, 6),
+)
+def test_histories_hold_every_rating(rows, start, stop):
+    """Each user's row holds that user's movies, and a block is the rows it is cut from."""
+    users, movies, times = ([row[column] for row in rows] for column in range(3))
+
+    rated = histories(ratings_of(users, movies, times), user_count=6)
+
+    assert len(rated.offsets) == 7
+    for user in range(6):
+        own = [(t, i, m) for i, (u, m, t) in enumerate(rows) if u == user]
+        assert rated.of(user).tolist() == [m for _, _, m in sorted(own, reverse=True)]
+    block = rated.block(start, max(start, stop))
+    assert block.offsets[0] == 0
+    for row, user in enumerate(range(start, max(start, stop))):
+        np.testing.assert_array_equal(block.of(row), rated.of(user))
+
+
+def test_rows_are_those_of_the_users_asked_for():
+    """In their order, also of who has none, and of who is asked for twice."""
+    rated = Histories(np.array([0, 2, 2, 5, 6]), np.int32([7, 3, 1, 4, 9, 8]))
+
+    rows = rated.rows(np.array([2, 1, 0, 2]))
+
+    assert [rows.of(row).tolist() for row in range(4)] == [[1, 4, 9], [], [7, 3], [1, 4, 9]]
+    assert len(rated.rows(np.array([], np.int64)).movie_index) == 0
+
+
+@pytest.mark.parametrize(
+    ("ids", "numeric"),
+    [
+        (("1", "20", "0"), True),
+        (("9007199254740991",), True),
+        (("9007199254740992",), False),
+        (("1", "x"), False),
+        (("01",), False),
+        (("-1",), False),
+        (("1.0",), False),
+        (("٣",), False),
+        ((), True),
+    ],
+)
+def test_numeric_ids_are_canonical_integers(ids, numeric):
+    """One id that JSON would change makes all of them text."""
+    assert catalogue(*ids).numeric_ids is numeric
+    assert len(catalogue(*ids)) == len(ids)
+
+
+def test_findings_say_only_what_was_found():
+    """A count of zero is no sentence; the others are written with their number."""
+    assert Findings(ratings_read=10_000).describe() == ()
+
+    sentences = Findings(
+        duplicates_dropped=1234,
+        ratings_of_unknown_movies=7,
+        unknown_movies=2,
+        movies_without_ratings=3,
+    ).describe()
+
+    assert len(sentences) == 3
+    assert "1,234 ratings repeated" in sentences[0]
+    assert "7 ratings are of 2 movies" in sentences[1]
+    assert "3 movies have no rating" in sentences[2]
+
+
+def test_interactions_have_no_stars():
+    """They are taken like ratings, and who asks for stars all the same is told."""
+    bought = dataclasses.replace(ratings_of([0, 1], [5, 6]), rating=None)
+
+    assert bought.take(np.array([1])).rating is None
+    assert ratings_of([0], [5]).stars.tolist() == [3]
+    with pytest.raises(ValueError, match="nobody gave stars"):
+        bought.stars  # noqa: B018  # the reading is what raises
+
+
+def test_findings_about_interactions_call_them_so():
+    """And begin with what follows from there being no stars."""
+    sentences = Findings(
+        ratings_read=1234,
+        without_stars=True,
+        duplicates_dropped=2,
+        ratings_of_unknown_movies=7,
+        unknown_movies=2,
+        movies_without_ratings=3,
+    ).describe()
+
+    assert sentences[0].startswith("1,234 interactions and no column 'rating': no stars are pre")
+    assert sentences[1].startswith("2 interactions repeated")
+    assert sentences[2].startswith("7 interactions are of 2 movies")
+    assert sentences[3].startswith("3 movies have no interaction:")

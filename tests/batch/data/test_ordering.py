@@ -1,0 +1,29 @@
+"""Rows in order, as `np.lexsort` has them."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco_batch.data.ordering import user_by_user
+
+FAR = 2**62
+
+
+def sorted_plainly(user, values, ties):
+    """Sort by three keys."""
+    return np.lexsort((ties, values, user))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-FAR, -5, 0, 1, 7, FAR]))),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_is_that_of_three_keys(rows, chance):
+    """Ratings of one user and time by what breaks ties; values may be as far apart as they like."""
+    user = np.array([user for user, _ in rows], np.int32)
+    values = np.array([value for _, value in rows], np.int64)
+    ties = np.array(chance.sample(range(len(rows)), len(rows)), np.uint64)
+
+    found = user_by_user(user, values, ties=ties)
+
+    np.testing.assert_array_equal(found, sorted_plainly(user, values, ties))

@@ -1,0 +1,170 @@
+"""The parts of the ratings: the notebook's own, by time, and users with few ratings."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+
+from reco_batch.data import columns as c
+from reco_batch.data.dataset import Ratings
+from reco_batch.data.split import SplitBy, split_ratings
+from reco_batch.errors import DataRefused
+
+HOW = st.sampled_from(list(SplitBy))
+
+
+def ratings_with(counts, *, seed=0, timestamps=True):
+    """Make so many ratings of each user, in random order."""
+    rng = np.random.default_rng(seed)
+    users = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+    return Ratings(
+        users,
+        np.arange(len(users), dtype=np.int32),
+        np.ones(len(users), np.float32),
+        rng.integers(0, 50, len(users)) if timestamps else None,
+    )
+
+
+def per_user(ratings, rows, count):
+    """Count the rows of each user."""
+    return np.bincount(ratings.user_index[rows], minlength=count)
+
+
+def test_equals_the_notebooks_split(make_ratings, make_dataset):
+    """Row for row, order included, what scikit-learn gives the notebook for ids that are text."""
+    frame = make_ratings(seed=5, at_least=14)
+    train_valid, test = train_test_split(
+        frame, test_size=0.2, stratify=frame[c.USER_ID], random_state=42
+    )
+    train, validation = train_test_split(
+        train_valid, test_size=0.1, stratify=train_valid[c.USER_ID], random_state=42
+    )
+
+    split = split_ratings(make_dataset(frame).ratings, by=SplitBy.RANDOM, seed=42)
+
+    assert split.users_only_in_training == 0
+    np.testing.assert_array_equal(split.train, train.index)
+    np.testing.assert_array_equal(split.validation, validation.index)
+    np.testing.assert_array_equal(split.test, test.index)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 25), min_size=1, max_size=12), HOW, st.integers(0, 2**31))
+def test_parts_divide_the_ratings(counts, how, seed):
+    """Every rating is in exactly one part; whoever has fewer than five is in training only."""
+    if not sum(counts):
+        return
+    ratings = ratings_with(counts, seed=seed)
+
+    split = split_ratings(ratings, by=how, seed=seed)
+
+    rows = np.concatenate([split.train, split.validation, split.test])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(len(ratings)))
+    held_out = per_user(ratings, np.concatenate([split.validation, split.test]), len(counts))
+    few = np.array(counts) < 5
+    assert (held_out[few] == 0).all()
+    assert split.users_only_in_training == (few & (np.array(counts) > 0)).sum()
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(15, 40), min_size=1, max_size=8), HOW)
+@example([15, 37], SplitBy.RANDOM)
+def test_shares(counts, how):
+    """Of everyone who has enough, a fifth is held out, and a tenth of what is left."""
+    ratings = ratings_with(counts)
+
+    split = split_ratings(ratings, by=how, seed=1)
+
+    test = per_user(ratings, split.test, len(counts))
+    validation = per_user(ratings, split.validation, len(counts))
+    rest = np.array(counts) - test
+    assert (np.abs(test - np.array(counts) * _share(split.test, counts, how, 0.2)) < 1.01).all()
+    assert (test >= 1).all()
+    assert (np.abs(validation - rest * _share(split.validation, rest, how, 0.1)) < 1.01).all()
+
+
+def _share(part, sizes, how, share):
+    """Return the share of each user's ratings that a part should have.
+
+    A random part is rounded up as a whole, then shared out among the users.
+    """
+    if how is SplitBy.TIME:
+        return share
+    assert len(part) == np.ceil(share * np.sum(sizes))
+    return len(part) / np.sum(sizes)
+
+
+@pytest.mark.parametrize("how", SplitBy)
+def test_one_user_with_one_rating(how):
+    """Nothing is held out where there is nothing to spare, and nothing fails."""
+    split = split_ratings(ratings_with([1]), by=how, seed=42)
+
+    assert split.train.tolist() == [0]
+    assert len(split.validation) == len(split.test) == 0
+    assert split.users_only_in_training == 1
+
+
+@pytest.mark.parametrize("how", SplitBy)
+def test_a_single_user_is_split(how):
+    """A data set of one user has all three parts."""
+    split = split_ratings(ratings_with([50]), by=how, seed=42)
+
+    assert (len(split.train), len(split.validation), len(split.test)) == (36, 4, 10)
+
+
+@pytest.mark.parametrize("how", SplitBy)
+@pytest.mark.parametrize("few", [3, 8])
+def test_training_mixes_those_who_have_few_ratings(how, few):
+    """They do not stand together at the end, where a batch would hold nobody else."""
+    ratings = ratings_with([few] * 50 + [40] * 20)
+
+    split = split_ratings(ratings, by=how, seed=42)
+
+    at = np.flatnonzero(ratings.user_index[split.train] < 50)
+    assert at.mean() < 0.7 * len(split.train)
+
+
+@pytest.mark.parametrize("how", SplitBy)
+def test_seed_fixes_the_parts(how):
+    """The same seed gives the same rows in the same order, another seed another order."""
+    ratings = ratings_with([20] * 10)
+
+    one, same, other = (split_ratings(ratings, by=how, seed=seed) for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(one.train, same.train)
+    np.testing.assert_array_equal(one.test, same.test)
+    assert (one.train != other.train).any()
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 99))
+def test_time_holds_out_the_latest(counts, seed):
+    """Nothing in training is newer than what was held out of the same user; ties by the file."""
+    ratings = ratings_with(counts, seed=seed)
+    when = np.stack([ratings.timestamp, np.arange(len(ratings))], axis=1).tolist()
+
+    split = split_ratings(ratings, by=SplitBy.TIME, seed=42)
+
+    for user, count in enumerate(counts):
+        train, validation, test = (
+            [when[row] for row in rows if ratings.user_index[row] == user] for rows in split[:3]
+        )
+        assert len(test) == (count // 5 if count >= 5 else 0)
+        assert max(train) < min([*validation, *test], default=[99, 0])
+        assert max([*train, *validation]) < min(test, default=[99, 0])
+
+
+def test_time_needs_timestamps():
+    """Without a timestamp column a split by time is refused, with what to do."""
+    with pytest.raises(DataRefused, match="no timestamp column") as refused:
+        split_ratings(ratings_with([20], timestamps=False), by=SplitBy.TIME, seed=42)
+
+    assert refused.value.exit_code == 4
+    assert "--split random" in str(refused.value)
+
+
+def test_random_needs_no_timestamps():
+    """The notebook's split works on ratings without a time."""
+    split = split_ratings(ratings_with([20], timestamps=False), by=SplitBy.RANDOM, seed=42)
+
+    assert len(split.test) == 4

@@ -1,0 +1,296 @@
+"""A night's figures: of the lists that would be published, beside what is simplest to do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ranx import Qrels, Run, evaluate
+from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+
+from reco_batch.data.dataset import Dataset, Movies, Ratings
+from reco_batch.evaluation.evaluate import Evaluation
+from reco_batch.models.retrieval.two_tower import Embeddings
+from reco_batch.scoring.factor_model import LinearRating
+from reco_batch.settings.hyperparameters import RankBy
+
+#: What numba says as it compiles ranx.
+pytestmark = pytest.mark.filterwarnings("ignore:unsafe cast from uint64 to int64")
+
+USERS, MOVIES = 80, 24
+
+
+class Fixed:
+    """A trained model of given vectors."""
+
+    def __init__(self, embeddings):
+        self._embeddings = embeddings
+
+    def embeddings(self):
+        """Return them."""
+        return self._embeddings
+
+
+def drawn_case(seed, *, held_out_share=0.3):
+    """Draw ratings of hits and others, some held out, and vectors with many equal scores."""
+    rng = np.random.default_rng(seed)
+    share = rng.random(MOVIES) ** 3  # of all users, who rated the movie
+    share[0] = 0.95
+    pairs = rng.permutation(np.flatnonzero(rng.random((USERS, MOVIES)) < share))
+    ratings = Ratings(
+        (pairs // MOVIES).astype(np.int32),
+        (pairs % MOVIES).astype(np.int32),
+        (rng.integers(1, 11, len(pairs)) / 2).astype(np.float32),
+        None,
+    )
+    outside = np.arange(len(pairs)) < max(1, int(held_out_share * len(pairs)))
+    ids = tuple(map(str, range(MOVIES)))
+    movies = Movies(ids, ids, ((),) * MOVIES, (None,) * MOVIES)
+    dataset = Dataset(tuple(map(str, range(USERS))), movies, ratings, (0.5, 5.0))
+    vectors = Embeddings(
+        rng.integers(-1, 2, (USERS, 2)).astype(np.float32),
+        rng.integers(-1, 2, (MOVIES, 2)).astype(np.float32),
+    )
+    return (
+        dataset,
+        ratings.take(np.flatnonzero(~outside)),
+        ratings.take(np.flatnonzero(outside)),
+        vectors,
+    )
+
+
+def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION, candidates=None, **more):
+    """Prepare to measure."""
+    return Evaluation(
+        dataset,
+        fitted=fitted,
+        held_out=held_out,
+        rank_by=rank_by,
+        candidates=candidates,
+        seed=0,
+        threads=1,
+        **more,
+    )
+
+
+def run_of(scores, fitted):
+    """Sort everything that was not seen; of equal scores the lower index stands first."""
+    run = {}
+    for user in range(USERS):
+        seen = set(fitted.movie_index[fitted.user_index == user].tolist())
+        left = [m for m in range(MOVIES) if m not in seen]
+        left.sort(key=lambda m: (-scores[user, m], m))
+        run[str(user)] = {str(m): float(len(left) - p) for p, m in enumerate(left)} or {"-": 1.0}
+    return run
+
+
+def by_ranx(scores, fitted, held_out):
+    """Return what ranx says of the lists, means over the users with something held out."""
+    wanted = {}
+    for user, movie in zip(held_out.user_index, held_out.movie_index, strict=True):
+        wanted.setdefault(str(user), {})[str(movie)] = 1
+    run = {user: row for user, row in run_of(scores, fitted).items() if user in wanted}
+    names = ["ndcg@10", "hit_rate@10"]
+    found = evaluate(Qrels(wanted), Run(run), names, make_comparable=True, threads=1)
+    return {"ndcg@10": found["ndcg@10"], "hit@10": found["hit_rate@10"]}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_lists_are_judged_as_ranx_judges_them(seed):
+    """Seen movies left out, users without held-out movies not counted, ties by index."""
+    dataset, fitted, held_out, vectors = drawn_case(seed)
+
+    found = evaluation(dataset, fitted, held_out).of_retrieval(Fixed(vectors))
+
+    theirs = by_ranx(vectors.users @ vectors.movies.T, fitted, held_out)
+    assert {name: found["retrieval"][name] for name in theirs} == pytest.approx(theirs)
+    count = np.bincount(fitted.movie_index, minlength=MOVIES)
+    theirs = by_ranx(np.tile(count, (USERS, 1)), fitted, held_out)
+    assert {name: found["popularity"][name] for name in theirs} == pytest.approx(theirs)
+
+
+def linear_model(seed):
+    """Draw a rating model whose predictions leave the scale now and then."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(*shape):
+        return rng.normal(0, 1, shape).astype(np.float32)
+
+    return LinearRating(
+        3.5, drawn(USERS), drawn(MOVIES), drawn(USERS, 2), drawn(MOVIES, 2), (0.5, 5.0)
+    )
+
+
+def test_stars_err_as_scikit_learn_says():
+    """Over all, and over the movies of each band of rating counts."""
+    dataset, fitted, held_out, _ = drawn_case(1)
+    model = linear_model(1)
+
+    found = evaluation(dataset, fitted, held_out).of_rating(model)
+
+    stars = model.predict(held_out.user_index, held_out.movie_index)
+    assert found["rating"] == pytest.approx(
+        {
+            "rmse": root_mean_squared_error(held_out.rating, stars),
+            "mae": mean_absolute_error(held_out.rating, stars),
+        }
+    )
+    rated = np.bincount(fitted.movie_index, minlength=MOVIES)[held_out.movie_index]
+    bands = {
+        "0": rated == 0,
+        "1-2": (rated >= 1) & (rated <= 2),
+        "3-9": (rated >= 3) & (rated <= 9),
+        "10-49": (rated >= 10) & (rated <= 49),
+        "50+": rated >= 50,
+    }
+    assert all(inside.any() for inside in bands.values())
+    assert found["rmse_by_ratings"] == pytest.approx(
+        {
+            name: root_mean_squared_error(held_out.rating[inside], stars[inside])
+            for name, inside in bands.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("rank_by", RankBy)
+def test_ranked_lists_are_judged_in_the_order_that_is_shown(rank_by):
+    """By the stars, or by what they are at least."""
+    dataset, fitted, held_out, _ = drawn_case(11)
+    model = linear_model(2)
+    rated = np.bincount(fitted.movie_index, minlength=MOVIES)
+    stars = np.stack(
+        [
+            model.mean + model.user_bias[u] + model.movie_bias + model.movies @ model.users[u]
+            for u in range(USERS)
+        ]
+    )
+    if rank_by is RankBy.BOUND:
+        stars = np.clip(stars, 0.5, 5.0) - (2 / np.sqrt(rated + 1)).astype(np.float32)
+
+    found = evaluation(dataset, fitted, held_out, rank_by=rank_by).of_rating(model)
+
+    theirs = by_ranx(stars, fitted, held_out)
+    assert theirs["ndcg@10"] > 0
+    assert {name: found["ranked"][name] for name in theirs} == pytest.approx(theirs)
+    first = [
+        rated[int(m)] for row in run_of(stars, fitted).values() for m in list(row)[:10] if m != "-"
+    ]
+    assert found["ranked"]["little_known@10"] == pytest.approx(np.mean(np.array(first) <= 2))
+
+
+def test_ranked_lists_of_candidates_are_judged_as_they_are_published():
+    """What retrieval does not propose stands in no list, however many stars it would get."""
+    dataset, fitted, held_out, vectors = drawn_case(11)
+    model = linear_model(2)
+    proposed = run_of(vectors.users @ vectors.movies.T, fitted)
+    users, movies = model.folded()
+    stars = users @ movies.T
+    for user in range(USERS):
+        others = np.setdiff1d(
+            np.arange(MOVIES), [int(m) for m in list(proposed[str(user)])[:12] if m != "-"]
+        )
+        stars[user, others] -= 1000
+
+    judged = evaluation(dataset, fitted, held_out, candidates=12)
+    found = judged.of_rating(model, Fixed(vectors))
+
+    theirs = by_ranx(stars, fitted, held_out)
+    assert {name: found["ranked"][name] for name in theirs} == pytest.approx(theirs)
+    everything = evaluation(dataset, fitted, held_out).of_rating(model)
+    assert found["ranked"] != everything["ranked"]
+    assert found["rating"] == everything["rating"]
+
+
+def test_nothing_held_out_is_no_figure():
+    """Rather than one that is not a number."""
+    dataset, fitted, held_out, vectors = drawn_case(3)
+    nothing = evaluation(dataset, fitted, held_out.take(np.array([], np.int64)))
+
+    assert nothing.of_retrieval(Fixed(vectors)) == {"retrieval": {}, "popularity": {}}
+    assert nothing.of_rating(linear_model(0)) == {"rating": {}}
+
+
+def test_the_same_seed_gives_the_same_intervals():
+    """What the manifest holds can be computed again."""
+    case = drawn_case(7)
+
+    first, again = (evaluation(*case[:3]).of_retrieval(Fixed(case[3])) for _ in range(2))
+
+    assert first == again
+    low, high = first["intervals"]["retrieval"]["ndcg@10"]
+    assert low <= first["retrieval"]["ndcg@10"] <= high
+
+
+def test_each_users_metrics_are_kept():
+    """Their means are the figures of the manifest, and those of all ratings the errors."""
+    dataset, fitted, held_out, vectors = drawn_case(7)
+    kept = {}
+    judged = evaluation(dataset, fitted, held_out, keep=kept.__setitem__)
+
+    found = {**judged.of_retrieval(Fixed(vectors)), **judged.of_rating(linear_model(2))}
+
+    asked, counts = np.unique(held_out.user_index, return_counts=True)
+    assert kept.keys() == {"retrieval", "popularity", "ranked", "rating"}
+    for group, columns in kept.items():
+        np.testing.assert_array_equal(columns["user_index"], asked)
+        np.testing.assert_array_equal(columns["held_out"], counts)
+        for name in columns.keys() - {"user_index", "held_out", "rmse", "mae"}:
+            assert columns[name].mean() == found[group][name]
+    errors = kept["rating"]
+    assert found["rating"] == {
+        "rmse": pytest.approx(np.sqrt((errors["rmse"] ** 2 * counts).sum() / counts.sum())),
+        "mae": pytest.approx((errors["mae"] * counts).sum() / counts.sum()),
+    }
+
+
+def test_errors_and_ranked_lists_have_intervals():
+    """The figure lies inside, and more users make the interval narrower."""
+    dataset, fitted, held_out, _ = drawn_case(7)
+    found = evaluation(dataset, fitted, held_out).of_rating(linear_model(2))
+
+    for group, name in (("rating", "rmse"), ("rating", "mae"), ("ranked", "ndcg@10")):
+        low, high = found["intervals"][group][name]
+        assert low < found[group][name] < high
+
+
+def test_ranked_lists_have_a_baseline():
+    """Everybody's unseen movies by their mean, towards which few ratings are drawn."""
+    dataset, fitted, held_out, _ = drawn_case(7)
+    mean = fitted.stars.mean()
+    counts = np.bincount(fitted.movie_index, minlength=MOVIES)
+    sums = np.bincount(fitted.movie_index, fitted.stars, minlength=MOVIES)
+    shrunk = np.tile(((sums + 2 * mean) / (counts + 2)).astype(np.float32), (USERS, 1))
+
+    found = evaluation(dataset, fitted, held_out).of_rating(linear_model(2))["ranked_means"]
+
+    theirs = by_ranx(shrunk, fitted, held_out)
+    assert {name: found[name] for name in theirs} == pytest.approx(theirs)
+    assert found.keys() >= {"ndcg@10", "little_known@10"}
+
+
+@pytest.mark.parametrize("candidates", [None, 6])
+def test_movies_that_no_list_shows_are_not_looked_for(candidates):
+    """Lists are measured as if there were none; stars are predicted for them all the same."""
+    dataset, fitted, held_out, vectors = drawn_case(3)
+    listed = MOVIES - 6
+    with_gone = replace(dataset, movies=replace(dataset.movies, unlisted=MOVIES - listed))
+    without = replace(dataset, movies=with_gone.movies.catalogue)
+    kept = [part.take(np.flatnonzero(part.movie_index < listed)) for part in (fitted, held_out)]
+    fewer = Embeddings(vectors.users, vectors.movies[:listed])
+    model = linear_model(3)
+    model_without = model._replace(
+        movie_bias=model.movie_bias[:listed], movies=model.movies[:listed]
+    )
+
+    ours = evaluation(with_gone, fitted, held_out, candidates=candidates)
+    theirs = evaluation(without, *kept, candidates=candidates)
+
+    lists, wanted = ours.of_retrieval(Fixed(vectors)), theirs.of_retrieval(Fixed(fewer))
+    assert lists["popularity"].pop("rmse") != wanted["popularity"].pop("rmse")
+    assert lists == wanted
+    found = ours.of_rating(model, Fixed(vectors))
+    assert found["ranked"] == theirs.of_rating(model_without, Fixed(fewer))["ranked"]
+    stars = model.predict(held_out.user_index, held_out.movie_index)
+    assert found["rating"]["mae"] == pytest.approx(np.abs(stars - held_out.rating).mean())

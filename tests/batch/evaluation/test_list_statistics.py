@@ -1,0 +1,319 @@
+"""Measuring lists: every figure equals what counting list by list gives."""
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reco_batch.evaluation.list_statistics as measure_module
+from reco_batch.data import columns as c
+from reco_batch.evaluation.list_statistics import measure
+
+OF_MOVIES = ("similar", "next")
+FAMILIES = ("user", "ranked", *OF_MOVIES, "seen", "popular")
+
+
+class Lists:
+    """Lists in memory, as an artifact has them on disk, in batches of any size."""
+
+    def __init__(self, catalogue, families, *, numeric=True, rows=3, ratings=(), parameters=None):
+        self.catalogue, self.families, self.rows = catalogue, families, rows
+        self.ratings = [*ratings, *[9] * (len(catalogue) - len(ratings))]
+        self.type = pa.int64() if numeric else pa.string()
+        self.write = int if numeric else str
+        self.manifest = {
+            "counts": {name: len(lists) for name, lists in families.items()},
+            "parameters": parameters or {},
+        }
+
+    def movie_ids(self):
+        """The catalogue."""
+        return pa.array([self.write(i) for i in self.catalogue], self.type)
+
+    def rating_counts(self):
+        """How often each movie was rated."""
+        return np.array(self.ratings)
+
+    def has_lists(self, family):
+        """Tell whether there are any, or none of a family that is known."""
+        return family in self.families
+
+    def lists(self, family, *, rows=None):  # noqa: ARG002  as the artifact's
+        """Yield batches; those of `seen` are cut elsewhere, as on disk."""
+        size = self.rows + (family == "seen")
+        lists = self.families[family]
+        for start in range(0, len(lists), size):
+            part = lists[start : start + size]
+            columns = {
+                c.SUFFIX: pa.array([f"{family}:{key}" for key, *_ in part], pa.string()),
+                c.MOVIE_IDS: pa.array(
+                    [[self.write(i) for i in ids] for _, ids, *_ in part], pa.list_(self.type)
+                ),
+            }
+            if family != "seen":
+                scores = [row[2] for row in part]
+                columns[c.SCORES] = pa.array(scores, pa.list_(pa.float32()))
+            yield pa.RecordBatch.from_pydict(columns)
+
+
+def counted(artifact, family, k):
+    """Count one family the slow way."""
+    catalogue = set(artifact.catalogue)
+    k = len(catalogue) if k is None else k
+    if family in OF_MOVIES:
+        beside = {place: (i, [i]) for place, i in enumerate(artifact.catalogue)}
+    else:
+        beside = dict(enumerate(artifact.families["seen"]))
+    leaves_out = family in ("user", "ranked", *OF_MOVIES)
+    found = Counter()
+    for place, (key, ids, *scores) in enumerate(artifact.families[family]):
+        found["lists"] += 1
+        found["entries"] += len(ids)
+        known = [i for i in ids if i in catalogue]
+        found["duplicates"] += len(set(known)) < len(known)
+        found["unknown"] += len(known) < len(ids)
+        if scores:
+            values = np.float32(scores[0])
+            found["not_finite"] += not np.isfinite(values).all()
+            found["unordered"] += any(a < b for a, b in pairwise(values))
+            ratings = artifact.ratings[place : place + 1] if family in OF_MOVIES else [9]
+            judged = ratings != [] and ratings[0] < 3
+            found["judged"] += not judged
+            found["flat"] += not judged and len(values) > 1 and values[0] == values[-1]
+        if leaves_out and place not in beside:
+            found["misplaced"] += 1
+        elif leaves_out:
+            owner, excluded = beside[place]
+            found["misplaced"] += str(owner) != str(key)
+            found["excluded"] += bool(set(excluded) & set(known))
+            found["full"] += len(ids) >= min(k, len(catalogue) - len(excluded))
+    return found
+
+
+def require_counted(artifact, *, k, ranked_k):
+    """Compare all families with counting."""
+    measured = measure(artifact, k=k, ranked_k=ranked_k)
+
+    for family in FAMILIES:
+        wanted = counted(artifact, family, ranked_k if family == "ranked" else k)
+        figures = measured.families[family]
+        names = [name for name in figures.__slots__ if name != "sampled"]
+        assert {name: getattr(figures, name) for name in names} == {n: wanted[n] for n in names}
+    return measured
+
+
+ids_of_nothing = st.integers(1000, 1003)
+scores = st.sampled_from([0.0, 1.0, 1.0, 2.0, -1.0, np.nan, np.inf])
+
+
+@st.composite
+def artifacts(draw):
+    """Make small artifacts with everything wrong that can be."""
+    catalogue = draw(st.lists(st.integers(1, 40), min_size=1, max_size=12, unique=True))
+    movie = st.one_of(st.sampled_from(catalogue), st.sampled_from(catalogue), ids_of_nothing)
+
+    def lists(keys):
+        made = []
+        for key in keys:
+            ids = draw(st.lists(movie, max_size=6))
+            values = draw(st.lists(scores, min_size=len(ids), max_size=len(ids)))
+            made.append((key, ids, values))
+        return made
+
+    users = [str(user) for user in range(draw(st.integers(0, 9)))]
+    some = draw(st.permutations(users))[: draw(st.integers(0, len(users)))]
+    seen = st.lists(st.sampled_from([*catalogue, 1000]), max_size=6, unique=True)
+    families = {
+        "user": lists(draw(st.sampled_from([users, some]))),
+        "ranked": lists(users),
+        **{
+            family: lists(draw(st.sampled_from([catalogue, catalogue[::-1], catalogue[1:]])))
+            for family in OF_MOVIES
+        },
+        "seen": [(user, draw(seen)) for user in draw(st.sampled_from([users, users[1:]]))],
+        "popular": lists(["most_rated"]),
+    }
+    ratings = draw(st.lists(st.integers(0, 5), max_size=len(catalogue)))
+    numeric, rows = draw(st.booleans()), draw(st.integers(1, 4))
+    return Lists(catalogue, families, numeric=numeric, rows=rows, ratings=ratings)
+
+
+@given(artifacts(), st.integers(1, 8), st.one_of(st.none(), st.integers(1, 8)))
+@settings(max_examples=200)
+def test_figures_are_what_counting_gives(artifact, k, ranked_k):
+    """Whatever is wrong, in batches of whatever size, is counted once for each list."""
+    require_counted(artifact, k=k, ranked_k=ranked_k)
+
+
+@given(artifacts(), st.integers(1, 50))
+@settings(max_examples=100)
+def test_tiles_change_nothing(artifact, cells):
+    """The figures do not depend on how many lists are measured together."""
+    whole = measure(artifact, k=5, ranked_k=None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure_module, "_CELLS", cells)
+        parts = measure(artifact, k=5, ranked_k=None)
+
+    for family in FAMILIES:
+        ours, theirs = whole.families[family], parts.families[family]
+        names = [name for name in ours.__slots__ if name != "sampled"]
+        assert [getattr(ours, n) for n in names] == [getattr(theirs, n) for n in names]
+    assert whole.heads == parts.heads
+
+
+def falling(ids):
+    """Scores that fall."""
+    return [float(-place) for place, _ in enumerate(ids)]
+
+
+def with_users(lists, catalogue, seen=None):
+    """Make an artifact whose users have these lists."""
+    keys = [str(user) for user in range(len(lists))]
+    user = [(key, ids, falling(ids)) for key, ids in zip(keys, lists, strict=True)]
+    families = {
+        "user": user,
+        "ranked": user,
+        **{family: [(i, [], []) for i in catalogue] for family in OF_MOVIES},
+        "seen": [(key, (seen or {}).get(key, [])) for key in keys],
+        "popular": [],
+    }
+    return Lists(catalogue, families)
+
+
+@given(st.lists(st.permutations(range(12)), min_size=1, max_size=12), st.integers(1, 12))
+def test_heads_are_what_counting_gives(orders, length):
+    """Different first tens, the movies in them, and the most frequent first one."""
+    lists = [order[:length] for order in orders]
+
+    heads = measure(with_users(lists, range(12)), k=length, ranked_k=length).heads
+
+    tens = [tuple(ids[:10]) for ids in lists]
+    assert heads.lists == len(lists)
+    assert heads.distinct == len(set(tens))
+    assert heads.covered == len(set().union(*tens))
+    assert heads.coverable == min(12, 10 * len(lists))
+    assert heads.most_first == max(Counter(ids[0] for ids in lists).values())
+    assert heads.pairs == 0  # out of twelve nobody has a choice
+
+
+def test_an_unknown_movie_in_a_history_is_nobody_elses():
+    """It excludes nothing, least of all the last movie of the user before."""
+    artifact = with_users([[0, 2], [0, 1]], range(3), {"1": [1000]})
+
+    assert measure(artifact, k=2, ranked_k=2).families["user"].excluded == 0
+
+
+def test_users_without_a_list_have_no_first_ten():
+    """They are not one more that is different."""
+    heads = measure(with_users([[], [0, 1], []], range(3)), k=2, ranked_k=2).heads
+
+    assert (heads.lists, heads.distinct, heads.coverable) == (1, 1, 3)
+
+
+@given(st.lists(st.permutations(range(40)), min_size=2, max_size=8))
+def test_neighbours_are_compared(orders):
+    """The mean share of a first ten that the next user has too."""
+    lists = [order[:15] for order in orders]
+    seen = {str(user): list(range(40, 45)) for user in range(len(lists))}
+
+    heads = measure(with_users(lists, range(45), seen), k=15, ranked_k=15).heads
+
+    shares = [len(set(a[:10]) & set(b[:10])) / 10 for a, b in pairwise(lists)]
+    assert heads.pairs == len(shares)
+    assert heads.alike == pytest.approx(np.mean(shares))
+
+
+@given(
+    st.permutations(range(45)),
+    st.lists(st.sets(st.integers(0, 44), min_size=5, max_size=14), min_size=2, max_size=8),
+)
+def test_neighbours_are_compared_by_the_hits_too(counts, histories):
+    """What they had in common, if each were shown the most rated movies not yet seen."""
+    lists = [[i for i in range(45) if i not in seen][:15] for seen in histories]
+    seen = {str(user): sorted(history) for user, history in enumerate(histories)}
+    artifact = with_users(lists, range(45), seen)
+    artifact.ratings = counts
+
+    heads = measure(artifact, k=15, ranked_k=15).heads
+
+    hits = np.argsort(-np.array(counts), kind="stable").tolist()
+    unseen = [[hit for hit in hits if hit not in history] for history in histories]
+    tens = [set(some[:10]) for some in unseen]
+    assert heads.hits_alike == pytest.approx(np.mean([len(a & b) / 10 for a, b in pairwise(tens)]))
+    assert heads.pairs == len(tens) - 1
+
+
+@pytest.mark.parametrize(("ratings", "pairs"), [(4, 0), (5, 2)])
+def test_who_has_hardly_rated_is_compared_with_nobody(ratings, pairs):
+    """The hits are the best guess for them all."""
+    seen = {str(user): list(range(40, 40 + ratings)) for user in range(3)}
+
+    heads = measure(with_users([list(range(15))] * 3, range(45), seen), k=15, ranked_k=15).heads
+
+    assert heads.pairs == pairs
+
+
+@pytest.mark.parametrize(
+    ("by", "ids", "scores", "unordered"),
+    [
+        ("highest_rated", [1, 2, 3], [4.0, 3.0, 5.0], 0),  # 3 has ten ratings, the others sixty
+        ("highest_rated", [1, 3, 2], [4.0, 5.0, 3.0], 1),
+        ("highest_rated", [2, 1, 3], [3.0, 4.0, 5.0], 1),
+        ("highest_rated", [3, 1, 2], [5.0, 4.0, 3.0], 0),  # as an older version had it
+        ("most_rated", [1, 4], [60.0, 90.0], 1),
+        ("most_rated", [1, 3, 4], [60.0, 10.0, 90.0], 1),
+    ],
+)
+def test_popularity_lists_are_in_parts(by, ids, scores, unordered):
+    """What the thresholds let through comes first, and each part is in order."""
+    families = {family: [] for family in FAMILIES}
+    families["popular"] = [(by, ids, scores)]
+    artifact = Lists(
+        [1, 2, 3, 4],
+        families,
+        ratings=[60, 61, 10, 90],
+        parameters={"count_threshold": 50},
+    )
+
+    assert measure(artifact, k=1, ranked_k=1).families["popular"].unordered == unordered
+
+
+def test_who_has_seen_nearly_all_is_compared_with_nobody():
+    """Of those who have no choice, lists that are alike say nothing."""
+    lists = [list(range(30, 40))] * 3
+    seen = {str(user): list(range(30)) for user in range(3)}
+
+    heads = measure(with_users(lists, range(40), seen), k=10, ranked_k=10).heads
+
+    assert (heads.pairs, heads.alike) == (0, 0)
+
+
+@pytest.mark.parametrize("users", [1, 5, 100, 101])
+def test_samples_are_bounded_and_evenly_spaced(users, monkeypatch):
+    """Of a few lists all, of many about as many as are wanted, up to the last ones."""
+    monkeypatch.setattr(measure_module, "SAMPLE_LISTS", 10)
+    lists = [np.roll(np.arange(12), user).tolist() for user in range(users)]
+
+    figures = measure(with_users(lists, range(12)), k=12, ranked_k=12).families["user"]
+
+    step = max(1, users // 10)
+    assert list(figures.sampled) == [str(user) for user in range(0, users, step)]
+    assert all(figures.sampled[user].tolist() == lists[int(user)][:10] for user in figures.sampled)
+
+
+def test_ids_that_contain_colons_are_whole():
+    """A key ends where the id ends."""
+    ids = ["a:b", "user:1", ":"]
+    families = {name: [(i, [], []) for i in ids] for name in ("user", "ranked")}
+    families |= {"seen": [(i, []) for i in ids], "popular": [], "similar": [("m:1", [], [])]}
+    artifact = Lists(["m:1"], families, numeric=False)
+
+    measured = measure(artifact, k=1, ranked_k=1)
+
+    assert [measured.families[f].misplaced for f in ("user", "ranked", "similar")] == [0, 0, 0]
+    assert list(measured.families["user"].sampled) == ids

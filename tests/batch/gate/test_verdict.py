@@ -1,0 +1,117 @@
+"""What follows from the checks: verdict, report and the lines that people read."""
+
+import json
+import math
+
+import pytest
+
+from reco_batch.artifact.checks import Check, at_most, summary
+from reco_batch.gate.verdict import refused_before, verdict_of
+
+LIVE = "20261123T031502Z-7f3a"
+GOOD = at_most("churn.user", 0.4, 0.8)
+WARNED = Check("popularity.rmse", 0.9, "at least", 0.0, "warning")
+
+
+def bad(count):
+    """Make refused checks."""
+    return [at_most(f"bad.{place}", place + 1, 0) for place in range(count)]
+
+
+def test_a_night_that_passes():
+    """No reason; warnings and figures are in the report."""
+    verdict = verdict_of([GOOD, WARNED], live=LIVE, force=None)
+
+    assert (verdict.passed, verdict.reason) == (True, "")
+    assert verdict.report == {
+        "verdict": "passed",
+        "baseline": LIVE,
+        "refused": [],
+        "warnings": ["popularity.rmse 0.9 (at least 0)"],
+        "sampled": 2000,
+        "checks": {
+            "churn.user": {"verdict": "passed", "figure": 0.4, "at_most": 0.8},
+            "popularity.rmse": {"verdict": "warning", "figure": 0.9, "at_least": 0},
+        },
+    }
+    assert summary(verdict.report) == "1 checks passed"
+
+
+def test_the_first_night():
+    """Says that there was nothing to compare with."""
+    verdict = verdict_of([GOOD], live=None, force=None)
+
+    assert verdict.report["baseline"] == "no baseline"
+    assert summary(verdict.report) == "1 checks passed, no baseline: nothing was served before"
+
+
+def test_a_night_that_is_refused():
+    """The reason names the checks with figure and bound."""
+    verdict = verdict_of([GOOD, *bad(2)], live=LIVE, force=None)
+
+    assert (verdict.passed, verdict.report["verdict"]) == (False, "refused")
+    assert verdict.reason == "bad.0 1 (at most 0), bad.1 2 (at most 0)"
+    assert verdict.report["refused"] == ["bad.0 1 (at most 0)", "bad.1 2 (at most 0)"]
+    assert summary(verdict.report) == (
+        "1 checks passed, 2 refused: bad.0 1 (at most 0); bad.1 2 (at most 0)"
+    )
+
+
+def test_the_line_stays_a_line():
+    """Of many failed checks it names some and counts the others; the report has all."""
+    verdict = verdict_of(bad(9), live=LIVE, force=None)
+
+    assert verdict.reason.endswith("bad.5 6 (at most 0) and 3 more")
+    assert summary(verdict.report).endswith("; bad.5 6 (at most 0)")
+    assert len(verdict.report["refused"]) == 9
+
+
+def test_force():
+    """It passes; the reason and what was overruled stay on record."""
+    verdict = verdict_of([GOOD, *bad(1)], live=LIVE, force="new catalogue")
+
+    assert verdict.passed
+    assert verdict.reason == "forced: new catalogue (bad.0 1 (at most 0))"
+    assert (verdict.report["verdict"], verdict.report["forced"]) == ("forced", "new catalogue")
+    assert summary(verdict.report).endswith(", forced: new catalogue")
+
+
+def test_force_that_was_not_needed():
+    """Nothing was overruled, which is said; the reason is kept."""
+    verdict = verdict_of([GOOD], live=LIVE, force="new catalogue")
+
+    assert (verdict.reason, verdict.report["verdict"]) == ("", "passed")
+    assert summary(verdict.report).endswith(", --force was not needed: new catalogue")
+
+
+@pytest.mark.parametrize("report", [{}, {"verdict": "passed"}])
+def test_a_report_of_another_version(report):
+    """There is nothing to say."""
+    assert summary(report) == ""
+
+
+@pytest.mark.parametrize("found", [at_most("churn.user", 0.9, 0.8), at_most("x", math.inf, 1)])
+def test_a_refusal_that_cannot_be_made_again_keeps_its_figure_and_baseline(found):
+    """However often the generation is published."""
+    report = verdict_of([found], live=LIVE, force=None).report
+    now = [Check(found.name, None, "", None, "no baseline")]
+
+    lines = []
+    for _ in range(3):
+        checks = refused_before({"gate": report}, now)
+        report = verdict_of(checks, live=None, force=None).report
+        lines += report["refused"]
+
+    figure = "0.9" if found.name == "churn.user" else "inf"
+    assert lines == 3 * [
+        f"{found.name} (refused beside {LIVE}, {figure}, and cannot be judged now)"
+    ]
+
+
+def test_the_report_is_json():
+    """Figures that are no numbers among them, for readers in any language."""
+    verdict = verdict_of(
+        [at_most("x", math.nan, 1), at_most("y", math.inf, 1)], live=None, force=""
+    )
+
+    assert json.loads(json.dumps(verdict.report, allow_nan=False)) == verdict.report

@@ -1,0 +1,140 @@
+"""The figures of ranked lists are those of `ranx`, and their intervals those of `scipy`."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ranx import Qrels, Run, evaluate
+from scipy.stats import bootstrap
+
+from reco_batch.data.dataset import Histories
+from reco_batch.metrics.ranking_metrics import hits_of, interval, list_metrics, per_user_metrics
+
+#: What numba says as it compiles ranx.
+pytestmark = pytest.mark.filterwarnings("ignore:unsafe cast from uint64 to int64")
+
+NAMES = {"recall": "recall", "ndcg": "ndcg", "map": "map", "hit": "hit_rate"}
+
+
+def as_histories(rows):
+    """Join rows of movies, one a user."""
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return Histories(offsets, np.array([m for row in rows for m in row], np.int32))
+
+
+def by_ranx(lists, relevant, *, k):
+    """Ask ranx; recall and MAP are brought to a divisor of min(k, relevant), as ours have it."""
+    wanted = {f"u{u}": {f"m{m}": 1 for m in row} for u, row in enumerate(relevant)}
+    shown = {
+        f"u{u}": {f"m{m}": float(len(row) - p) for p, m in enumerate(row) if m >= 0} or {"-": 1.0}
+        for u, row in enumerate(lists)
+    }
+    names = [f"{name}@{k}" for name in NAMES.values()]
+    found = evaluate(
+        Qrels(wanted), Run(shown), names, return_mean=False, make_comparable=True, threads=1
+    )
+    # ranx answers in the order of the queries as text.
+    users = [int(name[1:]) for name in sorted(wanted)]
+    more = np.array([len(relevant[u]) / min(len(relevant[u]), k) for u in users])
+    answer = {}
+    for ours, theirs in NAMES.items():
+        values = np.empty(len(users))
+        values[users] = found[f"{theirs}@{k}"] * (more if ours in ("recall", "map") else 1)
+        answer[f"{ours}@{k}"] = values
+    return answer
+
+
+@st.composite
+def lists_and_relevant(draw):
+    """Draw lists, some short and some empty, and one relevant movie or more for each user."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    users, movies, length = (
+        draw(st.integers(low, high)) for low, high in ((1, 8), (3, 40), (1, 25))
+    )
+    length = min(length, movies)
+    lists = np.stack([rng.permutation(movies)[:length] for _ in range(users)]).astype(np.int32)
+    for row in lists:
+        row[rng.choice([length, length, 0, rng.integers(0, length + 1)]) :] = -1
+    relevant = [rng.permutation(movies)[: rng.integers(1, movies + 1)] for _ in range(users)]
+    return lists, [row.tolist() for row in relevant], draw(st.integers(1, length))
+
+
+@settings(max_examples=60, deadline=None)
+@given(lists_and_relevant())
+def test_figures_are_those_of_ranx(case):
+    """Whatever the lists and however few or many movies are relevant, user by user."""
+    lists, relevant, k = case
+
+    ours = per_user_metrics(lists, as_histories(relevant), np.arange(len(lists)), ks=(k,))
+
+    theirs = by_ranx(lists, relevant, k=k)
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], atol=1e-12, err_msg=name)
+
+
+def test_figures_by_hand():
+    """Two of three relevant movies, in the first and the third place of four."""
+    lists = np.array([[5, 1, 7, 2]], np.int32)
+
+    found = per_user_metrics(lists, as_histories([[7, 5, 9]]), np.array([0]), ks=(2, 4))
+
+    assert {name: float(values[0]) for name, values in found.items()} == {
+        "recall@2": 1 / 2,
+        "ndcg@2": pytest.approx(1 / (1 + 1 / np.log2(3))),
+        "map@2": 1 / 2,
+        "hit@2": 1,
+        "recall@4": pytest.approx(2 / 3),
+        "ndcg@4": pytest.approx((1 + 1 / 2) / (1 + 1 / np.log2(3) + 1 / 2)),
+        "map@4": pytest.approx((1 + 2 / 3) / 3),
+        "hit@4": 1,
+    }
+
+
+def test_lists_of_some_users_are_compared_with_their_own_movies():
+    """Rows of lists and users need not be the same."""
+    relevant = as_histories([[0], [1], [2]])
+
+    hits = hits_of(np.array([[2, 1], [0, 2]], np.int32), relevant, np.array([2, 0]))
+
+    assert hits.tolist() == [[True, False], [True, False]]
+
+
+def test_an_empty_place_is_no_hit():
+    """-1 is no movie, whatever is relevant."""
+    lists = np.array([[-1, -1]], np.int32)
+
+    found = per_user_metrics(lists, as_histories([[0, 1]]), np.array([0]), ks=(2,))
+
+    assert {float(values[0]) for values in found.values()} == {0.0}
+
+
+def test_what_lists_are_like_by_hand():
+    """Three lists of two over five movies, two of them alike, one with an empty place."""
+    lists = np.array([[0, 1, 4], [0, 1, 3], [2, -1, -1]], np.int32)
+    rated = np.array([7, 3, 0, 0, 1])
+
+    found = list_metrics(lists, rated, k=2)
+
+    shares = np.array([8, 4, 1, 1, 2]) / 16
+    shown = [0, 1, 0, 1, 2]
+    assert found == {
+        "coverage@2": 3 / 5,
+        "novelty@2": pytest.approx(-np.log2(shares[shown]).mean()),
+        "popularity@2": pytest.approx(np.mean([5 / 5, 4 / 5, 5 / 5, 4 / 5, 2 / 5])),
+        "distinct_lists@2": 2 / 3,
+    }
+
+
+def test_interval_is_that_of_scipy():
+    """The percentile bootstrap of the mean, up to the chance of the resampling."""
+    values = np.random.default_rng(3).beta(0.5, 2, 400)
+
+    ours = np.mean([interval(values, seed=seed) for seed in range(10)], axis=0)
+
+    theirs = bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=5000, rng=np.random.default_rng(2)
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours == pytest.approx([theirs.low, theirs.high], abs=0.03 * width)
+    assert interval(values, seed=1) == interval(values, seed=1)

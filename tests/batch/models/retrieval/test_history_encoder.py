@@ -1,0 +1,229 @@
+"""History towers: the loss in plain numpy, and what decides which ratings a step hides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handmade import random_ratings, ratings_of
+from reco_batch.data.dataset import histories
+from reco_batch.models.retrieval.history_encoder import HistoryModel, train_towers
+from reco_batch.models.retrieval.recency import as_matrix
+from reco_batch.models.retrieval.trained_towers import time_features
+from reco_batch.models.training.checkpoints import Checkpoints
+from reco_batch.settings.hyperparameters import TowerParameters
+from stopped_training import Stopped, StoppingStage
+
+USERS, MOVIES, CONTENT, TIMES = 6, 9, 3, 2
+SMALL = TowerParameters(embedding_dim=4, epochs=5, batch_users=4)
+
+
+def model_of(seed, *, parameters=SMALL, model_seed=5):
+    """Make a model whose every number matters, as if trained; users' ratings by chance."""
+    from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415
+
+    rng = np.random.default_rng(seed)
+    history = histories(random_ratings(rng, users=USERS, movies=MOVIES - 1), user_count=USERS)
+    model = HistoryModel(
+        history,
+        rng.uniform(0.2, 1, len(history.movie_index)).astype(np.float32),
+        rng.normal(size=(MOVIES, CONTENT)).astype(np.float32),
+        rng.random((USERS, TIMES)).astype(np.float32),
+        parameters,
+        seed=model_seed,
+    )
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0, 0.7, variable.shape).astype(np.float32))
+    model.compile(optimizer=tf.keras.optimizers.Adam())
+    model.optimizer.iterations.assign(seed % 7)
+    return model, history
+
+
+def kept_of(tf, model, asked):
+    """Draw which of the asked users' ratings a step keeps, as the recipe has it."""
+    count = int(np.diff(model._movies.row_splits.numpy())[asked].sum())
+    seed = [model._seed, int(model.optimizer.iterations)]
+    return tf.random.stateless_uniform([count], seed=seed).numpy() >= model.parameters.hidden_share
+
+
+def plain_vector(model, movies, weights, own, times):
+    """Add up a user's vector in float64."""
+    of_movies = model.history_movies.numpy() + model._content.numpy() @ (
+        model.history_content.numpy()
+    )
+    total = weights @ of_movies[movies]
+    length = np.sqrt(np.square(weights).sum() + 1e-9)
+    return total / length + own + times @ model.user_times.numpy()
+
+
+def plain_loss(model, history, asked, kept, candidates):
+    """Compute a step's loss user by user."""
+    counts = np.maximum(np.diff(history.offsets), 1)
+    relative = counts / np.diff(history.offsets).mean()
+    movie_vectors = model.movies.numpy() + model._content.numpy() @ model.movie_content.numpy()
+    loss, at = 0.0, 0
+    for user in asked:
+        rated = history.of(user)
+        keep, at = kept[at : at + len(rated)], at + len(rated)
+        weights = model._weights[user].numpy()[keep].astype(np.float64)
+        vector = plain_vector(
+            model, rated[keep], weights, model.users.numpy()[user], model._times.numpy()[user]
+        )
+        logits = movie_vectors @ vector + model.bias.numpy()
+        open_to = np.setdiff1d(candidates, rated[keep])
+        for movie in np.intersect1d(rated[~keep], candidates):
+            weight = relative[user] ** -model.parameters.user_exponent
+            loss += weight * (np.log(np.exp(logits[open_to]).sum()) - logits[movie])
+    tables = model.history_movies, model.movies, model.users, model.history_content
+    tables = (*tables, model.movie_content, model.user_times)
+    penalty = sum(np.square(table.numpy()).sum() / 2 for table in tables)
+    return loss / len(asked) + model.parameters.l2 * penalty
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0]))
+def test_loss_is_the_formula(tf, seed, exponent):
+    """Softmax over all movies but the kept ones, summed over the hidden ones."""
+    parameters = replace(SMALL, user_exponent=exponent)
+    model, history = model_of(seed, parameters=parameters)
+    asked = np.array([4, 0, 3], np.int32)
+
+    loss = model.compute_loss({"user": tf.constant(asked)}, training=True)
+
+    kept = kept_of(tf, model, asked)
+    expected = plain_loss(model, history, asked, kept, np.arange(MOVIES))
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10**6))
+def test_loss_over_a_sample_is_the_formula_over_the_sample(tf, seed):
+    """In a large catalogue; what is not in the sample is not asked for."""
+    model, history = model_of(seed, parameters=replace(SMALL, most_candidates=5))
+    asked = np.array([1, 2], np.int32)
+    candidates = model._sampled_movies().numpy()
+
+    loss = model.compute_loss({"user": tf.constant(asked)}, training=True)
+
+    expected = plain_loss(model, history, asked, kept_of(tf, model, asked), candidates)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert len(set(candidates)) == 5
+
+
+@pytest.mark.parametrize("most_candidates", [MOVIES, 5], ids=["hides", "samples"])
+def test_each_step_draws_anew(tf, most_candidates):
+    """By seed and step alone: a step that is done again does the same."""
+    parameters = replace(SMALL, most_candidates=most_candidates)
+    model, _ = model_of(1, parameters=parameters)
+    again, _ = model_of(1, parameters=parameters)
+    other, _ = model_of(1, parameters=parameters, model_seed=6)
+
+    def step(model, number):
+        model.optimizer.iterations.assign(number)
+        loss = model.compute_loss({"user": tf.range(USERS)})
+        return float(loss), tuple(model._sampled_movies().numpy())
+
+    steps = [step(model, number) for number in range(8)]
+
+    assert steps == [step(again, number) for number in range(8)]
+    losses, samples = zip(*steps, strict=True)
+    assert len(set(losses)) == 8
+    assert len(set(samples)) == 1 if most_candidates == MOVIES else len(set(samples)) > 4
+    assert step(other, 0) != steps[0]
+
+
+def test_largest_seed_works(tf):
+    """The libraries take 32 bits of it, and drawing counts one up."""
+    model, _ = model_of(1, parameters=replace(SMALL, most_candidates=5), model_seed=2**32 - 5)
+
+    assert np.isfinite(float(model.compute_loss({"user": tf.range(USERS)})))
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10**6))
+def test_user_vector_is_the_weighed_history_and_itself(tf, seed):
+    """One by one in numpy; a user without ratings is its own vector and time."""
+    model, history = model_of(seed)
+    rows = np.repeat(np.arange(USERS), np.diff(history.offsets))
+    weights = model._weights.flat_values
+
+    found = model.user_vectors(
+        tf.constant(rows, tf.int64),
+        tf.constant(history.movie_index, tf.int64),
+        weights,
+        own=model.users,
+        times=model._times,
+    ).numpy()
+    once_trained = model.trained().user_vectors(
+        as_matrix(history, weights.numpy(), movie_count=MOVIES),
+        model._times.numpy(),
+        model.users.numpy(),
+    )
+
+    for user in range(USERS):
+        expected = plain_vector(
+            model,
+            history.of(user),
+            weights.numpy()[rows == user],
+            model.users.numpy()[user],
+            model._times.numpy()[user],
+        )
+        np.testing.assert_allclose(found[user], expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(once_trained[user], [*expected, 1], rtol=1e-3, atol=1e-4)
+
+
+def test_bias_starts_at_how_often_a_movie_is_rated():
+    """And counts once more, so that a movie without ratings has one as well."""
+    history = histories(ratings_of([(0, 0), (1, 0), (1, 2)]), user_count=2)
+
+    model = HistoryModel(
+        history,
+        np.ones(3, np.float32),
+        np.zeros((3, 1), np.float32),
+        np.zeros((2, 1), np.float32),
+        SMALL,
+        seed=1,
+    )
+
+    np.testing.assert_allclose(model.bias.numpy(), np.log(np.array([3, 1, 2]) / 6), rtol=1e-5)
+
+
+def test_times_are_shares_of_two_turns_of_a_year():
+    """Between the first and the last that is known; unknown times are nobody's."""
+    year = 365.25 * 86400
+    latest = np.array([30 * year, 30.25 * year, 99 * year, 3 * year, 0]).astype(np.int64)
+
+    features = time_features(latest, years=(2000, 2002))
+
+    expected = [[1, 0, 0], [0.75, 0.25, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    assert features.dtype == np.float32
+
+
+def trained(stage, *, seed=3, checkpoints=None):
+    """Train the model of some ratings, and return its weights."""
+    model, _ = model_of(2)
+    train_towers(model, USERS, seed=seed, stage=stage, checkpoints=checkpoints)
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stage):
+    """What is hidden follows from the count of steps, which is saved."""
+    said = []
+
+    def checkpoints():
+        return Checkpoints(tmp_path, training="it", every_seconds=0, say=said.append)
+
+    expected = trained(stage)
+    with pytest.raises(Stopped):
+        trained(StoppingStage(after=2), checkpoints=checkpoints())
+    found = trained(stage, checkpoints=checkpoints())
+
+    assert said == ["it: goes on after epoch 2"]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any(
+        (one != other).any() for one, other in zip(trained(stage, seed=4), expected, strict=True)
+    )

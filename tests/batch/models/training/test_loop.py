@@ -1,0 +1,57 @@
+"""The tower of one id column."""
+
+import numpy as np
+import pytest
+
+from reco_batch.models.training.loop import EpochProgress, Tower
+
+#: The first is what Keras calls an unknown id, unless told otherwise.
+IDS = ["[UNK]", "b", "a", "10", "é:{}*"]
+
+
+def test_ids_have_the_rows_of_their_order(tf):
+    """An id's embedding is the table's row one below its place; unknown ids have the first row."""
+    tower = Tower(IDS, 3, seed=0)
+
+    found = tower(tf.constant([*IDS, "unknown", ""])).numpy()
+
+    table = tower.table()
+    assert table.shape == (6, 3)
+    np.testing.assert_array_equal(found, table[[1, 2, 3, 4, 5, 0, 0]])
+
+
+def test_rows_and_ids_lead_to_the_same_embedding(tf):
+    """Training on row numbers trains what the saved model answers for ids."""
+    tower = Tower(IDS, 3, seed=0)
+
+    by_row = tower.embedding(np.arange(1, 6, dtype=np.int32))
+
+    np.testing.assert_array_equal(by_row, tower(tf.constant(IDS)))
+
+
+def test_seed_fixes_the_first_embeddings():
+    """The same seed gives the same table whatever was drawn before, another one another table."""
+    first, other, again = (Tower(IDS, 8, seed=seed).table() for seed in (1, 2, 1))
+
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+
+
+def test_first_embeddings_are_keras_default():
+    """Uniform between -0.05 and 0.05."""
+    table = Tower([str(n) for n in range(500)], 8, seed=3).table()
+
+    assert np.abs(table).max() <= 0.05
+    assert table.std() == pytest.approx(0.1 / np.sqrt(12), rel=0.05)
+
+
+def test_epoch_is_reported_with_its_loss(stage):
+    """Epochs are counted from one; a loss of thousands has separators."""
+    progress = EpochProgress(stage)
+
+    progress.on_epoch_end(0, {"loss": 12345.678})
+    progress.on_epoch_end(1)
+
+    assert stage.steps == 2
+    assert stage.notes == ["epoch 1, loss 1.235e+04"]
+    assert stage.losses == [(1, 12345.678)]

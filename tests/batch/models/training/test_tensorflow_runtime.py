@@ -1,0 +1,45 @@
+"""TensorFlow has one door."""
+
+import subprocess
+import sys
+
+FIRST = "import os, sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow'); "
+
+
+def test_tensorflow_with_keras_3_is_refused():
+    """Whoever imported TensorFlow the other way is told so, and not left with odd failures."""
+    code = (
+        FIRST
+        + "os.environ.pop('TF_USE_LEGACY_KERAS', None); "
+        + "import reco_batch.models.training.tensorflow_runtime"
+    )
+
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert "Import reco_batch first, or set TF_USE_LEGACY_KERAS=1" in ended.stderr
+
+
+def test_pure_modules_do_without_tensorflow():
+    """Scoring, splitting and the artifact need no TensorFlow, so republishing is quick."""
+    modules = """
+        artifact.checks artifact.encoding artifact.folder commands.run_commands
+        data.columns data.dataset data.split errors evaluation.list_statistics
+        evaluation.top10_diversity gate.churn gate.list_checks gate.verdict
+        models.training.folded_batches night.run progress.reporter scoring.popularity
+        scoring.topk settings.gate_thresholds settings.hyperparameters
+        settings.run_config
+    """
+    names = ", ".join(f"reco_batch.{name}" for name in modules.split())
+    code = f"import sys, {names}; sys.exit('tensorflow' in sys.modules)"
+
+    ended = subprocess.run([sys.executable, "-c", code], check=False)
+
+    assert ended.returncode == 0
+
+
+def test_keras_2_is_what_we_have(tf, tfrs):
+    """Models are of Keras 2, which TensorFlow Recommenders is written for."""
+    assert tf.keras.Model.__module__.startswith("tf_keras.")
+    assert issubclass(tfrs.Model, tf.keras.Model)

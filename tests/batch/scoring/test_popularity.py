@@ -1,0 +1,307 @@
+"""Popularity: what the thresholds let through comes first, and lists are full."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reco_batch.data import columns as c
+from reco_batch.data.dataset import Dataset, Movies, Ratings
+from reco_batch.scoring.popularity import (
+    MovieStatistics,
+    PopularList,
+    Thresholds,
+    movie_statistics,
+    popular_lists,
+    popularity_baseline,
+    thresholds_of,
+)
+from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED
+
+NO_LIMITS = Thresholds(0, -np.inf)
+
+
+def movies_of(*genres):
+    """Make a catalogue of movies with the given genres."""
+    ids = tuple(str(m) for m in range(len(genres)))
+    return Movies(ids, ids, genres, tuple(None for _ in ids))
+
+
+def statistics_of(*pairs):
+    """Make statistics from (count, mean) pairs."""
+    return MovieStatistics(
+        np.array([count for count, _ in pairs]), np.array([mean for _, mean in pairs], float)
+    )
+
+
+def lists_of(pairs, *, genres=None, count=0, rating=-np.inf, n=100):
+    """Return all lists by (by, genre) as movie indices."""
+    movies = movies_of(*(genres or [()] * len(pairs)))
+    thresholds = Thresholds(count, rating)
+    found = popular_lists(statistics_of(*pairs), movies, thresholds=thresholds, n=n)
+    return {(p.by, p.genre): p.movie_index.tolist() for p in found}
+
+
+def test_statistics_of_each_movie():
+    """A movie's ratings are counted and averaged; without any there is no mean."""
+    ratings = Ratings(
+        np.zeros(4, np.int32),
+        np.array([0, 2, 2, 2], np.int32),
+        np.array([5, 1, 2, 4.5], np.float32),
+        None,
+    )
+
+    statistics = movie_statistics(ratings, movie_count=4)
+
+    assert statistics.rating_count.tolist() == [1, 0, 3, 0]
+    np.testing.assert_array_equal(statistics.rating_mean, [5, np.nan, 2.5, np.nan])
+
+
+def test_movies_with_more_ratings_than_the_threshold_are_highest_rated():
+    """Exactly as many as the threshold is not enough."""
+    found = lists_of([(50, 5.0), (51, 3.0), (52, 4.0)], count=50)
+
+    assert found[BY_HIGHEST_RATED, None] == [2, 1, 0]
+
+
+def test_movies_with_a_mean_above_the_threshold_are_most_rated():
+    """A mean of exactly the threshold is not above it."""
+    pairs = [(900, 3.5), (10, 3.501), (20, 4.0)]
+
+    assert lists_of(pairs, rating=3.5, n=2)[BY_MOST_RATED, None] == [2, 1]
+    assert lists_of(pairs, rating=3.5, n=3)[BY_MOST_RATED, None] == [0, 2, 1]
+
+
+def test_the_threshold_of_stars_falls_no_further_than_it_must():
+    """In tenths of the way to the lowest mean, until the list is full."""
+    pairs = [(9, 4.0), (50, 3.1), (60, 2.4), (99, 1.0)]
+
+    assert lists_of(pairs, rating=3.5, n=1)[BY_MOST_RATED, None] == [0]
+    assert lists_of(pairs, rating=3.5, n=2)[BY_MOST_RATED, None] == [1, 0]
+    assert lists_of(pairs, rating=3.5, n=3)[BY_MOST_RATED, None] == [2, 1, 0]
+    assert lists_of(pairs, rating=3.5, n=4)[BY_MOST_RATED, None] == [3, 2, 1, 0]
+
+
+def test_each_list_knows_only_its_own_threshold():
+    """Most rated asks for the mean alone, highest rated for the count alone."""
+    found = lists_of([(1, 5.0), (900, 1.0)], count=50, rating=3.5, n=1)
+
+    assert found[BY_MOST_RATED, None] == [0]
+    assert found[BY_HIGHEST_RATED, None] == [1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [((3, 7), [1, 0]), ((6, 7), [1, 0]), ((4, 6), [0, 1]), ((3, 2), [0, 1]), ((1, 1), [0, 1])],
+)
+def test_fewer_ratings_than_half_the_threshold_come_later(counts, shown):
+    """50, 25, 12, 6, 3, 1, 0: between two of them the mean decides, whatever the count."""
+    means = (4.0, 3.5)
+    found = lists_of(list(zip(counts, means, strict=True)), count=50)
+
+    assert found[BY_HIGHEST_RATED, None] == shown
+
+
+def test_lists_are_full():
+    """Or have all movies that anybody rated; one above the threshold is no list."""
+    pairs = [(51, 3.0), *[(40, 2.0)] * 20, *[(1, 5.0)] * 30, (0, np.nan)]
+
+    found = lists_of(pairs, count=50, rating=3.5, n=40)
+
+    assert found[BY_HIGHEST_RATED, None] == list(range(40))
+    assert found[BY_MOST_RATED, None] == [0, *range(1, 21), *range(21, 40)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "stars", "mean"),
+    [
+        ((0.5, 5), [4, 4, 5], 3.5),
+        ((0.5, 5), [3, 3, 3.6], 3.2 - 0.225),
+        ((0, 1), [1, 1, 1, 0], 2 / 3),
+        ((0, 1), [1, 0, 0, 0], 0.2),
+        ((1, 10), [8, 9], 7),
+        ((-10, 10), [-4, 8], 1),
+        ((0, 1), None, 2 / 3),
+    ],
+)
+def test_where_the_threshold_of_stars_is(scale, stars, mean):
+    """Two thirds up the scale, which is 3.5 of MovieLens's, or a little below a lower mean."""
+    count = 3 if stars is None else len(stars)
+    ratings = Ratings(
+        *(np.zeros(count, np.int32),) * 2,
+        None if stars is None else np.array(stars, np.float32),
+        None,
+    )
+    dataset = Dataset(("1",), movies_of(()), ratings, scale)
+
+    found = thresholds_of(dataset, 50, None)
+
+    assert found == Thresholds(50, pytest.approx(mean))
+    assert thresholds_of(dataset, 50, 1.5) == Thresholds(50, 1.5)
+
+
+def test_negative_scale():
+    """Where all means are below the threshold the counts decide."""
+    found = lists_of([(9, -3.0), (8, -1.0)], rating=-0.5)
+
+    assert found[BY_MOST_RATED, None] == [0, 1]
+
+
+def test_genre_has_a_threshold_of_its_own():
+    """What comes first in a small genre changes nothing for the others."""
+    pairs = [(100, 4.0), (60, 4.5), (10, 5.0)]
+    found = lists_of(pairs, genres=[("War",), ("War", "Drama"), ("Noir",)], count=50)
+
+    assert found[BY_HIGHEST_RATED, None] == [1, 0, 2]
+    assert found[BY_HIGHEST_RATED, "War"] == [1, 0]
+    assert found[BY_HIGHEST_RATED, "Drama"] == [1]
+    assert found[BY_HIGHEST_RATED, "Noir"] == [2]
+
+
+def test_order_of_the_lists():
+    """Overall first, then the genres by name; most rated before highest rated."""
+    found = lists_of([(1, 1.0)] * 2, genres=[("War",), ("Drama",)])
+
+    assert list(found) == [
+        (by, genre) for genre in (None, "Drama", "War") for by in (BY_MOST_RATED, BY_HIGHEST_RATED)
+    ]
+
+
+def test_movies_and_genres_without_ratings_are_left_out():
+    """Nobody's favourite is in no list, and a genre of such movies has none."""
+    found = lists_of([(0, np.nan), (2, 3.0)], genres=[("Noir",), ("War",)])
+
+    assert found[BY_MOST_RATED, None] == [1]
+    assert (BY_MOST_RATED, "Noir") not in found
+
+
+def test_no_ratings_at_all():
+    """Without a single rating there is nothing to list."""
+    assert lists_of([(0, np.nan)]) == {}
+
+
+def test_ties():
+    """Equal means go to the movie with more ratings, then to the first in the catalogue."""
+    pairs = [(5, 4.0), (5, 4.0), (9, 4.0), (5, 4.5)]
+
+    found = lists_of(pairs)
+
+    assert found[BY_HIGHEST_RATED, None] == [3, 2, 0, 1]
+    assert found[BY_MOST_RATED, None] == [2, 0, 1, 3]
+
+
+def test_scores_are_what_the_list_is_sorted_by():
+    """Ratings counted in one list, mean stars in the other."""
+    most, highest = popular_lists(
+        statistics_of((3, 4.5), (7, 4.0)), movies_of((), ()), thresholds=NO_LIMITS, n=100
+    )
+
+    assert most.score.tolist() == [7, 3]
+    assert highest.score.tolist() == [4.5, 4.0]
+    assert isinstance(most, PopularList)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.integers(0, 6), st.floats(0, 5), st.integers(1, 12))
+def test_overall_lists_are_the_notebooks(seed, count, rating, n):
+    """Where its thresholds leave movies enough, the lists are what the notebook's pandas gives."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            c.MOVIE_ID: rng.integers(0, 15, 60),
+            c.RATING: (rng.integers(1, 11, 60) / 2).astype(np.float32),
+        }
+    )
+    stats = frame.groupby(c.MOVIE_ID)[c.RATING].agg(["count", "mean"])
+    ratings = Ratings(
+        np.zeros(60, np.int32),
+        frame[c.MOVIE_ID].to_numpy(np.int32),
+        frame[c.RATING].to_numpy(),
+        None,
+    )
+
+    most, highest = popular_lists(
+        movie_statistics(ratings, movie_count=15),
+        movies_of(*[()] * 15),
+        thresholds=Thresholds(count, rating),
+        n=n,
+    )
+
+    liked = stats[stats["mean"] > rating]["count"].nlargest(n)
+    known = stats[stats["count"] > count]["mean"].nlargest(n)
+    if len(liked) == min(n, len(stats)):
+        assert most.score.tolist() == liked.tolist()
+    np.testing.assert_allclose(highest.score[: len(known)], known, rtol=1e-6)
+    assert len(most.movie_index) == len(highest.movie_index) == min(n, len(stats))
+
+
+def test_popularity_baseline_is_what_counting_gives():
+    """The movies with most ratings for everybody, and each movie's mean, on the held-out part."""
+    rng = np.random.default_rng(4)
+    movies = rng.integers(0, 12, 300).astype(np.int32) ** 2 // 12
+    stars = rng.integers(1, 11, 300).astype(np.float32) / 2
+    ratings = Ratings(np.zeros(300, np.int32), movies, stars, None)
+    train, held_out = ratings.take(np.arange(250)), ratings.take(np.arange(250, 300))
+
+    baseline = popularity_baseline(train, held_out, movie_count=14, ks=(1, 3))
+
+    count = [int((train.movie_index == movie).sum()) for movie in range(14)]
+    above = [sum(other > count[movie] for other in count) for movie in held_out.movie_index]
+    overall = train.rating.mean()
+    means = [
+        train.rating[train.movie_index == m].mean() if count[m] else overall
+        for m in held_out.movie_index
+    ]
+    assert baseline == {
+        "top_1_accuracy": np.mean([place < 1 for place in above]),
+        "top_3_accuracy": np.mean([place < 3 for place in above]),
+        "rmse": pytest.approx(np.sqrt(np.mean((np.array(means) - held_out.rating) ** 2))),
+    }
+    assert 0 < baseline["top_1_accuracy"] < baseline["top_3_accuracy"] < 1
+
+
+def test_popularity_without_held_out_ratings():
+    """Nothing was measured."""
+    ratings = Ratings(*(np.zeros(3, kind) for kind in (np.int32, np.int32, np.float32)), None)
+
+    assert popularity_baseline(ratings, ratings.take(np.arange(0)), movie_count=1, ks=(1,)) == {}
+
+
+def test_popularity_where_no_list_may_show_a_held_out_movie():
+    """A share of nothing is no number, which the manifest could not hold."""
+    train, held_out = without_stars([0, 1]), without_stars([2, 2])
+
+    for listed in (0, 2):
+        assert popularity_baseline(train, held_out, movie_count=3, listed=listed, ks=(1,)) == {}
+
+
+def without_stars(movie_index):
+    """Make interactions of one user."""
+    count = len(movie_index)
+    return Ratings(np.zeros(count, np.int32), np.array(movie_index, np.int32), None, None)
+
+
+def test_without_stars_the_most_chosen_are_popular():
+    """Whatever the threshold of stars; nothing is highest rated, and no card has a mean."""
+    statistics = movie_statistics(without_stars([2, 2, 0, 2, 0, 1]), movie_count=4)
+
+    lists = popular_lists(
+        statistics, movies_of(*[("Shoes",)] * 4), thresholds=Thresholds(50, 3.5), n=2
+    )
+
+    found = {(popular.by, popular.genre): popular for popular in lists}
+    assert set(found) == {(BY_MOST_RATED, None), (BY_MOST_RATED, "Shoes")}
+    for popular in found.values():
+        assert popular.movie_index.tolist() == [2, 0]
+        assert popular.score.tolist() == [3, 2]
+    assert np.isnan(statistics.rating_mean).all()
+
+
+def test_the_baseline_without_stars_is_of_lists_only():
+    """Nothing is said of errors in stars that nobody gave."""
+    found = popularity_baseline(
+        without_stars([2, 2, 0]), without_stars([2, 1]), movie_count=3, ks=(1, 2)
+    )
+
+    assert found == {"top_1_accuracy": 0.5, "top_2_accuracy": 0.5}

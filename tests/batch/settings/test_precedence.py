@@ -1,0 +1,326 @@
+"""Flag before environment before file before default, and errors that name the place."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco_batch.settings.fields import Settings
+from reco_batch.settings.option import choices, valued
+from reco_batch.settings.precedence import SETTINGS, lines_of, masked, read_settings, variable
+from reco_store import UsageError
+
+SECRET = "Hunter2"  # noqa: S105  # nobody's
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch, tmp_path):
+    """No variable is set, and there is no file in the folder where the test is."""
+    for name in (*map(variable, SETTINGS), "RECO_CONFIG", "RECO_GATE_BOUNDS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file of settings that is not the usual one."""
+
+    def write(text, name="mine.toml"):
+        path = tmp_path / name
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+def test_nothing_said_is_the_defaults():
+    """As if the models were made by hand."""
+    told = read_settings({"k": None, "gate_bound": None})
+
+    assert told.settings == Settings()
+    assert (told.said, told.file) == ({}, None)
+
+
+def test_each_source_counts_before_the_next(file, monkeypatch):
+    """Take the first away, and the second shows."""
+    path = file("k = 1\nseed = 1\nkeep = 1\n[gate]\nchurn = 0.1\nshrink = 0.1\nalike = 0.1\n")
+    for name in ("RECO_K", "RECO_SEED", "RECO_GATE_CHURN", "RECO_GATE_SHRINK"):
+        monkeypatch.setenv(name, "0.2" if "GATE" in name else "2")
+
+    told = read_settings({"k": "3", "gate_bound": ["churn=0.3"]}, path)
+
+    have = told.settings
+    assert (have.k, have.seed, have.keep, have.popular_n) == (3, 2, 1, 100)
+    assert (have.gate.churn, have.gate.shrink, have.gate.alike) == (0.3, 0.2, 0.1)
+    places = {name: said.place for name, said in told.said.items()}
+    assert places == {
+        "k": "--k",
+        "seed": "RECO_SEED",
+        "keep": f"{path}:3",
+        "gate.churn": "--gate-bound",
+        "gate.shrink": "RECO_GATE_SHRINK",
+        "gate.alike": f"{path}:7",
+    }
+
+
+def test_bounds_in_one_variable_are_still_read(monkeypatch):
+    """One that names the bound itself counts more."""
+    monkeypatch.setenv("RECO_GATE_BOUNDS", "churn=0.1 shrink=0.2")
+    monkeypatch.setenv("RECO_GATE_CHURN", "0.3")
+
+    gate = read_settings({}).settings.gate
+
+    assert (gate.churn, gate.shrink) == (0.3, 0.2)
+
+
+def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
+    """By the name that `batch init` gives it; the value is what was said."""
+    values = {
+        "refit": True,
+        "redis_url": "redis://h:1",
+        "ranked_k": 7,
+        "ranked_candidates": 7,
+        "rating_threshold": 7,
+        "max_unknown_ratings": 0.25,
+        "rating_scale": "1:7",
+        "threads": 7,
+        "trainings": 1,
+        "encoding": "latin-1",
+        "quiet": True,
+        "resume": True,
+        "because": False,
+        "notify.url": "http://h/x",
+        "notify.command": "a b",
+    }
+    values |= {name: 0.25 for name in SETTINGS if name.startswith("gate.")}
+    for name, field in SETTINGS.items():
+        number = field.annotation in (int, float)
+        words = [word for word in choices(field) if word != field.default]
+        value = values.get(name, 7 if number else words[-1] if words else "x")
+        monkeypatch.setenv(variable(name), str(value))
+        by_environment = valued(read_settings({}).settings)[name]
+        monkeypatch.delenv(variable(name))
+
+        table, dot, inner = name.rpartition(".")
+        spelled = str(value).lower() if isinstance(value, bool | int | float) else f'"{value}"'
+        text = (f"[{table}]\n" if dot else "") + f"{inner} = {spelled}\n"
+        by_file = valued(read_settings({}, file(text)).settings)[name]
+
+        assert by_environment == by_file != field.default, name
+
+
+def test_an_empty_variable_says_nothing(file, monkeypatch):
+    """A cron line may set one to nothing; an empty option is another matter."""
+    path = file('redis_url = "redis://h:1"')
+    monkeypatch.setenv("REDIS_URL", "")
+
+    assert read_settings({}, path).settings.redis_url == "redis://h:1"
+    assert read_settings({"redis_url": ""}, path).settings.redis_url == ""
+
+
+def test_the_file_is_looked_for_in_three_places(file, monkeypatch):
+    """The option's, the environment's, the one in this folder."""
+    here, named, given_one = (file(f"k = {n}", f"{n}.toml") for n in (1, 2, 3))
+    here.rename("reco.toml")
+    assert read_settings({}).settings.k == 1
+    monkeypatch.setenv("RECO_CONFIG", str(named))
+    assert read_settings({}).settings.k == 2
+    assert read_settings({}, given_one).settings.k == 3
+
+
+def test_a_file_that_is_named_must_be_there(monkeypatch):
+    """A typing error is no reason to publish with other settings."""
+    with pytest.raises(UsageError, match=r"^--config 'no.toml': expected a file; `batch init"):
+        read_settings({}, Path("no.toml"))
+    monkeypatch.setenv("RECO_CONFIG", "no.toml")
+    with pytest.raises(UsageError, match=r"^RECO_CONFIG 'no.toml': expected a file"):
+        read_settings({})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("k = 0", "{}:1: k = 0: expected a whole number from 1"),
+        ("\n# k = 5\nk = 2.5\n", "{}:3: k = 2.5: expected a whole number from 1"),
+        ("rating_scale = [\n1,\n1]", "{}:1: rating_scale = [1, 1]: expected LOW:HIGH, two"),
+        ("[gate]\nchurn = 2", "{}:2: gate.churn = 2: expected a number from 0 to 1"),
+        ("[tune]\nmodel = 'x'", "{}:2: tune.model = 'x': expected retrieval, rating or both"),
+        ("kepe = 1", "{}:1: kepe is not known; the nearest known one is keep. `batch init -`"),
+        ("churn = 1", "{}:1: churn is not known; the nearest known one is gate.churn."),
+        ("url = 'x'", "{}:1: url is not known; the nearest known one is notify.url."),
+        ("[gate]\nchrun = 1", "{}:2: gate.chrun is not known; the nearest known one is gate.churn"),
+        ("[gates]\nx = 1", "{}:1: gates is not known; the nearest known one is "),
+        ("gate = 1", "{}:1: gate = 1: expected a table [gate]"),
+        ("[k]\nx = 1", "{}:1: k = {'x': 1}: expected a whole number from 1"),
+        ("k = ", "{}: is not TOML (Invalid value (at end of document)); see `batch init`"),
+    ],
+)
+def test_what_cannot_be_in_a_file_is_refused(file, text, message):
+    """File, line, key, value, and what can be."""
+    path = file(text)
+
+    with pytest.raises(UsageError) as refused:
+        read_settings({}, path)
+
+    assert str(refused.value).startswith(message.replace("{}", str(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("RECO_K", "x", "RECO_K 'x': expected a whole number from 1"),
+        ("RECO_GATE_CHURN", "2", "RECO_GATE_CHURN '2': expected a number from 0 to 1"),
+        ("RECO_GATE_CHRUN", "1", "RECO_GATE_CHRUN is not known; the nearest known one is RECO_GA"),
+        ("RECO_GATE_BOUNDS", "churn=2", "RECO_GATE_BOUNDS churn=2: expected a number from 0 to 1"),
+        ("RECO_GATE_BOUNDS", "x=2", "RECO_GATE_BOUNDS 'x=2': expected NAME=VALUE, where NAME is"),
+    ],
+)
+def test_what_cannot_be_in_the_environment_is_refused(monkeypatch, name, value, message):
+    """The variable's name takes the place of the option's."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError) as refused:
+        read_settings({})
+
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize("value", ["x", "1", "{}", "tcp://10.0.0.1:80"])
+@pytest.mark.parametrize("name", ["RECO_GATE", "RECO_TUNE", "RECO_NOTIFY"])
+def test_table_is_no_variable(monkeypatch, name, value):
+    """Each of its keys is one; the message shows how."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError, match=rf"^{name} is not known.*such as {name}_\w+$"):
+        read_settings({})
+
+
+@pytest.mark.parametrize("service", ["RECO", "RECO_GATE", "RECO_TUNE", "RECO_HOME", "RECO_DATA"])
+def test_variables_of_kubernetes_say_nothing(monkeypatch, service):
+    """Every container gets them for every Service, whatever its name."""
+    monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv(f"{service}_SERVICE_PORT", "80")
+    monkeypatch.setenv(f"{service}_SERVICE_PORT_HTTP", "80")
+    monkeypatch.setenv(f"{service}_PORT", "tcp://10.0.0.1:80")
+    for last in ("", "_PROTO", "_PORT", "_ADDR"):
+        monkeypatch.setenv(f"{service}_PORT_80_TCP{last}", "x")
+
+    assert read_settings({}).said == {}
+
+
+def test_blanks_and_line_ends_are_no_part_of_a_variable(file, monkeypatch):
+    """As files with foreign line ends leave them; a variable of nothing else says nothing."""
+    monkeypatch.setenv("RECO_HOME", "/srv/reco\r")
+    monkeypatch.setenv("RECO_K", " 7 ")
+    monkeypatch.setenv("RECO_NAMESPACE", " \r\n")
+    monkeypatch.setenv("RECO_GATE_BOUNDS", "churn=0.1\r")
+    monkeypatch.setenv("RECO_CONFIG", f"{file('keep = 5')}\r")
+
+    settings = read_settings({}).settings
+
+    assert (settings.home, settings.k, settings.keep) == (Path("/srv/reco"), 7, 5)
+    assert (settings.namespace, settings.gate.churn) == ("reco", 0.1)
+
+
+@pytest.mark.parametrize("namespace", ["a.b", "A", "-a", "a" * 33])
+def test_namespace_that_no_key_can_have(monkeypatch, namespace):
+    """Refused where it was said, in the words of the help."""
+    monkeypatch.setenv("RECO_NAMESPACE", namespace)
+
+    with pytest.raises(UsageError, match=r"^RECO_NAMESPACE .*: expected 1 to 32 of a-z, 0-9, _ -"):
+        read_settings({})
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])
+def test_found_file_that_others_may_write_is_refused(file, mode):
+    """It could name a command to run; one that is named is trusted."""
+    found = file('[notify]\ncommand = ["touch", "x"]', "reco.toml")
+    found.chmod(mode)
+
+    with pytest.raises(UsageError, match=r"may be written by other accounts.*--config reco\.toml"):
+        read_settings({})
+    assert read_settings({}, found).settings.notify.command == ("touch", "x")
+    found.chmod(0o644)
+    assert read_settings({}).settings.notify.command == ("touch", "x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("link", [False, True])
+def test_found_file_of_another_account_is_refused(file, monkeypatch, link):
+    """Whoever owns it, or the link that leads to it, may change what it names."""
+    found = file("k = 1", "other.toml" if link else "reco.toml")
+    if link:
+        Path("reco.toml").symlink_to(found)
+    os.chown("reco.toml", 65534, 65534, follow_symlinks=False)
+
+    with pytest.raises(UsageError, match=r"belongs to another account \(user id 65534\)"):
+        read_settings({})
+    monkeypatch.setenv("RECO_CONFIG", "reco.toml")
+    assert read_settings({}).settings.k == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "command", "url"),
+    [
+        ("mail -s 'it failed' me", ("mail", "-s", "it failed", "me"), None),
+        ("https://h/x", (), "https://h/x"),
+    ],
+)
+def test_on_failure_is_a_command_or_an_address(file, flags, command, url):
+    """Whichever it is, the option takes the place of both that the file has."""
+    path = file('[notify]\ncommand = ["other"]\nurl = "https://other/"\n')
+
+    notify = read_settings({"on_failure": flags}, path).settings.notify
+
+    assert (notify.command, notify.url) == (command, url)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'redis_url = ["redis://u:{SECRET}@h"]', "redis_url"),
+        (f'[notify]\nurl = "ftp://h/{SECRET}"', "notify.url"),
+        (f'[notify]\ncommand = ["curl", 5, "{SECRET}"]', "notify.command"),
+    ],
+)
+def test_no_error_shows_a_secret(file, text, said):
+    """Not even where it is refused for another reason."""
+    with pytest.raises(UsageError, match=said) as refused:
+        read_settings({}, file(text))
+
+    assert SECRET not in str(refused.value)
+
+
+def test_no_repr_shows_a_secret(file):
+    """Settings may end in a traceback."""
+    text = f'redis_url = "redis://u:{SECRET}@h"\n[notify]\nurl = "https://h/{SECRET}"\n'
+    text += f'command = ["curl", "{SECRET}"]\n'
+
+    assert SECRET not in repr(read_settings({}, file(text)))
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=30))
+def test_masking_takes_any_text(text):
+    """Whatever stands where an address should be, its path is not shown."""
+    assert SECRET not in str(masked("notify.url", f"{text}/{SECRET}"))
+    assert SECRET not in str(masked("notify.command", f"{text} {SECRET}"))
+
+
+def test_lines_are_those_of_keys_and_no_others():
+    """What looks like a key inside a text, a list or a comment is none."""
+    text = '''# k = 1
+a = """
+k = 2
+"""
+b = [
+  "k = 3",
+]
+
+[gate]  # of churn
+# churn = 1
+churn = 0.5
+notify.x = 1
+'''
+    assert lines_of(text) == {"a": 2, "b": 5, "gate": 9, "gate.churn": 11, "gate.notify.x": 12}

@@ -1,0 +1,45 @@
+"""How many threads TensorFlow is given."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from reco_batch.settings.processors import THREADS, share_processors
+
+
+@pytest.mark.parametrize(
+    ("processors", "trainings", "threads"), [(8, 2, "4"), (8, 1, "8"), (3, 2, "1"), (1, 2, "1")]
+)
+def test_each_training_has_its_share(monkeypatch, processors, trainings, threads):
+    """At least one thread, however few processors there are, and whatever stood there before."""
+    monkeypatch.setattr(os, "environ", {THREADS: "99"})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+
+    share_processors(trainings)
+
+    assert os.environ[THREADS] == threads
+
+
+def threads_with(share):
+    """Count the threads of a process that has started TensorFlow on six processors."""
+    code = f"""
+import os
+from reco_batch.settings.processors import share_processors
+os.sched_getaffinity = lambda _: set(range(6))
+{share}
+from reco_batch.models.training.tensorflow_runtime import tf
+tf.linalg.matmul(tf.ones((500, 500)), tf.ones((500, 500)))
+print(len(os.listdir("/proc/self/task")))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != THREADS}
+    return int(subprocess.check_output([sys.executable, "-c", code], env=environment, text=True))
+
+
+def test_tensorflow_starts_as_many_threads():
+    """What was shared out before it starts counts; else there are two trainings."""
+    one_each = threads_with("share_processors(6)")
+
+    assert threads_with("share_processors(1)") == one_each + 5
+    assert threads_with("") == one_each + 2

@@ -1,0 +1,90 @@
+"""What a tuning writes, a night reads; anything else is refused in words."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from reco_batch.settings.hyperparameters import PRESETS
+from reco_batch.settings.search_space import with_values
+from reco_batch.tuning.parameter_file import read_parameters, write_parameters
+from reco_store import UsageError
+
+
+def test_what_is_written_is_read(tmp_path):
+    """The preset with other values, and nothing else changed."""
+    values = {"retrieval": {"tower.l2": 0.25, "tower.epochs": 7}, "rating": {"ridge_l2": 3.5}}
+
+    write_parameters(tmp_path / "p.json", preset="default", values=values, tuned={"trials": 3})
+
+    known = PRESETS["default"]
+    assert read_parameters(tmp_path / "p.json", preset="default") == replace(
+        known,
+        retrieval=with_values(known.retrieval, values["retrieval"]),
+        rating=with_values(known.rating, values["rating"]),
+    )
+
+
+def test_a_whole_number_does_for_a_fraction_and_lists_are_tuples(tmp_path):
+    """As people write them."""
+    said = {"retrieval": {"tower.l2": 1, "recency_choices": [0, 0.5]}}
+    (tmp_path / "p.json").write_text(json.dumps({"preset": "default"} | said))
+
+    found = read_parameters(tmp_path / "p.json", preset="default").retrieval
+
+    assert found.tower.l2 == 1.0
+    assert isinstance(found.tower.l2, float)
+    assert found.recency_choices == (0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"colour": 1}, r"'colour' is not known; expected one of preset, retrieval, rating, tuned"),
+        ({"preset": "notebook"}, r"the preset is 'notebook'; expected 'default'"),
+        ({"preset": None}, r"the preset is None; expected 'default'"),
+        ({"retrieval": 3}, r"retrieval is 3; expected an object of values by name"),
+        ({"retrieval": {"tower.l3": 1}}, r"'tower.l3' is not known; expected one of .*tower\.l2"),
+        ({"retrieval": {"tower": {}}}, r"'tower' is not known; expected one of"),
+        ({"retrieval": {"tower.epochs": 0}}, r"tower.epochs is 0; expected a whole number from 1$"),
+        ({"retrieval": {"tower.epochs": 2.5}}, r"tower.epochs is 2.5; expected a whole number"),
+        ({"retrieval": {"tower.epochs": True}}, r"tower.epochs is True; expected a whole number"),
+        ({"retrieval": {"tower.l2": "a"}}, r"tower.l2 is 'a'; expected a number from 0$"),
+        ({"retrieval": {"tower.l2": -1}}, r"tower.l2 is -1; expected a number from 0$"),
+        ({"rating": {"taste_l2": float("nan")}}, r"taste_l2 is nan; expected a number from 0$"),
+        ({"rating": {"taste_l2": float("inf")}}, r"taste_l2 is inf; expected a number from 0$"),
+        ({"rating": {"ridge_share": 1.5}}, r"ridge_share is 1.5; expected a number from 0 to 1$"),
+        (
+            {"retrieval": {"recency_choices": []}},
+            r"recency_choices is \[\]; expected a list of one or more, each a number from 0$",
+        ),
+        ({"retrieval": {"recency_choices": 0.5}}, r"recency_choices is 0.5; expected a list"),
+    ],
+)
+def test_anything_else_is_refused(tmp_path, said, found):
+    """With the file, the key, the value, and what it may be."""
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"preset": "default"} | said))
+
+    with pytest.raises(UsageError, match=f"^{path}: .*{found}"):
+        read_parameters(path, preset="default")
+
+
+def test_a_list_of_a_fixed_length_has_that_length(tmp_path):
+    """The notebook's network has two layers."""
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"preset": "notebook", "rating": {"hidden_units": [3, 2, 1]}}))
+
+    with pytest.raises(UsageError, match="expected a list of 2, each a whole number from 1"):
+        read_parameters(path, preset="notebook")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", None])
+def test_a_file_that_is_none_is_refused(tmp_path, content):
+    """Missing, cut, or something else."""
+    path = tmp_path / "p.json"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(UsageError, match=f"^{path}: "):
+        read_parameters(path, preset="default")

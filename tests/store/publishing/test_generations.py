@@ -1,0 +1,281 @@
+"""Generations: list, collect, roll back, release."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reco_store.contract.hold import Hold
+from reco_store.control import collector, registry
+from reco_store.control.lock import RunLock
+from reco_store.control.registry import Control, Record
+from reco_store.errors import ContractMismatch, NothingPublished, UnknownGeneration, UsageError
+from reco_store.publishing import publisher
+from reco_store.publishing.generations import collect, list_generations, release, rollback
+from reco_store.publishing.publisher import publish
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def lock(client, keys):
+    """The lock of the test's namespace, held."""
+    with RunLock(client, keys, heartbeat=False) as held:
+        yield held
+
+
+@pytest.fixture
+def nights(client, keys, lock, make_source):
+    """Three published generations, oldest first."""
+    sources = [make_source(tag) for tag in range(3)]
+    for source in sources:
+        publish(client, keys, source, lock=lock)
+    return [source.generation for source in sources]
+
+
+def live(client, keys) -> str:
+    """Return what the pointer says."""
+    return client.get(keys.current).decode()
+
+
+def test_list(client, keys, nights, make_source):
+    """All generations, newest first, with what is known of each."""
+    records = list_generations(client, keys)
+
+    assert [record.id for record in records] == nights[::-1]
+    assert [record.live for record in records] == [True, False, False]
+    assert {(record.state, record.stored) for record in records} == {("ready", True)}
+    assert all(record.entries > 0 and record.size_bytes > 0 for record in records)
+    assert records[0].created.startswith("20")
+    assert list_generations(client, type(keys)(f"{keys.namespace}-other")) == []
+
+
+def test_rollback_goes_one_back(client, keys, nights):
+    """One command returns to the generation before, quarantines the present one and holds."""
+    assert rollback(client, keys, reason="odd", now=lambda: NOON) == nights[1]
+
+    records = {record.id: record for record in list_generations(client, keys)}
+    assert live(client, keys) == nights[1]
+    assert records[nights[2]].state == "quarantined"
+    assert "odd" in records[nights[2]].note
+    assert Hold.load(client.get(keys.hold)).until == NOON + timedelta(hours=24)
+
+
+def test_rollback_twice_never_returns_to_a_bad_night(client, keys, nights):
+    """After two bad nights the third is reached, and there is nothing beyond it."""
+    assert rollback(client, keys) == nights[1]
+    assert rollback(client, keys) == nights[0]
+    with pytest.raises(UnknownGeneration, match="does not exist"):
+        rollback(client, keys)
+    assert live(client, keys) == nights[0]
+    for bad in nights[1:]:
+        with pytest.raises(UnknownGeneration, match="quarantined"):
+            rollback(client, keys, to=bad)
+
+
+def test_rollback_passes_over_what_was_never_live(
+    client, keys, lock, nights, make_source, monkeypatch
+):
+    """A generation that a hold kept back is not what was there before."""
+    rollback(client, keys, now=lambda: NOON)
+    held, good = make_source(), make_source()
+    monkeypatch.setattr(publisher, "_retire", lambda *_: ((), ""))
+    publish(client, keys, held, lock=lock, now=lambda: NOON)
+    release(client, keys)
+    publish(client, keys, good, lock=lock, keep=9, now=lambda: NOON)
+    assert rollback(client, keys) == nights[1]
+
+
+def test_rollback_to_a_given_one(client, keys, nights):
+    """Any ready generation may be named."""
+    assert rollback(client, keys, to=nights[0]) == nights[0]
+    assert live(client, keys) == nights[0]
+
+
+@pytest.mark.parametrize(("to", "reason"), [("20200101T000000Z-0000", "unknown"), (2, "live")])
+def test_rollback_to_what_cannot_be(client, keys, nights, stored, to, reason):
+    """A rollback that cannot be done changes nothing, and says what can."""
+    before = stored(client, keys)
+    with pytest.raises(UnknownGeneration, match=reason) as refused:
+        rollback(client, keys, to=nights[to] if isinstance(to, int) else to)
+    assert refused.value.known == (nights[1], nights[0])
+    assert stored(client, keys) == before
+
+
+def test_rollback_of_nothing(client, keys):
+    """Without a live generation there is nothing to roll back."""
+    with pytest.raises(NothingPublished, match="at unix://"):
+        rollback(client, keys)
+
+
+def test_rollback_needs_no_lock(client, keys, nights):
+    """A run that is under way does not keep the operator out."""
+    other = RunLock(client, keys, heartbeat=False)
+    assert client.get(keys.lock) is not None
+    assert rollback(client, keys) == nights[1]
+    del other
+
+
+def test_rollback_during_a_night_wins(client, keys, lock, nights, make_source):
+    """A night whose flip comes after the rollback finds the hold, and undoes nothing."""
+    source = make_source(9)
+
+    def judge(view):
+        rollback(client, keys, now=lambda: NOON)
+
+    result = publish(client, keys, source, lock=lock, gate=judge, now=lambda: NOON)
+
+    assert result.outcome == "held"
+    assert live(client, keys) == nights[1]
+    states = {record.id: record.state for record in list_generations(client, keys)}
+    assert (states[nights[2]], states[source.generation]) == ("quarantined", "ready")
+
+
+def test_quarantined_data_is_collected_by_the_next_night(
+    client, keys, lock, nights, make_source, stored
+):
+    """A quarantined generation stays for a look until the next run, and its record for good."""
+    rollback(client, keys)
+    assert client.get(keys.data(nights[2], "user:1"))
+    publish(client, keys, make_source(), lock=lock)
+
+    assert not [name for name in stored(client, keys) if nights[2] in name]
+    record = next(r for r in list_generations(client, keys) if r.id == nights[2])
+    assert (record.state, record.stored) == ("quarantined", False)
+
+
+def test_release(client, keys, lock, nights, make_source):
+    """A released hold lets the next night go live."""
+    rollback(client, keys)
+    assert release(client, keys)
+    assert not release(client, keys)
+    source = make_source()
+    assert publish(client, keys, source, lock=lock).outcome == "live"
+
+
+def test_collect(client, keys, lock, nights, stored):
+    """Collecting keeps as many as asked, and never deletes the live one."""
+    assert collect(client, keys, lock=lock, keep=2) == (nights[0],)
+    assert collect(client, keys, lock=lock, keep=1) == (nights[1],)
+    assert collect(client, keys, lock=lock, keep=1) == ()
+    assert live(client, keys) == nights[2]
+    assert client.get(keys.data(nights[2], "user:1"))
+    assert not [name for name in stored(client, keys) if nights[0] in name or nights[1] in name]
+    with pytest.raises(UsageError):
+        collect(client, keys, lock=lock, keep=0)
+
+
+def test_collector_spares_what_an_operator_made_live_meanwhile(
+    client, keys, lock, nights, monkeypatch
+):
+    """A rollback to a generation that is about to be deleted wins over the deletion."""
+    real = collector._mark
+
+    def mark(lock_, generation, doomed, *, note):
+        if live(client, keys) == nights[2]:
+            rollback(client, keys, to=nights[0])
+        return real(lock_, generation, doomed, note=note)
+
+    monkeypatch.setattr(collector, "_mark", mark)
+    collect(client, keys, lock=lock, keep=1)
+
+    assert live(client, keys) == nights[0]
+    assert client.get(keys.data(nights[0], "user:1"))
+    assert client.get(keys.manifest(nights[0]))
+
+
+@pytest.mark.parametrize("work", ["collect", "publish"])
+def test_state_that_changes_between_reading_and_writing(
+    client, keys, lock, nights, make_source, monkeypatch, work
+):
+    """A rollback at the very moment of another change is not overwritten by it."""
+    source = make_source()
+    real = registry._send
+    done = []
+
+    def send(connection, keys_, control, change, token):
+        deleting = change.manifest == registry.REMOVE and change.manifest_of == nights[0]
+        if not done and (change.live == source.generation or deleting):
+            done.append(1)
+            rollback(client, keys, to=nights[0], now=lambda: NOON)
+        return real(connection, keys_, control, change, token)
+
+    monkeypatch.setattr(registry, "_send", send)
+    if work == "collect":
+        collect(client, keys, lock=lock, keep=1)
+    else:
+        publish(client, keys, source, lock=lock, now=lambda: NOON)
+
+    assert done
+    assert live(client, keys) == nights[0]
+    states = {record.id: record.state for record in list_generations(client, keys)}
+    assert (states[nights[0]], states[nights[2]]) == ("ready", "quarantined")
+    assert client.get(keys.data(nights[0], "user:1"))
+
+
+def test_manifest_goes_before_the_data(client, keys, lock, nights, monkeypatch):
+    """While a generation is being deleted its manifest is gone already."""
+    seen = []
+    real = collector.unlink_paced
+
+    def unlink_paced(connection, names, **options):
+        seen.append(client.exists(keys.manifest(nights[0])))
+        real(connection, names, **options)
+
+    monkeypatch.setattr(collector, "unlink_paced", unlink_paced)
+    collect(client, keys, lock=lock, keep=2)
+    assert seen == [0]
+
+
+def test_damaged_hold_is_a_clear_error():
+    """A hold that is not ours says how to get rid of it."""
+    for value in (b"x", b"{}", b"[]", b'{"until":"soon"}'):
+        with pytest.raises(ContractMismatch, match="release"):
+            Hold.load(value)
+
+
+@pytest.mark.parametrize("damaged", [b"x", zlib.compress(b"5"), zlib.compress(b"[")])
+def test_damaged_inventory_stops_no_night(client, keys, lock, nights, make_source, damaged):
+    """Keys that cannot be known are not guessed: they stay, the record says so, nights go on."""
+    client.set(keys.inventory(nights[0], 0), damaged)
+
+    assert publish(client, keys, make_source(4), lock=lock, keep=2).retired == tuple(nights[:2])
+
+    notes = {record.id: record.note for record in list_generations(client, keys)}
+    assert notes[nights[0]].endswith(
+        f"its inventory was damaged: keys {keys.data_prefix(nights[0])}* may be left over"
+    )
+    assert "damaged" not in notes[nights[1]]
+    left = list(client.scan_iter(f"{keys.data_prefix(nights[0])}*"))
+    assert left
+    assert client.get(keys.inventory(nights[0], 0)) is None
+    assert publish(client, keys, make_source(5), lock=lock, keep=2).outcome == "live"
+
+
+def test_what_is_outdated():
+    """Kept: the live one, those before it up to the number, and the newest held one."""
+    records = tuple(
+        Record(str(n), "ready", chunks=1, since="" if n == 4 else "once") for n in range(9, 0, -1)
+    )
+    control = Control("6", records, "")
+
+    assert [r.id for r in collector.outdated(control, 1)] == ["1", "2", "3", "4", "5", "7", "8"]
+    assert [r.id for r in collector.outdated(control, 3)] == ["1", "2", "4", "7", "8"]
+    assert [r.id for r in collector.outdated(control._replace(live=None), 7)] == ["1", "2"]
+
+
+def test_live_generation_is_never_a_leftover():
+    """Whatever the registry says of it, what readers see is not deleted."""
+    records = tuple(Record(str(n), "staging", chunks=1) for n in (3, 2, 1))
+
+    assert [r.id for r in collector.leftovers(Control("2", records, ""))] == ["1", "3"]
+
+
+def test_hold_round_trip():
+    """A hold says when it ends and why, in any language."""
+    hold = Hold(NOON, "é")
+    assert Hold.load(hold.dump()) == hold
+    assert json.loads(hold.dump())["until"] == NOON.timestamp()

@@ -1,0 +1,123 @@
+"""Working ahead: the same pieces in the same order, one of them waiting, none lost to an error."""
+
+import threading
+from itertools import count, islice
+
+import pytest
+
+from reco_store.prefetch import ahead, mapped_ahead
+
+
+def test_pieces_come_in_order():
+    """Nothing is lost, doubled or moved; an iterable without a piece gives none."""
+    assert list(ahead(range(100))) == list(range(100))
+    assert list(ahead(())) == []
+    assert list(ahead([None, False])) == [None, False]
+
+
+def test_the_next_is_made_while_the_last_is_used():
+    """The second piece is there before the first is let go, and no third is begun before that."""
+    made = [threading.Event() for _ in range(4)]
+
+    def pieces():
+        for event in made:
+            event.set()
+            yield event
+
+    coming = ahead(pieces())
+    next(coming)
+
+    assert made[1].wait(10)
+    assert not made[2].is_set()
+    assert [event.is_set() for event in coming] == [True] * 3
+
+
+def test_error_comes_where_its_piece_would():
+    """Pieces before an error are given out; then it is raised as it is."""
+
+    def pieces():
+        yield 1
+        raise LookupError("two")
+
+    coming = ahead(pieces())
+
+    assert next(coming) == 1
+    with pytest.raises(LookupError, match="two"):
+        next(coming)
+
+
+def test_ending_early_ends_the_thread():
+    """Whoever wants no more leaves no thread behind."""
+    before = threading.active_count()
+    coming = ahead(count())
+
+    assert list(islice(coming, 3)) == [0, 1, 2]
+    assert threading.active_count() == before + 1
+    coming.close()
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_order(threads):
+    """However long each takes: the first of them waits for the second to be under way."""
+    second = threading.Event()
+
+    def double(number):
+        if number == 0 and threads > 1:
+            assert second.wait(10)
+        if number == 1:
+            second.set()
+        return 2 * number
+
+    assert list(mapped_ahead(double, range(50), threads=threads)) == list(range(0, 100, 2))
+    assert list(mapped_ahead(double, (), threads=threads)) == []
+
+
+def test_no_more_are_taken_than_are_waited_for():
+    """Memory does not grow with the pieces: two for each thread are under way."""
+    taken = []
+
+    def pieces():
+        for number in count():
+            taken.append(number)
+            yield number
+
+    results = mapped_ahead(str, pieces(), threads=2)
+
+    assert list(islice(results, 4)) == ["0", "1", "2", "3"]
+    assert len(taken) == 3 + 4
+    results.close()
+    assert len(taken) == 3 + 4
+
+
+def test_error_comes_where_its_result_would():
+    """What was made before is given out first."""
+    results = mapped_ahead(lambda number: 1 // (2 - number), count(), threads=2)
+
+    assert list(islice(results, 2)) == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_error_of_the_pieces_comes_out():
+    """As it is, and not in another thread."""
+
+    def pieces():
+        yield 1
+        raise LookupError("two")
+
+    with pytest.raises(LookupError, match="two"):
+        list(mapped_ahead(str, pieces(), threads=3))
+
+
+def test_ending_early_ends_all_threads():
+    """Whoever wants no more leaves no thread behind."""
+    before = threading.active_count()
+    results = mapped_ahead(str, count(), threads=3)
+
+    assert next(results) == "0"
+    assert threading.active_count() > before
+    results.close()
+
+    assert threading.active_count() == before
