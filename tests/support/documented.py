@@ -1,4 +1,4 @@
-"""What README.md and docs/ show: code blocks, and commands in running text."""
+"""Code blocks of README.md, CONTRIBUTING.md and docs/, and commands in their running text."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Return every page of ours."""
+    """Return every page of documentation."""
     docs = [page for page in (ROOT / "docs").rglob("*.md") if "node_modules" not in page.parts]
-    return [ROOT / "README.md", *sorted(docs)]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(docs)]
 
 
 def blocks() -> list[Block]:
