@@ -41,7 +41,7 @@ class Target:
         return cls(redis_url or None, namespace, None if folder is None else folder.absolute())
 
     @classmethod
-    def told(cls, settings: Settings) -> "Target":
+    def from_settings(cls, settings: Settings) -> "Target":
         """Return where the settings say."""
         return cls.of(settings.redis_url, settings.namespace, settings.home)
 
