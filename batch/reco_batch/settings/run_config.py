@@ -167,7 +167,7 @@ class RunConfig(LearningConfig):
 
     @property
     def refits(self) -> bool:
-        """Whether the published models are trained again on all ratings."""
+        """True if the published models are trained again on all ratings."""
         return self.parameters.refit if self.refit is None else self.refit
 
     @property
