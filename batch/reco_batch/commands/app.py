@@ -227,7 +227,7 @@ def report(
     resolved: ResolvedSettings,
     generation: Annotated[
         str | None,
-        typer.Argument(metavar="[GENERATION]", help="Generation of the run. [default: the newest]"),
+        typer.Argument(metavar="GENERATION", help="Generation of the run. [default: the newest]"),
     ] = None,
     *,
     open_: Annotated[

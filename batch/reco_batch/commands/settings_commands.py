@@ -23,7 +23,7 @@ settings_commands = typer.Typer()
 @settings_commands.command(cls=PlainCommand)
 def init(
     file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="File to write; - for standard output.")
+        Path, typer.Argument(metavar="FILE", help="File to write; - for standard output.")
     ] = Path(FILE),
     *,
     force: Annotated[

@@ -64,9 +64,7 @@ def rollback_(
     resolved: ResolvedSettings,
     to: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[GENERATION]", help="Generation to serve. [default: the one before]"
-        ),
+        typer.Argument(metavar="GENERATION", help="Generation to serve. [default: the one before]"),
     ] = None,
     *,
     reason: Annotated[
@@ -133,7 +131,7 @@ def release_(resolved: ResolvedSettings) -> None:
 def experiment(
     resolved: ResolvedSettings,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Name that assigns users to arms.")
+        str | None, typer.Argument(metavar="NAME", help="Name that assigns users to arms.")
     ] = None,
     arms: Annotated[
         list[str] | None,

@@ -54,8 +54,8 @@ class NotifyKeys(SettingsModel):
     """Seconds that a run waits for the program or the address."""
 
 
-class Settings(RunKeys):
-    """Every setting of every command."""
+class DataKeys(SettingsModel):
+    """Setting that comes first in the section of the input."""
 
     data: Annotated[
         str | None,
@@ -64,6 +64,11 @@ class Settings(RunKeys):
         Hint("a folder, demo, ml-latest-small, ml-25m or ml-32m", "DIR", "none", "/srv/ratings"),
     ] = None
     """Ratings and movies (.csv, .csv.gz, .parquet) or a data set; required."""
+
+
+class Settings(RunKeys, DataKeys):
+    """Every setting of every command."""
+
     threads: Annotated[
         int | None, Field(ge=1), Panel.MODEL, Hint(unset="one for each processor", example=2)
     ] = None
@@ -89,7 +94,7 @@ class Settings(RunKeys):
         Hint("redis://, rediss://, unix://, redis+cluster:// or redis-sentinel://", "URL"),
         Hint(unset="the embedded store", example="redis://writer:PASSWORD@localhost:6379/0"),
     ] = None
-    """Redis or Valkey server to publish to."""
+    """Redis or Valkey server with the published lists."""
     namespace: Annotated[
         str,
         AfterValidator(_namespace),

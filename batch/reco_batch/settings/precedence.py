@@ -229,10 +229,11 @@ def lines_of(text: str) -> dict[str, int]:
     The lines up to the end of a statement are valid TOML, those up to its middle are not.
     """
     lines: dict[str, int] = {}
-    rows, first = text.splitlines(keepends=True), 1
+    rows, first = text.split("\n"), 1
     for number in range(1, len(rows) + 1):
         with suppress(tomllib.TOMLDecodeError):
-            lines = dict.fromkeys(dotted(tomllib.loads("".join(rows[:number]))), first) | lines
+            names = dotted(tomllib.loads("\n".join(rows[:number])))
+            lines = dict.fromkeys(names, first) | lines
             first = number + 1
     return lines
 
