@@ -5,28 +5,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.option import Hint, Panel, SettingsModel
+from reco_batch.settings.option import Hint, Panel, SettingsModel, checked
 from reco_batch.settings.run_config import RunKeys, TuneKeys
-from reco_store import Keys, UsageError
+from reco_store import Keys
 
 DEFAULT_NAMESPACE = "reco"
 
 
-def _namespace(name: str) -> str:
-    try:
-        return Keys(name).namespace
-    except UsageError as error:
-        raise ValueError(name) from error
-
-
-def _web_address(url: str | None) -> str | None:
+def _is_web_address(url: str | None) -> bool:
     parts = urlsplit(url or "http://none")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("no address")
-    return url
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 class NotifyKeys(SettingsModel):
@@ -42,7 +33,7 @@ class NotifyKeys(SettingsModel):
     """Program to run, without a shell; it reads a JSON object."""
     url: Annotated[
         str | None,
-        AfterValidator(_web_address),
+        checked(_is_web_address),
         Field(repr=False),
         Panel.MONITORING,
         Hint("an http:// or https:// address", "", "none", "https://chat.example/hooks/TOKEN"),
@@ -55,7 +46,7 @@ class NotifyKeys(SettingsModel):
 
 
 class DataKeys(SettingsModel):
-    """Setting that comes first in the section of the input."""
+    """Input of a run, in a model of its own so that help lists it first."""
 
     data: Annotated[
         str | None,
@@ -97,7 +88,7 @@ class Settings(RunKeys, DataKeys):
     """Redis or Valkey server with the published lists."""
     namespace: Annotated[
         str,
-        AfterValidator(_namespace),
+        checked(Keys),
         Panel.STORE,
         Hint("1 to 32 of a-z, 0-9, _ -, a letter or digit first", "NAME"),
     ] = DEFAULT_NAMESPACE

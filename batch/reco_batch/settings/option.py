@@ -4,6 +4,7 @@ A setting is an annotated field of a `SettingsModel`. Its docstring is its help 
 `Hint`s in its annotation add what its type and bounds do not express.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from math import inf
@@ -11,8 +12,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+from reco_store import UsageError
 
 
 class Panel(StrEnum):
@@ -51,6 +54,21 @@ class Hint:
     """Short form of the option, such as `-k`."""
     choices: tuple[str, ...] = ()
     """Allowed words, if the type does not list them."""
+
+
+def checked(is_allowed: Callable[[Any], object]) -> AfterValidator:
+    """Return a validator that refuses a value for which a function fails or returns False."""
+
+    def check(value: Any) -> Any:  # noqa: ANN401  # the type of the setting
+        try:
+            accepted = is_allowed(value)
+        except (LookupError, UsageError) as error:
+            raise ValueError(value) from error
+        if accepted is False:
+            raise ValueError(value)
+        return value
+
+    return AfterValidator(check)
 
 
 Count = Annotated[int, Field(ge=1)]

@@ -103,16 +103,15 @@ def find_file(config: Path | None) -> Path | None:
         UsageError: a named file is missing, or other accounts may change the file that was found.
     """
     variable = os.environ.get(FILE_VARIABLE, "").strip()
-    named, found = config or (Path(variable) if variable else None), Path(FILE)
-    if named is None:
-        if found.is_file():
-            _require_owned(found)
-            return found
-        return None
-    if not named.is_file():
+    if named := config or (Path(variable) if variable else None):
+        if named.is_file():
+            return named
         how = "--config" if config else FILE_VARIABLE
         raise UsageError(f"{how} {str(named)!r}: expected a file; `batch init {named}` writes one")
-    return named
+    if not Path(FILE).is_file():
+        return None
+    _require_owned(Path(FILE))
+    return Path(FILE)
 
 
 def _require_owned(file: Path) -> None:

@@ -8,42 +8,25 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat
+from pydantic import BeforeValidator, Field, FiniteFloat
 
 from reco_batch.settings import option
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_batch.settings.hyperparameters import PRESETS, EngineName, Preset, RankBy, SplitBy
-from reco_batch.settings.option import Count, CountFromZero, CountOrAll, Hint, Panel
+from reco_batch.settings.option import Count, CountFromZero, CountOrAll, Hint, Panel, checked
 from reco_batch.settings.processors import TRAININGS
 
 _LARGEST_SEED = 2**32 - 5  # the libraries take 32 bits, and a run adds a few to it
-
-
-def _text_encoding(name: str) -> str:
-    try:
-        "".encode(name)
-    except LookupError as error:  # unknown, or an encoding of bytes, such as base64
-        raise ValueError(name) from error
-    return name
-
-
-def _preset(name: str) -> str:
-    if name not in PRESETS:
-        raise ValueError(name)
-    return name
-
-
-def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
-    if not scale[0] < scale[1]:
-        raise ValueError(scale)
-    return scale
 
 
 class RunKeys(option.SettingsModel):
     """Settings that decide the result of a run, or how it is computed."""
 
     encoding: Annotated[
-        str, AfterValidator(_text_encoding), Panel.INPUT, Hint("a text encoding", "NAME")
+        str,
+        checked(lambda name: isinstance("".encode(name), bytes)),
+        Panel.INPUT,
+        Hint("a text encoding", "NAME"),
     ] = "utf-8"
     """Encoding of CSV files, such as latin-1."""
     max_bad_rows: Annotated[CountFromZero, Panel.INPUT] = 0
@@ -51,7 +34,7 @@ class RunKeys(option.SettingsModel):
     rating_scale: Annotated[
         tuple[FiniteFloat, FiniteFloat],
         BeforeValidator(lambda scale: scale.split(":") if isinstance(scale, str) else scale),
-        AfterValidator(_ascending),
+        checked(lambda scale: scale[0] < scale[1]),
         Panel.INPUT,
         Hint("LOW:HIGH, two numbers, the lower first, such as 0.5:5", "LOW:HIGH"),
     ] = (0.5, 5.0)
@@ -61,9 +44,9 @@ class RunKeys(option.SettingsModel):
 
     split: Annotated[SplitBy, Panel.MODEL] = SplitBy.RANDOM
     """Hold out random ratings, or each user's latest fifth."""
-    preset: Annotated[str, AfterValidator(_preset), Panel.MODEL, Hint(choices=tuple(PRESETS))] = (
-        "default"
-    )
+    preset: Annotated[
+        str, checked(PRESETS.__contains__), Panel.MODEL, Hint(choices=tuple(PRESETS))
+    ] = "default"
     """Models and hyper-parameters; notebook has the original notebook's."""
     seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED), Panel.MODEL] = 42
     """Random seed for the split, model weights and tuning."""
