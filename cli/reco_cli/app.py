@@ -14,7 +14,7 @@ from reco_cli.lookup import look_up
 from reco_cli.options import (
     LISTING,
     READING,
-    Told,
+    Options,
     is_on_command_line,
     takes,
 )
@@ -64,7 +64,7 @@ def _reco(
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
 def get_user(
-    told: Told,
+    options: Options,
     user_id: User,
     *,
     why: Annotated[
@@ -75,27 +75,27 @@ def get_user(
 
     A user without a list gets the most rated movies instead, and the output says so.
     """
-    with told.where.open() as reader:
-        answer = reader.user(user_id, why=why, **told.asked.choice)
-        write(pages.user_page(answer, user_id, told.asked, why=why), as_json=told.as_json)
+    with options.where.open() as reader:
+        answer = reader.user(user_id, why=why, **options.asked.choice)
+        write(pages.user_page(answer, user_id, options.asked, why=why), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
-def get_ranked(told: Told, user_id: User) -> None:
+def get_ranked(options: Options, user_id: User) -> None:
     """Show a user's movies by predicted rating.
 
     A user without a list gets the most rated movies instead, and the output says so.
     """
-    with told.where.open() as reader:
-        answer = reader.ranked(user_id, **told.asked.choice)
-        write(pages.ranked_page(answer, user_id, told.asked), as_json=told.as_json)
+    with options.where.open() as reader:
+        answer = reader.ranked(user_id, **options.asked.choice)
+        write(pages.ranked_page(answer, user_id, options.asked), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
 def for_ratings(
-    told: Told,
+    options: Options,
     ratings: Annotated[
         list[str],
         typer.Argument(metavar="MOVIE=STARS...", help="Such as 'Heat (1995)=4'; a title or an id."),
@@ -105,17 +105,17 @@ def for_ratings(
 
     Each line says which of the better rated movies speaks most for it.
     """
-    with told.where.open() as reader:
+    with options.where.open() as reader:
         rated, notes = ratings_of(reader, ratings)
-        answer = reader.for_ratings(rated, **told.asked.choice)
-        page = pages.for_ratings_page(answer, rated, told.asked, notes=notes)
-        write(page, as_json=told.as_json)
+        answer = reader.for_ratings(rated, **options.asked.choice)
+        page = pages.for_ratings_page(answer, rated, options.asked, notes=notes)
+        write(page, as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
 def get_movie(
-    told: Told,
+    options: Options,
     movie: Annotated[
         str,
         typer.Argument(metavar="ID|TITLE", help="Id, or whole title with or without its year."),
@@ -126,15 +126,15 @@ def get_movie(
     Case, accents, punctuation and the article of a title do not matter. When several movies have
     the title, they are listed with their ids, and the exit code is 2.
     """
-    with told.where.open() as reader:
-        found = look_up(reader, movie, told.asked.choice)
-        write(pages.movie_page(found, movie, told.asked), as_json=told.as_json)
+    with options.where.open() as reader:
+        found = look_up(reader, movie, options.asked.choice)
+        write(pages.movie_page(found, movie, options.asked), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("n", *READING)
 def search(
-    told: Told,
+    options: Options,
     text: Annotated[
         list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or beginnings.")
     ],
@@ -144,20 +144,20 @@ def search(
     Case, accents, punctuation and the order of the words do not matter; a beginning of a word is
     enough. Where no title has all words, titles with some of them are shown, with a note.
     """
-    with told.where.open() as reader:
+    with options.where.open() as reader:
         words = " ".join(text)
-        found, partial = reader.search(words, n=told.n), False
+        found, partial = reader.search(words, n=options.n), False
         if not found:
-            found, partial = reader.search(words, n=told.n, partial=True), True
+            found, partial = reader.search(words, n=options.n, partial=True), True
         status = reader.status()
-        page = pages.search_page(found, words, told.n, status, partial=partial)
-        write(page, as_json=told.as_json)
+        page = pages.search_page(found, words, options.n, status, partial=partial)
+        write(page, as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes(*LISTING)
 def get_popular(
-    told: Told,
+    options: Options,
     *,
     by: Annotated[
         Literal["most-rated", "highest-rated"],
@@ -168,15 +168,15 @@ def get_popular(
     ] = None,
 ) -> None:
     """Show the movies with the most ratings, or with the best."""
-    with told.where.open() as reader:
-        answer = reader.popular(by.replace("-", "_"), genre=genre, **told.asked.choice)
-        write(pages.popular_page(answer, by, genre, told.asked), as_json=told.as_json)
+    with options.where.open() as reader:
+        answer = reader.popular(by.replace("-", "_"), genre=genre, **options.asked.choice)
+        write(pages.popular_page(answer, by, genre, options.asked), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("as_json", "redis_url", "namespaces", "home")
 def status(
-    told: Told,
+    options: Options,
     context: typer.Context,
     *,
     every: Annotated[
@@ -188,6 +188,6 @@ def status(
     Several namespaces stand side by side; so do those of an experiment (`batch experiment`), if
     none is named.
     """
-    names = [name.strip() for name in told.namespaces or ()] or [told.namespace]
-    found = look(told.where, names, with_arms=not is_on_command_line(context, "namespaces"))
-    write(status_page(found, told.where.label, every=every), as_json=told.as_json)
+    names = [name.strip() for name in options.namespaces or ()] or [options.namespace]
+    found = look(options.where, names, with_arms=not is_on_command_line(context, "namespaces"))
+    write(status_page(found, options.where.label, every=every), as_json=options.as_json)

