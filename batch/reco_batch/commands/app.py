@@ -176,7 +176,7 @@ def simulate(
 
 
 @app.command(cls=PlainCommand)
-@takes(Panel.STORE, Panel.GATE, "keep", Panel.PROGRESS, Panel.MONITORING)
+@takes(Panel.STORE, Panel.GATE, "keep", "replicas", Panel.PROGRESS, Panel.MONITORING)
 def republish(told: Told, generation: GenerationOrLatest, *, force: Force = None) -> None:
     """Publish an artifact that is on disk again, without training.
 

@@ -103,6 +103,7 @@ def republish_command(
             generation,
             run.connected(target),
             keep=settings.keep,
+            replicas=settings.replicas,
             bounds=settings.gate,
             force=reason,
             reporter=run.reporter,

@@ -51,6 +51,7 @@ from reco_store.connection.servers import look_at_servers, require_fit
 from reco_store.contract.keys import parse_generation_id
 from reco_store.control.rights import require_rights
 from reco_store.publishing.generations import list_generations
+from reco_store.publishing.replicas import require_replicas
 
 SCHEMA_VERSION = 1
 #: Two runs of one second, or two machines, are no reason to doubt the clock.
@@ -66,6 +67,7 @@ _NOT_OF_THE_RESULT = {
     "trainings",
     "engine",
     "ray_address",
+    "replicas",
     "resume",
     "checkpoint_seconds",
     "bounds",
@@ -118,6 +120,7 @@ def run_night(
     with _engine(config) as engine, lock:
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
+        require_replicas(client, config.replicas)
         started = now()
         dataset, split = read_and_split(config, reporter, now=started)
         reporter.count(stage_count(config, dataset))
@@ -134,6 +137,7 @@ def run_night(
                 client,
                 lock,
                 keep=config.keep,
+                replicas=config.replicas,
                 bounds=config.bounds,
                 force=config.force,
                 reporter=reporter,

@@ -178,6 +178,13 @@ class RunKeys(LearningKeys):
             "N",
         ),
     ] = 3
+    replicas: Annotated[
+        int,
+        _FROM_ZERO,
+        Key(
+            "Replicas of each server that must have every key before the switch.", Panel.NIGHT, "N"
+        ),
+    ] = 0
     resume: Annotated[
         bool,
         Key("Go on with the newest unfinished night, if it is the same.", Panel.NIGHT),
