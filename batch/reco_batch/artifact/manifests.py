@@ -3,6 +3,7 @@
 Another version may have written them: what is not there, or is something else, is None or empty.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,6 +12,8 @@ from reco_batch.artifact.checks import REFUSED
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_store.contract.keys import is_generation_id
+from reco_store.contract.manifest import check_manifest
+from reco_store.errors import ContractMismatch
 
 MANIFEST: Final = "manifest.json"
 #: Why a check of stars is skipped.
@@ -73,6 +76,16 @@ def refused_checks(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         for name, check in section(report, "checks").items()
         if isinstance(check, Mapping) and check.get("verdict") == REFUSED
     }
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of an artifact; None if it is missing, damaged or of another schema."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        check_manifest(manifest, folder.name)
+    except (OSError, ValueError, AttributeError, ContractMismatch):  # no JSON, no object, ...
+        return None
+    return manifest
 
 
 def complete_generations(artifacts: Path) -> list[str]:

@@ -1,15 +1,12 @@
 """Deletes the artifacts that no command will ask for again."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from reco_batch.artifact.folder import open_artifact
-from reco_batch.artifact.manifests import complete_generations
+from reco_batch.artifact.manifests import complete_generations, read_manifest
 from reco_batch.artifact.quarantine import is_rejected
-from reco_batch.errors import NightFailed
 from reco_batch.files import delete
 from reco_store.contract.keys import is_generation_id
 
@@ -43,8 +40,8 @@ def prune_artifacts(
     complete = complete_generations(artifacts)
     own: dict[bool, list[str]] = {True: [], False: []}
     for generation in complete:
-        manifest = _manifest(artifacts, generation)
-        if manifest.get("parameters", {}).get("namespace") == namespace:
+        manifest = read_manifest(artifacts / generation)
+        if manifest and manifest.get("parameters", {}).get("namespace") == namespace:
             own[is_rejected(artifacts / generation, manifest)].append(generation)
     for generation in (*own[True][:-keep], *own[False][:-keep]):
         if generation != live:
@@ -80,10 +77,3 @@ def finish_deletions(artifacts: Path) -> None:
     """
     for path in artifacts.glob(f"*{_GOING}"):
         delete(path)
-
-
-def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:
-    try:
-        return open_artifact(artifacts, generation).manifest
-    except NightFailed:  # damaged: for a person to look at
-        return {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.checks import REFUSED
-from reco_batch.artifact.manifests import MANIFEST, complete_generations, section
+from reco_batch.artifact.manifests import complete_generations, read_manifest, section
 from reco_batch.files import write_whole
 from reco_store import UsageError
 from reco_store.control.registry import QUARANTINED
@@ -99,14 +99,8 @@ def kept(artifacts: Path, namespace: str) -> list[Kept]:
     """
     found = []
     for generation in reversed(complete_generations(artifacts)):
-        try:
-            manifest = json.loads((artifacts / generation / MANIFEST).read_bytes())
-        except (OSError, ValueError):  # for a person to look at
-            continue
-        if (
-            isinstance(manifest, dict)
-            and section(manifest, "parameters").get("namespace") == namespace
-        ):
+        manifest = read_manifest(artifacts / generation)
+        if manifest and section(manifest, "parameters").get("namespace") == namespace:
             found.append(_kept(artifacts / generation, manifest))
     return found
 

@@ -17,10 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reco_batch.artifact.checks import REFUSED
-from reco_batch.artifact.folder import Artifact, open_artifact
-from reco_batch.artifact.manifests import complete_generations
+from reco_batch.artifact.folder import Artifact
+from reco_batch.artifact.manifests import complete_generations, read_manifest
 from reco_batch.data import columns as c
-from reco_batch.errors import NightFailed
 from reco_batch.evaluation.list_statistics import ids_of
 from reco_batch.evaluation.top10_diversity import HEAD
 from reco_batch.metrics.rank_overlap import overlap, rank_biased_overlap
@@ -153,10 +152,10 @@ def of_namespace(artifacts: Path, namespace: str | None) -> list[Artifact]:
     """Return the complete artifacts of a namespace, oldest first; damaged ones are left out."""
     found = []
     for generation in complete_generations(artifacts):
-        try:
-            artifact = open_artifact(artifacts, generation)
-        except NightFailed:  # for a person to look at
+        manifest = read_manifest(artifacts / generation)
+        if manifest is None:
             continue
+        artifact = Artifact(artifacts / generation, manifest)
         if namespace_of(artifact) == namespace:
             found.append(artifact)
     return found

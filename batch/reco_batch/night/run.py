@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact.folder import Artifact, open_artifact
-from reco_batch.artifact.manifests import MANIFEST, section, split_of
+from reco_batch.artifact.manifests import MANIFEST, read_manifest, section, split_of
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
 from reco_batch.artifact.quarantine import kept
 from reco_batch.artifact.unfinished import (
@@ -181,13 +181,10 @@ def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Ma
 
     Empty where its folder is gone, or where it was measured on another kind of split.
     """
-    if generation is None:
+    manifest = None if generation is None else read_manifest(artifacts / generation)
+    if manifest is None or split_of(manifest) != split:
         return {}
-    try:
-        manifest = open_artifact(artifacts, generation).manifest
-    except NightFailed:
-        return {}
-    return section(manifest, "metrics") if split_of(manifest) == split else {}
+    return section(manifest, "metrics")
 
 
 def read_and_split(

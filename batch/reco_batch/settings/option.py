@@ -107,11 +107,15 @@ def flattened(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 def valued(model: BaseModel) -> dict[str, Any]:
     """Return the value of every setting by its dotted name."""
+    return dotted(model.model_dump())
+
+
+def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of nested mappings by dotted name, such as `gate.churn`."""
     found: dict[str, Any] = {}
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            found |= {f"{name}.{inner}": one for inner, one in valued(value).items()}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": one for inner, one in dotted(value).items()}
         else:
             found[name] = value
     return found

@@ -98,8 +98,6 @@ def _present_note(record: Record, control: Control, until: datetime | None, now:
 
 
 def collect(
-    client: Client,
-    keys: Keys,
     *,
     lock: RunLock,
     keep: int,
@@ -108,9 +106,7 @@ def collect(
     """Delete old generations, and what runs that died left behind.
 
     Args:
-        client: connection to the store.
-        keys: the namespace's keys.
-        lock: held by the caller; its connection and namespace are used.
+        lock: lock held by the caller, with the connection and the namespace.
         keep: how many ready generations to keep, the live one among them.
         progress: called with "retire" and the number of keys just deleted.
 
@@ -124,7 +120,6 @@ def collect(
     """
     if keep < 1:
         raise UsageError(f"keep {keep}: expected 1 or more")
-    del client, keys
     with store_errors(lock.client):
         dead = remove(lock, leftovers, note="left behind by a run", progress=progress)
         old = remove(

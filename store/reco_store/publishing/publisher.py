@@ -124,8 +124,6 @@ def publish(
 
 
 def flip(
-    client: Client,
-    keys: Keys,
     generation: str,
     *,
     lock: RunLock,
@@ -135,10 +133,8 @@ def flip(
     """Make a ready generation the live one, atomically; doing it twice is doing it once.
 
     Args:
-        client: connection to the store.
-        keys: the namespace's keys.
-        generation: which one; staged, verified and not refused.
-        lock: held by the caller.
+        generation: generation that is staged, verified and not refused.
+        lock: lock held by the caller, with the connection and the namespace.
         servers: what ``stage`` returned; a server that restarted since is refused.
         now: the time, with which a hold is compared.
 
@@ -149,7 +145,6 @@ def flip(
         Fenced: another run took over; nothing was switched.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
-    del client, keys  # the lock's own
     _switch(lock, generation, None, servers=servers, now=now)
 
 

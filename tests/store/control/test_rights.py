@@ -56,7 +56,7 @@ def whole_life(writer, reader, keys, make_source) -> None:
     release(writer, keys)
     list_generations(writer, keys)
     with RunLock(writer, keys, heartbeat=False) as lock:
-        collect(writer, keys, lock=lock, keep=1)
+        collect(lock=lock, keep=1)
     assert hide(writer, keys, ["2", "5"]) == 2
     assert unhide(writer, keys, ["5"]) == 1
     assert hidden(writer, keys) == ("2",)

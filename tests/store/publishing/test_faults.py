@@ -295,7 +295,7 @@ def test_rollback_on_a_full_server(binary, make_server, make_source):
         assert rollback(client, KEYS) == list_generations(client, KEYS)[1].id
         release(client, KEYS)
         with RunLock(client, KEYS, heartbeat=False) as lock:
-            assert len(collect(client, KEYS, lock=lock, keep=1)) == 2
+            assert len(collect(lock=lock, keep=1)) == 2
         assert client.dbsize() == 501 + 5
 
 

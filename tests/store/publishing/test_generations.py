@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reco_store.contract.hold import Hold
-from reco_store.control import collector, registry
+from reco_store.control import collector
 from reco_store.control.lock import RunLock
 from reco_store.control.registry import Control, Record
 from reco_store.errors import ContractMismatch, NothingPublished, UnknownGeneration, UsageError
-from reco_store.publishing import publisher
 from reco_store.publishing.generations import collect, list_generations, release, rollback
 from reco_store.publishing.publisher import publish
 
@@ -76,17 +75,13 @@ def test_rollback_twice_never_returns_to_a_bad_night(client, keys, nights):
             rollback(client, keys, to=bad)
 
 
-def test_rollback_passes_over_what_was_never_live(
-    client, keys, lock, nights, make_source, monkeypatch
-):
-    """A generation that a hold kept back is not what was there before."""
-    rollback(client, keys, now=lambda: NOON)
-    held, good = make_source(), make_source()
-    monkeypatch.setattr(publisher, "_retire", lambda *_: ((), ""))
-    publish(client, keys, held, lock=lock, now=lambda: NOON)
-    release(client, keys)
-    publish(client, keys, good, lock=lock, keep=9, now=lambda: NOON)
-    assert rollback(client, keys) == nights[1]
+def test_rollback_skips_generations_that_were_never_live(client, keys, nights):
+    """A generation that was held when it was published is not what readers saw before."""
+    registry = json.loads(client.get(keys.generations))
+    registry["generations"][1]["since"] = ""
+    client.set(keys.generations, json.dumps(registry))
+
+    assert rollback(client, keys) == nights[0]
 
 
 def test_rollback_to_a_given_one(client, keys, nights):
@@ -112,11 +107,9 @@ def test_rollback_of_nothing(client, keys):
 
 
 def test_rollback_needs_no_lock(client, keys, nights):
-    """A run that is under way does not keep the operator out."""
-    other = RunLock(client, keys, heartbeat=False)
+    """A run that holds the lock does not keep the operator out."""
     assert client.get(keys.lock) is not None
     assert rollback(client, keys) == nights[1]
-    del other
 
 
 def test_rollback_during_a_night_wins(client, keys, lock, nights, make_source):
@@ -158,54 +151,35 @@ def test_release(client, keys, lock, nights, make_source):
 
 def test_collect(client, keys, lock, nights, stored):
     """Collecting keeps as many as asked, and never deletes the live one."""
-    assert collect(client, keys, lock=lock, keep=2) == (nights[0],)
-    assert collect(client, keys, lock=lock, keep=1) == (nights[1],)
-    assert collect(client, keys, lock=lock, keep=1) == ()
+    assert collect(lock=lock, keep=2) == (nights[0],)
+    assert collect(lock=lock, keep=1) == (nights[1],)
+    assert collect(lock=lock, keep=1) == ()
     assert live(client, keys) == nights[2]
     assert client.get(keys.data(nights[2], "user:1"))
     assert not [name for name in stored(client, keys) if nights[0] in name or nights[1] in name]
     with pytest.raises(UsageError):
-        collect(client, keys, lock=lock, keep=0)
-
-
-def test_collector_spares_what_an_operator_made_live_meanwhile(
-    client, keys, lock, nights, monkeypatch
-):
-    """A rollback to a generation that is about to be deleted wins over the deletion."""
-    real = collector._mark
-
-    def mark(lock_, generation, doomed, *, note):
-        if live(client, keys) == nights[2]:
-            rollback(client, keys, to=nights[0])
-        return real(lock_, generation, doomed, note=note)
-
-    monkeypatch.setattr(collector, "_mark", mark)
-    collect(client, keys, lock=lock, keep=1)
-
-    assert live(client, keys) == nights[0]
-    assert client.get(keys.data(nights[0], "user:1"))
-    assert client.get(keys.manifest(nights[0]))
+        collect(lock=lock, keep=0)
 
 
 @pytest.mark.parametrize("work", ["collect", "publish"])
-def test_state_that_changes_between_reading_and_writing(
+def test_rollback_between_reading_and_writing_wins(
     client, keys, lock, nights, make_source, monkeypatch, work
 ):
-    """A rollback at the very moment of another change is not overwritten by it."""
+    """A rollback at the moment of another change is kept: the other change is decided again."""
     source = make_source()
-    real = registry._send
+    real = client.eval
     done = []
 
-    def send(connection, keys_, control, change, token):
-        deleting = change.manifest == registry.REMOVE and change.manifest_of == nights[0]
-        if not done and (change.live == source.generation or deleting):
+    def send(*words):
+        deletes = words[7] == keys.manifest(nights[0]) and words[-3] == "-"
+        if not done and (words[-5] == source.generation or deletes):
             done.append(1)
             rollback(client, keys, to=nights[0], now=lambda: NOON)
-        return real(connection, keys_, control, change, token)
+        return real(*words)
 
-    monkeypatch.setattr(registry, "_send", send)
+    monkeypatch.setattr(client, "eval", send)
     if work == "collect":
-        collect(client, keys, lock=lock, keep=1)
+        collect(lock=lock, keep=1)
     else:
         publish(client, keys, source, lock=lock, now=lambda: NOON)
 
@@ -214,20 +188,23 @@ def test_state_that_changes_between_reading_and_writing(
     states = {record.id: record.state for record in list_generations(client, keys)}
     assert (states[nights[0]], states[nights[2]]) == ("ready", "quarantined")
     assert client.get(keys.data(nights[0], "user:1"))
+    assert client.get(keys.manifest(nights[0]))
 
 
-def test_manifest_goes_before_the_data(client, keys, lock, nights, monkeypatch):
-    """While a generation is being deleted its manifest is gone already."""
-    seen = []
-    real = collector.unlink_paced
+def test_manifest_is_deleted_before_the_data(client, keys, lock, nights, monkeypatch):
+    """While a generation is being deleted its manifest is already gone."""
+    exists = []
+    real = client.unlink
 
-    def unlink_paced(connection, names, **options):
-        seen.append(client.exists(keys.manifest(nights[0])))
-        real(connection, names, **options)
+    def unlink(*names):
+        exists.append(client.exists(keys.manifest(nights[0])))
+        return real(*names)
 
-    monkeypatch.setattr(collector, "unlink_paced", unlink_paced)
-    collect(client, keys, lock=lock, keep=2)
-    assert seen == [0]
+    monkeypatch.setattr(client, "unlink", unlink)
+    collect(lock=lock, keep=2)
+
+    assert exists
+    assert not any(exists)
 
 
 def test_damaged_hold_is_a_clear_error():

@@ -252,7 +252,7 @@ def test_gate_can_refuse(client, keys, lock, make_source, stored):
     record = list_generations(client, keys)[0]
     assert (record.state, record.note) == ("refused", verdict.reason)
     with pytest.raises(UnknownGeneration, match="refused"):
-        flip(client, keys, bad.generation, lock=lock)
+        flip(bad.generation, lock=lock)
 
     publish(client, keys, next_, lock=lock)
     assert not [name for name in stored(client, keys) if bad.generation in name]
@@ -412,7 +412,7 @@ def test_flip_twice_is_flip_once(client, keys, lock, make_source, stored):
     source = make_source()
     publish(client, keys, source, lock=lock)
     before = stored(client, keys)
-    flip(client, keys, source.generation, lock=lock)
+    flip(source.generation, lock=lock)
     assert stored(client, keys) == before
 
 
@@ -421,7 +421,7 @@ def test_flip_to_a_ready_generation(client, keys, lock, make_source):
     old, new = make_source(1), make_source(2)
     publish(client, keys, old, lock=lock)
     publish(client, keys, new, lock=lock)
-    flip(client, keys, old.generation, lock=lock)
+    flip(old.generation, lock=lock)
     assert client.get(keys.current).decode() == old.generation
 
 
@@ -432,7 +432,7 @@ def test_flip_to_what_is_not_ready(client, keys, lock, make_source, state):
     if state == "staging":
         stage(client, keys, source, lock=lock)
     with pytest.raises(UnknownGeneration, match=state):
-        flip(client, keys, source.generation, lock=lock)
+        flip(source.generation, lock=lock)
     assert client.get(keys.current) is None
 
 
@@ -489,10 +489,10 @@ def test_fence_is_checked_by_the_flip_itself(client, keys, make_source):
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, theirs, lock=lock)
         publish(client, keys, mine, lock=lock)
-        flip(client, keys, theirs.generation, lock=lock)
+        flip(theirs.generation, lock=lock)
         client.delete(keys.lock)
         with RunLock(client, keys, heartbeat=False), pytest.raises(Fenced):
-            flip(client, keys, mine.generation, lock=lock)
+            flip(mine.generation, lock=lock)
     assert client.get(keys.current).decode() == theirs.generation
 
 
