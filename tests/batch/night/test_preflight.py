@@ -85,7 +85,7 @@ def test_a_generation_that_will_not_fit_is_refused(night, tmp_path):
             checked(config_of(tmp_path), night, url)
         (said,) = checked(config_of(tmp_path, force="a test"), night, url)
 
-    assert "the generation to come will not fit into the store beside the live one" in said
+    assert "the generation to come will not fit into the store in addition to the live one" in said
     assert refused.value.needed_bytes > refused.value.free_bytes
     assert "Raise maxmemory by " in str(refused.value)
 

@@ -98,7 +98,7 @@ def test_inventory_in_chunks(client, keys, lock, make_source, monkeypatch, store
     first = make_source()
     publish(client, keys, first, lock=lock, keep=1)
     chunks = -(-len(first.pairs) // 7)
-    assert read_control(client, keys).find(first.generation).chunks == chunks
+    assert read_control(client, keys).record_of(first.generation).chunks == chunks
     assert all(client.exists(keys.inventory(first.generation, c)) for c in range(chunks))
 
     publish(client, keys, make_source(), lock=lock, keep=1)
@@ -577,7 +577,7 @@ def test_fields_of_a_later_version_are_kept(client, keys, lock, make_source):
     content["generations"][0]["colour"] = "blue"
     client.set(keys.generations, json.dumps(content))
     publish(client, keys, make_source(), lock=lock)
-    assert read_control(client, keys).find(source.generation).more == {"colour": "blue"}
+    assert read_control(client, keys).record_of(source.generation).more == {"colour": "blue"}
 
 
 def test_registry_does_not_grow_for_ever(client, keys, lock, make_source, monkeypatch):
