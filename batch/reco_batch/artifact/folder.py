@@ -128,7 +128,7 @@ class Artifact:
         yield from self._batches(family.file, rows=rows)
 
     def movies(self) -> Iterator[pa.RecordBatch]:
-        """Yield the catalogue as it stands on disk, some thousand movies at a time."""
+        """Yield the catalogue in batches of a few thousand movies."""
         yield from self._batches(MOVIE.file)
 
     def movie_ids(self) -> pa.Array:
@@ -209,7 +209,7 @@ def open_artifact(artifacts: Path, generation: str) -> Artifact:
     return Artifact(folder, manifest)
 
 
-def account_of(folder: Path) -> Path:
+def report_or_folder(folder: Path) -> Path:
     """Return the path of an artifact's report, or its folder if there is no report."""
     report = folder / REPORT
     return report if report.is_file() else folder

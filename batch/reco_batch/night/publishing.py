@@ -11,10 +11,10 @@ from reco_batch.artifact.folder import Artifact, open_artifact, write_manifest
 from reco_batch.artifact.quarantine import (
     LATEST,
     QUARANTINE,
-    kept,
-    latest,
-    lift,
-    remember,
+    copy_quarantines,
+    latest_servable,
+    lift_quarantine,
+    list_artifacts,
     require_not_quarantined,
 )
 from reco_batch.files import unreadable
@@ -69,7 +69,7 @@ def republish(
         records = list_generations(lock.client, lock.keys)
         mark_quarantined(artifacts, records, reporter)
         if generation == LATEST:
-            generation = latest(kept(artifacts, namespace), records)
+            generation = latest_servable(list_artifacts(artifacts, namespace), records)
         reporter.concern(generation)
         artifact = open_artifact(artifacts, generation)
         own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
@@ -101,7 +101,7 @@ def mark_quarantined(
 ) -> None:
     """Mark generations quarantined in the store on disk as well; a failure is a warning."""
     try:
-        remember(artifacts, records)
+        copy_quarantines(artifacts, records)
     except OSError as error:
         reporter.warn(f"a rollback is not marked on disk: {unreadable(error, artifacts)}")
 
@@ -109,7 +109,7 @@ def mark_quarantined(
 def _lift_mark(folder: Path, reporter: Reporter) -> None:
     """End the quarantine of an artifact on disk, as the store has ended its own."""
     try:
-        lift(folder)
+        lift_quarantine(folder)
     except OSError as error:
         reporter.warn(f"the mark {folder / QUARANTINE} is not removed ({error.strerror or error})")
 

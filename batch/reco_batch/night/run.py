@@ -18,10 +18,10 @@ from threadpoolctl import threadpool_limits
 from reco_batch.artifact.folder import Artifact, open_artifact
 from reco_batch.artifact.manifests import MANIFEST, read_manifest, section, split_of
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
-from reco_batch.artifact.quarantine import kept
+from reco_batch.artifact.quarantine import list_artifacts
 from reco_batch.artifact.unfinished import (
     FINISH,
-    Place,
+    RunFolders,
     UnfinishedNight,
     is_full,
     open_night,
@@ -242,7 +242,7 @@ def _name(
     """
     names = [record.id for record in list_generations(client, keys)]
     with suppress(NightFailed):  # a folder of another account, which may share this home
-        names += [one.generation for one in kept(config.artifacts, config.namespace)]
+        names += [one.generation for one in list_artifacts(config.artifacts, config.namespace)]
     last = max(map(parse_generation_id, names), default=started)
     if last < started.replace(microsecond=0):
         return new_generation_id(started)
@@ -266,7 +266,7 @@ def _open_night(
     with _disk_errors(config.artifacts / generation):
         config.artifacts.mkdir(parents=True, exist_ok=True)
         return open_night(
-            Place(config.artifacts, config.unfinished / config.namespace),
+            RunFolders(config.artifacts, config.unfinished / config.namespace),
             generation,
             started,
             fingerprint(
@@ -275,7 +275,7 @@ def _open_night(
                 threads=config.threads,
             ),
             resume=config.resume,
-            say=reporter.say,
+            show=reporter.say,
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from reco_batch.artifact.unfinished import (
     FINISH,
-    Place,
+    RunFolders,
     is_full,
     open_night,
     reusable_bytes,
@@ -32,7 +32,7 @@ class Killed(BaseException):
 @pytest.fixture
 def place(tmp_path):
     """Where the nights are."""
-    return Place(tmp_path / "artifacts", tmp_path / "unfinished" / "reco")
+    return RunFolders(tmp_path / "artifacts", tmp_path / "unfinished" / "reco")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def opened(place, said):
     """Open a night; without resuming, unless it is asked for."""
 
     def open_(name=NAME, *, made_of=MADE_OF, resume=False):
-        return open_night(place, name, STARTED, made_of, resume=resume, say=said.append)
+        return open_night(place, name, STARTED, made_of, resume=resume, show=said.append)
 
     return open_
 
@@ -245,8 +245,8 @@ def test_what_can_be_used_again_is_what_opening_deletes_or_resumes(opened, place
     """Not what is complete, at work, or of another namespace."""
     home = place.artifacts.parent
     kill(opened(OLDER), "user", "manifest.json")  # complete, and its run was forgotten
-    other = Place(place.artifacts, place.unfinished.with_name("other"))
-    kill(open_night(other, OLDEST, STARTED, MADE_OF, resume=False, say=print), "user")
+    other = RunFolders(place.artifacts, place.unfinished.with_name("other"))
+    kill(open_night(other, OLDEST, STARTED, MADE_OF, resume=False, show=print), "user")
     with opened() as at_work:
         write(at_work, "user")
         kill(opened(NEWER), "user", "similar")
@@ -303,8 +303,8 @@ def test_a_night_at_work_is_left_alone(opened, place, said):
 
 def test_other_namespaces_are_left_alone(opened, place):
     """Each has its folder; all of them are known to be unfinished."""
-    other = Place(place.artifacts, place.unfinished.with_name("other"))
-    kill(open_night(other, OLDER, STARTED, MADE_OF, resume=False, say=print))
+    other = RunFolders(place.artifacts, place.unfinished.with_name("other"))
+    kill(open_night(other, OLDER, STARTED, MADE_OF, resume=False, show=print))
 
     kill(opened())
 
