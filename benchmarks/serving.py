@@ -57,7 +57,7 @@ def flips_under_readers(url: str, requests: int, flips: int) -> dict[str, int]:
         done = 0
         with RunLock(client, KEYS) as lock:
             while done < flips or reader.is_alive():
-                flip(client, KEYS, nights[done % KEPT].generation, lock=lock)
+                flip(nights[done % KEPT].generation, lock=lock)
                 done += 1
                 time.sleep(0.005)
     reader.join()

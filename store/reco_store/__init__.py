@@ -1,7 +1,7 @@
-"""The store of reco: key contract, codec, publisher, reader, generations, embedded server.
+"""Store of reco: key contract, codec, publisher, reader, generations, embedded server.
 
-Nothing here loads TensorFlow, pandas or numpy. Names are loaded when they are first used, so
-that ``import reco_store`` costs next to nothing.
+No module loads TensorFlow, pandas or numpy. Public names are imported at first use, so
+``import reco_store`` is fast.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605  pinned, name by name, by a test
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  a test compares it with the list of public names
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever the name stands for
+def __getattr__(name: str) -> Any:  # noqa: ANN401  any public object
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value  # the next use finds it without coming here
+    globals()[name] = value  # later uses do not call this function
     return value
 
 

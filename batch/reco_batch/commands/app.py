@@ -194,7 +194,7 @@ def simulate(
 
 
 @app.command(cls=PlainCommand)
-@takes(Panel.STORE, Panel.GATE, "keep", Panel.LOGGING, Panel.MONITORING)
+@takes(Panel.STORE, Panel.GATE, "keep", "replicas", Panel.LOGGING, Panel.MONITORING)
 def republish(
     resolved: ResolvedSettings,
     generation: Annotated[

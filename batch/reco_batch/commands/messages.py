@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reco_batch.artifact.checks import summary
-from reco_batch.artifact.quarantine import Kept
+from reco_batch.artifact.quarantine import StoredArtifact
 from reco_batch.progress.terminal import duration, table
 from reco_store.control.collector import REPLACED
 from reco_store.control.registry import QUARANTINED, READY, REFUSED, RETIRED, STAGING
@@ -85,9 +85,9 @@ def _quality(metrics: object, before: object) -> list[str]:
 
 def _account(folder: Path) -> str:
     """Return the line with the whole path of the report, or of the folder where there is none."""
-    from reco_batch.artifact.folder import account_of  # noqa: PLC0415  # pyarrow
+    from reco_batch.artifact.folder import report_or_folder  # noqa: PLC0415  # pyarrow
 
-    path = account_of(folder)
+    path = report_or_folder(folder)
     return f"{'artifact' if path == folder else 'report':10}{path}"
 
 
@@ -139,7 +139,7 @@ def published(result: "Published") -> str:
 
 
 def generations(
-    records: Sequence[GenerationRecord], on_disk: Sequence[Kept], *, now: datetime
+    records: Sequence[GenerationRecord], on_disk: Sequence[StoredArtifact], *, now: datetime
 ) -> str:
     """Show a line a generation, tab-separated in a pipe, in columns on a terminal.
 
@@ -169,7 +169,9 @@ def generations(
     return "\n".join([table(HEADER, rows), "", *legend])
 
 
-def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) -> tuple[str, ...]:
+def _of_store(
+    record: GenerationRecord, artifact: StoredArtifact | None, now: datetime
+) -> tuple[str, ...]:
     state = "live" if record.live else record.state
     note = record.note
     if artifact is not None and _is_rejected_on_disk(state, artifact):
@@ -185,20 +187,20 @@ def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) ->
     )
 
 
-def _is_rejected_on_disk(state: str, artifact: Kept) -> bool:
+def _is_rejected_on_disk(state: str, artifact: StoredArtifact) -> bool:
     """Return whether the artifact's folder records a rejection that the store does not."""
     if state == READY:  # in a store that was restored from a backup
         return artifact.is_quarantined
     return state == RETIRED and not artifact.may_be_served
 
 
-def _of_disk(one: Kept, now: datetime) -> tuple[str, ...]:
+def _of_disk(one: StoredArtifact, now: datetime) -> tuple[str, ...]:
     state = "stored" if one.may_be_served else _rejected(one)
     note = one.note or (f"gate: {one.verdict}" if one.verdict else "never judged by the gate")
     return (one.generation, state, "0", "0.0", _age(one.created, now), "yes", printable(note))
 
 
-def _rejected(one: Kept) -> str:
+def _rejected(one: StoredArtifact) -> str:
     return QUARANTINED if one.is_quarantined else REFUSED
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from reco_batch.artifact.folder import account_of
+from reco_batch.artifact.folder import report_or_folder
 from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.monitoring.run_outcome import followed
 from reco_batch.night.publishing import republish
@@ -97,6 +97,7 @@ def republish_command(
             generation,
             run.connected(target),
             keep=settings.keep,
+            replicas=settings.replicas,
             bounds=settings.gate,
             force=reason,
             reporter=run.reporter,
@@ -222,5 +223,5 @@ def _insist_live(published: Published, target: Target) -> None:
         raise published.held
     if published.outcome != "live":
         reason = published.verdict.reason if published.verdict else published.outcome
-        account = account_of(target.artifacts / published.generation)
+        account = report_or_folder(target.artifacts / published.generation)
         raise GateRefused(published.generation, reason, str(account))

@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from reco_batch.artifact.quarantine import Kept, kept, lift, marks, remember
+from reco_batch.artifact.quarantine import (
+    StoredArtifact,
+    copy_quarantines,
+    lift_quarantine,
+    list_artifacts,
+    quarantine_notes,
+)
 from reco_batch.commands import messages
 from reco_batch.commands.experiments import change_experiment
 from reco_batch.commands.help import PlainCommand, PlainGroup
@@ -49,10 +55,10 @@ def generations(resolved: ResolvedSettings) -> None:
     typer.echo(messages.generations(records, on_disk, now=datetime.now(UTC)))
 
 
-def _on_disk(target: Target) -> list[Kept]:
+def _on_disk(target: Target) -> list[StoredArtifact]:
     """Return the artifacts on disk; none, with a warning, if this account may not read them."""
     try:
-        return [] if target.folder is None else kept(target.artifacts, target.namespace)
+        return [] if target.folder is None else list_artifacts(target.artifacts, target.namespace)
     except NightFailed as error:
         typer.echo(f"warning: only the store is shown: {error}", err=True)
         return []
@@ -88,7 +94,7 @@ def rollback_(
         raise UsageError("--force: expected a reason in words; it stays on record")
     target = Target.from_settings(resolved.settings)
     client = target.connect()
-    known = {} if target.folder is None else marks(target.artifacts)
+    known = {} if target.folder is None else quarantine_notes(target.artifacts)
     live = rollback(client, target.keys, to=to, reason=reason, force=force, marks=known)
     _mark_on_disk(target, client, undone=None if force is None else live)
     target.make_durable(client)
@@ -104,8 +110,8 @@ def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None
         return
     try:
         if undone is not None:
-            lift(target.artifacts / undone)
-        remember(target.artifacts, list_generations(client, target.keys))
+            lift_quarantine(target.artifacts / undone)
+        copy_quarantines(target.artifacts, list_generations(client, target.keys))
     except OSError as error:
         typer.echo(
             f"warning: the rollback is not marked on disk: {unreadable(error, target.artifacts)} "

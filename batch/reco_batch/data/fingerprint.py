@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import reco_store
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.files import sha256
+from reco_batch.settings.option import dotted
 
 #: Packages that read, split, train, score or encode.
 PACKAGES: Final = (
@@ -71,7 +72,7 @@ def program() -> dict[str, str]:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one phrase for each fact in which two fingerprints differ."""
-    old, new = dict(_flat(before)), dict(_flat(now))
+    old, new = dotted(before), dotted(now)
     return [
         _DIGESTS.get(name, f"{name} was {old.get(name)}, is {new.get(name)}")
         for name in {**old, **new}
@@ -98,14 +99,6 @@ def _program(packages: Sequence[Path] = _PROGRAM) -> str:
             name = file.relative_to(package.parent).as_posix()
             digest.update(f"{name} {sha256(file)}\n".encode())
     return digest.hexdigest()
-
-
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _digest(dataset: Dataset) -> str:

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reco_batch.artifact.checks import REFUSED
-from reco_batch.artifact.folder import Artifact, open_artifact
-from reco_batch.artifact.manifests import complete_generations
+from reco_batch.artifact.folder import Artifact
+from reco_batch.artifact.manifests import complete_generations, read_manifest
 from reco_batch.data import columns as c
-from reco_batch.errors import NightFailed
 from reco_batch.evaluation.list_statistics import ids_of
 from reco_batch.evaluation.top10_diversity import HEAD
 from reco_batch.metrics.rank_overlap import overlap, rank_biased_overlap
+from reco_store.contract.families import USER
 
 #: The first 50 places have 99.9 % of the weight of rank-biased overlap.
 DEPTH: Final = 50
@@ -134,7 +134,7 @@ def first_places(artifact: Artifact, movies: pa.Array) -> Iterator[Lists]:
     own = artifact.movie_ids()
     index = pc.index_in(own.cast(pa.string()), value_set=movies).fill_null(-1)
     place_of = np.append(index.to_numpy(), -1)
-    for batch in artifact.lists("user"):
+    for batch in artifact.lists(USER):
         ids = batch.column(c.MOVIE_IDS)
         found = pc.index_in(ids.flatten(), value_set=own).fill_null(-1).to_numpy()
         items = place_of[found]
@@ -152,10 +152,10 @@ def of_namespace(artifacts: Path, namespace: str | None) -> list[Artifact]:
     """Return the complete artifacts of a namespace, oldest first; damaged ones are left out."""
     found = []
     for generation in complete_generations(artifacts):
-        try:
-            artifact = open_artifact(artifacts, generation)
-        except NightFailed:  # for a person to look at
+        manifest = read_manifest(artifacts / generation)
+        if manifest is None:
             continue
+        artifact = Artifact(artifacts / generation, manifest)
         if namespace_of(artifact) == namespace:
             found.append(artifact)
     return found

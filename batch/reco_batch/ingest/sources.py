@@ -12,6 +12,7 @@ import pandas as pd
 
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
+from reco_batch.files import sha256
 from reco_batch.ingest.input_files import part_files
 from reco_batch.ingest.readers import RawTables, read_folder
 from reco_batch.progress.reporter import Stage
@@ -164,9 +165,9 @@ def _download(name: str, *, cache: Path, stage: Stage | None) -> Path:
         ) from error
     folder = Path(unpacked[0]).parent
     for file, digest in release.files.items():
-        if _sha256(folder / file) != digest:
+        if sha256(folder / file) != digest:
             raise DataRefused(
-                f"its SHA-256 is {_sha256(folder / file)}",
+                f"its SHA-256 is {sha256(folder / file)}",
                 digest,
                 f"Delete {folder} and try again, or give a folder of your own to --data.",
                 file,
@@ -196,11 +197,6 @@ class _Megabytes:
 def _digest(path: Path) -> str:
     """Return the digest of a file, or one of the digests and names of a folder's part files."""
     if not path.is_dir():
-        return _sha256(path)
-    parts = [f"{part.relative_to(path)} {_sha256(part)}\n" for part in part_files(path)]
+        return sha256(path)
+    parts = [f"{part.relative_to(path)} {sha256(part)}\n" for part in part_files(path)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -4,7 +4,7 @@ A setting is an annotated field of a `SettingsModel`. Its docstring is its help 
 `Hint`s in its annotation add what its type and bounds do not express.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from math import inf
@@ -144,6 +144,17 @@ def default_words(field: FieldInfo) -> str:
     if isinstance(value, tuple):
         return ":".join(f"{part:g}" for part in value) if value else "none"
     return f"{value:g}" if isinstance(value, float) and value != inf else str(value)
+
+
+def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of nested mappings by dotted name, such as `gate.churn`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": one for inner, one in dotted(value).items()}
+        else:
+            found[name] = value
+    return found
 
 
 def _types(field: FieldInfo) -> tuple[Any, ...]:

@@ -84,6 +84,8 @@ class RunKeys(option.SettingsModel):
 
     keep: Annotated[Count, Panel.RUN] = 3
     """Generations to keep in the store and on disk, with the live one."""
+    replicas: Annotated[CountFromZero, Panel.RUN] = 0
+    """Replicas of each server that must confirm every key."""
     resume: Annotated[bool, Panel.RUN] = False
     """Continue the newest unfinished run, if input and settings are equal."""
     trainings: Annotated[int, Field(ge=1, le=TRAININGS), Panel.RUN] = TRAININGS

@@ -538,7 +538,7 @@ def moving(client, keys, put):
     def to(source):
         def move():
             with RunLock(client, keys, heartbeat=False) as lock:
-                flip(client, keys, source.generation, lock=lock)
+                flip(source.generation, lock=lock)
 
         return move
 
