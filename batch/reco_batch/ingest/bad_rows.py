@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reco_batch.data.columns import TIMESTAMP, Kind
 from reco_batch.data.dataset import RejectedRow
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.csv_diagnosis import Lines, Place
+from reco_batch.ingest.formats.table_file import RowLocation, RowLocator
 
 #: Kinds of faults that a refusal names one by one.
 _NAMED: Final = 4
@@ -59,7 +59,7 @@ def describe_value(value: object, column: str, kind: Kind, *, is_missing: bool) 
 
 class _BadRow(NamedTuple):
     row: int
-    """Number of the row in its table, from 0; below 0: see `Lines`."""
+    """Number of the row in its table, from 0; below 0: see `RowLocator`."""
     found: str
     fault: Fault
 
@@ -94,7 +94,7 @@ class BadRows:
             self._kept.append(_BadRow(int(row), found(position), fault))
         self.counts[fault] += len(rows)
 
-    def judged(self, lines: dict[str, Lines]) -> tuple[RejectedRow, ...]:
+    def judged(self, lines: dict[str, RowLocator]) -> tuple[RejectedRow, ...]:
         """Return the rows that are left out, each with its line.
 
         Args:
@@ -115,18 +115,20 @@ class BadRows:
         )
 
     @staticmethod
-    def _placed(bad: Sequence[_BadRow], lines: dict[str, Lines]) -> list[tuple[Place, _BadRow]]:
+    def _placed(
+        bad: Sequence[_BadRow], lines: dict[str, RowLocator]
+    ) -> list[tuple[RowLocation, _BadRow]]:
         """Return rows with their places, in the order of the files."""
-        placed: list[tuple[Place, _BadRow]] = []
+        placed: list[tuple[RowLocation, _BadRow]] = []
         for file in dict.fromkeys(one.fault.file for one in bad):
             here = [one for one in bad if one.fault.file == file]
-            places = lines[file].places([one.row for one in here])
+            places = lines[file].locate([one.row for one in here])
             placed += sorted(
                 ((places[one.row], one) for one in here), key=lambda pair: pair[0].order
             )
         return placed
 
-    def _refusal(self, placed: list[tuple[Place, _BadRow]]) -> DataRefused:
+    def _refusal(self, placed: list[tuple[RowLocation, _BadRow]]) -> DataRefused:
         """Return the refusal, which names the first row of each kind of fault."""
         (place, first), *others = placed
         alike = self.counts[first.fault]
@@ -148,6 +150,16 @@ class BadRows:
             )
         )
         return DataRefused(found, first.fault.expected, remedy, place.file, place.line)
+
+
+def no_rows(name: str) -> DataRefused:
+    """Return the refusal of a file without any usable rating or movie."""
+    return DataRefused(
+        "there is no row below the header",
+        "at least one row",
+        "Check the export that writes this file.",
+        name,
+    )
 
 
 def write_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:

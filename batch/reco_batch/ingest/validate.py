@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings, RejectedRow
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.bad_rows import BadRows, Fault
-from reco_batch.ingest.csv_diagnosis import AnyLines, no_rows
+from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
+from reco_batch.ingest.formats.table_file import RowNumbers
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
 
@@ -112,7 +112,7 @@ def _without_bad_rows(
     if len(wrong):
         movies = movies[~movies.index.isin(wrong)]
     files = (raw.ratings_file, raw.movies_file)
-    lines = {file: raw.lines.get(file) or AnyLines(file) for file in files}
+    lines = {file: raw.lines.get(file) or RowNumbers(file) for file in files}
     rejected = bad.judged(lines)
     for frame, file in zip((ratings, movies), files, strict=True):
         if not len(frame):
@@ -124,7 +124,7 @@ def _at_its_line(error: DataRefused, raw: RawTables) -> DataRefused:
     """Return a refusal with the true line of the row that it names."""
     if error.file is None or error.file not in raw.lines or error.line is None:
         return error
-    place = raw.lines[error.file].places([error.line - 2])[error.line - 2]
+    place = raw.lines[error.file].locate([error.line - 2])[error.line - 2]
     return DataRefused(error.found, error.expected, error.remedy, place.file, place.line)
 
 
@@ -132,7 +132,7 @@ def _line_of(raw: RawTables, position: int) -> int:
     """Return the line of the file that a rating is on, given its position in the table."""
     label = int(raw.ratings.index[position])
     lines = raw.lines.get(raw.ratings_file)
-    return label if lines is None else lines.places([label - 2])[label - 2].line
+    return label if lines is None else lines.locate([label - 2])[label - 2].line
 
 
 def _suspicious(frame: pd.DataFrame, scale: tuple[float, float]) -> NDArray[np.bool_]:

@@ -192,7 +192,7 @@ def test_a_backslash_without_escapes_stays(folder):
 
 def test_line_breaks_in_values_are_read_in_pieces(folder, monkeypatch):
     """In a column of text, and in an id; the line of a fault is that of an editor."""
-    monkeypatch.setattr("reco_batch.ingest.table_reader._BLOCK_BYTES", 1024)
+    monkeypatch.setattr("reco_batch.ingest.formats.csv_file._BLOCK_BYTES", 1024)
     path = folder / "ratings.csv"
     rows = rows_of(path)
     text = "One,\n\ntwo."

@@ -9,7 +9,7 @@ import pytest
 from planted import planted_ratings
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
-from reco_batch.ingest import table_reader
+from reco_batch.ingest.formats import csv_file
 from reco_batch.ingest.readers import read_folder
 from reco_batch.ingest.validate import build_dataset
 
@@ -22,7 +22,7 @@ def checked(folder, *, scale=(0.5, 5), **options):
 @pytest.fixture
 def in_pieces(monkeypatch):
     """Read CSV files a kilobyte at a time."""
-    monkeypatch.setattr(table_reader, "_BLOCK_BYTES", 1024)
+    monkeypatch.setattr(csv_file, "_BLOCK_BYTES", 1024)
 
 
 def test_pieces_are_put_together(in_pieces, data_folder):
@@ -119,4 +119,6 @@ def test_a_rating_under_another_name_is_not_overlooked(data_folder, other):
         "stars": "Write the header userId,movieId,rating,timestamp: 'stars' is probably rating.",
         "price": "Add 'rating', or give that name to the column that has it.",
     }
-    assert refused.value.remedy == (f"{advice[other]} If nobody gives stars, leave out '{other}'.")
+    assert refused.value.remedy == (
+        f"{advice[other]} If the data has no ratings, leave out '{other}'."
+    )

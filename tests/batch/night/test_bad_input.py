@@ -87,7 +87,7 @@ REFUSED = {
         (
             "ratings.csv, line 1: the columns are 'userId', 'movieId', 'stars', 'timestamp'; "
             "expected also 'rating'. Write the header userId,movieId,rating,timestamp: 'stars' is "
-            "probably rating. If nobody gives stars, leave out 'stars'."
+            "probably rating. If the data has no ratings, leave out 'stars'."
         ),
     ),
     "missing column": (

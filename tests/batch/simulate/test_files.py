@@ -3,10 +3,11 @@
 import pytest
 
 from reco_batch.errors import NightFailed
+from reco_batch.ingest.formats.registry import FORMATS
 from reco_batch.ingest.readers import read_folder
 from reco_batch.ingest.validate import build_dataset
 from reco_batch.simulate import files as simulated_files
-from reco_batch.simulate.files import Form, write_simulation
+from reco_batch.simulate.files import write_simulation
 from reco_batch.simulate.simulation import Shape, Simulation
 from reco_store import UsageError
 
@@ -19,7 +20,7 @@ def simulation():
     return Simulation(SHAPE, seed=5)
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_night_reads_what_was_written(simulation, form, tmp_path, stage):
     """Every rating, stars, second, title and genre; nothing to mend."""
     write_simulation(simulation, tmp_path / "out", form=form, stage=stage)
@@ -41,7 +42,7 @@ def test_a_night_reads_what_was_written(simulation, form, tmp_path, stage):
     assert at == len(data.ratings) == SHAPE.ratings
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", FORMATS)
 def test_the_same_seed_writes_the_same_bytes(form, tmp_path, stage):
     """Byte by byte, in both formats."""
     for name in ("one", "two"):
@@ -58,8 +59,8 @@ def test_no_ratings_are_written_over(simulation, there, tmp_path, stage):
     """Whatever a night would read in their place stops it, and stays."""
     (tmp_path / there).write_text("mine")
 
-    with pytest.raises(UsageError, match=f"holds {there}: expected no ratings and no movies"):
-        write_simulation(simulation, tmp_path, form=Form.CSV, stage=stage)
+    with pytest.raises(UsageError, match=f"contains {there}: expected no ratings and no movies"):
+        write_simulation(simulation, tmp_path, form="csv", stage=stage)
 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
@@ -69,7 +70,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(simulation, tmp_path, stag
     (tmp_path / "out").write_text("mine")
 
     with pytest.raises(UsageError, match="is a file: expected a folder"):
-        write_simulation(simulation, tmp_path / "out", form=Form.CSV, stage=stage)
+        write_simulation(simulation, tmp_path / "out", form="csv", stage=stage)
 
 
 def test_half_a_data_set_is_none(simulation, tmp_path, stage, monkeypatch):
@@ -81,6 +82,6 @@ def test_half_a_data_set_is_none(simulation, tmp_path, stage, monkeypatch):
     monkeypatch.setattr(simulated_files, "_ratings", lambda *_: iter(full, None))
 
     with pytest.raises(NightFailed, match="No space left on device"):
-        write_simulation(simulation, tmp_path / "out", form=Form.CSV, stage=stage)
+        write_simulation(simulation, tmp_path / "out", form="csv", stage=stage)
 
     assert list((tmp_path / "out").iterdir()) == []

@@ -15,8 +15,8 @@ from csv_folders import planted, write_folder
 from planted import planted_ratings
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.conversions import MATRIX, Family, cell_of, convert, family_of, matrix_table
 from reco_batch.ingest.readers import read_folder
+from reco_batch.ingest.type_matrix import MATRIX, Family, cell_of, convert, family_of, matrix_table
 from reco_batch.ingest.validate import build_dataset
 
 DAY = dt.date(2020, 9, 13)

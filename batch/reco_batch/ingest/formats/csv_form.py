@@ -9,7 +9,7 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
@@ -31,23 +31,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 GZIP: Final = b"\x1f\x8b"
-PARQUET: Final = b"PAR1"
-_OTHER: Final = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Unpack it, or save it as CSV."),
-    (b"BZh", "compressed with bzip2", "Decompress it with bunzip2."),
-    (b"\xfd7zXZ", "compressed with xz", "Decompress it with unxz."),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Decompress it with unzstd."),
-    (b"7z\xbc\xaf", "a 7z archive", "Unpack it."),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook", "Save it as CSV."),
-    (b"ORC", "an ORC file", "Write it as Parquet."),
-    (b"Obj\x01", "an Avro file", "Write it as Parquet."),
-    (b"ARROW1", "an Arrow or Feather file", "Write it as Parquet."),
-    (b"SQLite format 3", "an SQLite database", "Export its tables as CSV."),
-    (PARQUET, "a Parquet file", "Give it a name that ends in .parquet."),
-    (GZIP, "compressed with gzip twice", "Decompress it once."),
-)
 _SEP: Final = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
-_VALUE: Final = re.compile(r"\s*[-+]?\d[\d.,:TZ +-]*\s*")
 
 
 class CsvForm(NamedTuple):
@@ -63,8 +47,7 @@ class CsvForm(NamedTuple):
     offset: int
     """Bytes of the file's text in UTF-8 up to the first row."""
     escapes: bool
-    """Quotes in values are written as a backslash and a quote."""
-    notes: tuple[str, ...]
+    """True if quotes in values are written as a backslash and a quote."""
 
     @property
     def has_text(self) -> bool:
@@ -96,30 +79,47 @@ class CsvForm(NamedTuple):
         return cast("BinaryIO", _Unescaped(stream)) if self.escapes else stream
 
 
-def csv_form(path: Path, name: str, encoding: str) -> CsvForm:
-    """Look at the beginning of a file.
+class Head(NamedTuple):
+    """Beginning of a file's text."""
 
-    Args:
-        path: of a plain file.
-        name: of the file, for refusals.
-        encoding: as set; a byte order mark of UTF-16 or UTF-32 counts for more.
+    content: bytes
+    compressed: bool
+    is_all: bool
+    """True if the file ends within `content`."""
+
+
+def read_head(path: Path) -> Head:
+    """Return the beginning of a file, decompressed.
 
     Raises:
-        DataRefused: the file is empty, is no text, or has no header.
-        OSError, EOFError: it cannot be read.
+        OSError, EOFError: the file cannot be read.
     """
     with path.open("rb") as file:
         compressed = file.read(len(GZIP)) == GZIP
     with _opened(path, compressed=compressed) as stream:
-        head = stream.read(_HEAD_BYTES)
-        more = bool(stream.read(1))
-    _require_text(head, name)
-    encoding, notes = _encoding(head, encoding, name)
+        return Head(stream.read(_HEAD_BYTES), compressed, not stream.read(1))
+
+
+def csv_form(path: Path, name: str, encoding: str, head: Head) -> tuple[CsvForm, list[str]]:
+    """Return the form of a CSV file, and notes on its unusual properties.
+
+    Args:
+        path: a regular file.
+        name: its name in messages.
+        encoding: the configured encoding; a byte order mark of UTF-16 or UTF-32 overrides it.
+        head: the beginning of its text.
+
+    Raises:
+        DataRefused: the file has no header, or its header is not in the encoding.
+        OSError, EOFError: it cannot be read.
+    """
+    compressed = head.compressed
+    encoding, notes = _encoding(head.content, encoding, name)
     if compressed != (path.suffix == ".gz"):
         is_or_not = "is" if compressed else "is not"
         notes.append(f"{name} {is_or_not} compressed, whatever its name")
-    text, bom = _decoded(head, encoding)
-    if more and not _has_line_end(text):
+    text, bom = _decoded(head.content, encoding)
+    if not head.is_all and not _has_line_end(text):
         raise DataRefused(
             f"the first line has more than {_HEAD_BYTES // 1024} kB",
             "a header line, with the names of the columns",
@@ -141,18 +141,12 @@ def csv_form(path: Path, name: str, encoding: str) -> CsvForm:
         header.names,
         skipped + len(lines),
         bom + len("".join([*_lines(text)[:skipped], *lines]).encode()),
-        False,  # noqa: FBT003
-        (),
+        escapes=False,
     )
     if form.has_text and _has_escapes(form):
         form = form._replace(escapes=True)
         notes.append(f'{name} has \\" for a quote inside of a value')
-    return form._replace(notes=tuple(notes))
-
-
-def looks_like_data(names: Sequence[str]) -> bool:
-    """Return whether the first line of a file is a row rather than a header."""
-    return sum(_VALUE.fullmatch(name) is not None for name in names) >= 2
+    return form, notes
 
 
 class _Header(NamedTuple):
@@ -162,30 +156,6 @@ class _Header(NamedTuple):
 
 def _opened(path: Path, *, compressed: bool) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if compressed else path.open("rb")
-
-
-def _require_text(head: bytes, name: str) -> None:
-    if not head:
-        raise DataRefused(
-            "the file is empty",
-            "a header and at least one row",
-            "Check the export that writes this file.",
-            name,
-        )
-    for magic, what, remedy in _OTHER:
-        if head.startswith(magic):
-            raise DataRefused(f"it is {what}", "CSV, plain or gzipped, or Parquet", remedy, name)
-    if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] in (b"{", b"["):
-        raise DataRefused("it is JSON", "CSV or Parquet", "Write it as CSV or Parquet.", name)
-    if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"<":
-        raise DataRefused("it is HTML or XML", "CSV or Parquet", "Export the data again.", name)
-    if not head.strip(b"\x00"):
-        raise DataRefused(
-            "it has nothing but NUL bytes",
-            "a header and at least one row",
-            "Write it again: a crash or a full disk leaves such a file.",
-            name,
-        )
 
 
 def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
