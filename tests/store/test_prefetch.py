@@ -5,14 +5,14 @@ from itertools import count, islice
 
 import pytest
 
-from reco_store.prefetch import ahead, mapped_ahead
+from reco_store.prefetch import prefetch, prefetch_map
 
 
 def test_pieces_come_in_order():
     """Nothing is lost, doubled or moved; an iterable without a piece gives none."""
-    assert list(ahead(range(100))) == list(range(100))
-    assert list(ahead(())) == []
-    assert list(ahead([None, False])) == [None, False]
+    assert list(prefetch(range(100))) == list(range(100))
+    assert list(prefetch(())) == []
+    assert list(prefetch([None, False])) == [None, False]
 
 
 def test_the_next_is_made_while_the_last_is_used():
@@ -24,7 +24,7 @@ def test_the_next_is_made_while_the_last_is_used():
             event.set()
             yield event
 
-    coming = ahead(pieces())
+    coming = prefetch(pieces())
     next(coming)
 
     assert made[1].wait(10)
@@ -39,7 +39,7 @@ def test_error_comes_where_its_piece_would():
         yield 1
         raise LookupError("two")
 
-    coming = ahead(pieces())
+    coming = prefetch(pieces())
 
     assert next(coming) == 1
     with pytest.raises(LookupError, match="two"):
@@ -49,7 +49,7 @@ def test_error_comes_where_its_piece_would():
 def test_ending_early_ends_the_thread():
     """Whoever wants no more leaves no thread behind."""
     before = threading.active_count()
-    coming = ahead(count())
+    coming = prefetch(count())
 
     assert list(islice(coming, 3)) == [0, 1, 2]
     assert threading.active_count() == before + 1
@@ -70,8 +70,8 @@ def test_results_come_in_order(threads):
             second.set()
         return 2 * number
 
-    assert list(mapped_ahead(double, range(50), threads=threads)) == list(range(0, 100, 2))
-    assert list(mapped_ahead(double, (), threads=threads)) == []
+    assert list(prefetch_map(double, range(50), threads=threads)) == list(range(0, 100, 2))
+    assert list(prefetch_map(double, (), threads=threads)) == []
 
 
 def test_no_more_are_taken_than_are_waited_for():
@@ -83,7 +83,7 @@ def test_no_more_are_taken_than_are_waited_for():
             taken.append(number)
             yield number
 
-    results = mapped_ahead(str, pieces(), threads=2)
+    results = prefetch_map(str, pieces(), threads=2)
 
     assert list(islice(results, 4)) == ["0", "1", "2", "3"]
     assert len(taken) == 3 + 4
@@ -93,7 +93,7 @@ def test_no_more_are_taken_than_are_waited_for():
 
 def test_error_comes_where_its_result_would():
     """What was made before is given out first."""
-    results = mapped_ahead(lambda number: 1 // (2 - number), count(), threads=2)
+    results = prefetch_map(lambda number: 1 // (2 - number), count(), threads=2)
 
     assert list(islice(results, 2)) == [0, 1]
     with pytest.raises(ZeroDivisionError):
@@ -108,13 +108,13 @@ def test_error_of_the_pieces_comes_out():
         raise LookupError("two")
 
     with pytest.raises(LookupError, match="two"):
-        list(mapped_ahead(str, pieces(), threads=3))
+        list(prefetch_map(str, pieces(), threads=3))
 
 
 def test_ending_early_ends_all_threads():
     """Whoever wants no more leaves no thread behind."""
     before = threading.active_count()
-    results = mapped_ahead(str, count(), threads=3)
+    results = prefetch_map(str, count(), threads=3)
 
     assert next(results) == "0"
     assert threading.active_count() > before

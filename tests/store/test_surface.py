@@ -14,7 +14,6 @@ import reco_store
 PUBLIC = [
     "Answer",
     "AsyncReader",
-    "Choice",
     "ContractMismatch",
     "DataLost",
     "Digest",
@@ -25,6 +24,7 @@ PUBLIC = [
     "Held",
     "Item",
     "Keys",
+    "ListFilters",
     "LockHeld",
     "Movie",
     "NotInstalled",
@@ -97,6 +97,15 @@ def test_type_checkers_see_the_same_names():
     }
 
     assert homes == set(reco_store._HOME_OF.items())
+
+
+def test_former_name_warns():
+    """A renamed class is still importable under its former name, with a warning."""
+    with pytest.warns(DeprecationWarning, match="import ListFilters instead"):
+        former = reco_store.Choice
+
+    assert former is reco_store.ListFilters
+    assert "Choice" not in reco_store.__all__
 
 
 def test_unknown_name():

@@ -35,7 +35,7 @@ from reco_batch.files import unreadable, write_whole
 from reco_store.contract.keys import movie_suffix
 from reco_store.contract.manifest import check_manifest
 from reco_store.errors import ContractMismatch
-from reco_store.prefetch import ahead, mapped_ahead
+from reco_store.prefetch import prefetch, prefetch_map
 
 MOVIES: Final = "movies.parquet"
 REPORT: Final = "report.html"
@@ -91,14 +91,14 @@ class Artifact:
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
         """Yield every key suffix with its value."""
-        for chunk in ahead(self.entry_chunks()):
+        for chunk in prefetch(self.entry_chunks()):
             yield from chunk
 
     def entry_chunks(self) -> Iterator[list[tuple[str, bytes]]]:
         """Yield the entries in lists of up to a few thousand."""
         for family in self.families:
             batches = self._batches(f"lists/{family}.parquet")
-            yield from mapped_ahead(partial(_entries_of, family), batches, threads=_ENCODERS)
+            yield from prefetch_map(partial(_entries_of, family), batches, threads=_ENCODERS)
         for batch in self._batches(MOVIES):
             yield [
                 (movie_suffix(m[c.MOVIE_ID]), encode_movie(*(m[name] for name in _CARD)))

@@ -20,7 +20,7 @@ from reco_batch.scoring.topk import TopK
 from reco_store.contract.codec import is_numeric_id
 from reco_store.contract.digest import Summary
 from reco_store.contract.keys import popular_suffix
-from reco_store.prefetch import ahead
+from reco_store.prefetch import prefetch
 
 #: Lists of what users have seen in a row group; other lists come in blocks.
 _ROWS: Final = 4096
@@ -190,7 +190,7 @@ class ArtifactWriter:
         manifest = {"title_index": TITLE_INDEX, **manifest}
         artifact = Artifact(self.folder, manifest)
         summary = Summary()
-        for chunk in ahead(artifact.entry_chunks()):
+        for chunk in prefetch(artifact.entry_chunks()):
             summary.update_many(chunk)
         artifact.manifest = {**manifest, **summary.manifest_fields()}
         write_manifest(self.folder, artifact.manifest)

@@ -29,7 +29,7 @@ from reco_batch.scoring.topk import TopK
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
 from reco_batch.settings.run_config import RunConfig
-from reco_store.prefetch import ahead
+from reco_store.prefetch import prefetch
 
 _Block = TypeVar("_Block", TopK, Explained)
 
@@ -80,7 +80,7 @@ class Answers:
                 return
             influence = model().influence().among(len(ids))
             blocks = self._engine.score(*with_reasons(product, rows, influence))
-            self._writer.write_explained(users, _counted(ahead(blocks), stage))
+            self._writer.write_explained(users, _counted(prefetch(blocks), stage))
 
         def similar_lists(stage: Stage) -> None:
             alike = model().similar_embeddings()[: len(ids)]
@@ -182,7 +182,7 @@ class Answers:
 
     def _write(self, family: str, ids: Sequence[str], blocks: Iterable[TopK], stage: Stage) -> None:
         """Write lists as they come; the next block is scored meanwhile."""
-        self._writer.write_top_k(family, ids, _counted(ahead(blocks), stage))
+        self._writer.write_top_k(family, ids, _counted(prefetch(blocks), stage))
 
     def _once(
         self,

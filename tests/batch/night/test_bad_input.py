@@ -711,7 +711,10 @@ def test_3_when_the_password_is_refused(folder, refused, running, publish_to):
         path = url.removeprefix("unix://")
         right = f"unix://:right@{path}"
         publish_to(right)
-        reasons = {"": "the server wants a user name", ":Hunter2@": "the server refused the login"}
+        reasons = {
+            "": "the server requires a user name",
+            ":Hunter2@": "the server refused the login",
+        }
         for login, reason in reasons.items():
             shown = refused(
                 "run", "--data", folder(), "--redis-url", f"unix://{login}{path}", code=3, url=right

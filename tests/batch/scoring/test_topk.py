@@ -333,7 +333,7 @@ def test_diverged_embeddings_are_refused(bad, where):
     arrays = {"queries": np.ones((2, 3), np.float32), "items": np.ones((4, 3), np.float32)}
     arrays[where][1, 1] = bad
 
-    with pytest.raises(ValueError, match=f"the {where} hold a value that is not finite"):
+    with pytest.raises(ValueError, match=f"the {where} contain a value that is not finite"):
         list(top_k_blocks(**arrays, excluded=None, k=1, threads=1))
 
 

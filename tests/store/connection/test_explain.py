@@ -78,13 +78,13 @@ def test_wrong_login(server, account):
 def test_no_login(make_server, binary):
     """A server that wants a password says so to an address without one, and the reverse."""
     server = make_server("--requirepass", "x", binary=binary)
-    assert "wants a user name and password" in refusal(server.url, "GET", "x")
+    assert "requires a user name and password" in refusal(server.url, "GET", "x")
 
 
 def test_password_that_nobody_asked_for(make_server, binary):
     """The address has a password, the server none."""
     server = make_server(binary=binary)
-    assert "asks for none" in refusal(f"{server.url}?password=x", "GET", "x")
+    assert "requires none" in refusal(f"{server.url}?password=x", "GET", "x")
 
 
 def test_database_out_of_range(server):

@@ -119,7 +119,7 @@ def test_name_or_password_that_sentinels_do_not_take(watched):
     ):
         with (
             connect(url) as client,
-            pytest.raises(StoreUnreachable, match="no Sentinel there knows a primary") as refused,
+            pytest.raises(StoreUnreachable, match="no Sentinel there has a primary") as refused,
             store_errors(client),
         ):
             client.get("x")

@@ -100,7 +100,7 @@ def test_client_certificate_wanted(serve, authority, tmp_path):
     port = serve(authority.issue_cert("127.0.0.1"), wants_client=True)
     url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}"
     said = refusal(url)
-    assert "wants a certificate of the client" in said
+    assert "requires a client certificate" in said
     assert "ssl_certfile=FILE&ssl_keyfile=FILE" in said
     mine = authority.issue_cert("client.example")
     mine.private_key_and_cert_chain_pem.write_to_path(tmp_path / "mine.pem")

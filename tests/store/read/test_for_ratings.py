@@ -12,7 +12,7 @@ from reco_store.control.lock import RunLock
 from reco_store.errors import UsageError
 from reco_store.publishing.publisher import publish
 from reco_store.read.answers import Reason
-from reco_store.read.list_fusion import blended, star_weights, votes_of
+from reco_store.read.cold_start import blended, star_weights, votes_of
 from reco_store.read.reader import Reader
 
 COUNTS = {"1": 50, "2": 50, "3": 50, "4": 50, "5": 50, "6": 400, "7": 10}

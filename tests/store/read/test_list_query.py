@@ -18,7 +18,7 @@ from reco_store.control.lock import RunLock
 from reco_store.errors import ContractMismatch, UsageError
 from reco_store.publishing.publisher import publish
 from reco_store.read.reader import Reader
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 from round_trips import steps
 
 GENRES = ("Comedy", "Drama", "War")
@@ -205,29 +205,31 @@ def test_hidden_movies_are_made_up_for(reader, client, keys):
 
 def test_round_trips(client, keys, reader):
     """A warm filtered answer takes one round trip, two if a set or new labels have to be asked."""
-    core = Core(keys)
-    assert steps(client, core.user("1", n=1)) == 3  # pointer, list and manifest, label
-    assert steps(client, core.user("1", n=9, genres=["War"])) == 2
-    assert steps(client, core.user("1", n=9, genres=["War"])) == 1
+    requests = Requests(keys)
+    assert steps(client, requests.user("1", n=1)) == 3  # pointer, list and manifest, label
+    assert steps(client, requests.user("1", n=9, genres=["War"])) == 2
+    assert steps(client, requests.user("1", n=9, genres=["War"])) == 1
     client.sadd(keys.available(), *MOVIES)
-    assert steps(client, core.user("1", n=9, genres=["War"], available=True)) == 2
+    assert steps(client, requests.user("1", n=9, genres=["War"], available=True)) == 2
     hide(client, keys, ["1"])
-    assert steps(client, core.user("1", n=9)) == 3  # finds that something is hidden
-    assert steps(client, core.user("1", n=9)) == 2
-    assert steps(client, core.user("nobody", n=9, genres=["War"])) == 2
-    assert steps(client, core.user("1", n=40)) == 2
+    assert steps(client, requests.user("1", n=9)) == 3  # finds that something is hidden
+    assert steps(client, requests.user("1", n=9)) == 2
+    assert steps(client, requests.user("nobody", n=9, genres=["War"])) == 2
+    assert steps(client, requests.user("1", n=40)) == 2
 
 
 def test_round_trips_of_somebody_who_arrived(client, keys, reader):
     """The lists, then all cards that are needed; with the manifest before, a reader that is new."""
-    core, ratings = Core(keys), dict.fromkeys(OWN[:2], 4.0)
-    assert steps(client, core.for_ratings(ratings, n=3)) == 3
-    assert steps(client, core.for_ratings(ratings, n=3)) == 1
-    assert steps(client, core.for_ratings(ratings, n=9, genres=["War"])) == 1
+    requests, ratings = Requests(keys), dict.fromkeys(OWN[:2], 4.0)
+    assert steps(client, requests.for_ratings(ratings, n=3)) == 3
+    assert steps(client, requests.for_ratings(ratings, n=3)) == 1
+    assert steps(client, requests.for_ratings(ratings, n=9, genres=["War"])) == 1
     client.sadd(keys.available(), *MOVIES)
-    assert steps(client, core.for_ratings(ratings, n=3, available=True)) == 2
+    assert steps(client, requests.for_ratings(ratings, n=3, available=True)) == 2
     unknown = dict.fromkeys([*OWN[:2], "nothing"], 4.0)
-    assert steps(client, core.for_ratings(unknown, n=3)) == 2  # makes sure that there is no list
+    assert (
+        steps(client, requests.for_ratings(unknown, n=3)) == 2
+    )  # makes sure that there is no list
 
 
 @pytest.mark.parametrize(

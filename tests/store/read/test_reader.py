@@ -34,7 +34,7 @@ from reco_store.read.answers import Item
 from reco_store.read.async_reader import AsyncReader
 from reco_store.read.pinning import flattened, queue
 from reco_store.read.reader import Reader
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 
 
 class Awaiting:
@@ -556,7 +556,7 @@ def moving(client, keys, put):
 def test_pointer_that_moves_between_steps(client, keys, moving, step, ask):
     """Wherever the pointer moves within a request, all of its answer is of one generation."""
     old, new, move, _ = moving
-    answer = Script(client, {step: move}).run(Core(keys).user(ask, n=3))
+    answer = Script(client, {step: move}).run(Requests(keys).user(ask, n=3))
 
     first = {old.generation: 5.0, new.generation: 5.5}[answer.generation]
     assert answer.items[0].score == first
@@ -568,7 +568,7 @@ def test_pointer_that_moves_between_steps(client, keys, moving, step, ask):
 def test_generation_that_vanishes_between_steps(client, keys, moving, step, ask):
     """A generation that is retired within a request is never taken for an unknown user."""
     _, _, _, away = moving
-    answer = Script(client, {step: away}).run(Core(keys).user(ask, n=3))
+    answer = Script(client, {step: away}).run(Requests(keys).user(ask, n=3))
 
     assert len(answer.items) == 3
     assert all(item.title != item.movie_id for item in answer.items)
@@ -579,22 +579,22 @@ def test_generation_that_vanishes_between_steps(client, keys, moving, step, ask)
 def test_miss_is_made_sure_of(client, keys, moving, step):
     """That a movie is unknown is said only by a generation that is still live."""
     _, _, _, away = moving
-    core = Core(keys)
-    Script(client, {}).run(core.movie("1"))
-    assert Script(client, {step - 1: away}).run(core.movie("1")).title == "Toy Story (1995)"
-    assert Script(client, {}).run(core.seen("1")) == ("2", "4")
-    assert len(Script(client, {}).run(core.find_title("heat"))) == 2
+    requests = Requests(keys)
+    Script(client, {}).run(requests.movie("1"))
+    assert Script(client, {step - 1: away}).run(requests.movie("1")).title == "Toy Story (1995)"
+    assert Script(client, {}).run(requests.seen("1")) == ("2", "4")
+    assert len(Script(client, {}).run(requests.find_title("heat"))) == 2
 
 
 def test_warm_answer_takes_one_step(client, keys, put):
     """Labels are remembered, so a personal list costs one round trip."""
     put()
-    core = Core(keys)
+    requests = Requests(keys)
     script = Script(client, {})
-    script.run(core.user("1", n=3))
+    script.run(requests.user("1", n=3))
     cold = script.steps
-    script.run(core.user("2", n=3))
-    script.run(core.user("1", n=2, exclude=["3"]))
+    script.run(requests.user("2", n=3))
+    script.run(requests.user("1", n=2, exclude=["3"]))
     assert (cold, script.steps) == (3, 5)
 
 
@@ -602,28 +602,28 @@ def test_labels_are_bounded(client, keys, put, monkeypatch):
     """What is remembered does not grow without end."""
     monkeypatch.setattr("reco_store.read.pinning.MAX_LABELS", 2)
     put()
-    core = Core(keys)
+    requests = Requests(keys)
     for n in (3, 6, 3):
-        assert len(Script(client, {}).run(core.popular("most_rated", None, n=n)).items) == n
+        assert len(Script(client, {}).run(requests.popular("most_rated", None, n=n)).items) == n
 
 
 def test_labels_forgotten_meanwhile(client, keys, put, monkeypatch):
     """Another request may clear what is remembered while this one reads the rest."""
     monkeypatch.setattr("reco_store.read.pinning.MAX_LABELS", 2)
     put()
-    core = Core(keys)
-    Script(client, {}).run(core.popular("most_rated", None, n=2))
+    requests = Requests(keys)
+    Script(client, {}).run(requests.popular("most_rated", None, n=2))
 
     def forget():
-        core._pinning.view.labels = {}
+        requests._pinning.snapshot.labels = {}
 
     script = Script(client, {3: forget})
-    assert len(script.run(core.popular("most_rated", None, n=6)).items) == 6
+    assert len(script.run(requests.popular("most_rated", None, n=6)).items) == 6
 
 
 def test_pointer_that_never_stays(keys):
     """A pointer that is different at every look is reported, not waited for for ever."""
-    request = Core(keys).user("1", n=1)
+    request = Requests(keys).user("1", n=1)
     step = next(request)
 
     def move_for_ever(step):

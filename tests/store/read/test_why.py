@@ -16,7 +16,7 @@ from reco_store.publishing.publisher import publish
 from reco_store.read.answers import Reason
 from reco_store.read.async_reader import AsyncReader
 from reco_store.read.reader import Reader
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 from round_trips import steps
 from small_nights import small_entries
 
@@ -136,11 +136,13 @@ def test_it_takes_no_round_trip_more(client, keys, put, content):
     put(content)
 
     def counted(*, why: bool) -> list[int]:
-        core = Core(keys)
+        requests = Requests(keys)
         wishes = [("1", {}), ("1", {}), ("1", {"genres": ["Crime"]}), ("nobody", {})]
-        counts = [steps(client, core.user(user, n=3, why=why, **c)) for user, c in wishes]
+        counts = [steps(client, requests.user(user, n=3, why=why, **c)) for user, c in wishes]
         hide(client, keys, ["6"])
-        counts += [steps(client, core.user("1", n=3, why=why, **c)) for c in ({}, {}, wishes[2][1])]
+        counts += [
+            steps(client, requests.user("1", n=3, why=why, **c)) for c in ({}, {}, wishes[2][1])
+        ]
         unhide(client, keys, ["6"])
         return counts
 
@@ -150,11 +152,11 @@ def test_it_takes_no_round_trip_more(client, keys, put, content):
 def test_a_label_that_is_not_known_yet(client, keys, put):
     """A warm reader that knows the movies, but not what speaks for them, asks once more."""
     put(entries())
-    core = Core(keys)
-    steps(client, core.user("1", n=3))
+    requests = Requests(keys)
+    steps(client, requests.user("1", n=3))
 
-    assert steps(client, core.user("1", n=3, why=True)) == 3
-    assert steps(client, core.user("1", n=3, why=True)) == 1
+    assert steps(client, requests.user("1", n=3, why=True)) == 3
+    assert steps(client, requests.user("1", n=3, why=True)) == 1
 
 
 def test_nothing_left_to_explain(reader, put):

@@ -560,7 +560,7 @@ def test_words_of_an_earlier_run_are_no_sign(home, monkeypatch):
     (home / "store").mkdir(parents=True, mode=0o700)
     (home / "store" / "server.log").write_text("# Fatal error, exiting\n")
     monkeypatch.setattr(embedded, "_binary", lambda: Path(shutil.which("true")))
-    with pytest.raises(StoreUnfit, match="it says nothing"):
+    with pytest.raises(StoreUnfit, match="its log is empty"):
         ensure_server(home)
 
 
