@@ -1,4 +1,4 @@
-"""Working ahead: the same pieces in the same order, one of them waiting, none lost to an error."""
+"""Prefetching: equal pieces in equal order, a bounded number waiting, and errors in place."""
 
 import threading
 from itertools import count, islice
@@ -9,14 +9,14 @@ from reco_store.prefetch import prefetch, prefetch_map
 
 
 def test_pieces_come_in_order():
-    """Nothing is lost, doubled or moved; an iterable without a piece gives none."""
+    """All pieces are yielded once, in order; an empty iterable yields none."""
     assert list(prefetch(range(100))) == list(range(100))
     assert list(prefetch(())) == []
     assert list(prefetch([None, False])) == [None, False]
 
 
 def test_the_next_is_made_while_the_last_is_used():
-    """The second piece is there before the first is let go, and no third is begun before that."""
+    """The second piece is computed while the first is used, and the third is not."""
     made = [threading.Event() for _ in range(4)]
 
     def pieces():
@@ -33,7 +33,7 @@ def test_the_next_is_made_while_the_last_is_used():
 
 
 def test_error_comes_where_its_piece_would():
-    """Pieces before an error are given out; then it is raised as it is."""
+    """Pieces before an error are yielded, then it is raised unchanged."""
 
     def pieces():
         yield 1
@@ -47,7 +47,7 @@ def test_error_comes_where_its_piece_would():
 
 
 def test_ending_early_ends_the_thread():
-    """Whoever wants no more leaves no thread behind."""
+    """An early end leaves no thread behind."""
     before = threading.active_count()
     coming = prefetch(count())
 
@@ -60,7 +60,7 @@ def test_ending_early_ends_the_thread():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_results_come_in_order(threads):
-    """However long each takes: the first of them waits for the second to be under way."""
+    """Results are in order although the first piece waits for the second to start."""
     second = threading.Event()
 
     def double(number):
@@ -75,7 +75,7 @@ def test_results_come_in_order(threads):
 
 
 def test_no_more_are_taken_than_are_waited_for():
-    """Memory does not grow with the pieces: two for each thread are under way."""
+    """At most two pieces for each thread are in progress."""
     taken = []
 
     def pieces():
@@ -92,7 +92,7 @@ def test_no_more_are_taken_than_are_waited_for():
 
 
 def test_error_comes_where_its_result_would():
-    """What was made before is given out first."""
+    """Results before an error are yielded first."""
     results = prefetch_map(lambda number: 1 // (2 - number), count(), threads=2)
 
     assert list(islice(results, 2)) == [0, 1]
@@ -101,7 +101,7 @@ def test_error_comes_where_its_result_would():
 
 
 def test_error_of_the_pieces_comes_out():
-    """As it is, and not in another thread."""
+    """An error of the pieces is raised unchanged in the caller's thread."""
 
     def pieces():
         yield 1
@@ -112,7 +112,7 @@ def test_error_of_the_pieces_comes_out():
 
 
 def test_ending_early_ends_all_threads():
-    """Whoever wants no more leaves no thread behind."""
+    """An early end leaves no thread behind."""
     before = threading.active_count()
     results = prefetch_map(str, count(), threads=3)
 

@@ -23,7 +23,7 @@ _TYPES: Final[Mapping[c.Kind, str]] = {
 
 
 def merged(refused: Sequence[DataRefused]) -> DataRefused:
-    """Return one refusal for several faults."""
+    """Return one refusal with the messages of several."""
     first, *others = refused
     if not others:
         return first

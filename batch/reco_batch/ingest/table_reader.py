@@ -45,7 +45,7 @@ _TYPES: Final = {
     c.Kind.GENRES: pa.string(),
 }
 
-#: Forms of which a beginning is a number again.
+#: Forms whose prefix is a valid time again.
 _NUMERIC: Final = (
     TimeForm.SECONDS,
     TimeForm.MILLISECONDS,
@@ -123,7 +123,7 @@ class TableReader:
         tables = self._tables or [schema.empty_table()]
         table = pa.concat_tables(tables).unify_dictionaries()
         del tables
-        self._tables.clear()  # so that each column is let go of as soon as pandas has it
+        self._tables.clear()  # so that each column is freed as soon as pandas has copied it
         frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
         if self._dropped:
             frame = used_only(frame)
@@ -156,7 +156,7 @@ class TableReader:
         return self.lines.locate([number])[number]
 
     def _take(self, part: Part, batch: pa.RecordBatch) -> None:
-        """Convert a batch, and keep its good rows."""
+        """Convert a batch and keep its good rows."""
         first, self._rows = self._rows, self._rows + batch.num_rows
         part.rows += batch.num_rows
         numbers = np.arange(first, self._rows)
@@ -189,7 +189,7 @@ class TableReader:
         *,
         is_text: bool,
     ) -> NDArray[np.bool_] | None:
-        """Return the rows without a value that can be used, [N]; None: there is none."""
+        """Return flags of the rows without a usable value, [N]; None if there are none."""
         lacking = [
             column
             for column, one in found.items()
@@ -240,7 +240,7 @@ class TableReader:
 
 
 def used_only(frame: pd.DataFrame) -> pd.DataFrame:
-    """Forget the ids of rows that were left out."""
+    """Remove the ids that only left-out rows have."""
     coded = frame.select_dtypes("category").columns
     return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in coded})
 
@@ -263,7 +263,7 @@ def _stripped(texts: pa.Array) -> pa.Array:
 
 
 def _blank(batch: pa.RecordBatch) -> NDArray[np.bool_]:
-    """Return the rows of which every value is empty, as spreadsheets leave them at the end."""
+    """Return flags of the rows whose values are all empty, which spreadsheets write at the end."""
     blank = np.ones(len(batch), bool)
     for array in batch.columns:
         blank &= pc.equal(pc.cast(array, pa.string()), "").to_numpy(zero_copy_only=False)
@@ -274,17 +274,17 @@ def _require_one_form(forms: Mapping[TimeForm, int], rows: RowLocator) -> None:
     """Refuse times of two forms.
 
     Args:
-        forms: the first row of each form.
-        rows: finds the locations of the rows.
+        forms: form -> first row.
+        rows: locations of the rows.
 
     Raises:
-        DataRefused: naming the first line of each.
+        DataRefused: with the first line of both forms.
     """
     if len(forms) < 2:
         return
     (one, first), (other, second), *_ = sorted(forms.items(), key=lambda item: item[1])
-    places = rows.locate([first, second])
-    here, there = places[first], places[second]
+    locations = rows.locate([first, second])
+    here, there = locations[first], locations[second]
     if there.is_cut:
         raise _cut_off(there)
     file = "" if here.file == there.file else f"{here.file}, "
@@ -326,11 +326,11 @@ def _lacks_digits(time: int, earliest: int) -> bool:
     return 0 <= 3 * time < earliest and len(str(time)) < len(str(earliest))
 
 
-def _cut_off(place: RowLocation) -> DataRefused:
+def _cut_off(location: RowLocation) -> DataRefused:
     return DataRefused(
         "the time of the last line is far before all others, and no line break follows it",
         "a whole file",
         "It was cut in the middle of that line: write it again.",
-        place.file,
-        place.line,
+        location.file,
+        location.line,
     )

@@ -172,21 +172,21 @@ def _tls_hook(address: Address) -> dict[str, Any]:
 
 def _client_by_sentinel(address: Address, kinds: ClientClasses, options: dict[str, Any]) -> Any:  # noqa: ANN401
     """Return a client that asks Sentinels for the primary at each new connection."""
-    asked = connection.parse_url(address.url)  # type: ignore[no-untyped-call]
+    parsed = connection.parse_url(address.url)  # type: ignore[no-untyped-call]
     for name in ("host", "port"):
-        asked.pop(name, None)
-    tls = {name: value for name, value in asked.items() if name.startswith("ssl_")}
-    if asked.pop("connection_class", None) is not None:  # rediss
+        parsed.pop(name, None)
+    tls = {name: value for name, value in parsed.items() if name.startswith("ssl_")}
+    if parsed.pop("connection_class", None) is not None:  # rediss
         tls["ssl"] = True
     own = {
-        name: asked.pop(f"sentinel_{name}")
+        name: parsed.pop(f"sentinel_{name}")
         for name in ("username", "password")
-        if f"sentinel_{name}" in asked
+        if f"sentinel_{name}" in parsed
     }
     manager = kinds.sentinel(
         list(address.sentinels),
         sentinel_kwargs={**options, **tls, **own},
-        **{**options, **asked, **tls},
+        **{**options, **parsed, **tls},
     )
     return manager.master_for(address.service, redis_class=kinds.single)
 

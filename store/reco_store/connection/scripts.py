@@ -35,7 +35,7 @@ CHANGE: Final = "change"
 _ALLOW_WHEN_FULL: Final = "#!lua flags=allow-oom\n"
 _ANSWERED_IN_PAIRS: Final = (ACQUIRE, CHANGE)
 _CHECKED: Final = "checked"
-_SPOILT: Final = [b"spoilt"]
+_DAMAGED: Final = [b"damaged"]
 _LOST: Final = (exceptions.ConnectionError, exceptions.TimeoutError)
 _PAUSES_SECONDS: Final = (0.02, 0.2)
 
@@ -74,7 +74,7 @@ def run_script(
 
     def send() -> Any:  # noqa: ANN401  as above
         reply = client.eval(outer, len(keys), *keys, checksum, text, *arguments)
-        if reply == _SPOILT:
+        if reply == _DAMAGED:
             raise exceptions.ConnectionError("a script arrived damaged")
         return replies(reply, 2) if name in _ANSWERED_IN_PAIRS else reply
 

@@ -79,9 +79,9 @@ class ListAnswerer:
             DataLost: the list and its fallbacks are gone.
             UsageError: a requested genre is unknown.
         """
-        asked, snapshot = query, self._pinning.snapshot
+        original, snapshot = query, self._pinning.snapshot
         if snapshot is not None:
-            query = asked.spelled(snapshot, verified=False)
+            query = original.spelled(snapshot, verified=False)
         plain = not query.filters.restricts and query.ratings is None
         if snapshot is not None and plain and not self._hiding:
             # The warm path, kept short: one step, and no nested generator.
@@ -103,19 +103,19 @@ class ListAnswerer:
                         )
                     except KeyError:  # a label that is not cached yet
                         pass
-        return (yield from self._answer_slowly(asked))
+        return (yield from self._answer_slowly(original))
 
-    def _answer_slowly(self, asked: ListQuery) -> Request[Answer]:
-        available = asked.filters.available
+    def _answer_slowly(self, original: ListQuery) -> Request[Answer]:
+        available = original.filters.available
         sizes = self._how_many_hidden
         if available is not None:
             sizes = (*sizes, ("SCARD", available))
         for _ in range(MAX_MOVES):
             known = self._pinning.snapshot
-            query = asked if known is None else asked.spelled(known, verified=False)
+            query = original if known is None else original.spelled(known, verified=False)
             pinned = yield from self._pinning.pin(query.suffixes, sizes)
             snapshot, _, (hidden, *others) = pinned
-            if asked.spelled(snapshot, verified=True) != query:
+            if original.spelled(snapshot, verified=True) != query:
                 continue  # the lists of these genres have other names
             self._hiding = bool(hidden)
             missing = available is not None and not any(others)

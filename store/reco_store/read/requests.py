@@ -164,10 +164,13 @@ class Requests:
             ids = likely.ids
             if not ids:
                 return ()
-            asked = (("SMISMEMBER", self._keys.hidden, *ids),)
+            hidden_check = (("SMISMEMBER", self._keys.hidden, *ids),)
             try:
                 cards, (hidden,) = yield from self._pinning.more(
-                    snapshot, map(movie_suffix, ids), asked, missing=len(found) < len(suffixes)
+                    snapshot,
+                    map(movie_suffix, ids),
+                    hidden_check,
+                    missing=len(found) < len(suffixes),
                 )
             except Moved:
                 continue

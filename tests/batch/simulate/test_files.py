@@ -1,4 +1,4 @@
-"""A simulation as files: what a night reads, whole or not at all, the same bytes each time."""
+"""Files of a simulation: readable by a run, complete or absent, and reproducible."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def simulation():
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_night_reads_what_was_written(simulation, form, tmp_path, stage):
-    """Every rating, stars, second, title and genre; nothing to mend."""
+    """A run reads every rating, time, title and genre that was written, without findings."""
     write_simulation(simulation, tmp_path / "out", form=form, stage=stage)
 
     data = build_dataset(read_folder(tmp_path / "out"), rating_scale=(0.5, 5))
@@ -44,7 +44,7 @@ def test_a_night_reads_what_was_written(simulation, form, tmp_path, stage):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_same_seed_writes_the_same_bytes(form, tmp_path, stage):
-    """Byte by byte, in both formats."""
+    """Equal seeds write equal bytes in every format."""
     for name in ("one", "two"):
         write_simulation(Simulation(SHAPE, seed=5), tmp_path / name, form=form, stage=stage)
 
@@ -56,7 +56,7 @@ def test_the_same_seed_writes_the_same_bytes(form, tmp_path, stage):
 
 @pytest.mark.parametrize("there", ["ratings.csv", "movies.parquet", "ratings.csv.gz"])
 def test_no_ratings_are_written_over(simulation, there, tmp_path, stage):
-    """Whatever a night would read in their place stops it, and stays."""
+    """A folder with ratings or movies is refused and left unchanged."""
     (tmp_path / there).write_text("mine")
 
     with pytest.raises(UsageError, match=f"contains {there}: expected no ratings and no movies"):
@@ -66,7 +66,7 @@ def test_no_ratings_are_written_over(simulation, there, tmp_path, stage):
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(simulation, tmp_path, stage):
-    """And stays what it is."""
+    """A file in place of the folder is refused and left unchanged."""
     (tmp_path / "out").write_text("mine")
 
     with pytest.raises(UsageError, match="is a file: expected a folder"):
@@ -74,7 +74,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(simulation, tmp_path, stag
 
 
 def test_half_a_data_set_is_none(simulation, tmp_path, stage, monkeypatch):
-    """What a full disk stops leaves nothing that a night could take for data."""
+    """A full disk leaves no files that a run could read."""
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -57,8 +57,8 @@ def locate(form: CsvForm, name: str, wanted: Collection[int]) -> dict[int, RowLo
 
 @contextmanager
 def _rows(form: CsvForm) -> Iterator[Iterator[tuple[int, list[str]]]]:
-    """Open a file and yield its rows, each with the line on which it begins."""
-    pa.default_memory_pool().release_unused()  # which a long line took when Arrow read it
+    """Open a file and yield its rows, each with its first line."""
+    pa.default_memory_pool().release_unused()  # memory that Arrow used for a long line
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with io.TextIOWrapper(form.open_text(), "utf-8", newline="") as text:
@@ -70,9 +70,10 @@ def _rows(form: CsvForm) -> Iterator[Iterator[tuple[int, list[str]]]]:
 
 
 def _shortened(lines: Iterable[str], delimiter: str, *, columns: int) -> Iterator[str]:
-    """Yield lines with the values of very long ones cut: a parser takes many times their length.
+    """Yield lines, with the values of very long ones shortened to save memory in the parser.
 
-    Only a line outside of quotes and without any is cut; it stays as wide, or too wide.
+    Only lines without quotes and outside quoted values are shortened; their width stays wrong if it
+    was.
     """
     quoted = False
     for line in lines:
@@ -103,43 +104,43 @@ def is_ended(form: CsvForm) -> bool:
 
 
 def whole_rows(width: int) -> str:
-    """Return the expected form of every row of a file, for messages."""
+    """Return the expected form of every row, for messages."""
     return f"{width} values, as in the header, and quotes closed"
 
 
 def ragged(row: InvalidRow) -> str:
-    """Return a row wider or narrower than the header in words, for messages."""
+    """Describe a row that is wider or narrower than the header, for messages."""
     return f"{row.actual_columns} values in {row.text[:_SHOWN_CHARACTERS]!r}"
 
 
 def require_one_line(row: InvalidRow, wanted: str, find: Callable[[], RowLocation]) -> None:
-    """Refuse a file with a row of another width that no export writes.
+    """Refuse a file with a ragged row that shows damage.
 
     Args:
         row: the row, wider or narrower than the header.
         wanted: the expected form of every row, for the message.
-        find: returns the place of the row.
+        find: returns the location of the row.
 
     Raises:
-        DataRefused: the row is NUL bytes, or goes on over several lines.
+        DataRefused: the row is NUL bytes, or continues over several lines.
     """
     if not row.text.strip("\0\r\n"):
-        place = find()
+        location = find()
         raise DataRefused(
             f"{len(row.text):,} NUL bytes",
             "rows only",
             "A crash or a full disk leaves such an end: write the file again.",
-            place.file,
-            place.line,
+            location.file,
+            location.line,
         )
     if "\n" in row.text.strip("\r\n"):
-        place = find()
+        location = find()
         raise DataRefused(
             ragged(row),
             wanted,
             "Close the quote that this row opens, or double it inside of a value.",
-            place.file,
-            place.line,
+            location.file,
+            location.line,
         )
 
 
@@ -147,9 +148,9 @@ def explain(form: CsvForm, name: str, error: Exception) -> DataRefused:
     """Return the refusal of a file that Arrow could not read.
 
     Args:
-        form: of the file.
-        name: of the file.
-        error: what Arrow raised.
+        form: form of the file.
+        name: name of the file in messages.
+        error: error of Arrow.
     """
     if found := _undecodable(form, name):
         return found
@@ -165,16 +166,16 @@ def require_decodable(form: CsvForm, name: str) -> None:
     """Refuse a file with bytes that are not in its encoding.
 
     Raises:
-        DataRefused: naming the first line of such bytes.
+        DataRefused: with the first line of such bytes.
     """
     if found := _undecodable(form, name):
         raise found
 
 
 def _undecodable(form: CsvForm, name: str) -> DataRefused | None:
-    """Return the refusal of a file with bytes that are not in its encoding; None: all are."""
+    """Return the refusal of a file with bytes that are not in its encoding; None without any."""
     if "\n".encode(form.encoding) != b"\n":
-        return None  # lines are not to be told apart before decoding
+        return None  # lines cannot be found before decoding
     encoding = form.encoding.upper()
     with form.open_bytes() as stream:
         for number, line in enumerate(stream, start=1):

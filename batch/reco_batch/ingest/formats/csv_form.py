@@ -1,7 +1,7 @@
-"""Form of a CSV file: compression, encoding, delimiter and escapes, seen from its beginning.
+"""Form of a CSV file: compression, encoding, delimiter and escapes, detected from its beginning.
 
-The content decides, not the name. Anything but plain comma-separated UTF-8 is noted, so that a run
-reports how it read the file.
+The content decides, not the name. Every form other than comma-separated UTF-8 is noted, so that a
+run reports how it read the file.
 """
 
 import codecs
@@ -42,10 +42,10 @@ class CsvForm(NamedTuple):
     compressed: bool
     delimiter: str
     names: tuple[str, ...]
-    """Columns, as the header has them."""
+    """Column names in the header."""
     header_line: int
     offset: int
-    """Bytes of the file's text in UTF-8 up to the first row."""
+    """Position of the first row in the text of the file, in bytes of UTF-8."""
     escapes: bool
     """True if quotes in values are written as a backslash and a quote."""
 
@@ -72,7 +72,7 @@ class CsvForm(NamedTuple):
         return _opened(self.path, compressed=self.compressed)
 
     def open_text(self) -> BinaryIO:
-        """Return the whole file as UTF-8, one kind of escape in it."""
+        """Return the whole file as UTF-8 with doubled quotes."""
         stream = self.open_bytes()
         if self.encoding != "utf-8":
             stream = cast("BinaryIO", _Recoded(stream, self.encoding))
@@ -162,8 +162,8 @@ def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
     usual = codecs.lookup(encoding).name
     for bom, found in _BOMS:
         if head.startswith(bom):
-            told = usual.replace("_", "-").startswith(found)
-            return found, [] if told else [f"{name} is read as {found.upper()}"]
+            is_configured = usual.replace("_", "-").startswith(found)
+            return found, [] if is_configured else [f"{name} is read as {found.upper()}"]
     if usual == "utf-8":
         for first, order in ((1, "le"), (0, "be")):
             every_other = head[first:200:2]
@@ -178,7 +178,7 @@ def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
 
 
 def _decoded(head: bytes, encoding: str) -> tuple[str, int]:
-    """Return the text of a file's beginning, and the bytes of a byte order mark before it."""
+    """Return the text of a file's beginning, and the length of its byte order mark."""
     bom = len(codecs.BOM_UTF8) if encoding == "utf-8" and head.startswith(codecs.BOM_UTF8) else 0
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     return decoder.decode(head[bom:]), bom
@@ -203,7 +203,7 @@ def _has_line_end(text: str) -> bool:
 
 
 def _preamble(text: str, name: str, notes: list[str]) -> tuple[int, str]:
-    """Return how many lines precede the header, and the delimiter if one of them names it."""
+    """Return the number of lines before the header, and the delimiter if `sep=` sets it."""
     delimiter = ""
     lines = _lines(text)
     for number, line in enumerate(lines):
@@ -222,13 +222,13 @@ def _preamble(text: str, name: str, notes: list[str]) -> tuple[int, str]:
 
 
 def _known(line: str) -> int:
-    """Return how many names of a line are columns that are read, whatever separates them."""
+    """Return the number of names of known columns in a line, with any delimiter."""
     names = re.split(r"[,;\t|]", line)
     return len(c.matched(names, (*c.RATINGS, *c.MOVIES)))
 
 
 def _header(text: str, skipped: int, given: str) -> tuple[_Header, list[str]]:
-    """Return the header and its lines; of the delimiters the one that gives most known names."""
+    """Return the header and its lines, with the delimiter that gives the most known names."""
     lines = _lines(text)[skipped:]
     tried = [_split(lines, delimiter) for delimiter in ([given] if given else _DELIMITERS)]
     best = max(tried, key=_fitness)
@@ -264,9 +264,9 @@ def _safely(rows: Iterator[list[str]]) -> Iterator[list[str]]:
 
 
 def _has_escapes(form: CsvForm) -> bool:
-    """Look for a backslash and a quote where only an escaped quote can be.
+    """Return whether a quote is escaped with a backslash inside a value.
 
-    In a file that doubles its quotes, a backslash before one can only end a value.
+    In a file with doubled quotes, a backslash before a quote can only end a value.
     """
     inside = re.compile(rb'\\"[^"\r\n' + re.escape(form.delimiter.encode()) + b"]")
     kept = b""
@@ -280,14 +280,14 @@ def _has_escapes(form: CsvForm) -> bool:
 
 
 class _Stream(io.RawIOBase):
-    """A binary stream that is made of another one."""
+    """Binary stream that transforms another one."""
 
     def readable(self) -> bool:
         return True
 
 
 class _Recoded(_Stream):
-    """A text of any encoding, as UTF-8."""
+    """Text of any encoding as a stream of UTF-8."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._text = io.TextIOWrapper(stream, encoding, newline="")
@@ -303,7 +303,7 @@ class _Recoded(_Stream):
 
 
 class _Unescaped(_Stream):
-    """A CSV whose quotes are doubled instead of escaped."""
+    """CSV with escaped quotes as a stream with doubled quotes."""
 
     _ESCAPE = re.compile(rb'\\(["\\])')
 
@@ -311,7 +311,7 @@ class _Unescaped(_Stream):
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, none of which is half of an escape."""
+        """Return up to `size` bytes, without splitting an escape."""
         block = self._stream.read(size if size < 0 else max(1, size - 1))
         if (len(block) - len(block.rstrip(b"\\"))) % 2:
             block += self._stream.read(1)
