@@ -22,7 +22,7 @@ import numpy as np
 from generations import KEYS, binaries, night, server
 from machine import describe
 
-from reco_store import Choice, Reader, Summary, connect
+from reco_store import ListFilters, Reader, Summary, connect
 from reco_store.connection.client import Client
 from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
 from reco_store.contract.keys import new_generation_id
@@ -34,7 +34,7 @@ MOVIES, LENGTH, RATED, GENRES = 10_000, 100, 150, 20
 ROUNDS = 20  # of requests; the quietest one is told too, as other programs share the machine
 DIFFERENT = 2_000  # lists; more users share them
 BOUND_MS = 1.0
-QUESTIONS: dict[str, Choice] = {
+QUESTIONS: dict[str, ListFilters] = {
     "no filter": {},
     "one genre": {"genres": ["genre 3"]},
     "one genre, ten years": {"genres": ["genre 3"], "year_from": 1990, "year_to": 1999},
@@ -134,7 +134,7 @@ def fill_sets(client: Client, question: str) -> None:
         client.sadd(KEYS.hidden, *map(str, range(1, 101)))
 
 
-def ask(url: str, client: Client, users: list[str], choice: Choice) -> dict[str, float]:
+def ask(url: str, client: Client, users: list[str], choice: ListFilters) -> dict[str, float]:
     """Time a question of many users: a new reader's first, and those of a warm one."""
     took = []
     with Reader(url, namespace=KEYS.namespace) as reader:
@@ -155,7 +155,7 @@ def ask(url: str, client: Client, users: list[str], choice: Choice) -> dict[str,
     }
 
 
-def most_round_trips(client: Client, users: list[str], choice: Choice) -> int:
+def most_round_trips(client: Client, users: list[str], choice: ListFilters) -> int:
     """Count the round trips of the longest request, for a reader that knows the generation."""
     core = Core(KEYS)
     _drive(client, core.movie("1"))

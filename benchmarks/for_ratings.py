@@ -30,7 +30,7 @@ from reco_batch.data.dataset import Dataset, Histories, Ratings
 from reco_batch.models.retrieval.two_tower import Retrieval
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import PRESETS
-from reco_store.read.list_fusion import blended, star_weights, votes_of
+from reco_store.read.cold_start import blended, star_weights, votes_of
 
 FOLDS, CHOOSING = 5, (0, 1)
 GIVEN, K, LENGTH, RESAMPLES = 5, 10, 100, 2_000

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from reco_store import Answer, Choice, Movie, UsageError
+from reco_store import Answer, ListFilters, Movie, UsageError
 
 if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load redis
     from reco_store import Reader
@@ -20,7 +20,7 @@ class Found(NamedTuple):
     meant: tuple[Movie, ...] = ()  # of an unknown title: movies with some of its words
 
 
-def look_up(reader: "Reader", wanted: str, choice: Choice) -> Found:
+def look_up(reader: "Reader", wanted: str, choice: ListFilters) -> Found:
     """Find a movie and what is similar to it.
 
     An id comes before a title, so every movie can be reached, whatever its title.

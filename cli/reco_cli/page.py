@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from reco_store import Choice, RecoError
+from reco_store import ListFilters, RecoError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Asked:
         return bool(self.genres) or any(value is not None for value in chosen)
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> ListFilters:
         """The options as the reader takes them."""
         return {
             "n": self.n,

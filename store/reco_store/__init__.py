@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from reco_store._version import __version__ as __version__
 
@@ -58,13 +59,14 @@ if TYPE_CHECKING:
     from reco_store.read.answers import Reason as Reason
     from reco_store.read.answers import Status as Status
     from reco_store.read.async_reader import AsyncReader as AsyncReader
-    from reco_store.read.list_query import Choice as Choice
+    from reco_store.read.list_query import ListFilters as Choice  # noqa: F401  deprecated
+    from reco_store.read.list_query import ListFilters as ListFilters
     from reco_store.read.reader import Reader as Reader
 
 _HOMES = {
     "read.answers": ("Answer", "Item", "Movie", "Reason", "Status"),
     "read.async_reader": ("AsyncReader",),
-    "read.list_query": ("Choice",),
+    "read.list_query": ("ListFilters",),
     "connection.addresses": ("mask_url",),
     "connection.client": ("store_errors",),
     "connection.connect": ("connect",),
@@ -102,12 +104,18 @@ _HOMES = {
     "read.reader": ("Reader",),
     "publishing.staging": ("PayloadSource", "stage", "verify"),
 }
+#: Former names, which still work with a warning.
+_RENAMED = {"Choice": "ListFilters"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605  a test compares it with the list of public names
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  any public object
+    if name in _RENAMED:
+        message = f"reco_store.{name} was renamed: import {_RENAMED[name]} instead"
+        warn(message, DeprecationWarning, stacklevel=2)
+        return __getattr__(_RENAMED[name])
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,6 @@ import reco_store
 PUBLIC = [
     "Answer",
     "AsyncReader",
-    "Choice",
     "ContractMismatch",
     "DataLost",
     "Digest",
@@ -26,6 +25,7 @@ PUBLIC = [
     "Held",
     "Item",
     "Keys",
+    "ListFilters",
     "LockHeld",
     "Movie",
     "NotInstalled",
@@ -98,6 +98,15 @@ def test_type_checkers_see_the_same_names():
     }
 
     assert seen == {name: getattr(reco_store, name) for name in reco_store.__all__}
+
+
+def test_former_name_warns():
+    """A renamed class is still importable under its former name, with a warning."""
+    with pytest.warns(DeprecationWarning, match="import ListFilters instead"):
+        former = reco_store.Choice
+
+    assert former is reco_store.ListFilters
+    assert "Choice" not in reco_store.__all__
 
 
 def test_unknown_name():

@@ -19,7 +19,7 @@ from reco_terminal.wording import age_words, quality_figures
 
 if TYPE_CHECKING:
     from reco_batch.night.run import Night
-    from reco_batch.simulate.config import SimulateConfig
+    from reco_batch.simulate.files import SimulateConfig
     from reco_batch.tuning.tune import Search
     from reco_store import Published
 

@@ -18,8 +18,7 @@ from reco_batch.settings.hyperparameters import EngineName
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import RunConfig, RunKeys, TuneConfig, TuneKeys
 from reco_batch.settings.target import Target
-from reco_batch.simulate.config import SimulateConfig
-from reco_batch.simulate.files import write_simulation
+from reco_batch.simulate.files import SimulateConfig, write_simulation
 from reco_batch.simulate.simulation import Simulation
 from reco_batch.tuning.parameter_file import read_parameters
 from reco_batch.tuning.suggest import require_optuna

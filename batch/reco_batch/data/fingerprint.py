@@ -1,4 +1,7 @@
-"""The facts that a run's answers depend on: two runs of one fingerprint publish the same bytes."""
+"""Fingerprint: all facts that the published lists depend on.
+
+Two runs with the same fingerprint publish the same bytes.
+"""
 
 import hashlib
 import json
@@ -34,9 +37,9 @@ PACKAGES: Final = (
     "threadpoolctl",
 )
 _PROGRAM: Final = (Path(__file__).parents[1], Path(reco_store.__file__).parent)
-#: What to say where the values would say nothing.
+#: Messages for facts that are digests.
 _DIGESTS: Final = {"program": "another version of reco", "data": "other ratings or movies"}
-#: Parameters that no answer depends on.
+#: Parameters that no published list depends on.
 _OF_PUBLISHING: Final = ("keep",)
 
 
@@ -46,16 +49,16 @@ def versions() -> dict[str, str]:
 
 
 def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int) -> dict[str, Any]:
-    """Return what the answers depend on, as JSON values.
+    """Return the facts that the published lists depend on, as JSON values.
 
     Args:
-        parameters: as the manifest has them.
+        parameters: parameters of the run, in the form of the manifest.
         dataset: the input.
-        threads: of scoring.
+        threads: number of scoring threads.
     """
     facts = {
         **{name: parameters[name] for name in parameters if name not in _OF_PUBLISHING},
-        # They decide the order in which floating point numbers are added up.
+        # They decide the order of floating-point sums.
         "threads": threads,
         "processors": len(os.sched_getaffinity(0)),
         "versions": versions(),
@@ -83,15 +86,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # a machine that only scores may do without it
+    except PackageNotFoundError:  # a machine that only scores may lack it
         return "not installed"
 
 
 def _program(packages: Sequence[Path] = _PROGRAM) -> str:
-    """Return the digest of our own source: what another program began is not this one's to end.
+    """Return the digest of the source of reco: a run is resumed only by the same program.
 
     Args:
-        packages: their folders; every module below them counts, and where it is.
+        packages: folders of the packages; the digest covers every module below them and its path.
     """
     digest = hashlib.sha256()
     for package in packages:

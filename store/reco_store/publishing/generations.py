@@ -11,7 +11,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from reco_store.connection.client import Client, place_of, store_errors
+from reco_store.connection.client import Client, location_of, store_errors
 from reco_store.connection.scripts import insist
 from reco_store.connection.transfer import Progress, no_progress
 from reco_store.contract.hold import Hold
@@ -174,7 +174,7 @@ def rollback(
         nonlocal target
         control = _with_marks(control, marks)
         if control.live is None:
-            raise NothingPublished(keys.namespace, place_of(client))
+            raise NothingPublished(keys.namespace, location_of(client))
         if target and control.live == target:
             return None  # an earlier call did it, and its reply was lost
         time = now()

@@ -35,7 +35,7 @@ from reco_store.control.registry import (
     refuse_quarantined,
 )
 from reco_store.errors import ContractMismatch, Fenced, UsageError, VerifyFailed
-from reco_store.prefetch import ahead
+from reco_store.prefetch import prefetch
 from reco_store.publishing.capacity import make_room
 from reco_store.publishing.replicas import Confirmation
 
@@ -155,7 +155,7 @@ def verify(
     entries = 0
     with store_errors(client):
         prefix = keys.data_prefix(generation)
-        for batch, values in ahead(read_batches(client, prefix, source.suffixes())):
+        for batch, values in prefetch(read_batches(client, prefix, source.suffixes())):
             lock.tick()
             present = [value for value in values if value is not None]
             if len(present) < len(values):
