@@ -31,13 +31,13 @@ def test_packages_are_hashed_and_name_no_index(file) -> None:
 
 
 def test_the_two_files_agree() -> None:
-    """The job is tested with the versions it runs with."""
+    """Tests run with the versions that the job runs with."""
     job, development = (set(re.findall(r"[\w.-]+==\S+", " ".join(pins(f)))) for f in FILES)
     assert job <= development
 
 
 def test_the_job_installs_no_tools() -> None:
-    """The runtime has what building and running need: no tool of development, no other extra."""
+    """The runtime contains all that building and running need, no tools and no other extras."""
     groups, extras = PROJECT["dependency-groups"], PROJECT["project"]["optional-dependencies"]
     tools = [line for line in groups["dev"] if isinstance(line, str)]
     others = [line for name in ("tune", "bench", "ray") for line in extras[name]]
