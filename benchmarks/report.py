@@ -1,6 +1,6 @@
-"""Writes docs/performance.md, and the tables of docs/models.md, from what the benchmarks left.
+"""Writes docs/performance.md, and the tables of docs/models.md, from the benchmarks' results.
 
-The latter by `beside_others`; sections of the former are in `speed` and `large_nights`, too.
+`beside_others` writes the tables; `speed` and `large_nights` contain further sections.
 
 usage: report.py
 """
@@ -21,12 +21,12 @@ Figures are ratios within one run.
 """
 
 
-#: What both the notebook and the job tell of their retrieval models.
+#: Metrics of retrieval that both the notebook and the job report.
 ACCURACIES = ("top_1_accuracy", "top_5_accuracy", "top_10_accuracy")
 
 
 def whole_job(result: dict) -> list[str]:
-    """Return the section on the night against the notebook."""
+    """Return the section on the whole job and the notebook."""
     machine = result["machine"]
     lines = [
         "## The whole night against the notebook",
@@ -68,7 +68,7 @@ def startup(result: dict) -> list[str]:
 
 
 def serving(result: dict) -> list[str]:
-    """Return the section on what readers notice of a night."""
+    """Return the section on the effects of a run on readers."""
     lines = [
         "",
         "## What readers notice of a night",
@@ -154,7 +154,7 @@ def ingest(result: dict) -> list[str]:
 
 
 def engines(result: dict) -> list[str]:
-    """Return the section on who scores the lists."""
+    """Return the section on scoring engines."""
     machine = result["machine"]
     rounds = f"medians of {result['rounds']} rounds" if result["rounds"] > 1 else "one round"
     lines = [

@@ -39,9 +39,8 @@ def topk(result: dict) -> list[str]:
         "## The best hundred of each user",
         "",
         "`benchmarks/topk.py`: time as a multiple of the matrix product alone, in tiles as large",
-        "as ours; in brackets users a second. Seen movies are left out, where it is not said",
-        "otherwise. Of the lists of each",
-        f"way that leaves them out, at least {_agreement(shapes):.2%} of the movies stand in ours.",
+        "as ours; in brackets users per second. Seen movies are excluded unless noted. Our lists",
+        f"contain at least {_agreement(shapes):.2%} of the movies of each way that excludes them.",
         _machine(result),
         "",
         *_table(head, rows),
@@ -108,9 +107,9 @@ def publish(result: dict) -> list[str]:
     """Return the section on publishing."""
     servers = result["servers"]
     rows = []
-    for key, (said, bound) in PUBLISH_ROWS.items():
-        digits = 1 if "µs" in said or "times" in said else 0
-        rows.append([said, *(f"{found[key]:,.{digits}f}" for found in servers.values()), bound])
+    for key, (words, bound) in PUBLISH_ROWS.items():
+        digits = 1 if "µs" in words or "times" in words else 0
+        rows.append([words, *(f"{found[key]:,.{digits}f}" for found in servers.values()), bound])
     return [
         "",
         "## Publishing",
@@ -118,7 +117,7 @@ def publish(result: dict) -> list[str]:
         f"`benchmarks/publish.py`: {result['lists']:,} lists of 100 with MovieLens's ids, medians",
         f"of {result['rounds']} rounds, one process and a server of this machine.",
         "*Straightforward* is `json.dumps`, SET in pipelines of 500, and reading one key in a",
-        "hundred; ours reads every key back and compares it with the digest of what was computed.",
+        "hundred; ours reads every key back and compares it with the computed digest.",
         _machine(result),
         "",
         *_table(["", *servers, "bound"], rows),
@@ -126,7 +125,7 @@ def publish(result: dict) -> list[str]:
 
 
 def growth(result: dict) -> list[str]:
-    """Return the section on what doubling the users costs."""
+    """Return the section on the cost of doubling the users."""
     rows = [
         [
             f"{int(users):,}",
@@ -154,15 +153,15 @@ def growth(result: dict) -> list[str]:
 
 
 def _added(result: dict) -> float:
-    """Return how many times as much memory the greater run adds."""
+    """Return the ratio of memory added by the larger run."""
     small, large = result["added_mb"]
     return large / small
 
 
 def reader(result: dict) -> list[str]:
-    """Return the section on one answer."""
+    """Return the section on reading one list."""
     servers = result["servers"]
-    said = {
+    rows_of = {
         "get_p50": "bare GET, p50: µs",
         "user_p50": "`Reader.user`, ten movies, p50: µs",
         "user_n_100_p50": "`Reader.user`, all hundred, p50: µs",
@@ -170,7 +169,7 @@ def reader(result: dict) -> list[str]:
         "ratio_n_100": "all hundred, times a bare GET",
     }
     rows = []
-    for key, text in said.items():
+    for key, text in rows_of.items():
         digits = 2 if key.startswith("ratio") else 0
         bound = f"{result['bound']}" if key == "ratio" else ""
         rows.append([text, *(f"{found[key]:.{digits}f}" for found in servers.values()), bound])
@@ -178,7 +177,7 @@ def reader(result: dict) -> list[str]:
         "",
         "## One answer",
         "",
-        "`benchmarks/reader.py`: `Reader.user`, decoded and labelled, beside a bare GET of the",
+        "`benchmarks/reader.py`: `Reader.user`, decoded and labelled, against a bare GET of the",
         "same value with the same client library, in turns.",
         _machine(result),
         "",
@@ -187,7 +186,7 @@ def reader(result: dict) -> list[str]:
 
 
 def reasons(result: dict) -> list[str]:
-    """Return the section on what it costs to say why."""
+    """Return the section on the cost of explanations."""
     rows = [
         [
             f"{shape['movies']:,}",
@@ -199,22 +198,22 @@ def reasons(result: dict) -> list[str]:
         ]
         for shape in result["shapes"]
     ]
-    head = ["movies", "ratings a user", "lists: ms a user", "reasons beside them: ms a user"]
+    head = ["movies", "ratings a user", "lists: ms a user", "explanations: ms a user"]
     return [
         "",
         "## Why each movie is in a list",
         "",
         f"`benchmarks/reasons.py`: lists of {result['k']}, vectors of the preset `default`'s",
-        "width, one thread. All that a user rated may be a reason; a night leaves out what the",
-        "user liked less than usual, and takes less. Bytes are of the values, positions for ids.",
+        "width, one thread. Every rating may be an explanation; a run excludes those below the",
+        "user's mean, and takes less time. Bytes are those of values with indices as ids.",
         _machine(result),
         "",
-        *_table([*head, "a list: bytes", "its reasons: bytes"], rows),
+        *_table([*head, "a list: bytes", "its explanations: bytes"], rows),
     ]
 
 
 def training(result: dict) -> list[str]:
-    """Return the section on what a step of each training takes."""
+    """Return the section on the time of a training step."""
     rows = []
     for name, found in result["trainings"].items():
         limit = found["products_ms"] + found["optimizer_ms"]
@@ -236,10 +235,10 @@ def training(result: dict) -> list[str]:
         "## Steps of training",
         "",
         f"`benchmarks/training.py`, data {result['data']}: each training alone, with the one",
-        "thread that it has beside the other in a night. *Products* are the step's matrix products",
+        "thread that it has in a run. *Products* are the step's matrix products",
         "and those of their gradients; *bytes* what Adam reads and writes, all weights in every",
         "step, at the speed of copying memory. The rest is histories: sums over rows of tables.",
-        "*XLA* is TensorFlow's automatic clustering, as a multiple of the time without; a night",
+        "*XLA* is TensorFlow's automatic clustering, as a multiple of the time without; a run",
         "uses none. With `--tensorboard DIR` the profiles are kept for TensorBoard.",
         _machine(result),
         "",
