@@ -803,6 +803,7 @@ def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
 
 @pytest.mark.usefixtures("may_mount")
 @pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
+@pytest.mark.slow
 def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     """One line; what is complete is kept for `--resume`, without a manifest; the old is served."""
     disk, on_the_disk = small_disk(tmp_path, size)

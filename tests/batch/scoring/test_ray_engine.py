@@ -122,6 +122,7 @@ def files_of(artifact):
     return {path.name: path.read_bytes() for path in artifact.folder.glob("lists/*.parquet")}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(engine, dataset, tmp_path, monkeypatch):
     """One of two is killed in mid-shard: one shard is done twice, and the artifact is the same."""
     assert tile_rows_of(MOVIES) == SHARD
