@@ -8,7 +8,7 @@ import pytest
 
 from documented import ROOT, pages
 
-PAGES = pages()
+PAGES = [*pages(), ROOT / "CONTRIBUTING.md"]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"`((?:\w+/)*\w+\.(?:py|lua))`")
 
