@@ -23,13 +23,13 @@ OURS = "preset default"
 
 
 def quality(result: dict) -> list[str]:
-    """Return the tables of one data set."""
+    """Return the table of ranking and rating quality on one data set."""
     lines = []
-    for split, said in SPLITS.items():
+    for split, held_out in SPLITS.items():
         if split in result["splits"]:
             lines += [
                 "",
-                f"### {result['data']}, held out {said}",
+                f"### {result['data']}, held out {held_out}",
                 "",
                 *NOTES.get(result["data"], []),
             ]
@@ -151,22 +151,22 @@ def _bold(name: str) -> str:
 def _settings(row: dict) -> str:
     settings = row.get("settings")
     if isinstance(settings, dict):
-        said = [f"{name} {value:g}" for name, value in settings.items()]
+        words = [f"{name} {value:g}" for name, value in settings.items()]
     else:
         names = ("factors", "l2", "alpha")
-        said = [f"{name} {value:g}" for name, value in zip(names, settings or (), strict=False)]
+        words = [f"{name} {value:g}" for name, value in zip(names, settings or (), strict=False)]
     if row.get("chosen"):
-        said.append("chosen")
-    return f" ({', '.join(said)})" if said else ""
+        words.append("chosen")
+    return f" ({', '.join(words)})" if words else ""
 
 
 def figure(value: float) -> str:
-    """Write a figure with four decimals, and without the zero before the point."""
+    """Format a number with four decimals and no leading zero."""
     return f"{value:.4f}".removeprefix("0") if value < 1 else f"{value:.4f}"
 
 
 def write_tables() -> None:
-    """Put the tables between their markers in the page of the models."""
+    """Write the tables between their markers in docs/models.md."""
     results = [
         json.loads(path.read_text("utf-8"))
         for path in sorted((HERE / "results").glob("quality-*.json"), reverse=True)

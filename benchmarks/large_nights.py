@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from beside_others import figure
 from extrapolation import OF_CATALOGUE, WHOLE, by_scale
 
-#: What the night of a whole data set may take at most.
+#: Upper bounds for a run on a whole data set.
 WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
 
-#: How far from what is expected a stage may be: the bound that this benchmark is for.
+#: Largest accepted deviation of a stage from its expectation.
 NEAR = 0.15
 
-#: Stages that run side by side at every scale alike, and are most of a night.
+#: Stages that run side by side at every scale, and take most of a run.
 TOWERS = ("refit retrieval", "train retrieval")
 
 
@@ -30,7 +30,7 @@ def scale(result: dict) -> list[str]:
         *_brackets(result),
         *_on_machine(result),
         "",
-        *_told(result, [*TOWERS, *WHOLE]),
+        *_table(result, [*TOWERS, *WHOLE]),
         "",
         "Quality on the simulated ratings:",
         "",
@@ -71,7 +71,7 @@ def stages(result: dict) -> list[str]:
         *_near(result, names),
         *_on_machine(result),
         "",
-        *_told(result, [*names, "seconds", "peak_bytes"]),
+        *_table(result, [*names, "seconds", "peak_bytes"]),
     ]
 
 
@@ -109,7 +109,7 @@ def _on_machine(result: dict) -> list[str]:
     ]
 
 
-def _told(result: dict, names: Sequence[str]) -> list[str]:
+def _table(result: dict, names: Sequence[str]) -> list[str]:
     """Return a table of measurements of the parts, and of the whole as expected and measured."""
     figures = by_scale(result["nights"])
     target = result["target"]
@@ -136,8 +136,8 @@ def _range(name: str, between: Sequence[float] | None) -> str:
 
 def _amount(name: str, value: float) -> str:
     bound = WHOLE_BOUNDS.get(name)
-    said = f"{value / 1e9:,.2f} GB" if name.endswith("_bytes") else f"{value:,.1f}"
-    return f"**{said}, over the bound**" if bound and value > bound else said
+    text = f"{value / 1e9:,.2f} GB" if name.endswith("_bytes") else f"{value:,.1f}"
+    return f"**{text}, over the bound**" if bound and value > bound else text
 
 
 SECTIONS = {"scale": scale, "stages": stages}

@@ -111,9 +111,9 @@ def publish(result: dict) -> list[str]:
     """Return the section on publishing."""
     servers = result["servers"]
     rows = []
-    for key, (said, bound) in PUBLISH_ROWS.items():
-        digits = 1 if "µs" in said or "times" in said else 0
-        rows.append([said, *(f"{found[key]:,.{digits}f}" for found in servers.values()), bound])
+    for key, (words, bound) in PUBLISH_ROWS.items():
+        digits = 1 if "µs" in words or "times" in words else 0
+        rows.append([words, *(f"{found[key]:,.{digits}f}" for found in servers.values()), bound])
     return [
         "",
         "## Publishing",
@@ -129,7 +129,7 @@ def publish(result: dict) -> list[str]:
 
 
 def growth(result: dict) -> list[str]:
-    """Return the section on what doubling the users costs."""
+    """Return the section on the cost of doubling the users."""
     rows = [
         [
             f"{int(users):,}",
@@ -158,15 +158,15 @@ def growth(result: dict) -> list[str]:
 
 
 def _added(result: dict) -> float:
-    """Return how many times as much memory the greater run adds."""
+    """Return the ratio of memory added by the larger run."""
     small, large = result["added_mb"]
     return large / small
 
 
 def reader(result: dict) -> list[str]:
-    """Return the section on one answer."""
+    """Return the section on reading one list."""
     servers = result["servers"]
-    said = {
+    rows_of = {
         "get_p50": "bare GET, p50: µs",
         "user_p50": "`Reader.user`, ten movies, p50: µs",
         "user_n_100_p50": "`Reader.user`, all hundred, p50: µs",
@@ -174,7 +174,7 @@ def reader(result: dict) -> list[str]:
         "ratio_n_100": "all hundred, times a bare GET",
     }
     rows = []
-    for key, text in said.items():
+    for key, text in rows_of.items():
         digits = 2 if key.startswith("ratio") else 0
         bound = f"{result['bound']}" if key == "ratio" else ""
         rows.append([text, *(f"{found[key]:.{digits}f}" for found in servers.values()), bound])

@@ -1,4 +1,4 @@
-"""Pages point at what is there."""
+"""Links and file names on pages are valid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    """To a file of the repository, and to a heading in it."""
+    """Every link leads to a file of the repository, or to a heading in it."""
     for link in _LINK.findall(page.read_text("utf-8")):
         if link.startswith("https://"):
             continue
@@ -56,5 +56,5 @@ def test_the_architecture_names_every_room(package):
     "page", [page for page in PAGES if page.parent == ROOT / "docs"], ids=lambda page: page.name
 )
 def test_page_is_in_the_readme(page):
-    """Every page is reached from the first one."""
+    """README.md links every page."""
     assert f"docs/{page.name}" in (ROOT / "README.md").read_text("utf-8")

@@ -12,17 +12,17 @@ _INLINE = re.compile(r"`([^`\n]+)`")
 
 
 class Block(NamedTuple):
-    """A fenced block."""
+    """Fenced code block of a page."""
 
     page: Path
     line: int
     language: str
-    """With ` elsewhere` behind it, if it is of a machine that is not this one."""
+    """Fence info; ends with ` elsewhere` if the block is for another machine."""
     text: str
 
     @property
     def name(self) -> str:
-        """Where it stands."""
+        """Page and line of the block."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
@@ -44,7 +44,7 @@ def blocks() -> list[Block]:
 
 
 def inline_commands() -> list[tuple[str, str]]:
-    """Return where, and what, for each `batch ...` and `reco ...` in running text."""
+    """Return the place and the text of each `batch ...` and `reco ...` in running text."""
     found = []
     for page in pages():
         text = _FENCE.sub(lambda block: "\n" * block[0].count("\n"), page.read_text("utf-8"))

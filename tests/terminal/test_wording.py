@@ -1,4 +1,4 @@
-"""What metrics mean to a user, in words."""
+"""Metrics in words."""
 
 import pytest
 
@@ -14,23 +14,27 @@ METRICS = {
 }
 
 
-def test_each_figure_stands_beside_its_baseline():
-    """So that a reader knows whether it is good."""
-    assert quality_words(METRICS) == {
-        "first 10": (
-            "88 of 100 users find at least one movie that was held back from the models; showing "
-            "everyone the most popular: 62"
-        ),
-        "first 100": "55 of 100 movies held back are there; of the most popular: 30",
-        "shown": "8 of 100 movies stand in somebody's first ten; of the most popular: 0.5",
-        "stars": (
-            "predictions are 0.805 off (root mean square); from the means of user and movie: 0.869"
-        ),
-    }
+#: topic -> (figure, baseline)
+IN_WORDS = {
+    "first 10": ("88 of 100 users", "62"),
+    "first 100": ("55 of 100 movies", "30"),
+    "shown": ("8 of 100 movies", "0.5"),
+    "stars": ("0.805", "0.869"),
+}
+
+
+def test_each_figure_comes_with_its_baseline():
+    """Baselines show readers whether a figure is good."""
+    words = quality_words(METRICS)
+
+    assert words.keys() == IN_WORDS.keys()
+    for topic, (figure, baseline) in IN_WORDS.items():
+        assert figure in words[topic]
+        assert words[topic].endswith(f": {baseline}")
 
 
 def test_main_figures_with_the_last_run():
-    """Each with what it was and what doing without models gives, as far as these are known."""
+    """Each figure has the last run's value or its baseline, as far as known."""
     before = {"retrieval": {"ndcg@10": 0.39, "recall@100": "many"}, "rating": None}
 
     assert quality_figures(METRICS | {"popularity": {"recall@100": 0.303}}, before) == {
@@ -42,29 +46,27 @@ def test_main_figures_with_the_last_run():
     assert quality_figures(None, before) == quality_figures([], None) == {}
 
 
-def test_without_baselines_the_figure_stands_alone():
-    """As another version may have written it."""
-    alone = {name: METRICS[name] for name in ("retrieval", "lists", "rating")}
+def test_a_figure_without_a_baseline_is_given_alone():
+    """Another version may have written a manifest without baselines."""
+    words = quality_words({name: METRICS[name] for name in ("retrieval", "lists", "rating")})
 
-    assert quality_words(alone) == {
-        "first 10": ("88 of 100 users find at least one movie that was held back from the models"),
-        "first 100": "55 of 100 movies held back are there",
-        "shown": "8 of 100 movies stand in somebody's first ten",
-        "stars": "predictions are 0.805 off (root mean square)",
-    }
+    assert words.keys() == IN_WORDS.keys()
+    for topic, (figure, baseline) in IN_WORDS.items():
+        assert figure in words[topic]
+        assert baseline not in words[topic]
 
 
 @pytest.mark.parametrize(
     "metrics", [None, {}, [], "x", {"retrieval": None}, {"retrieval": {"hit@10": "many"}}]
 )
 def test_what_is_not_there_is_not_said(metrics):
-    """Nothing else happens."""
+    """Missing metrics have no words."""
     assert quality_words(metrics) == {}
 
 
 def test_a_night_without_stars_says_so():
-    """Instead of saying nothing, which would look like a fault."""
-    said = quality_words({"rating": {}, "without_stars": True})
+    """Without ratings, a sentence explains the missing errors."""
+    words = quality_words({"rating": {}, "without_stars": True})
 
-    assert said == {"stars": "none are predicted, since the input has none to learn from"}
+    assert words == {"stars": "none are predicted, since the input has none to learn from"}
     assert quality_words({"rating": {}, "without_stars": "yes"}) == {}

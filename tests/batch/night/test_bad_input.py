@@ -806,6 +806,7 @@ def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
 
 @pytest.mark.usefixtures("may_mount")
 @pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
+@pytest.mark.slow
 def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     """A full disk ends the run in one line; finished stages are kept for `--resume`."""
     disk, on_the_disk = small_disk(tmp_path, size)

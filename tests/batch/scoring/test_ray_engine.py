@@ -123,6 +123,7 @@ def files_of(artifact):
     return {path.name: path.read_bytes() for path in artifact.folder.glob("lists/*.parquet")}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(engine, dataset, tmp_path, monkeypatch):
     """A shard whose worker is killed is scored again, and the artifact is the same."""
     assert tile_rows_of(MOVIES) == SHARD

@@ -37,6 +37,7 @@ print(len(os.listdir("/proc/self/task")))
     return int(subprocess.check_output([sys.executable, "-c", code], env=environment, text=True))
 
 
+@pytest.mark.slow
 def test_tensorflow_starts_as_many_threads():
     """The share before the start counts; without a call it is that of two trainings."""
     one_each = threads_with("share_processors(6)")

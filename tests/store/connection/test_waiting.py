@@ -131,6 +131,7 @@ def test_waiting_ends():
 @pytest.mark.parametrize(
     "words", [("reco", "get-user", "1"), ("batch", "generations")], ids=" ".join
 )
+@pytest.mark.slow
 def test_commands_wait_and_say_so(published, keys, tmp_path, words):
     """A wait is reported in one line, then the answer follows."""
     program = [str(Path(sys.executable).with_name(words[0])), *words[1:]]

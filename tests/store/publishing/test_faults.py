@@ -101,6 +101,7 @@ class Proxy:
         self.thread.join(timeout=10)
 
 
+@pytest.mark.slow
 def test_lost_reply_at_any_command_changes_nothing(make_server, make_source, stored, tmp_path):
     """Whichever reply is lost, the run ends with the same keys as a run without faults."""
     server = make_server()

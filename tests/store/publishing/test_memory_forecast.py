@@ -46,6 +46,7 @@ def entries_of(users: int, length: int, movies: int) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize(("shape", "before"), [*((s, 0) for s in SHAPES), ("lists", 20_000)])
 @pytest.mark.parametrize("binary", [None, SYSTEM_REDIS], ids=["valkey", "redis"])
+@pytest.mark.slow
 def test_forecast(make_server, make_source, shape, before, binary):
     """The forecast for a generation matches the memory that it uses."""
     if binary is not None and not binary.exists():
