@@ -23,8 +23,7 @@ from typing import Final
 import numpy as np
 
 from reco_batch.data.dataset import Histories
-from reco_batch.models.rating.mlp import RatingModel
-from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.models.training.loop import Tower
 from reco_batch.models.training.tensorflow_runtime import as_disk_errors, tf
 from reco_batch.scoring.factor_model import LinearRating
@@ -190,7 +189,7 @@ class DotProductStars(tf.keras.Model):
 
 def save_rating(
     folder: Path,
-    rating: RatingModel | LinearRating,
+    rating: Rating,
     user_ids: Sequence[str],
     movie_ids: Sequence[str],
 ) -> None:

@@ -23,7 +23,6 @@ from reco_batch.errors import InputRefused, NightFailed
 from reco_batch.gate.list_checks import check_input
 from reco_batch.gate.verdict import verdict_of, with_baseline
 from reco_batch.progress.reporter import Reporter
-from reco_batch.settings.hyperparameters import HistoryParameters
 from reco_batch.settings.run_config import RunConfig
 from reco_store import GateInput, Keys, StoreUnfit, store_errors
 from reco_store.connection.client import Client
@@ -36,10 +35,6 @@ _SCORE_BYTES: Final = 6
 _CARD_BYTES: Final = 40
 #: Bytes per list entry on disk, compressed: id and score.
 _PLACE_BYTES_ON_DISK: Final = 3
-#: Bytes per user or movie in the SavedModels: retrieval, rating, and the notebook's two together.
-_RETRIEVAL_BYTES: Final = 2_400
-_RATING_BYTES: Final = 1_000
-_NOTEBOOK_MODEL_BYTES: Final = 800
 #: Factor on list sizes: popular movies often have short ids, so lists are smaller than average
 #: ids suggest.
 _PRUDENCE: Final = 0.9
@@ -147,9 +142,8 @@ def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
     users, movies = len(dataset.user_ids), len(dataset.movies)
     k, ranked = _lengths(config, dataset)
     places = (users + 2 * movies) * k + (users * ranked if dataset.has_stars else 0)
-    each = _NOTEBOOK_MODEL_BYTES
-    if isinstance(config.parameters.retrieval, HistoryParameters):
-        each = _RETRIEVAL_BYTES + (_RATING_BYTES if dataset.has_stars else 0)
+    models = config.parameters
+    each = models.retrieval.saved_bytes + (models.rating.saved_bytes if dataset.has_stars else 0)
     return int(places * _PLACE_BYTES_ON_DISK) + (users + movies) * each
 
 

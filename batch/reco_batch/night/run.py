@@ -42,7 +42,6 @@ from reco_batch.night.publishing import mark_quarantined, publish_artifact
 from reco_batch.progress.reporter import Reporter, Stage, Times, harmless
 from reco_batch.scoring.engine import Engine, open_engine
 from reco_batch.scoring.popularity import Thresholds, thresholds_of
-from reco_batch.settings.hyperparameters import HistoryParameters
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import LearningConfig, RunConfig
 from reco_store import Keys, Published, RunLock, new_generation_id, store_errors
@@ -158,7 +157,7 @@ def stage_count(config: RunConfig, dataset: Dataset) -> int:
     """Return how many stages a run has that is not resumed."""
     models = 1 + dataset.has_stars
     trained = models * (3 if config.refits else 2)  # and measured
-    chosen = isinstance(config.parameters.retrieval, HistoryParameters)  # how newer ratings count
+    chosen = config.parameters.retrieval.chooses_recency
     written = 1 + 4 + (2 if dataset.has_stars else 0)  # for everybody, of retrieval, of rating
     around = 2 + 4  # read, load TensorFlow; finish, publish, gate, report
     return around + chosen + trained + written

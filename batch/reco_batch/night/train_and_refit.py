@@ -22,22 +22,17 @@ from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.data.split import Split
 from reco_batch.evaluation.evaluate import Evaluation, Keep
-from reco_batch.models.budgets import budgets, decided
-from reco_batch.models.rating.mlp import RatingModel
 from reco_batch.models.registry import (
-    Training,
-    rating_epochs,
-    recency_of,
-    retrieval_epochs,
-    train_rating_of,
-    train_retrieval_of,
+    budget_notes,
+    plans,
+    rating_of,
+    retrieval_of,
 )
-from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.models.trainable import DataSize, Rating, Retrieval, Training
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.night.once import Once
 from reco_batch.progress.reporter import Reporter
-from reco_batch.scoring.factor_model import LinearRating
-from reco_batch.settings.hyperparameters import HistoryParameters, Preset
+from reco_batch.settings.hyperparameters import Preset
 from reco_batch.settings.run_config import RunConfig
 
 #: The steps of a kind: without the test part, to be measured, and on everything.
@@ -69,9 +64,7 @@ def fit_models(
     config: RunConfig,
     *,
     publish_retrieval: Callable[[Callable[[], Retrieval]], None],
-    publish_rating: Callable[
-        [Callable[[], RatingModel | LinearRating], Callable[[], Retrieval | None]], None
-    ],
+    publish_rating: Callable[[Callable[[], Rating], Callable[[], Retrieval | None]], None],
     writer: ArtifactWriter,
     night: UnfinishedNight,
     reporter: Reporter,
@@ -95,7 +88,7 @@ def fit_models(
     Returns:
         The metrics of the models trained without the test part, and what was chosen before.
     """
-    parameters = config.parameters
+    parameters, size = config.parameters, DataSize.of(dataset)
     chosen = night.value(
         "choose how newer ratings count", lambda: _chosen(dataset, split, config, reporter)
     )
@@ -111,8 +104,8 @@ def fit_models(
         reporter.say(f"note: {sentence}")
     retrieval = _Kind(
         "retrieval",
-        lambda training: train_retrieval_of(parameters.retrieval, training),
-        retrieval_epochs(parameters.retrieval, user_count=len(dataset.user_ids)),
+        retrieval_of(parameters.retrieval).train,
+        retrieval_of(parameters.retrieval).epochs(size),
         lambda model, _: evaluation.of_retrieval(model),
         lambda model, _: publish_retrieval(model),
         two_stage=False,
@@ -120,8 +113,8 @@ def fit_models(
     )
     rating = _Kind(
         "rating",
-        lambda training: train_rating_of(parameters.rating, training),
-        rating_epochs(parameters.rating, rating_count=len(dataset.ratings)),
+        rating_of(parameters.rating).train,
+        rating_of(parameters.rating).epochs(size),
         evaluation.of_rating,
         publish_rating,
         two_stage=config.ranked_candidates is not None,
@@ -248,12 +241,10 @@ def _chosen(
     dataset: Dataset, split: Split, config: RunConfig, reporter: Reporter
 ) -> dict[str, Any]:
     """Return the recency exponent, and the validation ndcg@10 of each that was tried."""
-    parameters = config.parameters.retrieval
-    if not isinstance(parameters, HistoryParameters):
+    if not config.parameters.retrieval.chooses_recency:
         return {"recency": 0.0}
     with reporter.stage("choose how newer ratings count") as stage:
-        recency, found = recency_of(
-            parameters,
+        recency, found = retrieval_of(config.parameters.retrieval).choose_recency(
             dataset,
             dataset.ratings.take(split.train),
             dataset.ratings.take(split.validation),
@@ -282,22 +273,13 @@ def _of_fitted(
 
 def _by_size(dataset: Dataset, fitted: Ratings, config: RunConfig) -> dict[str, Any]:
     """Return what the size of the data decided: of what is measured, and of what is published."""
-    users, movies = len(dataset.user_ids), len(dataset.movies)
+    size = DataSize.of(dataset)
     parts = {"measured": fitted} | ({"published": dataset.ratings} if config.refits else {})
-    found = {
-        name: decided(
-            config.parameters,
-            part,
-            user_count=users,
-            movie_count=movies,
-            rating_count=len(dataset.ratings),
-        )
-        for name, part in parts.items()
-    }
+    found = {name: plans(config.parameters, part, size) for name, part in parts.items()}
     served = found["published" if config.refits else "measured"]
     return {
         "by_size": found,
-        "budgets": budgets(config.parameters, served, user_count=users, movie_count=movies),
+        "budgets": budget_notes(config.parameters, served, size),
     }
 
 

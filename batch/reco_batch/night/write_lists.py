@@ -16,13 +16,11 @@ from reco_batch.artifact.saved_models import (
 from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset, Histories, histories
-from reco_batch.models.rating.mlp import RatingModel
-from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.progress.reporter import Reporter, Stage
 from reco_batch.scoring.catalogue import ByProduct, Rows, by_stars, with_reasons
 from reco_batch.scoring.engine import Engine
 from reco_batch.scoring.explanations import Explained
-from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.popularity import movie_statistics, popular_lists, thresholds_of
 from reco_batch.scoring.ranking import candidates_of, compared_by, of_first_movies, weights_of
 from reco_batch.scoring.topk import TopK
@@ -111,7 +109,7 @@ class Answers:
 
     def of_rating(
         self,
-        model: Callable[[], RatingModel | LinearRating],
+        model: Callable[[], Rating],
         retrieval: Callable[[], Retrieval | None],
     ) -> None:
         """Write the ranked lists, and the model that predicts alike.

@@ -12,7 +12,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.hyperparameters import PRESETS, EngineName, Preset, RankBy, SplitBy
+from reco_batch.settings.hyperparameters import (
+    PRESETS,
+    EngineName,
+    Preset,
+    RankBy,
+    SplitBy,
+    by_preset,
+)
 from reco_batch.settings.option import Key, Panel
 from reco_batch.settings.processors import TRAININGS
 
@@ -109,7 +116,7 @@ class RunKeys(LearningKeys):
         Key(
             "Publish models trained again on all ratings.",
             Panel.LEARNING,
-            unset="as the preset has it (default: yes, notebook: no)",
+            unset=f"as the preset has it ({by_preset(lambda it: 'yes' if it.refit else 'no')})",
             example=True,
         ),
     ] = None
@@ -139,7 +146,7 @@ class RunKeys(LearningKeys):
             "Order of the lists by predicted rating; bound distrusts movies with few ratings.",
             Panel.LISTS,
             "ORDER",
-            unset="as the preset has it (default: bound, notebook: prediction)",
+            unset=f"as the preset has it ({by_preset(lambda it: it.rank_by)})",
             example="bound",
         ),
     ] = None

@@ -16,10 +16,10 @@ from reco_batch.artifact.unfinished import Place, open_night
 from reco_batch.data.dataset import Movies
 from reco_batch.errors import InputRefused, NightFailed
 from reco_batch.files import size_of
-from reco_batch.night import preflight as module
 from reco_batch.night.preflight import disk_bytes, forecast_manifest, preflight
 from reco_batch.progress.reporter import QuietReporter
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.settings.run_config import RunConfig
 from reco_store import Keys, StoreUnfit, connect
 from reco_store.publishing.memory_forecast import TRANSIENT_BYTES, forecast_bytes, sizes_of
@@ -72,7 +72,9 @@ def test_the_forecast_is_a_little_below_what_is_written(night, tmp_path):
 
     told, true = memory(forecast_manifest(config, night.dataset)), memory(artifact.manifest)
     on_disk = sum(path.stat().st_size for path in (artifact.folder / "lists").iterdir())
-    models = module._NOTEBOOK_MODEL_BYTES * (MOVIES + USERS)
+    notebook = PRESETS["notebook"]
+    saved = notebook.retrieval.saved_bytes + notebook.rating.saved_bytes
+    models = saved * (MOVIES + USERS)
 
     assert 0.6 * true < told < true
     assert disk_bytes(config_of(tmp_path, preset="notebook"), night.dataset) - models < on_disk

@@ -29,17 +29,17 @@ from reco_batch.models.training.loop import fit_shuffled
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
-from reco_batch.settings.hyperparameters import TasteParameters
+from reco_batch.settings.hyperparameters import EnsembleParameters
 
 
-class ContentRating(tfrs.Model):
+class SvdppModel(tfrs.Model):
     """Biases, tastes, history and the ranking task."""
 
     def __init__(
         self,
         ratings: Ratings,
         features: NDArray[np.float32],
-        parameters: TasteParameters,
+        parameters: EnsembleParameters,
         *,
         user_count: int,
         seed: int,
@@ -157,10 +157,10 @@ class ContentRating(tfrs.Model):
         )
 
 
-def train_content_rating(
+def train_svdpp(
     ratings: Ratings,
     features: NDArray[np.float32],
-    parameters: TasteParameters,
+    parameters: EnsembleParameters,
     *,
     user_count: int,
     scale: tuple[float, float],
@@ -180,7 +180,7 @@ def train_content_rating(
         stage: told of each epoch.
         checkpoints: of this member's training, as `fit_shuffled` takes them.
     """
-    model = ContentRating(ratings, features, parameters, user_count=user_count, seed=seed)
+    model = SvdppModel(ratings, features, parameters, user_count=user_count, seed=seed)
     columns = {
         "user": ratings.user_index,
         "movie": ratings.movie_index,

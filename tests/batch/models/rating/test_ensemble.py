@@ -9,17 +9,17 @@ from handmade import ODD_DATA
 from reco_batch.artifact.saved_models import EXPLICIT_MODEL, save_rating
 from reco_batch.data.dataset import histories
 from reco_batch.data.item_features import content_features
-from reco_batch.models.rating.ensemble import train_blended_rating
+from reco_batch.models.rating.ensemble import train_ensemble, trained_members
 from reco_batch.models.rating.ridge import fit_ridge
-from reco_batch.models.rating.svdpp import train_content_rating
-from reco_batch.models.retrieval.cooccurrence import co_rating_factors, co_ratings
+from reco_batch.models.rating.svdpp import train_svdpp
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, cooccurrence_factors
 from reco_batch.models.retrieval.recency import as_matrix
 from reco_batch.models.training.checkpoints import Checkpoints
-from reco_batch.settings.hyperparameters import TasteParameters
+from reco_batch.settings.hyperparameters import EnsembleParameters
 from stopped_training import Stopped, StoppingStage
 
 SCALE = 0.5, 5.0
-SMALL = TasteParameters(
+SMALL = EnsembleParameters(
     factors=4, embedding_dim=3, epochs=3, batch_size=100, learning_rate=0.02, ridge_share=0.4
 )
 
@@ -29,7 +29,7 @@ def fit(sittings):
     """Train on ratings given in sittings."""
 
     def train(*, stage, parameters=SMALL, seed=42, checkpoints=None):
-        return train_blended_rating(
+        return train_ensemble(
             sittings.ratings,
             movies=sittings.movies,
             user_count=len(sittings.user_ids),
@@ -71,10 +71,10 @@ def unheld(model, pairs):
 def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
     """Of the closed form by its share, and of each trained one by the rest's part."""
     ratings = sittings.ratings
-    counts = co_ratings(ratings, movie_count=len(sittings.movies), window=SMALL.window)
+    counts = cooccurrence_counts(ratings, movie_count=len(sittings.movies), window=SMALL.window)
     history = histories(ratings, user_count=len(sittings.user_ids))
     interactions = as_matrix(history, None, movie_count=len(sittings.movies))
-    factors = co_rating_factors(counts, interactions, dim=4, seed=42)
+    factors = cooccurrence_factors(counts, interactions, dim=4, seed=42)
     length = np.sqrt(np.square(factors[ratings.movie_index]).sum(axis=1).mean())
 
     def features(scale):
@@ -83,7 +83,7 @@ def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
     users = len(sittings.user_ids)
     ridge = fit_ridge(ratings, features(3.0), user_count=users, scale=SCALE, l2=20.0, shrinkage=3.0)
     members = [
-        train_content_rating(
+        train_svdpp(
             ratings,
             features(2.0).astype(np.float32),
             SMALL,
@@ -186,7 +186,7 @@ def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
     users = int(ratings.user_index.max()) + 2
     user_ids = [f"user:{user}" for user in range(users)]
 
-    model = train_blended_rating(
+    model = train_ensemble(
         ratings,
         movies=movies,
         user_count=users,
@@ -207,3 +207,13 @@ def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
     ).numpy()[:, 0]
     assert ((stars >= 0.5) & (stars <= 5)).all()
     np.testing.assert_allclose(stars, model.predict(*pairs), rtol=1e-5, atol=1e-5)
+
+
+def test_members_are_trained_up_to_the_budget_of_steps():
+    """By hand: 5,000 steps of 2,048 ratings in each of six epochs are the last within it."""
+    parameters = EnsembleParameters()
+
+    assert trained_members(parameters, rating_count=100_836) == parameters.members
+    assert trained_members(parameters, rating_count=5_000 * 2_048) == parameters.members
+    assert trained_members(parameters, rating_count=5_000 * 2_048 + 1) == 0
+    assert trained_members(parameters, rating_count=32_000_204) == 0

@@ -5,19 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reco_batch.models.rating.mlp import RatingModel, train_rating
+from reco_batch.models.rating.mlp import MlpModel, train_mlp
 from reco_batch.models.training.folded_batches import stack_batches
 from reco_batch.scoring.ranking import predict, ranked_blocks
-from reco_batch.settings.hyperparameters import RatingParameters
+from reco_batch.settings.hyperparameters import MlpParameters
 
 USERS, MOVIES = 6, 8
 IDS = [f"u{n}" for n in range(USERS)], [f"m{n}" for n in range(MOVIES)]
-SMALL = RatingParameters(embedding_dim=3, hidden_units=(5, 4))
+SMALL = MlpParameters(embedding_dim=3, hidden_units=(5, 4))
 
 
 def model_of(*, seed=0):
     """Make an untrained model whose every weight matters: biases too, embeddings large."""
-    model = RatingModel(*IDS, SMALL, seed=seed)
+    model = MlpModel(*IDS, SMALL, seed=seed)
     rng = np.random.default_rng(seed)
     for layer in (model.first, model.second, model.stars):
         layer.bias.assign(rng.normal(size=layer.bias.shape))
@@ -72,13 +72,13 @@ def test_loss_and_gradients_are_the_plain_networks(tf, seed, count, batch_size):
 @pytest.mark.parametrize("batch_size", [400, 11])
 def test_training_equals_that_of_the_plain_network(tf, dataset, stage, batch_size):
     """Three epochs of two steps or of many end in the stars that the notebook's model predicts."""
-    parameters = RatingParameters(
+    parameters = MlpParameters(
         embedding_dim=4, hidden_units=(6, 5), learning_rate=0.05, epochs=3, batch_size=batch_size
     )
     ids = {"user_ids": dataset.user_ids, "movie_ids": dataset.movies.ids}
     squared_error = tf.keras.losses.MeanSquaredError()
 
-    class Plain(RatingModel):
+    class Plain(MlpModel):
         """The same network, trained on ids, as the notebook does."""
 
         def compute_loss(self, inputs, training=False):  # noqa: ARG002, FBT002  # Keras's signature
@@ -95,7 +95,7 @@ def test_training_equals_that_of_the_plain_network(tf, dataset, stage, batch_siz
     data = tf.data.Dataset.from_tensor_slices(columns).batch(batch_size)
     plain.fit(data, epochs=3, verbose=0)
 
-    trained = train_rating(ratings, **ids, parameters=parameters, seed=42, stage=stage)
+    trained = train_mlp(ratings, **ids, parameters=parameters, seed=42, stage=stage)
 
     np.testing.assert_allclose(
         predict(trained.split_weights(), ratings.user_index, ratings.movie_index),
@@ -152,7 +152,7 @@ def test_seed_fixes_the_lists(seen, rating_model, fit_rating):
 def test_stage_hears_of_every_epoch(fit_rating, stage):
     """Progress counts epochs, and its note ends with the last one's loss."""
     fit_rating(
-        parameters=RatingParameters(embedding_dim=2, hidden_units=(2, 2), epochs=3), stage=stage
+        parameters=MlpParameters(embedding_dim=2, hidden_units=(2, 2), epochs=3), stage=stage
     )
 
     assert stage.steps == 3
@@ -162,7 +162,7 @@ def test_stage_hears_of_every_epoch(fit_rating, stage):
 def test_loss_that_is_shown_is_the_mean_squared_error(dataset, rating_model, fit_rating, stage):
     """The note can be compared with the stars: a first epoch starts near their mean square."""
     fit_rating(
-        parameters=RatingParameters(
+        parameters=MlpParameters(
             embedding_dim=2, hidden_units=(2, 2), learning_rate=1e-9, epochs=1
         ),
         stage=stage,

@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from handmade import ODD_DATA, random_ratings, ratings_of
 from reco_batch.data.item_features import content_features
-from reco_batch.models.rating.svdpp import ContentRating, train_content_rating
+from reco_batch.models.rating.svdpp import SvdppModel, train_svdpp
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.scoring.factor_model import fit_biases
-from reco_batch.settings.hyperparameters import TasteParameters
+from reco_batch.settings.hyperparameters import EnsembleParameters
 from stopped_training import Stopped, StoppingStage
 
 SCALE = 0.5, 5.0
-SMALL = TasteParameters(embedding_dim=3, epochs=4, batch_size=50, learning_rate=0.02)
+SMALL = EnsembleParameters(embedding_dim=3, epochs=4, batch_size=50, learning_rate=0.02)
 
 
 def model_of(ratings, features, *, users=5, seed=0):
     """Make a model whose every number matters, as if trained."""
-    model = ContentRating(ratings, features, SMALL, user_count=users, seed=seed)
+    model = SvdppModel(ratings, features, SMALL, user_count=users, seed=seed)
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(0, 0.5, variable.shape).astype(np.float32))
@@ -145,7 +145,7 @@ def fit(dataset):
     """Train on the planted ratings."""
 
     def train(*, stage, seed=42, checkpoints=None):
-        return train_content_rating(
+        return train_svdpp(
             dataset.ratings,
             content_features(dataset.movies),
             SMALL,
@@ -212,7 +212,7 @@ def test_odd_data_has_finite_stars(stage, name):
     ratings, movies = ODD_DATA[name]
     users = int(ratings.user_index.max()) + 2
 
-    model = train_content_rating(
+    model = train_svdpp(
         ratings,
         content_features(movies),
         SMALL,

@@ -10,8 +10,8 @@ from handmade import START, random_ratings, ratings_of
 from reco_batch.models.retrieval import cooccurrence as sessions
 from reco_batch.models.retrieval.cooccurrence import (
     affordable_window,
-    co_rating_factors,
-    co_ratings,
+    cooccurrence_counts,
+    cooccurrence_factors,
     has_order,
     in_order,
     without_order,
@@ -53,7 +53,7 @@ def test_counts_are_those_of_counting_by_hand(seed, window):
     """Equal times, several sittings, windows beyond a history: every pair counts as it should."""
     ratings = random_ratings(np.random.default_rng(seed), users=4, movies=8)
 
-    found = co_ratings(ratings, movie_count=9, window=window)
+    found = cooccurrence_counts(ratings, movie_count=9, window=window)
 
     expected = plain_co_ratings(ratings, movie_count=9, window=window)
     np.testing.assert_allclose(found.toarray(), expected, rtol=1e-5)
@@ -66,8 +66,10 @@ def test_the_order_of_the_rows_says_nothing(seed):
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=5, movies=8)
 
-    one = co_ratings(ratings, movie_count=8, window=5)
-    other = co_ratings(ratings.take(rng.permutation(len(ratings))), movie_count=8, window=5)
+    one = cooccurrence_counts(ratings, movie_count=8, window=5)
+    other = cooccurrence_counts(
+        ratings.take(rng.permutation(len(ratings))), movie_count=8, window=5
+    )
 
     np.testing.assert_array_equal(one.toarray(), other.toarray())
 
@@ -77,7 +79,9 @@ def test_a_pair_counts_less_the_longer_it_took():
     for seconds, expected in ((0, 1), (7200, np.exp(-1)), (86400, 0)):
         times = [START, START + seconds, 0]
         ratings = ratings_of([(0, 0), (0, 1), (0, 2)], timestamps=times)
-        assert co_ratings(ratings, movie_count=3, window=1)[0, 1] == pytest.approx(expected)
+        assert cooccurrence_counts(ratings, movie_count=3, window=1)[0, 1] == pytest.approx(
+            expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_a_pair_counts_less_the_longer_it_took():
 )
 def test_without_time_or_ratings_there_are_no_pairs(ratings):
     """Nothing is made up of the order of the rows."""
-    counts = co_ratings(ratings, movie_count=6, window=3)
+    counts = cooccurrence_counts(ratings, movie_count=6, window=3)
 
     assert counts.shape == (6, 6)
     assert counts.nnz == 0
@@ -111,7 +115,7 @@ def test_equal_times_do_not_make_neighbours_of_the_catalogue():
     days = [START + 86400 * (movie == 0) for _, movie in pairs]
     ratings = ratings_of(pairs, timestamps=days)
 
-    counts = co_ratings(ratings, movie_count=movie_count, window=3).toarray()
+    counts = cooccurrence_counts(ratings, movie_count=movie_count, window=3).toarray()
 
     of_one_day = counts[1:, 1:]
     next_to = np.diagonal(of_one_day, 1).mean()
@@ -125,11 +129,13 @@ def test_ratings_of_one_time_have_no_order():
     at_once = ratings_of([*of_one, (1, 0), (1, 1)], timestamps=[START, START, START, 5, 9])
     nobody = ratings_of(of_one, timestamps=[START] * 3)
 
-    counts = co_ratings(at_once, movie_count=3, window=2)
+    counts = cooccurrence_counts(at_once, movie_count=3, window=2)
 
-    alone = co_ratings(ratings_of([(0, 0), (0, 1)], timestamps=[5, 9]), movie_count=3, window=2)
+    alone = cooccurrence_counts(
+        ratings_of([(0, 0), (0, 1)], timestamps=[5, 9]), movie_count=3, window=2
+    )
     np.testing.assert_array_equal(counts.toarray(), alone.toarray())
-    assert not co_ratings(nobody, movie_count=3, window=2).nnz
+    assert not cooccurrence_counts(nobody, movie_count=3, window=2).nnz
     assert has_order(at_once)
     assert not has_order(nobody)
     assert not has_order(ratings_of(of_one, timestamps=None))
@@ -154,12 +160,12 @@ def test_window_shrinks_with_the_ratings():
 def test_too_many_pairs_are_counted_in_a_smaller_window(monkeypatch):
     """The counts are then those of that window."""
     ratings = random_ratings(np.random.default_rng(1), users=4, movies=8)
-    expected = co_ratings(ratings, movie_count=8, window=2)
-    assert (expected != co_ratings(ratings, movie_count=8, window=6)).nnz
+    expected = cooccurrence_counts(ratings, movie_count=8, window=2)
+    assert (expected != cooccurrence_counts(ratings, movie_count=8, window=6)).nnz
 
     monkeypatch.setattr(sessions, "_MOST_PAIRS", 2 * len(ratings))
 
-    found = co_ratings(ratings, movie_count=8, window=6)
+    found = cooccurrence_counts(ratings, movie_count=8, window=6)
     np.testing.assert_array_equal(found.toarray(), expected.toarray())
 
 
@@ -167,11 +173,11 @@ def test_too_many_pairs_are_counted_in_a_smaller_window(monkeypatch):
 def test_users_counted_a_few_at_a_time_are_all_counted(seed, at_once):
     """No pair is lost where a part ends, however few pairs a part has."""
     ratings = random_ratings(np.random.default_rng(seed), users=6, movies=8)
-    whole = co_ratings(ratings, movie_count=8, window=4)
+    whole = cooccurrence_counts(ratings, movie_count=8, window=4)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "_PAIRS_AT_ONCE", at_once)
-        parts = co_ratings(ratings, movie_count=8, window=4)
+        parts = cooccurrence_counts(ratings, movie_count=8, window=4)
 
     np.testing.assert_allclose(parts.toarray(), whole.toarray(), rtol=1e-5)
 
@@ -187,9 +193,9 @@ def scaled(counts):
 def test_factors_keep_the_most_of_the_scaled_counts(seed, dim):
     """Their products are those of numpy's own decomposition, cut to as many directions."""
     ratings = random_ratings(np.random.default_rng(seed), users=5, movies=8, share=0.7)
-    counts = co_ratings(ratings, movie_count=8, window=4)
+    counts = cooccurrence_counts(ratings, movie_count=8, window=4)
 
-    factors = co_rating_factors(counts, NOBODY, dim=dim, seed=0)
+    factors = cooccurrence_factors(counts, NOBODY, dim=dim, seed=0)
 
     left, values, _ = np.linalg.svd(scaled(counts))
     expected = (left[:, :dim] * values[:dim] ** 2) @ left[:, :dim].T
@@ -203,8 +209,10 @@ def test_factors_of_nothing():
     """Zeros, as wide as asked for; a movie that nobody rated beside others has zeros too."""
     ratings = ratings_of([(0, 0), (0, 1), (1, 1), (1, 2)])
 
-    nothing = co_rating_factors(EMPTY, NOBODY, dim=3, seed=0)
-    some = co_rating_factors(co_ratings(ratings, movie_count=4, window=2), NOBODY, dim=2, seed=0)
+    nothing = cooccurrence_factors(EMPTY, NOBODY, dim=3, seed=0)
+    some = cooccurrence_factors(
+        cooccurrence_counts(ratings, movie_count=4, window=2), NOBODY, dim=2, seed=0
+    )
 
     np.testing.assert_array_equal(nothing, np.zeros((6, 3), np.float32))
     np.testing.assert_allclose(some[3], 0, atol=1e-7)
@@ -213,17 +221,19 @@ def test_factors_of_nothing():
 
 def test_fewer_movies_than_factors():
     """There are no more directions than movies."""
-    counts = co_ratings(ratings_of([(0, 0), (0, 1)]), movie_count=2, window=1)
+    counts = cooccurrence_counts(ratings_of([(0, 0), (0, 1)]), movie_count=2, window=1)
 
-    assert co_rating_factors(counts, NOBODY, dim=32, seed=0).shape == (2, 2)
+    assert cooccurrence_factors(counts, NOBODY, dim=32, seed=0).shape == (2, 2)
 
 
 def test_seed_fixes_the_factors():
     """To the last bit."""
     ratings = random_ratings(np.random.default_rng(3), users=20, movies=60)
-    counts = co_ratings(ratings, movie_count=60, window=9)
+    counts = cooccurrence_counts(ratings, movie_count=60, window=9)
 
-    one, again, other = (co_rating_factors(counts, NOBODY, dim=4, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (
+        cooccurrence_factors(counts, NOBODY, dim=4, seed=seed) for seed in (1, 1, 2)
+    )
 
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
@@ -236,9 +246,9 @@ def test_who_rated_both_stands_in_where_there_is_no_order():
     both = (interactions.T @ interactions).toarray()
     np.fill_diagonal(both, 0)
 
-    found = co_rating_factors(EMPTY, interactions, dim=3, seed=0)
+    found = cooccurrence_factors(EMPTY, interactions, dim=3, seed=0)
 
-    expected = co_rating_factors(sp.csr_matrix(both), NOBODY, dim=3, seed=0)
+    expected = cooccurrence_factors(sp.csr_matrix(both), NOBODY, dim=3, seed=0)
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
     assert np.abs(found).max() > 0.1
 
@@ -251,7 +261,7 @@ def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch
     rated = np.asarray(interactions.sum(axis=0)).ravel()
     most = np.argsort(-rated, kind="stable")[:3]
 
-    found = co_rating_factors(EMPTY, interactions, dim=3, seed=0)
+    found = cooccurrence_factors(EMPTY, interactions, dim=3, seed=0)
 
     kept = sorted(most)
     together = (interactions.T @ interactions).toarray()[:, kept]
@@ -277,8 +287,8 @@ def test_movies_without_counts_are_folded_in_where_that_is_wanted():
     interactions = sp.csr_matrix(np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]], "f4"))
     wanted = np.array([False, False, True, True])
 
-    without = co_rating_factors(counts, interactions, dim=4, seed=0)
-    found = co_rating_factors(counts, interactions, dim=4, seed=0, folded_in=wanted)
+    without = cooccurrence_factors(counts, interactions, dim=4, seed=0)
+    found = cooccurrence_factors(counts, interactions, dim=4, seed=0, folded_in=wanted)
 
     np.testing.assert_array_equal(found[:2], without[:2])
     assert (np.abs(without[2:]) < 1e-6).all()
@@ -309,7 +319,7 @@ def test_directions_without_a_value_are_none():
     counts[0, 1] = counts[1, 0] = counts[1, 2] = counts[2, 1] = 5  # of rank 2
     interactions = sp.csr_matrix(np.array([[1, 0, 0, 1], [0, 1, 1, 0]], np.float32))
 
-    found = co_rating_factors(
+    found = cooccurrence_factors(
         sp.csr_matrix(counts), interactions, dim=4, seed=0, folded_in=np.ones(4, np.bool_)
     )
 

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from handmade import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
-from reco_batch.models.retrieval.history_encoder import HistoryModel, train_towers
+from reco_batch.models.retrieval.history_encoder import (
+    EncoderPlan,
+    HistoryEncoder,
+    encoder_plan,
+    time_features,
+    train_encoder,
+)
 from reco_batch.models.retrieval.recency import as_matrix
-from reco_batch.models.retrieval.trained_towers import time_features
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.settings.hyperparameters import TowerParameters
 from stopped_training import Stopped, StoppingStage
@@ -26,7 +31,7 @@ def model_of(seed, *, parameters=SMALL, model_seed=5):
 
     rng = np.random.default_rng(seed)
     history = histories(random_ratings(rng, users=USERS, movies=MOVIES - 1), user_count=USERS)
-    model = HistoryModel(
+    model = HistoryEncoder(
         history,
         rng.uniform(0.2, 1, len(history.movie_index)).astype(np.float32),
         rng.normal(size=(MOVIES, CONTENT)).astype(np.float32),
@@ -178,7 +183,7 @@ def test_bias_starts_at_how_often_a_movie_is_rated():
     """And counts once more, so that a movie without ratings has one as well."""
     history = histories(ratings_of([(0, 0), (1, 0), (1, 2)]), user_count=2)
 
-    model = HistoryModel(
+    model = HistoryEncoder(
         history,
         np.ones(3, np.float32),
         np.zeros((3, 1), np.float32),
@@ -205,7 +210,7 @@ def test_times_are_shares_of_two_turns_of_a_year():
 def trained(stage, *, seed=3, checkpoints=None):
     """Train the model of some ratings, and return its weights."""
     model, _ = model_of(2)
-    train_towers(model, USERS, seed=seed, stage=stage, checkpoints=checkpoints)
+    train_encoder(model, USERS, seed=seed, stage=stage, checkpoints=checkpoints)
     return [variable.numpy() for variable in model.trainable_variables]
 
 
@@ -227,3 +232,36 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stage):
     assert any(
         (one != other).any() for one, other in zip(trained(stage, seed=4), expected, strict=True)
     )
+
+
+PARAMETERS = TowerParameters()
+
+
+def test_small_data_are_trained_by_the_hyper_parameters():
+    """The size that they were tuned on is within every budget."""
+    assert encoder_plan(PARAMETERS, user_count=610) == EncoderPlan(40, 128, 200)
+
+
+def test_large_data_are_trained_within_the_budgets():
+    """By hand for the size of ml-32m: 2.4 million visits are 11 epochs."""
+    assert encoder_plan(PARAMETERS, user_count=200_948) == EncoderPlan(11, 922, 2398)
+
+
+@given(st.integers(0, 10**8))
+def test_plans_keep_the_budgets(users):
+    """Visits except for the one epoch that is always trained; steps as long as they fit."""
+    plan = encoder_plan(PARAMETERS, user_count=users)
+
+    assert 1 <= plan.epochs <= PARAMETERS.epochs
+    assert plan.epochs == 1 or plan.epochs * users <= PARAMETERS.most_visits
+    assert PARAMETERS.batch_users <= plan.batch <= 2048
+    # The last step of each epoch may be smaller.
+    assert plan.batch == 2048 or plan.steps <= PARAMETERS.most_steps + plan.epochs
+    assert plan.steps * plan.batch >= plan.epochs * users
+
+
+def test_one_user_beyond_the_budget_costs_one_epoch():
+    """The plan changes by the least possible amount."""
+    most = PARAMETERS.most_visits // PARAMETERS.epochs
+    assert encoder_plan(PARAMETERS, user_count=most).epochs == PARAMETERS.epochs
+    assert encoder_plan(PARAMETERS, user_count=most + 1).epochs == PARAMETERS.epochs - 1

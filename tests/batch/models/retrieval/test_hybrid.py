@@ -12,25 +12,24 @@ import pytest
 from handmade import ODD_DATA, ratings_of
 from reco_batch.artifact.saved_models import MOVIE_MODEL, USER_MODEL, save_retrieval
 from reco_batch.data.dataset import Ratings, histories
-from reco_batch.models.retrieval import hybrid as blended_retrieval
-from reco_batch.models.retrieval.history_encoder import HistoryModel
+from reco_batch.models.retrieval import hybrid
+from reco_batch.models.retrieval.history_encoder import HistoryEncoder, time_features
 from reco_batch.models.retrieval.hybrid import latest_ratings
-from reco_batch.models.retrieval.hybrid_training import train_blended
+from reco_batch.models.retrieval.hybrid_training import train_hybrid
 from reco_batch.models.retrieval.recency import as_matrix, recency_weights
-from reco_batch.models.retrieval.trained_towers import time_features
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import (
-    HistoryParameters,
-    NeighbourParameters,
+    EaseParameters,
+    HybridParameters,
     TowerParameters,
 )
 from stopped_training import Stopped, StoppingStage
 
 K = 7
-SMALL = HistoryParameters(
+SMALL = HybridParameters(
     tower=TowerParameters(embedding_dim=8, epochs=12, batch_users=10, learning_rate=0.02),
-    neighbours=NeighbourParameters(factors=16),
+    neighbours=EaseParameters(factors=16),
     neighbour_share=0.4,
     half_trust=8.0,
     popularity_discount=0.2,
@@ -42,7 +41,7 @@ SMALL = HistoryParameters(
 
 def train(dataset, stage, *, ratings=None, seed=42, parameters=SMALL, checkpoints=None):
     """Train on a data set's ratings."""
-    return train_blended(
+    return train_hybrid(
         lambda: dataset.ratings if ratings is None else ratings,
         movies=dataset.movies,
         user_ids=dataset.user_ids,
@@ -67,9 +66,9 @@ def arrays_of(model):
 
 def own_and_time(model, ratings):
     """Return what no rating has added to the towers' vectors of users, [U, tower]."""
-    users = model._towers.users
+    users = model._encoder.users
     latest = latest_ratings(ratings, user_count=len(users))
-    return users + time_features(latest, years=model._years) @ model._towers.times
+    return users + time_features(latest, years=model._years) @ model._encoder.times
 
 
 def check_same_bits(one, other):
@@ -81,15 +80,15 @@ def check_same_bits(one, other):
 def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings):
     """Each half divided by the deviation of its scores, neighbours by how long the history is."""
     users, movies = model.embeddings()
-    towers, neighbours = model._towers, model._neighbours
+    encoder, ease = model._encoder, model._ease
     user_count, movie_count = len(users), len(movies)
     history = histories(sittings.ratings, user_count=user_count)
     weights = recency_weights(history, exponent=0.5)
     matrix = as_matrix(history, weights, movie_count=movie_count)
     length = np.sqrt(matrix.power(2).toarray().sum(axis=1, keepdims=True))
-    vectors = matrix @ towers.history / length + own_and_time(model, sittings.ratings)
-    of_towers = vectors @ towers.movies[:, :-1].T + towers.movies[:, -1]
-    of_neighbours = matrix @ neighbours.into @ neighbours.out.T
+    vectors = matrix @ encoder.history / length + own_and_time(model, sittings.ratings)
+    of_encoder = vectors @ encoder.movies[:, :-1].T + encoder.movies[:, -1]
+    of_ease = matrix @ ease.into @ ease.out.T
     log = np.log(np.bincount(history.movie_index, minlength=movie_count) + 1)
     popularity = (log - log.mean()) / log.std()
 
@@ -97,8 +96,8 @@ def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings
     trust = rated / (rated + 8)
 
     expected = (
-        of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
-        + 0.4 * trust * of_neighbours / of_neighbours.std(axis=1, ddof=1, keepdims=True)
+        of_encoder / of_encoder.std(axis=1, ddof=1, keepdims=True)
+        + 0.4 * trust * of_ease / of_ease.std(axis=1, ddof=1, keepdims=True)
         - (0.2 + 0.3 * (1 - trust)) * popularity
     )
     np.testing.assert_allclose(users @ movies.T, expected, rtol=1e-2, atol=1e-2)
@@ -148,7 +147,7 @@ def test_no_disliked_movie_and_newer_ones_before_older(model, sittings):
 
 
 def test_a_history_is_trusted_the_more_the_longer_it_is(model):
-    """Neighbours count by that trust, popularity is taken off by the rest; of nobody it is not."""
+    """EASE weighs by trust, the popularity discount by the rest, but for users without ratings."""
     share, discount = model._shares(np.array([0, 1, 8, 792]))
 
     np.testing.assert_allclose(share, [0, 0.4 / 9, 0.2, 0.396])
@@ -157,17 +156,17 @@ def test_a_history_is_trusted_the_more_the_longer_it_is(model):
 
 def test_a_single_movie_speaks_by_its_halves_and_the_popularity(model):
     """Each half divided by the deviation of its scores; nothing of users, times and biases."""
-    towers, neighbours = model._towers, model._neighbours
+    encoder, ease = model._encoder, model._ease
     movies = model.embeddings().movies
-    of_towers = towers.history @ towers.movies[:, :-1].T
-    of_neighbours = neighbours.into @ neighbours.out.T
-    spread = of_neighbours.std(axis=1, ddof=1, keepdims=True)
+    of_encoder = encoder.history @ encoder.movies[:, :-1].T
+    of_ease = ease.into @ ease.out.T
+    spread = of_ease.std(axis=1, ddof=1, keepdims=True)
 
     known = np.where(spread > 1e-5, spread, np.inf)  # a movie without neighbours says none
 
     expected = (
-        of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
-        + 0.6 * of_neighbours / known
+        of_encoder / of_encoder.std(axis=1, ddof=1, keepdims=True)
+        + 0.6 * of_ease / known
         + 0.7 * movies[:, -1]
     )
 
@@ -297,24 +296,24 @@ def test_a_new_user_is_known_by_the_history(model, sittings):
         np.corrcoef(a @ movies.T, b @ movies.T)[0, 1] for a, b in zip(known, together, strict=True)
     ]
     assert np.median(alike) > 0.9
-    assert not np.allclose(known, together, rtol=1e-5, atol=1e-5)  # the users' own vectors count
-    np.testing.assert_allclose(
-        model.fold_in(ratings, user_count=len(known), known=True), known, rtol=1e-5, atol=1e-5
-    )
+    assert not np.allclose(known, together, rtol=1e-5, atol=1e-5)  # trained users have own vectors
 
 
-def test_users_a_few_at_a_time_have_the_same_vectors(model, sittings, monkeypatch):
-    """Known ones with their own vectors, the last few being fewer; others without; and movies."""
+def test_vectors_do_not_depend_on_the_block_size(model, sittings, stage, monkeypatch):
+    """Neither those of trained users, nor of folded-in users, nor of movies."""
     users = len(sittings.user_ids)
     unknown = model.fold_in(sittings.ratings, user_count=users)
     following = model.next_embeddings()
 
-    monkeypatch.setattr(blended_retrieval, "_AT_ONCE", 7)
+    monkeypatch.setattr(hybrid, "_AT_ONCE", 7)
+    in_blocks = train(sittings, stage)
 
-    for known, expected in ((True, model.embeddings().users), (False, unknown)):
-        found = model.fold_in(sittings.ratings, user_count=users, known=known)
+    for found, expected in (
+        (in_blocks.embeddings().users, model.embeddings().users),
+        (model.fold_in(sittings.ratings, user_count=users), unknown),
+        (model.next_embeddings(), following),
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(model.next_embeddings(), following, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
@@ -333,17 +332,17 @@ def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
             assert not [ref for ref in kept if ref() is not None]
             super().advance(steps)
 
-    made = HistoryModel.__init__
+    made = HistoryEncoder.__init__
 
     def making(keras_model, *args, **kwargs):
         made(keras_model, *args, **kwargs)
         models.append(weakref.ref(keras_model))
 
     models = []
-    monkeypatch.setattr(HistoryModel, "__init__", making)
+    monkeypatch.setattr(HistoryEncoder, "__init__", making)
     gc.disable()  # what goes away is not there by chance
     try:
-        train_blended(
+        train_hybrid(
             given,
             movies=sittings.movies,
             user_ids=sittings.user_ids,
@@ -364,7 +363,7 @@ def test_odd_data_has_lists(stage, tf, tmp_path, name):
     ratings, movies = ODD_DATA[name]
     user_ids = [f"user:{user}" for user in range(int(ratings.user_index.max()) + 2)]
 
-    model = train_blended(
+    model = train_hybrid(
         lambda: ratings,
         movies=movies,
         user_ids=user_ids,

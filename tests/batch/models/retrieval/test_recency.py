@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from handmade import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
 from reco_batch.models.retrieval.recency import as_matrix, choose_recency, recency_weights
-from reco_batch.settings.hyperparameters import HistoryParameters, NeighbourParameters
+from reco_batch.settings.hyperparameters import EaseParameters, HybridParameters
 
-PARAMETERS = HistoryParameters(neighbours=NeighbourParameters(least_ratings=1, l2=1))
+PARAMETERS = HybridParameters(neighbours=EaseParameters(least_ratings=1, l2=1))
 
 
 @given(st.integers(0, 10**6), st.floats(0, 3))
@@ -104,7 +104,7 @@ def test_without_a_choice_it_is_the_first(lacking):
     cases = {
         "validation": (train, ratings_of([]), PARAMETERS),
         "time": (replace(train, timestamp=None), late, PARAMETERS),
-        "choice": (train, late, HistoryParameters(recency_choices=(0.0,))),
+        "choice": (train, late, HybridParameters(recency_choices=(0.0,))),
     }
 
     assert choose(*cases[lacking]) == (0.0, {})

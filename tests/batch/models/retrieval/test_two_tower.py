@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handmade import ratings_of
-from reco_batch.models.retrieval.two_tower import RetrievalModel, train_retrieval
+from reco_batch.models.retrieval.two_tower import TwoTowerModel, train_two_tower
 from reco_batch.models.training.folded_batches import stack_batches
 from reco_batch.scoring.explanations import explained, liked
 from reco_batch.scoring.topk import TopK, top_k_blocks
-from reco_batch.settings.hyperparameters import RetrievalParameters
+from reco_batch.settings.hyperparameters import TwoTowerParameters
 
 USERS, MOVIES = 6, 8
 IDS = [str(n) for n in range(USERS)], [str(n) for n in range(MOVIES)]
@@ -22,7 +22,7 @@ IDS = [str(n) for n in range(USERS)], [str(n) for n in range(MOVIES)]
 def model_of(*, dim=4, seed=0, ratings=None):
     """Make an untrained model with embeddings large enough to matter."""
     rated = partial(liked, ratings, user_count=USERS)
-    model = RetrievalModel(*IDS, RetrievalParameters(embedding_dim=dim), rated=rated, seed=seed)
+    model = TwoTowerModel(*IDS, TwoTowerParameters(embedding_dim=dim), rated=rated, seed=seed)
     for tower in (model.user_tower, model.movie_tower):
         tower.embedding.embeddings.assign(20 * tower.embedding.embeddings)
     return model
@@ -97,11 +97,11 @@ def test_loss_and_gradients_are_those_of_tfrs(tf, tfrs, seed, count, batch_size)
 @pytest.mark.parametrize("batch_size", [400, 11])
 def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch_size):
     """Three epochs of two steps or of many end in the notebook's model's embeddings."""
-    parameters = RetrievalParameters(
+    parameters = TwoTowerParameters(
         embedding_dim=8, learning_rate=0.1, epochs=3, batch_size=batch_size
     )
     ids = {"user_ids": dataset.user_ids, "movie_ids": dataset.movies.ids}
-    start = RetrievalModel(*ids.values(), parameters, rated=None, seed=42).embeddings()
+    start = TwoTowerModel(*ids.values(), parameters, rated=None, seed=42).embeddings()
 
     class Plain(tfrs.Model):
         """The notebook's model, on row numbers."""
@@ -124,7 +124,7 @@ def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch
     data = tf.data.Dataset.from_tensor_slices(rows).batch(parameters.batch_size)
     plain.fit(data, epochs=3, verbose=0)
 
-    trained = train_retrieval(
+    trained = train_two_tower(
         lambda: dataset.ratings, **ids, parameters=parameters, seed=42, stage=stage
     ).embeddings()
 
@@ -161,7 +161,7 @@ def test_seed_fixes_the_lists(seen, retrieval_model, fit_retrieval):
 
 def test_stage_hears_of_every_epoch(fit_retrieval, stage):
     """Progress counts epochs, and its note ends with the last one's loss."""
-    fit_retrieval(parameters=RetrievalParameters(embedding_dim=2, epochs=3), stage=stage)
+    fit_retrieval(parameters=TwoTowerParameters(embedding_dim=2, epochs=3), stage=stage)
 
     assert stage.steps == 3
     assert stage.notes[-1].startswith("epoch 3, loss ")
@@ -179,8 +179,8 @@ def test_embeddings_leave_out_the_row_of_unknown_ids(retrieval_model, dataset):
 
 def test_padding_moves_nothing(dataset, fit_retrieval):
     """The row of unknown ids, with which steps are padded, stays as it was."""
-    parameters = RetrievalParameters(embedding_dim=4, epochs=2, batch_size=64)
-    start = RetrievalModel(dataset.user_ids, dataset.movies.ids, parameters, rated=None, seed=42)
+    parameters = TwoTowerParameters(embedding_dim=4, epochs=2, batch_size=64)
+    start = TwoTowerModel(dataset.user_ids, dataset.movies.ids, parameters, rated=None, seed=42)
 
     trained = fit_retrieval(parameters=parameters)
 
