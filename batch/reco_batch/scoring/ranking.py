@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
-from reco_batch.errors import NotFinite
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.topk import (
     TILE_ROWS,
     Scratch,
     TopK,
+    require_finite,
     select_blocks,
     sorted_rows,
     top_k_blocks,
@@ -94,12 +94,7 @@ def ranked_blocks(
         O(U * I * H * G) time, nearly all of it one matrix product; with candidates
         O(U * (I * D + N * H * G)).
     """
-    for name, array in weights._asdict().items():
-        if not np.isfinite(array).all():
-            raise NotFinite(
-                f"the {name} hold a value that is not finite: training diverged. "
-                "Lower the learning rate, or look at the ratings, and run again."
-            )
+    require_finite(**weights._asdict())
     blocks = (
         _of_all(weights, seen, k=k, threads=threads, bound=bound)
         if among is None

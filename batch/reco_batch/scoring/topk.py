@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
@@ -124,14 +124,7 @@ def top_k_blocks(
     """
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(f"queries {queries.shape} and items {items.shape} must be of one width")
-    for name, array in (("queries", queries), ("items", items)):
-        # In pieces: what says of each number that it is finite would grow with the queries.
-        pieces = (array[start : start + BLOCK_ROWS] for start in range(0, len(array), BLOCK_ROWS))
-        if not all(np.isfinite(piece).all() for piece in pieces):
-            raise NotFinite(
-                f"the {name} hold a value that is not finite: training diverged. "
-                "Lower the learning rate, or look at the ratings, and run again."
-            )
+    require_finite(queries=queries, items=items)
     _check_k(k, len(items))
     first = Scratch.create(len(items), k=k)
     padded = np.zeros((first.scores.shape[1], items.shape[1]), np.float32)  # [width, D]
@@ -143,6 +136,23 @@ def top_k_blocks(
     yield from select_blocks(
         score, excluded, len(queries), len(items), k=k, threads=threads, block_rows=block_rows
     )
+
+
+def require_finite(**arrays: ArrayLike) -> None:
+    """Check the arrays of a trained model.
+
+    Raises:
+        NotFinite: a value is infinite or NaN.
+    """
+    for name, array in arrays.items():
+        rows = np.atleast_1d(array)
+        # In pieces, since the mask of a whole array would grow with the queries.
+        pieces = (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
+        if not all(np.isfinite(piece).all() for piece in pieces):
+            raise NotFinite(
+                f"the {name} hold a value that is not finite: training diverged. "
+                "Lower the learning rate, or look at the ratings, and run again."
+            )
 
 
 def select_blocks(
