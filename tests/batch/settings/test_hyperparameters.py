@@ -1,4 +1,4 @@
-"""The presets: the notebook's numbers do not move."""
+"""Presets: frozen, storable as JSON, and the notebook's values."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from reco_batch.settings.hyperparameters import PRESETS
 
 
 def test_notebook_is_the_notebook():
-    """Each hyper-parameter is that of the notebook, and nothing is trained twice."""
+    """Each hyper-parameter equals the notebook's, and nothing is trained twice."""
     preset = PRESETS["notebook"]
 
     assert preset.to_dict() == {
@@ -31,7 +31,7 @@ def test_notebook_is_the_notebook():
 
 
 def test_default_publishes_models_of_all_ratings():
-    """A night publishes models that saw what was held out, too."""
+    """The published models train on the held-out ratings too."""
     assert PRESETS["default"].refit is True
 
 
@@ -45,6 +45,6 @@ def test_manifest_can_hold_the_parameters(name):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_frozen(name):
-    """No code can change what a name stands for."""
+    """No code can change the values of a preset."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         PRESETS[name].retrieval = None

@@ -1,4 +1,4 @@
-"""The default rating model: the mean of its members, saved as it predicts."""
+"""Rating ensemble: the mean of its members, its SavedModel, and its budget."""
 
 from dataclasses import replace
 
@@ -45,13 +45,13 @@ def fit(sittings):
 
 @pytest.fixture(scope="module")
 def trained(fit):
-    """The model of seed 42, trained without a stop; and what its stage was told."""
+    """Model of seed 42, trained without a stop, and its stage."""
     stage = StoppingStage(after=SMALL.members * SMALL.epochs)
     return fit(stage=stage), stage
 
 
 def same_bits(one, other):
-    """Tell whether two models are the same to the last bit."""
+    """Return True if two models are equal to the last bit."""
     return one.mean == other.mean and all(
         np.array_equal(a, b) for a, b in zip(one[1:], other[1:], strict=True)
     )
@@ -69,7 +69,7 @@ def unheld(model, pairs):
 
 
 def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
-    """Of the closed form by its share, and of each trained one by the rest's part."""
+    """The ridge regression has its share, and the trained members divide the rest."""
     ratings = sittings.ratings
     counts = cooccurrence_counts(ratings, movie_count=len(sittings.movies), window=SMALL.window)
     history = histories(ratings, user_count=len(sittings.user_ids))
@@ -104,7 +104,7 @@ def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
 
 
 def test_without_trained_members_it_is_the_closed_form(fit, sittings, stage):
-    """Which then counts whole, whatever its share."""
+    """The ridge regression has weight 1 then."""
     model = fit(stage=stage, parameters=replace(SMALL, members=0))
 
     assert stage.steps == 0
@@ -114,17 +114,17 @@ def test_without_trained_members_it_is_the_closed_form(fit, sittings, stage):
 
 
 def test_seed_fixes_the_model(fit, trained, stage):
-    """To the last bit; another seed gives another one."""
+    """Equal seeds return equal models to the last bit, other seeds others."""
     assert same_bits(fit(stage=stage), trained[0])
     assert not same_bits(fit(stage=stage, seed=43), trained[0])
 
 
 @pytest.mark.parametrize(
-    ("after", "said"),
+    ("after", "messages"),
     [(2, "member-1: goes on after epoch 2"), (4, "member-2: goes on after epoch 1")],
 )
-def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage, after, said):
-    """Whichever member it was stopped in; those before are not trained again."""
+def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage, after, messages):
+    """Members before the stopped one are not trained again."""
     lines = []
 
     def checkpoints():
@@ -134,7 +134,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
         fit(stage=StoppingStage(after), checkpoints=checkpoints())
     resumed = fit(stage=stage, checkpoints=checkpoints())
 
-    assert lines[-1] == f"it, {said}"
+    assert lines[-1] == f"it, {messages}"
     assert same_bits(resumed, trained[0])
 
 
@@ -145,7 +145,7 @@ def save(folder, model, sittings):
 
 
 def test_the_saved_model_predicts_the_same_stars(trained, sittings, tf, tmp_path):
-    """Held to the scale, by the ids of users and movies."""
+    """Predictions by id are clipped to the rating scale."""
     model, _ = trained
     users, movies = every_pair(sittings)
 
@@ -164,13 +164,13 @@ def test_the_saved_model_predicts_the_same_stars(trained, sittings, tf, tmp_path
 
 
 def test_who_is_not_known_has_the_mean_and_the_others_bias(trained, sittings, tf, tmp_path):
-    """An unknown user, an unknown movie, and both."""
+    """An unknown user, an unknown movie, and both, have predictions."""
     model, _ = trained
     loaded = tf.saved_model.load(save(tmp_path, model, sittings))
 
     stars = loaded(
         {
-            "userId": tf.constant(["nobody", sittings.user_ids[0], "nobody"]),
+            "userId": tf.constant(["unknown", sittings.user_ids[0], "unknown"]),
             "movieId": tf.constant([sittings.movies.ids[1], "nothing", "nothing"]),
         }
     ).numpy()[:, 0]
@@ -181,7 +181,7 @@ def test_who_is_not_known_has_the_mean_and_the_others_bias(trained, sittings, tf
 
 @pytest.mark.parametrize("name", ODD_DATA)
 def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
-    """Little or equal or missing; ids are text; a user and movies have no ratings."""
+    """Few, equal or missing ratings, text ids, and users and movies without ratings."""
     ratings, movies = ODD_DATA[name]
     users = int(ratings.user_index.max()) + 2
     user_ids = [f"user:{user}" for user in range(users)]
