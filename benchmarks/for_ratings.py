@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from quality import HERE, SEED, read, retrieval_of
 
 from reco_batch.data.dataset import Dataset, Histories, Ratings
-from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.models.trainable import Retrieval
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_store.read.cold_start import blended, star_weights, votes_of
@@ -39,7 +39,7 @@ FIGURES = ("recall@10", "recall@10 of at most 10")
 
 
 class Setting(NamedTuple):
-    """Settings of the lists, as in `HistoryParameters`."""
+    """Settings of the lists, as in `HybridParameters`."""
 
     arrival_neighbour_share: float
     arrival_popularity: float

@@ -44,7 +44,7 @@ from reco_batch.ingest.sources import load
 from reco_batch.ingest.validate import build_dataset
 from reco_batch.metrics.ranking_metrics import interval, list_metrics, per_user_metrics
 from reco_batch.models.registry import Training, recency_of, train_rating_of, train_retrieval_of
-from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.models.trainable import Retrieval
 from reco_batch.progress.reporter import QuietReporter, Stage
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.topk import Scratch, select_blocks, top_k_blocks

@@ -23,7 +23,7 @@ from synthetic import histories
 from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
-from reco_batch.models.rating.mlp import RatingModel, RatingWeights
+from reco_batch.models.rating.mlp import MlpModel, RatingWeights
 from reco_batch.models.training.tensorflow_runtime import tf
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.ranking import ranked_blocks
@@ -63,7 +63,7 @@ def product_alone(
         list(pool.map(work, range(users)))
 
 
-def predict(model: RatingModel, users: Sequence[int], movies: int, batch: int) -> None:
+def predict(model: MlpModel, users: Sequence[int], movies: int, batch: int) -> None:
     """Let Keras predict every pair of some users in one call."""
     ids = np.array([str(movie) for movie in range(movies)])
     pairs = {
@@ -73,7 +73,7 @@ def predict(model: RatingModel, users: Sequence[int], movies: int, batch: int) -
     model.predict(pairs, batch_size=batch, verbose=0)
 
 
-def predict_each(model: RatingModel, users: int, movies: int, batch: int) -> None:
+def predict_each(model: MlpModel, users: int, movies: int, batch: int) -> None:
     """Let Keras predict one user's list at a time, as the notebook does."""
     for user in range(users):
         predict(model, [user], movies, batch)
@@ -121,7 +121,7 @@ def linear(users: int, movies: int) -> LinearRating:
 def ways_of(users: int, movies: int) -> dict[str, Way]:
     """Return every way."""
     user_ids, movie_ids = (tuple(map(str, range(count))) for count in (users, movies))
-    model = RatingModel(user_ids, movie_ids, PRESETS["notebook"].rating, seed=SEED)
+    model = MlpModel(user_ids, movie_ids, PRESETS["notebook"].rating, seed=SEED)
     weights = model.split_weights()
     other = linear(users, movies)
     seen = histories(users, movies, seed=SEED)

@@ -37,8 +37,9 @@ from extrapolation import by_scale, extrapolate
 from machine import describe, environment
 from prometheus_client.parser import text_string_to_metric_families
 
+from reco_batch.models.rating.ensemble import trained_members
 from reco_batch.models.retrieval.cooccurrence import affordable_window
-from reco_batch.models.training.plans import tower_plan, trained_members
+from reco_batch.models.retrieval.history_encoder import encoder_plan
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.simulate.simulation import SHAPES, Shape
 from reco_store import connect
@@ -67,7 +68,7 @@ def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> d
     if scale >= 1 and epochs is None:
         return {"preset": "default"}
     retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
-    plan = tower_plan(retrieval.tower, user_count=whole.users)
+    plan = encoder_plan(retrieval.tower, user_count=whole.users)
     trained = trained_members(rating, rating_count=whole.ratings) > 0
     window = affordable_window(retrieval.neighbours.window, whole.ratings)
     return {

@@ -12,7 +12,7 @@ import pytest
 from planted import as_dataset, planted_movies, planted_ratings, write_data
 from real_servers import running_server
 from reco_batch.data.dataset import Dataset, Histories, histories
-from reco_batch.settings.hyperparameters import RatingParameters, RetrievalParameters
+from reco_batch.settings.hyperparameters import MlpParameters, TwoTowerParameters
 
 
 @pytest.fixture(scope="session")
@@ -100,8 +100,8 @@ def stage() -> SilentStage:
     return SilentStage()
 
 
-RETRIEVAL = RetrievalParameters(embedding_dim=8, learning_rate=0.2, epochs=12, batch_size=200)
-RATING = RatingParameters(
+RETRIEVAL = TwoTowerParameters(embedding_dim=8, learning_rate=0.2, epochs=12, batch_size=200)
+RATING = MlpParameters(
     embedding_dim=8, hidden_units=(16, 8), learning_rate=0.3, epochs=30, batch_size=100
 )
 
@@ -109,12 +109,12 @@ RATING = RatingParameters(
 @pytest.fixture(scope="session")
 def fit_retrieval(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
     """Return a function that trains a small retrieval model on the planted ratings."""
-    from reco_batch.models.retrieval.two_tower import train_retrieval  # noqa: PLC0415
+    from reco_batch.models.retrieval.two_tower import train_two_tower  # noqa: PLC0415
 
     def fit(
-        *, seed: int = 42, parameters: RetrievalParameters = RETRIEVAL, stage=None, checkpoints=None
+        *, seed: int = 42, parameters: TwoTowerParameters = RETRIEVAL, stage=None, checkpoints=None
     ):
-        return train_retrieval(
+        return train_two_tower(
             lambda: dataset.ratings,
             user_ids=dataset.user_ids,
             movie_ids=dataset.movies.ids,
@@ -130,10 +130,10 @@ def fit_retrieval(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
 @pytest.fixture(scope="session")
 def fit_rating(dataset: Dataset, tf: ModuleType) -> Callable[..., object]:
     """Return a function that trains a small rating model on the planted ratings."""
-    from reco_batch.models.rating.mlp import train_rating  # noqa: PLC0415
+    from reco_batch.models.rating.mlp import train_mlp  # noqa: PLC0415
 
-    def fit(*, seed: int = 42, parameters: RatingParameters = RATING, stage=None, checkpoints=None):
-        return train_rating(
+    def fit(*, seed: int = 42, parameters: MlpParameters = RATING, stage=None, checkpoints=None):
+        return train_mlp(
             dataset.ratings,
             user_ids=dataset.user_ids,
             movie_ids=dataset.movies.ids,

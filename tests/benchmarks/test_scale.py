@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reco_batch.models.training.plans import tower_plan, trained_members
+from reco_batch.models.rating.ensemble import trained_members
+from reco_batch.models.retrieval.history_encoder import encoder_plan
 from reco_batch.monitoring.prometheus import Figures, write_metrics
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.simulate.simulation import SHAPES
@@ -133,8 +134,8 @@ def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
     like = read_parameters(path, preset="default")
     usual = PRESETS["default"]
 
-    towers = tower_plan(like.retrieval.tower, user_count=small.users)
-    of_whole = tower_plan(usual.retrieval.tower, user_count=whole.users)
+    towers = encoder_plan(like.retrieval.tower, user_count=small.users)
+    of_whole = encoder_plan(usual.retrieval.tower, user_count=whole.users)
     assert towers.epochs == of_whole.epochs
     assert towers.steps == pytest.approx(of_whole.steps, rel=0.02)
     members = trained_members(like.rating, rating_count=small.ratings)
@@ -144,12 +145,12 @@ def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
 def test_a_stage_at_a_time_the_whole_has_the_steps_of_its_parts(scale, tmp_path):
     """Stage by stage, the whole takes one epoch, in steps as large as in its usual run."""
     whole = SHAPES["ml-32m"]
-    usual = tower_plan(PRESETS["default"].retrieval.tower, user_count=whole.users)
+    usual = encoder_plan(PRESETS["default"].retrieval.tower, user_count=whole.users)
     path = tmp_path / "parameters.json"
     for part in (0.1, 1):
         path.write_text(json.dumps(scale.parameters_of(whole, part, epochs=1)))
         like = read_parameters(path, preset="default")
-        plan = tower_plan(like.retrieval.tower, user_count=whole.scaled(part).users)
+        plan = encoder_plan(like.retrieval.tower, user_count=whole.scaled(part).users)
 
         assert plan.epochs == 1
         assert plan.steps == pytest.approx(usual.steps / usual.epochs, rel=0.02)

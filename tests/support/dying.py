@@ -20,11 +20,11 @@ import reco_batch
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.settings import hyperparameters as presets
 from reco_batch.settings.hyperparameters import (
-    HistoryParameters,
-    NeighbourParameters,
+    EaseParameters,
+    EnsembleParameters,
+    HybridParameters,
     Preset,
     RankBy,
-    TasteParameters,
     TowerParameters,
 )
 from reco_store.publishing import staging
@@ -86,11 +86,11 @@ make_block, ArtifactWriter._batch = ArtifactWriter._batch, counted_block
 write_batch, staging.write_batch = staging.write_batch, counted_batch
 if os.environ["MODELS"] == "small":
     presets.PRESETS["default"] = Preset(
-        HistoryParameters(
+        HybridParameters(
             TowerParameters(embedding_dim=8, epochs=3, batch_users=20),
-            NeighbourParameters(factors=8),
+            EaseParameters(factors=8),
         ),
-        TasteParameters(factors=8, embedding_dim=4, epochs=2, batch_size=200),
+        EnsembleParameters(factors=8, embedding_dim=4, epochs=2, batch_size=200),
         refit=True,
         fits_validation=True,
         rank_by=RankBy.BOUND,

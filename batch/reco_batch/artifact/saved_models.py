@@ -1,17 +1,17 @@
-"""The three SavedModels of a run, which answer as the published lists do.
+"""SavedModels of a run: three models that return the same lists and ratings as published.
 
 | model          | signature         | inputs                  | outputs                          |
 |----------------|-------------------|-------------------------|----------------------------------|
 | user_model     | `serving_default` | user_ids [B]            | movie_ids [B, K], scores [B, K]  |
-|                | `excluding`       | user_ids, exclusions [B, E] | the same                     |
-|                | `unfiltered`      | user_ids [B]            | the same                         |
-| movie_model    | the same          | movie_ids [B], ...      | the same                         |
+|                | `excluding`       | user_ids, exclusions [B, E] | movie_ids, scores            |
+|                | `unfiltered`      | user_ids [B]            | movie_ids, scores                |
+| movie_model    | as of user_model  | movie_ids [B], ...      | movie_ids, scores                |
 | explicit_model | `serving_default` | userId [B], movieId [B] | stars [B, 1]                     |
 
-`serving_default` leaves out what the user has rated, or the movie itself; `excluding` leaves out
-further movies as well; `unfiltered` leaves out nothing, as the notebook's models did. Only movies
-of the catalogue are ever answered. All ids are text. Where fewer than K movies are left, the last
-ids are empty and their scores minus infinity. The signatures are methods of the loaded model, too.
+`serving_default` excludes the movies that the user has rated, or the movie itself; `excluding`
+excludes further movies too; `unfiltered` excludes nothing, as in the notebook. Results contain only
+movies of the catalogue. All ids are text. If fewer than K movies remain, the last ids are empty and
+their scores minus infinity. The signatures are also methods of the loaded model.
 
 Shapes: B queries, I movies of the catalogue, D embedding width, E exclusions, K list length.
 """
@@ -23,8 +23,7 @@ from typing import Final
 import numpy as np
 
 from reco_batch.data.dataset import Histories
-from reco_batch.models.rating.mlp import RatingModel
-from reco_batch.models.retrieval.two_tower import Retrieval
+from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.models.training.loop import Tower
 from reco_batch.models.training.tensorflow_runtime import as_disk_errors, tf
 from reco_batch.scoring.factor_model import LinearRating
@@ -42,7 +41,7 @@ Answer = Mapping[str, tf.Tensor]
 
 
 class TopMovies(tf.Module):
-    """Exact top-k retrieval of movies by dot product, with excluded movies left out."""
+    """Exact top-k retrieval of movies by dot product, with exclusions."""
 
     def __init__(
         self, tower: Tower, movies: Tower, movie_ids: Sequence[str], excluded: Histories, *, k: int
@@ -50,10 +49,10 @@ class TopMovies(tf.Module):
         """Prepare to be saved.
 
         Args:
-            tower: query id -> vector; the order of its ids is that of the rows of `excluded`.
-            movies: movie id -> vector.
-            movie_ids: I ids of the catalogue; no other movie is ever answered.
-            excluded: indices into `movie_ids` that each query's answer leaves out.
+            tower: query id to vector, with ids in the order of the rows of `excluded`.
+            movies: movie id to vector.
+            movie_ids: I ids of the catalogue; results contain no other movies.
+            excluded: indices into `movie_ids` to exclude, per query.
             k: list length.
         """
         super().__init__()
@@ -65,8 +64,8 @@ class TopMovies(tf.Module):
         self.index = tf.keras.layers.StringLookup(
             vocabulary=list(movie_ids), mask_token=None, oov_token="", num_oov_indices=1
         )
-        # Row 0 is that of ids which the tower does not know; ids that it knows beyond the rows
-        # of `excluded` have nothing to exclude.
+        # Row 0 is for ids that are unknown to the tower; its ids beyond the rows of `excluded` have
+        # no exclusions.
         offsets = np.concatenate([[0], excluded.offsets])
         more = tower.lookup.vocabulary_size() + 1 - len(offsets)
         self.offsets = tf.Variable(np.pad(offsets, (0, more), "edge"), trainable=False)
@@ -74,32 +73,32 @@ class TopMovies(tf.Module):
 
     @tf.function(input_signature=[_IDS])  # type: ignore[untyped-decorator]
     def __call__(self, ids: tf.Tensor) -> Answer:
-        """Return the best movies for each id, without the movies excluded for it."""
+        """Return the top movies for each id, without its own exclusions."""
         return self._best(self._scores(ids, self._own(ids)))
 
     @tf.function(input_signature=[_IDS, _ROWS_OF_IDS])  # type: ignore[untyped-decorator]
     def excluding(self, ids: tf.Tensor, exclusions: tf.Tensor) -> Answer:
-        """Return the same without further movies.
+        """Return the top movies for each id, without its own and further exclusions.
 
         Args:
             ids: [B].
-            exclusions: [B, E] movie ids; empty and unknown ones exclude nothing.
+            exclusions: [B, E] movie ids; empty and unknown ones have no effect.
         """
-        given = self.index(exclusions) - 1  # [B, E], -1: no such movie
+        given = self.index(exclusions) - 1  # [B, E], -1 for unknown
         places = tf.where(given >= 0)
         chosen = tf.stack([places[:, 0], tf.gather_nd(given, places)], axis=1)
         return self._best(self._scores(ids, tf.concat([self._own(ids), chosen], axis=0)))
 
     @tf.function(input_signature=[_IDS])  # type: ignore[untyped-decorator]
     def unfiltered(self, ids: tf.Tensor) -> Answer:
-        """Return the best movies of the catalogue, including those that the user has rated."""
+        """Return the top movies for each id, without exclusions."""
         return self._best(self._scores(ids, tf.zeros([0, 2], tf.int64)))
 
     def save(self, folder: Path, name: str) -> None:
-        """Write the model; `name` is that of the queries in its signatures."""
+        """Write the model; `name` is the name of the queries in its signatures."""
 
         def answer(function: tf.types.experimental.PolymorphicFunction, *others: str) -> object:
-            """Return a function of its own, so that its inputs have these names."""
+            """Return a new function whose inputs have these names."""
             names = (name, *others)
             specs = zip(names, function.input_signature, strict=True)
             return tf.function(
@@ -118,7 +117,7 @@ class TopMovies(tf.Module):
         )
 
     def _own(self, ids: tf.Tensor) -> tf.Tensor:
-        """Return [X, 2], row and movie of everything that is excluded for the ids."""
+        """Return [X, 2] row and movie of the own exclusions of the ids."""
         rows = self.tower.lookup(ids)
         starts = tf.gather(self.offsets, rows)
         counts = tf.gather(self.offsets, rows + 1) - starts
@@ -149,8 +148,8 @@ def save_retrieval(
 
     Args:
         folder: parent folder of the models.
-        model: the trained model.
-        movie_ids: I ids of the catalogue: the movies that may be answered.
+        model: trained model.
+        movie_ids: I ids of the catalogue; results contain no other movies.
         seen: [U] movies that each user has rated, as indices into `movie_ids`.
         k: list length.
 
@@ -166,23 +165,23 @@ def save_retrieval(
 
 
 class DotProductStars(tf.keras.Model):
-    """{userId, movieId} -> stars, by biases and a dot product, held to the scale."""
+    """Predicted ratings of {userId, movieId} by biases and a dot product, clipped to the scale."""
 
     def __init__(
         self, model: LinearRating, user_ids: Sequence[str], movie_ids: Sequence[str]
     ) -> None:
         super().__init__()
         users, movies = model.folded()
-        # An unknown user or movie has no tastes, and no bias: what is left is the other's.
-        nobody, nothing = np.zeros_like(users[:1]), np.zeros_like(movies[:1])
-        nobody[0, -2:] = model.mean, 1
-        nothing[0, -2] = 1
-        self.user_tower = Tower.holding(user_ids, np.vstack([nobody, users]))
-        self.movie_tower = Tower.holding(movie_ids, np.vstack([nothing, movies]))
+        # An unknown user or movie has neither a vector nor a bias: only the other's bias remains.
+        no_user, no_movie = np.zeros_like(users[:1]), np.zeros_like(movies[:1])
+        no_user[0, -2:] = model.mean, 1
+        no_movie[0, -2] = 1
+        self.user_tower = Tower.holding(user_ids, np.vstack([no_user, users]))
+        self.movie_tower = Tower.holding(movie_ids, np.vstack([no_movie, movies]))
         self.scale = model.scale
 
     def call(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Return [B, 1] predicted stars of [B] ids."""
+        """Return [B, 1] predicted ratings of [B] ids."""
         users, movies = self.user_tower(features["userId"]), self.movie_tower(features["movieId"])
         stars = tf.reduce_sum(users * movies, axis=1, keepdims=True)
         return tf.clip_by_value(stars, *self.scale)
@@ -190,7 +189,7 @@ class DotProductStars(tf.keras.Model):
 
 def save_rating(
     folder: Path,
-    rating: RatingModel | LinearRating,
+    rating: Rating,
     user_ids: Sequence[str],
     movie_ids: Sequence[str],
 ) -> None:

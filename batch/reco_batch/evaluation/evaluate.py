@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Dataset, Ratings, histories
 from reco_batch.metrics.ranking_metrics import KS, interval, list_metrics, per_user_metrics
-from reco_batch.models.rating.mlp import RatingModel
-from reco_batch.models.retrieval.two_tower import Embeddings, Retrieval
+from reco_batch.models.trainable import Embeddings, Retrieval
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
 from reco_batch.scoring.popularity import popularity_baseline
 from reco_batch.scoring.ranking import (
+    RatingNetwork,
     candidates_of,
     of_first_movies,
     predict,
@@ -144,7 +144,7 @@ class Evaluation:
         }
 
     def of_rating(
-        self, model: RatingModel | LinearRating, retrieval: Retrieval | None = None
+        self, model: RatingNetwork | LinearRating, retrieval: Retrieval | None = None
     ) -> Mapping[str, Any]:
         """Return the errors of the stars, and the figures of the lists ordered by them.
 

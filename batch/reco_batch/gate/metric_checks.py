@@ -31,6 +31,7 @@ from reco_batch.artifact.manifests import (
 )
 from reco_batch.metrics.ranking_metrics import direction
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_batch.settings.hyperparameters import PRESETS
 
 #: A figure measured on few ratings moves by itself: so many standard errors are no drop.
 _STANDARD_ERRORS: Final = 3.0
@@ -112,10 +113,11 @@ def _against_popularity(tonight: Mapping[str, Any], bounds: GateBounds) -> Itera
 
 
 def _least_ratio(tonight: Mapping[str, Any], bounds: GateBounds) -> float:
-    """Return the bound, which of the notebook's models cannot be more than a warning."""
+    """Return the configured threshold, or that of the run's preset."""
     if bounds.popularity_ratio is not None:
         return bounds.popularity_ratio
-    return 0.0 if section(tonight, "parameters").get("preset") == "notebook" else 1.0
+    preset = PRESETS.get(section(tonight, "parameters").get("preset", ""))
+    return preset.popularity_ratio if preset else 1.0
 
 
 def _chance(tonight: Mapping[str, Any], group: str, name: str, theirs: float) -> float:

@@ -1,7 +1,7 @@
-"""Models: two-tower retrieval with its companions, rating models, and their training.
+"""Models: two-tower retrieval, its companions and rating models, with their training.
 
-`registry` returns the trainer of each preset; `budgets` bounds the training work by the size of the
-data. Trained models are arrays, which `scoring` turns into lists.
+`registry` maps hyper-parameters to trainings; `trainable` contains the protocols. Trained models
+are arrays, from which `scoring` computes lists.
 """
 
-__all__ = ["budgets", "registry"]
+__all__ = ["registry", "trainable"]

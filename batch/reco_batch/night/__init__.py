@@ -1,7 +1,7 @@
-"""The nightly run: the order of its stages, from input files to the live generation.
+"""Nightly run: the order of its stages, from the input files to the live generation.
 
-`run` is the whole run, `publishing` its last part, which `batch republish` uses alone. All work is
-done in the rooms below.
+`run` is the complete run; `publishing` is its last part, which `batch republish` uses alone. The
+work itself is in the rooms below.
 """
 
 __all__ = ["publishing", "run"]

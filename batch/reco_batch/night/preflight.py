@@ -1,8 +1,7 @@
-"""Checks that need no model, made after the input was read and before hours of training.
+"""Preflight checks: the input, the store's memory and the disk, before hours of training.
 
-The gate's checks of the input, the store's memory and the space on disk. All three are made again
-when there is an artifact to publish; here sizes are estimates, kept low, so that a run that would
-fit is not refused.
+The same is checked again before publishing. Sizes are low estimates here, so that a run that fits
+is not refused.
 
 Shapes: U users, I movies, N ratings.
 """
@@ -23,7 +22,6 @@ from reco_batch.errors import InputRefused, NightFailed
 from reco_batch.gate.list_checks import check_input
 from reco_batch.gate.verdict import verdict_of, with_baseline
 from reco_batch.progress.reporter import Reporter
-from reco_batch.settings.hyperparameters import HistoryParameters
 from reco_batch.settings.run_config import RunConfig
 from reco_store import GateInput, Keys, StoreUnfit, store_errors
 from reco_store.connection.client import Client
@@ -38,10 +36,6 @@ _SCORE_BYTES: Final = 6
 _CARD_BYTES: Final = 40
 #: Bytes per list entry on disk, compressed: id and score.
 _PLACE_BYTES_ON_DISK: Final = 3
-#: Bytes per user or movie in the SavedModels: retrieval, rating, and the notebook's two together.
-_RETRIEVAL_BYTES: Final = 2_400
-_RATING_BYTES: Final = 1_000
-_NOTEBOOK_MODEL_BYTES: Final = 800
 #: Factor on list sizes: popular movies often have short ids, so lists are smaller than average
 #: ids suggest.
 _PRUDENCE: Final = 0.9
@@ -59,17 +53,17 @@ def preflight(
     """Refuse, before training, input whose generation could not be published.
 
     Args:
-        config: the run's configuration; with a reason to force it, refusals become warnings.
+        config: configuration of the run; with `force`, refusals become warnings.
         client: connection to the store.
-        dataset: the input.
-        manifest: the parts of the run's manifest that the input decides: `created`, `ids`, `data`.
+        dataset: input.
+        manifest: fields of the manifest that depend on the input: `created`, `ids`, `data`.
         reporter: shows warnings.
 
     Raises:
         InputRefused: the gate would refuse the input.
         StoreUnfit: the generation would not fit into the store.
         NightFailed: the artifact would not fit on the disk.
-        ContractMismatch, StoreUnreachable: the store's registry is damaged, or it does not answer.
+        ContractMismatch, StoreUnreachable: the registry is damaged, or the store is unreachable.
     """
     _judge_input(config, client, manifest, reporter)
     try:
@@ -85,7 +79,7 @@ def preflight(
 def _judge_input(
     config: RunConfig, client: Client, manifest: Mapping[str, Any], reporter: Reporter
 ) -> None:
-    # Nothing is staged yet, so there is no name; only the live generation is read.
+    # Nothing is staged yet, so the name is empty; only the live generation is read.
     given = GateInput.read_from(client, Keys(config.namespace), "", manifest)
     given, found = with_baseline(given)
     checks = [*found, *check_input(Nights(manifest, given.live_manifest), config.bounds)]
@@ -97,9 +91,9 @@ def _judge_input(
 
 
 def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
-    """Return the sizes of the generation to come, as its manifest will have them; a low estimate.
+    """Return a low estimate of the sizes in the manifest of the generation.
 
-    Keys of the title search are left out: they are a few per cent of the bytes.
+    Keys of the title search are not included: they are a few per cent of the bytes.
     """
     movies = dataset.movies.catalogue
     quotes = 0 if movies.numeric_ids else 2
@@ -143,7 +137,7 @@ def _limited(
 
 
 def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
-    """Return how long lists by retrieval and by stars are in the mean, at most."""
+    """Return upper bounds of the mean lengths of user lists and of ranked lists."""
     movies = dataset.movies.listed
     left = movies - len(dataset.ratings) / len(dataset.user_ids)
     longest = min(
@@ -153,20 +147,19 @@ def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
 
 
 def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
-    """Return a low estimate of the bytes that a run will write below its home."""
+    """Return a low estimate of the bytes that a run writes below its home."""
     users, movies = len(dataset.user_ids), len(dataset.movies)
     places = sum(len(subjects) * length for _, subjects, length in _limited(config, dataset))
-    each = _NOTEBOOK_MODEL_BYTES
-    if isinstance(config.parameters.retrieval, HistoryParameters):
-        each = _RETRIEVAL_BYTES + (_RATING_BYTES if dataset.has_stars else 0)
+    models = config.parameters
+    each = models.retrieval.saved_bytes + (models.rating.saved_bytes if dataset.has_stars else 0)
     return int(places * _PLACE_BYTES_ON_DISK) + (users + movies) * each
 
 
 def _require_disk(config: RunConfig, dataset: Dataset) -> None:
-    """Refuse if the artifact will not fit, even in the space that unfinished runs free.
+    """Check that the artifact fits on the disk, with the space that unfinished runs will free.
 
     Raises:
-        NightFailed: there is not enough room.
+        NightFailed: there is not enough space.
     """
     needed = disk_bytes(config, dataset)
     place = RunFolders(config.artifacts, config.unfinished / config.namespace)
@@ -182,5 +175,5 @@ def _require_disk(config: RunConfig, dataset: Dataset) -> None:
 
 
 def existing(path: Path) -> Path:
-    """Return the path, or the nearest folder above it that is there."""
+    """Return the path, or its nearest existing parent folder."""
     return path if path.exists() else existing(path.parent)

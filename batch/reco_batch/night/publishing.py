@@ -1,6 +1,6 @@
-"""From a complete artifact to what readers see: the gate, the keys, and what stays on record.
+"""Publishing of a complete artifact: the gate, the keys, the record of the outcome and the report.
 
-Needs nothing that trains: `batch republish` publishes an artifact on any machine.
+Needs no training library, so `batch republish` runs on any machine.
 """
 
 from collections.abc import Iterable
@@ -44,24 +44,23 @@ def republish(
     """Publish an artifact that is on disk, without training.
 
     Args:
-        artifacts: the folder of all artifacts.
-        generation: which one, or `latest`: the newest one that may be served.
-        lock: not taken yet; its namespace is published to.
+        artifacts: folder of all artifacts.
+        generation: id of the generation, or `latest` for the newest that may be served.
+        lock: lock of the namespace to publish to, not yet acquired.
         keep: generations to keep in the store.
-        replicas: replicas of each server that must have every key before the switch.
-        bounds: of the gate.
-        force: why it shall be served although the gate refuses it or it was rolled back from; None:
-            it shall not.
+        replicas: replicas of each server that must confirm every key before the switch.
+        bounds: thresholds of the gate.
+        force: reason to overrule the gate and a quarantine; None to respect both.
         reporter: shows the stages.
 
     Raises:
-        UsageError: that is not the name of a generation, one of another namespace, one that was
-            rolled back from, or there is none to choose.
-        NightFailed: there is no complete artifact of that generation.
-        StoreError: publishing failed; nothing was switched.
+        UsageError: `generation` is no generation id, belongs to another namespace or is
+            quarantined, or `latest` finds none.
+        NightFailed: the generation has no complete artifact.
+        StoreError: publishing failed; the live generation has not changed.
     """
     if generation != LATEST:
-        parse_generation_id(generation)  # rather than follow `..` out of the folder
+        parse_generation_id(generation)  # never follow `..` out of the folder
     require_rights(lock.client, lock.keys)
     require_replicas(lock.client, replicas)
     with lock:
@@ -91,7 +90,7 @@ def republish(
             overrule=force is not None,
             reporter=reporter,
         )
-        if force is not None and published.outcome == LIVE:  # until then it is as bad as before
+        if force is not None and published.outcome == LIVE:  # until then the quarantine remains
             _lift_mark(artifact.folder, reporter)
         return published
 
@@ -99,7 +98,7 @@ def republish(
 def mark_quarantined(
     artifacts: Path, records: Iterable[GenerationRecord], reporter: Reporter
 ) -> None:
-    """Mark generations quarantined in the store on disk as well; a failure is a warning."""
+    """Mark on disk the generations that are quarantined in the store; a failure is a warning."""
     try:
         copy_quarantines(artifacts, records)
     except OSError as error:
@@ -107,7 +106,7 @@ def mark_quarantined(
 
 
 def _lift_mark(folder: Path, reporter: Reporter) -> None:
-    """End the quarantine of an artifact on disk, as the store has ended its own."""
+    """Remove the quarantine mark of an artifact on disk, after the store's."""
     try:
         lift_quarantine(folder)
     except OSError as error:
@@ -126,9 +125,18 @@ def publish_artifact(
     overrule: bool = False,
     reporter: Reporter,
 ) -> Published:
-    """Publish a generation that passes the gate, with progress of writing and reading back.
+    """Judge an artifact, publish it, and record the outcome.
 
-    With `overrule`, a generation that was rolled back from is published again.
+    Args:
+        artifact: complete artifact.
+        client: connection to the store.
+        lock: lock of the namespace, acquired.
+        keep: generations to keep in the store.
+        replicas: replicas of each server that must confirm every key before the switch.
+        bounds: thresholds of the gate.
+        force: reason to overrule the gate; None to respect it.
+        overrule: publish a quarantined generation too.
+        reporter: shows the stages.
     """
     artifact = Artifact(
         artifact.folder, {k: v for k, v in artifact.manifest.items() if k != "published"}
@@ -139,7 +147,7 @@ def publish_artifact(
             verdict = judge_generation(given, artifact, bounds=bounds, force=force)
             judging.note(summary(verdict.report))
         with harmless(reporter, f"the verdict is not in {artifact.folder}"):
-            _recorded(artifact, verdict, None, reporter)  # before anything else may end the run
+            _recorded(artifact, verdict, None, reporter)  # before anything else can fail
         return verdict
 
     with reporter.stage("publish", total=2 * int(artifact.manifest["entries"])) as stage:
@@ -171,10 +179,10 @@ def publish_artifact(
 def _recorded(
     artifact: Artifact, verdict: Verdict, published: Published | None, reporter: Reporter
 ) -> Artifact:
-    """Keep verdict and outcome with the artifact, which stays when the store has deleted the rest.
+    """Write verdict and outcome to the artifact, which outlives the generation in the store.
 
-    The outcome is of the latest publishing; a later rollback does not change it. Without
-    `published`, publishing has not ended yet: only of a refused generation is the outcome known.
+    The outcome is that of the latest publishing; a later rollback does not change it. Without
+    `published`, publishing is in progress, and the outcome is known only if the gate refused.
     """
     manifest = {**artifact.manifest, **_times(artifact, reporter), "gate": dict(verdict.report)}
     if published is not None or not verdict.passed:
@@ -187,15 +195,15 @@ def _recorded(
     judged = Artifact(artifact.folder, manifest)
     try:
         write_manifest(judged.folder, judged.manifest)
-    except OSError as error:  # a copy on a read-only disk may be published too
-        if published is not None:  # once, at the end
+    except OSError as error:  # an artifact on a read-only disk can be published too
+        if published is not None:  # report it once, at the end
             reason = error.strerror or error
             reporter.find(f"the verdict is not in {artifact.folder} ({reason})")
     return judged
 
 
 def _times(artifact: Artifact, reporter: Reporter) -> dict[str, dict[str, float]]:
-    """Return when the stages were, publishing among them, if this run computed the artifact."""
+    """Return the times of all stages, if this run computed the artifact."""
     if not artifact.manifest.get("seconds", {}).items() <= reporter.seconds.items():
         return {}
     return {"began": dict(reporter.began), "seconds": dict(reporter.seconds)}

@@ -1,22 +1,20 @@
-"""The night from end to end: read, train, score, write the artifact, publish it, tidy up.
+"""Nightly run from end to end: read, check, train and score, publish, delete old artifacts.
 
-Each step is a function elsewhere; this module has their order, and everything that touches the
-clock. Whatever fails, readers go on seeing what they saw before.
+The stages between the checks and publishing are listed in `order`. Whatever fails, readers keep the
+current generation.
 """
 
-import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact.folder import Artifact, open_artifact
-from reco_batch.artifact.manifests import MANIFEST, read_manifest, section, split_of
+from reco_batch.artifact.manifests import read_manifest, section, split_of
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
 from reco_batch.artifact.quarantine import list_artifacts
 from reco_batch.artifact.unfinished import (
@@ -28,8 +26,8 @@ from reco_batch.artifact.unfinished import (
     unfinished_generations,
 )
 from reco_batch.artifact.writer import ArtifactWriter
-from reco_batch.data.dataset import Dataset, Ratings
-from reco_batch.data.fingerprint import fingerprint, versions
+from reco_batch.data.dataset import Dataset
+from reco_batch.data.fingerprint import fingerprint
 from reco_batch.data.split import Split, split_ratings
 from reco_batch.errors import NightFailed
 from reco_batch.evaluation.generation_diff import of_namespace
@@ -37,12 +35,12 @@ from reco_batch.files import unreadable
 from reco_batch.ingest.bad_rows import REJECTED, write_rejected
 from reco_batch.ingest.sources import load
 from reco_batch.ingest.validate import build_dataset
+from reco_batch.night.manifest import findings_of, input_of, iso, manifest_of, parameters_of
 from reco_batch.night.preflight import existing, preflight
 from reco_batch.night.publishing import mark_quarantined, publish_artifact
+from reco_batch.night.stages import Runner
 from reco_batch.progress.reporter import Reporter, Stage, Times, harmless
 from reco_batch.scoring.engine import Engine, open_engine
-from reco_batch.scoring.popularity import Thresholds, thresholds_of
-from reco_batch.settings.hyperparameters import HistoryParameters
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import LearningConfig, RunConfig
 from reco_store import Keys, Published, RunLock, new_generation_id, store_errors
@@ -53,39 +51,23 @@ from reco_store.control.rights import require_rights
 from reco_store.publishing.generations import list_generations
 from reco_store.publishing.replicas import require_replicas
 
-SCHEMA_VERSION = 1
-#: Two runs of one second, or two machines, are no reason to doubt the clock.
-_CLOCKS_APART = timedelta(minutes=1)
-#: Options that do not shape the answers; the gate records its own.
-_NOT_OF_THE_RESULT = {
-    "home",
-    "data",
-    "encoding",
-    "max_unknown_ratings",
-    "max_bad_rows",
-    "threads",
-    "trainings",
-    "engine",
-    "ray_address",
-    "replicas",
-    "resume",
-    "checkpoint_seconds",
-    "bounds",
-    "force",
-}
+#: Difference of two clocks that needs no warning, as between two machines.
+_CLOCKS_APART: Final = timedelta(minutes=1)
+#: Stages outside of the list: reading, loading TensorFlow; the gate, publishing, the report.
+_OTHER_STAGES: Final = 5
 
 
 class Night(NamedTuple):
-    """How it went."""
+    """Result of a run."""
 
     artifact: Artifact
     published: Published
     user_ids: tuple[str, ...]
     before: Mapping[str, Any]
-    """Metrics of the generation live before, as returned by `metrics_before`."""
+    """Metrics of the previous live generation, from `metrics_before`."""
 
     def example_user(self, preferred: str) -> str:
-        """Return a user to try: the preferred one, if there is such a user."""
+        """Return a user id for an example: the preferred one if it exists."""
         return preferred if preferred in self.user_ids else self.user_ids[0]
 
 
@@ -96,20 +78,17 @@ def run_night(
     reporter: Reporter,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Night:
-    """Do everything that `batch run` does.
+    """Run everything from reading the input to publishing.
 
     Args:
-        config: of this night.
-        lock: of the namespace, not taken yet.
+        config: configuration of the run.
+        lock: lock of the namespace, not yet acquired.
         reporter: shows the stages.
-        now: the time, from which the generation takes its name.
-
-    Returns:
-        The artifact, how publishing ended, and the users.
+        now: returns the current time, which names the generation.
 
     Raises:
-        UsageError, NotInstalled: the engine cannot be.
-        LockHeld: another run is at work.
+        UsageError, NotInstalled: the engine cannot be used.
+        LockHeld: another run is in progress.
         DataRefused: the input cannot be used.
         InputRefused: the gate would refuse a generation made from this input.
         NightFailed: the artifact could not be written.
@@ -119,14 +98,13 @@ def run_night(
     require_rights(client, lock.keys)
     with _engine(config) as engine, lock:
         with store_errors(client):
-            require_fit(look_at_servers(client))  # now, rather than after hours of training
+            require_fit(look_at_servers(client))  # before hours of training
         require_replicas(client, config.replicas)
         started = now()
         dataset, split = read_and_split(config, reporter, now=started)
-        reporter.count(stage_count(config, dataset))
-        made_of = {"created": _iso(started), **_of_input(dataset, split)}
-        with suppress(OSError):  # the run itself reports what it cannot use
-            finish_deletions(config.artifacts)  # their space may be all that there is
+        made_of = {"created": iso(started), **input_of(dataset, split)}
+        with suppress(OSError):  # the run itself reports a folder that it cannot use
+            finish_deletions(config.artifacts)  # the run may need their space
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         generation = _name(config, client, lock.keys, started=started, reporter=reporter)
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
@@ -158,28 +136,18 @@ def run_night(
     return Night(artifact, published, dataset.user_ids, before)
 
 
-def stage_count(config: RunConfig, dataset: Dataset) -> int:
-    """Return how many stages a run has that is not resumed."""
-    models = 1 + dataset.has_stars
-    trained = models * (3 if config.refits else 2)  # and measured
-    chosen = isinstance(config.parameters.retrieval, HistoryParameters)  # how newer ratings count
-    written = 1 + 4 + (2 if dataset.has_stars else 0)  # for everybody, of retrieval, of rating
-    around = 2 + 4  # read, load TensorFlow; finish, publish, gate, report
-    return around + chosen + trained + written
-
-
 def last_times(artifacts: Path, namespace: str) -> Times:
     """Return the stage times of a namespace's newest run; empty where none can be read."""
     manifest: Mapping[str, Any] = {}
-    with suppress(NightFailed):  # a folder that cannot be read is reported when it is needed
+    with suppress(NightFailed):  # an unreadable folder is reported when it is needed
         manifest = next((one.manifest for one in of_namespace(artifacts, namespace)[-1:]), {})
     return Times.of(section(manifest, "began"), section(manifest, "seconds"))
 
 
 def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Mapping[str, Any]:
-    """Return the metrics of an earlier run that can be compared with.
+    """Return the metrics of an earlier run for comparison.
 
-    Empty where its folder is gone, or where it was measured on another kind of split.
+    Empty if its folder is gone or its kind of split differs.
     """
     manifest = None if generation is None else read_manifest(artifacts / generation)
     if manifest is None or split_of(manifest) != split:
@@ -190,12 +158,12 @@ def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Ma
 def read_and_split(
     config: LearningConfig, reporter: Reporter, *, now: datetime | None = None
 ) -> tuple[Dataset, Split]:
-    """Read and check the data, and say what was noticed.
+    """Read, check and split the input.
 
     Args:
-        config: where the data are, and what is allowed in them.
+        config: location of the data, and limits of the checks.
         reporter: shows the stage and the findings.
-        now: the time of the run, with which the check for future ratings compares.
+        now: time of the run; later ratings are reported.
 
     Raises:
         DataRefused: the input cannot be used.
@@ -207,13 +175,13 @@ def read_and_split(
             f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
             f"{dataset.movies.listed:,} movies"
         )
-    for finding in _findings(dataset, split):
+    for finding in findings_of(dataset, split):
         reporter.find(finding)
     return dataset, split
 
 
 def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
-    """Read and check, and let go of what was read: the tables are as large as the data set."""
+    """Read and check the input, and release its tables, which are as large as the data set."""
     source = load(
         config.data,
         cache=config.downloads,
@@ -233,9 +201,9 @@ def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
 def _name(
     config: RunConfig, client: Client, keys: Keys, *, started: datetime, reporter: Reporter
 ) -> str:
-    """Name the generation, later than every one before it: names are ordered as runs are.
+    """Return a name for the generation that sorts after every earlier one.
 
-    Else a run whose clock was ahead would stay the newest one until that time has come.
+    Otherwise a run with a fast clock would remain the newest until that time.
 
     Raises:
         StoreError: the store does not answer.
@@ -262,7 +230,7 @@ def _open_night(
     started: datetime,
     reporter: Reporter,
 ) -> UnfinishedNight:
-    """Begin the night, or go on with an unfinished one."""
+    """Start a run, or resume an unfinished one."""
     with _disk_errors(config.artifacts / generation):
         config.artifacts.mkdir(parents=True, exist_ok=True)
         return open_night(
@@ -270,7 +238,7 @@ def _open_night(
             generation,
             started,
             fingerprint(
-                {**_parameters(config), "trainings": config.trainings},
+                {**parameters_of(config), "trainings": config.trainings},
                 dataset,
                 threads=config.threads,
             ),
@@ -288,7 +256,7 @@ def _compute(
     engine: Engine,
     reporter: Reporter,
 ) -> Artifact:
-    """Train, score and write what is not yet complete; the last thing written is the manifest."""
+    """Run all stages that are not complete; the manifest is written last."""
     folder = night.artifact_folder
     if not night.is_complete(FINISH):
         with _disk_errors(folder):
@@ -310,116 +278,29 @@ def _fill(
     reporter: Reporter,
 ) -> None:
     with reporter.stage("load TensorFlow"):
-        # Takes seconds: after the data was found good, and where the person can see why.
+        # Takes seconds, so only for valid data, and visibly.
         share_processors(config.trainings)
-        from reco_batch.night.train_and_refit import fit_models  # noqa: PLC0415
-        from reco_batch.night.write_lists import Answers  # noqa: PLC0415
+        from reco_batch.night.order import order_of  # noqa: PLC0415
+        from reco_batch.night.train_and_refit import Trainings  # noqa: PLC0415
+        from reco_batch.night.write_lists import Lists  # noqa: PLC0415
 
-    folder = night.artifact_folder
-    writer = ArtifactWriter(folder, dataset.movies.catalogue, resumed=night.resumed)
-    answers = Answers(writer, dataset, config, night, reporter, engine=engine)
-    answers.for_everybody()
-    night.output("write the split", [writer.split], lambda: writer.write_split(dataset, split))
-    # How many threads share a sum decides its last bits, and scoring in one lane sets how many
-    # there are in the other: with one from the start, the same night has the same bytes.
+    writer = ArtifactWriter(night.artifact_folder, dataset.movies.catalogue, resumed=night.resumed)
+    lists = Lists(writer, dataset, split, config, engine=engine)
+    # The number of threads that share a sum decides its last bits, and scoring in one job sets it
+    # for training in another. A single thread from the start makes runs reproducible.
     with threadpool_limits(1, "blas"):
-        metrics = fit_models(
-            dataset,
-            split,
-            config,
-            publish_retrieval=answers.of_retrieval,
-            publish_rating=answers.of_rating,
-            writer=writer,
-            night=night,
-            reporter=reporter,
-        )
+        trainings = Trainings(dataset, split, config, writer=writer, night=night, reporter=reporter)
 
-    def finish() -> None:
-        with reporter.stage(FINISH):
+        def finish(_: Stage, *measured: Mapping[str, Any]) -> None:
             if dataset.findings.rejected:
-                write_rejected(folder / REJECTED, dataset.findings.rejected)
-            writer.finish(
-                {
-                    "schema": SCHEMA_VERSION,
-                    "generation": night.generation,
-                    "created": _iso(night.started),
-                    "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
-                    "genres": sorted(
-                        {name for own in dataset.movies.catalogue.genres for name in own}
-                    ),
-                    **_of_input(dataset, split),
-                    "parameters": _parameters(config)
-                    | {"rating_threshold": _thresholds(config, dataset).rating_mean},
-                    "metrics": metrics,
-                    "began": dict(reporter.began),
-                    "seconds": dict(reporter.seconds),
-                    "losses": {name: _short(kept) for name, kept in reporter.losses.items()},
-                    "versions": versions(),
-                    "gate": None,
-                }
-            )
+                write_rejected(writer.folder / REJECTED, dataset.findings.rejected)
+            metrics = trainings.metrics(*measured)
+            writer.finish(manifest_of(config, dataset, split, night, reporter, metrics=metrics))
 
-    night.output(FINISH, [folder / MANIFEST], finish)
-
-
-def _parameters(config: RunConfig) -> dict[str, Any]:
-    said = config.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT)
-    return said | {
-        "refit": config.refits,
-        "rank_by": config.orders_by,
-        "models": config.parameters.to_dict(),
-    }
-
-
-def _thresholds(config: RunConfig, dataset: Dataset) -> Thresholds:
-    return thresholds_of(dataset, config.count_threshold, config.rating_threshold)
-
-
-def _of_input(dataset: Dataset, split: Split) -> dict[str, Any]:
-    """Return the parts of the manifest that the input alone decides."""
-    kind = "integer" if dataset.movies.catalogue.numeric_ids else "string"
-    return {"ids": kind, "data": _data(dataset, split)}
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat(timespec="seconds")
-
-
-def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
-    return {
-        **dataset.source,
-        "users": len(dataset.user_ids),
-        "movies": dataset.movies.listed,
-        "ratings": len(dataset.ratings),
-        "unlisted": {
-            "movies": dataset.movies.unlisted,
-            "ratings": int((dataset.ratings.movie_index >= dataset.movies.listed).sum()),
-        },
-        "newest_rating": _newest(dataset.ratings),
-        "train": len(split.train),
-        "validation": len(split.validation),
-        "test": len(split.test),
-        "test_users": int(np.unique(dataset.ratings.user_index[split.test]).size),
-        "findings": list(_findings(dataset, split)),
-    }
-
-
-def _short(losses: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return losses no longer than a curve needs them: the manifest goes to the store, too."""
-    return [(epoch, float(f"{loss:.5g}")) for epoch, loss in losses if math.isfinite(loss)]
-
-
-def _newest(ratings: Ratings) -> int | None:
-    """Return when the newest rating was given, in seconds since 1970."""
-    return None if ratings.timestamp is None else int(ratings.timestamp.max())
-
-
-def _findings(dataset: Dataset, split: Split) -> tuple[str, ...]:
-    few = split.users_only_in_training
-    return (
-        *dataset.findings.describe(),
-        *([f"{few:,} users have too few ratings to hold any out"] if few else []),
-    )
+        stages = order_of(config, dataset, writer, trainings=trainings, lists=lists, finish=finish)
+        runner = Runner(stages, night, reporter, lanes=config.trainings)
+        reporter.count(_OTHER_STAGES + sum(stage.shown for stage in runner.pending()))
+        runner.run()
 
 
 def _live(published: Published) -> str | None:
@@ -428,7 +309,7 @@ def _live(published: Published) -> str | None:
 
 @contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
-    """Turn errors of the disk in the block into `NightFailed`.
+    """Turn disk errors of the block into `NightFailed`.
 
     Raises:
         NightFailed: the folder could not be written.
@@ -443,5 +324,5 @@ def _disk_errors(folder: Path) -> Iterator[None]:
             free = shutil.disk_usage(existing(folder)).free // 1_000_000
             reason += f"; {free:,} MB are free there. Make room"
         else:
-            reason += ". Mend the disk or its mount"
+            reason += ". Repair the disk or its mount"
         raise NightFailed(f"{reason} or give another --home, then run again.") from error

@@ -92,8 +92,7 @@ def ranked_blocks(
         O(U * I * H * G) time, nearly all of it one matrix product; with candidates
         O(U * (I * D + N * H * G)).
     """
-    for name, array in weights._asdict().items():
-        require_finite(name, np.asarray(array))
+    require_finite(**weights._asdict())
     blocks = (
         _of_all(weights, seen, k=k, threads=threads, bound=bound)
         if among is None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
@@ -125,8 +125,7 @@ def top_k_blocks(
     """
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(f"queries {queries.shape} and items {items.shape} must be of one width")
-    for name, array in (("queries", queries), ("items", items)):
-        require_finite(name, array)
+    require_finite(queries=queries, items=items)
     _check_k(k, len(items))
     first = Scratch.create(len(items), k=k)
     padded = np.zeros((first.scores.shape[1], items.shape[1]), np.float32)  # [width, D]
@@ -138,6 +137,23 @@ def top_k_blocks(
     yield from select_blocks(
         score, excluded, len(queries), len(items), k=k, threads=threads, block_rows=block_rows
     )
+
+
+def require_finite(**arrays: ArrayLike) -> None:
+    """Check the arrays of a trained model.
+
+    Raises:
+        NotFinite: a value is infinite or NaN.
+    """
+    for name, array in arrays.items():
+        rows = np.atleast_1d(array)
+        # In pieces, since the mask of a whole array would grow with the queries.
+        pieces = (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
+        if not all(np.isfinite(piece).all() for piece in pieces):
+            raise NotFinite(
+                f"the {name} hold a value that is not finite: training diverged. "
+                "Lower the learning rate, or look at the ratings, and run again."
+            )
 
 
 def select_blocks(
@@ -200,22 +216,6 @@ def select_blocks(
             if rows % block_rows == 0 or rows == query_count:
                 yield TopK.joined(found)
                 found = []
-
-
-def require_finite(name: str, array: NDArray[np.floating]) -> None:
-    """Refuse an array with a value that is infinite or not a number.
-
-    Raises:
-        NotFinite: with the name of the array and the next step.
-    """
-    # In pieces, so that the flags do not grow with the array.
-    rows = np.atleast_1d(array)
-    pieces = (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
-    if not all(np.isfinite(piece).all() for piece in pieces):
-        raise NotFinite(
-            f"the {name} contain a value that is not finite: training diverged. "
-            "Lower the learning rate, or check the ratings, and run again."
-        )
 
 
 def _check_k(k: int, item_count: int) -> None:

@@ -1,207 +1,245 @@
-"""Named sets of hyper-parameters.
+"""Hyper-parameters of the models, and the presets that combine them.
 
-`notebook` is the notebook that this job grew out of, number by number. `default` is what a night
-uses when nothing is said. Beside a default stands what `batch tune` tries instead (`search`). It
-does not try the popularity discount: hits score best, and are not what is wanted most.
+`default` is the preset of a run without `--preset`. `notebook` reproduces the notebook that this
+job replaced, number by number. Ranges for `batch tune` are part of the fields (`search_space`).
+The popularity discounts have none: recommending the most popular movies scores best and helps
+least.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from reco_batch.settings.search_space import tuned
 
 
 class EngineName(StrEnum):
-    """Who scores the lists of a night."""
+    """Scoring engine of a run."""
 
     LOCAL = "local"
-    """This process."""
+    """Threads of the run's own process."""
     RAY = "ray"
-    """The machines of a Ray cluster."""
+    """Machines of a Ray cluster."""
 
 
 class SplitBy(StrEnum):
-    """How the held-out ratings are chosen."""
+    """Rule that selects the held-out ratings."""
 
     RANDOM = "random"
     TIME = "time"
 
 
 class RankBy(StrEnum):
-    """The order of the lists by predicted stars."""
+    """Order of the lists by predicted rating."""
 
     BOUND = "bound"
-    """Stars less what few ratings leave open; what is shown are the stars."""
+    """Lower bound of the prediction, which ranks movies with few ratings lower."""
     PREDICTION = "prediction"
-    """Stars alone, as the notebook had it: movies with one or two ratings stand first."""
+    """The prediction itself, as in the notebook; movies with one or two ratings come first."""
 
 
 @dataclass(frozen=True, slots=True)
-class RetrievalParameters:
-    """Of the two-tower model."""
+class ModelParameters:
+    """Hyper-parameters of one model, with the facts needed before TensorFlow is loaded."""
+
+    saved_bytes: ClassVar[int]
+    """Bytes of the SavedModels per user or movie; a low estimate."""
+    chooses_recency: ClassVar[bool] = False
+    """True if the validation part decides how much newer ratings count."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoTowerParameters(ModelParameters):
+    """Two-tower retrieval model over ids."""
+
+    saved_bytes: ClassVar[int] = 540
 
     embedding_dim: int = tuned(64, 16, 256, log=True)
+    """Width of the user and movie embeddings."""
     learning_rate: float = tuned(0.01, 0.003, 0.3, log=True)
-    """Adagrad's."""
+    """Learning rate of Adagrad."""
     epochs: int = tuned(15, 5, 40)
+    """Passes over all ratings."""
     batch_size: int = 4096
-    """Interactions a step; the movies of a step are each other's negatives."""
+    """Ratings per training step; the movies of a step are the in-batch negatives."""
 
 
 @dataclass(frozen=True, slots=True)
-class RatingParameters:
-    """Of the model that predicts stars."""
+class MlpParameters(ModelParameters):
+    """Rating model over ids: two embeddings and a multilayer perceptron."""
+
+    saved_bytes: ClassVar[int] = 260
 
     embedding_dim: int = tuned(64, 16, 128, log=True)
+    """Width of the user and movie embeddings."""
     hidden_units: tuple[int, int] = (256, 64)
+    """Widths of the two hidden layers."""
     learning_rate: float = tuned(0.05, 0.01, 0.2, log=True)
-    """Adagrad's."""
+    """Learning rate of Adagrad."""
     epochs: int = tuned(40, 5, 60)
+    """Passes over all ratings."""
     batch_size: int = 4096
+    """Ratings per training step."""
 
 
 @dataclass(frozen=True, slots=True)
 class TowerParameters:
-    """Of the two towers over histories and content."""
+    """History encoder: two towers over rating histories and movie features."""
 
     embedding_dim: int = tuned(128, 32, 256, log=True)
+    """Width of the user and movie vectors."""
     learning_rate: float = tuned(0.002, 0.0005, 0.008, log=True)
-    """Adam's."""
+    """Learning rate of Adam."""
     epochs: int = tuned(40, 15, 80)
+    """Passes over all users, unless a budget allows fewer."""
     batch_users: int = 128
-    """Users a step."""
+    """Users per training step, unless a budget requires more."""
     most_visits: int = 2_400_000
-    """Users looked at in all epochs together; of more than a fortieth as many, epochs are fewer."""
+    """Budget of user visits: epochs x users. Larger data sets train for fewer epochs."""
     most_steps: int = 2_400
-    """Steps in all epochs together; beyond, a step takes more users."""
+    """Budget of training steps in all epochs. Larger data sets train with larger steps."""
     hidden_share: float = tuned(0.5, 0.2, 0.7, at_least=0.05, at_most=0.95)
-    """Of each history, what the rest has to find."""
+    """Share of each history that is hidden in a step and predicted from the rest."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
-    """A user with n times the ratings counts n ** (1 - this) as much; 1 makes users equal."""
+    """Balance of users: n times the ratings weigh n ** (1 - exponent); 1 weighs users alike."""
     l2: float = tuned(0.003, 0.0003, 0.03, log=True)
-    """Pull of every vector towards zero."""
+    """L2 penalty of every vector."""
     most_candidates: int = 20_000
-    """Movies in a step's softmax; of a larger catalogue each step draws as many."""
+    """Movies in the softmax of a step; from a larger catalogue each step samples as many."""
 
 
 @dataclass(frozen=True, slots=True)
-class NeighbourParameters:
-    """Of the weights between movies that are solved for in closed form."""
+class EaseParameters:
+    """EASE: item-item weights in closed form."""
 
     factors: int = 256
-    """Width to which the weights are cut down."""
+    """Rank of the factorised weights."""
     window: int = tuned(40, 5, 100, log=True)
-    """How far apart in a user's order two ratings may stand and still count as a pair."""
+    """Largest distance of a co-occurring pair, in ratings of one user in order of time."""
     who_weight: float = tuned(0.1, 0.01, 1.0, log=True)
-    """What having rated both counts, beside having rated both in a sitting."""
+    """Weight of users who rated both movies at any time; co-occurrence in order has 1."""
     own_weight: float = tuned(2.0, 1.3, 8.0, at_least=1.2)
-    """What a movie's rating count adds to its own place in the system; below about 1.2 the system
-    may have no solution."""
+    """Weight of a movie's rating count on the diagonal; a weight below 1.2 may make it singular."""
     l2: float = tuned(20.0, 2.0, 200.0, log=True, at_least=0.01)
+    """L2 penalty of the weights."""
     least_ratings: int = 3
-    """Movies with fewer take no part; the tower knows them by their content."""
+    """Ratings that a movie needs to take part; others rely on the history encoder."""
     most_movies: int = 8_000
-    """The cost is cubic in this; of a larger catalogue the most rated take part."""
+    """Budget of movies, the most rated ones; the time to solve is cubic in their number."""
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryParameters:
-    """Of the retrieval model that joins towers and neighbours."""
+class HybridParameters(ModelParameters):
+    """Hybrid retrieval model: the history encoder plus EASE."""
+
+    saved_bytes: ClassVar[int] = 2_400
+    chooses_recency: ClassVar[bool] = True
 
     tower: TowerParameters = TowerParameters()
-    neighbours: NeighbourParameters = NeighbourParameters()
+    """History encoder."""
+    neighbours: EaseParameters = EaseParameters()
+    """EASE."""
     neighbour_share: float = tuned(0.35, 0.05, 1.0)
-    """Spread of the neighbours' scores where the towers' is 1, for a long history."""
+    """Standard deviation of the EASE scores relative to the encoder's, for a long history."""
     half_trust: float = tuned(20.0, 1.0, 60.0, log=True, at_least=0.01)
-    """Ratings with which a history has half of that share: a few say little about neighbours."""
+    """Ratings at which a history gets half of `neighbour_share`; short ones are less reliable."""
     popularity_discount: float = 0.0
-    """Taken off for a movie's popularity, in the same unit; more reaches further into the
-    catalogue."""
+    """Score subtracted per standard deviation of popularity; more increases coverage."""
     newcomer_discount: float = 0.25
-    """The same, for users in so far as their history is not trusted: without neighbours, the
-    towers' scores lean on the hits."""
+    """Score subtracted per standard deviation of popularity from users with short histories."""
     arrival_neighbour_share: float = 0.1
-    """Spread of the neighbours' scores where the towers' is 1, in the `next` lists, which blend
-    into those of somebody who arrived today."""
+    """Standard deviation of the EASE scores relative to the encoder's, in the `next` lists."""
     arrival_popularity: float = 1.5
-    """Added for a movie's popularity there, in the same unit: of a stranger it says a lot."""
+    """Score added per standard deviation of popularity in the `next` lists, for cold start."""
     recency_choices: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
-    """Exponents of which one is chosen on the validation part; the first where there is none."""
+    """Recency exponents to choose from; without a validation part the first is used."""
     recency_users: int = 20_000
-    """Users whose lists choose it; of more, so many are drawn, whose mean ndcg has a standard error
-    below 0.002."""
+    """Users sampled for that choice; the standard error of their mean NDCG is below 0.002."""
 
 
 @dataclass(frozen=True, slots=True)
-class TasteParameters:
-    """Of the rating model over content, neighbours and history."""
+class EnsembleParameters(ModelParameters):
+    """Rating ensemble: ridge regression in closed form plus trained SVD++ members."""
+
+    saved_bytes: ClassVar[int] = 1_000
 
     factors: int = tuned(32, 8, 64, log=True)
-    """Co-rating factors of each movie, beside its genres and year."""
+    """Co-occurrence factors per movie, in addition to genres and year."""
     window: int = 40
-    """As of the retrieval's neighbours."""
+    """Largest distance of a co-occurring pair, in ratings of one user in order of time."""
     ridge_l2: float = tuned(20.0, 5.0, 80.0, log=True, at_least=0.01)
-    """Pull of each user's tastes towards everybody's, of the closed-form member."""
+    """Ridge: L2 penalty of a user's deviation from the shared weights."""
     ridge_factor_scale: float = tuned(3.0, 0.5, 6.0)
-    """Size of the factors beside genres of size 1; larger is freer."""
+    """Ridge: mean length of the co-occurrence factors, where a genre has 1; larger means freer."""
     ridge_share: float = tuned(0.5, 0.0, 1.0, at_most=1.0)
-    """Of the closed-form member in the mean of all members."""
+    """Weight of the ridge regression in the ensemble, from 0 to 1."""
     bias_shrinkage: float = tuned(3.0, 0.5, 20.0, log=True, at_least=0.01)
-    """Ratings that a user's or movie's bias must outweigh."""
+    """Ridge: ratings at which a user's or movie's bias counts half."""
     members: int = 2
-    """Trained models, of different seeds, whose mean is the other share."""
+    """Trained SVD++ members, which differ by their random seed."""
     factor_scale: float = tuned(2.0, 0.5, 6.0)
-    """As `ridge_factor_scale`, of the trained members."""
+    """SVD++: mean length of the co-occurrence factors, where a genre has 1; larger means freer."""
     embedding_dim: int = 32
+    """SVD++: width of the user and movie vectors."""
     learning_rate: float = tuned(0.003, 0.0005, 0.01, log=True)
-    """Adam's."""
+    """SVD++: learning rate of Adam."""
     epochs: int = tuned(6, 3, 15)
+    """SVD++: passes over all ratings."""
     batch_size: int = 2048
+    """SVD++: ratings per training step."""
     most_steps: int = 30_000
-    """Steps in all epochs together; beyond, no member is trained."""
+    """Budget of training steps per member in all epochs; beyond it no member is trained."""
     bias_l2: float = 0.03
-    """Pull of the biases towards zero, each time one is used; likewise the next."""
+    """SVD++: L2 penalty of the biases, per rating."""
     vector_l2: float = tuned(0.08, 0.01, 0.5, log=True)
-    """Of a user's and a movie's own vector."""
+    """SVD++: L2 penalty of a user's and a movie's own vectors, per rating."""
     history_l2: float = tuned(30.0, 5.0, 200.0, log=True)
-    """Of the vectors that histories are sums of, spread over all ratings; likewise the next."""
+    """SVD++: L2 penalty of the history vectors, in total."""
     taste_l2: float = tuned(3.0, 0.3, 30.0, log=True)
-    """Of the tastes by content."""
+    """SVD++: L2 penalty of the weights of movie features, in total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Everything about the models that a night can vary."""
+    """Hyper-parameters of both models and how a run trains, ranks and judges them."""
 
-    retrieval: RetrievalParameters | HistoryParameters
-    rating: RatingParameters | TasteParameters
+    retrieval: ModelParameters
+    rating: ModelParameters
     refit: bool
-    """Whether what is published is trained once more, on all ratings."""
+    """True if the published models are trained again, on all ratings."""
     fits_validation: bool
-    """Whether the measured models see the validation part, which has chosen before that."""
+    """True if the measured models train on the validation part too, after it was used to choose."""
     rank_by: RankBy
+    popularity_ratio: float = 1.0
+    """Gate threshold: least quality relative to the popularity baseline; 0 only warns."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the hyper-parameters as JSON values, for the manifest."""
-        return {"retrieval": asdict(self.retrieval), "rating": asdict(self.rating)}
+        return {model: asdict(getattr(self, model)) for model in ("retrieval", "rating")}
 
 
 PRESETS: Final[Mapping[str, Preset]] = {
     "default": Preset(
-        HistoryParameters(),
-        TasteParameters(),
+        HybridParameters(),
+        EnsembleParameters(),
         refit=True,
         fits_validation=True,
         rank_by=RankBy.BOUND,
     ),
-    # The notebook published the models that it had measured.
+    # The notebook published the models that it had measured, and they are often worse than
+    # popularity.
     "notebook": Preset(
-        RetrievalParameters(),
-        RatingParameters(),
+        TwoTowerParameters(),
+        MlpParameters(),
         refit=False,
         fits_validation=False,
         rank_by=RankBy.PREDICTION,
+        popularity_ratio=0.0,
     ),
 }
+
+
+def by_preset(describe: Callable[[Preset], str]) -> str:
+    """Return a description of every preset, such as "default: yes, notebook: no"."""
+    return ", ".join(f"{name}: {describe(preset)}" for name, preset in PRESETS.items())

@@ -12,7 +12,14 @@ from pydantic import BeforeValidator, Field, FiniteFloat
 
 from reco_batch.settings import option
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.hyperparameters import PRESETS, EngineName, Preset, RankBy, SplitBy
+from reco_batch.settings.hyperparameters import (
+    PRESETS,
+    EngineName,
+    Preset,
+    RankBy,
+    SplitBy,
+    by_preset,
+)
 from reco_batch.settings.option import Count, CountFromZero, CountOrAll, Hint, Panel, checked
 from reco_batch.settings.processors import TRAININGS
 
@@ -51,7 +58,12 @@ class RunKeys(option.SettingsModel):
     seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED), Panel.MODEL] = 42
     """Random seed for the split, model weights and tuning."""
     refit: Annotated[
-        bool | None, Panel.MODEL, Hint(unset="from the preset (notebook: no)", example=True)
+        bool | None,
+        Panel.MODEL,
+        Hint(
+            unset=f"from the preset ({by_preset(lambda it: 'yes' if it.refit else 'no')})",
+            example=True,
+        ),
     ] = None
     """Publish models that are trained again on all ratings."""
 
@@ -66,7 +78,7 @@ class RunKeys(option.SettingsModel):
     rank_by: Annotated[
         RankBy | None,
         Panel.OUTPUT,
-        Hint(unset="from the preset (default: bound, notebook: prediction)", example="bound"),
+        Hint(unset=f"from the preset ({by_preset(lambda it: it.rank_by)})", example="bound"),
     ] = None
     """Order of these lists; bound ranks movies with few ratings lower."""
     because: Annotated[bool, Panel.OUTPUT] = True

@@ -1,9 +1,9 @@
-"""What a hyper-parameter may be, and what tuning tries: declared where its default is.
+"""Search space of tuning, declared as part of the hyper-parameters' fields.
 
     learning_rate: float = tuned(0.002, 0.0005, 0.008, log=True)
 
-A field without a range keeps its default in a tuning, and can still be said in a file of
-parameters. The dataclasses may stand in each other; names are dotted, as `tower.learning_rate`.
+A field without a range keeps its default during tuning and can still be set in a parameter file.
+Dataclasses may be nested; the name of a nested field is dotted, such as `tower.learning_rate`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,12 @@ _AT_LEAST, _AT_MOST = "at_least", "at_most"
 
 
 class Range(NamedTuple):
-    """What tuning tries, ends included; whole numbers where the ends are."""
+    """Range that tuning searches, both ends included; of integers if the ends are integers."""
 
     low: float
     high: float
     log: bool
+    """True for a logarithmic scale."""
 
 
 def tuned(
@@ -30,34 +31,34 @@ def tuned(
     log: bool = False,
     at_least: float | None = None,
     at_most: float | None = None,
-) -> Any:  # noqa: ANN401  # as dataclasses.field, which stands for its default
-    """Return a field that tuning looks for between two ends.
+) -> Any:  # noqa: ANN401  # as dataclasses.field, whose result is typed as the default
+    """Return a dataclass field with a range for tuning.
 
     Args:
-        default: of the field.
-        low: least that is tried.
-        high: most that is tried.
-        log: as likely between 1 and 2 as between 10 and 20.
-        at_least: least that can be said in a file of parameters, if not what `limits` has.
-        at_most: most that can be said there.
+        default: default of the field.
+        low: lowest value to try.
+        high: highest value to try.
+        log: sample on a logarithmic scale, so that 1 to 2 is as likely as 10 to 20.
+        at_least: lowest value allowed in a parameter file; None for the default of `limits`.
+        at_most: highest value allowed in a parameter file; None for no limit.
     """
-    said = {_AT_LEAST: at_least, _AT_MOST: at_most}
-    known = {name: value for name, value in said.items() if value is not None}
-    return field(default=default, metadata={_SEARCHED: Range(low, high, log), **known})
+    bounds = {_AT_LEAST: at_least, _AT_MOST: at_most}
+    given = {name: value for name, value in bounds.items() if value is not None}
+    return field(default=default, metadata={_SEARCHED: Range(low, high, log), **given})
 
 
 def limits(spec: "Field[Any]") -> tuple[float, float | None]:
-    """Return the least and the most that a field may be, None for any.
+    """Return the lowest and the highest allowed value of a field; None for no limit.
 
-    Whole numbers are 1 or more and others 0 or more, where the field says nothing else.
+    Without limits of its own, an integer starts at 1 and any other number at 0.
     """
-    kind = (*get_args(spec.type), spec.type)[0]  # of a tuple, that of its items
+    kind = (*get_args(spec.type), spec.type)[0]  # the item type of a tuple
     least = 1 if kind is int else 0
     return spec.metadata.get(_AT_LEAST, least), spec.metadata.get(_AT_MOST)
 
 
 def searched(parameters: object) -> Mapping[str, Range]:
-    """Return what tuning tries, by dotted name."""
+    """Return the range of every tuned field by dotted name."""
     return {
         name: spec.metadata[_SEARCHED]
         for name, spec, _ in _leaves(parameters)
@@ -66,17 +67,17 @@ def searched(parameters: object) -> Mapping[str, Range]:
 
 
 def specs_of(parameters: object) -> Mapping[str, "Field[Any]"]:
-    """Return the field of every value, by dotted name."""
+    """Return every field by dotted name."""
     return {name: spec for name, spec, _ in _leaves(parameters)}
 
 
 def values_of(parameters: object) -> Mapping[str, Any]:
-    """Return every value, by dotted name."""
+    """Return every value by dotted name."""
     return {name: value for name, _, value in _leaves(parameters)}
 
 
-def with_values(parameters: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # of its type
-    """Return parameters with other values, given by dotted name."""
+def with_values(parameters: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # same type as given
+    """Return a copy with some values replaced, given by dotted name."""
     changed: dict[str, Any] = {}
     for spec in fields(parameters):
         value = getattr(parameters, spec.name)

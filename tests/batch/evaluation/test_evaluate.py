@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reco_batch.data.dataset import Ratings
 from reco_batch.evaluation.evaluate import rmse, top_k_accuracy
-from reco_batch.models.retrieval.two_tower import Embeddings
+from reco_batch.models.trainable import Embeddings
 from reco_batch.scoring.rating_weights import RatingWeights
 
 

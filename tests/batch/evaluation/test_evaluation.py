@@ -11,7 +11,7 @@ from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 from ranking_oracle import judge
 from reco_batch.data.dataset import Dataset, Movies, Ratings
 from reco_batch.evaluation.evaluate import Evaluation
-from reco_batch.models.retrieval.two_tower import Embeddings
+from reco_batch.models.trainable import Embeddings
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.settings.hyperparameters import RankBy
 

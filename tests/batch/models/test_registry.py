@@ -1,53 +1,64 @@
-"""Each kind of parameters has its training, and all results are used alike."""
+"""Registry: trainings, plans and budget notes by the class of hyper-parameters."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from reco_batch.models.rating.mlp import RatingModel
+from handmade import random_ratings
+from reco_batch.data.dataset import Ratings
+from reco_batch.models.rating.mlp import MlpModel
 from reco_batch.models.registry import (
     Training,
-    rating_epochs,
-    retrieval_epochs,
+    budget_notes,
+    plans,
+    rating_of,
+    retrieval_of,
     train_rating_of,
     train_retrieval_of,
 )
-from reco_batch.models.retrieval.hybrid import BlendedRetrieval
-from reco_batch.models.retrieval.two_tower import RetrievalModel
+from reco_batch.models.retrieval.hybrid import HybridRetrieval
+from reco_batch.models.retrieval.two_tower import TwoTowerModel
+from reco_batch.models.trainable import DataSize
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.settings.hyperparameters import (
     PRESETS,
-    HistoryParameters,
-    RatingParameters,
-    RetrievalParameters,
-    TasteParameters,
+    EnsembleParameters,
+    HybridParameters,
+    MlpParameters,
     TowerParameters,
+    TwoTowerParameters,
 )
+from reco_batch.settings.search_space import specs_of, with_values
 
 RETRIEVALS = {
-    "towers of ids": (RetrievalParameters(embedding_dim=4, epochs=2), RetrievalModel),
-    "histories": (
-        HistoryParameters(tower=TowerParameters(embedding_dim=4, epochs=2)),
-        BlendedRetrieval,
+    "two-tower": (TwoTowerParameters(embedding_dim=4, epochs=2), TwoTowerModel),
+    "hybrid": (
+        HybridParameters(tower=TowerParameters(embedding_dim=4, epochs=2)),
+        HybridRetrieval,
     ),
 }
 RATINGS = {
-    "network": (RatingParameters(embedding_dim=4, hidden_units=(4, 2), epochs=2), RatingModel),
-    "tastes": (TasteParameters(factors=3, embedding_dim=4, epochs=1, members=2), LinearRating),
+    "mlp": (MlpParameters(embedding_dim=4, hidden_units=(4, 2), epochs=2), MlpModel),
+    "ensemble": (
+        EnsembleParameters(factors=3, embedding_dim=4, epochs=1, members=2),
+        LinearRating,
+    ),
 }
 
 
 @pytest.fixture
 def training(sittings, stage):
-    """Half of the ratings, to be trained on."""
+    """Half of the ratings as training input."""
     half = sittings.ratings.take(np.arange(len(sittings.ratings) // 2))
     return Training(sittings, lambda: half, 1, 0.25, stage)
 
 
 @pytest.mark.parametrize(("parameters", "kind"), RETRIEVALS.values(), ids=RETRIEVALS)
-def test_retrieval_is_of_the_kind_of_its_parameters(training, sittings, tf, parameters, kind):
-    """It knows all users and movies, reports its epochs, and has what scoring and saving need."""
+def test_a_retrieval_model_can_be_trained_scored_and_saved(
+    training, sittings, tf, parameters, kind
+):
+    """The model has vectors of all users and movies and reports the planned epochs."""
     model = train_retrieval_of(parameters, training)
 
     assert isinstance(model, kind)
@@ -55,8 +66,8 @@ def test_retrieval_is_of_the_kind_of_its_parameters(training, sittings, tf, para
     assert len(users) == len(sittings.user_ids)
     assert len(movies) == len(model.similar_embeddings()) == len(sittings.movies)
     assert model.next_embeddings().shape == movies.shape
-    count = len(sittings.user_ids)
-    assert training.stage.steps == retrieval_epochs(parameters, user_count=count) == 2
+    epochs = retrieval_of(parameters).epochs(DataSize.of(sittings))
+    assert training.stage.steps == epochs == 2
     towers = model.towers()
     for tower, ids, rows in (
         (towers.user, sittings.user_ids, users),
@@ -67,17 +78,18 @@ def test_retrieval_is_of_the_kind_of_its_parameters(training, sittings, tf, para
 
 
 @pytest.mark.parametrize(("parameters", "kind"), RATINGS.values(), ids=RATINGS)
-def test_rating_is_of_the_kind_of_its_parameters(training, parameters, kind):
-    """And reports the epochs of all its members."""
+def test_a_rating_model_reports_the_epochs_of_all_members(training, sittings, parameters, kind):
+    """The plan of epochs is what the stage receives."""
     model = train_rating_of(parameters, training)
 
     assert isinstance(model, kind)
-    assert training.stage.steps == rating_epochs(parameters, rating_count=1) == 2
+    epochs = rating_of(parameters).epochs(DataSize.of(sittings))
+    assert training.stage.steps == epochs == 2
 
 
-def test_recency_reaches_the_model_it_is_for(training):
-    """As chosen on the validation part."""
-    parameters, _ = RETRIEVALS["histories"]
+def test_the_recency_exponent_changes_the_hybrid(training):
+    """The same exponent gives the same vectors, another one others."""
+    parameters, _ = RETRIEVALS["hybrid"]
 
     found = [
         train_retrieval_of(parameters, training._replace(recency=recency)).embeddings().users
@@ -89,15 +101,104 @@ def test_recency_reaches_the_model_it_is_for(training):
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
-def test_presets_are_of_kinds_that_can_be_trained(training, preset):
-    """Cut to an epoch, each gives both models."""
-    if isinstance(preset.retrieval, HistoryParameters):
-        tower = replace(preset.retrieval.tower, epochs=1)
-        retrieval = replace(preset.retrieval, tower=tower)
-        rating = replace(preset.rating, epochs=1, members=1)
-    else:
-        retrieval, rating = replace(preset.retrieval, epochs=1), replace(preset.rating, epochs=1)
+def test_every_preset_can_be_trained(training, preset):
+    """Reduced to one epoch and one member, each preset returns both models."""
+    retrieval, rating = (
+        with_values(
+            model,
+            {n: 1 for n in specs_of(model) if n.rpartition(".")[2] in ("epochs", "members")},
+        )
+        for model in (preset.retrieval, preset.rating)
+    )
 
     assert np.isfinite(train_retrieval_of(retrieval, training).embeddings().users).all()
     assert train_rating_of(rating, training) is not None
     assert training.stage.steps == 2
+
+
+DEFAULT = PRESETS["default"]
+USERS, MOVIES = 5, 9
+
+
+def ratings_like(count):
+    """Return a number of ratings of some movies, of which the last has one."""
+    movie = np.minimum(np.arange(count) % MOVIES, MOVIES - 2).astype(np.int32)
+    movie[-1] = MOVIES - 1
+    zeros = np.zeros(count, np.int32)
+    return Ratings(zeros, movie, np.ones(count, np.float32), zeros.astype(np.int64))
+
+
+def test_no_budget_changes_the_training_of_small_data():
+    """The plan equals the hyper-parameters, and there are no notes."""
+    size = DataSize(USERS, MOVIES, 900)
+
+    planned = plans(DEFAULT, ratings_like(900), size)
+
+    assert planned == {
+        "retrieval": {
+            "epochs": 40,
+            "batch": 128,
+            "steps": 40,
+            "candidates": MOVIES,
+            "window": 40,
+            "neighbour_movies": MOVIES - 1,
+        },
+        "rating": {"members": 2, "window": 40},
+    }
+    assert budget_notes(DEFAULT, planned, size) == []
+
+
+def test_every_exceeded_budget_has_a_note():
+    """Each note contains the hyper-parameter and the planned value."""
+    few = replace(DEFAULT.retrieval.neighbours, most_movies=4)
+    small = replace(DEFAULT.retrieval.tower, most_candidates=6)
+    parameters = replace(DEFAULT, retrieval=replace(DEFAULT.retrieval, neighbours=few, tower=small))
+    size = DataSize(200_948, MOVIES, 12_000_000)
+
+    planned = plans(parameters, ratings_like(size.ratings), size)
+
+    assert budget_notes(parameters, planned, size) == [
+        "epochs reduced from 40 to 11 to stay within 2,400,000 user visits (200,948 users)",
+        (
+            "users per training step raised from 128 to 922 for at most 2,400 steps, "
+            "or as few as memory allows"
+        ),
+        "each training step samples 6 of 9 movies",
+        "EASE uses only the 4 most rated movies",
+        "the recency exponent is chosen on a sample of 20,000 users",
+        "EASE counts co-occurrence up to 20 ratings apart, not 40",
+        (
+            "the rating model is the ridge regression alone: each of 2 SVD++ members would "
+            "exceed 30,000 training steps"
+        ),
+        "the ensemble counts co-occurrence up to 20 ratings apart, not 40",
+    ]
+
+
+def test_ratings_without_times_have_no_window():
+    """There is no note about a window either."""
+    ratings = random_ratings(np.random.default_rng(0), users=USERS, movies=MOVIES)
+    size = DataSize(USERS, MOVIES, len(ratings))
+
+    planned = plans(DEFAULT, replace(ratings, timestamp=None), size)
+
+    assert planned["retrieval"]["window"] is planned["rating"]["window"] is None
+    assert budget_notes(DEFAULT, planned, size) == []
+
+
+def test_without_rating_values_only_retrieval_is_planned():
+    """No rating model is trained on implicit feedback."""
+    ratings = replace(ratings_like(900), rating=None)
+
+    assert plans(DEFAULT, ratings, DataSize(USERS, MOVIES, 900)).keys() == {"retrieval"}
+
+
+@pytest.mark.parametrize("count", [10, 10_000_000])
+def test_the_notebook_has_no_budgets(count):
+    """Its training depends on the hyper-parameters alone."""
+    notebook, size = PRESETS["notebook"], DataSize(USERS, MOVIES, count)
+
+    planned = plans(notebook, ratings_like(count), size)
+
+    assert planned == {}
+    assert budget_notes(notebook, planned, size) == []

@@ -38,7 +38,7 @@ class Ended:
 
     @property
     def generation(self) -> str:
-        """The generation that a run says it published."""
+        """Generation that a run printed as published."""
         assert self.code == 0, self.err
         return self.out.split()[1]
 
@@ -142,7 +142,7 @@ def publish_to() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def may_mount() -> None:
-    """Skip where a test may not mount a small disk that nobody else sees."""
+    """Skip without the right to mount a small private disk."""
     try:
         command = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
         subprocess.run(command, capture_output=True, check=True)
@@ -233,7 +233,7 @@ def on_terminal(environment: dict[str, str]) -> Run:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux says so when the other side is closed
+    except OSError:  # Linux reports it when the other side is closed
         return b""
 
 
@@ -285,7 +285,7 @@ def refused(untrained: Run, server: str) -> Callable[..., str]:
 
 @pytest.fixture
 def accepted(untrained: Run, untouched: str) -> Callable[..., list[str]]:
-    """Run `batch` until it would train; return what it says of the data, without the time."""
+    """Run `batch` until training; return its messages about the data, without the time."""
 
     def run(*words: object, **more: str) -> list[str]:
         ended = untrained(*words, **more)

@@ -1,4 +1,4 @@
-"""A whole night by either engine, as a command: the same answers are served."""
+"""Scoring engines: complete runs of either engine publish the same keys."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LOOPBACK = {
 
 
 def free_port():
-    """Return a port that nothing listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -54,7 +54,7 @@ def ray_cluster(folder):
 
 @pytest.fixture
 def manifest(batch, small, tmp_path):
-    """Run a night in a namespace of its own; return its manifest."""
+    """Run in a separate namespace; return the manifest."""
 
     def run(engine, *more):
         home = tmp_path / engine
@@ -71,7 +71,7 @@ def manifest(batch, small, tmp_path):
 
 @pytest.mark.slow
 def test_a_night_on_ray_serves_what_a_local_one_serves(manifest, tmp_path_factory):
-    """Read back key by key, all of it has the same digest."""
+    """The keys have the same digest when read back."""
     local = manifest("local")
     with ray_cluster(tmp_path_factory.mktemp("r")) as address:
         spread = manifest("ray", "--ray-address", address)
@@ -90,5 +90,5 @@ def test_a_night_on_ray_serves_what_a_local_one_serves(manifest, tmp_path_factor
     ],
 )
 def test_an_engine_that_cannot_be_is_refused(refused, small, words, expected):
-    """Before anything is read."""
+    """The error comes before the input is read."""
     assert expected in refused("run", "--data", small, *words, code=2)

@@ -1,4 +1,4 @@
-"""Nights from end to end: real processes, the embedded store, and what readers see of them.
+"""Runs from end to end: real processes, the embedded store, and readers.
 
 Four nights follow each other in one home, each of other data or with other options. Everything
 that an operator does later works on copies of their artifacts, so it trains nothing.
@@ -49,7 +49,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Night:
-    """A night that has ended, and what the store had then."""
+    """Finished run, and the content of the store at its end."""
 
     ended: object
     generation: str
@@ -60,7 +60,7 @@ class Night:
         """Return the ids of one list."""
         ids, scores = decode_list(self.content[f"{family}:{name}"])
         assert len(ids) == len(scores)
-        if family == "ranked":  # by what the stars are at least, as far as three decimals tell
+        if family == "ranked":  # by the lower bound, within three decimals
             counts = [json.loads(self.content[f"movie:{movie}"])["n"] for movie in ids]
             order = [star - 2 / math.sqrt(n + 1) for star, n in zip(scores, counts, strict=True)]
             assert all(a > b - 0.0011 for a, b in itertools.pairwise(order))
@@ -69,11 +69,11 @@ class Night:
         return ids
 
     def seen(self, user):
-        """Return the ids of what a user rated."""
+        """Return the ids of the movies that a user rated."""
         return decode_ids(self.content[f"seen:{user}"])
 
     def require_sound(self, users, movies, *, reasons=True):
-        """Every user and movie has its keys; no list shows what it must not."""
+        """Every user and movie has its keys; no list contains an excluded movie."""
         for user in map(str, users):
             seen = self.seen(user)
             for family in ("user", "ranked"):
@@ -81,9 +81,9 @@ class Night:
                 assert len(set(shown)) == len(shown)
                 assert not set(shown) & set(seen)
             if reasons:
-                said = decode_reasons(self.content[f"because:{user}"])
-                assert len(said) == len(self.list_of("user", user))
-                assert set(said) - {None} <= set(seen)
+                messages = decode_reasons(self.content[f"because:{user}"])
+                assert len(messages) == len(self.list_of("user", user))
+                assert set(messages) - {None} <= set(seen)
         for movie in map(str, movies):
             for family in ("similar", "next"):
                 shown = self.list_of(family, movie)
@@ -105,7 +105,7 @@ def live(client):
 
 
 def suffixes_of(client, generation):
-    """Return what the store has of a generation, by suffix."""
+    """Return the content of a generation in the store, by suffix."""
     prefix = KEYS.data_prefix(generation)
     keys = list(client.scan_iter(match=f"{prefix}*", count=5000))
     values = client.mget(keys) if keys else []
@@ -126,7 +126,7 @@ def refused_artifacts(home):
 
 
 def recorded(ended, at_home):
-    """Look at the store after a night."""
+    """Read the store after a run."""
     assert ended.code == 0, ended.err
     with connect(None, home=Path(at_home["RECO_HOME"])) as client:
         generation = live(client)
@@ -136,7 +136,7 @@ def recorded(ended, at_home):
 
 @pytest.fixture(scope="session")
 def at_home(tmp_path_factory):
-    """The environment of the nights: a home of their own, and the embedded store in it."""
+    """Environment of the runs: a home of their own, with the embedded store in it."""
     home = tmp_path_factory.mktemp("nights")
     yield {"REDIS_URL": "", "RECO_HOME": str(home)}
     stop_server(home)
@@ -144,13 +144,13 @@ def at_home(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def first(batch, small, at_home):
-    """The planted data, with every option as it is by default, in a pipe."""
+    """First run: planted data, default options, output to a pipe."""
     return recorded(batch("run", "--data", small, **at_home), at_home)
 
 
 @pytest.fixture(scope="session")
 def second(first, on_terminal, small, at_home):
-    """The same data on a terminal, with options of lengths, split and refit."""
+    """A second run on a terminal, with options of lengths, split and refit."""
     lengths = ("-k", 7, "--ranked-k", "all", "--popular-n", 3)
     words = ("run", "--data", small, "--no-refit", "--split", "time", *lengths)
     return recorded(on_terminal(*words, **at_home), at_home)
@@ -158,7 +158,7 @@ def second(first, on_terminal, small, at_home):
 
 @pytest.fixture(scope="session")
 def strange(write, tmp_path_factory):
-    """A folder of ids and titles that nobody would choose, with BOM and CRLF."""
+    """A folder of unusual ids and titles, with BOM and CRLF."""
     ratings = [
         (user, movie, 1 + i * j % 5, 1_500_000_000 + i + j)
         for i, user in enumerate(USERS)
@@ -176,9 +176,9 @@ def strange(write, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def turned_away(second, strange, batch, at_home):
-    """The strange data, of other users than the night before had.
+    """Third run: unusual data, with other users than the run before.
 
-    Whoever watches is told: a file for Prometheus, and a hook that keeps what it reads.
+    It has a Prometheus file, and a hook that saves its input.
     """
     home = at_home["RECO_HOME"]
     watched = {
@@ -191,7 +191,7 @@ def turned_away(second, strange, batch, at_home):
 
 @pytest.fixture(scope="session")
 def third(turned_away, strange, batch, at_home):
-    """The strange data, silently, one training at a time, and the gate is overruled."""
+    """Fourth run: unusual data, quiet, one training at a time, with the gate overruled."""
     words = ("run", "--data", strange, "--no-refit", "--quiet", "--trainings", 1)
     words = (*words, "--force", "strange on purpose")
     return recorded(batch(*words, **at_home), at_home)
@@ -201,7 +201,7 @@ def third(turned_away, strange, batch, at_home):
 def fourth(third, batch, write, tmp_path_factory, at_home):
     """One user, one movie, one rating: nothing to hold out, nothing to recommend.
 
-    Beside it in the folder of artifacts: what killed runs left, long ago and just now, and an
+    Also in the folder of artifacts: what killed runs left, long ago and just now, and an
     artifact of another namespace.
     """
     artifacts = Path(at_home["RECO_HOME"], "artifacts")
@@ -219,12 +219,12 @@ def fourth(third, batch, write, tmp_path_factory, at_home):
 
 @pytest.fixture(scope="session")
 def nights(first, second, third, fourth):
-    """All of them."""
+    """All runs."""
     return first, second, third, fourth
 
 
 def test_every_user_and_movie_has_its_answers(first):
-    """Lists for all, as long as the options say, and a sound manifest."""
+    """Lists for all users, of the configured lengths, and a valid manifest."""
     first.require_sound(range(1, 61), range(1, 151))
 
     assert {len(first.list_of("user", user)) for user in range(1, 61)} == {100}
@@ -233,15 +233,15 @@ def test_every_user_and_movie_has_its_answers(first):
 
 
 def test_everything_published_is_valid(first, third):
-    """Every value and the manifest are what the contract's schemas say, whatever the ids are."""
+    """Every value and the manifest match the contract's schemas, whatever the ids are."""
     for night in (first, third):
         for suffix, value in night.content.items():
             validate(suffix, value)
         validator("manifest.json").validate(night.manifest)
 
 
-def test_nobody_is_told_of_what_they_disliked(first, small):
-    """Most movies of a list are there for a reason, which its user rated no lower than others."""
+def test_no_explanation_is_a_disliked_movie(first, small):
+    """Most movies of a list have an explanation, which the user rated above the mean."""
     stars = defaultdict(dict)
     for line in (small / "ratings.csv").read_text().splitlines()[1:]:
         user, movie, rating, _ = line.split(",")
@@ -256,7 +256,7 @@ def test_nobody_is_told_of_what_they_disliked(first, small):
 
 
 def test_seen_is_what_was_rated_newest_first(first, small):
-    """As the ratings file has it."""
+    """The movies of the ratings file."""
     rows = [line.split(",") for line in (small / "ratings.csv").read_text().splitlines()[1:]]
     mine = sorted((row for row in rows if row[0] == "42"), key=lambda row: -int(row[3]))
 
@@ -264,7 +264,7 @@ def test_seen_is_what_was_rated_newest_first(first, small):
 
 
 def test_ranked_lists_are_in_stars(first):
-    """No list promises more stars than there are."""
+    """Predicted ratings are within the rating scale."""
     scores = [
         score for user in range(1, 61) for score in decode_list(first.content[f"ranked:{user}"])[1]
     ]
@@ -273,8 +273,8 @@ def test_ranked_lists_are_in_stars(first):
     assert max(scores) <= 5
 
 
-def test_the_manifest_says_what_the_night_was(first):
-    """Data, parameters and metrics, the same in the store and in the artifact."""
+def test_the_manifest_describes_the_run(first):
+    """Data, parameters and metrics are equal in the store and in the artifact."""
     data, parameters = first.manifest["data"], first.manifest["parameters"]
 
     assert (data["users"], data["movies"], data["ratings"]) == (60, 150, 1200)
@@ -295,7 +295,7 @@ def test_the_manifest_says_what_the_night_was(first):
 
 
 def test_split_and_metrics_of_users_are_kept(first, at_home):
-    """As many ratings in each part, and as good on average, as the manifest has it."""
+    """Sizes of the parts and means of the metrics match the manifest."""
     folder = Path(at_home["RECO_HOME"], "artifacts", first.generation, "evaluation")
     data, metrics = first.manifest["data"], first.manifest["metrics"]
 
@@ -315,7 +315,7 @@ def test_split_and_metrics_of_users_are_kept(first, at_home):
 
 
 def test_the_result_is_on_stdout(first, at_home):
-    """Whether it is live, how good it is, the whole path of the report, and what to try next."""
+    """State, quality, full path of the report, and commands to try next."""
     lines = first.ended.out.splitlines()
     metrics = first.manifest["metrics"]
 
@@ -339,7 +339,7 @@ def test_the_result_is_on_stdout(first, at_home):
 
 
 def test_the_first_night_has_no_baseline(first):
-    """Said on standard output and in the manifest; the lists themselves are judged all the same."""
+    """Standard output and manifest report it; the lists are judged all the same."""
     gate = first.manifest["gate"]
 
     assert (gate["verdict"], gate["baseline"], gate["refused"]) == ("passed", "no baseline", [])
@@ -352,7 +352,7 @@ def test_the_first_night_has_no_baseline(first):
 
 
 def test_the_second_night_is_compared_with_the_first(first, second):
-    """By lists, history and input."""
+    """The checks cover lists, histories and input."""
     gate = second.manifest["gate"]
 
     assert (gate["verdict"], gate["baseline"]) == ("passed", first.generation)
@@ -363,7 +363,7 @@ def test_the_second_night_is_compared_with_the_first(first, second):
 
 
 def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained, at_home):
-    """One line: what failed, by how much, what is served, what to do; the artifact stays."""
+    """One line has check, figure, live generation and next step; the artifact stays."""
     ((refused, manifest),) = refused_artifacts(Path(at_home["RECO_HOME"])).items()
 
     assert turned_away.code == 6
@@ -383,10 +383,10 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
 
 
 def test_6_when_the_input_is_refused_before_anything_is_trained(later, second, strange, tmp_path):
-    """Without TensorFlow: the checks of the input are made first, and nothing is staged."""
-    told, prom = tmp_path / "told.json", tmp_path / "reco.prom"
+    """Checks of the input come before TensorFlow, and nothing is staged."""
+    hooked, prom = tmp_path / "told.json", tmp_path / "reco.prom"
     assert later("republish", second.generation).code == 0
-    watched = {"RECO_METRICS_FILE": str(prom), "RECO_NOTIFY_COMMAND": f"cp /dev/stdin {told}"}
+    watched = {"RECO_METRICS_FILE": str(prom), "RECO_NOTIFY_COMMAND": f"cp /dev/stdin {hooked}"}
     before = later("generations").out
 
     ended = later("run", "--data", strange, "--quiet", **watched)
@@ -398,7 +398,7 @@ def test_6_when_the_input_is_refused_before_anything_is_trained(later, second, s
     assert "`batch run --force REASON`" in ended.err
     assert ended.err.endswith(f" Still served: {second.generation}.\n")
     assert later("generations").out == before
-    message = json.loads(told.read_text())
+    message = json.loads(hooked.read_text())
     assert (message["what"], message["exit_code"]) == ("refused", 6)
     assert 'reco_run_gate_refused{namespace="reco"} 1.0' in prom.read_text()
     bounds = ("--gate-bound", "shrink=1", "--gate-bound", "days_behind=9999")
@@ -409,14 +409,14 @@ def test_6_when_the_input_is_refused_before_anything_is_trained(later, second, s
 
 
 def test_whoever_watches_learns_of_a_refusal(turned_away, second, at_home):
-    """The hook is told, and the metrics are those of the refused night and of what is served."""
+    """The hook runs; the metrics describe the refused run and the live generation."""
     home = Path(at_home["RECO_HOME"])
-    told = json.loads((home / "told.json").read_text())
+    hooked = json.loads((home / "told.json").read_text())
     (refused,) = re.findall(r"refused generation (\S+): ", turned_away.err)
 
-    assert (told["what"], told["exit_code"], told["namespace"]) == ("refused", 6, "reco")
-    assert (told["generation"], told["served"]) == (refused, second.generation)
-    assert turned_away.lines[-1] == f"error: {told['reason']}"
+    assert (hooked["what"], hooked["exit_code"], hooked["namespace"]) == ("refused", 6, "reco")
+    assert (hooked["generation"], hooked["served"]) == (refused, second.generation)
+    assert turned_away.lines[-1] == f"error: {hooked['reason']}"
     values = dict(re.findall(r"^(reco_.+) (\S+)$", (home / "reco.prom").read_text(), re.MULTILINE))
     numbers = {name.replace('namespace="reco"', ""): float(v) for name, v in values.items()}
     assert numbers["reco_run_exit_code{}"] == 6
@@ -429,7 +429,7 @@ def test_whoever_watches_learns_of_a_refusal(turned_away, second, at_home):
 
 
 def test_force_overrules_the_gate(second, third, untrained, at_home):
-    """With a reason that stays in the manifest, on standard output and in the list."""
+    """The reason is in the manifest, on standard output and in the list."""
     gate = third.manifest["gate"]
 
     assert (gate["verdict"], gate["forced"]) == ("forced", "strange on purpose")
@@ -439,7 +439,7 @@ def test_force_overrules_the_gate(second, third, untrained, at_home):
 
 
 def test_in_a_pipe_each_stage_is_one_plain_line(first):
-    """Cron mails these: the time, the stage, how long it took."""
+    """Each line has the time, the stage and its duration, as cron mails them."""
     stages = Counter(STAGE.fullmatch(line)[1] for line in first.ended.lines)
 
     assert set(stages.values()) == {1}
@@ -452,7 +452,7 @@ def test_in_a_pipe_each_stage_is_one_plain_line(first):
 
 
 def test_on_a_terminal_there_is_a_live_bar(second):
-    """Bars that move while a stage runs, and a line for each that is done."""
+    """Bars advance while a stage runs, and a line remains for each finished one."""
     shown = second.ended.err
 
     assert "━" in shown
@@ -464,14 +464,14 @@ def test_on_a_terminal_there_is_a_live_bar(second):
 
 
 def test_quiet_prints_nothing_of_a_night_that_goes_well(third):
-    """Or cron mailed every morning; warnings are printed all the same."""
+    """Cron sends no mail then; warnings are still printed."""
     assert third.ended.out == ""
     warnings = third.manifest["gate"]["warnings"]
     assert third.ended.lines == [f"warning: {warning}" for warning in warnings]
 
 
 def test_metrics_stand_beside_those_of_the_last_run(first, second, at_home):
-    """Those of what was live before, if they were measured on the same kind of split."""
+    """Metrics of the previous live generation, if measured on the same kind of split."""
     artifacts = Path(at_home["RECO_HOME"], "artifacts")
 
     before = metrics_before(artifacts, second.generation, split="time")
@@ -484,7 +484,7 @@ def test_metrics_stand_beside_those_of_the_last_run(first, second, at_home):
 
 
 def test_a_refused_night_ends_with_the_same_block(turned_away):
-    """Refused instead of live; the error, with what to do next, follows on standard error."""
+    """Refused instead of live; the error, with the next step, is on standard error."""
     lines = turned_away.out.splitlines()
 
     assert re.match(r"refused   \w+-\w+ after ", lines[0])
@@ -495,7 +495,7 @@ def test_a_refused_night_ends_with_the_same_block(turned_away):
 
 
 def test_a_second_night_replaces_the_first(first, second):
-    """Another generation, of the lengths that were asked for, by the split that was asked for."""
+    """The second generation has the configured lengths and split."""
     second.require_sound(range(1, 61), range(1, 151))
 
     assert second.generation > first.generation
@@ -507,7 +507,7 @@ def test_a_second_night_replaces_the_first(first, second):
 
 
 def test_strange_ids_end_to_end(third):
-    """Ids stand raw in the keys, and every key is its own."""
+    """Keys contain the raw ids, and every key is distinct."""
     third.require_sound([*(user.strip() for user in USERS), "once"], TITLES)
 
     assert third.manifest["ids"] == "string"
@@ -517,7 +517,7 @@ def test_strange_ids_end_to_end(third):
 
 
 def test_strange_titles_end_to_end(third):
-    """Commas, quotes, a newline and emoji are what they were, and every title is found."""
+    """Commas, quotes, a newline and emoji are preserved, and every title is found."""
     for movie, title in TITLES.items():
         assert json.loads(third.content[f"movie:{movie}"])["t"] == title
         for suffix in title_suffixes(title):
@@ -525,7 +525,7 @@ def test_strange_titles_end_to_end(third):
 
 
 def test_one_training_at_a_time(second, third):
-    """A night that was told so trains the second model when all of the first is done."""
+    """With one training at a time the second model starts after all of the first."""
 
     def times_of(night, stage):
         began = night.manifest["began"][stage]
@@ -539,7 +539,7 @@ def test_one_training_at_a_time(second, third):
 
 
 def test_a_night_with_nothing_to_hold_out(fourth):
-    """One user, one movie, one rating: empty lists, no metrics, and no failure."""
+    """One user, one movie, one rating give empty lists, no metrics, and no failure."""
     fourth.require_sound(["1"], ["1"], reasons=False)
 
     assert fourth.list_of("user", "1") == []
@@ -553,7 +553,7 @@ def test_a_night_with_nothing_to_hold_out(fourth):
 
 
 def test_three_generations_are_kept(nights, untrained, at_home):
-    """The fourth night retires the first, in the store and on disk, and nobody else's.
+    """The fourth run retires the first generation in store and on disk, of its own namespace only.
 
     A refused night's artifact takes no other's place.
     """
@@ -578,7 +578,7 @@ def test_three_generations_are_kept(nights, untrained, at_home):
 
 
 def test_readers_answer_from_the_last_night(fourth, at_home):
-    """The Python reader and the command, known and unknown users alike."""
+    """The Python reader and the command return lists for known and unknown users."""
     with Reader(home=Path(at_home["RECO_HOME"])) as reader:
         answer = reader.user("1")
         assert answer.generation == fourth.generation
@@ -599,7 +599,7 @@ def test_readers_answer_from_the_last_night(fourth, at_home):
 
 @pytest.fixture
 def later(nights, untrained, at_home, tmp_path):
-    """Commands in another home, which has copies of the artifacts and an empty store."""
+    """Commands in another home with copies of the artifacts and an empty store."""
     place = tmp_path / "later"
     shutil.copytree(Path(at_home["RECO_HOME"], "artifacts"), place / "artifacts")
     yield lambda *words, **more: untrained(
@@ -609,7 +609,7 @@ def later(nights, untrained, at_home, tmp_path):
 
 
 def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
-    """Byte by byte what the night published, and nothing is trained for it."""
+    """The keys equal those of the run byte by byte, without training."""
     place = tmp_path / "later"
     for _ in range(2):
         ended = later("republish", second.generation)
@@ -636,7 +636,7 @@ def test_the_embedded_store_keeps_its_data_when_it_is_stopped(later, third, tmp_
 
 
 def test_a_publication_survives_the_death_of_the_embedded_store(later, third, tmp_path):
-    """What a command published is on disk before it ends."""
+    """A published generation is on disk before the command exits."""
     later("republish", third.generation, "--quiet")
     os.kill(server_pid(tmp_path / "later"), 9)
 
@@ -644,7 +644,7 @@ def test_a_publication_survives_the_death_of_the_embedded_store(later, third, tm
 
 
 def test_rollback_and_release(later, nights, tmp_path):
-    """Back at once, newer nights are held, the bad one never comes back, release ends it."""
+    """Rollback holds newer runs and quarantines the bad generation; release ends the hold."""
     _, second, third, fourth = nights
     for night in (second, third, fourth):
         assert later("republish", night.generation, "--quiet", *FORCE).code == 0
@@ -675,7 +675,7 @@ def test_rollback_and_release(later, nights, tmp_path):
 
 
 def test_a_rollback_without_an_older_generation_changes_nothing(later, second):
-    """One line, exit code 2."""
+    """One line on standard error, exit code 2."""
     later("republish", second.generation, "--quiet")
 
     ended = later("rollback")
@@ -686,7 +686,7 @@ def test_a_rollback_without_an_older_generation_changes_nothing(later, second):
 
 
 def test_republish_of_what_is_not_on_disk(later, second, third):
-    """Says what is there, and what is served."""
+    """The error lists the existing artifacts and the live generation."""
     later("republish", third.generation, "--quiet")
 
     ended = later("republish", "20200101T000000Z-0000")
@@ -697,7 +697,7 @@ def test_republish_of_what_is_not_on_disk(later, second, third):
 
 
 def damaged(later, artifact: Path, kept: Path) -> str:
-    """Republish a damaged artifact; return the one line that says why not, and mend it."""
+    """Republish a damaged artifact; return the one line of the error, and repair it."""
     ended = later("republish", artifact.name, "--quiet")
     shutil.rmtree(artifact)
     shutil.copytree(kept, artifact)
@@ -706,7 +706,7 @@ def damaged(later, artifact: Path, kept: Path) -> str:
 
 
 def test_5_when_the_artifact_is_damaged(later, second, third, tmp_path):
-    """Whatever is broken, the folder is to blame and not the store; the last night is served."""
+    """The error names the folder, not the store; the last generation remains live."""
     later("republish", third.generation, "--quiet")
     artifact = tmp_path / "later" / "artifacts" / second.generation
     shutil.copytree(artifact, kept := tmp_path / "kept")
@@ -718,13 +718,13 @@ def test_5_when_the_artifact_is_damaged(later, second, third, tmp_path):
     assert f"error: the artifact's {lists} is damaged or missing" in damaged(later, artifact, kept)
     for text in ("{}", "[1]", "{"):
         (artifact / "manifest.json").write_text(text, "utf-8")
-        said = damaged(later, artifact, kept)
-        assert f"error: {artifact / 'manifest.json'} is damaged" in said
-        assert said.endswith(f"Still served: {third.generation}.\n")
+        messages = damaged(later, artifact, kept)
+        assert f"error: {artifact / 'manifest.json'} is damaged" in messages
+        assert messages.endswith(f"Still served: {third.generation}.\n")
 
 
 def test_2_when_the_artifact_is_of_another_namespace(later, second):
-    """One recommender's lists are never served as another's."""
+    """An artifact of another namespace is refused."""
     ended = later("republish", second.generation, "--namespace", "other")
 
     assert (ended.code, ended.out) == (2, "")
@@ -732,7 +732,7 @@ def test_2_when_the_artifact_is_of_another_namespace(later, second):
 
 
 def test_republish_passes_the_gate_too(later, second, third, tmp_path):
-    """What it refuses stays listed until the next run; a reason or another bound lets it pass."""
+    """A refused generation stays listed until the next run; a reason or another bound passes it."""
     assert later("republish", second.generation).code == 0
 
     ended = later("republish", third.generation, "--quiet")
@@ -777,8 +777,8 @@ def test_bounds_come_from_options_and_the_environment(later, second, tmp_path):
         (("--gate-bound", "churn=2"), "--gate-bound churn=2: expected a number from 0 to 1"),
     ],
 )
-def test_2_when_the_gate_is_told_what_cannot_be(untrained, tmp_path, words, option, expected):
-    """Before anything is read."""
+def test_an_impossible_threshold_ends_with_2(untrained, tmp_path, words, option, expected):
+    """The error comes before the input is read."""
     ended = untrained(*words, *option, RECO_HOME=str(tmp_path / "home"))
 
     assert (ended.code, ended.out, len(ended.lines)) == (2, "", 1)
@@ -795,7 +795,7 @@ os.kill(server_pid(Path(sys.argv[1])), 9)
 
 @pytest.mark.usefixtures("may_mount")
 def test_3_when_the_embedded_store_has_no_room_on_disk(batch, second, at_home, tmp_path):
-    """Readers see what was published, so that is no failure; a warning names what may be lost."""
+    """The generation is live, so this is a warning, which names the possible loss."""
     disk = tmp_path / "disk"
     disk.mkdir()
     artifact = Path(at_home["RECO_HOME"], "artifacts", second.generation)
@@ -846,7 +846,7 @@ reco_batch.main()
 
 
 def test_a_killed_run_needs_no_hand(later, batch, second, third, tmp_path):
-    """Readers stay on the old generation; the next run clears up as soon as the lease ended."""
+    """Readers keep the old generation; the next run cleans up after the lease has expired."""
     place = tmp_path / "later"
     where = {"REDIS_URL": "", "RECO_HOME": str(place)}
     later("republish", third.generation, "--quiet")
@@ -888,7 +888,7 @@ reco_batch.main()
 
 @pytest.mark.parametrize("package", ["typer", "pandas", "sklearn"])
 def test_2_when_the_extra_is_not_installed(batch, small, package):
-    """The base package brings the command as well; it says what to install."""
+    """The base package has the command too, which prints what to install."""
     program = (sys.executable, "-c", HIDE_AND_RUN.format(package=package))
 
     ended = batch("run", "--data", small, program=program)
@@ -914,7 +914,7 @@ finally:
     "words", [("--help",), ("run", "--help"), ("--version",), ("generations",)], ids=" ".join
 )
 def test_help_and_lists_load_nothing_heavy(batch, words):
-    """What needs no data answers at once."""
+    """Commands without data respond at once."""
     ended = batch(*words, program=(sys.executable, "-c", HELP_AND_LIST))
 
     assert ended.code == 0

@@ -1,4 +1,4 @@
-"""What is forecast before training: beside what a run then writes, and what is refused for it."""
+"""Preflight: forecasts compared with the files of a run, and refusals."""
 
 import shutil
 from collections import namedtuple
@@ -16,10 +16,10 @@ from reco_batch.artifact.unfinished import RunFolders, open_night
 from reco_batch.data.dataset import Movies
 from reco_batch.errors import InputRefused, NightFailed
 from reco_batch.files import size_of
-from reco_batch.night import preflight as module
 from reco_batch.night.preflight import disk_bytes, forecast_manifest, preflight
 from reco_batch.progress.reporter import QuietReporter
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.settings.run_config import RunConfig
 from reco_store import Keys, StoreUnfit, connect
 from reco_store.publishing.memory_forecast import TRANSIENT_BYTES, forecast_bytes, sizes_of
@@ -30,38 +30,38 @@ DISK = namedtuple("DISK", "total used free")
 
 @pytest.fixture(scope="module")
 def night():
-    """A night that is computed and not yet written."""
+    """Computed run that is not yet written."""
     return good_night(planted_ratings(seed=3, users=USERS, movies=MOVIES, at_least=25))
 
 
 def config_of(tmp_path, **more):
-    """Make the settings of a run."""
+    """Make the configuration of a run."""
     return RunConfig(
         **{"data": "-", "threads": 1, "home": tmp_path, "k": K, "ranked_k": None, **more}
     )
 
 
 def checked(config, night, url, **data):
-    """Check as a run does before it trains; return what was shown."""
-    said = []
+    """Run the preflight checks; return the messages."""
+    messages = []
     reporter = QuietReporter()
-    reporter.warn = reporter.find = said.append
+    reporter.warn = reporter.find = messages.append
     manifest = {name: night.manifest[name] for name in ("created", "ids")}
     manifest["data"] = {**night.manifest["data"], **data}
     with connect(url) as client:
         preflight(config, client, night.dataset, manifest=manifest, reporter=reporter)
-    return said
+    return messages
 
 
 @pytest.fixture
 def url():
-    """A server of one's own."""
+    """Server of the test's own."""
     with running_server() as address:
         yield address
 
 
 def test_the_forecast_is_a_little_below_what_is_written(night, tmp_path):
-    """Or a run that fits would be refused."""
+    """A higher estimate could refuse a run that fits."""
     artifact = night.write(tmp_path)
     config = config_of(tmp_path, because=False)
 
@@ -70,28 +70,30 @@ def test_the_forecast_is_a_little_below_what_is_written(night, tmp_path):
             sizes_of(manifest), prefix_bytes=27, allocator="jemalloc", keys_before=0
         )
 
-    told, true = memory(forecast_manifest(config, night.dataset)), memory(artifact.manifest)
+    forecast, true = memory(forecast_manifest(config, night.dataset)), memory(artifact.manifest)
     on_disk = sum(path.stat().st_size for path in (artifact.folder / "lists").iterdir())
-    models = module._NOTEBOOK_MODEL_BYTES * (MOVIES + USERS)
+    notebook = PRESETS["notebook"]
+    saved = notebook.retrieval.saved_bytes + notebook.rating.saved_bytes
+    models = saved * (MOVIES + USERS)
 
-    assert 0.6 * true < told < true
+    assert 0.6 * true < forecast < true
     assert disk_bytes(config_of(tmp_path, preset="notebook"), night.dataset) - models < on_disk
 
 
 def test_a_generation_that_will_not_fit_is_refused(night, tmp_path):
-    """By the store's memory, with what is needed and what is free; a reason lets it pass."""
+    """The error contains the needed and the free memory; a reason overrules it."""
     with running_server("--maxmemory", "2mb") as url:
         with pytest.raises(StoreUnfit) as refused:
             checked(config_of(tmp_path), night, url)
-        (said,) = checked(config_of(tmp_path, force="a test"), night, url)
+        (messages,) = checked(config_of(tmp_path, force="a test"), night, url)
 
-    assert "the generation to come will not fit into the store in addition to the live one" in said
+    assert "the generation to come will not fit into the store beside the live one" in messages
     assert refused.value.needed_bytes > refused.value.free_bytes
     assert "Raise maxmemory by " in str(refused.value)
 
 
 def test_old_generations_make_room(night, tmp_path, make_source):
-    """As they do when it is published: only the live one must stay."""
+    """As in publishing, only the live generation must stay."""
     config = config_of(tmp_path)
     needed = forecast_bytes(
         sizes_of(forecast_manifest(config, night.dataset)),
@@ -105,7 +107,7 @@ def test_old_generations_make_room(night, tmp_path, make_source):
             published(client, Keys("reco"), make_source(entries=entries))
 
         def leave(free):
-            """Fill the server with what is somebody else's; in pieces, as buffers count too."""
+            """Fill the server with other data; in pieces, as buffers count too."""
             number = 0
             while (info := client.info("memory"))["used_memory"] < info["maxmemory"] - free:
                 client.set(f"other:{free}:{number}", bytes(20_000))
@@ -127,7 +129,7 @@ def published(client, keys, source):
 
 
 def test_an_artifact_that_will_not_fit_is_refused(night, tmp_path, url, monkeypatch):
-    """By the disk; what an unfinished run left there is used again or deleted, so it is counted."""
+    """The space of unfinished runs counts as free, since it is reused or deleted."""
     config = config_of(tmp_path)
     needed = disk_bytes(config, night.dataset)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: DISK(10**9, 0, needed - 1_000_000))
@@ -153,7 +155,7 @@ def test_an_artifact_that_will_not_fit_is_refused(night, tmp_path, url, monkeypa
 
 
 def test_a_disk_full_of_a_killed_run_stops_no_later_one(night, tmp_path, url, monkeypatch):
-    """The next plain run deletes what was left before it writes: by hand there is nothing to do."""
+    """The next plain run deletes the remains before it writes, without manual work."""
     config = config_of(tmp_path)
     capacity = disk_bytes(config, night.dataset) + 1_000
 
@@ -179,7 +181,7 @@ def test_a_disk_full_of_a_killed_run_stops_no_later_one(night, tmp_path, url, mo
 
 
 def test_input_that_the_gate_would_refuse(night, tmp_path, url, make_source):
-    """By the same check, in the same words, with every check of the input."""
+    """The check and the message are those of the gate."""
     source = make_source()
     source.manifest["data"] = {**night.manifest["data"], "users": 300}
     with connect(url) as client:
@@ -201,7 +203,7 @@ def test_input_that_the_gate_would_refuse(night, tmp_path, url, make_source):
 
 
 def test_a_live_generation_that_lost_keys_is_no_baseline(night, tmp_path, url, make_source):
-    """As for the gate: the run that mends the store is not refused beside what was lost."""
+    """As for the gate: lost keys do not refuse the run that repairs the store."""
     source = make_source()
     source.manifest["data"] = {**night.manifest["data"], "users": 300}
     keys = Keys("reco")
@@ -219,7 +221,7 @@ def test_a_live_generation_that_lost_keys_is_no_baseline(night, tmp_path, url, m
 
 
 def test_a_catalogue_of_one_movie_can_be_forecast(tmp_path):
-    """Nobody has anything left to be shown."""
+    """No user has a movie left to recommend."""
     movies = Movies(("1",), ("Only",), ((),), (None,))
     dataset = SimpleNamespace(movies=movies, user_ids=("1",), ratings=np.zeros(1), has_stars=True)
 

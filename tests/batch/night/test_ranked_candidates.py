@@ -1,4 +1,4 @@
-"""`batch run --ranked-candidates`: ranked lists are made of what retrieval proposes."""
+"""`batch run --ranked-candidates`: ranked lists contain only candidates of retrieval."""
 
 import json
 
@@ -23,10 +23,10 @@ def nights(small):
 
 @pytest.fixture(scope="module")
 def whole(nights, tmp_path_factory):
-    """The home of a night that nothing stopped."""
+    """Home of an uninterrupted run."""
     home = tmp_path_factory.mktemp("whole")
-    code, said = nights.run(home, *WORDS)
-    assert code == 0, said
+    code, messages = nights.run(home, *WORDS)
+    assert code == 0, messages
     return home
 
 
@@ -38,7 +38,7 @@ def lists_of(home, family):
 
 
 def test_ranked_lists_are_among_the_first_of_the_user_lists(whole):
-    """Both come from one retrieval model, and leave out what the user rated."""
+    """Both lists come from one retrieval model and exclude rated movies."""
     user, ranked = lists_of(whole, "user"), lists_of(whole, "ranked")
 
     assert ranked.keys() == user.keys()
@@ -48,8 +48,8 @@ def test_ranked_lists_are_among_the_first_of_the_user_lists(whole):
     assert any(movies != user[name][:LONG] for name, movies in ranked.items())
 
 
-def test_the_manifest_says_so(whole):
-    """Under parameters; and the gate has seen lists as long as they should be."""
+def test_the_manifest_has_the_candidates(whole):
+    """The parameters contain it, and the gate expects lists of that length."""
     manifest = json.loads((artifact(whole) / "manifest.json").read_text("utf-8"))
 
     assert manifest["parameters"]["ranked_candidates"] == CANDIDATES
@@ -58,12 +58,12 @@ def test_the_manifest_says_so(whole):
 
 
 def test_a_killed_night_goes_on_to_the_same_bytes(nights, whole, tmp_path):
-    """Retrieval was trained by the lane of either model; resuming trains it again for the other."""
-    code, said = nights.run(tmp_path, *WORDS, at=75)
-    assert code == KILLED, said
+    """Either job may have trained retrieval; resuming trains it again for the other."""
+    code, messages = nights.run(tmp_path, *WORDS, at=75)
+    assert code == KILLED, messages
     assert unfinished(tmp_path)
 
-    code, said = nights.run(tmp_path, *WORDS, "--resume")
+    code, messages = nights.run(tmp_path, *WORDS, "--resume")
 
-    assert code == 0, said
+    assert code == 0, messages
     assert answers(tmp_path) == answers(whole)

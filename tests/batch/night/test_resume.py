@@ -1,6 +1,6 @@
-"""Which nights are resumed, what becomes of the others, and what is not done again.
+"""Resuming: the condition, the end of other unfinished runs, and skipped stages.
 
-That a resumed night gives the same bytes is promise 19, with tests of its own.
+Promise 19, that a resumed run publishes the same bytes, has tests of its own.
 """
 
 import os
@@ -27,15 +27,15 @@ def store(nights):
 
 @pytest.fixture(scope="module")
 def killed(nights, tmp_path_factory):
-    """The home of a night that died while it trained; to be copied."""
+    """Home of a run that was killed during training; to be copied."""
     home = tmp_path_factory.mktemp("killed")
-    code, said = nights.run(home, at=48, models="preset")
-    assert code == KILLED, said
+    code, messages = nights.run(home, at=48, models="preset")
+    assert code == KILLED, messages
     return home
 
 
 def test_a_killed_night_is_never_taken_for_an_artifact(killed, untrained, store):
-    """It has no manifest, so nothing publishes it."""
+    """It has no manifest, so it cannot be published."""
     name = artifact(killed).name
     assert unfinished(killed).name == name
     assert not (artifact(killed) / "manifest.json").exists()
@@ -48,7 +48,7 @@ def test_a_killed_night_is_never_taken_for_an_artifact(killed, untrained, store)
 
 @pytest.fixture
 def resumed(killed, nights, untrained, small, store, tmp_path):
-    """Resume a copy of the killed night, until it would train; return what it says."""
+    """Resume a copy of the killed run, until training; return its messages."""
     home = tmp_path / "home"
     shutil.copytree(killed, home)
 
@@ -56,21 +56,21 @@ def resumed(killed, nights, untrained, small, store, tmp_path):
         nights.end_lease()
         words = ("run", "--data", data, *OPTIONS, *words)
         ended = untrained(*words, REDIS_URL=store, RECO_HOME=str(home))
-        *said, last = ended.lines
+        *messages, last = ended.lines
         assert "(tensorflow)" in last, ended.err
-        return [line.partition(" ")[2] for line in said[1:]]
+        return [line.partition(" ")[2] for line in messages[1:]]
 
     run.home = home
     return run
 
 
 def test_other_parameters_are_not_resumed(resumed, killed):
-    """It says which, deletes the other night, and begins one."""
+    """Messages name them; the other run is deleted and a new one starts."""
     name = artifact(killed).name
 
-    said = resumed("--resume", "--seed", 43, "--split", "time")
+    messages = resumed("--resume", "--seed", 43, "--split", "time")
 
-    assert said == [
+    assert messages == [
         f"{name} is not resumed: split was random, is time; seed was 42, is 43",
         "nothing to resume: the night begins anew",
     ]
@@ -79,34 +79,34 @@ def test_other_parameters_are_not_resumed(resumed, killed):
 
 
 def test_other_data_is_not_resumed(resumed, killed, small, tmp_path):
-    """One rating more is another night."""
+    """One more rating is other data."""
     folder = shutil.copytree(small, tmp_path / "data")
     with (folder / "ratings.csv").open("a") as ratings:
         ratings.write("1,150,3.5,1600000000\n")
 
-    said = resumed("--resume", data=folder)
+    messages = resumed("--resume", data=folder)
 
-    assert said == [
+    assert messages == [
         f"{artifact(killed).name} is not resumed: other ratings or movies",
         "nothing to resume: the night begins anew",
     ]
 
 
 def test_a_plain_run_resumes_nothing(resumed, killed):
-    """And deletes what the night before left, or was deleting, before it needs the space."""
+    """It deletes what earlier runs left, or were deleting, before it needs the space."""
     deleting = resumed.home / "artifacts" / "20261101T031500Z-beef.deleted"
     deleting.mkdir()
 
-    said = resumed()
+    messages = resumed()
 
-    assert said == []
+    assert messages == []
     assert not deleting.exists()
     assert unfinished(resumed.home).name > artifact(killed).name
 
 
 @pytest.mark.slow
 def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
-    """However old they are: who knows when they are resumed."""
+    """At any age, since they may still be resumed."""
     home = tmp_path / "home"
     old = "20200101T000000Z-0000"
     (home / "unfinished" / "other" / old).mkdir(parents=True)
@@ -115,9 +115,9 @@ def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
     dead.mkdir()
     os.utime(dead, (0, 0))
 
-    code, said = nights.run(home)
+    code, messages = nights.run(home)
 
-    assert code == 0, said
+    assert code == 0, messages
     names = sorted(path.name for path in (home / "artifacts").iterdir())
     assert (len(names), names[0]) == (2, old)
     assert names[1] > "20200102T000000Z-dead"
@@ -127,9 +127,9 @@ def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
 def test_a_night_killed_while_publishing_trains_nothing_again(
     nights, untrained, small, store, tmp_path
 ):
-    """The artifact is complete: what is left is to publish it, on any machine."""
-    code, said = nights.run(tmp_path, at="keys", models="preset")
-    assert code == KILLED, said
+    """The artifact is complete, and only publishing remains, on any machine."""
+    code, messages = nights.run(tmp_path, at="keys", models="preset")
+    assert code == KILLED, messages
     before = answers(tmp_path)
     name = artifact(tmp_path).name
     assert unfinished(tmp_path).name == name
@@ -141,6 +141,6 @@ def test_a_night_killed_while_publishing_trains_nothing_again(
 
     assert ended.code == 0, ended.err
     assert f"resuming {name}; complete: " in ended.lines[1]
-    assert len(ended.lines) == 5  # beside it, only reading, the gate, publishing and the report
+    assert len(ended.lines) == 5  # and reading, the gate, publishing and the report
     assert answers(tmp_path) == before
     nights.require_live(tmp_path)

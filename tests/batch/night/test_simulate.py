@@ -4,7 +4,7 @@ import pytest
 
 
 def test_what_it_writes_is_what_a_night_takes(untrained, accepted, tmp_path):
-    """It says how much it wrote, and the command that uses it."""
+    """The output contains the size and the command that uses it."""
     words = ("simulate", tmp_path / "out", "--scale", "0.05", "--movies", "1500", "--seed", "3")
 
     ended = untrained(*words)
@@ -14,12 +14,12 @@ def test_what_it_writes_is_what_a_night_takes(untrained, accepted, tmp_path):
         f"wrote     5,042 ratings of 30 users and 1,500 movies to {tmp_path / 'out'}"
     )
     assert ended.out.splitlines()[-1].endswith(f"batch run --data {tmp_path / 'out'}")
-    said = accepted("run", "--data", tmp_path / "out")
-    assert said[0].endswith("5,042 ratings, 30 users, 1,500 movies")
+    messages = accepted("run", "--data", tmp_path / "out")
+    assert messages[0].endswith("5,042 ratings, 30 users, 1,500 movies")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "messages"),
     [
         (("--like", "ml-1m"), "--like 'ml-1m': expected ml-latest-small or ml-25m or ml-32m"),
         (("--scale", "0"), "--scale 0.0: expected a number above 0"),
@@ -27,9 +27,9 @@ def test_what_it_writes_is_what_a_night_takes(untrained, accepted, tmp_path):
         (("--movies", "90"), "90 movies: expected at least 1,323, for 165 ratings a user"),
     ],
 )
-def test_2_for_what_cannot_be(untrained, tmp_path, words, said):
-    """One line: which option, which value, what can be; and nothing is written."""
+def test_2_for_what_cannot_be(untrained, tmp_path, words, messages):
+    """One line has the option, the value and the expectation; nothing is written."""
     ended = untrained("simulate", tmp_path / "out", *words)
 
-    assert (ended.code, ended.err) == (2, f"error: {said}\n")
+    assert (ended.code, ended.err) == (2, f"error: {messages}\n")
     assert not (tmp_path / "out").exists()

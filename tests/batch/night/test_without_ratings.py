@@ -1,4 +1,4 @@
-"""A shop's purchases: nobody rates, so nothing about stars is learned, judged or published."""
+"""Implicit feedback: no rating model is trained, judged or published."""
 
 import json
 import os
@@ -25,7 +25,7 @@ NOTE = (
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A folder of purchases, three of them made twice, with ids that are text."""
+    """Folder of purchases with text ids, three of them repeated."""
     bought, catalogue = planted(USERS, PRODUCTS)
     rows = [(f"customer-{user}", f"sku/{item}", second) for user, item, _, second in bought]
     rows += [(user, item, second + 60) for user, item, second in rows[:3]]
@@ -38,35 +38,35 @@ def shop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nights(shop):
-    """Nights of the shop for a server of their own."""
+    """Runs of the shop on a server of their own."""
     with running_server() as url:
         yield ResumedNights(shop, url)
 
 
 @pytest.fixture(scope="module")
 def home(nights, tmp_path_factory):
-    """The home of a night that was killed while it trained, and resumed."""
+    """Home of a run that was killed during training, and resumed."""
     home = tmp_path_factory.mktemp("home")
-    code, said = nights.run(home, at=30)
-    assert code == KILLED, said
-    code, said = nights.run(home, "--resume")
-    assert code == 0, said
+    code, messages = nights.run(home, at=30)
+    assert code == KILLED, messages
+    code, messages = nights.run(home, "--resume")
+    assert code == 0, messages
     nights.require_live(home)
     return home
 
 
 @pytest.fixture(scope="module")
 def manifest(home):
-    """What its artifact says."""
+    """Manifest of its artifact."""
     return json.loads((artifact(home) / "manifest.json").read_text("utf-8"))
 
 
 def test_the_night_says_what_it_leaves_out(home, manifest, nights, tmp_path):
-    """In its log and in its manifest; a night that nothing stopped gives the same bytes."""
-    code, said = nights.run(tmp_path)
+    """Log and manifest contain it; an uninterrupted run has the same bytes."""
+    code, messages = nights.run(tmp_path)
 
-    assert code == 0, said
-    text = "\n".join(said)
+    assert code == 0, messages
+    text = "\n".join(messages)
     assert NOTE in text
     assert "note: 3 interactions repeated a user and a movie: the latest of each was kept" in text
     assert "train retrieval" in text
@@ -77,7 +77,7 @@ def test_the_night_says_what_it_leaves_out(home, manifest, nights, tmp_path):
 
 
 def test_everything_but_stars_is_published(home, manifest, nights):
-    """No ranked list, no highest rated one, no mean on a card; all else for everybody."""
+    """Ranked lists, the highest rated list and mean ratings are missing; all else exists."""
     prefix = KEYS.data_prefix(artifact(home).name)
     with connect(nights.url) as client:
         found = {key.decode().removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")}
@@ -98,7 +98,7 @@ def test_everything_but_stars_is_published(home, manifest, nights):
 
 
 def test_metrics_are_of_the_lists_only(manifest):
-    """And say so."""
+    """Their output contains the reason."""
     metrics = manifest["metrics"]
 
     assert metrics["rating"] == {}
@@ -121,7 +121,7 @@ def test_the_gate_says_what_it_cannot_check(home, nights):
 
 
 def test_the_newest_of_two_purchases_counts(home, nights):
-    """One interaction, where its latest stands in the history."""
+    """One interaction, at the position of its latest in the history."""
     with Reader(nights.url, namespace=NAMESPACE) as reader:
         history = reader.seen("customer-1")
 
@@ -129,7 +129,7 @@ def test_the_newest_of_two_purchases_counts(home, nights):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "messages"),
     [
         (
             ("get-ranked", "customer-1"),
@@ -141,8 +141,8 @@ def test_the_newest_of_two_purchases_counts(home, nights):
         ),
     ],
 )
-def test_who_asks_for_stars_is_told(home, nights, words, said):
-    """The most bought stand in, and the answer says so."""
+def test_who_asks_for_stars_is_told(home, nights, words, messages):
+    """The most bought are returned, marked as a fallback."""
     ended = subprocess.run(
         [RECO, *words, "--redis-url", nights.url, "--namespace", NAMESPACE, "-n", "3"],
         env={"PATH": os.environ["PATH"], "HOME": str(home)},
@@ -151,12 +151,12 @@ def test_who_asks_for_stars_is_told(home, nights, words, said):
         check=True,
     )
 
-    assert said in ended.stderr
+    assert messages in ended.stderr
     assert len(ended.stdout.splitlines()) == 3
 
 
 def test_republish_needs_no_ranked_lists(home, untrained):
-    """The artifact is whole as it is."""
+    """The complete artifact is published as it is."""
     with running_server() as url:
         ended = untrained(
             *(
@@ -177,16 +177,16 @@ def test_republish_needs_no_ranked_lists(home, untrained):
 
 
 def test_a_shop_may_split_by_time(shop, accepted):
-    """Purchases have a time; what is noted is what the night says."""
-    said = accepted("run", "--data", shop, "--split", "time")
+    """Purchases have a time; the note is that of the run."""
+    messages = accepted("run", "--data", shop, "--split", "time")
 
-    assert said[0].endswith("1,200 ratings, 60 users, 150 movies")
-    assert NOTE in said
+    assert messages[0].endswith("1,200 ratings, 60 users, 150 movies")
+    assert NOTE in messages
 
 
 @pytest.mark.parametrize("model", ["rating", "both"])
 def test_4_for_a_tuning_of_stars(shop, untrained, tmp_path, model):
-    """It names the option that works."""
+    """The error names the option that works."""
     ended = untrained(
         "tune",
         "--data",

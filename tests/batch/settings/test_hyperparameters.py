@@ -1,10 +1,10 @@
-"""The presets: the notebook's numbers do not move."""
+"""Presets: frozen, storable as JSON, and the notebook's values."""
 
 from reco_batch.settings.hyperparameters import PRESETS
 
 
 def test_notebook_is_the_notebook():
-    """Each hyper-parameter is that of the notebook, and nothing is trained twice."""
+    """Each hyper-parameter equals the notebook's, and nothing is trained twice."""
     preset = PRESETS["notebook"]
 
     assert preset.to_dict() == {
@@ -26,5 +26,5 @@ def test_notebook_is_the_notebook():
 
 
 def test_default_publishes_models_of_all_ratings():
-    """A night publishes models that saw what was held out, too."""
+    """The published models train on the held-out ratings too."""
     assert PRESETS["default"].refit is True

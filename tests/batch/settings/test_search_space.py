@@ -1,4 +1,4 @@
-"""What tuning tries is declared beside the defaults, whatever the preset."""
+"""Search space: ranges and limits, declared with the defaults."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from reco_batch.settings.search_space import (
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """A part."""
+    """Nested hyper-parameters."""
 
     width: int = tuned(8, 4, 16, log=True)
     kept: int = 3
@@ -26,7 +26,7 @@ class Inner:
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """Another part, and values of its own."""
+    """Hyper-parameters with a nested part."""
 
     inner: Inner = Inner()
     rate: float = tuned(0.1, 0.01, 1.0, at_least=0.001, at_most=2.0)
@@ -34,7 +34,7 @@ class Outer:
 
 
 def test_ranges_are_found_by_dotted_name():
-    """Wherever they stand; a field without one is not tried."""
+    """Nested ones too; a field without a range is not tuned."""
     assert searched(Outer()) == {
         "inner.width": Range(4, 16, log=True),
         "rate": Range(0.01, 1.0, log=False),
@@ -42,7 +42,7 @@ def test_ranges_are_found_by_dotted_name():
 
 
 def test_values_are_read_and_changed_by_dotted_name():
-    """Everything else stays, and the original too."""
+    """Other values do not change, nor does the original."""
     before = Outer()
 
     after = with_values(before, {"inner.width": 5, "tried": (2.0,)})
@@ -57,7 +57,7 @@ def test_values_are_read_and_changed_by_dotted_name():
 
 
 def test_limits_are_those_of_the_field_or_of_its_kind():
-    """Whole numbers from 1, others from 0, unless it says something else."""
+    """Without limits of its own, an integer starts at 1 and any other number at 0."""
     specs = specs_of(Outer())
 
     assert limits(specs["inner.kept"]) == (1, None)
@@ -68,7 +68,7 @@ def test_limits_are_those_of_the_field_or_of_its_kind():
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("model", ["retrieval", "rating"])
 def test_presets_begin_inside_what_is_tried(name, model):
-    """And what is tried may be said in a file, as the type that the field has."""
+    """The range is within the limits, and of the type of the field."""
     parameters = getattr(PRESETS[name], model)
     ranges, specs, values = searched(parameters), specs_of(parameters), values_of(parameters)
 

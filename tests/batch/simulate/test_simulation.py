@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reco_batch.data.dataset import Ratings, histories
 from reco_batch.data.split import SplitBy, split_ratings
 from reco_batch.metrics.ranking_metrics import per_user_metrics
-from reco_batch.models.retrieval.cooccurrence import co_ratings
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
 from reco_batch.simulate.simulation import FEWEST_RATINGS, SHAPES, Shape, Simulation
 from reco_store import UsageError
 
@@ -151,8 +151,8 @@ def test_planted_taste_can_be_learned(parts):
 
 
 def nearness(ratings, factors):
-    """Return the mean cosine of consecutive movies."""
-    counts = co_ratings(ratings, movie_count=SMALL.movies, window=1).tocoo()
+    """Return how near movies are that stand one after the other: the mean of their cosines."""
+    counts = cooccurrence_counts(ratings, movie_count=SMALL.movies, window=1).tocoo()
     cosines = np.einsum("pd,pd->p", factors[counts.row], factors[counts.col])
     return cosines @ counts.data / counts.data.sum()
 

@@ -17,7 +17,7 @@ from reco_batch.data.dataset import Ratings
 from reco_batch.data.split import SplitBy, split_ratings
 from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
 from reco_batch.progress.reporter import QuietReporter
-from reco_batch.settings.hyperparameters import PRESETS, RatingParameters, RetrievalParameters
+from reco_batch.settings.hyperparameters import PRESETS, MlpParameters, TwoTowerParameters
 from reco_batch.settings.precedence import read_settings
 from reco_batch.settings.processors import THREADS
 from reco_batch.settings.run_config import TuneConfig
@@ -27,8 +27,8 @@ from reco_store import UsageError
 
 SMALL = replace(
     PRESETS["notebook"],
-    retrieval=RetrievalParameters(embedding_dim=16, learning_rate=0.1, epochs=5, batch_size=200),
-    rating=RatingParameters(embedding_dim=16, hidden_units=(8, 4), epochs=5, batch_size=100),
+    retrieval=TwoTowerParameters(embedding_dim=16, learning_rate=0.1, epochs=5, batch_size=200),
+    rating=MlpParameters(embedding_dim=16, hidden_units=(8, 4), epochs=5, batch_size=100),
 )
 
 

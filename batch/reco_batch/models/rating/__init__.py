@@ -1,3 +1,3 @@
-"""Models that predict a rating: an MLP, SVD++ with item features, ridge regression, an ensemble."""
+"""Rating models: a multilayer perceptron, and an ensemble of ridge regression and SVD++."""
 
 __all__ = ["ensemble", "mlp"]

@@ -1,8 +1,18 @@
-"""The default rating model: the mean of a closed-form and several trained members.
+"""Default rating model: the weighted mean of a ridge regression and several SVD++ members.
 
-All of them see a movie as its genres, its year, and the factors of how it is rated together with
-others (`sessions`); those factors tell more of a movie than its genres do.
+Every member represents a movie by its genres, its year and its co-occurrence factors
+(`cooccurrence`), which are more informative than the genres.
+
+A training step of an SVD++ member cannot grow with the data: its cost is the rating histories that
+it sums, and larger steps generalise worse. So beyond a budget of steps no member is trained, and
+the ridge regression is the whole model.
+
+Shapes: N ratings, U users, I movies, D factors.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,45 +20,109 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Movies, Ratings, histories
 from reco_batch.data.item_features import content_features
 from reco_batch.models.rating.ridge import fit_ridge
-from reco_batch.models.rating.svdpp import train_content_rating
-from reco_batch.models.retrieval.cooccurrence import co_rating_factors, co_ratings
+from reco_batch.models.rating.svdpp import train_svdpp
+from reco_batch.models.retrieval.cooccurrence import (
+    cooccurrence_counts,
+    cooccurrence_factors,
+    narrower_window,
+    planned_window,
+)
 from reco_batch.models.retrieval.recency import as_matrix
+from reco_batch.models.trainable import DataSize, Rating, TrainableRating, Training
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.factor_model import LinearRating, weighted_mean
-from reco_batch.settings.hyperparameters import TasteParameters
+from reco_batch.settings.hyperparameters import EnsembleParameters
 
 
-def train_blended_rating(
+@dataclass(frozen=True)
+class Ensemble(TrainableRating):
+    """Training of the ensemble, within a budget of steps per member."""
+
+    parameters: EnsembleParameters
+
+    def train(self, training: Training) -> Rating:
+        """Train all members that the budget allows."""
+        dataset = training.dataset
+        members = trained_members(self.parameters, rating_count=len(dataset.ratings))
+        return train_ensemble(
+            training.ratings(),
+            movies=dataset.movies,
+            user_count=len(dataset.user_ids),
+            scale=dataset.rating_scale,
+            parameters=replace(self.parameters, members=members),
+            seed=training.seed,
+            stage=training.stage,
+            checkpoints=training.checkpoints,
+        )
+
+    def epochs(self, size: DataSize) -> int:
+        """Return the epochs of all members together."""
+        members = trained_members(self.parameters, rating_count=size.ratings)
+        return members * self.parameters.epochs
+
+    def plan(self, ratings: Ratings, size: DataSize) -> Mapping[str, Any]:
+        """Return the number of trained members and the co-occurrence window.
+
+        Empty without rating values, since no rating model is trained then.
+        """
+        if ratings.rating is None:
+            return {}
+        return {
+            "members": trained_members(self.parameters, rating_count=size.ratings),
+            "window": planned_window(self.parameters.window, ratings),
+        }
+
+    def budget_notes(self, plan: Mapping[str, Any], size: DataSize) -> list[str]:  # noqa: ARG002
+        """Return a note for fewer members and one for a narrower window."""
+        notes: list[str] = []
+        if plan["members"] < self.parameters.members:
+            notes.append(
+                "the rating model is the ridge regression alone: each of "
+                f"{self.parameters.members} SVD++ members would exceed "
+                f"{self.parameters.most_steps:,} training steps"
+            )
+        return notes + narrower_window("the ensemble", plan["window"], self.parameters.window)
+
+
+def trained_members(parameters: EnsembleParameters, *, rating_count: int) -> int:
+    """Return the number of trained members: all, or 0 beyond the budget of steps.
+
+    Args:
+        parameters: hyper-parameters with the budget.
+        rating_count: N of the whole data, so that the measured and the published model are alike.
+    """
+    steps = parameters.epochs * -(-rating_count // parameters.batch_size)
+    return parameters.members if steps <= parameters.most_steps else 0
+
+
+def train_ensemble(
     ratings: Ratings,
     *,
     movies: Movies,
     user_count: int,
     scale: tuple[float, float],
-    parameters: TasteParameters,
+    parameters: EnsembleParameters,
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
 ) -> LinearRating:
-    """Fit all members on the stars of every rating.
+    """Train all members on the value of every rating, and return their weighted mean.
 
     Args:
-        ratings: the training part.
-        movies: the catalogue.
+        ratings: training ratings.
+        movies: catalogue.
         user_count: U.
-        scale: lowest and highest stars.
-        parameters: of all members.
-        seed: of everything random; with the same data and machine it fixes the result.
-        stage: told of each epoch of each member.
-        checkpoints: of this training; each member has its own among them.
-
-    Returns:
-        Their mean, as biases and one dot product.
+        scale: lowest and highest rating.
+        parameters: hyper-parameters of all members.
+        seed: random seed; fixes the result for the same data and machine.
+        stage: reports each epoch of each member.
+        checkpoints: checkpoints of this training; each member has a part of its own.
     """
-    counts = co_ratings(ratings, movie_count=len(movies), window=parameters.window)
+    counts = cooccurrence_counts(ratings, movie_count=len(movies), window=parameters.window)
     history = histories(ratings, user_count=user_count)
     interactions = as_matrix(history, None, movie_count=len(movies))
-    factors = co_rating_factors(counts, interactions, dim=parameters.factors, seed=seed)
+    factors = cooccurrence_factors(counts, interactions, dim=parameters.factors, seed=seed)
     content = content_features(movies)
     members = [
         fit_ridge(
@@ -62,7 +136,7 @@ def train_blended_rating(
     ]
     features = _features(content, factors, ratings, scale=parameters.factor_scale)
     members.extend(
-        train_content_rating(
+        train_svdpp(
             ratings,
             features,
             parameters,
@@ -87,7 +161,7 @@ def _features(
     *,
     scale: float,
 ) -> NDArray[np.float32]:
-    """Join content and factors, the factors of a rated movie of length `scale` on average."""
-    squares = np.square(factors).sum(axis=1)  # [I]; of each rating they would be N x D
+    """Concatenate content and factors, whose mean length over all ratings becomes `scale`."""
+    squares = np.square(factors).sum(axis=1)  # [I], not [N, D] for every rating
     length = np.sqrt(squares[ratings.movie_index].mean())
     return np.hstack([content, factors * (scale / max(length, 1e-9))]).astype(np.float32)

@@ -1,33 +1,34 @@
-"""The rating model: how many stars a user would give a movie.
+"""Rating model over ids, as in the notebook: two embeddings and a multilayer perceptron.
 
-A user's and a movie's embedding, joined, through a small dense network; trained with
-`tfrs.tasks.Ranking` on the squared error.
+Trained with `tfrs.tasks.Ranking` on the squared error.
 
-Shapes: D embedding width; H, G hidden widths; B, Q, C as in `batches`.
+Shapes: D embedding width; H, G hidden widths; B, Q, C as in `folded_batches`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from reco_batch.data.dataset import Ratings
+from reco_batch.models.trainable import DataSize, Rating, TrainableRating, Training
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.models.training.folded_batches import Batch, stack_batches
 from reco_batch.models.training.loop import Tower, fit_epochs
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.rating_weights import RatingWeights
-from reco_batch.settings.hyperparameters import RatingParameters
+from reco_batch.settings.hyperparameters import MlpParameters
 
 
-class RatingModel(tfrs.Model):
-    """Two embeddings, a dense network and the ranking task."""
+class MlpModel(tfrs.Model):
+    """Two embeddings, a multilayer perceptron and the ranking task."""
 
     def __init__(
         self,
         user_ids: Sequence[str],
         movie_ids: Sequence[str],
-        parameters: RatingParameters,
+        parameters: MlpParameters,
         *,
         seed: int,
     ) -> None:
@@ -43,7 +44,7 @@ class RatingModel(tfrs.Model):
         )
 
     def call(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Return [B, 1] predicted stars.
+        """Return [B, 1] predicted ratings.
 
         Args:
             features: `userId` and `movieId`, [B] strings each.
@@ -56,8 +57,8 @@ class RatingModel(tfrs.Model):
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:  # noqa: ARG002, FBT001, FBT002
         """Return the mean squared error of a folded batch.
 
-        The first layer is linear before its activation, so a user's and a movie's share of it
-        are computed once an id and added once an interaction.
+        The first layer is linear before its activation, so the contributions of a user and a movie
+        are computed once per id and added once per interaction.
         """
         user_kernel, movie_kernel = tf.split(self.first.kernel, 2)  # [D, H] each
         of_user = tf.matmul(self.user_tower.embedding(inputs["users"]), user_kernel)  # [Q, H]
@@ -75,7 +76,7 @@ class RatingModel(tfrs.Model):
         return summed / tf.reduce_sum(inputs["weight"])
 
     def split_weights(self) -> RatingWeights:
-        """Return the weights as scoring wants them, without the out-of-vocabulary rows."""
+        """Return the weights for scoring, without the out-of-vocabulary rows."""
         user_kernel, movie_kernel = np.split(self.first.kernel.numpy(), 2)
         return RatingWeights(
             users=self.user_tower.table()[1:] @ user_kernel,
@@ -97,31 +98,51 @@ def _dense(units: int, activation: str | None, inputs: int, *, seed: int) -> tf.
     return layer
 
 
-def train_rating(
+@dataclass(frozen=True)
+class Mlp(TrainableRating):
+    """Training of the multilayer perceptron; the size of the data decides nothing about it."""
+
+    parameters: MlpParameters
+
+    def train(self, training: Training) -> Rating:
+        """Train on the value of every rating."""
+        return train_mlp(
+            training.ratings(),
+            user_ids=training.dataset.user_ids,
+            movie_ids=training.dataset.movies.ids,
+            parameters=self.parameters,
+            seed=training.seed,
+            stage=training.stage,
+            checkpoints=training.checkpoints,
+        )
+
+    def epochs(self, size: DataSize) -> int:  # noqa: ARG002
+        """Return the epochs of the hyper-parameters."""
+        return self.parameters.epochs
+
+
+def train_mlp(
     ratings: Ratings,
     *,
     user_ids: Sequence[str],
     movie_ids: Sequence[str],
-    parameters: RatingParameters,
+    parameters: MlpParameters,
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
-) -> RatingModel:
-    """Train on the stars of every rating.
+) -> MlpModel:
+    """Train on the value of every rating.
 
     Args:
-        ratings: the training part, in the order of training.
-        user_ids: U ids, for the saved model's lookup.
-        movie_ids: I ids, likewise.
-        parameters: of the model.
-        seed: of the initial weights.
-        stage: told of each epoch.
-        checkpoints: of this training, as `fit_epochs` takes them.
-
-    Returns:
-        The trained model.
+        ratings: training ratings, in order.
+        user_ids: U ids, for the lookup of the saved model.
+        movie_ids: I ids, for the lookup of the saved model.
+        parameters: hyper-parameters of the model.
+        seed: random seed of the initial weights.
+        stage: reports each epoch.
+        checkpoints: checkpoints of this training, for `fit_epochs`.
     """
-    model = RatingModel(user_ids, movie_ids, parameters, seed=seed)
+    model = MlpModel(user_ids, movie_ids, parameters, seed=seed)
     batches = stack_batches(
         ratings.user_index + 1,
         ratings.movie_index + 1,

@@ -1,12 +1,13 @@
-"""The closed-form member of the rating model: each user's tastes by ridge regression.
+"""Ridge regression of each user's ratings on movie features, the closed-form ensemble member.
 
-    stars = mean + b_u + b_i + features_i . (w + w_u)
+    rating = mean + b_u + b_i + features_i . (w + w_u)
 
-b and w are fitted in turns; w_u is each user's own regression of what the others leave over. It is
-the strongest single member, takes about a second, and errs elsewhere than the trained ones.
+Biases b and shared weights w are fitted in turns; w_u is a ridge regression of each user's
+residuals. It is the strongest single member, takes about a second, and its errors differ from those
+of the trained members.
 
-A movie's features are looked up once for each user who rated it and turn: what all ratings together
-say depends on how often each movie was rated and on what is left over of it.
+A user's regression reads the features of each rated movie once per round. The shared regression
+needs only the number of ratings and the sum of residuals of each movie.
 
 Shapes: N ratings, U users, I movies, F features.
 """
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Ratings
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
 
+#: Rounds of fitting biases and weights in turns.
 _ROUNDS: Final = 3
 
 
@@ -31,21 +33,21 @@ def fit_ridge(
     l2: float,
     shrinkage: float,
 ) -> LinearRating:
-    """Fit biases and tastes.
+    """Fit biases and weights.
 
     Args:
-        ratings: the training part.
+        ratings: training ratings.
         features: [I, F].
         user_count: U.
-        scale: lowest and highest stars.
-        l2: pull of the tastes towards zero.
-        shrinkage: ratings that a bias must outweigh.
+        scale: lowest and highest rating.
+        l2: L2 penalty of the weights.
+        shrinkage: ratings at which a bias counts half.
 
     Returns:
-        The model, of width F.
+        Model of width F.
 
     Cost:
-        O(N F^2 + U F^3) time; 50 N bytes beside the ratings and the result.
+        O(N F^2 + U F^3) time; 50 N bytes in addition to ratings and result.
     """
     mean = float(ratings.stars.mean())
     ratings = _by_user(ratings)
@@ -68,7 +70,7 @@ def fit_ridge(
 
 
 def _by_user(ratings: Ratings) -> Ratings:
-    """Return the ratings by ascending user, without times."""
+    """Return the ratings sorted by user, without timestamps."""
     order = np.argsort(ratings.user_index, kind="stable")
     return Ratings(
         ratings.user_index[order], ratings.movie_index[order], ratings.stars[order], None
@@ -83,14 +85,14 @@ def _add_own(
     *,
     ridge: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Add each user's own tastes to everybody's; return what the sums say of each rating, [N].
+    """Add each user's own weights to the shared ones; return the explained part of ratings, [N].
 
     Args:
-        tastes: [U, F], everybody's in each row; those of whoever has no ratings stay so.
-        ratings: by ascending user.
+        tastes: [U, F] shared weights in each row; rows of users without ratings do not change.
+        ratings: ratings sorted by user.
         features: [I, F].
-        left: [N], what everybody's tastes leave over.
-        ridge: [F, F], the penalty.
+        left: [N] residuals of the shared weights.
+        ridge: [F, F] penalty.
     """
     explained = np.empty(len(ratings), np.float32)
     ends = np.cumsum(np.bincount(ratings.user_index, minlength=len(tastes)))

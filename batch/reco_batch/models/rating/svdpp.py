@@ -1,18 +1,17 @@
-"""The trained member of the rating model: tastes by content, and factors by history.
+"""SVD++ with movie features, the trained ensemble member.
 
-    stars = mean + b_u + b_i + features_i . (w + w_u) + p_u . q_i
+    rating = mean + b_u + b_i + features_i . (w + w_u) + p_u . q_i
     p_u = own vector + (sum of deviation_j A_j + sum of Y_j) / sqrt(ratings + 1)
     q_i = own vector + features_i Q
 
-The sums run over the user's history; deviation is how far its stars are from what biases alone
-would say. In training a rating is taken out of its own user's sums, so that nothing is predicted
-from itself.
+The sums run over the user's history; deviation is the difference of a rating from its biases. In
+training a rating is excluded from its own user's sums, so that nothing is predicted from itself.
 
-A step takes ratings of anybody, and sums the whole histories of whose they are; so it costs the
-more, the more ratings people have (`plans` has the budget).
+A training step takes a batch of ratings and sums the complete histories of their users, so its cost
+grows with the length of histories (`ensemble` has the budget).
 
-Shapes: N ratings, U users, I movies, F features, D width, B ratings of a step, H ratings of the
-step's users.
+Shapes: N ratings, U users, I movies, F features, D width, B ratings of a step, H ratings of its
+users.
 
 Source:
     Sums over history: SVD++, Koren, KDD 2008, doi:10.1145/1401890.1401944.
@@ -29,17 +28,17 @@ from reco_batch.models.training.loop import fit_shuffled
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
-from reco_batch.settings.hyperparameters import TasteParameters
+from reco_batch.settings.hyperparameters import EnsembleParameters
 
 
-class ContentRating(tfrs.Model):
-    """Biases, tastes, history and the ranking task."""
+class SvdppModel(tfrs.Model):
+    """Biases, weights of features, history sums, and the ranking task."""
 
     def __init__(
         self,
         ratings: Ratings,
         features: NDArray[np.float32],
-        parameters: TasteParameters,
+        parameters: EnsembleParameters,
         *,
         user_count: int,
         seed: int,
@@ -88,7 +87,7 @@ class ContentRating(tfrs.Model):
 
         Args:
             inputs: `user`, `movie`, `rating` and `deviation`, [B] each.
-            training: unused; every rating here is one of the history.
+            training: unused; every rating is part of its user's history.
         """
         user, movie = inputs["user"], inputs["movie"]
         different, slot = tf.unique(user)
@@ -97,7 +96,7 @@ class ContentRating(tfrs.Model):
             self.by_presence, movie
         )
         others = tf.gather(self._history_sums(different), slot) - itself  # [B, D]
-        # A rating's own is not among the ratings + 1 that the sum is scaled by.
+        # The scale of ratings + 1 excludes the rating itself too.
         others *= tf.math.rsqrt(tf.maximum(tf.gather(self._counts, user), 1))[:, tf.newaxis]
         own, features = tf.gather(self.users, user), tf.gather(self._features, movie)
         vector = tf.gather(self.movies, movie)
@@ -118,7 +117,7 @@ class ContentRating(tfrs.Model):
         return (error + penalty) / tf.cast(tf.size(user), tf.float32) + self._table_penalty()
 
     def _table_penalty(self) -> tf.Tensor:
-        """Return the penalty of the tables that many ratings share, a rating's part of it."""
+        """Return the penalty of the tables that ratings share, divided by the number of ratings."""
         history = tf.nn.l2_loss(self.by_deviation) + tf.nn.l2_loss(self.by_presence)
         tastes = (
             tf.nn.l2_loss(self.tastes)
@@ -144,8 +143,8 @@ class ContentRating(tfrs.Model):
     def linear(self, scale: tuple[float, float]) -> LinearRating:
         """Return the trained model as biases and one dot product of width F + D."""
         lengths = tf.sqrt(self._counts + 1)[:, tf.newaxis]
-        everybody = tf.range(self.users.shape[0])
-        users = self.users + self._history_sums(everybody) / lengths
+        all_users = tf.range(self.users.shape[0])
+        users = self.users + self._history_sums(all_users) / lengths
         movies = self.movies + tf.matmul(self._features, self.movie_content)
         return LinearRating(
             self.mean,
@@ -157,10 +156,10 @@ class ContentRating(tfrs.Model):
         )
 
 
-def train_content_rating(
+def train_svdpp(
     ratings: Ratings,
     features: NDArray[np.float32],
-    parameters: TasteParameters,
+    parameters: EnsembleParameters,
     *,
     user_count: int,
     scale: tuple[float, float],
@@ -168,19 +167,19 @@ def train_content_rating(
     stage: Stage,
     checkpoints: Checkpoints | None = None,
 ) -> LinearRating:
-    """Train one member on the stars of every rating.
+    """Train one member on the value of every rating.
 
     Args:
-        ratings: the training part.
+        ratings: training ratings.
         features: [I, F].
-        parameters: of the model.
+        parameters: hyper-parameters of the ensemble.
         user_count: U.
-        scale: lowest and highest stars.
-        seed: of the initial vectors and the order of training.
-        stage: told of each epoch.
-        checkpoints: of this member's training, as `fit_shuffled` takes them.
+        scale: lowest and highest rating.
+        seed: random seed of the initial vectors and of the order of ratings.
+        stage: reports each epoch.
+        checkpoints: checkpoints of this member, for `fit_shuffled`.
     """
-    model = ContentRating(ratings, features, parameters, user_count=user_count, seed=seed)
+    model = SvdppModel(ratings, features, parameters, user_count=user_count, seed=seed)
     columns = {
         "user": ratings.user_index,
         "movie": ratings.movie_index,

@@ -1,7 +1,7 @@
-"""Models that retrieve items: two towers, a history encoder, EASE, co-occurrence, and the hybrid.
+"""Retrieval models: two-tower, history encoder, EASE, and the hybrid of the last two.
 
-Each trains on the histories of users and ends as two matrices of vectors whose dot product is the
-score. `recency` weighs ratings by age.
+Each model ends as two matrices of vectors whose dot product is the score. `cooccurrence` counts
+movies that are rated together, `recency` weighs ratings by age.
 """
 
-__all__ = ["cooccurrence", "ease", "hybrid_training", "recency", "two_tower"]
+__all__ = ["cooccurrence", "hybrid_training", "recency", "two_tower"]

@@ -1,13 +1,12 @@
-"""What people rated one after the other: which movies belong together, told by the order.
+"""Co-occurrence of movies in the order in which users rated them.
 
-Two movies that a person rates in one sitting, a few ratings apart, have more to do with each other
-than two that the same person rates a year apart; counting only *who* rated both loses that. Each
-pair of one user's ratings that stand up to `window` apart counts 1 / sqrt(how far apart), and less
-the more time lies between them.
+Two movies that a user rates in one session, a few ratings apart, are more closely related than two
+that the same user rates a year apart; plain co-rating counts lose that. Each pair of one user's
+ratings up to `window` apart counts 1 / sqrt(distance), and less the more time lies between them.
 
-Pure functions over arrays; without timestamps there is no order, and the counts are empty.
+Pure functions over arrays. Without timestamps there is no order and the counts are empty.
 
-Shapes: N ratings, U users, I movies, D factors.
+Shapes: N ratings, U users, I movies, M some of them, D factors.
 """
 
 from collections.abc import Iterator
@@ -22,81 +21,84 @@ from reco_batch.data.dataset import Ratings
 from reco_batch.data.ordering import user_by_user
 
 SITTING_SECONDS: Final = 7200.0
-"""After this long a pair counts 1/e of what it would have counted at once."""
-#: Pairs looked at; beyond, the window shrinks. What is kept of a pair takes 16 bytes at most.
+"""Time between two ratings, in seconds, after which a pair counts 1/e."""
+#: Budget of pairs to visit; with more the window shrinks. A stored pair takes up to 16 bytes.
 _MOST_PAIRS: Final = 240_000_000
-#: Pairs counted at a time, 24 bytes each; small data is counted in one go.
+#: Pairs counted at a time, 24 bytes each; small data are counted at once.
 _PAIRS_AT_ONCE: Final = 16_000_000
+#: Time factor below which a pair is not counted.
 _LEAST_TIME_SHARE: Final = 1e-3
 #: Largest share of rated movies without ordered counts that are represented by content alone.
 _FEW_WITHOUT_ORDER: Final = 0.1
-#: Singular values below this part of the largest are rounding.
+#: Singular values below this part of the largest are rounding errors.
 _NO_VALUE: Final = 1e-5
-#: Users whose ratings are folded in at a time: 8 MB of directions.
+#: Users folded in at a time: 8 MB of directions.
 _USERS_AT_ONCE: Final = 16_384
-#: Movies of which pairs are counted where there is no order; others are folded in.
+#: Movies whose pairs are counted where ratings have no order; others are folded in.
 _MOST_MOVIES: Final = 8_000
-#: Added to every movie's total before scaling by it, so that rare pairs do not stand out.
+#: Added to every movie's total before scaling by it, so that rare pairs do not dominate.
 _SHRINKAGE: Final = 20.0
 
 
-class Sequence(NamedTuple):
-    """Ratings in the order in which each user gave them, users one after the other."""
+class OrderedRatings(NamedTuple):
+    """Ratings by user and, within a user, by time."""
 
     user_index: NDArray[np.int32]  # [N], ascending
     movie_index: NDArray[np.int32]  # [N]
     timestamp: NDArray[np.int64]  # [N], ascending within a user
 
 
-def in_order(ratings: Ratings) -> Sequence:
-    """Sort ratings by user and time, and those of equal times as if by lot.
+def in_order(ratings: Ratings) -> OrderedRatings:
+    """Return the ratings sorted by user and time, with ties in a pseudo-random order.
 
-    The lot is of the user and the movie, so the same data have the same order. The order of the
-    catalogue would make neighbours of movies that stand next to each other there.
+    The order of ties is a hash of user and movie, so the same data have the same order. The order
+    of the catalogue would relate movies that are adjacent there.
 
     Raises:
         ValueError: the ratings have no timestamps.
     """
     if ratings.timestamp is None:
         raise ValueError("ratings without timestamps have no order")
-    lot = _lot(ratings.user_index, ratings.movie_index)
-    order = user_by_user(ratings.user_index, ratings.timestamp, ties=lot)
-    return Sequence(ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order])
+    ties = _hash(ratings.user_index, ratings.movie_index)
+    order = user_by_user(ratings.user_index, ratings.timestamp, ties=ties)
+    return OrderedRatings(
+        ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order]
+    )
 
 
-def _lot(user: NDArray[np.int32], movie: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """Return a number of each pair that looks random, [N].
+def _hash(user: NDArray[np.int32], movie: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Return a hash of each pair, [N].
 
     Source:
-        The mixing of SplitMix64, Steele et al., OOPSLA 2014, doi:10.1145/2660193.2660195.
+        Mixing function of SplitMix64, Steele et al., OOPSLA 2014, doi:10.1145/2660193.2660195.
     """
     mixed = user.astype(np.uint64) << np.uint64(32) | movie.astype(np.uint64)
     mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    lot: NDArray[np.uint64] = mixed ^ mixed >> np.uint64(31)
-    return lot
+    hashed: NDArray[np.uint64] = mixed ^ mixed >> np.uint64(31)
+    return hashed
 
 
-def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_matrix:
-    """Count how closely every two movies were rated, summed over users.
+def cooccurrence_counts(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_matrix:
+    """Return the weighted co-occurrence counts of all pairs of movies, summed over users.
 
     Args:
-        ratings: to count.
+        ratings: ratings to count.
         movie_count: I.
-        window: the furthest two ratings of a pair may stand apart.
+        window: largest distance of a pair, in ratings.
 
     Returns:
-        [I, I] sparse, symmetric, float32, zero diagonal; empty where nobody's ratings have two
+        [I, I] sparse, symmetric, float32, zero diagonal; empty if no user has ratings at two
         different times.
 
     Cost:
-        O(N * window) time, bounded by shrinking the window; memory grows with the pairs that are
-        different, and is bounded likewise.
+        O(N * window) time; memory grows with the number of distinct pairs. Both are bounded, since
+        the window shrinks with N.
     """
     one_way = sp.csr_matrix((movie_count, movie_count), dtype=np.float32)
     if ratings.timestamp is None or not len(ratings):
         return one_way
-    sequence = _of_users_with_order(in_order(ratings))
+    sequence = _with_order(in_order(ratings))
     widest = affordable_window(window, len(ratings))
     at_once = max(1, _PAIRS_AT_ONCE // widest)
     for part in _whole_users(sequence.user_index, at_once=at_once):
@@ -108,7 +110,7 @@ def co_ratings(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_mat
 
 
 def has_order(ratings: Ratings) -> bool:
-    """Tell whether anybody gave ratings at two different times."""
+    """Return True if any user has ratings at two different times."""
     if ratings.timestamp is None or not len(ratings):
         return False
     users = int(ratings.user_index.max()) + 1
@@ -119,8 +121,8 @@ def has_order(ratings: Ratings) -> bool:
     return bool((first < last).any())
 
 
-def _of_users_with_order(sequence: Sequence) -> Sequence:
-    """Leave out users whose ratings all have one time, such as that of an import."""
+def _with_order(sequence: OrderedRatings) -> OrderedRatings:
+    """Leave out users whose ratings all have the same time, such as that of an import."""
     user, timestamp = sequence.user_index, sequence.timestamp
     starts = np.flatnonzero(np.concatenate([[True], user[1:] != user[:-1]]))
     ends = np.concatenate([starts[1:], [len(user)]])
@@ -128,11 +130,11 @@ def _of_users_with_order(sequence: Sequence) -> Sequence:
     if ordered.all():
         return sequence
     kept = np.repeat(ordered, ends - starts)
-    return Sequence(*(column[kept] for column in sequence))
+    return OrderedRatings(*(column[kept] for column in sequence))
 
 
 def _whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[slice]:
-    """Cut ascending users into parts of about so many rows, no user into two."""
+    """Yield slices of about `at_once` rows; the rows of a user stay together."""
     start = 0
     while start < len(user_index):
         last = user_index[min(start + at_once, len(user_index)) - 1]
@@ -141,8 +143,10 @@ def _whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[sli
         start = stop
 
 
-def _one_way(sequence: Sequence, part: slice, *, movie_count: int, window: int) -> sp.csr_matrix:
-    """Count the pairs of a part of the users: later movie, earlier movie; [I, I]."""
+def _one_way(
+    sequence: OrderedRatings, part: slice, *, movie_count: int, window: int
+) -> sp.csr_matrix:
+    """Return the counts of some users as [I, I]: later movie by earlier movie."""
     user, movie, timestamp = (column[part] for column in sequence)
     rows, columns, weights = [], [], []
     for apart in range(1, window + 1):
@@ -158,11 +162,23 @@ def _one_way(sequence: Sequence, part: slice, *, movie_count: int, window: int) 
 
 
 def affordable_window(window: int, rating_count: int) -> int:
-    """Return the window, or as much of it as the stated number of pairs allows; at least 1."""
+    """Return the window, reduced to the budget of pairs; at least 1."""
     return int(np.clip(_MOST_PAIRS // max(rating_count, 1), 1, window))
 
 
-def co_rating_factors(
+def planned_window(window: int, ratings: Ratings) -> int | None:
+    """Return the window that the counts use, for a training plan; None without timestamps."""
+    return None if ratings.timestamp is None else affordable_window(window, len(ratings))
+
+
+def narrower_window(model: str, planned: int | None, wanted: int) -> list[str]:
+    """Return a note if the planned window is narrower than the hyper-parameter."""
+    if planned is None or planned >= wanted:
+        return []
+    return [f"{model} counts co-occurrence up to {planned} ratings apart, not {wanted}"]
+
+
+def cooccurrence_factors(
     counts: sp.csr_matrix,
     interactions: sp.csr_matrix,
     *,
@@ -170,27 +186,25 @@ def co_rating_factors(
     seed: int,
     folded_in: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the main directions in which movies are rated together, [I, D].
+    """Return the leading factors of the co-occurrence counts, [I, D].
 
     Args:
-        counts: [I, I] from `co_ratings`.
-        interactions: [U, I], 1 where the user rated the movie: who rated both stands in for empty
-            counts, which is all there is where ratings have no order.
-        dim: D; less where there are fewer movies.
-        seed: of the randomised decomposition.
-        folded_in: [I] movies whose factors follow from who rated both if they have no counts; None:
-            none, but for counts that are empty all.
+        counts: [I, I] from `cooccurrence_counts`; if empty, plain co-rating counts are used.
+        interactions: [U, I], 1 where the user rated the movie.
+        dim: D; less if there are fewer movies.
+        seed: random seed of the decomposition.
+        folded_in: [I] mask of movies to fold in by co-rating if they have no counts; None for none,
+            unless all counts are empty.
 
     Returns:
-        Singular vectors times singular values of the counts, each scaled by both movies' totals.
-        Of movies without counts, what the directions of the others give for who rated both, or
-        zeros.
+        Singular vectors times singular values of the counts, scaled by both movies' totals. Movies
+        without counts have folded-in factors, or zeros.
 
     Source:
         Randomised SVD, Halko et al., SIAM Review 2011, doi:10.1137/090771806.
     """
     if not counts.nnz:
-        counts = _rated_both(interactions)
+        counts = _co_rating_counts(interactions)
         folded_in = np.ones(counts.shape[0], np.bool_)
     if not counts.nnz:
         return np.zeros((counts.shape[0], dim), np.float32)
@@ -200,8 +214,8 @@ def co_rating_factors(
     if folded_in is not None:
         without = np.flatnonzero(folded_in & (np.diff(counts.indptr) == 0))
         counted = np.diff(counts.indptr) > 0
-        # The factors of a movie with counts are its scaled row times these. A direction without a
-        # value is none: it may point anywhere.
+        # The factors of a movie with counts are its scaled row times these. A direction whose
+        # singular value is zero is arbitrary.
         directions = (right.T * _scale(counts)[:, np.newaxis]).astype(np.float32)
         directions[:, values <= _NO_VALUE * values[0]] = 0
         directions[~counted] = 0
@@ -210,10 +224,10 @@ def co_rating_factors(
 
 
 def without_order(counts: sp.csr_matrix, interactions: sp.csr_matrix) -> NDArray[np.bool_] | None:
-    """Return a mask of the movies that need co-ratings in place of ordered counts, [I]; None: none.
+    """Return a mask of rated movies without ordered counts, [I]; None if these are few.
 
-    Where nearly all movies have ordered counts, as with films rated in sittings, the few others are
-    represented by their content. Where people buy one thing a week, hardly any have such counts.
+    Where nearly all movies have ordered counts, as with films rated in sessions, the few others are
+    represented by their content. Where users buy one item a week, hardly any item has such counts.
     """
     silent: NDArray[np.bool_] = np.diff(counts.indptr) == 0
     rated = np.bincount(interactions.indices, minlength=len(silent)) > 0
@@ -226,16 +240,16 @@ def _folded_in(
     interactions: sp.csr_matrix,
     counted: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
-    """Return the factors of movies by who rated them and one that has counts, [M, D].
+    """Return factors of movies from their co-ratings with movies that have counts, [M, D].
 
     Args:
         movies: [M].
         directions: [I, D], zeros for movies without counts.
         interactions: [U, I].
-        counted: [I], whether a movie has counts.
+        counted: [I], True for movies with counts.
 
     Cost:
-        O(N * D) time; memory grows with M, not with the pairs.
+        O(N * D) time; memory grows with M, not with the number of pairs.
     """
     factors = np.zeros((len(movies), directions.shape[1]), np.float32)
     total = np.zeros(len(movies), np.float32)
@@ -255,18 +269,18 @@ def _scale(counts: sp.csr_matrix) -> NDArray[np.floating]:
 
 
 def _scaled(counts: sp.csr_matrix) -> sp.csr_matrix:
-    """Return the counts divided by both movies' totals; the places of its entries are shared."""
+    """Return the counts divided by both movies' totals; shares the index arrays of `counts`."""
     scale = _scale(counts)
     values = counts.data * np.repeat(scale, np.diff(counts.indptr))
     values *= scale[counts.indices]
     return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
 
 
-def _rated_both(interactions: sp.csr_matrix) -> sp.csr_matrix:
-    """Return how many users rated both movies, [I, I], with a zero diagonal.
+def _co_rating_counts(interactions: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the number of users who rated both movies, [I, I], with a zero diagonal.
 
-    Of a larger catalogue only the most rated movies count: nearly every two of them have somebody
-    who rated both, so what there is to hold grows with the square of their number.
+    Only the most rated movies of a larger catalogue count: nearly every pair of them has a common
+    user, so memory grows with the square of their number.
     """
     rated = np.bincount(interactions.indices, minlength=interactions.shape[1])
     if len(rated) > _MOST_MOVIES:

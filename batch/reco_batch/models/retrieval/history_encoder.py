@@ -1,41 +1,128 @@
-"""The two-tower retrieval model that knows a user by the user's history.
+"""History encoder: a two-tower retrieval model that computes a user's vector from the ratings.
 
     user  = sum of the vectors of the rated movies / length + own vector + vector of the time
     movie = own vector + vectors of its genres and year;  score = user . movie + movie's bias
 
-A movie's vector as part of a history is another one than as what is scored. Trained as a denoising
-autoencoder: half of a history is hidden, and the rest has to find it among all movies.
+A movie has one vector as part of a history and another one as a candidate. The model is trained as
+a denoising autoencoder: half of each history is hidden and predicted from the rest.
 
-Shapes: U users, I movies, D width, F content features, B users of a step, H their ratings,
-C movies of the softmax (all of them in a catalogue that is not larger than stated).
+Every training step updates the vectors of all users and movies, so its cost grows with the data.
+`encoder_plan` keeps training within two budgets: user visits over all epochs, and training steps.
+
+Shapes: U users, I movies, D width, F content features, B users of a step or block, H their ratings,
+C movies of the softmax (all of a small catalogue), T knots of time.
 
 Source:
     Multinomial likelihood and dropped inputs: Liang et al., WWW 2018, doi:10.1145/3178876.3186150.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories
-from reco_batch.models.retrieval.trained_towers import NO_WEIGHT, HistoryTowers
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.models.training.loop import fit_shuffled
-from reco_batch.models.training.plans import tower_plan
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
 from reco_batch.settings.hyperparameters import TowerParameters
 
+#: Logit of an excluded candidate.
 _NEVER: Final = np.float32(-1e9)
+#: Added to a history's sum of squares, so that an empty history has a length too.
+_NO_WEIGHT: Final = 1e-9
+_SECONDS_PER_YEAR: Final = 365.25 * 86400
+#: Most users per training step: with 20,000 candidates their scores take 160 MB.
+_MOST_USERS: Final = 2048
 
 
-class CatalogueRetrieval(tfrs.tasks.Retrieval):
-    """Softmax over the whole catalogue, with any number of positives a user.
+class EncoderPlan(NamedTuple):
+    """Length of a training."""
 
-    `tfrs.tasks.Retrieval` has one positive a row, and the movies of the batch as the negatives,
-    which are drawn by popularity; the scores then learn everything but popularity.
+    epochs: int
+    batch: int
+    """Users per step."""
+    steps: int
+    """Steps in all epochs."""
+
+
+def encoder_plan(parameters: TowerParameters, *, user_count: int) -> EncoderPlan:
+    """Return the plan within the budgets: fewer epochs first, then larger steps.
+
+    Args:
+        parameters: hyper-parameters with the budgets.
+        user_count: U.
+    """
+    users = max(user_count, 1)
+    epochs = min(parameters.epochs, max(1, parameters.most_visits // users))
+    batch = parameters.batch_users
+    if epochs * -(-users // batch) > parameters.most_steps:
+        batch = max(batch, min(_MOST_USERS, -(-users * epochs // parameters.most_steps)))
+    return EncoderPlan(epochs, batch, epochs * -(-users // batch))
+
+
+class EncoderWeights(NamedTuple):
+    """Arrays of a trained history encoder; computing with them needs no TensorFlow."""
+
+    history: NDArray[np.float32]  # [I, D] each movie as part of a history
+    movies: NDArray[np.float32]  # [I, D + 1] each movie as a candidate, and its bias
+    users: NDArray[np.float32]  # [U, D] own vectors of the trained users
+    times: NDArray[np.float32]  # [T, D]
+
+    def user_vectors(
+        self,
+        histories: sp.csr_matrix,
+        times: NDArray[np.float32],
+        own: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the vectors of users from their histories, [B, D + 1]; the last column is 1.
+
+        Args:
+            histories: [B, I] weight of each rating.
+            times: [B, T] time of the latest rating, from `time_features`.
+            own: [B, D] own vectors; None for users who were not trained on.
+        """
+        summed = histories @ self.history * unit_weights(histories)[:, np.newaxis]
+        summed += times @ self.times
+        if own is not None:
+            summed += own
+        return np.column_stack([summed, np.ones(len(times), np.float32)])
+
+
+def unit_weights(histories: sp.csr_matrix) -> NDArray[np.float32]:
+    """Return the factor that scales the weights of each history to length 1, [B]."""
+    users = len(histories.indptr) - 1
+    row = np.repeat(np.arange(users), np.diff(histories.indptr))
+    # Not scipy's power(), which sorts the entries of the caller's histories by movie.
+    squares = np.bincount(row, histories.data**2, minlength=users)
+    unit: NDArray[np.float32] = (1 / np.sqrt(squares + _NO_WEIGHT)).astype(np.float32)
+    return unit
+
+
+def time_features(latest: NDArray[np.int64], *, years: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the time of the latest rating as shares of the two nearest knots, [U, T].
+
+    Args:
+        latest: [U] seconds since 1970; 0 for unknown, which gives zeros.
+        years: first and last knot; there is a knot at the start of each year.
+    """
+    first, last = years
+    knots = np.arange(first, last + 1)
+    year = np.clip(1970 + latest / _SECONDS_PER_YEAR, first, last)
+    shares = np.maximum(1 - np.abs(year[:, np.newaxis] - knots), 0)
+    shares[latest == 0] = 0
+    features: NDArray[np.float32] = shares.astype(np.float32)
+    return features
+
+
+class CatalogueSoftmax(tfrs.tasks.Retrieval):
+    """Softmax over the whole catalogue, with any number of positives per user.
+
+    `tfrs.tasks.Retrieval` has one positive per row and in-batch negatives, which are sampled by
+    popularity, so its scores learn no popularity.
     """
 
     def call(
@@ -48,14 +135,14 @@ class CatalogueRetrieval(tfrs.tasks.Retrieval):
         excluded: tf.Tensor,
         sample_weight: tf.Tensor,
     ) -> tf.Tensor:
-        """Return the loss, summed over positives, averaged over users.
+        """Return the loss, summed over positives and averaged over users.
 
         Args:
-            query_embeddings: [B, D], one row a user.
-            candidate_embeddings: [C, D], one row a movie.
+            query_embeddings: [B, D], one row per user.
+            candidate_embeddings: [C, D], one row per movie.
             candidate_bias: [C].
-            positives: [P, 2] row and column of each movie to be found.
-            excluded: [X, 2] row and column of what the user was known by: no candidate.
+            positives: [P, 2] row and column of each movie to predict.
+            excluded: [X, 2] row and column of each movie in the visible part of a history.
             sample_weight: [B].
         """
         logits = tf.matmul(query_embeddings, candidate_embeddings, transpose_b=True)
@@ -69,8 +156,8 @@ class CatalogueRetrieval(tfrs.tasks.Retrieval):
         return summed / tf.cast(tf.shape(query_embeddings)[0], tf.float32)
 
 
-class HistoryModel(tfrs.Model):
-    """Two towers over histories and content, and the retrieval task."""
+class HistoryEncoder(tfrs.Model):
+    """Two towers over histories and movie content, and the retrieval task."""
 
     def __init__(
         self,
@@ -85,17 +172,17 @@ class HistoryModel(tfrs.Model):
         """Prepare to train on the histories.
 
         Args:
-            history: of all users, [U] rows.
-            weights: of each rating of it as part of a history.
+            history: rating histories of all users, [U] rows.
+            weights: [N] weight of each rating in its history.
             content: [I, F].
             times: [U, T], from `time_features`.
-            parameters: of the towers.
-            seed: of the initial vectors and of what is hidden.
+            parameters: hyper-parameters.
+            seed: random seed of the initial vectors and of the hidden ratings.
         """
         super().__init__()
         self.parameters = parameters
         self._seed = seed
-        self.task = CatalogueRetrieval()
+        self.task = CatalogueSoftmax()
         self._movies = tf.RaggedTensor.from_row_splits(history.movie_index, history.offsets)
         self._weights = tf.RaggedTensor.from_row_splits(weights, history.offsets)
         self._content, self._times = tf.constant(content), tf.constant(times)
@@ -123,14 +210,14 @@ class HistoryModel(tfrs.Model):
         self.bias = tf.Variable(np.log(popularity / popularity.sum()).astype(np.float32))
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:  # noqa: ARG002, FBT001, FBT002
-        """Return the loss of a step: half of each history hidden, all of it to be found.
+        """Return the loss of a step, which hides part of each history and predicts it.
 
         Args:
             inputs: `user`, [B].
-            training: unused; a step without hidden ratings has nothing to find.
+            training: unused; a step without hidden ratings has nothing to predict.
         """
-        asked = inputs["user"]
-        rated, weights = tf.gather(self._movies, asked), tf.gather(self._weights, asked)
+        user = inputs["user"]
+        rated, weights = tf.gather(self._movies, user), tf.gather(self._weights, user)
         row, movie = rated.value_rowids(), tf.cast(rated.flat_values, tf.int64)  # [H] each
         step = tf.cast(self.optimizer.iterations, tf.int32)
         kept = self.parameters.hidden_share <= tf.random.stateless_uniform(
@@ -141,13 +228,13 @@ class HistoryModel(tfrs.Model):
             tf.boolean_mask(row, kept),
             tf.boolean_mask(movie, kept),
             tf.boolean_mask(weights.flat_values, kept),
-            own=tf.gather(self.users, asked),
-            times=tf.gather(self._times, asked),
+            own=tf.gather(self.users, user),
+            times=tf.gather(self._times, user),
         )
         sample = self._sampled_movies()  # [C]
         column = tf.scatter_nd(
             sample[:, tf.newaxis], tf.range(1, tf.size(sample) + 1), [self._content.shape[0]]
-        )  # [I] position in the sample from 1; 0 is not in it
+        )  # [I] position in the sample from 1; 0 for movies outside
         place = tf.stack([tf.cast(row, tf.int32), tf.gather(column, movie) - 1], axis=1)  # [H, 2]
         inside = place[:, 1] >= 0
         return (
@@ -157,7 +244,7 @@ class HistoryModel(tfrs.Model):
                 candidate_bias=tf.gather(self.bias, sample),
                 positives=tf.boolean_mask(place, hidden & inside),
                 excluded=tf.boolean_mask(place, kept & inside),
-                sample_weight=tf.gather(self._user_weight, asked),
+                sample_weight=tf.gather(self._user_weight, user),
             )
             + self._penalty()
         )
@@ -171,34 +258,34 @@ class HistoryModel(tfrs.Model):
         own: tf.Tensor,
         times: tf.Tensor,
     ) -> tf.Tensor:
-        """Return [B, D] vectors of users whose ratings are given one by one.
+        """Return [B, D] user vectors from flat ratings.
 
         Args:
-            row: [H] the user of each rating, ascending.
+            row: [H] row of the user of each rating, ascending.
             movie: [H].
             weight: [H].
-            own: [B, D] vectors of the users themselves; zeros for users never trained on.
+            own: [B, D] own vectors of the users; zeros for users who were not trained on.
             times: [B, T].
         """
         count = tf.shape(own, tf.int64)[0]
         squares = tf.math.unsorted_segment_sum(weight**2, row, count)
-        weight *= tf.gather(tf.math.rsqrt(squares + NO_WEIGHT), row)
+        weight *= tf.gather(tf.math.rsqrt(squares + _NO_WEIGHT), row)
         size = [count, self._content.shape[0]]
         history = tf.SparseTensor(tf.stack([row, movie], axis=1), weight, size)
         summed = tf.sparse.sparse_dense_matmul(history, self.history_vectors())
         return summed + own + tf.matmul(times, self.user_times)
 
     def history_vectors(self) -> tf.Tensor:
-        """Return [I, D], each movie as part of a history."""
+        """Return [I, D] vectors of movies as part of a history."""
         return self.history_movies + tf.matmul(self._content, self.history_content)
 
     def movie_vectors(self) -> tf.Tensor:
-        """Return [I, D], without the biases."""
+        """Return [I, D] vectors of movies as candidates, without the biases."""
         return self.movies + tf.matmul(self._content, self.movie_content)
 
-    def trained(self) -> HistoryTowers:
-        """Return what answers are computed from, without what only training needs."""
-        return HistoryTowers(
+    def trained(self) -> EncoderWeights:
+        """Return the arrays that scoring needs."""
+        return EncoderWeights(
             history=self.history_vectors().numpy(),
             movies=np.column_stack([self.movie_vectors().numpy(), self.bias.numpy()]),
             users=self.users.numpy(),
@@ -206,16 +293,16 @@ class HistoryModel(tfrs.Model):
         )
 
     def _vectors_of(self, sample: tf.Tensor) -> tf.Tensor:
-        """Return [C, D], as `movie_vectors`; those outside the sample are not computed."""
+        """Return [C, D] rows of `movie_vectors`, computing only those of a sample."""
         if self._content.shape[0] <= self.parameters.most_candidates:
             return tf.gather(self.movie_vectors(), sample)
         content = tf.matmul(tf.gather(self._content, sample), self.movie_content)
         return tf.gather(self.movies, sample) + content
 
     def _sampled_movies(self) -> tf.Tensor:
-        """Return the step's candidates: all, or as many as stated, each as likely.
+        """Return the candidates of a step, [C]: all movies, or a uniform sample.
 
-        A softmax over a uniform sample has the same maximum as one over everything: McFadden 1978.
+        A softmax over a uniform sample has the same maximum as one over all movies: McFadden 1978.
         """
         movies = tf.range(self._content.shape[0])
         most = self.parameters.most_candidates
@@ -236,17 +323,17 @@ class HistoryModel(tfrs.Model):
         return self.parameters.l2 * tf.add_n([tf.nn.l2_loss(table) for table in tables])
 
 
-def train_towers(
-    model: HistoryModel,
+def train_encoder(
+    model: HistoryEncoder,
     user_count: int,
     *,
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
-) -> HistoryTowers:
-    """Train on every user once an epoch, in another order each time, as `tower_plan` has it."""
+) -> EncoderWeights:
+    """Train on every user once per epoch, in a new order each time, by `encoder_plan`."""
     parameters = model.parameters
-    plan = tower_plan(parameters, user_count=user_count)
+    plan = encoder_plan(parameters, user_count=user_count)
     fit_shuffled(
         model,
         tf.keras.optimizers.Adam(parameters.learning_rate),

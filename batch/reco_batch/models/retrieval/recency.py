@@ -1,9 +1,8 @@
-"""How much newer ratings of a history count, and the choice of it.
+"""Weights of ratings by recency, and the choice of the recency exponent.
 
-Recent ratings say more about what comes next, and nothing special about what else a user has seen
-some time. Which of the two is asked depends on how the held-out ratings were chosen, so the
-exponent is chosen on the validation part, by the closed-form half of the model, which needs no
-training again for another exponent.
+Recent ratings predict the next rating better, but not a rating from any time. The kind of split
+decides which of the two is measured, so the exponent is chosen on the validation part. The choice
+uses EASE alone, which needs no new training for another exponent.
 
 Shapes: U users, I movies, N ratings.
 """
@@ -17,22 +16,23 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories, Ratings, histories
 from reco_batch.metrics.ranking_metrics import per_user_metrics
-from reco_batch.models.retrieval.cooccurrence import co_ratings, has_order
-from reco_batch.models.retrieval.ease import fit_neighbours
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, has_order
+from reco_batch.models.retrieval.ease import fit_ease
 from reco_batch.scoring.topk import top_k_blocks
-from reco_batch.settings.hyperparameters import HistoryParameters
+from reco_batch.settings.hyperparameters import HybridParameters
 
-#: A rating this many places from the newest counts 2 ** -exponent.
+#: Places from the newest at which a rating counts 2 ** -exponent.
 _HALF_WAY: Final = 5
+#: Length of the lists that the choice measures.
 _K: Final = 10
 
 
 def recency_weights(history: Histories, *, exponent: float) -> NDArray[np.float32]:
-    """Return the weight of each rating of the histories, [N]: 1 for a user's newest.
+    """Return the weight of each rating, [N]: 1 for a user's newest.
 
     Args:
-        history: newest first.
-        exponent: 0 weighs all alike; the n-th newest counts (n / 5 + 1) ** -exponent.
+        history: rating histories, newest first.
+        exponent: recency exponent; the n-th newest weighs (n / 5 + 1) ** -exponent.
     """
     counts = np.diff(history.offsets)
     places = np.arange(counts.max(initial=0))
@@ -47,7 +47,7 @@ def as_matrix(
 ) -> sp.csr_matrix:
     """Return the histories as a sparse [U, I] matrix of weights, or of ones.
 
-    It holds the histories' own arrays, which what sorts its entries would put out of order.
+    The matrix shares the arrays of `history`; sorting its entries would corrupt the histories.
     """
     values = np.ones(len(history.movie_index), np.float32) if weights is None else weights
     shape = (len(history.offsets) - 1, movie_count)
@@ -60,48 +60,50 @@ def choose_recency(
     *,
     user_count: int,
     movie_count: int,
-    parameters: HistoryParameters,
+    parameters: HybridParameters,
     seed: int,
 ) -> tuple[float, Mapping[str, float]]:
-    """Return the exponent whose lists find most of the validation part, and what each found.
+    """Return the recency exponent with the best lists on the validation part.
 
     Args:
-        train: what the histories are made of.
-        validation: what the lists should find.
+        train: ratings of the histories.
+        validation: held-out ratings to predict.
         user_count: U.
         movie_count: I.
-        parameters: with the exponents to choose from; the first one, if there is no validation
-            part or no time.
-        seed: of the closed form's factorisation.
+        parameters: hyper-parameters with the exponents to choose from; without a validation part or
+            without order, the first is chosen.
+        seed: random seed of EASE and of the sample of users.
 
     Returns:
-        The exponent, and the validation ndcg@10 of each.
+        Exponent, and the validation NDCG@10 of each exponent that was tried.
     """
     exponents: Sequence[float] = parameters.recency_choices
     if not len(validation) or not has_order(train) or len(exponents) == 1:
         return exponents[0], {}
     seen = histories(train, user_count=user_count)
     wanted = histories(validation, user_count=user_count)
-    counts = co_ratings(train, movie_count=movie_count, window=parameters.neighbours.window)
+    counts = cooccurrence_counts(
+        train, movie_count=movie_count, window=parameters.neighbours.window
+    )
     interactions = as_matrix(seen, None, movie_count=movie_count)
-    neighbours = fit_neighbours(interactions, counts, parameters.neighbours, seed=seed)
-    asked = _asked(wanted, most=parameters.recency_users, seed=seed)
-    theirs = seen.rows(asked)
+    ease = fit_ease(interactions, counts, parameters.neighbours, seed=seed)
+    users = _sampled_users(wanted, most=parameters.recency_users, seed=seed)
+    theirs = seen.rows(users)
     found: dict[str, float] = {}
     for exponent in exponents:
         weights = recency_weights(theirs, exponent=exponent)
-        users = as_matrix(theirs, weights, movie_count=movie_count) @ neighbours.into
+        vectors = as_matrix(theirs, weights, movie_count=movie_count) @ ease.into
         k = min(_K, movie_count)
-        blocks = top_k_blocks(users, neighbours.out, theirs, k=k, threads=1)
+        blocks = top_k_blocks(vectors, ease.out, theirs, k=k, threads=1)
         lists = np.concatenate([block.items for block in blocks])
         found[str(exponent)] = float(
-            per_user_metrics(lists, wanted, asked, ks=(k,))[f"ndcg@{k}"].mean()
+            per_user_metrics(lists, wanted, users, ks=(k,))[f"ndcg@{k}"].mean()
         )
     return max(exponents, key=lambda exponent: found[str(exponent)]), found
 
 
-def _asked(wanted: Histories, *, most: int, seed: int) -> NDArray[np.int64]:
-    """Return the users of the validation part, or as many of them as are looked at, ascending."""
+def _sampled_users(wanted: Histories, *, most: int, seed: int) -> NDArray[np.int64]:
+    """Return users with held-out ratings, at most `most` of them, ascending."""
     users = np.flatnonzero(np.diff(wanted.offsets))
     if len(users) <= most:
         return users

@@ -1,6 +1,6 @@
-"""Training loops on TensorFlow, checkpoints, and training budgets.
+"""Training loops on TensorFlow, batches and checkpoints.
 
 `tensorflow_runtime` is the only module of the project that imports TensorFlow.
 """
 
-__all__ = ["checkpoints", "folded_batches", "loop", "plans", "tensorflow_runtime"]
+__all__ = ["checkpoints", "folded_batches", "loop", "tensorflow_runtime"]

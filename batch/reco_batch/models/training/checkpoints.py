@@ -1,21 +1,22 @@
-"""Saved states of a training, from which it goes on as if it had never stopped.
+"""Checkpoints of a training, from which it resumes as if it had never stopped.
 
     <folder>/epoch-0007/
-        state.index, state.data-...   TensorFlow's own format: tensors, and nothing that is executed
-        SHA256SUMS                    written last, as `sha256sum` writes it; without it, or with
-                                      any other content than the files have, nothing is loaded
+        state.index, state.data-...   TensorFlow's own format: tensors, nothing executable
+        SHA256SUMS                    written last, as by `sha256sum`; a checkpoint without it, or
+                                      with other files, is not loaded
 
-What is saved is every variable of the model and of its optimizer, bit by bit, `iterations` among
-them; the number of finished epochs is the folder's name. A training goes on to the same bits if all
-of this holds:
+A checkpoint contains every variable of the model and of its optimizer, bit by bit, `iterations`
+included; the folder's name is the number of finished epochs. A training resumes to the same bits if
+all of this holds:
 
-- Nothing else of what it has learned or counted outlives an epoch: no Python object, no metric or
+- No other learned or counted state outlives an epoch: no Python object, no metric or
   `tf.random.Generator` that is not an attribute of the model.
 - Model and optimizer have all their variables before the first epoch, in the same order each time.
 - Batches are the same in every epoch, or follow from the epoch's number.
-- What changes from step to step, such as the learning rate, follows from `optimizer.iterations`.
+- Values that change from step to step, such as the learning rate, follow from
+  `optimizer.iterations`.
 - So do random numbers (dropout): `tf.random.stateless_*` with the seed (seed, iterations). Keras's
-  own Dropout keeps its state where nothing saves it, so it goes on correctly, but not to the same
+  own Dropout keeps its state outside of the model, so it resumes correctly, but not to the same
   bits.
 
 A model whose parts are trained one after another has the checkpoints of each `part`.
@@ -33,14 +34,14 @@ from reco_batch.models.training.tensorflow_runtime import as_disk_errors, tf, tf
 SUMS: Final = "SHA256SUMS"
 _STATE: Final = "state"
 _EPOCH: Final = "epoch-"
-#: The newest may be cut by what stops the night; then the one before it is good.
+#: Checkpoints to keep: the newest may be incomplete after a crash.
 _KEPT: Final = 2
-#: Whatever interval is asked for, saving takes no more than one part in so many of the time.
+#: Saving takes at most this fraction, 1 / n, of the time, whatever the interval.
 _LEAST_SHARE: Final = 40
 
 
 class Checkpoints:
-    """The saved states of one training, the newest two of them."""
+    """Newest two checkpoints of one training."""
 
     def __init__(
         self,
@@ -51,14 +52,14 @@ class Checkpoints:
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Look at nothing yet.
+        """Prepare; reads and writes nothing yet.
 
         Args:
-            folder: of this training alone; need not exist.
-            training: its name, for what is said.
-            every_seconds: least time between two checkpoints; 0 for one after every epoch.
-            say: shows a line.
-            clock: in seconds.
+            folder: folder of this training alone; need not exist.
+            training: name of the training, for messages.
+            every_seconds: least seconds between two checkpoints; 0 for one after every epoch.
+            say: prints a message.
+            clock: returns the time in seconds.
         """
         self.folder = folder
         self._training = training
@@ -68,13 +69,13 @@ class Checkpoints:
         self._next = clock() + every_seconds
 
     def part(self, name: str) -> "Checkpoints":
-        """Return the checkpoints of a part that is trained on its own, such as a model's member.
+        """Return the checkpoints of a part that is trained separately, such as a member.
 
-        To be called when that training begins, since the time to its first checkpoint runs from
-        then. Those of parts that are trained already stay until all of the training is forgotten.
+        Call this when that training starts, since the interval to its first checkpoint starts now.
+        Checkpoints of finished parts remain until those of the whole training are deleted.
 
         Args:
-            name: as a file may be called, and no other part's; not beginning with "epoch-".
+            name: unique file name of the part, without the prefix "epoch-".
         """
         return Checkpoints(
             self.folder / name,
@@ -85,19 +86,19 @@ class Checkpoints:
         )
 
     def restore(self, model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer) -> int:
-        """Give model and optimizer the newest state that is whole.
+        """Load the newest complete checkpoint into model and optimizer.
 
         Args:
-            model: with all its variables, and compiled.
-            optimizer: built for the model's variables.
+            model: compiled model with all its variables.
+            optimizer: optimizer, built for the model's variables.
 
         Returns:
-            How many epochs they have behind them; 0, and nothing is changed, without such a state.
+            Number of finished epochs; 0, and nothing changes, without a complete checkpoint.
         """
         for folder in self._newest_first():
             if not is_whole(folder):
                 self._say(f"{self._training}: {folder.name} is cut or damaged, and is not loaded")
-                # Of several processes that go on together another one may have removed it.
+                # Another process may have removed it.
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             _state(model, optimizer).read(str(folder / _STATE)).assert_consumed()
@@ -109,12 +110,12 @@ class Checkpoints:
     def after_epoch(
         self, epochs: int, model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer
     ) -> None:
-        """Save the state if it is time to; a disk without room for it is no reason to stop.
+        """Save a checkpoint if one is due; a full disk does not stop the training.
 
         Args:
-            epochs: how many are finished.
-            model: as given to `restore`.
-            optimizer: likewise.
+            epochs: number of finished epochs.
+            model: model, as in `restore`.
+            optimizer: optimizer, as in `restore`.
         """
         started = self._clock()
         if started < self._next:
@@ -133,7 +134,7 @@ class Checkpoints:
             self._next = ended + max(self._every_seconds, _LEAST_SHARE * (ended - started))
 
     def _save(self, folder: Path, state: tf.train.Checkpoint) -> None:
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one of the same epoch
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged checkpoint of the same epoch
         folder.mkdir(parents=True)
         with as_disk_errors():
             state.write(str(folder / _STATE))
@@ -144,10 +145,10 @@ class Checkpoints:
 
 
 def is_whole(folder: Path) -> bool:
-    """Tell whether a checkpoint's files are, to the byte, what was saved."""
+    """Return True if the files of a checkpoint match their digests."""
     try:
         return (folder / SUMS).read_bytes() == _sums(folder) != b""
-    except OSError:  # nothing was written last, or it cannot be read
+    except OSError:  # the digests are missing or unreadable
         return False
 
 
@@ -157,8 +158,5 @@ def _sums(folder: Path) -> bytes:
 
 
 def _state(model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer) -> tf.train.Checkpoint:
-    """Name the variables by their place: lookup tables and metrics need no saving.
-
-    Creates none of its own, which a training by several processes would have to do in all of them.
-    """
+    """Return all variables by position; lookup tables and metrics need no saving."""
     return tf.train.Checkpoint(model=list(model.variables), optimizer=list(optimizer.variables))

@@ -1,11 +1,11 @@
-"""Training batches with their repeated users and movies folded together.
+"""Training batches in which repeated users and movies are folded.
 
-A batch of 4,096 interactions has far fewer different users and movies. Everything that a model
+A batch of 4,096 interactions has far fewer distinct users and movies. Everything that a model
 computes from one id alone (an embedding, its share of a dense layer, a row or column of the
-in-batch logits) needs computing once an id, not once an interaction. The objective stays exactly
-the same; a retrieval step of the notebook becomes 14 times smaller on MovieLens.
+in-batch logits) is computed once per id, not once per interaction. The objective does not change; a
+retrieval step of the notebook becomes 14 times smaller on MovieLens.
 
-Shapes: S steps an epoch, B interactions a step, Q users and C movies a step at most (padded).
+Shapes: S steps per epoch, B interactions per step, Q users and C movies a step at most (padded).
 """
 
 from typing import NamedTuple, TypedDict
@@ -13,20 +13,20 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-#: Log-multiplicity of a padding movie: exp() of it is zero, and nothing becomes NaN.
+#: Log count of a padding movie: its exp() is zero, without NaN.
 _NEVER = np.float32(-1e30)
 
 
 class Batch(TypedDict):
-    """What a step receives; `stack_batches` returns the same with a leading step axis."""
+    """Input of a training step; `stack_batches` returns it with a leading step axis."""
 
     users: NDArray[np.int32]  # [Q] rows of the user table, padded with 0
     movies: NDArray[np.int32]  # [C] rows of the movie table, padded with 0
-    movie_log_count: NDArray[np.float32]  # [C] log of how often the movie stands in the batch
+    movie_log_count: NDArray[np.float32]  # [C] log of occurrences in the batch
     user_slot: NDArray[np.int32]  # [B] position in `users`
     movie_slot: NDArray[np.int32]  # [B] position in `movies`
     weight: NDArray[np.float32]  # [B] 1 for an interaction, 0 for padding
-    rating: NDArray[np.float32]  # [B] stars
+    rating: NDArray[np.float32]  # [B] value
 
 
 class _Folded(NamedTuple):
@@ -44,19 +44,19 @@ def stack_batches(
     *,
     batch_size: int,
 ) -> Batch:
-    """Cut interactions into steps, in the order given, and fold each step.
+    """Split interactions into steps, in order, and fold each step.
 
     Args:
         user_rows: [N] rows of the user embedding table.
         movie_rows: [N] rows of the movie embedding table.
-        ratings: [N] stars; None: zeros, for a model that does not look at them.
+        ratings: [N] values; None for zeros, for a model that ignores them.
         batch_size: B; the last step is padded with interactions of weight zero.
 
     Returns:
-        A batch whose arrays have a leading axis of S steps, all steps of one shape.
+        Batch whose arrays have a leading axis of S steps, all of the same shape.
 
     Cost:
-        O(N log B) time; about 28 bytes an interaction.
+        O(N log B) time; about 28 bytes per interaction.
     """
     starts = range(0, len(user_rows), batch_size)
     folded = [_fold(user_rows[s : s + batch_size], movie_rows[s : s + batch_size]) for s in starts]

@@ -1,4 +1,4 @@
-"""What both models share: the tower of one id column, and the loop over epochs."""
+"""Training loops over epochs, and the embedding tower of one id column."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,15 +11,15 @@ from reco_batch.models.training.folded_batches import Batch
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
 
-#: Between two calls the bar moves and an interrupt is heard.
+#: Between two calls the progress advances and an interrupt takes effect.
 _MOST_STEPS_A_CALL = 32
 
 
 class Tower(tf.keras.Model):
-    """An id as text -> its embedding: the notebook's StringLookup and Embedding.
+    """Text id to embedding, by the notebook's StringLookup and Embedding.
 
-    Training calls `embedding` with row numbers, which saves looking every id up in every epoch;
-    the saved model is called with ids.
+    Training calls `embedding` with row numbers, without a lookup per id and epoch; the saved model
+    is called with ids.
     """
 
     def __init__(self, ids: Sequence[str], embedding_dim: int, *, seed: int) -> None:
@@ -32,7 +32,7 @@ class Tower(tf.keras.Model):
         self.embedding = tf.keras.layers.Embedding(
             len(ids) + 1,
             embedding_dim,
-            # Keras's default, with a seed: two models trained side by side stay repeatable.
+            # Keras's default with a seed, so that parallel trainings are reproducible.
             embeddings_initializer=tf.keras.initializers.RandomUniform(-0.05, 0.05, seed=seed),
         )
         self.embedding.build(None)
@@ -45,7 +45,7 @@ class Tower(tf.keras.Model):
         return tower
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
-        """Return [B, D] embeddings of [B] ids; an unknown id has the out-of-vocabulary row."""
+        """Return [B, D] embeddings of [B] ids; unknown ids have the out-of-vocabulary row."""
         return self.embedding(self.lookup(ids))
 
     def table(self) -> NDArray[np.float32]:
@@ -62,16 +62,16 @@ def fit_epochs(
     stage: Stage,
     checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Train on the same batches in every epoch, telling `stage` of each.
+    """Train on the same batches in every epoch.
 
     Args:
-        model: computes the loss of one batch; has all its variables.
-        optimizer: updates its weights.
-        batches: with a leading axis of S steps.
-        epochs: passes over all of them.
-        stage: advanced by one an epoch.
-        checkpoints: where to go on from, and to save what a later run goes on from. The result is
-            that of an uninterrupted training, bit by bit.
+        model: computes the loss of one batch; all its variables exist.
+        optimizer: optimizer of the model's weights.
+        batches: batches with a leading axis of S steps.
+        epochs: passes over all batches.
+        stage: advances by one per epoch.
+        checkpoints: checkpoints to resume from and to save. A resumed training ends with the same
+            bits as an uninterrupted one.
     """
     data = tf.data.Dataset.from_tensor_slices(batches).repeat()
     plan = _Plan(len(batches["weight"]), epochs, stage, checkpoints)
@@ -89,17 +89,17 @@ def fit_shuffled(
     stage: Stage,
     checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Train on rows in another order each epoch, which depends on the seed and the epoch alone.
+    """Train on rows in a new order each epoch, which depends on the seed and the epoch alone.
 
     Args:
-        model: computes the loss of one batch; has all its variables.
-        optimizer: updates its weights.
+        model: computes the loss of one batch; all its variables exist.
+        optimizer: optimizer of the model's weights.
         columns: [N] each.
-        batch_size: rows a step; the last step of an epoch has what is left.
+        batch_size: rows per step; the last step of an epoch has the remaining rows.
         epochs: passes over all rows.
-        seed: of the orders.
-        stage: advanced by one an epoch.
-        checkpoints: as of `fit_epochs`.
+        seed: random seed of the orders.
+        stage: advances by one per epoch.
+        checkpoints: checkpoints to resume from and to save, as in `fit_epochs`.
     """
     rows = len(next(iter(columns.values())))
     held = {name: tf.constant(column) for name, column in columns.items()}
@@ -118,9 +118,9 @@ def fit_shuffled(
 
 
 class _Plan(NamedTuple):
-    """How long a training is, and who is told of it."""
+    """Length of a training, its progress and its checkpoints."""
 
-    steps: int  # of an epoch
+    steps: int  # per epoch
     epochs: int
     stage: Stage
     checkpoints: Checkpoints | None
@@ -132,10 +132,10 @@ def _fit(
     data_from: Callable[[int], tf.data.Dataset],
     plan: _Plan,
 ) -> None:
-    """Train from where the checkpoints are, on the batches from that epoch on."""
-    # An epoch is one call into TensorFlow, if its steps fit: Python has nothing to do between them.
+    """Train from the newest checkpoint on, on the batches from that epoch on."""
+    # An epoch is one call into TensorFlow if its steps fit; Python has no work between them.
     model.compile(optimizer=optimizer, steps_per_execution=min(plan.steps, _MOST_STEPS_A_CALL))
-    optimizer.build(model.trainable_variables)  # else only the first step gives it its slots
+    optimizer.build(model.trainable_variables)  # or its slots would not exist before the first step
     saved = plan.checkpoints
     done = saved.restore(model, optimizer) if saved else 0
     plan.stage.advance(done)
@@ -153,19 +153,19 @@ def _fit(
 
 
 class _MeanLoss(tf.keras.callbacks.Callback):
-    """Begins the mean anew with each epoch, so that nothing of it outlives one."""
+    """Resets the mean loss at each epoch, so that resumed trainings report the same losses."""
 
     def __init__(self, mean: tf.keras.metrics.Mean) -> None:
         super().__init__()
         self._mean = mean
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        """Forget the last epoch."""
+        """Reset the mean."""
         self._mean.reset_state()
 
 
 def _averaged(model: tfrs.Model) -> _MeanLoss:
-    """Make a model report the mean loss of an epoch's steps; its own is that of the last step."""
+    """Make a model report the mean loss of an epoch instead of the loss of its last step."""
     mean = tf.keras.metrics.Mean()
 
     def train_step(batch: Batch) -> dict[str, tf.Tensor]:
@@ -178,14 +178,14 @@ def _averaged(model: tfrs.Model) -> _MeanLoss:
 
 
 class EpochProgress(tf.keras.callbacks.Callback):
-    """Tells a stage of every finished epoch."""
+    """Reports every finished epoch to a stage."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
         self._stage = stage
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Advance by one epoch, show its loss, and keep it."""
+        """Advance by one epoch, and report its loss."""
         self._stage.advance(1)
         if logs:
             self._stage.loss(epoch + 1, float(logs["loss"]))
@@ -193,12 +193,12 @@ class EpochProgress(tf.keras.callbacks.Callback):
 
 
 class EpochSaved(tf.keras.callbacks.Callback):
-    """Offers every finished epoch to the checkpoints."""
+    """Passes every finished epoch to the checkpoints."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         super().__init__()
         self._checkpoints = checkpoints
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        """Save, if it is time to."""
+        """Save a checkpoint if one is due."""
         self._checkpoints.after_epoch(epoch + 1, self.model, self.model.optimizer)

@@ -1,7 +1,7 @@
-"""The one place that imports TensorFlow; every other module takes it from here.
+"""Import of TensorFlow; every other module imports it from here.
 
-TensorFlow Recommenders needs Keras 2, which TensorFlow gives only when the environment asked
-for it before the first import.
+TensorFlow Recommenders needs Keras 2, which TensorFlow provides only if an environment variable is
+set before the first import.
 """
 
 import errno
@@ -20,15 +20,15 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     )
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if THREADS not in os.environ:  # else whoever starts it has shared them out already
+if THREADS not in os.environ:  # or the caller has set the numbers of threads
     share_processors()
 
 
 @contextmanager
-def _startup_chatter_held_back() -> Iterator[None]:
-    """Keep what TensorFlow's C++ side prints before any setting of its log level can reach it.
+def _startup_messages_captured() -> Iterator[None]:
+    """Capture messages that TensorFlow's C++ code prints before its log level takes effect.
 
-    Shown after all when the import fails. Python's own stderr is not touched.
+    They are printed if the import fails. Python's own stderr is not affected.
     """
     sys.stderr.flush()
     real = os.dup(2)
@@ -45,7 +45,7 @@ def _startup_chatter_held_back() -> Iterator[None]:
             os.close(real)
 
 
-with _startup_chatter_held_back():
+with _startup_messages_captured():
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
 
@@ -56,14 +56,14 @@ tf.get_logger().setLevel("ERROR")
 
 @contextmanager
 def as_disk_errors() -> Iterator[None]:
-    """Raise as OSError what kept TensorFlow from writing its files.
+    """Raise an OSError for a TensorFlow error about files.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
     try:
         yield
-    except tf.errors.OpError as error:  # what the system said, in TensorFlow's words:
+    except tf.errors.OpError as error:  # the system's message inside of TensorFlow's:
         # {{node ...}} <path>; No space left on device [Op:SaveV2]
         reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
         full = isinstance(error, tf.errors.ResourceExhaustedError)

@@ -1,4 +1,4 @@
-"""The default rating model: the mean of its members, saved as it predicts."""
+"""Rating ensemble: the mean of its members, its SavedModel, and its budget."""
 
 from dataclasses import replace
 
@@ -9,17 +9,17 @@ from handmade import ODD_DATA
 from reco_batch.artifact.saved_models import EXPLICIT_MODEL, save_rating
 from reco_batch.data.dataset import histories
 from reco_batch.data.item_features import content_features
-from reco_batch.models.rating.ensemble import train_blended_rating
+from reco_batch.models.rating.ensemble import train_ensemble, trained_members
 from reco_batch.models.rating.ridge import fit_ridge
-from reco_batch.models.rating.svdpp import train_content_rating
-from reco_batch.models.retrieval.cooccurrence import co_rating_factors, co_ratings
+from reco_batch.models.rating.svdpp import train_svdpp
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, cooccurrence_factors
 from reco_batch.models.retrieval.recency import as_matrix
 from reco_batch.models.training.checkpoints import Checkpoints
-from reco_batch.settings.hyperparameters import TasteParameters
+from reco_batch.settings.hyperparameters import EnsembleParameters
 from stopped_training import Stopped, StoppingStage
 
 SCALE = 0.5, 5.0
-SMALL = TasteParameters(
+SMALL = EnsembleParameters(
     factors=4, embedding_dim=3, epochs=3, batch_size=100, learning_rate=0.02, ridge_share=0.4
 )
 
@@ -29,7 +29,7 @@ def fit(sittings):
     """Train on ratings given in sittings."""
 
     def train(*, stage, parameters=SMALL, seed=42, checkpoints=None):
-        return train_blended_rating(
+        return train_ensemble(
             sittings.ratings,
             movies=sittings.movies,
             user_count=len(sittings.user_ids),
@@ -45,13 +45,13 @@ def fit(sittings):
 
 @pytest.fixture(scope="module")
 def trained(fit):
-    """The model of seed 42, trained without a stop; and what its stage was told."""
+    """Model of seed 42, trained without a stop, and its stage."""
     stage = StoppingStage(after=SMALL.members * SMALL.epochs)
     return fit(stage=stage), stage
 
 
 def same_bits(one, other):
-    """Tell whether two models are the same to the last bit."""
+    """Return True if two models are equal to the last bit."""
     return one.mean == other.mean and all(
         np.array_equal(a, b) for a, b in zip(one[1:], other[1:], strict=True)
     )
@@ -69,12 +69,12 @@ def unheld(model, pairs):
 
 
 def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
-    """Of the closed form by its share, and of each trained one by the rest's part."""
+    """The ridge regression has its share, and the trained members divide the rest."""
     ratings = sittings.ratings
-    counts = co_ratings(ratings, movie_count=len(sittings.movies), window=SMALL.window)
+    counts = cooccurrence_counts(ratings, movie_count=len(sittings.movies), window=SMALL.window)
     history = histories(ratings, user_count=len(sittings.user_ids))
     interactions = as_matrix(history, None, movie_count=len(sittings.movies))
-    factors = co_rating_factors(counts, interactions, dim=4, seed=42)
+    factors = cooccurrence_factors(counts, interactions, dim=4, seed=42)
     length = np.sqrt(np.square(factors[ratings.movie_index]).sum(axis=1).mean())
 
     def features(scale):
@@ -83,7 +83,7 @@ def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
     users = len(sittings.user_ids)
     ridge = fit_ridge(ratings, features(3.0), user_count=users, scale=SCALE, l2=20.0, shrinkage=3.0)
     members = [
-        train_content_rating(
+        train_svdpp(
             ratings,
             features(2.0).astype(np.float32),
             SMALL,
@@ -104,7 +104,7 @@ def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
 
 
 def test_without_trained_members_it_is_the_closed_form(fit, sittings, stage):
-    """Which then counts whole, whatever its share."""
+    """The ridge regression has weight 1 then."""
     model = fit(stage=stage, parameters=replace(SMALL, members=0))
 
     assert stage.steps == 0
@@ -114,18 +114,17 @@ def test_without_trained_members_it_is_the_closed_form(fit, sittings, stage):
 
 
 def test_seed_fixes_the_model(fit, trained, stage):
-    """To the last bit; another seed gives another one."""
+    """Equal seeds return equal models to the last bit, other seeds others."""
     assert same_bits(fit(stage=stage), trained[0])
     assert not same_bits(fit(stage=stage, seed=43), trained[0])
 
 
 @pytest.mark.parametrize(
-    ("after", "said"),
+    ("after", "messages"),
     [(2, "member-1: goes on after epoch 2"), (4, "member-2: goes on after epoch 1")],
 )
-@pytest.mark.slow
-def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage, after, said):
-    """Whichever member it was stopped in; those before are not trained again."""
+def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage, after, messages):
+    """Members before the stopped one are not trained again."""
     lines = []
 
     def checkpoints():
@@ -135,7 +134,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
         fit(stage=StoppingStage(after), checkpoints=checkpoints())
     resumed = fit(stage=stage, checkpoints=checkpoints())
 
-    assert lines[-1] == f"it, {said}"
+    assert lines[-1] == f"it, {messages}"
     assert same_bits(resumed, trained[0])
 
 
@@ -146,7 +145,7 @@ def save(folder, model, sittings):
 
 
 def test_the_saved_model_predicts_the_same_stars(trained, sittings, tf, tmp_path):
-    """Held to the scale, by the ids of users and movies."""
+    """Predictions by id are clipped to the rating scale."""
     model, _ = trained
     users, movies = every_pair(sittings)
 
@@ -165,13 +164,13 @@ def test_the_saved_model_predicts_the_same_stars(trained, sittings, tf, tmp_path
 
 
 def test_who_is_not_known_has_the_mean_and_the_others_bias(trained, sittings, tf, tmp_path):
-    """An unknown user, an unknown movie, and both."""
+    """An unknown user, an unknown movie, and both, have predictions."""
     model, _ = trained
     loaded = tf.saved_model.load(save(tmp_path, model, sittings))
 
     stars = loaded(
         {
-            "userId": tf.constant(["nobody", sittings.user_ids[0], "nobody"]),
+            "userId": tf.constant(["unknown", sittings.user_ids[0], "unknown"]),
             "movieId": tf.constant([sittings.movies.ids[1], "nothing", "nothing"]),
         }
     ).numpy()[:, 0]
@@ -183,12 +182,12 @@ def test_who_is_not_known_has_the_mean_and_the_others_bias(trained, sittings, tf
 @pytest.mark.parametrize("name", ODD_DATA)
 @pytest.mark.slow
 def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
-    """Little or equal or missing; ids are text; a user and movies have no ratings."""
+    """Few, equal or missing ratings, text ids, and users and movies without ratings."""
     ratings, movies = ODD_DATA[name]
     users = int(ratings.user_index.max()) + 2
     user_ids = [f"user:{user}" for user in range(users)]
 
-    model = train_blended_rating(
+    model = train_ensemble(
         ratings,
         movies=movies,
         user_count=users,
@@ -209,3 +208,13 @@ def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
     ).numpy()[:, 0]
     assert ((stars >= 0.5) & (stars <= 5)).all()
     np.testing.assert_allclose(stars, model.predict(*pairs), rtol=1e-5, atol=1e-5)
+
+
+def test_members_are_trained_up_to_the_budget_of_steps():
+    """By hand: 5,000 steps of 2,048 ratings in each of six epochs are the last within it."""
+    parameters = EnsembleParameters()
+
+    assert trained_members(parameters, rating_count=100_836) == parameters.members
+    assert trained_members(parameters, rating_count=5_000 * 2_048) == parameters.members
+    assert trained_members(parameters, rating_count=5_000 * 2_048 + 1) == 0
+    assert trained_members(parameters, rating_count=32_000_204) == 0

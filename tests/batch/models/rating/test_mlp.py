@@ -1,23 +1,23 @@
-"""The folded rating model: the plain network's squared error, computed from fewer numbers."""
+"""Multilayer perceptron on folded batches: the plain network's squared error."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reco_batch.models.rating.mlp import RatingModel, train_rating
+from reco_batch.models.rating.mlp import MlpModel, train_mlp
 from reco_batch.models.training.folded_batches import stack_batches
 from reco_batch.scoring.ranking import predict, ranked_blocks
-from reco_batch.settings.hyperparameters import RatingParameters
+from reco_batch.settings.hyperparameters import MlpParameters
 
 USERS, MOVIES = 6, 8
 IDS = [f"u{n}" for n in range(USERS)], [f"m{n}" for n in range(MOVIES)]
-SMALL = RatingParameters(embedding_dim=3, hidden_units=(5, 4))
+SMALL = MlpParameters(embedding_dim=3, hidden_units=(5, 4))
 
 
 def model_of(*, seed=0):
-    """Make an untrained model whose every weight matters: biases too, embeddings large."""
-    model = RatingModel(*IDS, SMALL, seed=seed)
+    """Make an untrained model with large embeddings and biases, so that every weight matters."""
+    model = MlpModel(*IDS, SMALL, seed=seed)
     rng = np.random.default_rng(seed)
     for layer in (model.first, model.second, model.stars):
         layer.bias.assign(rng.normal(size=layer.bias.shape))
@@ -27,7 +27,7 @@ def model_of(*, seed=0):
 
 
 def drawn(count, *, seed):
-    """Draw user rows, movie rows and stars; row 0 is not drawn, as in training."""
+    """Draw user rows, movie rows and ratings; row 0 is not drawn, as in training."""
     rng = np.random.default_rng(seed)
     return (
         rng.integers(1, USERS + 1, count).astype(np.int32),
@@ -37,7 +37,7 @@ def drawn(count, *, seed):
 
 
 def features_of(tf, users, movies):
-    """Return the ids of rows, as the plain network takes them."""
+    """Return the ids of rows, for the plain network."""
     return {
         "userId": tf.constant([IDS[0][row - 1] for row in users]),
         "movieId": tf.constant([IDS[1][row - 1] for row in movies]),
@@ -47,7 +47,7 @@ def features_of(tf, users, movies):
 @settings(max_examples=12)
 @given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 12))
 def test_loss_and_gradients_are_the_plain_networks(tf, seed, count, batch_size):
-    """Folded, repeated and padded, a step has the mean squared error of the plain batch."""
+    """A folded and padded step has the mean squared error of the plain batch."""
     users, movies, stars = drawn(count, seed=seed)
     batches = stack_batches(users, movies, stars, batch_size=batch_size)
     model = model_of(seed=seed)
@@ -71,15 +71,15 @@ def test_loss_and_gradients_are_the_plain_networks(tf, seed, count, batch_size):
 
 @pytest.mark.parametrize("batch_size", [400, 11])
 def test_training_equals_that_of_the_plain_network(tf, dataset, stage, batch_size):
-    """Three epochs of two steps or of many end in the stars that the notebook's model predicts."""
-    parameters = RatingParameters(
+    """Three epochs of two or of many steps end in the predictions of the notebook's model."""
+    parameters = MlpParameters(
         embedding_dim=4, hidden_units=(6, 5), learning_rate=0.05, epochs=3, batch_size=batch_size
     )
     ids = {"user_ids": dataset.user_ids, "movie_ids": dataset.movies.ids}
     squared_error = tf.keras.losses.MeanSquaredError()
 
-    class Plain(RatingModel):
-        """The same network, trained on ids, as the notebook does."""
+    class Plain(MlpModel):
+        """Training on folded batches equals the notebook's training on ids."""
 
         def compute_loss(self, inputs, training=False):  # noqa: ARG002, FBT002  # Keras's signature
             return squared_error(inputs["rating"][:, tf.newaxis], self(inputs))
@@ -95,7 +95,7 @@ def test_training_equals_that_of_the_plain_network(tf, dataset, stage, batch_siz
     data = tf.data.Dataset.from_tensor_slices(columns).batch(batch_size)
     plain.fit(data, epochs=3, verbose=0)
 
-    trained = train_rating(ratings, **ids, parameters=parameters, seed=42, stage=stage)
+    trained = train_mlp(ratings, **ids, parameters=parameters, seed=42, stage=stage)
 
     np.testing.assert_allclose(
         predict(trained.split_weights(), ratings.user_index, ratings.movie_index),
@@ -106,14 +106,14 @@ def test_training_equals_that_of_the_plain_network(tf, dataset, stage, batch_siz
 
 
 def test_every_weight_is_trained():
-    """Two tables, three kernels and three biases: nothing is left out of training."""
+    """Two tables, three kernels and three biases are trained."""
     assert len(model_of().trainable_variables) == 8
 
 
 @settings(max_examples=12)
 @given(st.integers(0, 10**6))
 def test_split_weights_predict_what_the_model_predicts(tf, seed):
-    """Scoring without TensorFlow gives the network's stars for every pair."""
+    """Scoring without TensorFlow returns the network's prediction for every pair."""
     users, movies, _ = drawn(40, seed=seed)
     model = model_of(seed=seed)
 
@@ -125,7 +125,7 @@ def test_split_weights_predict_what_the_model_predicts(tf, seed):
 
 
 def test_training_lowers_the_error(dataset, rating_model):
-    """The planted taste is learned: far better than always predicting the mean."""
+    """The error is far below that of the mean on planted tastes."""
     ratings = dataset.ratings
     stars = predict(rating_model.split_weights(), ratings.user_index, ratings.movie_index)
 
@@ -134,7 +134,7 @@ def test_training_lowers_the_error(dataset, rating_model):
 
 
 def test_seed_fixes_the_lists(seen, rating_model, fit_rating):
-    """The same seed gives the same ranked lists to the last bit, another seed other ones."""
+    """Equal seeds return equal ranked lists to the last bit, other seeds other lists."""
 
     def lists(model):
         (block,) = ranked_blocks(model.split_weights(), seen, k=20, threads=2)
@@ -150,9 +150,9 @@ def test_seed_fixes_the_lists(seen, rating_model, fit_rating):
 
 
 def test_stage_hears_of_every_epoch(fit_rating, stage):
-    """Progress counts epochs, and its note ends with the last one's loss."""
+    """Progress counts epochs, and its note ends with the last loss."""
     fit_rating(
-        parameters=RatingParameters(embedding_dim=2, hidden_units=(2, 2), epochs=3), stage=stage
+        parameters=MlpParameters(embedding_dim=2, hidden_units=(2, 2), epochs=3), stage=stage
     )
 
     assert stage.steps == 3
@@ -160,9 +160,9 @@ def test_stage_hears_of_every_epoch(fit_rating, stage):
 
 
 def test_loss_that_is_shown_is_the_mean_squared_error(dataset, rating_model, fit_rating, stage):
-    """The note can be compared with the stars: a first epoch starts near their mean square."""
+    """The loss is in squared rating units: the first epoch starts near the mean square."""
     fit_rating(
-        parameters=RatingParameters(
+        parameters=MlpParameters(
             embedding_dim=2, hidden_units=(2, 2), learning_rate=1e-9, epochs=1
         ),
         stage=stage,

@@ -1,4 +1,4 @@
-"""The closed-form member: what everybody likes, and what each user does beside that."""
+"""Ridge regression: shared weights, and each user's deviation from them."""
 
 import numpy as np
 import pytest
@@ -14,19 +14,19 @@ SCALE = 0.5, 5.0
 
 
 def fit(ratings, features, *, users=5, l2=3.0):
-    """Fit with some numbers."""
+    """Fit with default hyper-parameters."""
     return fit_ridge(ratings, features, user_count=users, scale=SCALE, l2=l2, shrinkage=2.0)
 
 
 def ridge(rows, target, l2):
-    """Regress by least squares over rows that stand for the penalty."""
+    """Regress by least squares with extra rows for the penalty."""
     penalty = np.sqrt(l2) * np.eye(rows.shape[1])
     target = np.concatenate([target, np.zeros(rows.shape[1])])
     return np.linalg.lstsq(np.vstack([rows, penalty]), target, rcond=None)[0]
 
 
 def plain_fit(ratings, features, *, users=5, l2=3.0):
-    """Fit the same user by user in float64; return biases and tastes."""
+    """Fit the same user by user in float64; return biases and weights."""
     user, movie = ratings.user_index, ratings.movie_index
     above, rows = ratings.rating - ratings.rating.mean(dtype=np.float64), features[movie]
     explained = np.zeros(len(ratings))
@@ -52,7 +52,7 @@ def plain_fit(ratings, features, *, users=5, l2=3.0):
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_fit_is_that_of_regressions_one_by_one(seed, width):
-    """Also for the user without ratings, who has everybody's tastes."""
+    """The user without ratings has the shared weights."""
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=4, movies=8, share=0.7)
     features = rng.normal(size=(8, width)).astype(np.float32)
@@ -69,7 +69,7 @@ def test_fit_is_that_of_regressions_one_by_one(seed, width):
 
 
 def test_planted_taste_is_found(dataset):
-    """The genre that a user likes gets the most stars, though some have rated no other."""
+    """The genre that a user prefers has the highest prediction, for every user."""
     features = content_features(dataset.movies)
 
     model = fit(dataset.ratings, features, users=len(dataset.user_ids))
@@ -80,8 +80,8 @@ def test_planted_taste_is_found(dataset):
     assert (of_genre.argmax(axis=1) == taste).mean() > 0.6  # by chance a third
 
 
-def test_order_of_the_rows_says_nothing(dataset):
-    """Sums are the same up to rounding."""
+def test_the_order_of_rows_has_no_effect(dataset):
+    """Sums are equal up to rounding."""
     features = content_features(dataset.movies)
     rows = np.random.default_rng(0).permutation(len(dataset.ratings))
 
@@ -93,7 +93,7 @@ def test_order_of_the_rows_says_nothing(dataset):
 
 
 def test_the_same_data_gives_the_same_bits(dataset):
-    """Nothing is drawn."""
+    """There is no randomness."""
     features = content_features(dataset.movies)
 
     one, again = (fit(dataset.ratings, features, users=40) for _ in range(2))
@@ -104,7 +104,7 @@ def test_the_same_data_gives_the_same_bits(dataset):
 
 @pytest.mark.parametrize(("ratings", "movies"), ODD_DATA.values(), ids=ODD_DATA)
 def test_odd_data_has_finite_stars(ratings, movies):
-    """Little or equal or missing, and for a user and movies without ratings."""
+    """Few, equal or missing ratings, and a user and movies without ratings."""
     users = int(ratings.user_index.max()) + 2
 
     model = fit(ratings, content_features(movies), users=users)
@@ -115,7 +115,7 @@ def test_odd_data_has_finite_stars(ratings, movies):
 
 
 def test_more_pull_is_less_taste():
-    """Until nobody has any."""
+    """The limit is no users with ratings."""
     ratings = ratings_of([(0, 0), (0, 1), (0, 2), (0, 3)], stars=[5, 1, 5, 1])
     features = np.array([[1], [0], [1], [0]], np.float32)
 

@@ -1,4 +1,4 @@
-"""The trained member: its loss in plain numpy, nothing predicted from itself, the same bits."""
+"""SVD++ member: its loss in plain numpy, leave-one-out sums, and reproducible bits."""
 
 import numpy as np
 import pytest
@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from handmade import ODD_DATA, random_ratings, ratings_of
 from reco_batch.data.item_features import content_features
-from reco_batch.models.rating.svdpp import ContentRating, train_content_rating
+from reco_batch.models.rating.svdpp import SvdppModel, train_svdpp
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.scoring.factor_model import fit_biases
-from reco_batch.settings.hyperparameters import TasteParameters
+from reco_batch.settings.hyperparameters import EnsembleParameters
 from stopped_training import Stopped, StoppingStage
 
 SCALE = 0.5, 5.0
-SMALL = TasteParameters(embedding_dim=3, epochs=4, batch_size=50, learning_rate=0.02)
+SMALL = EnsembleParameters(embedding_dim=3, epochs=4, batch_size=50, learning_rate=0.02)
 
 
 def model_of(ratings, features, *, users=5, seed=0):
-    """Make a model whose every number matters, as if trained."""
-    model = ContentRating(ratings, features, SMALL, user_count=users, seed=seed)
+    """Make a model with random variables, as if trained."""
+    model = SvdppModel(ratings, features, SMALL, user_count=users, seed=seed)
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(0, 0.5, variable.shape).astype(np.float32))
@@ -27,7 +27,7 @@ def model_of(ratings, features, *, users=5, seed=0):
 
 
 def columns_of(ratings, model, rows):
-    """Return a step's columns."""
+    """Return the columns of a step."""
     return {
         "user": ratings.user_index[rows],
         "movie": ratings.movie_index[rows],
@@ -37,14 +37,14 @@ def columns_of(ratings, model, rows):
 
 
 def deviations(ratings, *, counts):
-    """Return how far stars are from what biases say."""
+    """Return the deviation of ratings from their biases."""
     above = ratings.rating - ratings.rating.mean()
     of_user, of_movie = fit_biases(ratings, above, counts=counts, shrinkage=2)
     return above - of_user[ratings.user_index] - of_movie[ratings.movie_index]
 
 
 def plain_vector(model, ratings, deviation, user, *, without=None):
-    """Add up a user's vector rating by rating, in float64."""
+    """Sum a user's vector rating by rating, in float64."""
     own = [row for row in np.flatnonzero(ratings.user_index == user) if row != without]
     total = np.zeros(SMALL.embedding_dim)
     for row in own:
@@ -68,7 +68,7 @@ def plain_stars(model, features, vector, user, movie):
 
 
 def plain_loss(model, ratings, features, rows):
-    """Compute a step's loss from the formula of the recipe."""
+    """Compute the loss of a step from the formula."""
     deviation, loss = deviations(ratings, counts=(5, 8)), 0.0
     for row in rows:
         user, movie = ratings.user_index[row], ratings.movie_index[row]
@@ -90,7 +90,7 @@ def plain_loss(model, ratings, features, rows):
 @settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_loss_is_the_formula(seed):
-    """Rating by rating, each left out of its own user's history."""
+    """Each rating is excluded from its own user's history."""
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=5, movies=8)
     features = rng.normal(size=(8, 2)).astype(np.float32)
@@ -105,7 +105,7 @@ def test_loss_is_the_formula(seed):
 @settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_linear_form_predicts_what_the_model_does(seed):
-    """With whole histories, since an unseen movie is in none; also who has no ratings."""
+    """Predictions use complete histories, also for users without ratings."""
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=4, movies=8)
     features = rng.normal(size=(8, 2)).astype(np.float32)
@@ -124,7 +124,7 @@ def test_linear_form_predicts_what_the_model_does(seed):
 
 
 def test_nothing_is_predicted_from_itself(tf):
-    """A user's only rating teaches nothing to the vectors that histories are made of."""
+    """A user's only rating has no gradient in the history vectors."""
     ratings = ratings_of([(0, 0), (1, 1), (1, 2)])
     model = model_of(ratings, np.zeros((3, 1), np.float32), users=2)
 
@@ -145,7 +145,7 @@ def fit(dataset):
     """Train on the planted ratings."""
 
     def train(*, stage, seed=42, checkpoints=None):
-        return train_content_rating(
+        return train_svdpp(
             dataset.ratings,
             content_features(dataset.movies),
             SMALL,
@@ -161,20 +161,20 @@ def fit(dataset):
 
 @pytest.fixture(scope="module")
 def trained(fit):
-    """The model of seed 42, trained without a stop; and what its stage was told."""
+    """Model of seed 42, trained without a stop, and its stage."""
     stage = StoppingStage(after=SMALL.epochs)
     return fit(stage=stage), stage
 
 
 def same_bits(one, other):
-    """Tell whether two models are the same to the last bit."""
+    """Return True if two models are equal to the last bit."""
     return one.mean == other.mean and all(
         np.array_equal(a, b) for a, b in zip(one[1:], other[1:], strict=True)
     )
 
 
 def test_training_fits_the_stars(trained, dataset):
-    """Better than the mean does, and tells of each epoch."""
+    """The error is below that of the mean, and each epoch is reported."""
     model, stage = trained
 
     ratings = dataset.ratings
@@ -186,35 +186,35 @@ def test_training_fits_the_stars(trained, dataset):
 
 
 def test_seed_fixes_the_model(fit, trained, stage):
-    """To the last bit; another seed gives another one."""
+    """Equal seeds return equal models to the last bit, other seeds others."""
     assert same_bits(fit(stage=stage), trained[0])
     assert not same_bits(fit(stage=stage, seed=43), trained[0])
 
 
 @pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage):
-    """Nothing but variables and the number of steps outlives an epoch."""
-    said = []
+    """Variables and the number of steps are sufficient to resume."""
+    messages = []
 
     def checkpoints():
-        return Checkpoints(tmp_path, training="it", every_seconds=0, say=said.append)
+        return Checkpoints(tmp_path, training="it", every_seconds=0, say=messages.append)
 
     with pytest.raises(Stopped):
         fit(stage=StoppingStage(after=2), checkpoints=checkpoints())
     resumed = fit(stage=stage, checkpoints=checkpoints())
 
-    assert said == ["it: goes on after epoch 2"]
+    assert messages == ["it: goes on after epoch 2"]
     assert same_bits(resumed, trained[0])
 
 
 @pytest.mark.parametrize("name", ["one rating", "no timestamps", "nothing but ids"])
 @pytest.mark.slow
 def test_odd_data_has_finite_stars(stage, name):
-    """Also for the user and the movies without ratings."""
+    """Users and movies without ratings have finite predictions."""
     ratings, movies = ODD_DATA[name]
     users = int(ratings.user_index.max()) + 2
 
-    model = train_content_rating(
+    model = train_svdpp(
         ratings,
         content_features(movies),
         SMALL,

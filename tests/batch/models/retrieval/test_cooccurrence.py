@@ -1,4 +1,4 @@
-"""Who was rated after whom, counted pair by pair, and what is left of it in a few numbers."""
+"""Co-occurrence counts against a count pair by pair, and their factors."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from handmade import START, random_ratings, ratings_of
 from reco_batch.models.retrieval import cooccurrence as sessions
 from reco_batch.models.retrieval.cooccurrence import (
     affordable_window,
-    co_rating_factors,
-    co_ratings,
+    cooccurrence_counts,
+    cooccurrence_factors,
     has_order,
     in_order,
     without_order,
@@ -22,7 +22,7 @@ NOBODY = sp.csr_matrix((0, 6), dtype=np.float32)
 
 
 def lot(user, movie):
-    """Mix a pair as SplitMix64 does, in whole numbers of Python."""
+    """Mix a pair as SplitMix64, with Python integers."""
     mixed = int(user) << 32 | int(movie)
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
@@ -50,10 +50,10 @@ def plain_co_ratings(ratings, *, movie_count, window):
 
 @given(st.integers(0, 10**6), st.integers(1, 9))
 def test_counts_are_those_of_counting_by_hand(seed, window):
-    """Equal times, several sittings, windows beyond a history: every pair counts as it should."""
+    """Equal times, several sessions and wide windows count every pair correctly."""
     ratings = random_ratings(np.random.default_rng(seed), users=4, movies=8)
 
-    found = co_ratings(ratings, movie_count=9, window=window)
+    found = cooccurrence_counts(ratings, movie_count=9, window=window)
 
     expected = plain_co_ratings(ratings, movie_count=9, window=window)
     np.testing.assert_allclose(found.toarray(), expected, rtol=1e-5)
@@ -61,38 +61,42 @@ def test_counts_are_those_of_counting_by_hand(seed, window):
 
 
 @given(st.integers(0, 10**6))
-def test_the_order_of_the_rows_says_nothing(seed):
-    """The counts of shuffled ratings are the same to the last bit."""
+def test_the_order_of_rows_has_no_effect(seed):
+    """Counts of shuffled ratings are equal to the last bit."""
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=5, movies=8)
 
-    one = co_ratings(ratings, movie_count=8, window=5)
-    other = co_ratings(ratings.take(rng.permutation(len(ratings))), movie_count=8, window=5)
+    one = cooccurrence_counts(ratings, movie_count=8, window=5)
+    other = cooccurrence_counts(
+        ratings.take(rng.permutation(len(ratings))), movie_count=8, window=5
+    )
 
     np.testing.assert_array_equal(one.toarray(), other.toarray())
 
 
 def test_a_pair_counts_less_the_longer_it_took():
-    """At once 1, after two hours 1/e, the next day nothing; the third is years away."""
+    """The weight is 1 at once, 1/e after two hours, 0 the next day."""
     for seconds, expected in ((0, 1), (7200, np.exp(-1)), (86400, 0)):
         times = [START, START + seconds, 0]
         ratings = ratings_of([(0, 0), (0, 1), (0, 2)], timestamps=times)
-        assert co_ratings(ratings, movie_count=3, window=1)[0, 1] == pytest.approx(expected)
+        assert cooccurrence_counts(ratings, movie_count=3, window=1)[0, 1] == pytest.approx(
+            expected
+        )
 
 
 @pytest.mark.parametrize(
     "ratings", [ratings_of([(0, 0), (0, 1)], timestamps=None), ratings_of([])], ids=["time", "data"]
 )
 def test_without_time_or_ratings_there_are_no_pairs(ratings):
-    """Nothing is made up of the order of the rows."""
-    counts = co_ratings(ratings, movie_count=6, window=3)
+    """The order of rows has no effect."""
+    counts = cooccurrence_counts(ratings, movie_count=6, window=3)
 
     assert counts.shape == (6, 6)
     assert counts.nnz == 0
 
 
 def test_order_is_by_user_and_time():
-    """Whatever the order of the file."""
+    """The order of ties is independent of the file."""
     ratings = ratings_of(
         [(1, 0), (0, 5), (0, 2), (0, 7), (1, 4)], timestamps=[START, 8, 9, 3, START - 1]
     )
@@ -105,13 +109,13 @@ def test_order_is_by_user_and_time():
 
 
 def test_equal_times_do_not_make_neighbours_of_the_catalogue():
-    """A date instead of a time: movies next to each other count no more than any two others."""
+    """With dates instead of times, adjacent movies count no more than others."""
     movie_count, user_count = 20, 300
     pairs = [(user, movie) for user in range(user_count) for movie in range(movie_count)]
     days = [START + 86400 * (movie == 0) for _, movie in pairs]
     ratings = ratings_of(pairs, timestamps=days)
 
-    counts = co_ratings(ratings, movie_count=movie_count, window=3).toarray()
+    counts = cooccurrence_counts(ratings, movie_count=movie_count, window=3).toarray()
 
     of_one_day = counts[1:, 1:]
     next_to = np.diagonal(of_one_day, 1).mean()
@@ -120,16 +124,18 @@ def test_equal_times_do_not_make_neighbours_of_the_catalogue():
 
 
 def test_ratings_of_one_time_have_no_order():
-    """A user whose ratings were imported at once tells nothing; the others count as ever."""
+    """Users whose ratings were imported at once are ignored; the others count as before."""
     of_one = [(0, 0), (0, 1), (0, 2)]
     at_once = ratings_of([*of_one, (1, 0), (1, 1)], timestamps=[START, START, START, 5, 9])
     nobody = ratings_of(of_one, timestamps=[START] * 3)
 
-    counts = co_ratings(at_once, movie_count=3, window=2)
+    counts = cooccurrence_counts(at_once, movie_count=3, window=2)
 
-    alone = co_ratings(ratings_of([(0, 0), (0, 1)], timestamps=[5, 9]), movie_count=3, window=2)
+    alone = cooccurrence_counts(
+        ratings_of([(0, 0), (0, 1)], timestamps=[5, 9]), movie_count=3, window=2
+    )
     np.testing.assert_array_equal(counts.toarray(), alone.toarray())
-    assert not co_ratings(nobody, movie_count=3, window=2).nnz
+    assert not cooccurrence_counts(nobody, movie_count=3, window=2).nnz
     assert has_order(at_once)
     assert not has_order(nobody)
     assert not has_order(ratings_of(of_one, timestamps=None))
@@ -137,13 +143,13 @@ def test_ratings_of_one_time_have_no_order():
 
 
 def test_ratings_without_time_have_no_order():
-    """Asking for it is a mistake in the program."""
+    """The call raises an error."""
     with pytest.raises(ValueError, match="no order"):
         in_order(ratings_of([(0, 0)], timestamps=None))
 
 
 def test_window_shrinks_with_the_ratings():
-    """240 million pairs are looked at, and each rating's next one always."""
+    """The budget is 240 million pairs, and at least one per rating."""
     assert affordable_window(40, 0) == 40
     assert affordable_window(40, 6_000_000) == 40
     assert affordable_window(40, 32_000_000) == 7
@@ -152,26 +158,26 @@ def test_window_shrinks_with_the_ratings():
 
 
 def test_too_many_pairs_are_counted_in_a_smaller_window(monkeypatch):
-    """The counts are then those of that window."""
+    """Counts equal those of the reduced window."""
     ratings = random_ratings(np.random.default_rng(1), users=4, movies=8)
-    expected = co_ratings(ratings, movie_count=8, window=2)
-    assert (expected != co_ratings(ratings, movie_count=8, window=6)).nnz
+    expected = cooccurrence_counts(ratings, movie_count=8, window=2)
+    assert (expected != cooccurrence_counts(ratings, movie_count=8, window=6)).nnz
 
     monkeypatch.setattr(sessions, "_MOST_PAIRS", 2 * len(ratings))
 
-    found = co_ratings(ratings, movie_count=8, window=6)
+    found = cooccurrence_counts(ratings, movie_count=8, window=6)
     np.testing.assert_array_equal(found.toarray(), expected.toarray())
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40))
 def test_users_counted_a_few_at_a_time_are_all_counted(seed, at_once):
-    """No pair is lost where a part ends, however few pairs a part has."""
+    """No pair is lost between parts, however small."""
     ratings = random_ratings(np.random.default_rng(seed), users=6, movies=8)
-    whole = co_ratings(ratings, movie_count=8, window=4)
+    whole = cooccurrence_counts(ratings, movie_count=8, window=4)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "_PAIRS_AT_ONCE", at_once)
-        parts = co_ratings(ratings, movie_count=8, window=4)
+        parts = cooccurrence_counts(ratings, movie_count=8, window=4)
 
     np.testing.assert_allclose(parts.toarray(), whole.toarray(), rtol=1e-5)
 
@@ -185,11 +191,11 @@ def scaled(counts):
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 8))
 def test_factors_keep_the_most_of_the_scaled_counts(seed, dim):
-    """Their products are those of numpy's own decomposition, cut to as many directions."""
+    """Products of the factors equal those of numpy's truncated decomposition."""
     ratings = random_ratings(np.random.default_rng(seed), users=5, movies=8, share=0.7)
-    counts = co_ratings(ratings, movie_count=8, window=4)
+    counts = cooccurrence_counts(ratings, movie_count=8, window=4)
 
-    factors = co_rating_factors(counts, NOBODY, dim=dim, seed=0)
+    factors = cooccurrence_factors(counts, NOBODY, dim=dim, seed=0)
 
     left, values, _ = np.linalg.svd(scaled(counts))
     expected = (left[:, :dim] * values[:dim] ** 2) @ left[:, :dim].T
@@ -200,11 +206,13 @@ def test_factors_keep_the_most_of_the_scaled_counts(seed, dim):
 
 
 def test_factors_of_nothing():
-    """Zeros, as wide as asked for; a movie that nobody rated beside others has zeros too."""
+    """Zeros of the given width; a movie that no user rated with another has zeros too."""
     ratings = ratings_of([(0, 0), (0, 1), (1, 1), (1, 2)])
 
-    nothing = co_rating_factors(EMPTY, NOBODY, dim=3, seed=0)
-    some = co_rating_factors(co_ratings(ratings, movie_count=4, window=2), NOBODY, dim=2, seed=0)
+    nothing = cooccurrence_factors(EMPTY, NOBODY, dim=3, seed=0)
+    some = cooccurrence_factors(
+        cooccurrence_counts(ratings, movie_count=4, window=2), NOBODY, dim=2, seed=0
+    )
 
     np.testing.assert_array_equal(nothing, np.zeros((6, 3), np.float32))
     np.testing.assert_allclose(some[3], 0, atol=1e-7)
@@ -212,46 +220,48 @@ def test_factors_of_nothing():
 
 
 def test_fewer_movies_than_factors():
-    """There are no more directions than movies."""
-    counts = co_ratings(ratings_of([(0, 0), (0, 1)]), movie_count=2, window=1)
+    """There are no more factors than movies."""
+    counts = cooccurrence_counts(ratings_of([(0, 0), (0, 1)]), movie_count=2, window=1)
 
-    assert co_rating_factors(counts, NOBODY, dim=32, seed=0).shape == (2, 2)
+    assert cooccurrence_factors(counts, NOBODY, dim=32, seed=0).shape == (2, 2)
 
 
 def test_seed_fixes_the_factors():
-    """To the last bit."""
+    """Equal seeds return equal bits."""
     ratings = random_ratings(np.random.default_rng(3), users=20, movies=60)
-    counts = co_ratings(ratings, movie_count=60, window=9)
+    counts = cooccurrence_counts(ratings, movie_count=60, window=9)
 
-    one, again, other = (co_rating_factors(counts, NOBODY, dim=4, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (
+        cooccurrence_factors(counts, NOBODY, dim=4, seed=seed) for seed in (1, 1, 2)
+    )
 
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
 
 
 def test_who_rated_both_stands_in_where_there_is_no_order():
-    """The factors are then those of how many users rated the two movies."""
+    """Factors are those of the co-rating counts then."""
     chance = np.random.default_rng(5).random((30, 6))
     interactions = sp.csr_matrix((chance < 0.4).astype(np.float32))
     both = (interactions.T @ interactions).toarray()
     np.fill_diagonal(both, 0)
 
-    found = co_rating_factors(EMPTY, interactions, dim=3, seed=0)
+    found = cooccurrence_factors(EMPTY, interactions, dim=3, seed=0)
 
-    expected = co_rating_factors(sp.csr_matrix(both), NOBODY, dim=3, seed=0)
+    expected = cooccurrence_factors(sp.csr_matrix(both), NOBODY, dim=3, seed=0)
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
     assert np.abs(found).max() > 0.1
 
 
 def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch):
-    """Which bounds the memory; of equally often rated ones the first. Others are folded in."""
+    """The budget bounds memory; ties keep the lower index, and other movies are folded in."""
     monkeypatch.setattr(sessions, "_MOST_MOVIES", 3)
     chance = np.random.default_rng(5).random((30, 6))
     interactions = sp.csr_matrix((chance < [0.2, 0.9, 0.5, 0.5, 0.1, 0.8]).astype(np.float32))
     rated = np.asarray(interactions.sum(axis=0)).ravel()
     most = np.argsort(-rated, kind="stable")[:3]
 
-    found = co_rating_factors(EMPTY, interactions, dim=3, seed=0)
+    found = cooccurrence_factors(EMPTY, interactions, dim=3, seed=0)
 
     kept = sorted(most)
     together = (interactions.T @ interactions).toarray()[:, kept]
@@ -272,24 +282,24 @@ def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch
 
 
 def test_movies_without_counts_are_folded_in_where_that_is_wanted():
-    """Order says nothing of a movie that is rated alone each time; who rated it says something."""
+    """A movie that is always rated alone has no ordered counts, but has co-ratings."""
     counts = sp.csr_matrix(np.array([[0, 3, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], "f4"))
     interactions = sp.csr_matrix(np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]], "f4"))
     wanted = np.array([False, False, True, True])
 
-    without = co_rating_factors(counts, interactions, dim=4, seed=0)
-    found = co_rating_factors(counts, interactions, dim=4, seed=0, folded_in=wanted)
+    without = cooccurrence_factors(counts, interactions, dim=4, seed=0)
+    found = cooccurrence_factors(counts, interactions, dim=4, seed=0, folded_in=wanted)
 
     np.testing.assert_array_equal(found[:2], without[:2])
     assert (np.abs(without[2:]) < 1e-6).all()
     alike = found[2] / np.linalg.norm(found[2]) @ (found[:2].sum(axis=0))
     assert alike > 0.1
-    assert (np.abs(found[3]) < 1e-6).all()  # nobody who rated it rated another
+    assert (np.abs(found[3]) < 1e-6).all()  # no user who rated it rated another
 
 
 @pytest.mark.parametrize(("alone", "folded"), [(1, False), (2, True)])
 def test_who_rated_both_stands_in_where_order_leaves_many_out(alone, folded):
-    """Of ten rated movies one may be left to its content; unrated ones do not count."""
+    """Up to a tenth of the rated movies may rely on content; unrated ones do not count."""
     counts = np.zeros((12, 12), np.float32)
     ordered = np.arange(10 - alone)
     counts[ordered, np.roll(ordered, 1)] = counts[np.roll(ordered, 1), ordered] = 1
@@ -304,12 +314,12 @@ def test_who_rated_both_stands_in_where_order_leaves_many_out(alone, folded):
 
 
 def test_directions_without_a_value_are_none():
-    """Movies are folded in along those that tell something; others may point anywhere."""
+    """Movies are folded in along directions with a singular value; others are arbitrary."""
     counts = np.zeros((4, 4), np.float32)
     counts[0, 1] = counts[1, 0] = counts[1, 2] = counts[2, 1] = 5  # of rank 2
     interactions = sp.csr_matrix(np.array([[1, 0, 0, 1], [0, 1, 1, 0]], np.float32))
 
-    found = co_rating_factors(
+    found = cooccurrence_factors(
         sp.csr_matrix(counts), interactions, dim=4, seed=0, folded_in=np.ones(4, np.bool_)
     )
 

@@ -1,4 +1,4 @@
-"""Weights between movies: those of one regression a movie, as products of factors."""
+"""EASE: one ridge regression per movie, factorised."""
 
 import numpy as np
 import pytest
@@ -8,28 +8,28 @@ from hypothesis import strategies as st
 
 from handmade import START, ratings_of
 from reco_batch.data.dataset import histories
-from reco_batch.models.retrieval.cooccurrence import co_ratings
-from reco_batch.models.retrieval.ease import fit_neighbours
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
+from reco_batch.models.retrieval.ease import fit_ease
 from reco_batch.models.retrieval.recency import as_matrix
-from reco_batch.settings.hyperparameters import NeighbourParameters
+from reco_batch.settings.hyperparameters import EaseParameters
 
-EVERY_MOVIE = NeighbourParameters(factors=64, l2=1.5, who_weight=0.5, least_ratings=0)
+EVERY_MOVIE = EaseParameters(factors=64, l2=1.5, who_weight=0.5, least_ratings=0)
 
 
 def interactions_of(seed, *, users=9, movies=6):
-    """Make who rated what, by chance."""
+    """Draw random interactions."""
     chance = np.random.default_rng(seed).random((users, movies))
     return sp.csr_matrix((chance < 0.5).astype(np.float32))
 
 
 def sittings_of(seed, *, movies=6):
-    """Make a symmetric matrix of counts, by chance."""
+    """Draw a random symmetric matrix of counts."""
     counts = np.triu(np.random.default_rng(seed).random((movies, movies)), 1)
     return sp.csr_matrix((counts + counts.T).astype(np.float32))
 
 
 def no_sittings(movies=6):
-    """Nothing is known of the order."""
+    """Return empty co-occurrence counts."""
     return sp.csr_matrix((movies, movies), dtype=np.float32)
 
 
@@ -48,7 +48,7 @@ def regressions(rated, *, l2):
 
 
 def solved(system):
-    """Return the weights of a system by its inverse, in float64."""
+    """Return the weights by the inverse of the system, in float64."""
     inverse = np.linalg.inv(system)
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
@@ -63,10 +63,10 @@ def scores(interactions, neighbours):
 @settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_without_sittings_each_movie_is_a_regression_on_the_others(seed):
-    """EASE in one inverse is a ridge regression for each movie; the weight scales its pull."""
+    """One inverse equals a ridge regression per movie."""
     rated = interactions_of(seed)
 
-    neighbours = fit_neighbours(rated, no_sittings(), EVERY_MOVIE, seed=1)
+    neighbours = fit_ease(rated, no_sittings(), EVERY_MOVIE, seed=1)
 
     expected = rated @ regressions(rated, l2=3)
     np.testing.assert_allclose(scores(rated, neighbours), expected, atol=1e-3)
@@ -75,13 +75,11 @@ def test_without_sittings_each_movie_is_a_regression_on_the_others(seed):
 @settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_sittings_stand_in_the_place_of_who_rated_both(seed):
-    """The system is sittings, a little of who rated both, and each movie's count."""
+    """The system is co-occurrence, a little co-rating, and each movie's count."""
     rated, sittings = interactions_of(seed), sittings_of(seed)
-    parameters = NeighbourParameters(
-        factors=64, l2=4, least_ratings=0, who_weight=0.3, own_weight=1.7
-    )
+    parameters = EaseParameters(factors=64, l2=4, least_ratings=0, who_weight=0.3, own_weight=1.7)
 
-    neighbours = fit_neighbours(rated, sittings, parameters, seed=1)
+    neighbours = fit_ease(rated, sittings, parameters, seed=1)
 
     dense = rated.toarray().astype(np.float64)
     system = 0.3 * dense.T @ dense + sittings.toarray()
@@ -92,12 +90,12 @@ def test_sittings_stand_in_the_place_of_who_rated_both(seed):
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_few_factors_keep_the_most_of_the_scores(seed, dim):
-    """What is lost is what no other factors of that width could keep."""
+    """The loss equals that of the best possible factors of that width."""
     rated = interactions_of(seed, users=30, movies=12)
     expected = rated @ regressions(rated, l2=3)
-    parameters = NeighbourParameters(factors=dim, l2=1.5, who_weight=0.5, least_ratings=0)
+    parameters = EaseParameters(factors=dim, l2=1.5, who_weight=0.5, least_ratings=0)
 
-    neighbours = fit_neighbours(rated, no_sittings(12), parameters, seed=1)
+    neighbours = fit_ease(rated, no_sittings(12), parameters, seed=1)
 
     assert neighbours.into.shape == neighbours.out.shape == (12, dim)
     lost = np.square(scores(rated, neighbours) - expected).sum()
@@ -106,14 +104,14 @@ def test_few_factors_keep_the_most_of_the_scores(seed, dim):
 
 
 def test_movies_with_few_ratings_take_no_part():
-    """Their factors are zeros, and the others' are as if they were not there."""
+    """Factors of movies with few ratings are zeros, and the others are unaffected."""
     rated = interactions_of(3)
     rare = sp.csr_matrix(([1.0, 1.0], ([0, 4], [0, 1])), (9, 2), dtype=np.float32)
     more = sp.csr_matrix(sp.hstack([rated, rare]))
-    few = NeighbourParameters(factors=64, l2=1.5, least_ratings=2)
+    few = EaseParameters(factors=64, l2=1.5, least_ratings=2)
 
-    found = fit_neighbours(more, no_sittings(8), few, seed=1)
-    expected = fit_neighbours(rated, no_sittings(), few, seed=1)
+    found = fit_ease(more, no_sittings(8), few, seed=1)
+    expected = fit_ease(rated, no_sittings(), few, seed=1)
 
     assert np.abs(expected.out).max(axis=1).all()
     np.testing.assert_array_equal(found.into[6:], 0)
@@ -123,21 +121,21 @@ def test_movies_with_few_ratings_take_no_part():
 
 
 def test_a_large_catalogue_gives_way_to_its_most_rated():
-    """Which bounds the memory; of equally often rated ones the first take part."""
+    """The budget bounds memory; ties keep the lower index."""
     counts = [2, 5, 3, 5, 3, 3]
     rated = sp.csr_matrix(np.array([[user < n for n in counts] for user in range(6)], np.float32))
-    parameters = NeighbourParameters(least_ratings=1, most_movies=4)
+    parameters = EaseParameters(least_ratings=1, most_movies=4)
 
-    neighbours = fit_neighbours(rated, no_sittings(), parameters, seed=1)
+    neighbours = fit_ease(rated, no_sittings(), parameters, seed=1)
 
     assert np.flatnonzero(np.abs(neighbours.out).max(axis=1)).tolist() == [1, 2, 3, 4]
 
 
 def test_where_all_have_few_ratings_all_take_part():
-    """Better than nothing to go by."""
+    """The most rated movies take part if none has enough ratings."""
     rated = sp.csr_matrix(np.eye(3, 4, 1, np.float32) + np.eye(3, 4, dtype=np.float32))
 
-    neighbours = fit_neighbours(rated, no_sittings(4), NeighbourParameters(l2=0.1), seed=1)
+    neighbours = fit_ease(rated, no_sittings(4), EaseParameters(l2=0.1), seed=1)
 
     assert np.abs(scores(rated, neighbours)).max() > 0.1
 
@@ -148,11 +146,11 @@ def test_where_all_have_few_ratings_all_take_part():
     ids=["one movie a user", "one movie", "no rating", "one movie rated"],
 )
 def test_where_nothing_goes_with_anything_nothing_is_scored(rated):
-    """Zeros, not numbers that are none."""
+    """Factors are zeros, without NaN."""
     rated = sp.csr_matrix(rated.astype(np.float32))
 
-    neighbours = fit_neighbours(
-        rated, no_sittings(rated.shape[1]), NeighbourParameters(least_ratings=0), seed=1
+    neighbours = fit_ease(
+        rated, no_sittings(rated.shape[1]), EaseParameters(least_ratings=0), seed=1
     )
 
     np.testing.assert_array_equal(neighbours.into, 0)
@@ -160,12 +158,12 @@ def test_where_nothing_goes_with_anything_nothing_is_scored(rated):
 
 
 def test_seed_fixes_the_factors():
-    """The same seed gives the same bits."""
+    """Equal seeds return equal bits."""
     rated = interactions_of(5, users=40, movies=50)
-    parameters = NeighbourParameters(factors=4)
+    parameters = EaseParameters(factors=4)
 
     one, again, other = (
-        fit_neighbours(rated, no_sittings(50), parameters, seed=seed) for seed in (1, 1, 2)
+        fit_ease(rated, no_sittings(50), parameters, seed=seed) for seed in (1, 1, 2)
     )
 
     np.testing.assert_array_equal(one.into, again.into)
@@ -176,17 +174,17 @@ def test_seed_fixes_the_factors():
 @pytest.mark.parametrize("length", [2, 41, 60, 300])
 @pytest.mark.parametrize("gap", [0, 60, 3600])
 def test_default_weights_always_have_an_inverse(length, gap):
-    """However a history stands in time, the system's least eigenvalue is positive without l2.
+    """The smallest eigenvalue of the system is positive without l2, whatever the times.
 
     With `own_weight` below 1.2 it would not be, and the solution would be noise.
     """
-    of = NeighbourParameters()
+    of = EaseParameters()
     ratings = ratings_of(
         [(0, movie) for movie in range(length)],
         timestamps=[START + gap * place for place in range(length)],
     )
     rated = as_matrix(histories(ratings, user_count=1), None, movie_count=length).toarray()
-    sittings = co_ratings(ratings, movie_count=length, window=of.window).toarray()
+    sittings = cooccurrence_counts(ratings, movie_count=length, window=of.window).toarray()
 
     system = of.who_weight * rated.T @ rated + sittings + of.own_weight * np.diag(rated.sum(axis=0))
 

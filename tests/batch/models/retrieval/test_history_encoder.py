@@ -1,4 +1,4 @@
-"""History towers: the loss in plain numpy, and what decides which ratings a step hides."""
+"""History encoder: the loss in plain numpy, the hidden ratings of a step, and the plan."""
 
 from dataclasses import replace
 
@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from handmade import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
-from reco_batch.models.retrieval.history_encoder import HistoryModel, train_towers
+from reco_batch.models.retrieval.history_encoder import (
+    EncoderPlan,
+    HistoryEncoder,
+    encoder_plan,
+    time_features,
+    train_encoder,
+)
 from reco_batch.models.retrieval.recency import as_matrix
-from reco_batch.models.retrieval.trained_towers import time_features
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.settings.hyperparameters import TowerParameters
 from stopped_training import Stopped, StoppingStage
@@ -21,12 +26,12 @@ SMALL = TowerParameters(embedding_dim=4, epochs=5, batch_users=4)
 
 
 def model_of(seed, *, parameters=SMALL, model_seed=5):
-    """Make a model whose every number matters, as if trained; users' ratings by chance."""
+    """Make a model with random variables, as if trained, and random ratings."""
     from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415
 
     rng = np.random.default_rng(seed)
     history = histories(random_ratings(rng, users=USERS, movies=MOVIES - 1), user_count=USERS)
-    model = HistoryModel(
+    model = HistoryEncoder(
         history,
         rng.uniform(0.2, 1, len(history.movie_index)).astype(np.float32),
         rng.normal(size=(MOVIES, CONTENT)).astype(np.float32),
@@ -42,14 +47,14 @@ def model_of(seed, *, parameters=SMALL, model_seed=5):
 
 
 def kept_of(tf, model, asked):
-    """Draw which of the asked users' ratings a step keeps, as the recipe has it."""
+    """Draw the visible ratings of a step, by the model's recipe."""
     count = int(np.diff(model._movies.row_splits.numpy())[asked].sum())
     seed = [model._seed, int(model.optimizer.iterations)]
     return tf.random.stateless_uniform([count], seed=seed).numpy() >= model.parameters.hidden_share
 
 
 def plain_vector(model, movies, weights, own, times):
-    """Add up a user's vector in float64."""
+    """Sum a user's vector in float64."""
     of_movies = model.history_movies.numpy() + model._content.numpy() @ (
         model.history_content.numpy()
     )
@@ -59,7 +64,7 @@ def plain_vector(model, movies, weights, own, times):
 
 
 def plain_loss(model, history, asked, kept, candidates):
-    """Compute a step's loss user by user."""
+    """Compute the loss of a step user by user."""
     counts = np.maximum(np.diff(history.offsets), 1)
     relative = counts / np.diff(history.offsets).mean()
     movie_vectors = model.movies.numpy() + model._content.numpy() @ model.movie_content.numpy()
@@ -85,7 +90,7 @@ def plain_loss(model, history, asked, kept, candidates):
 @settings(max_examples=10)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0]))
 def test_loss_is_the_formula(tf, seed, exponent):
-    """Softmax over all movies but the kept ones, summed over the hidden ones."""
+    """Softmax over all movies but the visible ones, summed over the hidden ones."""
     parameters = replace(SMALL, user_exponent=exponent)
     model, history = model_of(seed, parameters=parameters)
     asked = np.array([4, 0, 3], np.int32)
@@ -100,7 +105,7 @@ def test_loss_is_the_formula(tf, seed, exponent):
 @settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_loss_over_a_sample_is_the_formula_over_the_sample(tf, seed):
-    """In a large catalogue; what is not in the sample is not asked for."""
+    """A large catalogue is sampled, and other movies are not predicted."""
     model, history = model_of(seed, parameters=replace(SMALL, most_candidates=5))
     asked = np.array([1, 2], np.int32)
     candidates = model._sampled_movies().numpy()
@@ -114,7 +119,7 @@ def test_loss_over_a_sample_is_the_formula_over_the_sample(tf, seed):
 
 @pytest.mark.parametrize("most_candidates", [MOVIES, 5], ids=["hides", "samples"])
 def test_each_step_draws_anew(tf, most_candidates):
-    """By seed and step alone: a step that is done again does the same."""
+    """The hidden ratings depend on seed and step alone, so a repeated step is equal."""
     parameters = replace(SMALL, most_candidates=most_candidates)
     model, _ = model_of(1, parameters=parameters)
     again, _ = model_of(1, parameters=parameters)
@@ -135,7 +140,7 @@ def test_each_step_draws_anew(tf, most_candidates):
 
 
 def test_largest_seed_works(tf):
-    """The libraries take 32 bits of it, and drawing counts one up."""
+    """TensorFlow takes 32 bits of it, and sampling uses the next one."""
     model, _ = model_of(1, parameters=replace(SMALL, most_candidates=5), model_seed=2**32 - 5)
 
     assert np.isfinite(float(model.compute_loss({"user": tf.range(USERS)})))
@@ -144,7 +149,7 @@ def test_largest_seed_works(tf):
 @settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_user_vector_is_the_weighed_history_and_itself(tf, seed):
-    """One by one in numpy; a user without ratings is its own vector and time."""
+    """User vectors one by one in numpy; without ratings only own vector and time remain."""
     model, history = model_of(seed)
     rows = np.repeat(np.arange(USERS), np.diff(history.offsets))
     weights = model._weights.flat_values
@@ -175,10 +180,10 @@ def test_user_vector_is_the_weighed_history_and_itself(tf, seed):
 
 
 def test_bias_starts_at_how_often_a_movie_is_rated():
-    """And counts once more, so that a movie without ratings has one as well."""
+    """One is added to each count, so that a movie without ratings has a finite bias."""
     history = histories(ratings_of([(0, 0), (1, 0), (1, 2)]), user_count=2)
 
-    model = HistoryModel(
+    model = HistoryEncoder(
         history,
         np.ones(3, np.float32),
         np.zeros((3, 1), np.float32),
@@ -191,7 +196,7 @@ def test_bias_starts_at_how_often_a_movie_is_rated():
 
 
 def test_times_are_shares_of_two_turns_of_a_year():
-    """Between the first and the last that is known; unknown times are nobody's."""
+    """Times are clipped to the first and the last knot; unknown times have zeros."""
     year = 365.25 * 86400
     latest = np.array([30 * year, 30.25 * year, 99 * year, 3 * year, 0]).astype(np.int64)
 
@@ -203,28 +208,61 @@ def test_times_are_shares_of_two_turns_of_a_year():
 
 
 def trained(stage, *, seed=3, checkpoints=None):
-    """Train the model of some ratings, and return its weights."""
+    """Train on some ratings, and return the weights."""
     model, _ = model_of(2)
-    train_towers(model, USERS, seed=seed, stage=stage, checkpoints=checkpoints)
+    train_encoder(model, USERS, seed=seed, stage=stage, checkpoints=checkpoints)
     return [variable.numpy() for variable in model.trainable_variables]
 
 
 @pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stage):
-    """What is hidden follows from the count of steps, which is saved."""
-    said = []
+    """The hidden ratings depend on the number of steps, which checkpoints contain."""
+    messages = []
 
     def checkpoints():
-        return Checkpoints(tmp_path, training="it", every_seconds=0, say=said.append)
+        return Checkpoints(tmp_path, training="it", every_seconds=0, say=messages.append)
 
     expected = trained(stage)
     with pytest.raises(Stopped):
         trained(StoppingStage(after=2), checkpoints=checkpoints())
     found = trained(stage, checkpoints=checkpoints())
 
-    assert said == ["it: goes on after epoch 2"]
+    assert messages == ["it: goes on after epoch 2"]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert any(
         (one != other).any() for one, other in zip(trained(stage, seed=4), expected, strict=True)
     )
+
+
+PARAMETERS = TowerParameters()
+
+
+def test_small_data_are_trained_by_the_hyper_parameters():
+    """The size that they were tuned on is within every budget."""
+    assert encoder_plan(PARAMETERS, user_count=610) == EncoderPlan(40, 128, 200)
+
+
+def test_large_data_are_trained_within_the_budgets():
+    """By hand for the size of ml-32m: 2.4 million visits are 11 epochs."""
+    assert encoder_plan(PARAMETERS, user_count=200_948) == EncoderPlan(11, 922, 2398)
+
+
+@given(st.integers(0, 10**8))
+def test_plans_keep_the_budgets(users):
+    """Visits except for the one epoch that is always trained; steps as long as they fit."""
+    plan = encoder_plan(PARAMETERS, user_count=users)
+
+    assert 1 <= plan.epochs <= PARAMETERS.epochs
+    assert plan.epochs == 1 or plan.epochs * users <= PARAMETERS.most_visits
+    assert PARAMETERS.batch_users <= plan.batch <= 2048
+    # The last step of each epoch may be smaller.
+    assert plan.batch == 2048 or plan.steps <= PARAMETERS.most_steps + plan.epochs
+    assert plan.steps * plan.batch >= plan.epochs * users
+
+
+def test_one_user_beyond_the_budget_costs_one_epoch():
+    """The plan changes by the least possible amount."""
+    most = PARAMETERS.most_visits // PARAMETERS.epochs
+    assert encoder_plan(PARAMETERS, user_count=most).epochs == PARAMETERS.epochs
+    assert encoder_plan(PARAMETERS, user_count=most + 1).epochs == PARAMETERS.epochs - 1

@@ -1,4 +1,4 @@
-"""The default retrieval model: both halves in one dot product, saved as it answers."""
+"""Default retrieval model: both halves in one dot product, and its SavedModels."""
 
 import copy
 import dataclasses
@@ -12,25 +12,24 @@ import pytest
 from handmade import ODD_DATA, ratings_of
 from reco_batch.artifact.saved_models import MOVIE_MODEL, USER_MODEL, save_retrieval
 from reco_batch.data.dataset import Ratings, histories
-from reco_batch.models.retrieval import hybrid as blended_retrieval
-from reco_batch.models.retrieval.history_encoder import HistoryModel
+from reco_batch.models.retrieval import hybrid
+from reco_batch.models.retrieval.history_encoder import HistoryEncoder, time_features
 from reco_batch.models.retrieval.hybrid import latest_ratings
-from reco_batch.models.retrieval.hybrid_training import train_blended
+from reco_batch.models.retrieval.hybrid_training import train_hybrid
 from reco_batch.models.retrieval.recency import as_matrix, recency_weights
-from reco_batch.models.retrieval.trained_towers import time_features
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import (
-    HistoryParameters,
-    NeighbourParameters,
+    EaseParameters,
+    HybridParameters,
     TowerParameters,
 )
 from stopped_training import Stopped, StoppingStage
 
 K = 7
-SMALL = HistoryParameters(
+SMALL = HybridParameters(
     tower=TowerParameters(embedding_dim=8, epochs=12, batch_users=10, learning_rate=0.02),
-    neighbours=NeighbourParameters(factors=16),
+    neighbours=EaseParameters(factors=16),
     neighbour_share=0.4,
     half_trust=8.0,
     popularity_discount=0.2,
@@ -42,7 +41,7 @@ SMALL = HistoryParameters(
 
 def train(dataset, stage, *, ratings=None, seed=42, parameters=SMALL, checkpoints=None):
     """Train on a data set's ratings."""
-    return train_blended(
+    return train_hybrid(
         lambda: dataset.ratings if ratings is None else ratings,
         movies=dataset.movies,
         user_ids=dataset.user_ids,
@@ -56,20 +55,20 @@ def train(dataset, stage, *, ratings=None, seed=42, parameters=SMALL, checkpoint
 
 @pytest.fixture(scope="module")
 def model(sittings):
-    """A model of ratings given in sittings, trained with seed 42 and without a stop."""
+    """Model of ratings given in sessions, with seed 42, trained without a stop."""
     return train(sittings, StoppingStage(after=SMALL.tower.epochs))
 
 
 def arrays_of(model):
-    """Return all that answers are computed from."""
+    """Return all arrays that scoring needs."""
     return (*model.embeddings(), model.similar_embeddings(), model.next_embeddings())
 
 
 def own_and_time(model, ratings):
-    """Return what no rating has added to the towers' vectors of users, [U, tower]."""
-    users = model._towers.users
+    """Return the part of the encoder's user vectors that belongs to no rating, [U, D]."""
+    users = model._encoder.users
     latest = latest_ratings(ratings, user_count=len(users))
-    return users + time_features(latest, years=model._years) @ model._towers.times
+    return users + time_features(latest, years=model._years) @ model._encoder.times
 
 
 def check_same_bits(one, other):
@@ -79,17 +78,17 @@ def check_same_bits(one, other):
 
 
 def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings):
-    """Each half divided by the deviation of its scores, neighbours by how long the history is."""
+    """Each half is divided by the spread of its scores; EASE is weighed by trust."""
     users, movies = model.embeddings()
-    towers, neighbours = model._towers, model._neighbours
+    encoder, ease = model._encoder, model._ease
     user_count, movie_count = len(users), len(movies)
     history = histories(sittings.ratings, user_count=user_count)
     weights = recency_weights(history, exponent=0.5)
     matrix = as_matrix(history, weights, movie_count=movie_count)
     length = np.sqrt(matrix.power(2).toarray().sum(axis=1, keepdims=True))
-    vectors = matrix @ towers.history / length + own_and_time(model, sittings.ratings)
-    of_towers = vectors @ towers.movies[:, :-1].T + towers.movies[:, -1]
-    of_neighbours = matrix @ neighbours.into @ neighbours.out.T
+    vectors = matrix @ encoder.history / length + own_and_time(model, sittings.ratings)
+    of_encoder = vectors @ encoder.movies[:, :-1].T + encoder.movies[:, -1]
+    of_ease = matrix @ ease.into @ ease.out.T
     log = np.log(np.bincount(history.movie_index, minlength=movie_count) + 1)
     popularity = (log - log.mean()) / log.std()
 
@@ -97,8 +96,8 @@ def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings
     trust = rated / (rated + 8)
 
     expected = (
-        of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
-        + 0.4 * trust * of_neighbours / of_neighbours.std(axis=1, ddof=1, keepdims=True)
+        of_encoder / of_encoder.std(axis=1, ddof=1, keepdims=True)
+        + 0.4 * trust * of_ease / of_ease.std(axis=1, ddof=1, keepdims=True)
         - (0.2 + 0.3 * (1 - trust)) * popularity
     )
     np.testing.assert_allclose(users @ movies.T, expected, rtol=1e-2, atol=1e-2)
@@ -106,7 +105,7 @@ def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings
 
 
 def test_a_score_is_what_the_ratings_add_and_what_belongs_to_none(sittings, stage):
-    """Own vector, time, the movie's bias and popularity; all else is of one rating or another."""
+    """Own vector, time, bias and popularity are the rest; all else belongs to a rating."""
     ratings = sittings.ratings
     user_index, movie_index, timestamps = ratings.user_index, ratings.movie_index, ratings.timestamp
     unjudged = Ratings(user_index, movie_index, None, timestamps)  # disliked ones add as well
@@ -130,7 +129,7 @@ def test_a_score_is_what_the_ratings_add_and_what_belongs_to_none(sittings, stag
 
 
 def test_no_disliked_movie_and_newer_ones_before_older(model, sittings):
-    """What is below a user's mean counts nothing; of the rest the newer counts more."""
+    """Ratings below the user's mean have no weight; of the others newer ones weigh more."""
     ratings = sittings.ratings
 
     history, weights = model.influence().rated
@@ -148,26 +147,26 @@ def test_no_disliked_movie_and_newer_ones_before_older(model, sittings):
 
 
 def test_a_history_is_trusted_the_more_the_longer_it_is(model):
-    """Neighbours count by that trust, popularity is taken off by the rest; of nobody it is not."""
+    """EASE weighs by trust, the popularity discount by the rest, but for users without ratings."""
     share, discount = model._shares(np.array([0, 1, 8, 792]))
 
     np.testing.assert_allclose(share, [0, 0.4 / 9, 0.2, 0.396])
     np.testing.assert_allclose(discount, [0.2, 0.2 + 0.3 * 8 / 9, 0.35, 0.203])
 
 
-def test_a_single_movie_speaks_by_its_halves_and_the_popularity(model):
-    """Each half divided by the deviation of its scores; nothing of users, times and biases."""
-    towers, neighbours = model._towers, model._neighbours
+def test_a_single_movie_is_scored_by_both_halves_and_popularity(model):
+    """Each half is divided by the spread of its scores, without users, times and biases."""
+    encoder, ease = model._encoder, model._ease
     movies = model.embeddings().movies
-    of_towers = towers.history @ towers.movies[:, :-1].T
-    of_neighbours = neighbours.into @ neighbours.out.T
-    spread = of_neighbours.std(axis=1, ddof=1, keepdims=True)
+    of_encoder = encoder.history @ encoder.movies[:, :-1].T
+    of_ease = ease.into @ ease.out.T
+    spread = of_ease.std(axis=1, ddof=1, keepdims=True)
 
-    known = np.where(spread > 1e-5, spread, np.inf)  # a movie without neighbours says none
+    known = np.where(spread > 1e-5, spread, np.inf)  # a movie without neighbours has no scores
 
     expected = (
-        of_towers / of_towers.std(axis=1, ddof=1, keepdims=True)
-        + 0.6 * of_neighbours / known
+        of_encoder / of_encoder.std(axis=1, ddof=1, keepdims=True)
+        + 0.6 * of_ease / known
         + 0.7 * movies[:, -1]
     )
 
@@ -175,7 +174,7 @@ def test_a_single_movie_speaks_by_its_halves_and_the_popularity(model):
 
 
 def test_movies_of_one_taste_go_on_to_more_of_it(model, sittings):
-    """The sum of what three movies of one genre say is led by others of that genre."""
+    """The sum of three movies' vectors ranks other movies of their genre first."""
     _, movies = model.embeddings()
     for genre in range(3):
         rated = np.arange(genre, len(movies), 3)[:3]
@@ -185,7 +184,7 @@ def test_movies_of_one_taste_go_on_to_more_of_it(model, sittings):
 
 
 def test_planted_taste_is_found(model, sittings, seen):
-    """Most of what each user is shown is of the genre that the user likes."""
+    """Most movies of each list belong to the genre that the user prefers."""
     (block,) = top_k_blocks(*model.embeddings(), seen, k=5, threads=1)
 
     taste = np.array([(int(user_id) // 7 - 1) % 3 for user_id in sittings.user_ids])
@@ -193,7 +192,7 @@ def test_planted_taste_is_found(model, sittings, seen):
 
 
 def test_seed_fixes_the_lists(model, sittings, stage):
-    """To the last bit, whatever the order of the rows; another seed gives other ones."""
+    """Equal seeds return equal bits in any order of rows, other seeds others."""
     rows = np.random.default_rng(1).permutation(len(sittings.ratings))
 
     again = train(sittings, stage, ratings=sittings.ratings.take(rows))
@@ -205,22 +204,22 @@ def test_seed_fixes_the_lists(model, sittings, stage):
 
 
 def test_a_resumed_training_ends_with_the_same_bits(model, sittings, stage, tmp_path):
-    """The closed form is solved again, the towers go on."""
-    said = []
+    """EASE is solved again; the encoder resumes from its checkpoint."""
+    messages = []
 
     def checkpoints():
-        return Checkpoints(tmp_path, training="it", every_seconds=0, say=said.append)
+        return Checkpoints(tmp_path, training="it", every_seconds=0, say=messages.append)
 
     with pytest.raises(Stopped):
         train(sittings, StoppingStage(after=5), checkpoints=checkpoints())
     resumed = train(sittings, stage, checkpoints=checkpoints())
 
-    assert said == ["it: goes on after epoch 5"]
+    assert messages == ["it: goes on after epoch 5"]
     check_same_bits(resumed, model)
 
 
 def check_same_lists(ours, scores, ids, movies):
-    """Compare by scores, and by ids where no near tie may swap two neighbours."""
+    """Compare scores, and ids where no near tie may swap two neighbours."""
     np.testing.assert_allclose(ours.scores, scores.numpy(), rtol=1e-4, atol=1e-4)
     differ = np.array(movies.ids)[ours.items] != ids.numpy().astype(str)
     gaps = np.abs(np.diff(ours.scores, append=np.inf, prepend=np.inf, axis=1))
@@ -229,26 +228,26 @@ def check_same_lists(ours, scores, ids, movies):
 
 
 def seen_of(dataset):
-    """Return what each user has rated."""
+    """Return the movies that each user has rated."""
     return histories(dataset.ratings, user_count=len(dataset.user_ids))
 
 
 def answers(tf, folder, ids):
-    """Ask a saved model; return scores and ids."""
+    """Call a saved model; return scores and ids."""
     answer = tf.saved_model.load(str(folder))(tf.constant(ids))
     return answer["scores"], answer["movie_ids"]
 
 
 @pytest.fixture(scope="module")
 def saved(model, sittings, tmp_path_factory):
-    """The folder with both saved models."""
+    """Folder with both saved models."""
     folder = tmp_path_factory.mktemp("models")
     save_retrieval(folder, model, sittings.movies.ids, seen_of(sittings), k=K)
     return folder
 
 
 def test_the_saved_user_model_answers_as_the_lists(model, saved, sittings, tf):
-    """Ids of users in, movies and scores out, without what they have rated."""
+    """User ids to movies and scores, without the rated movies."""
     (ours,) = top_k_blocks(*model.embeddings(), seen_of(sittings), k=K, threads=1)
 
     scores, ids = answers(tf, saved / USER_MODEL, sittings.user_ids)
@@ -257,7 +256,7 @@ def test_the_saved_user_model_answers_as_the_lists(model, saved, sittings, tf):
 
 
 def test_the_saved_movie_model_answers_as_the_similar_lists(model, saved, sittings, tf):
-    """Ids of movies in; unfiltered, the movie itself is the most like itself, at 1."""
+    """Movie ids to movies and scores; unfiltered, each movie has similarity 1 with itself."""
     similar = model.similar_embeddings()
     (ours,) = top_k_blocks(similar, similar, None, k=K, threads=1)
 
@@ -269,12 +268,12 @@ def test_the_saved_movie_model_answers_as_the_similar_lists(model, saved, sittin
 
 
 def test_an_unknown_user_is_shown_what_most_have_seen(model, saved, sittings, tf):
-    """As is a user whose history is empty; an unknown movie is like nothing."""
-    _, ids = answers(tf, saved / USER_MODEL, ["nobody"])
-    scores, _ = answers(tf, saved / MOVIE_MODEL, ["nothing"])
+    """A user with an empty history has the same list; an unknown movie has no similar ones."""
+    _, ids = answers(tf, saved / USER_MODEL, ["unknown"])
+    scores, _ = answers(tf, saved / MOVIE_MODEL, ["unknown"])
 
-    nobody = model.fold_in(ratings_of([]), user_count=1)
-    (ours,) = top_k_blocks(nobody, model.embeddings().movies, None, k=K, threads=1)
+    newcomer = model.fold_in(ratings_of([]), user_count=1)
+    (ours,) = top_k_blocks(newcomer, model.embeddings().movies, None, k=K, threads=1)
     assert ids.numpy()[0].astype(str).tolist() == list(np.array(sittings.movies.ids)[ours.items[0]])
     rated = np.bincount(sittings.ratings.movie_index, minlength=len(sittings.movies))
     assert rated[ours.items[0]].mean() > np.quantile(rated, 0.9)
@@ -282,7 +281,7 @@ def test_an_unknown_user_is_shown_what_most_have_seen(model, saved, sittings, tf
 
 
 def test_a_new_user_is_known_by_the_history(model, sittings):
-    """Each by their own alone, and much as if trained with."""
+    """Each vector depends on the own ratings alone, and is close to the trained one."""
     known = model.embeddings().users
     ratings = sittings.ratings
 
@@ -297,28 +296,28 @@ def test_a_new_user_is_known_by_the_history(model, sittings):
         np.corrcoef(a @ movies.T, b @ movies.T)[0, 1] for a, b in zip(known, together, strict=True)
     ]
     assert np.median(alike) > 0.9
-    assert not np.allclose(known, together, rtol=1e-5, atol=1e-5)  # the users' own vectors count
-    np.testing.assert_allclose(
-        model.fold_in(ratings, user_count=len(known), known=True), known, rtol=1e-5, atol=1e-5
-    )
+    assert not np.allclose(known, together, rtol=1e-5, atol=1e-5)  # trained users have own vectors
 
 
-def test_users_a_few_at_a_time_have_the_same_vectors(model, sittings, monkeypatch):
-    """Known ones with their own vectors, the last few being fewer; others without; and movies."""
+def test_vectors_do_not_depend_on_the_block_size(model, sittings, stage, monkeypatch):
+    """Neither those of trained users, nor of folded-in users, nor of movies."""
     users = len(sittings.user_ids)
     unknown = model.fold_in(sittings.ratings, user_count=users)
     following = model.next_embeddings()
 
-    monkeypatch.setattr(blended_retrieval, "_AT_ONCE", 7)
+    monkeypatch.setattr(hybrid, "_AT_ONCE", 7)
+    in_blocks = train(sittings, stage)
 
-    for known, expected in ((True, model.embeddings().users), (False, unknown)):
-        found = model.fold_in(sittings.ratings, user_count=users, known=known)
+    for found, expected in (
+        (in_blocks.embeddings().users, model.embeddings().users),
+        (model.fold_in(sittings.ratings, user_count=users), unknown),
+        (model.next_embeddings(), following),
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(model.next_embeddings(), following, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
-    """Not the ratings while the towers train, not the Keras model and its optimizer afterwards."""
+    """Ratings are released before training, the Keras model and its optimizer after it."""
     kept = []
 
     def given():
@@ -333,17 +332,17 @@ def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
             assert not [ref for ref in kept if ref() is not None]
             super().advance(steps)
 
-    made = HistoryModel.__init__
+    made = HistoryEncoder.__init__
 
     def making(keras_model, *args, **kwargs):
         made(keras_model, *args, **kwargs)
         models.append(weakref.ref(keras_model))
 
     models = []
-    monkeypatch.setattr(HistoryModel, "__init__", making)
+    monkeypatch.setattr(HistoryEncoder, "__init__", making)
     gc.disable()  # what goes away is not there by chance
     try:
-        train_blended(
+        train_hybrid(
             given,
             movies=sittings.movies,
             user_ids=sittings.user_ids,
@@ -361,11 +360,11 @@ def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
 @pytest.mark.parametrize("name", ODD_DATA)
 @pytest.mark.slow
 def test_odd_data_has_lists(stage, tf, tmp_path, name):
-    """Little or equal or missing; ids are text; a user and movies have no ratings."""
+    """Few, equal or missing ratings, text ids, and users and movies without ratings."""
     ratings, movies = ODD_DATA[name]
     user_ids = [f"user:{user}" for user in range(int(ratings.user_index.max()) + 2)]
 
-    model = train_blended(
+    model = train_hybrid(
         lambda: ratings,
         movies=movies,
         user_ids=user_ids,

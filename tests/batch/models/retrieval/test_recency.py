@@ -1,4 +1,4 @@
-"""Newer ratings count more where that finds what was held out, and not otherwise."""
+"""Recency: weights, and the choice of the exponent on the validation part."""
 
 from dataclasses import replace
 
@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from handmade import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
 from reco_batch.models.retrieval.recency import as_matrix, choose_recency, recency_weights
-from reco_batch.settings.hyperparameters import HistoryParameters, NeighbourParameters
+from reco_batch.settings.hyperparameters import EaseParameters, HybridParameters
 
-PARAMETERS = HistoryParameters(neighbours=NeighbourParameters(least_ratings=1, l2=1))
+PARAMETERS = HybridParameters(neighbours=EaseParameters(least_ratings=1, l2=1))
 
 
 @given(st.integers(0, 10**6), st.floats(0, 3))
 def test_the_newest_counts_one_and_the_sixth_half_to_the_power(seed, exponent):
-    """Each user's ratings are counted from the newest."""
+    """Each user's ratings are numbered from the newest."""
     ratings = random_ratings(np.random.default_rng(seed), users=4, movies=8)
     history = histories(ratings, user_count=5)
 
@@ -32,7 +32,7 @@ def test_the_newest_counts_one_and_the_sixth_half_to_the_power(seed, exponent):
 
 @given(st.integers(0, 10**6))
 def test_matrix_has_each_weight_at_its_place(seed):
-    """A row a user, also for the user without ratings; without weights there are ones."""
+    """One row per user, also without ratings; without weights all values are 1."""
     rng = np.random.default_rng(seed)
     history = histories(random_ratings(rng, users=4, movies=8), user_count=5)
     weights = rng.random(len(history.movie_index)).astype(np.float32)
@@ -48,7 +48,7 @@ def test_matrix_has_each_weight_at_its_place(seed):
 
 
 def changed_tastes():
-    """Users who saw mostly movies 0 to 19 first, and 20 to 39 last; those who come between."""
+    """Make users who rated mostly movies 0 to 19 first and 20 to 39 last."""
     rng = np.random.default_rng(0)
     train, early, late = [], [], []
     for user in range(60):
@@ -60,14 +60,14 @@ def changed_tastes():
 
 
 def choose(train, validation, parameters=PARAMETERS):
-    """Choose for the users above."""
+    """Choose an exponent for these users."""
     return choose_recency(
         train, validation, user_count=61, movie_count=40, parameters=parameters, seed=1
     )
 
 
 def test_exponent_suits_what_is_held_out():
-    """Late tastes are found by what is newest, early ones by everything alike."""
+    """Late tastes are predicted by the newest ratings, early ones by all alike."""
     train, early, late = changed_tastes()
 
     exponent_of_late, found_late = choose(train, late)
@@ -82,7 +82,7 @@ def test_exponent_suits_what_is_held_out():
 
 
 def test_of_many_users_some_are_asked():
-    """Those of the seed, and as many as stated: the figures are those of their lists alone."""
+    """The sample depends on the seed and has the given size; metrics are of these users alone."""
     train, _, late = changed_tastes()
     everybody = choose(train, late)[1]
 
@@ -99,19 +99,19 @@ def test_of_many_users_some_are_asked():
 
 @pytest.mark.parametrize("lacking", ["validation", "time", "choice"])
 def test_without_a_choice_it_is_the_first(lacking):
-    """And nothing is measured."""
+    """No metrics are computed then."""
     train, _, late = changed_tastes()
     cases = {
         "validation": (train, ratings_of([]), PARAMETERS),
         "time": (replace(train, timestamp=None), late, PARAMETERS),
-        "choice": (train, late, HistoryParameters(recency_choices=(0.0,))),
+        "choice": (train, late, HybridParameters(recency_choices=(0.0,))),
     }
 
     assert choose(*cases[lacking]) == (0.0, {})
 
 
 def test_of_equals_the_first_is_chosen():
-    """Where nobody's list can differ, all ratings count alike."""
+    """Without a difference between lists, all ratings count alike."""
     train = ratings_of([(user, movie) for user in range(3) for movie in range(3)])
 
     exponent, found = choose_recency(

@@ -1,4 +1,4 @@
-"""The folded retrieval model: TFRS's own objective, computed from fewer numbers."""
+"""Two-tower model on folded batches: the objective of TFRS."""
 
 import warnings
 from functools import partial
@@ -9,37 +9,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handmade import ratings_of
-from reco_batch.models.retrieval.two_tower import RetrievalModel, train_retrieval
+from reco_batch.models.retrieval.two_tower import TwoTowerModel, train_two_tower
 from reco_batch.models.training.folded_batches import stack_batches
 from reco_batch.scoring.explanations import explained, liked
 from reco_batch.scoring.topk import TopK, top_k_blocks
-from reco_batch.settings.hyperparameters import RetrievalParameters
+from reco_batch.settings.hyperparameters import TwoTowerParameters
 
 USERS, MOVIES = 6, 8
 IDS = [str(n) for n in range(USERS)], [str(n) for n in range(MOVIES)]
 
 
 def model_of(*, dim=4, seed=0, ratings=None):
-    """Make an untrained model with embeddings large enough to matter."""
+    """Make an untrained model with large embeddings."""
     rated = partial(liked, ratings, user_count=USERS)
-    model = RetrievalModel(*IDS, RetrievalParameters(embedding_dim=dim), rated=rated, seed=seed)
+    model = TwoTowerModel(*IDS, TwoTowerParameters(embedding_dim=dim), rated=rated, seed=seed)
     for tower in (model.user_tower, model.movie_tower):
         tower.embedding.embeddings.assign(20 * tower.embedding.embeddings)
     return model
 
 
 def tables_of(model):
-    """Return both embedding tables, to differentiate by."""
+    """Return both embedding tables, for gradients."""
     return [model.user_tower.embedding.embeddings, model.movie_tower.embedding.embeddings]
 
 
 def step_of(batch, step):
-    """Cut one step out of stacked batches."""
+    """Return one step of stacked batches."""
     return {name: array[step] for name, array in batch.items()}
 
 
 def plain_loss(tfrs, users, movies):
-    """Return what TFRS computes of one embedding an interaction."""
+    """Return the loss of TFRS with one embedding per interaction."""
     with warnings.catch_warnings():
         # Keras finds a softmax over a single movie odd; its loss is zero all the same.
         warnings.filterwarnings("ignore", "(?s).*expected y_pred.shape", SyntaxWarning)
@@ -47,7 +47,7 @@ def plain_loss(tfrs, users, movies):
 
 
 def test_the_reason_is_the_most_alike_of_what_the_user_liked(tf):
-    """By angle: a long vector is no reason for everything; a disliked movie is none at all."""
+    """Explanations use the angle between movies, and exclude disliked ones."""
     ratings = ratings_of([(0, 0), (0, 1), (0, 2), (0, 7), (1, 5)], stars=[4, 4, 4, 1, 3])
     model = model_of(dim=2, ratings=ratings)
     vectors = [[0, 0], [1, 0.1], [9, 9], [0.1, 1], [1, 0], [2, 2.1], [-1, -1], [0, 1], [1, 0]]
@@ -68,7 +68,7 @@ def test_the_reason_is_the_most_alike_of_what_the_user_liked(tf):
 @settings(max_examples=12)
 @given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 12))
 def test_loss_and_gradients_are_those_of_tfrs(tf, tfrs, seed, count, batch_size):
-    """Folded, repeated and padded, a step has the loss and gradients of the plain batch."""
+    """A folded and padded step has the loss and gradients of the plain batch."""
     rng = np.random.default_rng(seed)
     users = rng.integers(1, USERS + 1, count).astype(np.int32)
     movies = rng.integers(1, MOVIES + 1, count).astype(np.int32)
@@ -96,15 +96,15 @@ def test_loss_and_gradients_are_those_of_tfrs(tf, tfrs, seed, count, batch_size)
 
 @pytest.mark.parametrize("batch_size", [400, 11])
 def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch_size):
-    """Three epochs of two steps or of many end in the notebook's model's embeddings."""
-    parameters = RetrievalParameters(
+    """Three epochs of two or of many steps end in the embeddings of the notebook's model."""
+    parameters = TwoTowerParameters(
         embedding_dim=8, learning_rate=0.1, epochs=3, batch_size=batch_size
     )
     ids = {"user_ids": dataset.user_ids, "movie_ids": dataset.movies.ids}
-    start = RetrievalModel(*ids.values(), parameters, rated=None, seed=42).embeddings()
+    start = TwoTowerModel(*ids.values(), parameters, rated=None, seed=42).embeddings()
 
     class Plain(tfrs.Model):
-        """The notebook's model, on row numbers."""
+        """Train the notebook's model on row numbers."""
 
         def __init__(self):
             super().__init__()
@@ -124,7 +124,7 @@ def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch
     data = tf.data.Dataset.from_tensor_slices(rows).batch(parameters.batch_size)
     plain.fit(data, epochs=3, verbose=0)
 
-    trained = train_retrieval(
+    trained = train_two_tower(
         lambda: dataset.ratings, **ids, parameters=parameters, seed=42, stage=stage
     ).embeddings()
 
@@ -134,7 +134,7 @@ def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch
 
 
 def test_planted_taste_is_found(dataset, seen, retrieval_model):
-    """Most of what each user is shown is of the genre that the user likes."""
+    """Most movies of each list belong to the genre that the user prefers."""
     users, movies = retrieval_model.embeddings()
 
     (block,) = top_k_blocks(users, movies, seen, k=5, threads=1)
@@ -144,7 +144,7 @@ def test_planted_taste_is_found(dataset, seen, retrieval_model):
 
 
 def test_seed_fixes_the_lists(seen, retrieval_model, fit_retrieval):
-    """The same seed gives the same lists to the last bit, another seed other ones."""
+    """Equal seeds return equal lists to the last bit, other seeds other lists."""
 
     def lists(model):
         (block,) = top_k_blocks(*model.embeddings(), seen, k=20, threads=2)
@@ -160,15 +160,15 @@ def test_seed_fixes_the_lists(seen, retrieval_model, fit_retrieval):
 
 
 def test_stage_hears_of_every_epoch(fit_retrieval, stage):
-    """Progress counts epochs, and its note ends with the last one's loss."""
-    fit_retrieval(parameters=RetrievalParameters(embedding_dim=2, epochs=3), stage=stage)
+    """Progress counts epochs, and its note ends with the last loss."""
+    fit_retrieval(parameters=TwoTowerParameters(embedding_dim=2, epochs=3), stage=stage)
 
     assert stage.steps == 3
     assert stage.notes[-1].startswith("epoch 3, loss ")
 
 
 def test_embeddings_leave_out_the_row_of_unknown_ids(retrieval_model, dataset):
-    """Row i of the embeddings is the id's that stands at i."""
+    """Row i of the embeddings belongs to id i."""
     users, movies = retrieval_model.embeddings()
 
     assert users.shape == (len(dataset.user_ids), 8)
@@ -178,9 +178,9 @@ def test_embeddings_leave_out_the_row_of_unknown_ids(retrieval_model, dataset):
 
 
 def test_padding_moves_nothing(dataset, fit_retrieval):
-    """The row of unknown ids, with which steps are padded, stays as it was."""
-    parameters = RetrievalParameters(embedding_dim=4, epochs=2, batch_size=64)
-    start = RetrievalModel(dataset.user_ids, dataset.movies.ids, parameters, rated=None, seed=42)
+    """The row of unknown ids, which pads steps, does not change."""
+    parameters = TwoTowerParameters(embedding_dim=4, epochs=2, batch_size=64)
+    start = TwoTowerModel(dataset.user_ids, dataset.movies.ids, parameters, rated=None, seed=42)
 
     trained = fit_retrieval(parameters=parameters)
 
@@ -190,7 +190,7 @@ def test_padding_moves_nothing(dataset, fit_retrieval):
 
 
 def test_unrated_movie_keeps_its_first_embedding(dataset, retrieval_model):
-    """Nothing moves a movie that no user rated; it is finite, so it has a list."""
+    """A movie without ratings keeps its finite embedding, so it has a list."""
     assert len(dataset.movies) - 1 not in dataset.ratings.movie_index
 
     assert np.abs(retrieval_model.embeddings().movies[-1]).max() <= 0.05

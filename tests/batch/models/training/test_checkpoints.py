@@ -1,4 +1,4 @@
-"""A training that was stopped goes on to the same bits; a damaged checkpoint is never loaded."""
+"""Checkpoints: stopped trainings resume to the same bits, and damaged ones are not loaded."""
 
 import errno
 
@@ -12,16 +12,16 @@ from stopped_training import Stopped, StoppingStage
 
 @pytest.fixture
 def checkpoints(tmp_path, tf):
-    """Make the checkpoints of one training, as each process makes them; `said` keeps the lines."""
+    """Make the checkpoints of one training; `messages` collects the messages."""
     from reco_batch.models.training.checkpoints import Checkpoints  # noqa: PLC0415  # TensorFlow
 
     def make(**more):
-        said = []
+        messages = []
         made = Checkpoints(
             tmp_path / "training",
-            **{"training": "train it", "every_seconds": 0, "say": said.append, **more},
+            **{"training": "train it", "every_seconds": 0, "say": messages.append, **more},
         )
-        made.said = said
+        made.messages = messages
         return made
 
     return make
@@ -35,7 +35,7 @@ def fit(request):
 
 @pytest.fixture(scope="session")
 def uninterrupted(fit_retrieval, fit_rating):
-    """The weights after trainings that nothing stopped."""
+    """Weights after uninterrupted trainings."""
     return {fit: weights(fit()) for fit in (fit_retrieval, fit_rating)}
 
 
@@ -45,25 +45,25 @@ def weights(model):
 
 
 def stop(fit, checkpoints, *, after):
-    """Train for some epochs, and as good as die."""
+    """Train for some epochs, and stop as if killed."""
     with pytest.raises(Stopped):
         fit(stage=StoppingStage(after), checkpoints=checkpoints())
 
 
 def epochs_of(folder):
-    """Return the epochs whose checkpoints are there."""
+    """Return the epochs that have a checkpoint."""
     return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("after", [1, 5, 11])
 def test_a_resumed_training_ends_with_the_same_bits(fit, checkpoints, uninterrupted, stage, after):
-    """Weights, slots of the optimizer and the number of epochs are all that it needs."""
+    """Weights, optimizer slots and the number of epochs are sufficient."""
     stop(fit, checkpoints, after=after)
     resumed = checkpoints()
 
     model = fit(stage=stage, checkpoints=resumed)
 
-    assert resumed.said == [f"train it: goes on after epoch {after}"]
+    assert resumed.messages == [f"train it: goes on after epoch {after}"]
     assert stage.steps == {True: 12, False: 30}[stage.notes[-1].startswith("epoch 12")]
     assert len(stage.notes) == stage.steps - after
     for found, expected in zip(weights(model), uninterrupted[fit], strict=True):
@@ -72,7 +72,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, checkpoints, uninterrup
 
 @pytest.fixture
 def fit_dropout(tf, tfrs):
-    """Train a small model whose dropout follows from the seed and the optimizer's steps."""
+    """Train a small model whose dropout depends on the seed and the optimizer's steps."""
     from reco_batch.models.training.loop import fit_epochs  # noqa: PLC0415
 
     class Dropped(tfrs.Model):
@@ -104,20 +104,20 @@ def fit_dropout(tf, tfrs):
 
 
 def test_random_numbers_of_a_step_are_those_of_the_same_step(fit_dropout, checkpoints, stage):
-    """The count of steps is saved, so dropout that follows from it drops the same again."""
+    """Checkpoints contain the number of steps, so dropout that depends on it repeats."""
     expected = weights(fit_dropout(stage=stage))
     stop(fit_dropout, checkpoints, after=5)
     resumed = checkpoints()
 
     found = weights(fit_dropout(stage=stage, checkpoints=resumed))
 
-    assert resumed.said == ["train it: goes on after epoch 5"]
+    assert resumed.messages == ["train it: goes on after epoch 5"]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_each_part_goes_on_from_its_own(fit_dropout, checkpoints, stage):
-    """The first is trained, the second was stopped."""
+    """The first part is complete, the second was stopped."""
     rates = {"member-1": 0.1, "member-2": 0.2}
     expected = {
         name: weights(fit_dropout(stage=stage, learning_rate=rate)) for name, rate in rates.items()
@@ -134,14 +134,14 @@ def test_each_part_goes_on_from_its_own(fit_dropout, checkpoints, stage):
         for one, other in zip(weights(found), expected[name], strict=True):
             np.testing.assert_array_equal(one, other)
 
-    assert resumed.said == [
+    assert resumed.messages == [
         "train it, member-1: goes on after epoch 12",
         "train it, member-2: goes on after epoch 7",
     ]
 
 
 def test_a_finished_training_is_not_done_again(fit_retrieval, checkpoints, uninterrupted, stage):
-    """Its last checkpoint is its model."""
+    """Its last checkpoint is the trained model."""
     fit_retrieval(checkpoints=checkpoints())
 
     model = fit_retrieval(stage=stage, checkpoints=checkpoints())
@@ -152,7 +152,7 @@ def test_a_finished_training_is_not_done_again(fit_retrieval, checkpoints, unint
 
 
 def test_checkpoints_change_nothing(fit, checkpoints, uninterrupted):
-    """A training that saves after every epoch learns what one learns that never saves."""
+    """Saving after every epoch does not change the result."""
     model = fit(checkpoints=checkpoints())
 
     for found, expected in zip(weights(model), uninterrupted[fit], strict=True):
@@ -160,21 +160,21 @@ def test_checkpoints_change_nothing(fit, checkpoints, uninterrupted):
 
 
 def test_the_newest_two_stay(fit_retrieval, checkpoints, tmp_path):
-    """So that there is a good one while the next is being written."""
+    """One complete checkpoint remains while the next is being written."""
     stop(fit_retrieval, checkpoints, after=6)
 
     assert epochs_of(tmp_path / "training") == ["epoch-0005", "epoch-0006"]
 
 
 def test_the_one_before_a_damaged_one_is_loaded(fit, checkpoints, uninterrupted, tmp_path):
-    """And the result is the same again."""
+    """The result is the same again."""
     stop(fit, checkpoints, after=5)
     (tmp_path / "training/epoch-0005/state.index").write_bytes(b"")
     resumed = checkpoints()
 
     model = fit(checkpoints=resumed)
 
-    assert resumed.said == [
+    assert resumed.messages == [
         "train it: epoch-0005 is cut or damaged, and is not loaded",
         "train it: goes on after epoch 4",
     ]
@@ -185,7 +185,7 @@ def test_the_one_before_a_damaged_one_is_loaded(fit, checkpoints, uninterrupted,
 def test_without_a_good_one_training_begins_anew(
     fit_retrieval, checkpoints, uninterrupted, tmp_path
 ):
-    """Nothing of the damaged ones is taken over."""
+    """Nothing of a damaged checkpoint is loaded."""
     stop(fit_retrieval, checkpoints, after=5)
     for folder in (tmp_path / "training").iterdir():
         (folder / "SHA256SUMS").unlink()
@@ -193,7 +193,7 @@ def test_without_a_good_one_training_begins_anew(
 
     model = fit_retrieval(checkpoints=resumed)
 
-    assert resumed.said == [
+    assert resumed.messages == [
         f"train it: epoch-000{n} is cut or damaged, and is not loaded" for n in (5, 4)
     ]
     for found, expected in zip(weights(model), uninterrupted[fit_retrieval], strict=True):
@@ -202,7 +202,7 @@ def test_without_a_good_one_training_begins_anew(
 
 @pytest.fixture(scope="session")
 def saved(fit_rating, tmp_path_factory, tf):
-    """A checkpoint that is whole."""
+    """Complete checkpoint."""
     from reco_batch.models.training.checkpoints import Checkpoints  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("saved")
@@ -216,12 +216,12 @@ FILES = "SHA256SUMS", "state.data-00000-of-00001", "state.index"
 
 
 def test_a_checkpoint_is_these_files(saved):
-    """TensorFlow's two, and their sums in the form that `sha256sum --check` reads."""
+    """Two files of TensorFlow, and digests in the format of `sha256sum --check`."""
     assert tuple(sorted(file.name for file in saved.iterdir())) == FILES
 
 
 def tampered(saved, name, content):
-    """Tell whether the checkpoint counts as whole with another content of one file."""
+    """Return True if the checkpoint is complete with other content of one file."""
     from reco_batch.models.training.checkpoints import is_whole  # noqa: PLC0415
 
     good = (saved / name).read_bytes()
@@ -235,7 +235,7 @@ def tampered(saved, name, content):
 
 @pytest.mark.parametrize("name", ["SHA256SUMS", "state.index"])
 def test_cut_at_any_byte_or_with_any_byte_flipped_it_is_rejected(saved, name):
-    """Every length, and every byte, of the small files."""
+    """Every length and every byte of the small files."""
     size = (saved / name).stat().st_size
 
     for at in range(size):
@@ -246,7 +246,7 @@ def test_cut_at_any_byte_or_with_any_byte_flipped_it_is_rejected(saved, name):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(FILES), st.integers(0, 10**9), st.integers(0, 255))
 def test_any_damage_is_rejected(saved, name, at, bits):
-    """A cut of any file (no bits) or a change of any bits of any byte."""
+    """Cut of any file, or change of any bits of any byte."""
     at %= (saved / name).stat().st_size
 
     assert not tampered(saved, name, lambda good: flipped(good, at, bits) if bits else good[:at])
@@ -259,7 +259,7 @@ def flipped(content, at, bits):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_rejected(saved, name):
-    """Whichever it is."""
+    """Any of its files may be missing."""
     from reco_batch.models.training.checkpoints import is_whole  # noqa: PLC0415
 
     good = (saved / name).read_bytes()
@@ -270,7 +270,7 @@ def test_a_missing_file_is_rejected(saved, name):
 
 
 def test_an_empty_folder_is_rejected(tmp_path, tf):
-    """No sums of no files are sums all the same."""
+    """An empty folder with empty digests is not a checkpoint."""
     from reco_batch.models.training.checkpoints import is_whole  # noqa: PLC0415
 
     (tmp_path / "SHA256SUMS").touch()
@@ -280,7 +280,7 @@ def test_an_empty_folder_is_rejected(tmp_path, tf):
 
 @pytest.fixture
 def trained(fit_retrieval, tf):
-    """A model and its optimizer."""
+    """Model and its optimizer."""
     model = fit_retrieval()
     return model, model.optimizer
 
@@ -296,7 +296,7 @@ def trained(fit_retrieval, tf):
     ],
 )
 def test_saving_costs_a_bounded_share(checkpoints, trained, every_seconds, cost, expected):
-    """An epoch takes ten seconds, saving one takes `cost`; none is saved before it is time."""
+    """An epoch takes ten seconds, and saving one takes `cost`; none is saved before it is due."""
     now, saved = 0.0, []
     made = checkpoints(every_seconds=every_seconds, clock=lambda: now)
 
@@ -316,7 +316,7 @@ def test_saving_costs_a_bounded_share(checkpoints, trained, every_seconds, cost,
 def test_no_room_for_a_checkpoint_is_no_reason_to_stop(
     checkpoints, fit_retrieval, uninterrupted, tmp_path, monkeypatch
 ):
-    """It is said, the part that was written is deleted, and the training goes on."""
+    """A message reports it, the partial checkpoint is deleted, and training continues."""
 
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -326,15 +326,15 @@ def test_no_room_for_a_checkpoint_is_no_reason_to_stop(
 
     model = fit_retrieval(checkpoints=made)
 
-    assert made.said[0] == "train it: no checkpoint after epoch 1 (No space left on device)"
-    assert len(made.said) == 12
+    assert made.messages[0] == "train it: no checkpoint after epoch 1 (No space left on device)"
+    assert len(made.messages) == 12
     assert list((tmp_path / "training").iterdir()) == []
     for found, expected in zip(weights(model), uninterrupted[fit_retrieval], strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_what_tensorflow_says_of_the_disk_is_an_error_of_the_system(tmp_path, tf):
-    """So that whoever writes need not know TensorFlow."""
+def test_disk_errors_of_tensorflow_are_os_errors(tmp_path, tf):
+    """Callers need no knowledge of TensorFlow's errors."""
     from reco_batch.models.training.tensorflow_runtime import as_disk_errors  # noqa: PLC0415
 
     (tmp_path / "file").touch()

@@ -1,4 +1,4 @@
-"""Folded batches: unfolding them gives the interactions back, in order."""
+"""Folded batches: unfolding returns the interactions, in order."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from reco_batch.models.training.folded_batches import stack_batches
 
 @st.composite
 def interactions(draw):
-    """Rows of few users and movies, so that most repeat, and a batch size that may not divide."""
+    """Draw rows of few users and movies, most of them repeated, and any batch size."""
     count = draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     users = rng.integers(1, draw(st.integers(2, 20)), count).astype(np.int32)
@@ -21,7 +21,7 @@ def interactions(draw):
 
 @given(interactions())
 def test_unfolding_gives_the_interactions_back(case):
-    """Slots lead to the user and movie of every interaction, in the order given."""
+    """Slots index the user and movie of every interaction, in order."""
     users, movies, stars, batch_size = case
 
     steps = stack_batches(users, movies, stars, batch_size=batch_size)
@@ -37,7 +37,7 @@ def test_unfolding_gives_the_interactions_back(case):
 
 @given(interactions())
 def test_every_step_is_full_but_the_last(case):
-    """Padding stands at the end of the last step only, and weighs nothing."""
+    """Padding is at the end of the last step only, with weight 0."""
     users, movies, stars, batch_size = case
 
     weight = stack_batches(users, movies, stars, batch_size=batch_size)["weight"]
@@ -48,7 +48,7 @@ def test_every_step_is_full_but_the_last(case):
 
 @given(interactions())
 def test_movies_are_counted_once_a_step(case):
-    """The counts are those of the step's movies; a padding movie counts for nothing."""
+    """Counts are those of the step's movies; a padding movie has weight 0."""
     users, movies, stars, batch_size = case
 
     steps = stack_batches(users, movies, stars, batch_size=batch_size)
@@ -80,7 +80,7 @@ def test_users_stand_once_in_a_step(case):
 
 @pytest.mark.parametrize("name", ["users", "movies", "user_slot", "movie_slot"])
 def test_rows_are_int32(name):
-    """Rows have the type of the tables' indices; nothing is widened on the way."""
+    """Rows have the integer type of the table indices."""
     ones = np.ones(3, np.int32)
 
     steps = stack_batches(ones, ones, np.ones(3, np.float32), batch_size=2)

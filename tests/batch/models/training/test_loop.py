@@ -1,16 +1,16 @@
-"""The tower of one id column."""
+"""Embedding tower of one id column, and reported losses."""
 
 import numpy as np
 import pytest
 
 from reco_batch.models.training.loop import EpochProgress, Tower
 
-#: The first is what Keras calls an unknown id, unless told otherwise.
+#: The first is Keras's default name of an unknown id.
 IDS = ["[UNK]", "b", "a", "10", "é:{}*"]
 
 
 def test_ids_have_the_rows_of_their_order(tf):
-    """An id's embedding is the table's row one below its place; unknown ids have the first row."""
+    """The embedding of id i is row i + 1; unknown ids have row 0."""
     tower = Tower(IDS, 3, seed=0)
 
     found = tower(tf.constant([*IDS, "unknown", ""])).numpy()
@@ -21,7 +21,7 @@ def test_ids_have_the_rows_of_their_order(tf):
 
 
 def test_rows_and_ids_lead_to_the_same_embedding(tf):
-    """Training on row numbers trains what the saved model answers for ids."""
+    """Training on row numbers changes the embeddings that the saved model returns for ids."""
     tower = Tower(IDS, 3, seed=0)
 
     by_row = tower.embedding(np.arange(1, 6, dtype=np.int32))
@@ -30,7 +30,7 @@ def test_rows_and_ids_lead_to_the_same_embedding(tf):
 
 
 def test_seed_fixes_the_first_embeddings():
-    """The same seed gives the same table whatever was drawn before, another one another table."""
+    """Equal seeds return equal tables whatever was drawn before, other seeds others."""
     first, other, again = (Tower(IDS, 8, seed=seed).table() for seed in (1, 2, 1))
 
     np.testing.assert_array_equal(first, again)
@@ -38,7 +38,7 @@ def test_seed_fixes_the_first_embeddings():
 
 
 def test_first_embeddings_are_keras_default():
-    """Uniform between -0.05 and 0.05."""
+    """The distribution is uniform between -0.05 and 0.05."""
     table = Tower([str(n) for n in range(500)], 8, seed=3).table()
 
     assert np.abs(table).max() <= 0.05

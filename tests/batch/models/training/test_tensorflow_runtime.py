@@ -1,4 +1,4 @@
-"""TensorFlow has one door."""
+"""TensorFlow is imported in one module."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ FIRST = "import os, sys, types; sys.modules['tensorflow'] = types.ModuleType('te
 
 
 def test_tensorflow_with_keras_3_is_refused():
-    """Whoever imported TensorFlow the other way is told so, and not left with odd failures."""
+    """An earlier import of TensorFlow with Keras 3 raises an error that explains it."""
     code = (
         FIRST
         + "os.environ.pop('TF_USE_LEGACY_KERAS', None); "
@@ -27,7 +27,8 @@ def test_pure_modules_do_without_tensorflow():
         artifact.checks artifact.encoding artifact.folder commands.run_commands
         data.columns data.dataset data.split errors evaluation.list_statistics
         evaluation.top10_diversity gate.churn gate.list_checks gate.verdict
-        models.training.folded_batches night.run progress.reporter scoring.popularity
+        evaluation.evaluate models.trainable models.training.folded_batches night.run
+        night.stages progress.reporter scoring.popularity
         scoring.topk settings.gate_thresholds settings.hyperparameters
         settings.run_config
     """
@@ -40,6 +41,6 @@ def test_pure_modules_do_without_tensorflow():
 
 
 def test_keras_2_is_what_we_have(tf, tfrs):
-    """Models are of Keras 2, which TensorFlow Recommenders is written for."""
+    """TensorFlow Recommenders needs models of Keras 2."""
     assert tf.keras.Model.__module__.startswith("tf_keras.")
     assert issubclass(tfrs.Model, tf.keras.Model)

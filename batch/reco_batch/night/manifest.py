@@ -1,0 +1,122 @@
+"""Manifest of a run: the parameters, the input, the metrics and the course of the run."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+
+from reco_batch.artifact.unfinished import UnfinishedNight
+from reco_batch.data.dataset import Dataset, Ratings
+from reco_batch.data.fingerprint import versions
+from reco_batch.data.split import Split
+from reco_batch.progress.reporter import Reporter
+from reco_batch.scoring.popularity import thresholds_of
+from reco_batch.settings.run_config import RunConfig
+
+SCHEMA_VERSION: Final = 1
+#: Options without effect on the published lists; the gate records its own.
+_NO_EFFECT: Final = {
+    "home",
+    "data",
+    "encoding",
+    "max_unknown_ratings",
+    "max_bad_rows",
+    "threads",
+    "trainings",
+    "engine",
+    "ray_address",
+    "replicas",
+    "resume",
+    "checkpoint_seconds",
+    "bounds",
+    "force",
+}
+
+
+def manifest_of(
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    night: UnfinishedNight,
+    reporter: Reporter,
+    *,
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the manifest, without the fields that the artifact writer adds."""
+    thresholds = thresholds_of(dataset, config.count_threshold, config.rating_threshold)
+    return {
+        "schema": SCHEMA_VERSION,
+        "generation": night.generation,
+        "created": iso(night.started),
+        "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
+        "genres": sorted({name for own in dataset.movies.catalogue.genres for name in own}),
+        **input_of(dataset, split),
+        "parameters": parameters_of(config) | {"rating_threshold": thresholds.rating_mean},
+        "metrics": metrics,
+        "began": dict(reporter.began),
+        "seconds": dict(reporter.seconds),
+        "losses": {name: _short(kept) for name, kept in reporter.losses.items()},
+        "versions": versions(),
+        "gate": None,
+    }
+
+
+def parameters_of(config: RunConfig) -> dict[str, Any]:
+    """Return the options and hyper-parameters that affect the published lists."""
+    options = config.model_dump(mode="json", exclude=_NO_EFFECT)
+    return options | {
+        "refit": config.refits,
+        "rank_by": config.orders_by,
+        "models": config.parameters.to_dict(),
+    }
+
+
+def input_of(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Return the fields that depend on the input alone."""
+    kind = "integer" if dataset.movies.catalogue.numeric_ids else "string"
+    return {"ids": kind, "data": _data(dataset, split)}
+
+
+def findings_of(dataset: Dataset, split: Split) -> tuple[str, ...]:
+    """Return a sentence for each peculiarity of the input."""
+    few = split.users_only_in_training
+    return (
+        *dataset.findings.describe(),
+        *([f"{few:,} users have too few ratings to hold any out"] if few else []),
+    )
+
+
+def iso(time: datetime) -> str:
+    """Return a time as text, to the second."""
+    return time.isoformat(timespec="seconds")
+
+
+def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
+    return {
+        **dataset.source,
+        "users": len(dataset.user_ids),
+        "movies": dataset.movies.listed,
+        "ratings": len(dataset.ratings),
+        "unlisted": {
+            "movies": dataset.movies.unlisted,
+            "ratings": int((dataset.ratings.movie_index >= dataset.movies.listed).sum()),
+        },
+        "newest_rating": _newest(dataset.ratings),
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+        "test_users": int(np.unique(dataset.ratings.user_index[split.test]).size),
+        "findings": list(findings_of(dataset, split)),
+    }
+
+
+def _newest(ratings: Ratings) -> int | None:
+    """Return the time of the newest rating, in seconds since 1970; None without timestamps."""
+    return None if ratings.timestamp is None else int(ratings.timestamp.max())
+
+
+def _short(losses: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return finite losses with five digits: the manifest is published too."""
+    return [(epoch, float(f"{loss:.5g}")) for epoch, loss in losses if math.isfinite(loss)]

@@ -1,0 +1,108 @@
+"""Order of a run between the preflight checks and publishing: one list of stages."""
+
+from collections.abc import Callable
+
+from reco_batch.artifact.manifests import MANIFEST
+from reco_batch.artifact.saved_models import EXPLICIT_MODEL, MOVIE_MODEL, USER_MODEL
+from reco_batch.artifact.unfinished import FINISH
+from reco_batch.artifact.writer import ArtifactWriter
+from reco_batch.data.dataset import Dataset
+from reco_batch.night.stages import FILES, MODEL, VALUE, Stage
+from reco_batch.night.train_and_refit import RECENCY, REFIT, TRAIN, Trainings
+from reco_batch.night.write_lists import Lists
+from reco_batch.settings.run_config import RunConfig
+from reco_store.contract.families import BECAUSE, NEXT, POPULAR, RANKED, SEEN, SIMILAR, USER
+
+
+def order_of(
+    config: RunConfig,
+    dataset: Dataset,
+    writer: ArtifactWriter,
+    *,
+    trainings: Trainings,
+    lists: Lists,
+    finish: Callable[..., None],
+) -> list[Stage]:
+    """Return the stages of a run: name, kind of result, work, needs, files to write, steps.
+
+    Each model is trained without the held-out ratings (`train`) and measured. With `config.refits`
+    it is trained again on all ratings (`refit`), and the lists are computed from that one. Stages
+    of different models run in parallel; the rating model comes first, since it takes longer.
+    """
+    users, items = len(dataset.user_ids), len(dataset.movies.catalogue)
+    served = REFIT if config.refits else TRAIN
+    retrieval, rating = f"{served} retrieval", f"{served} rating"
+    trained, trained_rating = f"{TRAIN} retrieval", f"{TRAIN} rating"
+    two_stage = config.ranked_candidates is not None  # retrieval proposes the movies to rate
+    path, saved = writer.lists, writer.models
+    user = [path(USER), *([path(BECAUSE)] if config.because else [])]
+    common = [path(POPULAR), path(SEEN), writer.catalogue]
+    common += [] if dataset.has_stars else [path(RANKED)]  # empty lists
+
+    def model(name: str) -> Stage:
+        return Stage(name, MODEL, trainings.training(name), [RECENCY], [], trainings.epochs(name))
+
+    rating_lists = [
+        model(rating),
+        Stage(
+            "score ranked lists",
+            FILES,
+            lists.ranked,
+            [rating, *[retrieval] * two_stage],
+            [path(RANKED)],
+            users,
+        ),
+        Stage("save rating model", FILES, lists.save_rating, [rating], [saved / EXPLICIT_MODEL]),
+    ]
+    rating_metrics = [
+        model(trained_rating),
+        Stage(
+            "measure rating",
+            VALUE,
+            trainings.measure_rating,
+            [trained_rating, *[trained] * two_stage],
+            trainings.files("rating"),
+        ),
+    ]
+    retrieval_lists = [
+        model(retrieval),
+        Stage("score user lists", FILES, lists.user, [retrieval], user, users),
+        Stage("score similar lists", FILES, lists.similar, [retrieval], [path(SIMILAR)], items),
+        Stage("score next lists", FILES, lists.next, [retrieval], [path(NEXT)], items),
+        Stage(
+            "save retrieval models",
+            FILES,
+            lists.save_retrieval,
+            [retrieval],
+            [saved / USER_MODEL, saved / MOVIE_MODEL],
+        ),
+    ]
+    retrieval_metrics = [
+        model(trained),
+        Stage(
+            "measure retrieval",
+            VALUE,
+            trainings.measure_retrieval,
+            [trained],
+            trainings.files("retrieval"),
+        ),
+    ]
+    if config.refits:
+        halves = [rating_lists, rating_metrics, retrieval_lists, retrieval_metrics]
+    else:  # the lists are computed from the measured models
+        halves = [rating_metrics, rating_lists[1:], retrieval_metrics, retrieval_lists[1:]]
+    if not dataset.has_stars:
+        halves = halves[2:]
+    measured = [f"measure {kind}" for kind in trainings.kinds]
+    return [
+        Stage("popular lists and cards", FILES, lists.popular, [], common),
+        Stage("write the split", FILES, lists.split, [], [writer.split], shown=False),
+        Stage(
+            RECENCY,
+            VALUE,
+            trainings.choose_recency,
+            shown=config.parameters.retrieval.chooses_recency,
+        ),
+        *[stage for half in halves for stage in half],
+        Stage(FINISH, FILES, finish, [RECENCY, *measured], [writer.folder / MANIFEST]),
+    ]
