@@ -40,7 +40,7 @@ class NotifyKeys(SettingsModel):
     ] = None
     """Address to which the JSON object is posted."""
     timeout_seconds: Annotated[
-        float, Field(gt=0, le=600), Panel.MONITORING, Hint("a number above 0, up to 600")
+        float, Field(gt=0, le=600), Panel.MONITORING, Hint("a number of seconds above 0, up to 600")
     ] = 10
     """Seconds that a run waits for the program or the address."""
 

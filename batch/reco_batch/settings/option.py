@@ -121,7 +121,9 @@ def allowed(field: FieldInfo) -> str:
         if hasattr(one, name)
     }
     if bounds:
-        return f"a {'whole ' if int in _types(field) else ''}number{''.join(bounds.values())}"
+        unit = " of seconds" if hint(field, "metavar") == "SECONDS" else ""
+        kind = "whole number" if int in _types(field) else f"number{unit}"
+        return f"a {kind}{''.join(bounds.values())}"
     *others, last = choices(field) or ("true or false" if is_switch(field) else "text",)
     return f"{', '.join(others)} or {last}" if others else last
 

@@ -33,9 +33,9 @@ class RunKeys(option.SettingsModel):
         str,
         checked(lambda name: isinstance("".encode(name), bytes)),
         Panel.INPUT,
-        Hint("a text encoding", "NAME"),
+        Hint("a text encoding, such as latin-1", "NAME"),
     ] = "utf-8"
-    """Encoding of CSV files, such as latin-1."""
+    """Encoding of CSV files."""
     max_bad_rows: Annotated[CountFromZero, Panel.INPUT] = 0
     """Largest number of unusable rows to leave out; more refuse the run."""
     rating_scale: Annotated[
@@ -90,7 +90,9 @@ class RunKeys(option.SettingsModel):
     rating_threshold: Annotated[
         FiniteFloat | None,
         Panel.OUTPUT,
-        Hint("a number", "STARS", "2/3 up the rating scale, or just below a lower mean", 3.5),
+        Hint(
+            "a number of stars", "STARS", "2/3 up the rating scale, or just below a lower mean", 3.5
+        ),
     ] = None
     """Most rated: movies with a mean rating above this, if enough have one."""
 
