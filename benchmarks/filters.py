@@ -26,7 +26,7 @@ from reco_store.connection.client import Client
 from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
 from reco_store.contract.keys import new_generation_id
 from reco_store.read.pinning import flattened, queue
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 
 HERE = Path(__file__).parent
 MOVIES, LENGTH, RATED, GENRES = 10_000, 100, 150, 20
@@ -158,7 +158,7 @@ def ask(url: str, client: Client, users: list[str], choice: ListFilters) -> dict
 
 def most_round_trips(client: Client, users: list[str], choice: ListFilters) -> int:
     """Return the most round trips of a request by a reader that knows the generation."""
-    core = Core(KEYS)
+    core = Requests(KEYS)
     _drive(client, core.movie("1"))
     return max(_drive(client, core.user(user, **choice)) for user in users)
 

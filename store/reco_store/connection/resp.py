@@ -39,10 +39,10 @@ def exchange(connection: Connection, commands: Sequence[Sequence[str | bytes]]) 
 
 
 def _packed(commands: Iterable[Sequence[str | bytes]]) -> bytes:
-    pieces: list[bytes] = []
+    lines: list[bytes] = []
     for command in commands:
-        pieces.append(b"*%d\r\n" % len(command))
+        lines.append(b"*%d" % len(command))
         for word in command:
             data = word.encode() if isinstance(word, str) else word
-            pieces += (b"$%d\r\n" % len(data), data, b"\r\n")
-    return b"".join(pieces)
+            lines += (b"$%d" % len(data), data)
+    return b"\r\n".join([*lines, b""])
