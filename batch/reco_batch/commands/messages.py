@@ -38,7 +38,7 @@ STATES = {
 _CLOCKS_APART_SECONDS = 60
 
 
-def night(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
+def run_summary(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
     """Summarise a run: live or not, its quality, the path of its report, commands to try next.
 
     Args:
@@ -98,7 +98,7 @@ def _gate(result: "Published") -> list[str]:
     return [*([f"gate      {printable(text)}"] if text else []), *warnings]
 
 
-def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) -> str:
+def tuning_summary(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) -> str:
     """Say what was found, and how to use it."""
     lines = []
     for search in searches:
@@ -115,7 +115,7 @@ def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) ->
     return "\n".join([*lines, f"wrote     {out}", "use it", f"  {shlex.join(use)}"])
 
 
-def simulated(config: "SimulateConfig") -> str:
+def simulation_summary(config: "SimulateConfig") -> str:
     """Say what was written, and how to use it."""
     shape, out = config.shape, str(config.out)
     return "\n".join(
@@ -130,7 +130,7 @@ def simulated(config: "SimulateConfig") -> str:
     )
 
 
-def published(result: "Published") -> str:
+def publish_summary(result: "Published") -> str:
     """Say what is served now."""
     lines = [f"{result.outcome:10}{result.generation}", *_gate(result)]
     if result.warning:
@@ -138,7 +138,7 @@ def published(result: "Published") -> str:
     return "\n".join(lines)
 
 
-def generations(
+def generation_table(
     records: Sequence[GenerationRecord], on_disk: Sequence[Kept], *, now: datetime
 ) -> str:
     """Show a line a generation, tab-separated in a pipe, in columns on a terminal.
@@ -210,7 +210,7 @@ def _age(created: str, now: datetime) -> str:
     return "in the future" if seconds < -_CLOCKS_APART_SECONDS else age_words(seconds)
 
 
-def rolled_back(live: str, *, undone: bool = False) -> str:
+def rollback_message(live: str, *, undone: bool = False) -> str:
     """Say what is served now and what the next nights will do."""
     if undone:
         return f"live again: {live}\nThe rollback is undone; the next night may go live."
@@ -222,12 +222,12 @@ def rolled_back(live: str, *, undone: bool = False) -> str:
     )
 
 
-def released(*, was_held: bool) -> str:
+def release_message(*, was_held: bool) -> str:
     """Say whether there was a hold."""
     return "the hold is off: the next night may go live" if was_held else "there was no hold"
 
 
-def hid(changed: int, titles: Mapping[str, str | None]) -> str:
+def hide_message(changed: int, titles: Mapping[str, str | None]) -> str:
     """Say what is hidden now, and which of it is no movie of the live generation."""
     unknown = [printable(movie_id) for movie_id, title in titles.items() if title is None]
     lines = [f"{changed} more hidden, from every list and at once"]
@@ -239,13 +239,13 @@ def hid(changed: int, titles: Mapping[str, str | None]) -> str:
     return "\n".join(lines)
 
 
-def unhid(changed: int, asked: int) -> str:
+def unhide_message(changed: int, asked: int) -> str:
     """Say how many are shown again."""
     rest = "" if changed == asked else f"; {asked - changed} were not hidden"
     return f"{changed} shown again{rest}"
 
 
-def hidden(titles: Mapping[str, str | None]) -> str:
+def hidden_list(titles: Mapping[str, str | None]) -> str:
     """List what is hidden, one movie a line."""
     if not titles:
         return "nothing is hidden"
@@ -255,7 +255,7 @@ def hidden(titles: Mapping[str, str | None]) -> str:
     )
 
 
-def stopped(*, was_running: bool) -> str:
+def stop_message(*, was_running: bool) -> str:
     """Say whether there was a server."""
     return "the embedded store is saved and stopped" if was_running else "it was not running"
 

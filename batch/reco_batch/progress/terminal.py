@@ -39,7 +39,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 @contextmanager
-def announced() -> Iterator[None]:
+def print_errors_as_warnings() -> Iterator[None]:
     """Turn a failure to print results of finished work into a warning: the exit code stays."""
     try:
         yield
@@ -49,7 +49,7 @@ def announced() -> Iterator[None]:
         print(f"warning: the summary could not be printed: {reason_of(error)}", file=sys.stderr)  # noqa: T201
 
 
-def fitted(text: str) -> str:
+def fit_to_terminal(text: str) -> str:
     """Return a page that is no wider than the terminal; unchanged where the output is none.
 
     Of a line `name      words` the words go on below the words. A line indented by two is a command
@@ -89,7 +89,7 @@ def _filled(words: Iterable[str], width: int) -> list[str]:
     return lines
 
 
-def broken(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int) -> list[str]:
     """Break a text into lines of a width at its blanks; a word that is wider stays whole."""
     lines = [""]
     for piece in re.findall(r" *[^ ]+", text):
