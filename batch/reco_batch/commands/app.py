@@ -100,7 +100,7 @@ def run(told: Told, *, force: Force = None) -> None:
                 _summarise(told, page)
     if not ended:  # cut short after readers were switched to it
         with print_errors_as_warnings():
-            _summarise(told, f"live      {live}")
+            _summarise(told, messages.live_line(str(live)))
 
 
 @app.command(cls=PlainCommand)
@@ -193,7 +193,7 @@ def republish(told: Told, generation: GenerationOrLatest, *, force: Force = None
     with print_errors_as_warnings():
         _summarise(
             told,
-            f"live      {published}"
+            messages.live_line(published)
             if isinstance(published, str)
             else messages.publish_summary(published),
         )
