@@ -1,12 +1,13 @@
 """Builds the pages of `status`: of one namespace, or of several side by side. Pure functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from reco_cli import document, words
 from reco_cli.live import Found, Live
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
+from reco_terminal.metrics import Use, figures
 from reco_terminal.wording import age_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
@@ -211,6 +212,13 @@ def _metric(group: str, name: str) -> Callable[[Status], str]:
     return say
 
 
+def _quality_lines() -> Iterator[tuple[str, Callable[[Status], str]]]:
+    """Yield the lines of the metrics, each followed by one of its baseline."""
+    for figure in figures(Use.DETAILS):
+        yield figure.label, _metric(figure.group.name, figure.name)
+        yield f"  {figure.group.baseline_column}", _metric(figure.group.baseline, figure.name)
+
+
 def _gate_words(status: Status) -> str:
     gate = status.manifest.get("gate")
     if not isinstance(gate, Mapping):
@@ -220,20 +228,13 @@ def _gate_words(status: Status) -> str:
     return f"{gate.get('verdict', '')}{warnings}"
 
 
-# The lines side by side. Below a metric stands what doing without models would give.
+# The lines side by side.
 _LINES: Final[tuple[tuple[str, Callable[[Status], str]], ...]] = (
     ("age", lambda status: age_words(status.age_seconds)),
     ("users", _count("user")),
     ("movies", _count("movie")),
     ("gate", _gate_words),
-    ("ndcg@10", _metric("retrieval", "ndcg@10")),
-    ("  most popular", _metric("popularity", "ndcg@10")),
-    ("recall@100", _metric("retrieval", "recall@100")),
-    ("  most popular", _metric("popularity", "recall@100")),
-    ("coverage@10", _metric("lists", "coverage@10")),
-    ("  most popular", _metric("popular_lists", "coverage@10")),
-    ("rmse of stars", _metric("rating", "rmse")),
-    ("  means", _metric("means", "rmse")),
+    *_quality_lines(),
     ("values", lambda status: words.size_words(status.size_bytes)),
     ("hidden movies", lambda status: str(status.hidden or "")),
     ("held until", lambda status: status.held_until or ""),

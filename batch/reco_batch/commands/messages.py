@@ -109,7 +109,7 @@ def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) ->
             said = (
                 f"{before:.4f} as the preset has it, {best.score:.4f} in the best of {count} trials"
             )
-        lines.append(f"{search.model:9} {search.aim.figure} on the validation part: {said}")
+        lines.append(f"{search.model:9} {search.metric} on the validation part: {said}")
     use = [_sibling("batch"), "run", "--data", data, "--parameters", str(out)]
     use += ["--preset", preset] if preset != "default" else []
     return "\n".join([*lines, f"wrote     {out}", "use it", f"  {shlex.join(use)}"])
