@@ -49,6 +49,7 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
     from reco_batch.scoring.catalogue import ByProduct, Rows  # noqa: PLC0415
     from reco_batch.scoring.engine import open_engine  # noqa: PLC0415
     from reco_batch.settings.hyperparameters import EngineName  # noqa: PLC0415
+    from reco_store.contract.families import USER  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
     queries = rng.normal(size=(users, WIDTH)).astype(np.float32)
@@ -84,11 +85,11 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
             time.thread_time(),
         )
         blocks = timed(scoring.score(ByProduct(items, K), rows))
-        writer.write_top_k("user", [str(user) for user in range(users)], blocks)
+        writer.write_top_k(USER, [str(user) for user in range(users)], blocks)
         done = time.perf_counter()
         writing_cpu = time.thread_time() - ready_thread - waited_cpu
         scoring_cpu = time.process_time() - ready_cpu - writing_cpu
-    written = writer.lists("user").read_bytes()
+    written = writer.lists(USER).read_bytes()
     print(
         json.dumps(
             {

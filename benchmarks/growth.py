@@ -31,6 +31,7 @@ from reco_batch.data.dataset import Histories, Movies
 from reco_batch.scoring.popularity import MovieStatistics
 from reco_batch.scoring.topk import top_k_blocks
 from reco_store import RunLock, connect, publish
+from reco_store.contract.families import NEXT, RANKED, SIMILAR, USER
 from reco_store.contract.keys import new_generation_id
 from reco_store.prefetch import ahead
 
@@ -59,9 +60,9 @@ def score_and_publish(url: str, folder: Path) -> dict[str, float]:
     now = datetime.now(UTC)
     writer = ArtifactWriter(folder / new_generation_id(now), films)
     blocks = top_k_blocks(*vectors, seen, k=K, threads=THREADS)
-    writer.write_top_k("user", names, ahead(blocks))
+    writer.write_top_k(USER, names, ahead(blocks))
     scored = time.perf_counter()
-    for family in ("ranked", "similar", "next"):
+    for family in (RANKED, SIMILAR, NEXT):
         writer.write_top_k(family, (), ())
     writer.write_seen(names, seen)
     writer.write_popular(())

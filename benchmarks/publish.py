@@ -37,6 +37,7 @@ from reco_batch.progress.reporter import QuietReporter
 from reco_batch.scoring.popularity import MovieStatistics
 from reco_batch.scoring.topk import TopK, top_k_blocks
 from reco_store import RunLock, connect, publish
+from reco_store.contract.families import NEXT, RANKED, SIMILAR, USER
 from reco_store.contract.keys import new_generation_id, user_suffix
 
 HERE = Path(__file__).parent
@@ -74,8 +75,8 @@ def write_artifact(
     nobody = Histories(np.zeros(1, np.int64), np.zeros(0, np.int32))
     nothing = MovieStatistics(np.zeros(0, np.int64), np.zeros(0))
     writer = ArtifactWriter(folder, movies)
-    writer.write_top_k("user", users, blocks)
-    for family in ("ranked", "similar", "next"):
+    writer.write_top_k(USER, users, blocks)
+    for family in (RANKED, SIMILAR, NEXT):
         writer.write_top_k(family, (), ())
     writer.write_seen((), nobody)
     writer.write_popular(())

@@ -1,12 +1,13 @@
 """Pages of `status`: one namespace, or several side by side. Pure functions of live states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from reco_cli import document, words
 from reco_cli.live import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
+from reco_terminal.metrics import Use, figures
 from reco_terminal.wording import age_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
@@ -166,7 +167,6 @@ def _all_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
     facts = {
         **_head(status, fields),
         **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
-        **quality_figures(fields["metrics"]),
         **quality,
         **{name: text for name, text in document.flattened(shown) if text},
     }
@@ -224,16 +224,24 @@ def _count(family: str) -> Callable[[Status], str]:
     return text
 
 
-def _metric(group: str, name: str) -> Callable[[Status], str]:
+def _metric(group: str, name: str, spec: str) -> Callable[[Status], str]:
     """Return a function that formats a metric; empty if the manifest does not have it."""
 
     def text(status: Status) -> str:
         metrics = status.manifest.get("metrics")
         part = metrics.get(group) if isinstance(metrics, Mapping) else None
         value = part.get(name) if isinstance(part, Mapping) else None
-        return f"{value:.3f}" if isinstance(value, int | float) else ""
+        return f"{value:{spec}}" if isinstance(value, int | float) else ""
 
     return text
+
+
+def _quality_rows() -> Iterator[tuple[str, Callable[[Status], str]]]:
+    """Yield the rows of the metrics, each followed by one of its baseline."""
+    for figure in figures(Use.DETAILS):
+        group, spec = figure.group, figure.metric.format
+        yield figure.label, _metric(group.name, figure.name, spec)
+        yield f"  {group.baseline_column}", _metric(group.baseline, figure.name, spec)
 
 
 def _gate_text(status: Status) -> str:
@@ -251,14 +259,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[Status], str]], ...]] = (
     ("users", _count("user")),
     ("movies", _count("movie")),
     ("gate", _gate_text),
-    ("NDCG@10", _metric("retrieval", "ndcg@10")),
-    ("  most popular", _metric("popularity", "ndcg@10")),
-    ("Recall@100", _metric("retrieval", "recall@100")),
-    ("  most popular", _metric("popularity", "recall@100")),
-    ("coverage@10", _metric("lists", "coverage@10")),
-    ("  most popular", _metric("popular_lists", "coverage@10")),
-    ("RMSE", _metric("rating", "rmse")),
-    ("  means", _metric("means", "rmse")),
+    *_quality_rows(),
     ("values", lambda status: words.size_words(status.size_bytes)),
     ("hidden movies", lambda status: str(status.hidden or "")),
     ("held until", lambda status: status.held_until or ""),

@@ -33,6 +33,7 @@ from reco_batch.scoring.popularity import (
 from reco_batch.scoring.topk import TopK, top_k_blocks
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import Keys, RunLock, connect
+from reco_store.contract.families import family_named
 from reco_store.contract.keys import new_generation_id
 from reco_store.publishing.generations import list_generations
 
@@ -152,7 +153,7 @@ class Night:
         writer = ArtifactWriter(folder / self.generation, self.movies)
         for family, lists in self.lists.items():
             keys = self.movies.ids if family in ("similar", "next") else users
-            writer.write_top_k(family, keys[: len(lists.items)], [lists])
+            writer.write_top_k(family_named(family), keys[: len(lists.items)], [lists])
         writer.write_seen(users, self.seen)
         writer.write_popular(self.popular)
         statistics = type(self.statistics)(

@@ -12,6 +12,7 @@ from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Histories, Movies
 from reco_batch.scoring.popularity import MovieStatistics
 from reco_batch.scoring.topk import TopK
+from reco_store.contract.families import family_named
 from reco_store.contract.keys import new_generation_id
 
 if TYPE_CHECKING:
@@ -47,9 +48,11 @@ def write_night(
     scores = np.where(items >= 0, -np.arange(longest, dtype=np.float32), -np.inf)
     writer = ArtifactWriter(folder / NAMES[number], catalogue)
     for family in ("user", "ranked"):
-        writer.write_top_k(family, list(lists), [TopK(items, scores)] if lists else [])
+        writer.write_top_k(
+            family_named(family), list(lists), [TopK(items, scores)] if lists else []
+        )
     for family in ("similar", "next"):
-        writer.write_top_k(family, (), ())
+        writer.write_top_k(family_named(family), (), ())
     nothing = Histories(np.zeros(len(lists) + 1, np.int64), np.zeros(0, np.int32))
     writer.write_seen(list(lists), nothing)
     writer.write_popular(())

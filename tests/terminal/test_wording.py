@@ -1,4 +1,4 @@
-"""What metrics mean to a user, in words."""
+"""Texts of metrics: values, baselines and meanings."""
 
 import pytest
 
@@ -14,23 +14,33 @@ METRICS = {
 }
 
 
-def test_each_figure_stands_beside_its_baseline():
-    """So that a reader knows whether it is good."""
+def test_each_metric_has_its_baseline_and_meaning():
+    """`reco status --all` explains each metric in one sentence."""
     assert quality_words(METRICS) == {
-        "first 10": (
-            "88 of 100 users find at least one movie that was held back from the models; showing "
-            "everyone the most popular: 62"
+        "NDCG@10": (
+            "0.397. Held-out movies in a user's top-10, earlier positions counting more; 1 is the "
+            "best order"
         ),
-        "first 100": "55 of 100 movies held back are there; of the most popular: 30",
-        "shown": "8 of 100 movies stand in somebody's first ten; of the most popular: 0.5",
-        "stars": (
-            "predictions are 0.805 off (root mean square); from the means of user and movie: 0.869"
+        "Recall@100": (
+            "0.546 (most popular 0.303). Share of a user's held-out movies that are in the top-100"
+        ),
+        "Hit rate@10": (
+            "0.882 (most popular 0.621). Share of users with at least one held-out movie in their "
+            "top-10"
+        ),
+        "Coverage@10": (
+            "8.3% (most popular 0.5%). Share of the catalogue in the top-10 of at least one user "
+            "with held-out ratings"
+        ),
+        "RMSE": (
+            "0.805 (user and item means 0.869). Root mean square error of predicted ratings, in "
+            "stars"
         ),
     }
 
 
-def test_main_figures_with_the_last_run():
-    """Each with what it was and what doing without models gives, as far as these are known."""
+def test_the_main_metrics_have_the_last_run_and_a_baseline():
+    """A value that a manifest lacks is left out."""
     before = {"retrieval": {"ndcg@10": 0.39, "recall@100": "many"}, "rating": None}
 
     assert quality_figures(METRICS | {"popularity": {"recall@100": 0.303}}, before) == {
@@ -42,29 +52,17 @@ def test_main_figures_with_the_last_run():
     assert quality_figures(None, before) == quality_figures([], None) == {}
 
 
-def test_without_baselines_the_figure_stands_alone():
-    """As another version may have written it."""
-    alone = {name: METRICS[name] for name in ("retrieval", "lists", "rating")}
-
-    assert quality_words(alone) == {
-        "first 10": ("88 of 100 users find at least one movie that was held back from the models"),
-        "first 100": "55 of 100 movies held back are there",
-        "shown": "8 of 100 movies stand in somebody's first ten",
-        "stars": "predictions are 0.805 off (root mean square)",
-    }
-
-
 @pytest.mark.parametrize(
     "metrics", [None, {}, [], "x", {"retrieval": None}, {"retrieval": {"hit@10": "many"}}]
 )
-def test_what_is_not_there_is_not_said(metrics):
-    """Nothing else happens."""
+def test_missing_metrics_are_left_out(metrics):
+    """Manifests of other versions, and damaged ones, have no text."""
     assert quality_words(metrics) == {}
 
 
-def test_a_night_without_stars_says_so():
-    """Instead of saying nothing, which would look like a fault."""
-    said = quality_words({"rating": {}, "without_stars": True})
+def test_a_run_without_ratings_has_no_rmse():
+    """Implicit feedback: the text gives the reason."""
+    words = quality_words({"rating": {}, "without_stars": True})
 
-    assert said == {"stars": "none are predicted, since the input has none to learn from"}
+    assert words == {"RMSE": "not measured: the input has no ratings"}
     assert quality_words({"rating": {}, "without_stars": "yes"}) == {}

@@ -1,4 +1,4 @@
-"""Fills a night's folder, block by block, so that memory does not grow with users."""
+"""Writer of a run's artifact: Parquet files in blocks, so memory does not grow with users."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reco_batch.artifact.folder import BECAUSE, MOVIES, Artifact, write_manifest
+from reco_batch.artifact.folder import Artifact, write_manifest
 from reco_batch.artifact.title_index import TITLE_INDEX
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Dataset, Histories, Movies
@@ -19,25 +19,26 @@ from reco_batch.scoring.popularity import MovieStatistics, PopularList
 from reco_batch.scoring.topk import TopK
 from reco_store.contract.codec import is_numeric_id
 from reco_store.contract.digest import Summary
-from reco_store.contract.keys import popular_suffix
+from reco_store.contract.families import BECAUSE, MOVIE, POPULAR, SEEN, USER, Family
+from reco_store.contract.keys import family_suffix, popular_suffix
 from reco_store.prefetch import ahead
 
-#: Lists of what users have seen in a row group; other lists come in blocks.
+#: Users' histories per row group; the scored lists have one row group per scoring block.
 _ROWS: Final = 4096
-#: Ratings in a row group of the split.
+#: Ratings per row group of the split.
 _RATINGS: Final = 1_000_000
 
 
 class ArtifactWriter:
-    """Fills a folder; the manifest comes last."""
+    """Writer of one artifact; `finish` writes the manifest, which completes it."""
 
     def __init__(self, folder: Path, movies: Movies, *, resumed: bool = False) -> None:
         """Create the folder.
 
         Args:
-            folder: must not exist yet.
-            movies: the catalogue whose indices the lists hold.
-            resumed: the folder may exist, since the same night has begun to fill it.
+            folder: folder to create.
+            movies: catalogue; lists contain indices into it.
+            resumed: True if the same run has already begun to fill the folder.
 
         Raises:
             OSError: the folder exists or cannot be created.
@@ -50,29 +51,29 @@ class ArtifactWriter:
 
     @property
     def models(self) -> Path:
-        """Where the SavedModels go."""
+        """Folder of the SavedModels."""
         return self.folder / "models"
 
     @property
     def catalogue(self) -> Path:
-        """What `write_movies` writes."""
-        return self.folder / MOVIES
+        """File that `write_movies` writes."""
+        return self.folder / MOVIE.file
 
-    def lists(self, family: str) -> Path:
-        """Return the file of one family of lists."""
-        return self.folder / "lists" / f"{family}.parquet"
+    def lists(self, family: Family) -> Path:
+        """Return the path of a family's Parquet file."""
+        return self.folder / family.file
 
     @property
     def split(self) -> Path:
-        """The file of `write_split`."""
+        """File that `write_split` writes."""
         return self.metrics("split")
 
     def metrics(self, group: str) -> Path:
-        """Return the file of a group of metrics."""
+        """Return the path of a metric group's Parquet file."""
         return self.folder / "evaluation" / f"{group}.parquet"
 
     def write_split(self, dataset: Dataset, split: Split) -> None:
-        """Write which part each rating is in, in the order of the ratings."""
+        """Write the part of each rating (train, validation or test), in the ratings' order."""
         self.split.parent.mkdir(exist_ok=True)
         ratings = dataset.ratings
         part = np.zeros(len(ratings), np.int8)
@@ -96,12 +97,12 @@ class ArtifactWriter:
     def write_metrics(
         self, group: str, user_ids: Sequence[str], columns: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Write metrics of users.
+        """Write the metrics of each user.
 
         Args:
-            group: as in the manifest, such as `retrieval`.
-            user_ids: of all users.
-            columns: `user_index`, `held_out` (ratings), and one for each metric.
+            group: metric group of the manifest, such as `retrieval`.
+            user_ids: ids of all users.
+            columns: `user_index`, `held_out` (number of held-out ratings) and one per metric.
         """
         self.metrics(group).parent.mkdir(exist_ok=True)
         named = {"user_index": c.USER_ID, "held_out": c.HELD_OUT}
@@ -109,13 +110,13 @@ class ArtifactWriter:
         table[c.USER_ID] = _ids(user_ids).take(table[c.USER_ID])
         pq.write_table(pa.table(table), self.metrics(group), compression="zstd")
 
-    def write_top_k(self, family: str, ids: Sequence[str], blocks: Iterable[TopK]) -> int:
-        """Write one family of lists, a row group a block.
+    def write_top_k(self, family: Family, ids: Sequence[str], blocks: Iterable[TopK]) -> int:
+        """Write the lists of a family, one row group per block.
 
         Args:
-            family: user, ranked, similar or next.
-            ids: key of each list, in the order of the blocks' rows.
-            blocks: as the scoring yields them.
+            family: family whose values are lists with scores.
+            ids: user or movie id of each list, in the order of the blocks' rows.
+            blocks: blocks that the scoring engine yields.
 
         Returns:
             The number of lists.
@@ -123,49 +124,49 @@ class ArtifactWriter:
         row = 0
         with self._writer(family, pa.float32()) as writer:
             for block in blocks:
-                keys = [f"{family}:{i}" for i in ids[row : row + len(block.items)]]
+                keys = [family_suffix(family, i) for i in ids[row : row + len(block.items)]]
                 row += len(keys)
                 writer.write(self._lists(keys, block))
         return row
 
     def write_explained(self, ids: Sequence[str], blocks: Iterable[Explained]) -> int:
-        """Write the user lists, and the reasons of each list beside it.
+        """Write the user lists and their explanations.
 
         Args:
-            ids: of the users, in the order of the blocks' rows.
-            blocks: as the scoring yields them.
+            ids: user ids, in the order of the blocks' rows.
+            blocks: blocks that the scoring engine yields.
 
         Returns:
             The number of lists.
         """
         row = 0
-        with self._writer("user", pa.float32()) as users, self._writer(BECAUSE, None) as because:
+        with self._writer(USER, pa.float32()) as users, self._writer(BECAUSE, None) as because:
             for lists, reasons in blocks:
                 some = ids[row : row + len(reasons)]
                 row += len(some)
-                users.write(self._lists([f"user:{i}" for i in some], lists))
+                users.write(self._lists([family_suffix(USER, i) for i in some], lists))
                 valid = lists.items >= 0
-                said = reasons[valid]
-                said = pa.array(said, mask=said < 0)  # null: no reason
-                keys = [f"{BECAUSE}:{i}" for i in some]
-                because.write(self._batch(keys, _offsets(valid.sum(axis=1)), said, None))
+                reason = reasons[valid]
+                reason = pa.array(reason, mask=reason < 0)  # null: no explanation
+                keys = [family_suffix(BECAUSE, i) for i in some]
+                because.write(self._batch(keys, _offsets(valid.sum(axis=1)), reason, None))
         return row
 
     def write_seen(self, user_ids: Sequence[str], seen: Histories) -> None:
-        """Write what each user has rated, newest first."""
-        with self._writer("seen", None) as writer:
+        """Write the movies that each user has rated, newest first."""
+        with self._writer(SEEN, None) as writer:
             for start in range(0, len(user_ids), _ROWS):
                 stop = min(start + _ROWS, len(user_ids))
                 block = seen.block(start, stop)
-                keys = [f"seen:{i}" for i in user_ids[start:stop]]
+                keys = [family_suffix(SEEN, i) for i in user_ids[start:stop]]
                 writer.write(
                     self._batch(keys, block.offsets.astype(np.int32), block.movie_index, None)
                 )
 
     def write_popular(self, lists: Iterable[PopularList]) -> None:
         """Write the popularity lists."""
-        # In double precision, so that a mean rounds to what the movie's card shows.
-        with self._writer("popular", pa.float64()) as writer:
+        # Double precision, so that a mean rounds to the same value as on the movie's card.
+        with self._writer(POPULAR, pa.float64()) as writer:
             for popular in lists:
                 key = popular_suffix(popular.by, popular.genre)
                 offsets = _offsets(np.array([len(popular.movie_index)]))
@@ -186,7 +187,7 @@ class ArtifactWriter:
         pq.write_table(table, self.catalogue, compression="zstd")
 
     def finish(self, manifest: Mapping[str, Any]) -> Artifact:
-        """Add sizes and digest to the manifest, write it, and return the complete artifact."""
+        """Write the manifest with sizes and digest, and return the complete artifact."""
         manifest = {"title_index": TITLE_INDEX, **manifest}
         artifact = Artifact(self.folder, manifest)
         summary = Summary()
@@ -196,12 +197,12 @@ class ArtifactWriter:
         write_manifest(self.folder, artifact.manifest)
         return artifact
 
-    def _writer(self, family: str, score_type: pa.DataType | None) -> pq.ParquetWriter:
+    def _writer(self, family: Family, score_type: pa.DataType | None) -> pq.ParquetWriter:
         fields = [pa.field(c.SUFFIX, pa.string()), pa.field(c.MOVIE_IDS, pa.list_(self._ids.type))]
         if score_type is not None:
             fields.append(pa.field(c.SCORES, pa.list_(score_type)))
-        # Scores hardly repeat, so a dictionary of them is lost time; their bytes, each with the
-        # bytes of its kind, are smaller and quicker both ways.
+        # Scores rarely repeat, so a dictionary would cost time and save nothing; splitting their
+        # bytes by significance makes files smaller and both directions faster.
         return pq.ParquetWriter(
             self.lists(family),
             pa.schema(fields),
@@ -230,7 +231,7 @@ class ArtifactWriter:
 
 
 def _ids(ids: Sequence[str]) -> pa.Array:
-    """Return ids as numbers if all of them are, as a CSV reader takes them; else as text."""
+    """Return ids as integers if all of them are canonical integers, otherwise as strings."""
     return pa.array(list(map(int, ids)) if all(map(is_numeric_id, ids)) else list(ids))
 
 

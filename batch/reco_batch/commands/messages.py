@@ -182,7 +182,7 @@ def tuning_summary(searches: "Sequence[Search]", *, out: Path, data: str, preset
             text = f"{before:.4f} with the preset; none of {count - 1} other trials is better"
         else:
             text = f"{before:.4f} with the preset, {best.score:.4f} in the best of {count} trials"
-        lines.append(_line(search.model, f"validation {search.aim.figure}: {text}"))
+        lines.append(_line(search.model, f"validation {search.metric}: {text}"))
     use = [_sibling("batch"), "run", "--data", data, "--parameters", str(out)]
     use += ["--preset", preset] if preset != "default" else []
     return "\n".join([*lines, _line("wrote", str(out)), "use it", f"  {shlex.join(use)}"])

@@ -24,6 +24,7 @@ from reco_batch.errors import NightFailed
 from reco_batch.evaluation.list_statistics import ids_of
 from reco_batch.evaluation.top10_diversity import HEAD
 from reco_batch.metrics.rank_overlap import overlap, rank_biased_overlap
+from reco_store.contract.families import USER
 
 #: The first 50 places have 99.9 % of the weight of rank-biased overlap.
 DEPTH: Final = 50
@@ -134,7 +135,7 @@ def first_places(artifact: Artifact, movies: pa.Array) -> Iterator[Lists]:
     own = artifact.movie_ids()
     index = pc.index_in(own.cast(pa.string()), value_set=movies).fill_null(-1)
     place_of = np.append(index.to_numpy(), -1)
-    for batch in artifact.lists("user"):
+    for batch in artifact.lists(USER):
         ids = batch.column(c.MOVIE_IDS)
         found = pc.index_in(ids.flatten(), value_set=own).fill_null(-1).to_numpy()
         items = place_of[found]

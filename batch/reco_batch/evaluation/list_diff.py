@@ -27,6 +27,7 @@ from reco_batch.evaluation.generation_diff import (
 from reco_batch.evaluation.top10_diversity import HEAD
 from reco_batch.metrics.rank_overlap import overlap, rank_biased_overlap
 from reco_store import UsageError
+from reco_store.contract.families import USER
 from reco_store.contract.keys import parse_generation_id, user_suffix
 
 #: The sum of the weights is 1 but for this.
@@ -232,7 +233,7 @@ def _moves(
 
 def _list_of(artifact: Artifact, user_id: str) -> list[str] | None:
     key = pa.scalar(user_suffix(user_id))
-    for batch in artifact.lists("user"):
+    for batch in artifact.lists(USER):
         for row in batch.filter(pc.equal(batch.column(c.SUFFIX), key)).to_pylist():
             return [str(movie) for movie in row[c.MOVIE_IDS]]
     return None

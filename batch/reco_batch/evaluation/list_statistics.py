@@ -23,7 +23,8 @@ from reco_batch.evaluation.top10_diversity import HEAD, HeadFigures, Heads, Tile
 from reco_batch.scoring.popularity import count_tiers
 from reco_batch.scoring.uncertainty import doubt_of
 from reco_batch.settings.hyperparameters import RankBy
-from reco_store.contract.keys import BY_HIGHEST_RATED
+from reco_store.contract.families import LISTS, POPULAR, RANKED, SEEN, USER, Family
+from reco_store.contract.keys import BY_HIGHEST_RATED, popular_suffix
 
 #: Lists kept of a family, evenly spaced, to be compared with last night's.
 SAMPLE_LISTS: Final = 2000
@@ -32,8 +33,8 @@ _ROUNDING: Final = 1e-5
 _ENTRIES_PER_BATCH: Final = 1_000_000
 #: [R, I] cells of a tile: 8 MB of int32.
 _CELLS: Final = 2_000_000
-#: Families of a list a movie; an older artifact has none of the second.
-_OF_MOVIES: Final = ("similar", "next")
+#: Families that `measure` measures: all but explanations, for which see `explanation_checks`.
+MEASURED: Final = tuple(family for family in LISTS if not family.explains)
 #: Ratings a movie needs for its lists to be judged; with fewer, all its scores may be equal.
 ENOUGH_RATINGS: Final = 3
 
@@ -83,21 +84,23 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
     catalogue = artifact.movie_ids()
     counts = artifact.rating_counts()
     heads = Heads(counts)
-    families = {
-        "user": _Family(artifact, "user", catalogue, k).run(artifact.lists("seen"), heads),
-        "ranked": _Family(artifact, "ranked", catalogue, ranked_k, doubt=_doubt(artifact)).run(
-            artifact.lists("seen")
-        ),
-        **{
-            family: _Family(artifact, family, catalogue, k, judged=counts >= ENOUGH_RATINGS).run(
-                _itself(catalogue, family)
-            )
-            for family in _OF_MOVIES
-            if family == "similar" or artifact.has_lists(family)
-        },
-        "seen": _Family(artifact, "seen", catalogue, None).run(None),
-        "popular": _Family(artifact, "popular", catalogue, None, tiers=_tiers(artifact)).run(None),
-    }
+    lengths = {"k": k, "ranked_k": ranked_k}
+    families = {}
+    for family in MEASURED:
+        if family.is_later and not artifact.has_lists(family):
+            continue
+        measured = _Family(
+            artifact,
+            family,
+            catalogue,
+            lengths.get(family.length),
+            doubt=_doubt(artifact) if family == RANKED else None,
+            judged=counts >= ENOUGH_RATINGS if family.per == "movie" else None,
+            tiers=_tiers(artifact) if family == POPULAR else None,
+        )
+        families[family.name] = measured.run(
+            _excluded(artifact, family, catalogue), heads if family == USER else None
+        )
     ids = catalogue.cast(pa.string()).to_pylist()
     index_of = {movie_id: index for index, movie_id in enumerate(ids)}
     return Measured(len(catalogue), families, heads.figures(), index_of)
@@ -116,13 +119,22 @@ def _tiers(artifact: Artifact) -> NDArray[np.int64] | None:
     return None if more_than is None else count_tiers(artifact.rating_counts(), more_than)
 
 
+def _excluded(
+    artifact: Artifact, family: Family, catalogue: pa.Array
+) -> Iterator[pa.RecordBatch] | None:
+    """Return the movies that each list of a family must leave out; None if it leaves out none."""
+    if family.excludes == "seen":
+        return artifact.lists(SEEN)
+    return _itself(catalogue, family) if family.excludes == "itself" else None
+
+
 class _Family:
     """Measures the lists of one family."""
 
     def __init__(
         self,
         artifact: Artifact,
-        family: str,
+        family: Family,
         catalogue: pa.Array,
         k: int | None,
         *,
@@ -137,7 +149,7 @@ class _Family:
         self._k = self._count if k is None else k
         rows = int(np.clip(_ENTRIES_PER_BATCH // min(self._k, self._count), 16, 4096))
         self._batches = artifact.lists(family, rows=rows)
-        self._every = max(1, int(artifact.manifest["counts"].get(family, 0)) // SAMPLE_LISTS)
+        self._every = max(1, int(artifact.manifest["counts"].get(family.name, 0)) // SAMPLE_LISTS)
         self._tile_rows = max(1, _CELLS // self._count)
         self._owner = np.zeros(min(self._tile_rows, 4096) * self._count, np.int32)
         self._figures = ListFigures()
@@ -233,7 +245,7 @@ class _Family:
         self, batch: pa.RecordBatch, lists: Histories, tiers: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Return the part of its list that each movie belongs to, [E]; 0 where there are none."""
-        highest = pc.starts_with(batch.column(c.SUFFIX), f"popular:{BY_HIGHEST_RATED}")
+        highest = pc.starts_with(batch.column(c.SUFFIX), popular_suffix(BY_HIGHEST_RATED))
         row = np.repeat(np.arange(len(batch)), np.diff(lists.offsets))
         parted = highest.to_numpy(zero_copy_only=False)[row] & (lists.movie_index >= 0)
         return np.where(parted, tiers[lists.movie_index], 0)
@@ -281,7 +293,7 @@ class _Family:
         names = ids_of(batch.column(c.SUFFIX).take(pa.array(rows))).to_pylist()
         for name, row in zip(names, rows.tolist(), strict=True):
             whole = lists.of(row)
-            self._figures.sampled[name] = (whole if self._family == "seen" else whole[:HEAD]).copy()
+            self._figures.sampled[name] = (whole if self._family == SEEN else whole[:HEAD]).copy()
 
 
 def _hit(at: NDArray[np.bool_], tile: Tile, rows: int) -> NDArray[np.bool_]:
@@ -300,11 +312,11 @@ def ids_of(suffixes: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(suffixes, r"\A[a-z]+:", "", max_replacements=1)
 
 
-def _itself(catalogue: pa.Array, family: str, rows: int = 4096) -> Iterator[pa.RecordBatch]:
+def _itself(catalogue: pa.Array, family: Family, rows: int = 4096) -> Iterator[pa.RecordBatch]:
     """Yield for each movie what its list must leave out: the movie."""
     for start in range(0, len(catalogue), rows):
         ids = catalogue.slice(start, rows)
-        names = pc.binary_join_element_wise(family, ids.cast(pa.string()), ":")
+        names = pc.binary_join_element_wise(family.name, ids.cast(pa.string()), ":")
         lists = pa.ListArray.from_arrays(np.arange(len(ids) + 1, dtype=np.int32), ids)
         yield pa.RecordBatch.from_pydict({c.SUFFIX: names, c.MOVIE_IDS: lists})
 

@@ -15,6 +15,8 @@ from reco_batch.evaluation.list_statistics import SAMPLE_LISTS, Measured
 from reco_batch.evaluation.top10_diversity import HEAD
 from reco_store import GateInput
 from reco_store.contract.codec import decode_head, decode_ids, decode_movie
+from reco_store.contract.families import RANKED, SEEN, SIMILAR, USER, Family
+from reco_store.contract.keys import family_suffix, movie_suffix
 from reco_store.errors import ContractMismatch
 
 #: Of one family's live values: a list of a whole large catalogue takes a megabyte.
@@ -65,8 +67,8 @@ def compare(given: GateInput, live: str, artifact: Artifact, measured: Measured)
         StoreUnreachable: the store does not answer.
     """
 
-    def overlaps(family: str, decode: Callable[[bytes], Sequence[str]]) -> list[float | None]:
-        figures = measured.families[family]
+    def overlaps(family: Family, decode: Callable[[bytes], Sequence[str]]) -> list[float | None]:
+        figures = measured.families[family.name]
         size = max(1, figures.entries * _BYTES_A_MOVIE // max(1, figures.lists))
         wanted = max(_FEWEST_LISTS, _BYTES_TO_READ // size)
         sampled = dict(list(figures.sampled.items())[:: -(-len(figures.sampled) // wanted) or 1])
@@ -74,8 +76,8 @@ def compare(given: GateInput, live: str, artifact: Artifact, measured: Measured)
             _overlaps(given, live, family, sampled, decode=decode, index_of=measured.index_of)
         )
 
-    heads = {family: overlaps(family, _head) for family in ("user", "ranked", "similar")}
-    history = overlaps("seen", lambda value: decode_ids(value)[:HEAD])
+    heads = {family.name: overlaps(family, _head) for family in (USER, RANKED, SIMILAR)}
+    history = overlaps(SEEN, lambda value: decode_ids(value)[:HEAD])
     found = [share is not None for share in history]
     return Comparison(
         churn={family: _complement(_mean(shares)) for family, shares in heads.items()},
@@ -88,7 +90,7 @@ def compare(given: GateInput, live: str, artifact: Artifact, measured: Measured)
 def _overlaps(
     given: GateInput,
     live: str,
-    family: str,
+    family: Family,
     sampled: Mapping[str, NDArray[np.int32]],
     *,
     decode: Callable[[bytes], Sequence[str]],
@@ -98,17 +100,17 @@ def _overlaps(
 
     An empty list has nothing to differ in: it yields NaN.
     """
-    values = given.read(live, (f"{family}:{name}" for name in sampled))
+    values = given.read(live, (family_suffix(family, name) for name in sampled))
     for (_, value), mine in zip(values, sampled.values(), strict=True):
         theirs = None if value is None else _decoded(value, decode)
         if theirs is None:
             yield None
             continue
-        if family == "seen":
+        if family == SEEN:
             # Movies that the catalogue has lost since are in no history, which is as it should be.
             theirs = [i for i in theirs if i in index_of]
         # Of histories only theirs is cut to its head: tonight's may have grown by any number.
-        shorter = len(theirs) if family == "seen" else min(len(mine), len(theirs))
+        shorter = len(theirs) if family == SEEN else min(len(mine), len(theirs))
         # A movie that the catalogue no longer has is in none of tonight's lists.
         common = set(mine.tolist()).intersection(index_of.get(i, -2) for i in theirs)
         yield len(common) / shorter if shorter else np.nan
@@ -131,7 +133,7 @@ def _known_titles(given: GateInput, live: str, artifact: Artifact) -> float | No
     step = max(1, len(catalogue) // SAMPLE_LISTS)
     sampled = dict(list(catalogue.items())[::step])
     same: list[float | None] = []
-    values = given.read(live, (f"movie:{movie_id}" for movie_id in sampled))
+    values = given.read(live, (movie_suffix(movie_id) for movie_id in sampled))
     for (_, value), title in zip(values, sampled.values(), strict=True):
         theirs = None if value is None else _decoded(value, lambda v: (decode_movie(v).title,))
         same.append(None if theirs is None else float(theirs[0] == title))

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reco_batch.artifact.checks import Check, at_most, exactly
-from reco_batch.artifact.folder import BECAUSE, Artifact
+from reco_batch.artifact.folder import Artifact
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import ids_of, side_by_side
+from reco_store.contract.families import BECAUSE, SEEN, USER
 
 
 @dataclass(slots=True)
@@ -32,23 +33,23 @@ def check_reasons(artifact: Artifact) -> Iterator[Check]:
     Raises:
         NightFailed: a file of the artifact is damaged or missing.
     """
-    if not artifact.has_reasons:
+    if not artifact.publishes(BECAUSE):
         return
     figures = measure_reasons(artifact)
-    yield exactly(f"{BECAUSE}.lists", figures.lists, artifact.manifest["data"]["users"])
-    yield at_most(f"{BECAUSE}.unpaired", figures.unpaired, 0)
-    yield at_most(f"{BECAUSE}.unrated", figures.unrated, 0)
+    yield exactly(f"{BECAUSE.name}.lists", figures.lists, artifact.manifest["data"]["users"])
+    yield at_most(f"{BECAUSE.name}.unpaired", figures.unpaired, 0)
+    yield at_most(f"{BECAUSE.name}.unrated", figures.unrated, 0)
 
 
 def measure_reasons(artifact: Artifact) -> ReasonFigures:
     """Look at the reasons of all users."""
     catalogue = artifact.movie_ids()
     figures = ReasonFigures()
-    for own, lists in side_by_side(artifact.lists(BECAUSE), artifact.lists("user")):
+    for own, lists in side_by_side(artifact.lists(BECAUSE), artifact.lists(USER)):
         if own is not None:
             figures.lists += len(own)
             figures.unpaired += len(own) - _pairs(own, lists)
-    for own, seen in side_by_side(artifact.lists(BECAUSE), artifact.lists("seen")):
+    for own, seen in side_by_side(artifact.lists(BECAUSE), artifact.lists(SEEN)):
         if own is not None:
             figures.unrated += _unrated(own, seen, catalogue)
     return figures

@@ -32,11 +32,12 @@ from reco_batch.artifact.manifests import (
     refused_checks,
     section,
 )
-from reco_batch.evaluation.list_statistics import ENOUGH_RATINGS, ListFigures, Measured
+from reco_batch.evaluation.list_statistics import ENOUGH_RATINGS, MEASURED, ListFigures, Measured
 from reco_batch.evaluation.top10_diversity import CHOICE, HeadFigures
 from reco_batch.gate.churn import Comparison
 from reco_batch.gate.metric_checks import check_metrics
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_store.contract.families import POPULAR, SEEN, family_named
 from reco_store.contract.manifest import created_seconds
 
 #: With fewer lists, how many are different or alike says nothing.
@@ -151,30 +152,30 @@ def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
         number(tonight, "data", name) for name in ("users", "movies", "ratings")
     )
     yield exactly("cards", measured.movies, movies)
-    for family, expected in (
-        ("user", users),
-        ("ranked", users if has_stars(tonight) else 0),
-        ("seen", users),
-        ("similar", movies),
-        ("next", movies),
-    ):
-        if family not in families:
-            yield Check(f"{family}.lists", None, "", None, SKIPPED, "the artifact is an older one")
+    for family in MEASURED:
+        if family.per == "genre":
             continue
-        yield exactly(f"{family}.lists", families[family].lists, expected)
+        name, expected = f"{family.name}.lists", {"user": users, "movie": movies}[family.per]
+        if family.name not in families:
+            yield Check(name, None, "", None, SKIPPED, "the artifact is an older one")
+            continue
+        if family.needs_stars and not has_stars(tonight):
+            expected = 0
+        yield exactly(name, families[family.name].lists, expected)
     unlisted = number(tonight, "data", "unlisted", "ratings") or 0
     shown = None if ratings is None else ratings - unlisted
-    yield exactly("seen.ratings", families["seen"].entries, shown)
-    yield at_least("popular.lists", families["popular"].lists, 1)
+    yield exactly("seen.ratings", families[SEEN.name].entries, shown)
+    yield at_least("popular.lists", families[POPULAR.name].lists, 1)
 
 
 def _lists(
     tonight: Mapping[str, Any], families: Mapping[str, ListFigures], bounds: GateBounds
 ) -> Iterator[Check]:
     """Is any list broken?"""
-    for family, figures in families.items():
-        if family == "ranked" and not has_stars(tonight):
-            yield Check("ranked.full", None, "", None, SKIPPED, NO_STARS)
+    for name, figures in families.items():
+        family = family_named(name)
+        if family.needs_stars and not has_stars(tonight):
+            yield Check(f"{name}.full", None, "", None, SKIPPED, NO_STARS)
             continue
         broken = {
             "duplicates": figures.duplicates,
@@ -182,21 +183,18 @@ def _lists(
             "not_finite": figures.not_finite,
             "unordered": figures.unordered,
         }
-        if family in ("user", "ranked", "similar", "next"):
-            broken |= {
-                "itself" if family in ("similar", "next") else "seen": figures.excluded,
-                "misplaced": figures.misplaced,
-            }
+        if family.excludes:
+            broken |= {family.excludes: figures.excluded, "misplaced": figures.misplaced}
             lists = max(1, figures.lists)
-            yield at_least(f"{family}.full", figures.full / lists, bounds.full_lists)
+            yield at_least(f"{name}.full", figures.full / lists, bounds.full_lists)
             yield at_most(
-                f"{family}.flat",
+                f"{name}.flat",
                 figures.flat / figures.judged if figures.judged else None,
                 bounds.flat_lists,
                 lacking=f"no movie has {ENOUGH_RATINGS} ratings",
             )
-        for name, count in broken.items():
-            yield at_most(f"{family}.{name}", count, 0)
+        for fault, count in broken.items():
+            yield at_most(f"{name}.{fault}", count, 0)
 
 
 def _heads(nights: Nights, heads: HeadFigures, bounds: GateBounds) -> Iterator[Check]:

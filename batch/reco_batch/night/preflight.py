@@ -9,7 +9,7 @@ Shapes: U users, I movies, N ratings.
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,8 @@ from reco_batch.settings.run_config import RunConfig
 from reco_store import GateInput, Keys, StoreUnfit, store_errors
 from reco_store.connection.client import Client
 from reco_store.contract.digest import SIZE_BUCKET_BYTES
+from reco_store.contract.families import BECAUSE, LISTS, MOVIE, SEEN, TITLE, Family
+from reco_store.contract.keys import family_suffix
 from reco_store.publishing.capacity import require_room
 
 #: Bytes per score in a list as JSON, with its comma.
@@ -103,25 +105,22 @@ def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
     quotes = 0 if movies.numeric_ids else 2
     each = 1 + quotes + float(np.mean([len(i) for i in movies.ids]))  # of an id and its comma
     users, ids = dataset.user_ids, movies.ids
-    k, ranked = (round(length) for length in _lengths(config, dataset))
     suffixes: Counter[int] = Counter()
     values: Counter[int] = Counter()
 
-    def add(family: str, names: tuple[str, ...], size: float) -> None:
-        suffixes.update(len(family) + 1 + len(name) for name in names)
+    def add(family: Family, names: tuple[str, ...], size: float) -> None:
+        suffixes.update(len(family_suffix(family, name)) for name in names)
         size *= _PRUDENCE
         values[int(size) // SIZE_BUCKET_BYTES * SIZE_BUCKET_BYTES] += len(names)
 
-    for family, names in (("user", users), ("similar", ids), ("next", ids)):
-        add(family, names, k * (each + _SCORE_BYTES))
-    if dataset.has_stars:
-        add("ranked", users, ranked * (each + _SCORE_BYTES))
+    for family, subjects, length in _limited(config, dataset):
+        add(family, subjects, round(length) * (each + _SCORE_BYTES))
     if config.because:
-        add("because", users, k * each)
-    add("seen", users, len(dataset.ratings) / len(users) * each)
+        add(BECAUSE, users, round(_lengths(config, dataset)[0]) * each)
+    add(SEEN, users, len(dataset.ratings) / len(users) * each)
     titles = sum(len(title) for title in movies.titles) / len(ids)
-    add("movie", ids, _CARD_BYTES + titles)
-    add("title", movies.titles, each)
+    add(MOVIE, ids, _CARD_BYTES + titles)
+    add(TITLE, movies.titles, each)
     size = sum(size * count for size, count in values.items())
     return {
         "generation": "00000000T000000Z-0000",  # as long as any
@@ -130,6 +129,17 @@ def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
         "suffix_sizes": dict(suffixes),
         "value_sizes": dict(values),
     }
+
+
+def _limited(
+    config: RunConfig, dataset: Dataset
+) -> Iterator[tuple[Family, tuple[str, ...], float]]:
+    """Yield each family whose length is limited, with its subjects and its lists' mean length."""
+    k, ranked = _lengths(config, dataset)
+    subjects = {"user": dataset.user_ids, "movie": dataset.movies.catalogue.ids}
+    for family in LISTS:
+        if family.length and (dataset.has_stars or not family.needs_stars):
+            yield family, subjects[family.per], k if family.length == "k" else ranked
 
 
 def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
@@ -145,8 +155,7 @@ def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
 def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
     """Return a low estimate of the bytes that a run will write below its home."""
     users, movies = len(dataset.user_ids), len(dataset.movies)
-    k, ranked = _lengths(config, dataset)
-    places = (users + 2 * movies) * k + (users * ranked if dataset.has_stars else 0)
+    places = sum(len(subjects) * length for _, subjects, length in _limited(config, dataset))
     each = _NOTEBOOK_MODEL_BYTES
     if isinstance(config.parameters.retrieval, HistoryParameters):
         each = _RETRIEVAL_BYTES + (_RATING_BYTES if dataset.has_stars else 0)

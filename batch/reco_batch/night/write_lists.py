@@ -29,6 +29,16 @@ from reco_batch.scoring.topk import TopK
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
 from reco_batch.settings.run_config import RunConfig
+from reco_store.contract.families import (
+    BECAUSE,
+    NEXT,
+    POPULAR,
+    RANKED,
+    SEEN,
+    SIMILAR,
+    USER,
+    Family,
+)
 from reco_store.prefetch import ahead
 
 _Block = TypeVar("_Block", TopK, Explained)
@@ -76,7 +86,7 @@ class Answers:
             rows = Rows({"queries": vectors.users}, self._seen)
             product = ByProduct(vectors.movies[: len(ids)], k)
             if not self._config.because:
-                self._write("user", users, self._engine.score(product, rows), stage)
+                self._write(USER, users, self._engine.score(product, rows), stage)
                 return
             influence = model().influence().among(len(ids))
             blocks = self._engine.score(*with_reasons(product, rows, influence))
@@ -88,20 +98,20 @@ class Answers:
             counts = np.bincount(rated, minlength=len(ids))[: len(ids)]
             rows = Rows({"queries": compared_by(alike, counts)}, _itself(len(alike)))
             blocks = self._engine.score(ByProduct(alike, k), rows)
-            self._write("similar", ids, blocks, stage)
+            self._write(SIMILAR, ids, blocks, stage)
 
         def next_lists(stage: Stage) -> None:
             rows = Rows({"queries": model().next_embeddings()[: len(ids)]}, _itself(len(ids)))
             product = ByProduct(model().embeddings().movies[: len(ids)], k)
             blocks = self._engine.score(product, rows)
-            self._write("next", ids, blocks, stage)
+            self._write(NEXT, ids, blocks, stage)
 
         models = [self._writer.models / name for name in (USER_MODEL, MOVIE_MODEL)]
         lists = self._writer.lists
-        own = [lists("user"), *([lists("because")] if self._config.because else [])]
+        own = [lists(USER), *([lists(BECAUSE)] if self._config.because else [])]
         self._once("score user lists", own, user_lists, model, total=len(users))
-        self._once("score similar lists", [lists("similar")], similar_lists, model, total=len(ids))
-        self._once("score next lists", [lists("next")], next_lists, model, total=len(ids))
+        self._once("score similar lists", [lists(SIMILAR)], similar_lists, model, total=len(ids))
+        self._once("score next lists", [lists(NEXT)], next_lists, model, total=len(ids))
         self._once(
             "save retrieval models",
             models,
@@ -133,11 +143,11 @@ class Answers:
             )
             blocks = self._engine.score(*stars)
             in_scale = (_clipped(block, self._config.rating_scale) for block in blocks)
-            self._write("ranked", users, in_scale, stage)
+            self._write(RANKED, users, in_scale, stage)
 
         self._once(
             "score ranked lists",
-            [self._writer.lists("ranked")],
+            [self._writer.lists(RANKED)],
             ranked_lists,
             lambda: (model(), retrieval()),
             total=len(users),
@@ -174,13 +184,15 @@ class Answers:
             self._writer.write_seen(self._dataset.user_ids, self._seen)
             self._writer.write_movies(movies, statistics)
             if not self._dataset.has_stars:  # and so no model to make any of
-                self._writer.write_top_k("ranked", (), ())
+                self._writer.write_top_k(RANKED, (), ())
 
-        families = ("popular", "seen", *(() if self._dataset.has_stars else ("ranked",)))
+        families = (POPULAR, SEEN, *(() if self._dataset.has_stars else (RANKED,)))
         files = [*map(self._writer.lists, families), self._writer.catalogue]
         self._once("popular lists and cards", files, lists_and_cards)
 
-    def _write(self, family: str, ids: Sequence[str], blocks: Iterable[TopK], stage: Stage) -> None:
+    def _write(
+        self, family: Family, ids: Sequence[str], blocks: Iterable[TopK], stage: Stage
+    ) -> None:
         """Write lists as they come; the next block is scored meanwhile."""
         self._writer.write_top_k(family, ids, _counted(ahead(blocks), stage))
 

@@ -17,17 +17,10 @@ from reco_batch.artifact.checks import (
     short,
 )
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
+from reco_store.contract.families import LISTS
 from reco_store.publishing.outcome import HELD
 
-_FAMILIES: Final = {
-    "user": "User lists",
-    "because": "Reasons of the user lists",
-    "ranked": "Ranked lists",
-    "similar": "Similar lists",
-    "next": "Lists that go on from one movie",
-    "seen": "Histories",
-    "popular": "Popular lists",
-}
+_FAMILIES: Final = {family.name: family.heading for family in LISTS}
 _OF_LISTS: Final = {
     "lists": "how many there are",
     "ratings": "ratings in all of them",

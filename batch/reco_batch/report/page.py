@@ -24,7 +24,7 @@ from reco_batch.report.quality import (
     all_figures,
     metric_rows,
     night_rows,
-    sentences,
+    quality_note,
 )
 from reco_batch.report.sample_users import Card, SampleUser, cards_of, sample_users
 from reco_batch.report.text import day, figure_of, moment, number, part_of, safe, signed
@@ -58,7 +58,8 @@ class Page:
     namespace: str
     verdict: Verdict
     tiles: list[Fact]
-    sentences: list[tuple[str, str]]
+    quality_note: str
+    """Reason for missing metrics; empty if none are missing."""
     metrics: list[MetricRow]
     figures: list[FigureRow]
     nights: list[NightRow]
@@ -112,7 +113,7 @@ def gather(artifact: Artifact) -> Page:
         namespace=safe(namespace_of(artifact) or ""),
         verdict=verdict_of(manifest),
         tiles=_tiles(manifest),
-        sentences=sentences(manifest),
+        quality_note=quality_note(manifest),
         metrics=metric_rows(manifest, then, [one.manifest for one in kept]),
         figures=all_figures(manifest, then),
         nights=night_rows(

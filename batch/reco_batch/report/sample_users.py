@@ -17,6 +17,8 @@ from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import ids_of
 from reco_batch.evaluation.top10_diversity import HEAD
 from reco_batch.report.text import safe
+from reco_store.contract.families import SEEN, USER, Family
+from reco_store.contract.keys import family_suffix
 
 USERS: Final = 20
 _GENRES: Final = 3
@@ -63,9 +65,9 @@ def sample_users(artifact: Artifact, before: Artifact | None, *, seed: int) -> l
         NightFailed: a file of an artifact is damaged or missing.
     """
     lengths = _chosen(artifact, seed)
-    seen = _first_ten(artifact, "seen", lengths)
-    now = _first_ten(artifact, "user", lengths)
-    then = {} if before is None else _first_ten(before, "user", lengths)
+    seen = _first_ten(artifact, SEEN, lengths)
+    now = _first_ten(artifact, USER, lengths)
+    then = {} if before is None else _first_ten(before, USER, lengths)
     cards = cards_of(artifact, {i for one in (seen, now) for ids in one.values() for i in ids})
     return [
         _user(user, rated, (seen.get(user, []), now.get(user, []), then.get(user)), cards)
@@ -93,7 +95,7 @@ def _chosen(artifact: Artifact, seed: int) -> dict[str, int]:
     lengths = np.concatenate(
         [
             np.zeros(0, np.int64),
-            *(np.diff(b.column(c.MOVIE_IDS).offsets.to_numpy()) for b in artifact.lists("seen")),
+            *(np.diff(b.column(c.MOVIE_IDS).offsets.to_numpy()) for b in artifact.lists(SEEN)),
         ]
     )
     rng = np.random.default_rng(seed)
@@ -101,7 +103,7 @@ def _chosen(artifact: Artifact, seed: int) -> dict[str, int]:
     rows = sorted(int(rng.choice(part)) for part in parts if len(part))
     names: dict[str, int] = {}
     start = 0
-    for batch in artifact.lists("seen"):
+    for batch in artifact.lists(SEEN):
         inside = [row - start for row in rows if start <= row < start + len(batch)]
         ids = ids_of(batch.column(c.SUFFIX).take(pa.array(inside, pa.int64()))).to_pylist()
         names |= {name: int(lengths[start + row]) for name, row in zip(ids, inside, strict=True)}
@@ -109,8 +111,8 @@ def _chosen(artifact: Artifact, seed: int) -> dict[str, int]:
     return dict(sorted(names.items(), key=lambda pair: (pair[1], pair[0])))
 
 
-def _first_ten(artifact: Artifact, family: str, users: Iterable[str]) -> dict[str, list[str]]:
-    wanted = pa.array([f"{family}:{user}" for user in users], pa.string())
+def _first_ten(artifact: Artifact, family: Family, users: Iterable[str]) -> dict[str, list[str]]:
+    wanted = pa.array([family_suffix(family, user) for user in users], pa.string())
     found = {}
     for batch in artifact.lists(family):
         inside = batch.filter(pc.is_in(batch.column(c.SUFFIX), value_set=wanted))

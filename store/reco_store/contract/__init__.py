@@ -3,4 +3,14 @@
 docs/keys.md describes it for other languages. Pure functions and values; nothing here connects.
 """
 
-__all__ = ["arguments", "codec", "digest", "experiment", "hold", "keys", "manifest", "titles"]
+__all__ = [
+    "arguments",
+    "codec",
+    "digest",
+    "experiment",
+    "families",
+    "hold",
+    "keys",
+    "manifest",
+    "titles",
+]

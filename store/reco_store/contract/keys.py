@@ -1,4 +1,4 @@
-"""The names of all keys: the only module that spells one.
+"""Names of all keys of the store; no other module builds one.
 
     key                          type    TTL      written by      read by
     {ns}:current                 STRING  none 1   flip, rollback  every reader
@@ -14,16 +14,18 @@
     {ns}:available:<name>        SET     none 4   application     readers that are asked to
     ns:<gen>:<suffix>            STRING  none 2   publisher       every reader
 
-    1  one small key for ever
+    1  one small key that is never deleted
     2  a TTL would let the server drop part of a complete generation; the registry and the
-       inventory collect them instead
-    3  carries its own end, which is compared with the caller's clock, and is replaced by the
-       next rollback
-    4  belongs to people and applications, of all generations; the job deletes none
+       inventory are used to delete these keys instead
+    3  contains its own end, which is compared with the caller's clock; the next rollback
+       replaces it
+    4  belongs to operators and applications and holds for all generations; the job never
+       deletes it
 
-The control keys share the hash tag ``{ns}``, so that one script may touch all of them on a
-Redis Cluster; data keys carry no tag and spread over all nodes. Ids stand raw and last in a
-suffix, so a key is unambiguous whatever an id contains. Pure functions: no store, no clock.
+The control keys share the hash tag ``{ns}``, so one script can change all of them on a Redis
+Cluster. Data keys have no hash tag and spread over all nodes. The suffix of a data key is
+``<family>:<id>`` (see ``families``), with the id unescaped and last, so a key is unambiguous
+whatever the id contains. Pure functions: no store, no clock.
 """
 
 from __future__ import annotations
@@ -32,6 +34,19 @@ import re
 import secrets
 from datetime import UTC, datetime
 
+from reco_store.contract.families import (
+    BECAUSE,
+    MOVIE,
+    NEXT,
+    POPULAR,
+    RANKED,
+    SEARCH,
+    SEEN,
+    SIMILAR,
+    TITLE,
+    USER,
+    Family,
+)
 from reco_store.contract.titles import (
     SEARCH_PREFIX,
     fold_title,
@@ -46,6 +61,7 @@ __all__ = [
     "BY_MOST_RATED",
     "Keys",
     "because_suffix",
+    "family_suffix",
     "fold_title",
     "is_generation_id",
     "loose_title_suffixes",
@@ -79,10 +95,10 @@ class Keys:
     """The keys of one namespace.
 
     Args:
-        namespace: ``[a-z0-9][a-z0-9_-]{0,31}``; two namespaces live side by side.
+        namespace: ``[a-z0-9][a-z0-9_-]{0,31}``; one store can hold several namespaces.
 
     Raises:
-        UsageError: the namespace has another form.
+        UsageError: the namespace is not of that form.
     """
 
     __slots__ = (
@@ -116,10 +132,13 @@ class Keys:
         return f"Keys({self.namespace!r})"
 
     def available(self, name: str | None = None) -> str:
-        """Return the key of a set of available movies: the namespace's, or one of several.
+        """Return the key of a set of available movies.
+
+        Args:
+            name: name of one of several sets; None returns the key of the unnamed set.
 
         Raises:
-            UsageError: the name has another form.
+            UsageError: the name is not 1 to 64 of letters, digits, '_', '.' and '-'.
         """
         key = f"{{{self.namespace}}}:available"
         if name is None:
@@ -140,7 +159,7 @@ class Keys:
         return f"{{{self.namespace}}}:inventory:{generation}:{chunk}"
 
     def data_prefix(self, generation: str) -> str:
-        """Return what every data key of a generation starts with."""
+        """Return the prefix of every data key of a generation."""
         return f"{self.namespace}:{generation}:"
 
     def data(self, generation: str, suffix: str) -> str:
@@ -149,11 +168,11 @@ class Keys:
 
 
 def new_generation_id(now: datetime, entropy: str | None = None) -> str:
-    """Name a new generation, such as ``20261124T031502Z-7f3a``; names sort by time.
+    """Return a name for a new generation, such as ``20261124T031502Z-7f3a``; names sort by time.
 
     Args:
-        now: an aware time; it is written in UTC with whole seconds.
-        entropy: four hex digits that keep two runs of one second apart; drawn if None.
+        now: aware time, converted to UTC and cut to whole seconds.
+        entropy: four hex digits that distinguish two runs of the same second; None draws them.
 
     Raises:
         UsageError: ``now`` has no time zone, or ``entropy`` is not four hex digits.
@@ -167,7 +186,7 @@ def new_generation_id(now: datetime, entropy: str | None = None) -> str:
 
 
 def is_generation_id(text: str) -> bool:
-    """Tell whether a text is the name of a generation."""
+    """Return whether a text is the name of a generation."""
     match = _GENERATION.fullmatch(text)
     if match is None:
         return False
@@ -191,79 +210,97 @@ def parse_generation_id(generation: str) -> datetime:
     return datetime.strptime(generation[:15], _STAMP).replace(tzinfo=UTC)
 
 
+def family_suffix(family: Family, subject: str) -> str:
+    """Return the key suffix of a family's value.
+
+    Args:
+        family: family of keys.
+        subject: id of the user or movie, or whatever else the family has one key for.
+    """
+    return f"{family.name}:{subject}"
+
+
 def user_suffix(user_id: str) -> str:
-    """Name a user's retrieval list."""
-    return f"user:{user_id}"
+    """Return the suffix of a user's retrieval list."""
+    return family_suffix(USER, user_id)
 
 
 def because_suffix(user_id: str) -> str:
-    """Name the reasons of a user's retrieval list."""
-    return f"because:{user_id}"
+    """Return the suffix of the explanations of a user's retrieval list."""
+    return family_suffix(BECAUSE, user_id)
 
 
 def ranked_suffix(user_id: str) -> str:
-    """Name a user's list by predicted rating."""
-    return f"ranked:{user_id}"
+    """Return the suffix of a user's list by predicted rating."""
+    return family_suffix(RANKED, user_id)
 
 
 def seen_suffix(user_id: str) -> str:
-    """Name the list of what a user rated."""
-    return f"seen:{user_id}"
+    """Return the suffix of the list of movies that a user rated."""
+    return family_suffix(SEEN, user_id)
 
 
 def similar_suffix(movie_id: str) -> str:
-    """Name a movie's list of similar movies."""
-    return f"similar:{movie_id}"
+    """Return the suffix of a movie's list of similar movies."""
+    return family_suffix(SIMILAR, movie_id)
 
 
 def next_suffix(movie_id: str) -> str:
-    """Name the list for somebody of whom a movie is all that is known."""
-    return f"next:{movie_id}"
+    """Return the suffix of the recommendations for a user known to have rated one movie."""
+    return family_suffix(NEXT, movie_id)
 
 
 def movie_suffix(movie_id: str) -> str:
-    """Name a movie's label."""
-    return f"movie:{movie_id}"
+    """Return the suffix of a movie's card."""
+    return family_suffix(MOVIE, movie_id)
 
 
 def popular_suffix(by: str, genre: str | None = None) -> str:
-    """Name a popularity list, overall or of one genre.
+    """Return the suffix of a popularity list, overall or of one genre.
 
     Raises:
         UsageError: ``by`` is neither most_rated nor highest_rated.
     """
     if by not in (BY_MOST_RATED, BY_HIGHEST_RATED):
         raise UsageError(f"by {by!r}: expected {BY_MOST_RATED} or {BY_HIGHEST_RATED}")
-    return f"popular:{by}" if genre is None else f"popular:{by}:genre:{genre}"
+    return family_suffix(POPULAR, by if genre is None else f"{by}:genre:{genre}")
 
 
-#: Suffix of the one list that every generation has.
+#: Suffix of the one list that every generation contains.
 EVERYBODY = popular_suffix(BY_MOST_RATED)
 
 
 def title_suffix(title: str) -> str:
-    """Name the list of movies that bear a title, up to case, accents and spacing."""
-    return f"title:{fold_title(title)}"
+    """Return the suffix of the movies with a title, ignoring case, accents and spacing."""
+    return family_suffix(TITLE, fold_title(title))
 
 
 def title_suffixes(title: str) -> tuple[str, ...]:
-    """Name every list that a movie of this title belongs to: with and without its year."""
+    """Return the suffixes of all lists that contain a movie with this title.
+
+    The title is listed with and without its year; a title that folds to nothing is not listed.
+    """
     full = title_suffix(title)
     bare = title_suffix(split_year(title)[0])
-    return tuple(name for name in dict.fromkeys((full, bare)) if name != "title:")
+    empty = family_suffix(TITLE, "")
+    return tuple(name for name in dict.fromkeys((full, bare)) if name != empty)
 
 
 def loose_title_suffixes(title: str) -> tuple[str, ...]:
-    """Name the lists that a movie of this title also belongs to, where no title is exactly so."""
+    """Return the suffixes of a title's loose forms, used where no movie has exactly that title."""
     own = title_suffixes(title)
-    return tuple(name for form in loose_forms(title) if (name := f"title:{form}") not in own)
+    loose = (family_suffix(TITLE, form) for form in loose_forms(title))
+    return tuple(name for name in loose if name not in own)
 
 
 def search_suffix(word: str) -> str:
-    """Name the list of movies with a word in the title that begins like this one."""
-    return f"search:{word[:SEARCH_PREFIX]}"
+    """Return the suffix of the movies with a title word that begins like a word."""
+    return family_suffix(SEARCH, word[:SEARCH_PREFIX])
 
 
 def whole_word_suffix(word: str) -> str:
-    """Name the list of all movies with exactly this word, which only frequent beginnings need."""
-    return f"search:={word}"
+    """Return the suffix of all movies with exactly this title word.
+
+    Only words whose beginning is too frequent have such a list.
+    """
+    return family_suffix(SEARCH, f"={word}")

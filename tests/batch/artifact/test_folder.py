@@ -31,6 +31,7 @@ from reco_batch.scoring.popularity import (
 from reco_batch.scoring.topk import TopK
 from reco_store.contract import codec
 from reco_store.contract.digest import Digest, Summary
+from reco_store.contract.families import BECAUSE, NEXT, USER, family_named
 from reco_store.contract.keys import new_generation_id
 
 GENERATION = new_generation_id(datetime(2026, 11, 24, 3, 15, 2, tzinfo=UTC), "7f3a")
@@ -128,7 +129,9 @@ class Written:
         self.explained = list(reasons_of(self.blocks["user"], 6, seed=4))
         writer = ArtifactWriter(artifacts / GENERATION, self.movies)
         self.rows = {"user": writer.write_explained(USERS, iter(self.explained))} | {
-            family: writer.write_top_k(family, self.keys_of(family), iter(self.blocks[family]))
+            family: writer.write_top_k(
+                family_named(family), self.keys_of(family), iter(self.blocks[family])
+            )
             for family in ("ranked", "similar", "next")
         }
         writer.write_seen(USERS, self.seen)
@@ -260,7 +263,7 @@ def test_reasons_may_be_missing(written):
         manifest = {**written.artifact.manifest, "parameters": parameters}
         without = artifact_module.Artifact(written.artifact.folder, manifest)
 
-        assert not without.has_reasons
+        assert not without.publishes(BECAUSE)
         suffixes = list(without.suffixes())
         assert not [suffix for suffix in suffixes if suffix.startswith("because:")]
         assert [suffix for suffix, _ in without.entries()] == suffixes
@@ -343,11 +346,11 @@ def test_memory_of_reading_does_not_grow_with_the_file(tmp_path):
     blocks = (
         TopK(rng.integers(0, 2000, shape), rng.random(shape).astype(np.float32)) for _ in range(40)
     )
-    writer.write_top_k("user", list(map(str, range(40 * 256))), blocks)
+    writer.write_top_k(USER, list(map(str, range(40 * 256))), blocks)
     before = pa.total_allocated_bytes()
-    lists = Artifact(writer.folder, {"generation": GENERATION}).lists("user", rows=256)
+    lists = Artifact(writer.folder, {"generation": GENERATION}).lists(USER, rows=256)
     most = max(pa.total_allocated_bytes() - before for _ in lists)
-    assert 0 < most < writer.lists("user").stat().st_size / 4
+    assert 0 < most < writer.lists(USER).stat().st_size / 4
 
 
 def test_an_older_artifact_lacks_a_family(written, tmp_path):
@@ -361,7 +364,7 @@ def test_an_older_artifact_lacks_a_family(written, tmp_path):
     rest = [entry for entry in written.artifact.entries() if not entry[0].startswith("next:")]
     assert list(older.entries()) == rest
     assert list(older.suffixes()) == [suffix for suffix, _ in rest]
-    assert (older.has_lists("next"), older.has_lists("user")) == (False, True)
+    assert (older.has_lists(NEXT), older.has_lists(USER)) == (False, True)
 
 
 def test_a_lost_file_is_no_older_artifact(written, tmp_path):
@@ -382,7 +385,7 @@ def without_users(artifacts, movies):
     """Begin an artifact that has no list but those to be added."""
     writer = ArtifactWriter(artifacts / GENERATION, movies)
     for family in ("user", "ranked", "similar", "next"):
-        writer.write_top_k(family, (), ())
+        writer.write_top_k(family_named(family), (), ())
     writer.write_seen((), Histories(np.zeros(1, np.int64), np.zeros(0, np.int32)))
     return writer
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import reco_batch.evaluation.list_statistics as measure_module
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import measure
+from reco_store.contract.families import SEEN
+from reco_store.contract.keys import family_suffix
 
 OF_MOVIES = ("similar", "next")
 FAMILIES = ("user", "ranked", *OF_MOVIES, "seen", "popular")
@@ -40,21 +42,21 @@ class Lists:
 
     def has_lists(self, family):
         """Tell whether there are any, or none of a family that is known."""
-        return family in self.families
+        return family.name in self.families
 
     def lists(self, family, *, rows=None):  # noqa: ARG002  as the artifact's
         """Yield batches; those of `seen` are cut elsewhere, as on disk."""
-        size = self.rows + (family == "seen")
-        lists = self.families[family]
+        size = self.rows + (family == SEEN)
+        lists = self.families[family.name]
         for start in range(0, len(lists), size):
             part = lists[start : start + size]
             columns = {
-                c.SUFFIX: pa.array([f"{family}:{key}" for key, *_ in part], pa.string()),
+                c.SUFFIX: pa.array([family_suffix(family, key) for key, *_ in part], pa.string()),
                 c.MOVIE_IDS: pa.array(
                     [[self.write(i) for i in ids] for _, ids, *_ in part], pa.list_(self.type)
                 ),
             }
-            if family != "seen":
+            if family != SEEN:
                 scores = [row[2] for row in part]
                 columns[c.SCORES] = pa.array(scores, pa.list_(pa.float32()))
             yield pa.RecordBatch.from_pydict(columns)

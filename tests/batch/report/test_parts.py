@@ -15,12 +15,13 @@ from reco_batch.report.quality import metric_rows
 from reco_batch.report.sample_users import sample_users
 from reco_batch.report.text import moment, number, percent, safe
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_store.contract.families import family_named
 
 
 def lists(artifact, family):
     """Return all lists of a family by id."""
     found = {}
-    for batch in artifact.lists(family):
+    for batch in artifact.lists(family_named(family)):
         for row in batch.to_pylist():
             found[row[c.SUFFIX].partition(":")[2]] = [str(i) for i in row[c.MOVIE_IDS]]
     return found

@@ -28,6 +28,7 @@ from reco_batch.scoring.topk import tile_rows_of
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import EngineName
 from reco_store import NotInstalled, UsageError
+from reco_store.contract.families import NEXT, RANKED, SIMILAR
 from reco_store.contract.keys import new_generation_id
 
 MOVIES, WIDTH = 90, 8
@@ -102,12 +103,12 @@ def artifact_of(engine, dataset, folder, *, watched=lambda catalogue: catalogue)
     influence = Influence(normal(MOVIES, WIDTH, seed=8), (WIDTH,), shares, rated)
     explained, rows = with_reasons(products(), numbered_rows(dataset), influence)
     writer.write_explained(users, engine.score(watched(explained), rows))
-    writer.write_top_k("ranked", users, engine.score(*by_stars(weights, seen, k=30, bound=bound)))
+    writer.write_top_k(RANKED, users, engine.score(*by_stars(weights, seen, k=30, bound=bound)))
     own = histories(dataset.ratings, user_count=len(users)).block(0, MOVIES)
     alike = Rows({"queries": normal(MOVIES, WIDTH, seed=3)}, own)
     similar = engine.score(ByProduct(normal(MOVIES, WIDTH, seed=3), 20), alike)
-    writer.write_top_k("similar", movies.ids, similar)
-    writer.write_top_k("next", (), ())
+    writer.write_top_k(SIMILAR, movies.ids, similar)
+    writer.write_top_k(NEXT, (), ())
     writer.write_seen(users, seen)
     writer.write_popular(popular_lists(statistics, movies, thresholds=Thresholds(1, 2), n=9))
     writer.write_movies(movies, statistics)

@@ -163,7 +163,7 @@ def test_a_diverging_preset_ends_it(visible, tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "train_rating_of", diverging)
 
     for _ in range(2):  # the second finds the first one's record, and does not train again
-        with pytest.raises(NightFailed, match="'notebook' diverges"):
+        with pytest.raises(NightFailed, match="with the preset 'notebook'"):
             run(config(tmp_path, model="rating", trials=1), visible)
 
 
