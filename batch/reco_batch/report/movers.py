@@ -1,4 +1,4 @@
-"""What changed against last night, as the page shows it. Pure functions of `Changes`."""
+"""Changes of lists since the last run, as the report shows them. Pure functions of `Changes`."""
 
 from typing import Final, NamedTuple
 
@@ -14,23 +14,26 @@ _MOVES: Final = 10
 
 
 class Move(NamedTuple):
-    """A movie that more, or fewer, users see than last night."""
+    """Movie in the top-10 of more, or fewer, users than in the last run."""
 
     movie_id: str
     before: int
+    """Users with the movie in their top-10 in the last run."""
     after: int
+    """Users with the movie in their top-10 in this run."""
     before_width: float
-    """Percent of the widest bar."""
+    """Width of the bar, as a percentage of the widest bar."""
     after_width: float
+    """Width of the bar, as a percentage of the widest bar."""
 
     @property
     def change(self) -> str:
-        """With its sign."""
+        """Difference, with its sign."""
         return signed(self.after - self.before)
 
 
 class ChangesView(NamedTuple):
-    """What the page shows."""
+    """Texts, histogram and movies of the section."""
 
     before: str
     sentences: list[str]
@@ -40,7 +43,7 @@ class ChangesView(NamedTuple):
 
 
 def changes_view(changes: Changes) -> ChangesView:
-    """Lay out what changed."""
+    """Lay out the changes."""
     shares = changes.overlap[~np.isnan(changes.overlap)]
     counts = np.bincount(np.rint(shares * HEAD).astype(int), minlength=HEAD + 1)
     return ChangesView(
@@ -50,9 +53,9 @@ def changes_view(changes: Changes) -> ChangesView:
             [str(common) for common in range(HEAD + 1)],
             [("users", "now", [float(count) for count in counts])],
             Words(
-                "How much of the top-10 stayed",
-                "Users by how many movies of their top-10 are those of the last run.",
-                "movies of the last run's top-10 that are still there",
+                "Overlap of top-10 lists",
+                "Users by the number of movies that their top-10 shares with the last run.",
+                "movies shared with the last run's top-10",
                 "users",
             ),
         ),
@@ -91,15 +94,15 @@ def _sentences(changes: Changes, counts: NDArray[np.int64]) -> list[str]:
     left = int(((changes.shown_before > 0) & (changes.shown_after == 0)).sum())
     return [
         (
-            f"Of their top-10, users keep {percent(overlap)} on average; {counts[HEAD]:,} of "
-            f"{known:,} keep all of it, {counts[0]:,} nothing."
+            f"Mean overlap of top-10 lists: {percent(overlap)}; {counts[HEAD]:,} of {known:,} "
+            f"users keep all ten movies, {counts[0]:,} keep none."
         ),
         (
-            f"With the top counting most, lists agree to {percent(rbo)} "
-            f"(rank-biased overlap, p = {PERSISTENCE})."
+            f"Rank-biased overlap of lists, which weights early positions more: {percent(rbo)} "
+            f"(p = {PERSISTENCE})."
         ),
         (
-            f"{entered:,} movies entered somebody's top-10, {left:,} left everybody's; "
+            f"{entered:,} movies entered at least one top-10, {left:,} left all of them; "
             f"{changes.new_users:,} users are new, {changes.gone_users:,} are gone."
         ),
     ]

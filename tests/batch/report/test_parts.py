@@ -1,4 +1,4 @@
-"""What the parts of a report are computed from: users, spread, texts, and their own words."""
+"""Parts of a report: sample users, coverage, changes beyond chance, labels and formats."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def lists(artifact, family):
 
 
 def test_sample_users_are_spread_over_histories(kept):
-    """One of each twentieth, with their own history and list; what is new is marked."""
+    """One user of each twentieth, with history and list; new movies are marked."""
     users = sample_users(kept.refused, kept.second, seed=7)
     seen, shown = lists(kept.refused, "seen"), lists(kept.refused, "user")
     then = lists(kept.second, "user")
@@ -44,7 +44,7 @@ def test_sample_users_are_spread_over_histories(kept):
 
 
 def test_sample_users_are_drawn_by_the_seed(kept):
-    """The same seed, the same users; another one, others."""
+    """The same seed draws the same users; another seed draws others."""
     first, again, other = (
         [user.user_id for user in sample_users(kept.second, None, seed=seed)] for seed in (1, 1, 2)
     )
@@ -65,7 +65,7 @@ def test_spread_counts_users_and_best_places(kept):
 
 
 def test_every_check_has_words(kept):
-    """Whatever the gate may ask of a night is said in words, not by its name."""
+    """Every check of the gate has a label."""
     measured = measure(kept.second, k=20, ranked_k=None)
     manifests = Manifests(kept.second.manifest, kept.first.manifest)
     checks = check_night(manifests, measured, None, GateBounds(rating_age_days=3))
@@ -88,7 +88,7 @@ def test_every_check_has_words(kept):
     ],
 )
 def test_a_change_is_good_or_bad_beyond_chance(now, was, change, kind):
-    """Of an error, less is better."""
+    """A lower error is better, and a change within chance is neither."""
     before = None if was is None else {"metrics": {"rating": {"rmse": was}}}
 
     ends = {"rating": {"rmse": [now - 0.025, now + 0.025]}}
@@ -102,7 +102,7 @@ def test_a_change_is_good_or_bad_beyond_chance(now, was, change, kind):
 
 
 def test_an_interval_says_what_chance_is():
-    """Inside it there is neither better nor worse."""
+    """A value inside the interval is neither better nor worse."""
     group = {"hit@10": 0.5}
     now = {"metrics": {"retrieval": group, "intervals": {"retrieval": {"hit@10": [0.4, 0.6]}}}}
 
@@ -115,7 +115,7 @@ def test_an_interval_says_what_chance_is():
 
 
 def test_ranked_lists_have_a_baseline():
-    """The same figure of the movies in the order of their means."""
+    """The baseline of ranked lists is the order by mean rating."""
     metrics = {"ranked": {"ndcg@10": 0.14}, "ranked_means": {"ndcg@10": 0.12}}
 
     (row,) = metric_rows({"metrics": metrics}, None, [])
@@ -124,7 +124,7 @@ def test_ranked_lists_have_a_baseline():
 
 
 def test_the_course_marks_refused_nights():
-    """The last point is tonight's."""
+    """The last point is this run's."""
     nights = [
         {"metrics": {"rating": {"rmse": 0.9}}, "gate": {"verdict": verdict}}
         for verdict in (PASSED, REFUSED, PASSED)
@@ -156,5 +156,5 @@ def test_the_course_marks_refused_nights():
     ],
 )
 def test_numbers_and_texts(said, expected):
-    """As a person writes them."""
+    """Numbers, shares and times have one format each."""
     assert said == expected

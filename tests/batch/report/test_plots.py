@@ -100,7 +100,7 @@ def test_bars_are_as_tall_as_their_values():
     """Side by side, none over another, each with its value in words."""
     plot = bar_plot(["a", "b"], [("x", "now", [1, 2]), ("y", "other", [0, 4])], WORDS)
 
-    heights = {bar.said: bar.height for bar in plot.bars}
+    heights = {bar.tooltip: bar.height for bar in plot.bars}
     assert heights["b: 4 (y)"] == BOTTOM - TOP
     assert heights["b: 2 (x)"] == heights["b: 4 (y)"] / 2
     assert heights["a: 0 (y)"] == 0
