@@ -35,7 +35,7 @@ class ListOptions:
 
     @property
     def filtered(self) -> bool:
-        """Whether any filter is set."""
+        """True if any filter is set."""
         filters = (self.year_from, self.year_to, self.available)
         return bool(self.genres) or any(value is not None for value in filters)
 

@@ -9,7 +9,7 @@ A command receives the same values with and without this module, which a test ve
 without the hook that is replaced here is left alone: only the start is slower then.
 """
 
-# ruff: noqa: ANN401 - typer has no public types for what passes through here
+# ruff: noqa: ANN401 - typer has no public types for these objects
 
 from typing import Any, Literal, get_args, get_origin
 

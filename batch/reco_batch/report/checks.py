@@ -184,7 +184,7 @@ def _judged(manifest: Mapping[str, Any]) -> Verdict:
         if has_baseline:
             then = Command("Roll back", _command(manifest, "rollback"))
         else:
-            then = Command("Read it", _command(manifest, "status", program="reco"))
+            then = Command("Show what is live", _command(manifest, "status", program="reco"))
         if verdict == FORCED:
             lead = (
                 f"The gate refused it and was overruled: {counts[REFUSED]} of {summary} "

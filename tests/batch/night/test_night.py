@@ -372,7 +372,7 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     assert all(STAGE.fullmatch(line) or " note: " in line for line in stages)
     assert error.startswith(f"error: the gate refused generation {refused}: ")
     assert "known.users 0.07692 (at least 0.5)" in error
-    assert f"Look at {at_home['RECO_HOME']}/artifacts/{refused}/report.html; " in error
+    assert f"See {at_home['RECO_HOME']}/artifacts/{refused}/report.html; " in error
     assert f"`batch republish {refused} --force REASON`" in error
     assert error.endswith(f" Still served: {second.generation}.")
     assert manifest["gate"]["baseline"] == second.generation
@@ -395,7 +395,7 @@ def test_6_when_the_input_is_refused_before_anything_is_trained(later, second, s
     assert (ended.code, ended.out, len(ended.lines)) == (6, "", 1)
     assert ended.err.startswith("error: the gate refused the input: input.days_behind ")
     assert "input.users 13 (at least 54; live 60)" in ended.err
-    assert "Nothing was trained; mend the input or the bound (--gate-bound)" in ended.err
+    assert "Nothing was trained; fix the input or the threshold (--gate-bound)" in ended.err
     assert "`batch run --force REASON`" in ended.err
     assert ended.err.endswith(f" Still served: {second.generation}.\n")
     assert later("generations").out == before

@@ -172,7 +172,7 @@ def test_two_at_once_are_refused(visible, tmp_path):
     run(config(tmp_path, trials=1), visible)
     (lock,) = (tmp_path / "tuning").glob("*.lock")
 
-    with FileLock(lock), pytest.raises(AtWork, match="at work in another process"):
+    with FileLock(lock), pytest.raises(AtWork, match="running in another process"):
         run(config(tmp_path, trials=1), visible)
 
 
