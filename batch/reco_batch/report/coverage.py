@@ -104,7 +104,7 @@ def _sentences(now: Spread) -> list[str]:
     movies = len(now.shown)
     covered = _covered(now, HEAD)
     share = percent(covered / max(1, movies))
-    said = [
+    sentences = [
         (
             f"Coverage of the published lists: {covered:,} of {movies:,} movies ({share}) are in "
             "the top-10 of at least one user. This counts all users; Coverage@10 above counts "
@@ -112,11 +112,11 @@ def _sentences(now: Spread) -> list[str]:
         )
     ]
     if now.places and now.rated.sum():
-        said.append(
+        sentences.append(
             f"Concentration: {_half(now.shown):,} movies take half of all top-10 positions; "
             f"{_half(now.rated):,} movies have half of all ratings."
         )
-    return said
+    return sentences
 
 
 def _half(counts: NDArray[np.int64]) -> int:

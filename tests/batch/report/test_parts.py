@@ -136,7 +136,7 @@ def test_the_course_marks_refused_nights():
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (number(None), "\N{EN DASH}"),
         (number(0.00015), "0.00015"),
@@ -155,6 +155,6 @@ def test_the_course_marks_refused_nights():
         (len(safe("x" * 1_000)), 90),
     ],
 )
-def test_numbers_and_texts(said, expected):
+def test_numbers_and_texts(text, expected):
     """Numbers, shares and times have one format each."""
-    assert said == expected
+    assert text == expected
