@@ -115,7 +115,7 @@ def _against_popularity(tonight: Mapping[str, Any], bounds: GateBounds) -> Itera
 
 
 def _least_ratio(tonight: Mapping[str, Any], bounds: GateBounds) -> float:
-    """Return the threshold; 0 for the notebook's models, which may be worse than popularity."""
+    """Return the bound, which of the notebook's models cannot be more than a warning."""
     if bounds.popularity_ratio is not None:
         return bounds.popularity_ratio
     return 0.0 if section(tonight, "parameters").get("preset") == "notebook" else 1.0

@@ -20,8 +20,8 @@ from reco_batch.artifact.manifests import Nights
 from reco_batch.artifact.unfinished import Place, reusable_bytes
 from reco_batch.data.dataset import Dataset
 from reco_batch.errors import InputRefused, NightFailed
-from reco_batch.gate.list_checks import check_input
-from reco_batch.gate.verdict import verdict_of, with_baseline
+from reco_batch.gate.input_checks import check_input
+from reco_batch.gate.judge import verdict_of, with_baseline
 from reco_batch.progress.reporter import Reporter
 from reco_batch.settings.hyperparameters import HistoryParameters
 from reco_batch.settings.run_config import RunConfig

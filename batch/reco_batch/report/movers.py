@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.evaluation.generation_diff import PERSISTENCE, Changes
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.report.plots import BarPlot, Words, bar_plot
 from reco_batch.report.text import percent, safe, signed
 
@@ -42,12 +42,12 @@ class ChangesView(NamedTuple):
 def changes_view(changes: Changes) -> ChangesView:
     """Lay out what changed."""
     shares = changes.overlap[~np.isnan(changes.overlap)]
-    counts = np.bincount(np.rint(shares * HEAD).astype(int), minlength=HEAD + 1)
+    counts = np.bincount(np.rint(shares * TOP).astype(int), minlength=TOP + 1)
     return ChangesView(
         safe(changes.before),
         list(_sentences(changes, counts)),
         bar_plot(
-            [str(common) for common in range(HEAD + 1)],
+            [str(common) for common in range(TOP + 1)],
             [("users", "now", [float(count) for count in counts])],
             Words(
                 "How much of the top-10 stayed",
@@ -86,20 +86,19 @@ def _sentences(changes: Changes, counts: NDArray[np.int64]) -> list[str]:
     known = int(counts.sum())
     if not known:
         return ["No user has a list in both runs."]
-    overlap, rbo = float(np.nanmean(changes.overlap)), float(np.nanmean(changes.rbo))
-    entered = int(((changes.shown_before == 0) & (changes.shown_after > 0)).sum())
-    left = int(((changes.shown_before > 0) & (changes.shown_after == 0)).sum())
+    overlap, rbo = changes.mean_overlap or 0.0, changes.mean_rbo or 0.0
     return [
         (
-            f"Of their top-10, users keep {percent(overlap)} on average; {counts[HEAD]:,} of "
-            f"{known:,} keep all of it, {counts[0]:,} nothing."
+            f"Of their top-10, users keep {percent(overlap)} on average; "
+            f"{changes.unchanged_users:,} of {known:,} keep all of it, {counts[0]:,} nothing."
         ),
         (
             f"With the top counting most, lists agree to {percent(rbo)} "
             f"(rank-biased overlap, p = {PERSISTENCE})."
         ),
         (
-            f"{entered:,} movies entered somebody's top-10, {left:,} left everybody's; "
-            f"{changes.new_users:,} users are new, {changes.gone_users:,} are gone."
+            f"{changes.entered_movies:,} movies entered at least one top-10, "
+            f"{changes.left_movies:,} left all of them; {changes.new_users:,} users are new, "
+            f"{changes.gone_users:,} are gone."
         ),
     ]
