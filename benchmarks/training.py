@@ -60,7 +60,7 @@ class Epochs:
     def note(self, text: str) -> None:
         """Say nothing."""
 
-    def loss(self, epoch: int, loss: float) -> None:
+    def record_loss(self, epoch: int, loss: float) -> None:
         """Keep nothing."""
 
 

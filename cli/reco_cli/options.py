@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from reco_cli.page import Asked
+from reco_cli.page import ListOptions
 from reco_store.errors import StoreNotReady
 from reco_terminal.console import guard
 
@@ -162,10 +162,10 @@ class Told:
     ] = None
 
     @property
-    def asked(self) -> Asked:
+    def list_options(self) -> ListOptions:
         """What a listing is to show; the name of a set of available movies says `available` too."""
         own = "" if self.available else None
-        return Asked(
+        return ListOptions(
             self.namespace,
             self.n,
             exclude=tuple(self.exclude or ()),

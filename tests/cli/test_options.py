@@ -1,4 +1,4 @@
-"""Where a command reads from, and what the shared options come to."""
+"""Shared options of `reco`: the store to read, and the options of listings."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from reco_cli.options import Told, Where
 
 
 def test_the_password_is_in_no_repr():
-    """The configuration may be logged: everything is there but the password."""
+    """A repr, which may be logged, has everything but the password."""
     shown = repr(Where("redis://reader:Hunter2@host:6379/1", "reco", "/somewhere"))
     assert "Hunter2" not in shown
     assert "redis://reader:***@host:6379/1" in shown
@@ -16,7 +16,7 @@ def test_the_password_is_in_no_repr():
 
 
 @pytest.mark.parametrize(
-    ("said", "available"),
+    ("options", "available"),
     [
         ({}, None),
         ({"available": True}, ""),
@@ -24,13 +24,17 @@ def test_the_password_is_in_no_repr():
         ({"available": True, "available_in": "de"}, "de"),
     ],
 )
-def test_the_name_of_a_set_says_available_too(said, available):
-    """None leaves out nothing, an empty name is the namespace's own set."""
-    assert Told(**said).asked.available == available
+def test_the_name_of_a_set_implies_available(options, available):
+    """None filters nothing; an empty name is the namespace's own set."""
+    assert Told(**options).list_options.available == available
 
 
-def test_what_is_not_told_is_as_by_default():
-    """Ten movies of the usual namespace, of any kind, from the embedded store."""
+def test_defaults():
+    """Ten unfiltered movies of the default namespace, from the embedded store."""
     told = Told()
-    assert (told.asked.n, told.asked.namespace, told.asked.filtered) == (10, "reco", False)
+    assert (told.list_options.n, told.list_options.namespace, told.list_options.filtered) == (
+        10,
+        "reco",
+        False,
+    )
     assert told.where == Where(None, "reco", None)

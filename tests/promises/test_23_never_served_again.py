@@ -353,7 +353,7 @@ def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
     assert all(re.fullmatch(r"\d+ days|in the future", line[4]) for line in lines)
     assert {line[5] for line in lines} == {"yes"}
 
-    from reco_batch.commands import messages as pages  # noqa: PLC0415
+    from reco_batch.commands import messages  # noqa: PLC0415
 
     class Terminal:
         encoding = "utf-8"
@@ -363,7 +363,7 @@ def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
 
     monkeypatch.setattr("sys.stdout", Terminal())
     with connect(home.store.writer_url) as client:
-        page = pages.generations(list_generations(client, KEYS), [], now=datetime.now(UTC))
+        page = messages.generation_table(list_generations(client, KEYS), [], now=datetime.now(UTC))
     monkeypatch.undo()
     for state in ("live", "ready", "refused"):
         assert f"\n{state:12}{STATES[state]}" in page

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reco_batch.commands import messages as pages
+from reco_batch.commands import messages
 from reco_batch.commands.help import PlainCommand, PlainGroup
 from reco_batch.commands.options import Force, GenerationOrLatest
 from reco_batch.commands.setting_options import takes
 from reco_batch.commands.settings_commands import settings_commands
 from reco_batch.commands.store_commands import store_app, store_commands
-from reco_batch.progress.terminal import announced, fitted
+from reco_batch.progress.terminal import fit_to_terminal, print_errors_as_warnings
 from reco_batch.settings.option import Panel
 from reco_batch.settings.precedence import Told
 from reco_batch.settings.target import Target
@@ -71,7 +71,7 @@ def _batch(
 def _summarise(told: Told, page: str) -> None:
     """Print the summary of a run, unless `--quiet`: cron mails everything that is printed."""
     if not told.settings.quiet:
-        typer.echo(fitted(page))
+        typer.echo(fit_to_terminal(page))
 
 
 @app.command(cls=PlainCommand)
@@ -92,15 +92,15 @@ def run(told: Told, *, force: Force = None) -> None:
         live = run_command(told.settings, target, force=force, ended=ended)
     finally:  # refused or held, too: why not is an error, which follows
         for night, seconds in ended:
-            with announced():
+            with print_errors_as_warnings():
                 options = target.reading_options
-                page = pages.night(
+                page = messages.run_summary(
                     night, store=target.label, reading_options=options, seconds=seconds
                 )
                 _summarise(told, page)
     if not ended:  # cut short after readers were switched to it
-        with announced():
-            _summarise(told, f"live      {live}")
+        with print_errors_as_warnings():
+            _summarise(told, messages.live_line(str(live)))
 
 
 @app.command(cls=PlainCommand)
@@ -126,10 +126,10 @@ def tune(told: Told) -> None:
 
     settings = told.settings
     searches = tune_command(settings, Target.told(settings))
-    said = pages.tuned(
+    said = messages.tuning_summary(
         searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
     )
-    typer.echo(fitted(said))
+    typer.echo(fit_to_terminal(said))
 
 
 @app.command(cls=PlainCommand)
@@ -172,7 +172,9 @@ def simulate(
     with guard():
         from reco_batch.commands.run_commands import simulate_command  # noqa: PLC0415
 
-        typer.echo(fitted(pages.simulated(simulate_command(said, quiet=quiet))))
+        typer.echo(
+            fit_to_terminal(messages.simulation_summary(simulate_command(said, quiet=quiet)))
+        )
 
 
 @app.command(cls=PlainCommand)
@@ -188,10 +190,12 @@ def republish(told: Told, generation: GenerationOrLatest, *, force: Force = None
     published = republish_command(
         told.settings, Target.told(told.settings), generation, force=force
     )
-    with announced():
+    with print_errors_as_warnings():
         _summarise(
             told,
-            f"live      {published}" if isinstance(published, str) else pages.published(published),
+            messages.live_line(published)
+            if isinstance(published, str)
+            else messages.publish_summary(published),
         )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from reco_batch.evaluation.generation_diff import DEPTH, PERSISTENCE
 from reco_batch.evaluation.list_diff import Difference, MovieMove, UserDifference
-from reco_batch.progress.terminal import fitted, table
+from reco_batch.progress.terminal import fit_to_terminal, table
 from reco_terminal.console import printable
 
 Found = Difference | UserDifference
@@ -93,7 +93,7 @@ def _of_nights(found: Difference) -> Iterator[str]:
         f"movies    {found.entered:,} entered somebody's first ten, {found.left:,} left "
         f"everybody's; of the catalogue {found.new_movies:,} are new, {found.gone_movies:,} gone"
     )
-    yield fitted("\n".join(said))
+    yield fit_to_terminal("\n".join(said))
     for title, moves in (("more users see", found.rose), ("fewer users see", found.fell)):
         if moves:
             yield table(("before", "now", title), [_move(move) for move in moves])
@@ -117,7 +117,7 @@ def _of_user(found: UserDifference) -> Iterator[str]:
         said.append(f"first 10  {_percent(found.overlap)} of it stays")
     if found.rbo is not None:
         said.append(f"alike     {_percent(found.rbo)} {_RBO}")
-    yield fitted("\n".join(said))
+    yield fit_to_terminal("\n".join(said))
     if found.places:
         yield table(
             ("before", "now", "movie"),

@@ -63,8 +63,10 @@ def run_command(
     night: Night | None = None
     with followed(settings, "run") as run:
         config = _config(settings, target, force)
-        run.reporter.expect(last_times(config.artifacts, config.namespace))
-        run.reporter.count(1 if target.redis_url is None else 0)  # the embedded store is saved
+        run.reporter.set_earlier_times(last_times(config.artifacts, config.namespace))
+        run.reporter.expect_stages(
+            1 if target.redis_url is None else 0
+        )  # the embedded store is saved
         lock = run.connected(target)
         night = run_night(config, lock, reporter=run.reporter)
         run.made(night.published, night.artifact.manifest)

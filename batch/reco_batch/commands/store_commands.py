@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from reco_batch.artifact.quarantine import Kept, kept, lift, marks, remember
-from reco_batch.commands import messages as pages
+from reco_batch.commands import messages
 from reco_batch.commands.experiments import change_experiment
 from reco_batch.commands.help import PlainCommand, PlainGroup
 from reco_batch.commands.hiding import titles_of
@@ -14,7 +14,7 @@ from reco_batch.commands.options import MovieIds
 from reco_batch.commands.setting_options import takes
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
-from reco_batch.progress.terminal import fitted
+from reco_batch.progress.terminal import fit_to_terminal
 from reco_batch.settings.option import Panel
 from reco_batch.settings.precedence import Told
 from reco_batch.settings.target import Target
@@ -47,7 +47,7 @@ def generations(told: Told) -> None:
             raise
         typer.echo(f"note: {error}", err=True)
         records = []
-    typer.echo(pages.generations(records, on_disk, now=datetime.now(UTC)))
+    typer.echo(messages.generation_table(records, on_disk, now=datetime.now(UTC)))
 
 
 def _on_disk(target: Target) -> list[Kept]:
@@ -95,7 +95,7 @@ def rollback_(
     live = rollback(client, target.keys, to=to, reason=reason, force=force, marks=known)
     _mark_on_disk(target, client, undone=None if force is None else live)
     target.make_durable(client)
-    typer.echo(fitted(pages.rolled_back(live, undone=force is not None)))
+    typer.echo(fit_to_terminal(messages.rollback_message(live, undone=force is not None)))
 
 
 def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None:
@@ -126,7 +126,7 @@ def release_(told: Told) -> None:
     client = target.connect()
     was_held = release(client, target.keys)
     target.make_durable(client)
-    typer.echo(fitted(pages.released(was_held=was_held)))
+    typer.echo(fit_to_terminal(messages.release_message(was_held=was_held)))
 
 
 @store_commands.command(cls=PlainCommand)
@@ -148,7 +148,7 @@ def experiment(
     client = target.connect()
     said = change_experiment(client, target.keys, name, arms or (), end=end)
     target.make_durable(client)
-    typer.echo(fitted(said))
+    typer.echo(fit_to_terminal(said))
 
 
 @store_commands.command("hide", cls=PlainCommand)
@@ -159,7 +159,9 @@ def hide_(told: Told, movies: MovieIds) -> None:
     client = target.connect()
     changed = hide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(fitted(pages.hid(changed, titles_of(client, target.keys, movies))))
+    typer.echo(
+        fit_to_terminal(messages.hide_message(changed, titles_of(client, target.keys, movies)))
+    )
 
 
 @store_commands.command("unhide", cls=PlainCommand)
@@ -170,7 +172,7 @@ def unhide_(told: Told, movies: MovieIds) -> None:
     client = target.connect()
     changed = unhide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(pages.unhid(changed, len(movies)))
+    typer.echo(messages.unhide_message(changed, len(movies)))
 
 
 @store_commands.command("hidden", cls=PlainCommand)
@@ -179,7 +181,11 @@ def hidden_(told: Told) -> None:
     """List the movies that are hidden: id, tab, title."""
     target = Target.told(told.settings)
     client = target.connect()
-    typer.echo(fitted(pages.hidden(titles_of(client, target.keys, hidden(client, target.keys)))))
+    typer.echo(
+        fit_to_terminal(
+            messages.hidden_list(titles_of(client, target.keys, hidden(client, target.keys)))
+        )
+    )
 
 
 @store_app.command("stop", cls=PlainCommand)
@@ -188,4 +194,4 @@ def store_stop(told: Told) -> None:
     """Save the embedded store and end it; the next command starts it again."""
     from reco_store.connection.embedded.server import stop_server  # noqa: PLC0415
 
-    typer.echo(pages.stopped(was_running=stop_server(Target.told(told.settings).home)))
+    typer.echo(messages.stop_message(was_running=stop_server(Target.told(told.settings).home)))

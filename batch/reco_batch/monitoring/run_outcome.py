@@ -19,7 +19,7 @@ from reco_batch.monitoring.live_state import Served, look_at_served
 from reco_batch.monitoring.prometheus import Figures, write_metrics
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import JsonReporter, Log, hide, open_log, secrets_of
-from reco_batch.progress.reporter import Reporter, harmless
+from reco_batch.progress.reporter import Reporter, errors_as_warnings
 from reco_batch.settings.fields import Settings
 from reco_batch.settings.target import Target
 from reco_batch.signals import Watch
@@ -68,7 +68,7 @@ class Run:
     def connected(self, target: Target) -> RunLock:
         """Connect to the store, note its live generation, and return the lock, not yet taken."""
         self.target = target
-        self.lock = RunLock(target.connect(self.reporter.find, start=True), target.keys)
+        self.lock = RunLock(target.connect(self.reporter.report_finding, start=True), target.keys)
         self.live_before = _live(self.lock)
         return self.lock
 
@@ -92,7 +92,9 @@ class Run:
         if self.is_saved or self.target is None or self.lock is None or self.target.redis_url:
             return
         with (
-            harmless(self.reporter, f"{self.generation} may be lost if the machine fails now"),
+            errors_as_warnings(
+                self.reporter, f"{self.generation} may be lost if the machine fails now"
+            ),
             self.reporter.stage("save the store") as stage,
         ):
             from reco_store.connection.embedded.server import save  # noqa: PLC0415  # of the extra
@@ -190,7 +192,7 @@ def _end_well(run: Run) -> None:
     run.save()
     _follow(run, 0, None)
     if isinstance(run.reporter, JsonReporter):
-        run.reporter.tell("ended", exit_code=0, seconds=run.seconds)
+        run.reporter.log_event("ended", exit_code=0, seconds=run.seconds)
 
 
 def _end_at_once(run: Run, error: BaseException) -> int:
@@ -259,7 +261,9 @@ def _follow(run: Run, exit_code: int, error: BaseException | None) -> None:
     settings, reporter = run.settings, run.reporter
     # A run that found another at work leaves the figures to that one.
     if settings.metrics_file is not None and not isinstance(error, LockHeld | Fenced):
-        with harmless(reporter, f"the metrics file {settings.metrics_file} is not written"):
+        with errors_as_warnings(
+            reporter, f"the metrics file {settings.metrics_file} is not written"
+        ):
             try:
                 write_metrics(settings.metrics_file, _figures(run, exit_code))
             except OSError as failure:
@@ -267,7 +271,7 @@ def _follow(run: Run, exit_code: int, error: BaseException | None) -> None:
                 reporter.warn(f"the metrics file {settings.metrics_file} is not written ({reason})")
     if error is None or _is_of_a_person(error):
         return
-    with harmless(reporter, "nobody was told"):
+    with errors_as_warnings(reporter, "nobody was told"):
         try:
             notify(settings.notify, _message(run, exit_code, error))
         except HookFailed as failure:

@@ -93,7 +93,7 @@ def _judge_input(
     if not verdict.passed:
         raise InputRefused(verdict.reason, dict(verdict.report))
     if any(check.verdict == REFUSED for check in checks):
-        reporter.find(verdict.reason)
+        reporter.report_finding(verdict.reason)
 
 
 def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:

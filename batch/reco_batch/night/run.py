@@ -38,7 +38,7 @@ from reco_batch.ingest.sources import load
 from reco_batch.ingest.validate import build_dataset
 from reco_batch.night.preflight import existing, preflight
 from reco_batch.night.publishing import mark_quarantined, publish_artifact
-from reco_batch.progress.reporter import Reporter, Stage, Times, harmless
+from reco_batch.progress.reporter import Reporter, Stage, StageTimes, errors_as_warnings
 from reco_batch.scoring.engine import Engine, open_engine
 from reco_batch.scoring.popularity import Thresholds, thresholds_of
 from reco_batch.settings.hyperparameters import HistoryParameters
@@ -119,14 +119,14 @@ def run_night(
             require_fit(look_at_servers(client))  # now, rather than after hours of training
         started = now()
         dataset, split = read_and_split(config, reporter, now=started)
-        reporter.count(stage_count(config, dataset))
+        reporter.expect_stages(stage_count(config, dataset))
         made_of = {"created": _iso(started), **_of_input(dataset, split)}
         with suppress(OSError):  # the run itself reports what it cannot use
             finish_deletions(config.artifacts)  # their space may be all that there is
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         generation = _name(config, client, lock.keys, started=started, reporter=reporter)
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
-            reporter.concern(night.generation)
+            reporter.set_generation(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
             published = publish_artifact(
                 artifact,
@@ -138,9 +138,9 @@ def run_night(
                 reporter=reporter,
             )
     before: Mapping[str, Any] = {}
-    with harmless(reporter, "the last run's metrics are not shown"):
+    with errors_as_warnings(reporter, "the last run's metrics are not shown"):
         before = metrics_before(config.artifacts, published.previous, split=config.split)
-    with harmless(reporter, "old artifacts are not deleted yet"):
+    with errors_as_warnings(reporter, "old artifacts are not deleted yet"):
         mark_quarantined(config.artifacts, list_generations(client, lock.keys), reporter)
         prune_artifacts(
             config.artifacts,
@@ -163,12 +163,12 @@ def stage_count(config: RunConfig, dataset: Dataset) -> int:
     return around + chosen + trained + written
 
 
-def last_times(artifacts: Path, namespace: str) -> Times:
+def last_times(artifacts: Path, namespace: str) -> StageTimes:
     """Return the stage times of a namespace's newest run; empty where none can be read."""
     manifest: Mapping[str, Any] = {}
     with suppress(NightFailed):  # a folder that cannot be read is reported when it is needed
         manifest = next((one.manifest for one in artifacts_of(artifacts, namespace)[-1:]), {})
-    return Times.of(section(manifest, "began"), section(manifest, "seconds"))
+    return StageTimes.from_manifest(section(manifest, "began"), section(manifest, "seconds"))
 
 
 def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Mapping[str, Any]:
@@ -206,7 +206,7 @@ def read_and_split(
             f"{dataset.movies.listed:,} movies"
         )
     for finding in _findings(dataset, split):
-        reporter.find(finding)
+        reporter.report_finding(finding)
     return dataset, split
 
 
@@ -273,7 +273,7 @@ def _open_night(
                 threads=config.threads,
             ),
             resume=config.resume,
-            say=reporter.say,
+            say=reporter.info,
         )
 
 

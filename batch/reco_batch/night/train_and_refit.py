@@ -108,7 +108,7 @@ def fit_models(
         keep=lambda group, columns: writer.write_metrics(group, dataset.user_ids, columns),
     )
     for sentence in by_size["budgets"]:
-        reporter.say(f"note: {sentence}")
+        reporter.info(f"note: {sentence}")
     retrieval = _Kind(
         "retrieval",
         lambda training: train_retrieval_of(parameters.retrieval, training),
@@ -214,7 +214,7 @@ class _Fits:
             self.night.checkpoints(name),
             training=name,
             every_seconds=self.config.checkpoint_seconds,
-            say=self.reporter.say,
+            say=self.reporter.info,
         )
         with self.reporter.stage(name, total=kind.epochs or None) as stage:
             ratings = partial(self._ratings, step)

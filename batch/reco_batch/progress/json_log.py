@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import structlog
 
 from reco_batch.errors import reason_of
-from reco_batch.progress.reporter import Noted, QuietReporter, Stage
+from reco_batch.progress.reporter import NotedStage, QuietReporter, Stage
 from reco_batch.settings.fields import Settings
 
 MASK: Final = "***"
@@ -82,8 +82,8 @@ class JsonReporter(QuietReporter):
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
         """Time the stage, and say how it went."""
-        noted, started = Noted(self._cancelled, self._keep(name)), time.perf_counter()
-        self.tell("stage started", stage=name, total=total)
+        noted, started = NotedStage(self._cancelled, self._keep(name)), time.perf_counter()
+        self.log_event("stage started", stage=name, total=total)
         try:
             with self._timed(name):
                 yield noted
@@ -97,26 +97,26 @@ class JsonReporter(QuietReporter):
                 message=f"{name} failed: {reason_of(error)}",
             )
             raise
-        self.tell("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
+        self.log_event("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Write what is no stage."""
-        self.tell("said", text=text)
+        self.log_event("said", text=text)
 
-    def find(self, text: str) -> None:
+    def report_finding(self, text: str) -> None:
         """Write what was noticed."""
-        self.tell("finding", text=text)
+        self.log_event("finding", text=text)
 
     def warn(self, text: str) -> None:
         """Write what went wrong without stopping the night."""
         self.log.warning("warning", text=text)
 
-    def concern(self, generation: str) -> None:
+    def set_generation(self, generation: str) -> None:
         """Name the generation in every line from now on."""
-        super().concern(generation)
+        super().set_generation(generation)
         self.log = self.log.bind(generation=generation)
 
-    def tell(self, event: str, **facts: object) -> None:
+    def log_event(self, event: str, **facts: object) -> None:
         """Write a line, unless only warnings are wanted; empty facts are left out."""
         if not self._quiet:
             said = {name: fact for name, fact in facts.items() if fact not in (None, "")}

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from reco_batch.progress.reporter import Noted, QuietReporter, Stage, Times, stage_line
-from reco_batch.progress.terminal import broken
+from reco_batch.progress.reporter import NotedStage, QuietReporter, Stage, StageTimes, stage_line
+from reco_batch.progress.terminal import wrap
 
 
 class LiveReporter(QuietReporter):
@@ -20,7 +20,7 @@ class LiveReporter(QuietReporter):
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(stderr=True, highlight=False)
-        self._earlier: Times | None = None  # there is no whole run
+        self._earlier: StageTimes | None = None  # there is no whole run
         self._progress = Progress(
             TextColumn("  {task.description:<30}"),
             BarColumn(bar_width=15),
@@ -34,11 +34,11 @@ class LiveReporter(QuietReporter):
         self._count = 0
         self._whole: TaskID | None = None
 
-    def expect(self, earlier: Times) -> None:
+    def set_earlier_times(self, earlier: StageTimes) -> None:
         """Take the times of an earlier run, for an estimate of the time that is left."""
         self._earlier = earlier
 
-    def count(self, stages: int) -> None:
+    def expect_stages(self, stages: int) -> None:
         """Expect so many more stages."""
         self._count += stages
 
@@ -64,13 +64,13 @@ class LiveReporter(QuietReporter):
                 if self._running == 0:
                     self._progress.stop()
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print a text above the running bars, in as many lines as it needs."""
         self._print(text)
 
     def warn(self, text: str) -> None:
         """Print a warning above the running bars."""
-        self.say(f"warning: {text}")
+        self.info(f"warning: {text}")
 
     def stop(self) -> None:
         """Take the bars away, and show the cursor again."""
@@ -78,7 +78,7 @@ class LiveReporter(QuietReporter):
 
     def _print(self, text: str, mark: str = "") -> None:
         """Print whole words: a path that is wider than the terminal can still be copied."""
-        first, *rest = broken(text, self._console.width - len(mark))
+        first, *rest = wrap(text, self._console.width - len(mark))
         lines = [Text.assemble((mark, "green"), first), *(Text(" " * len(mark) + n) for n in rest)]
         for line in lines:
             self._console.print(line, no_wrap=True, overflow="ignore", crop=False)
@@ -94,7 +94,7 @@ class LiveReporter(QuietReporter):
     def _whole_note(self, task: Task) -> str:
         """Return how long the run has taken, of how long it may take, and how far it is."""
         seconds = time.perf_counter() - self._origin
-        earlier = self._earlier or Times({})
+        earlier = self._earlier or StageTimes({})
         left = earlier.left(seconds, self._finished())
         number = min(len(self.seconds) + 1, max(self._count, len(self.seconds)))
         stages = f"stage {number}" + (f"/{max(number, self._count)}" if self._count else "")
@@ -128,7 +128,7 @@ class _Note(ProgressColumn):
         return Text(self._whole_of(task) if note is None else note, style="dim")
 
 
-class _Bar(Noted):
+class _Bar(NotedStage):
     """One task of a rich progress display."""
 
     def __init__(

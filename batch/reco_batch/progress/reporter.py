@@ -18,14 +18,16 @@ from reco_batch.errors import reason_of
 _SETTLED = 0.1
 
 
-class Times(NamedTuple):
+class StageTimes(NamedTuple):
     """Stage times of an earlier run, from which the rest of this one is estimated."""
 
     ends: Mapping[str, float]
     """Seconds from the start of the first stage to the end of each."""
 
     @classmethod
-    def of(cls, began: Mapping[str, object], seconds: Mapping[str, object]) -> "Times":
+    def from_manifest(
+        cls, began: Mapping[str, object], seconds: Mapping[str, object]
+    ) -> "StageTimes":
         """Return the stage times in a manifest; values that are not numbers are left out."""
         spans = [
             (name, start, took)
@@ -63,7 +65,7 @@ class Stage(Protocol):
     def note(self, text: str) -> None:
         """Replace what is said beside the stage; the last note stays."""
 
-    def loss(self, epoch: int, loss: float) -> None:
+    def record_loss(self, epoch: int, loss: float) -> None:
         """Keep a training's mean loss of an epoch, the first being 1."""
 
 
@@ -82,22 +84,22 @@ class Reporter(Protocol):
     def stage(self, name: str, *, total: int | None = None) -> AbstractContextManager[Stage]:
         """Wrap one stage of `total` steps; None where the number is not known."""
 
-    def expect(self, earlier: Times) -> None:
+    def set_earlier_times(self, earlier: StageTimes) -> None:
         """Take the times of an earlier run, for an estimate of the time that is left."""
 
-    def count(self, stages: int) -> None:
+    def expect_stages(self, stages: int) -> None:
         """Expect so many more stages."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Show a line that is no stage."""
 
-    def find(self, text: str) -> None:
+    def report_finding(self, text: str) -> None:
         """Show what was noticed in the data, or beside the work."""
 
     def warn(self, text: str) -> None:
         """Show what went wrong without stopping the night."""
 
-    def concern(self, generation: str) -> None:
+    def set_generation(self, generation: str) -> None:
         """Take note of the generation that all of this is about."""
 
     def stop(self) -> None:
@@ -126,26 +128,26 @@ class QuietReporter:
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
         """Time the stage."""
         with self._timed(name):
-            yield _Silent(self._cancelled, self._keep(name))
+            yield _SilentStage(self._cancelled, self._keep(name))
 
-    def expect(self, earlier: Times) -> None:
+    def set_earlier_times(self, earlier: StageTimes) -> None:
         """Do nothing: without a display there is no estimate."""
 
-    def count(self, stages: int) -> None:
+    def expect_stages(self, stages: int) -> None:
         """Do nothing: without a display there is no estimate."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Show nothing."""
 
-    def find(self, text: str) -> None:
+    def report_finding(self, text: str) -> None:
         """Show a line that says that it is only a note."""
-        self.say(f"note: {text}")
+        self.info(f"note: {text}")
 
     def warn(self, text: str) -> None:
         """Show a warning all the same: `--quiet` is about what goes as it should."""
         _print(f"warning: {text}")
 
-    def concern(self, generation: str) -> None:
+    def set_generation(self, generation: str) -> None:
         """Show nothing: whoever reads lines sees the name at the end."""
         self.generation = generation
 
@@ -174,22 +176,22 @@ class PlainReporter(QuietReporter):
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
         """Time the stage and print its line at the end."""
-        noted = Noted(self._cancelled, self._keep(name))
+        noted = NotedStage(self._cancelled, self._keep(name))
         with self._timed(name):
             yield noted
-        self.say(stage_line(name, self.seconds[name], noted.text))
+        self.info(stage_line(name, self.seconds[name], noted.text))
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print a line; a full disk or a closed pipe under the log is no reason to stop a night."""
         _print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
 
     def warn(self, text: str) -> None:
         """Print a line that says that it is a warning."""
-        self.say(f"warning: {text}")
+        self.info(f"warning: {text}")
 
 
 @contextmanager
-def harmless(reporter: Reporter, what: str) -> Iterator[None]:
+def errors_as_warnings(reporter: Reporter, what: str) -> Iterator[None]:
     """Turn any error in the block into a warning: the outcome of the run is already decided.
 
     Args:
@@ -212,7 +214,7 @@ def stage_line(name: str, seconds: float, note: str) -> str:
     return f"{name:<30} {seconds:6.1f} s  {note}".rstrip()
 
 
-class _Silent:
+class _SilentStage:
     """A stage that shows nothing, and ends where it is told to."""
 
     def __init__(self, cancelled: threading.Event, keep: Callable[[int, float], None]) -> None:
@@ -227,12 +229,12 @@ class _Silent:
     def note(self, text: str) -> None:
         """Show nothing."""
 
-    def loss(self, epoch: int, loss: float) -> None:
+    def record_loss(self, epoch: int, loss: float) -> None:
         """Keep the loss."""
         self._keep(epoch, loss)
 
 
-class Noted(_Silent):
+class NotedStage(_SilentStage):
     """Keeps the last note for the line at the end."""
 
     text = ""

@@ -45,7 +45,7 @@ def checked(config, night, url, **data):
     """Check as a run does before it trains; return what was shown."""
     said = []
     reporter = QuietReporter()
-    reporter.warn = reporter.find = said.append
+    reporter.warn = reporter.report_finding = said.append
     manifest = {name: night.manifest[name] for name in ("created", "ids")}
     manifest["data"] = {**night.manifest["data"], **data}
     with connect(url) as client:

@@ -40,9 +40,9 @@ def test_each_stage_begins_and_ends_in_a_line(lines):
     with reporter.stage("read", total=3) as stage:
         stage.note("first")
         stage.note("610 users\n\x1b[31m")
-    reporter.find("two movies share a title")
-    reporter.say("resuming")
-    reporter.concern("20261124T031502Z-7f3a")
+    reporter.report_finding("two movies share a title")
+    reporter.info("resuming")
+    reporter.set_generation("20261124T031502Z-7f3a")
     reporter.warn("old artifacts stay")
 
     started, ended, found, said, warned = lines()
@@ -79,8 +79,8 @@ def test_quiet_leaves_the_warnings(lines):
     reporter = choose_reporter(quiet=True, log=open_log(settings()))
 
     with reporter.stage("read"):
-        reporter.say("hello")
-    reporter.find("a note")
+        reporter.info("hello")
+    reporter.report_finding("a note")
     reporter.warn("a warning")
 
     assert [line["event"] for line in lines()] == ["warning"]

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.live import LiveReporter
-from reco_batch.progress.reporter import PlainReporter, QuietReporter, Times
+from reco_batch.progress.reporter import PlainReporter, QuietReporter, StageTimes
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.+)")
 
@@ -44,10 +44,10 @@ def test_when_stages_began_and_what_they_learned_is_kept(kind):
     reporter = kind()
 
     with reporter.stage("train", total=2) as outer:
-        outer.loss(1, 0.5)
+        outer.record_loss(1, 0.5)
         with reporter.stage("refit", total=2) as inner:
-            inner.loss(1, 9.0)
-        outer.loss(2, 0.25)
+            inner.record_loss(1, 9.0)
+        outer.record_loss(2, 0.25)
 
     assert list(reporter.seconds) == list(reporter.began) == ["refit", "train"]
     assert 0 <= reporter.began["train"] <= reporter.began["refit"]
@@ -70,7 +70,7 @@ def test_quiet_shows_nothing(capsys):
     """Not a byte, on either stream."""
     reporter = QuietReporter()
 
-    reporter.say("hello")
+    reporter.info("hello")
     with reporter.stage("read") as stage:
         stage.note("a note")
 
@@ -87,7 +87,7 @@ def test_plain_prints_a_line_a_stage_to_standard_error(capsys):
         stage.note("610 users")
     with reporter.stage("train"):
         pass
-    reporter.say("done")
+    reporter.info("done")
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -111,7 +111,9 @@ def test_live_leaves_a_line_a_stage(terminal, capsys):
     assert re.search(r"✓ read +\d+\.\d s  610 users", plain)
 
 
-TIMES = Times.of({"read": 5.0, "train": 6.0, "gate": 95.0}, {"read": 1.0, "train": 89, "gate": 10})
+TIMES = StageTimes.from_manifest(
+    {"read": 5.0, "train": 6.0, "gate": 95.0}, {"read": 1.0, "train": 89, "gate": 10}
+)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_time_that_is_left_is_that_of_the_last_run(seconds, finished, left):
 )
 def test_without_earlier_times_nothing_is_estimated(junk):
     """A first run, or a manifest of another version."""
-    assert Times.of(*junk).left(3, {}) is None
+    assert StageTimes.from_manifest(*junk).left(3, {}) is None
 
 
 def test_live_shows_the_whole_run(terminal, capsys):
@@ -148,12 +150,12 @@ def test_live_shows_the_whole_run(terminal, capsys):
         pass
     assert "whole run" not in capsys.readouterr().err  # of a command that has no stages to count
     reporter = LiveReporter()
-    reporter.expect(Times({}))
+    reporter.set_earlier_times(StageTimes({}))
     with reporter.stage("read"):
         pass
     first = capsys.readouterr().err
-    reporter.expect(TIMES)
-    reporter.count(3)
+    reporter.set_earlier_times(TIMES)
+    reporter.expect_stages(3)
     with reporter.stage("train", total=2):
         pass
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from reco_batch.progress.terminal import fitted, table
+from reco_batch.progress.terminal import fit_to_terminal, table
 
 PAGE = """published 20261124T031502Z-7f3a: 60 users, 150 movies, 788 keys, 0.3 MB
 first 10  73 of 100 users find at least one movie that was held back from the models
@@ -31,14 +31,14 @@ def test_in_a_pipe_a_page_stays_as_it_is(monkeypatch):
     """Whatever the width is."""
     monkeypatch.setenv("COLUMNS", "40")
 
-    assert fitted(PAGE) == PAGE
+    assert fit_to_terminal(PAGE) == PAGE
 
 
 def test_words_go_on_below_words(terminal):
     """And a command goes on after a backslash, as a shell reads it."""
     terminal(50)
 
-    assert fitted(PAGE).splitlines() == [
+    assert fit_to_terminal(PAGE).splitlines() == [
         "published 20261124T031502Z-7f3a: 60 users, 150",
         "movies, 788 keys, 0.3 MB",
         "first 10  73 of 100 users find at least one movie",
@@ -56,7 +56,7 @@ def test_a_path_is_never_broken(terminal):
     path = "/home/somebody/a folder/artifacts/20261124T031502Z-7f3a/report.html"
     page = f"report    {path}\n          RMSE 0.806 (last run 0.805, user and item means 0.869)"
 
-    assert fitted(page).splitlines() == [
+    assert fit_to_terminal(page).splitlines() == [
         f"report    {path}",
         "          RMSE 0.806 (last run 0.805,",
         "          user and item means 0.869)",
@@ -68,7 +68,7 @@ def test_nothing_is_wider_than_the_terminal(terminal, columns):
     """And nothing is lost."""
     terminal(columns)
 
-    shown = fitted(PAGE)
+    shown = fit_to_terminal(PAGE)
 
     assert max(map(cell_len, shown.splitlines())) <= columns
     assert shown.replace("\\\n", "\n").split() == PAGE.split()
@@ -83,7 +83,7 @@ def test_a_command_means_the_same(words):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "40")
         patch.setattr("sys.stdout.isatty", lambda: True)
-        shown = fitted(f"  {shlex.join(words)}")
+        shown = fit_to_terminal(f"  {shlex.join(words)}")
 
     assert shlex.split(shown.replace("\\\n", "")) == words
 
