@@ -21,7 +21,7 @@ from reco_batch.artifact.checks import (
     Check,
 )
 from reco_batch.artifact.folder import Artifact
-from reco_batch.artifact.manifests import Nights, refused_checks, section
+from reco_batch.artifact.manifests import Manifests, refused_checks, section
 from reco_batch.evaluation.list_statistics import SAMPLE_LISTS, Measured, measure
 from reco_batch.gate.churn import Comparison, check_churn, compare, lost_share
 from reco_batch.gate.explanation_checks import check_explanations
@@ -70,33 +70,33 @@ def judge_generation(
     parameters = artifact.manifest["parameters"]
     measured = measure(artifact, k=parameters["k"], ranked_k=_ranked_length(parameters))
     comparison = None if given.live is None else compare(given, given.live, artifact, measured)
-    nights = Nights(artifact.manifest, given.live_manifest)
-    checks = check_generation(nights, measured, comparison, bounds)
+    manifests = Manifests(artifact.manifest, given.live_manifest)
+    checks = check_generation(manifests, measured, comparison, bounds)
     checks = refused_before(artifact.manifest, [*found, *checks, *check_explanations(artifact)])
     return verdict_of(checks, live=given.live, force=force)
 
 
 def check_generation(
-    nights: Nights, measured: Measured, comparison: Comparison | None, bounds: GateBounds
+    manifests: Manifests, measured: Measured, comparison: Comparison | None, bounds: GateBounds
 ) -> list[Check]:
     """Return the checks of a generation, passed and refused ones.
 
     Args:
-        nights: both manifests.
+        manifests: both manifests.
         measured: statistics of the staged lists.
         comparison: with the live lists; None without a live generation.
         bounds: thresholds.
     """
-    is_first = nights.live is None and comparison is None
+    is_first = manifests.live is None and comparison is None
     checks = [
-        *check_input(nights, bounds),
-        *check_metrics(nights, bounds),
-        *check_lists(nights, measured, bounds),
+        *check_input(manifests, bounds),
+        *check_metrics(manifests, bounds),
+        *check_lists(manifests, measured, bounds),
         *check_churn(comparison, bounds),
     ]
     if not is_first:
         return checks
-    refused = refused_checks(nights.tonight)
+    refused = refused_checks(manifests.staged)
     return [check if check.name in refused else _of_first_run(check, bounds) for check in checks]
 
 

@@ -16,7 +16,7 @@ from reco_batch.artifact.checks import (
     exactly,
     short,
 )
-from reco_batch.artifact.manifests import NO_STARS, Nights, has_stars, number
+from reco_batch.artifact.manifests import NO_STARS, Manifests, has_stars, number
 from reco_batch.evaluation.list_statistics import ENOUGH_RATINGS, MEASURED, ListFigures, Measured
 from reco_batch.evaluation.top10_diversity import FEWEST_UNSEEN, Top10Figures
 from reco_batch.gate.input_checks import against_live
@@ -30,26 +30,26 @@ _FEWEST_LISTS: Final = 10
 _OF_POPULAR_ALIKE: Final = 0.9
 
 
-def check_lists(nights: Nights, measured: Measured, bounds: GateBounds) -> list[Check]:
+def check_lists(manifests: Manifests, measured: Measured, bounds: GateBounds) -> list[Check]:
     """Return the checks of the lists.
 
     Args:
-        nights: both manifests.
+        manifests: both manifests.
         measured: statistics of the staged lists.
         bounds: thresholds.
     """
     return [
-        *_counts(nights.tonight, measured),
-        *_broken(nights.tonight, measured.families, bounds),
-        *_diversity(nights, measured.top10, bounds),
+        *_counts(manifests.staged, measured),
+        *_broken(manifests.staged, measured.families, bounds),
+        *_diversity(manifests, measured.top10, bounds),
     ]
 
 
-def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
+def _counts(staged: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
     """Yield the checks that every user and every movie has its lists."""
     families = measured.families
     users, movies, ratings = (
-        number(tonight, "data", name) for name in ("users", "movies", "ratings")
+        number(staged, "data", name) for name in ("users", "movies", "ratings")
     )
     yield exactly("cards", measured.movies, movies)
     for family in MEASURED:
@@ -59,22 +59,22 @@ def _counts(tonight: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
         if family.name not in families:
             yield Check(name, None, "", None, SKIPPED, "the artifact is an older one")
             continue
-        if family.needs_stars and not has_stars(tonight):
+        if family.needs_stars and not has_stars(staged):
             expected = 0
         yield exactly(name, families[family.name].lists, expected)
-    unlisted = number(tonight, "data", "unlisted", "ratings") or 0
+    unlisted = number(staged, "data", "unlisted", "ratings") or 0
     shown = None if ratings is None else ratings - unlisted
     yield exactly("seen.ratings", families[SEEN.name].entries, shown)
     yield at_least("popular.lists", families[POPULAR.name].lists, 1)
 
 
 def _broken(
-    tonight: Mapping[str, Any], families: Mapping[str, ListFigures], bounds: GateBounds
+    staged: Mapping[str, Any], families: Mapping[str, ListFigures], bounds: GateBounds
 ) -> Iterator[Check]:
     """Yield the checks that no list is broken: duplicates, seen movies, wrong order, and others."""
     for name, figures in families.items():
         family = family_named(name)
-        if family.needs_stars and not has_stars(tonight):
+        if family.needs_stars and not has_stars(staged):
             yield Check(f"{name}.full", None, "", None, SKIPPED, NO_STARS)
             continue
         broken = {
@@ -97,20 +97,20 @@ def _broken(
             yield at_most(f"{name}.{fault}", count, 0)
 
 
-def _diversity(nights: Nights, top10: Top10Figures, bounds: GateBounds) -> Iterator[Check]:
+def _diversity(manifests: Manifests, top10: Top10Figures, bounds: GateBounds) -> Iterator[Check]:
     """Yield the checks that users' top-10 lists differ, and that they cover the catalogue."""
     # In a very small catalogue users see the same movies whatever is recommended.
     few = top10.lists < _FEWEST_LISTS or top10.coverable < FEWEST_UNSEEN
     lists = max(1, top10.lists)
     coverage = top10.covered / max(1, top10.coverable)
-    before = number(nights.live, "gate", "checks", "first_ten.coverage", "figure")
+    before = number(manifests.live, "gate", "checks", "first_ten.coverage", "figure")
     least = None if before is None else before * (1 - bounds.coverage_drop)
     checks = (
         at_least("first_ten.distinct", top10.distinct / lists, bounds.distinct_lists),
         at_most("first_ten.same_first", top10.most_first / lists, bounds.same_first),
         _alike(top10, bounds),
         at_least("first_ten.coverage", coverage, bounds.coverage),
-        against_live(nights, "first_ten.coverage_drop", coverage, AT_LEAST, least, was=before),
+        against_live(manifests, "first_ten.coverage_drop", coverage, AT_LEAST, least, was=before),
     )
     for check in checks:
         is_pairwise = check.name == "first_ten.alike"

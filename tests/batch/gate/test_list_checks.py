@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reco_batch.artifact.checks import Check, at_least, at_most, exactly
-from reco_batch.artifact.manifests import Nights
+from reco_batch.artifact.manifests import Manifests
 from reco_batch.evaluation.list_statistics import ListFigures, Measured
 from reco_batch.evaluation.top10_diversity import Top10Figures
 from reco_batch.gate.churn import Comparison
@@ -78,8 +78,8 @@ def checked(
     for path, value in (lists or {}).items():
         family, name = path.split(".")
         setattr(measured.families[family], name, value)
-    nights = Nights(changed(tonight), None if first else changed(live))
-    checks = check_generation(nights, measured, comparison, GateBounds(**bounds))
+    manifests = Manifests(changed(tonight), None if first else changed(live))
+    checks = check_generation(manifests, measured, comparison, GateBounds(**bounds))
     assert len({check.name for check in checks}) == len(checks)
     return {check.name: check for check in checks}
 
