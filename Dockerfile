@@ -1,7 +1,7 @@
-# The nightly job. docker-compose.yml says how it is run; `docker build .` needs nothing else.
+# Image of the nightly job, run by docker-compose.yml. `docker build .` needs nothing else.
 #
-# A tag is a name that its owner can move. To pin the bytes, append @sha256:... as
-# `docker buildx imagetools inspect` prints it.
+# The owner of a tag can move it. To pin the bytes, append @sha256:... as printed by
+# `docker buildx imagetools inspect`.
 FROM python:3.11.15-slim-bookworm
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -11,10 +11,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 
 WORKDIR /opt/reco
 
-# The packages come first: they change seldom and are most of the image. Pinned and hashed, so
-# whichever index serves them, it is these bytes or none.
+# Packages come first: they seldom change and make up most of the image. The hashes make any index
+# serve these bytes or none. The file is a complete resolution, so pip adds nothing to it.
 COPY constraints.txt ./
-RUN pip install --require-hashes -r constraints.txt
+RUN pip install --no-deps --require-hashes -r constraints.txt
 
 COPY pyproject.toml README.md ./
 COPY store store
@@ -22,8 +22,8 @@ COPY cli cli
 COPY batch batch
 RUN pip install --no-deps --no-build-isolation .
 
-# The only place that it writes to, besides /tmp. Made before VOLUME, so that a new volume is the
-# user's own.
+# The only folder the job writes to, besides /tmp. Created before VOLUME, so that the user owns a new
+# volume.
 ENV RECO_HOME=/var/lib/reco
 RUN groupadd --gid 10001 reco \
  && useradd --uid 10001 --gid 10001 --home-dir "$RECO_HOME" --no-create-home \

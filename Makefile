@@ -1,39 +1,45 @@
-# Everything works from a bare clone: the first target that needs it builds .venv, with Python's own
-# venv and pip, from pinned and hashed packages. Nothing is done twice.
+# Every target works from a bare clone. The first one builds .venv with Python's own venv and pip, from
+# pinned and hashed packages: constraints.txt for the job, constraints-dev.txt on top of it for tests,
+# checks and benchmarks.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEVELOPED := .venv/.developed
 DATA ?= demo
 
-.PHONY: help run test promises soak check format bench lock clean
+.PHONY: help run install dev test test-all promises soak check format bench lock clean
 
-help: ## Show the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## Train on the sample that a package carries, publish, and say what to try next.
+run: $(INSTALLED) ## Train on the sample data, publish, and print commands to try next.
 	@$(BIN)/batch run --data $(DATA)
 
-test: $(INSTALLED) ## Run the tests but the promises; servers that they need are started and stopped by them.
+install: $(INSTALLED) ## Install the job into .venv.
+
+dev: $(DEVELOPED) ## Install all extras and the tools for tests, checks and benchmarks as well.
+
+test: $(DEVELOPED) ## Run the fast tests; they start and stop the servers they need.
 	@$(BIN)/pytest -q --ignore tests/promises --numprocesses 2 --dist loadfile
 
-promises: $(INSTALLED) ## Break servers, wires, files and nights, to see that docs/promises.md is kept; minutes.
+promises: $(DEVELOPED) ## Inject faults into servers, networks, files and runs: docs/promises.md.
 	@$(BIN)/pytest -q tests/promises
 
-soak: $(INSTALLED) ## The same at length: a thousand kills, every prefix, every lost reply.
+soak: $(DEVELOPED) ## Run the promises in their long form: a thousand kills, every prefix, every lost reply.
 	@$(BIN)/pytest tests/promises --soak -v --durations 0 --durations-min 60
 
-check: $(INSTALLED) ## Lint, format, types, import rules.
+check: $(DEVELOPED) ## Check style, formatting, types, imports and wording.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-format: $(INSTALLED) ## Let ruff mend what it can.
+format: $(DEVELOPED) ## Fix what ruff can fix.
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; takes minutes.
+bench: $(DEVELOPED) ## Measure the figures of docs/performance.md and docs/models.md; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
 	@$(BIN)/python benchmarks/training.py --data $(DATA)
 	@$(BIN)/python benchmarks/topk.py
@@ -55,16 +61,30 @@ bench: $(INSTALLED) ## Measure what docs/performance.md and docs/models.md say; 
 	@$(BIN)/python benchmarks/for_ratings.py --data $(DATA)
 	@$(BIN)/python benchmarks/report.py
 
-lock: ## Pin all packages anew, newest versions, with hashes.
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-		--all-extras --group dev pyproject.toml --output-file constraints.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: $(DEVELOPED) ## Pin the newest versions of all packages, with hashes.
+	@$(COMPILE) --upgrade --all-extras --group dev pyproject.toml --output-file constraints-dev.txt
+	@$(COMPILE) --upgrade --extra batch --extra embedded --extra demo --group runtime \
+		--constraints constraints-dev.txt pyproject.toml --output-file constraints.txt
 
 clean: ## Remove .venv and caches; artifacts and the store stay.
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
+# The files are complete resolutions, so pip need not resolve anything. Of the runtime only modules that
+# the job imports are compiled to byte code. It has to be now: a user who may not write to .venv would
+# compile them again in every run.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+
 $(INSTALLED): constraints.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --no-compile --require-hashes -r constraints.txt
+	@$(PIP) --no-build-isolation -e .
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -W ignore -c \
+		"import reco_batch.commands.app, reco_batch.models.registry"
+	@touch $@
+
+$(DEVELOPED): constraints-dev.txt $(INSTALLED)
+	@$(PIP) --require-hashes -r constraints-dev.txt
 	@touch $@

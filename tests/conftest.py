@@ -21,7 +21,7 @@ from small_nights import FIRST_NIGHT, Source, small_entries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A busy machine makes a good example slow: no example may fail by the clock.
+# A busy machine slows examples down: no example may fail by the clock.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -30,19 +30,19 @@ _night = count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer the long form of the tests that have one."""
+    """Add the option for the long form of the promises."""
     parser.addoption("--soak", action="store_true", help="run the promises in their long form")
 
 
 @pytest.fixture(params=list(BINARIES))
 def binary(request) -> Path:
-    """The binary of a server under fault: the embedded one, and the system's where there is one."""
+    """Return a server binary to test: the embedded one, and the system's if installed."""
     return installed(request.param)
 
 
 @pytest.fixture(scope="session")
 def short_folder() -> Iterator[Path]:
-    """A folder whose path leaves room for a socket's name."""
+    """Yield a folder whose path leaves room for a socket's name."""
     folder = Path(tempfile.mkdtemp(prefix="reco-"))
     yield folder
     shutil.rmtree(folder)
@@ -50,7 +50,7 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that other accounts may enter, unlike pytest's own."""
+    """Yield a folder that other accounts may enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="reco-open-"))
     folder.chmod(0o755)
     yield folder
@@ -59,7 +59,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def make_server(short_folder):
-    """Start servers of one's own, with options; they end with the test."""
+    """Start servers with given options; they end with the test."""
     servers: list[Server] = []
 
     def make(*options: str, binary: Path | None = None, users: str = "") -> Server:
@@ -77,7 +77,7 @@ def make_server(short_folder):
 
 @pytest.fixture(scope="session", params=list(BINARIES))
 def server(request, short_folder) -> Iterator[Server]:
-    """A server that all tests share: the embedded one, and the system's where there is one."""
+    """Yield a server that all tests share: the embedded one, and the system's if installed."""
     binary = installed(request.param)
     folder = short_folder / f"{request.param}{next(_numbers)}"  # a worker may need it twice
     folder.mkdir()
@@ -89,7 +89,7 @@ def server(request, short_folder) -> Iterator[Server]:
 
 @pytest.fixture(scope="module", params=list(BINARIES))
 def cluster(request, short_folder) -> Iterator[Cluster]:
-    """A cluster of three primaries with a replica each, which the tests of a module share."""
+    """Yield a cluster of three primaries with a replica each, shared by the tests of a module."""
     nodes = Cluster(installed(request.param), short_folder / f"cluster{next(_numbers)}")
     try:
         nodes.join()
@@ -100,20 +100,20 @@ def cluster(request, short_folder) -> Iterator[Cluster]:
 
 @pytest.fixture
 def client(server) -> Iterator[Client]:
-    """A connection to the shared server."""
+    """Yield a connection to the shared server."""
     with connect(server.url) as connection:
         yield connection
 
 
 @pytest.fixture
 def keys() -> Keys:
-    """The keys of a namespace that no other test uses."""
+    """Return the keys of a namespace that no other test uses."""
     return Keys(f"t{next(_numbers)}")
 
 
 @pytest.fixture
 def make_source():
-    """Make generations, each of a later night than the one before."""
+    """Make generations, each of a later night than the previous one."""
 
     def make(tag: float = 0.0, *, entries=None, users: int = 3, generation=None) -> Source:
         created = FIRST_NIGHT + timedelta(days=next(_night))
@@ -128,7 +128,7 @@ def make_source():
 
 @pytest.fixture
 def stored():
-    """Return what is stored under a namespace, by name, control keys included."""
+    """Return all stored keys and values of a namespace, control keys included."""
 
     def read(client: Client, keys: Keys) -> dict[str, bytes]:
         names = [

@@ -22,7 +22,7 @@ os.setgroups([]); os.setgid({other}); os.setuid({other})
 artifacts, name = Path(sys.argv[1]), sys.argv[2]
 for ask in (
     lambda: reco_batch.report.file.report_of(artifacts, None, namespace="reco"),
-    lambda: reco_batch.evaluation.list_diff.choose_nights(artifacts, None, None, namespace="reco"),
+    lambda: reco_batch.evaluation.list_diff.choose_runs(artifacts, None, None, namespace="reco"),
     lambda: reco_batch.artifact.quarantine.kept(artifacts, "reco"),
     lambda: open_artifact(artifacts, name),
 ):

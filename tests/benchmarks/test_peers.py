@@ -1,4 +1,4 @@
-"""What our models are compared with is what it is said to be."""
+"""The models that benchmarks compare with follow their definitions."""
 
 import importlib.util
 from pathlib import Path
@@ -13,7 +13,7 @@ PEERS = Path(__file__).parents[2] / "benchmarks" / "peers.py"
 
 @pytest.fixture(scope="module")
 def peers():
-    """The module, which is no part of a package."""
+    """Return the module, which belongs to no package."""
     spec = importlib.util.spec_from_file_location("peers", PEERS)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -22,12 +22,12 @@ def peers():
 
 @pytest.fixture(scope="module")
 def dataset():
-    """The planted ratings."""
+    """Return the planted ratings as a dataset."""
     return as_dataset(planted_ratings(), planted_movies())
 
 
 def test_ease_over_users_is_ease_over_movies(peers, dataset):
-    """As its paper has it, from the inverse over movies; known users and other histories alike."""
+    """EASE over users equals the paper's formula over movies, for known users and new histories."""
     shape = peers.Shape(len(dataset.user_ids), len(dataset.movies))
     half = dataset.ratings.take(np.arange(len(dataset.ratings) // 2))
     x, history = (peers.interactions(r, shape).toarray() for r in (half, dataset.ratings))
@@ -43,21 +43,21 @@ def test_ease_over_users_is_ease_over_movies(peers, dataset):
 
 @pytest.mark.parametrize("name", ["matrix factorisation", "ridge on genres and years"])
 def test_star_predictors_explain_more_than_the_means(peers, dataset, name):
-    """More of what they were fitted to, and the less so the more they are held back."""
+    """Rating predictors beat the means on their training data, by less with more regularisation."""
 
     def error(model):
         predicted = model.predict(dataset.ratings.user_index, dataset.ratings.movie_index)
         return np.mean((predicted - dataset.ratings.rating) ** 2)
 
-    told = peers.Stars(dataset, dataset.ratings, 42)
+    ratings = peers.Stars(dataset, dataset.ratings, 42)
     fit, settings = peers.STAR_PEERS[name]
-    errors = [error(fit(told, **{**settings[0], "l2": l2})) for l2 in (0.5, 2.0)]
+    errors = [error(fit(ratings, **{**settings[0], "l2": l2})) for l2 in (0.5, 2.0)]
 
-    assert errors[0] < errors[1] < error(peers.means(told))
+    assert errors[0] < errors[1] < error(peers.means(ratings))
 
 
 def test_popularity_is_alike_for_everybody(peers, dataset):
-    """The number of ratings."""
+    """Popularity gives all users the same list, by number of ratings."""
     shape = peers.Shape(len(dataset.user_ids), len(dataset.movies))
 
     scores = peers.popularity(dataset.ratings, shape)

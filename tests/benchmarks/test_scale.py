@@ -1,4 +1,4 @@
-"""What a large night is told from: stages of a night, lines through parts, plans alike."""
+"""Extrapolation of large runs: stages of a run, lines through samples, equal training plans."""
 
 import importlib.util
 import json
@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def module(name, monkeypatch):
-    """Load a module of the benchmarks, which is no part of a package."""
+    """Load a module of the benchmarks, which belongs to no package."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     loaded = importlib.util.module_from_spec(spec)
@@ -27,24 +27,24 @@ def module(name, monkeypatch):
 
 @pytest.fixture
 def scale(monkeypatch):
-    """The benchmark."""
+    """Return the benchmark."""
     return module("scale", monkeypatch)
 
 
 @pytest.fixture
 def extrapolation(monkeypatch):
-    """What tells the whole of its parts."""
+    """Return the extrapolation."""
     return module("extrapolation", monkeypatch)
 
 
 def night(scale, seconds, **stages):
-    """What a night at a scale left."""
+    """Return a run's results at a scale."""
     names = ("peak_bytes", "ratings_bytes", "artifact_bytes", "store_bytes")
     return {"scale": scale, "seconds": seconds, "stages": stages} | dict.fromkeys(names, 1e9)
 
 
 def test_stages_are_read_from_the_metrics_file(scale, tmp_path):
-    """All of them, in their order, to the millisecond."""
+    """All stages are read from the metrics file, in order and to the millisecond."""
     seconds = {"train retrieval": 7.512, "report": 0.304, "gate": 1.0}
     write_metrics(
         tmp_path / "reco.prom",
@@ -57,7 +57,7 @@ def test_stages_are_read_from_the_metrics_file(scale, tmp_path):
 
 
 def test_two_parts_tell_the_whole(extrapolation):
-    """A constant and a share of the users; how far a night is from it is a share of it."""
+    """A fixed cost and a cost per user are extrapolated; errors are shares of the measurement."""
     nights = [night(0.05, 20, train=7.0), night(0.1, 30, train=7.0), night(1, 231, train=7.0)]
 
     found = extrapolation.told(nights, target=1)
@@ -69,18 +69,18 @@ def test_two_parts_tell_the_whole(extrapolation):
 
 
 def test_chance_makes_no_stage_shorter_for_more_users(extrapolation):
-    """A stage that falls is taken for a constant; below nothing at none, for a share of users."""
+    """No stage is extrapolated to less time for more users, nor to less than zero."""
     parts = [night(0.05, 20, load=7.0, read=1.0), night(0.1, 30, load=6.0, read=3.0)]
 
     found = extrapolation.told(parts, target=1)
 
     assert found["load"] == {"expected": pytest.approx(6.5)}
-    share = (0.05 * 1 + 0.1 * 3) / (0.05**2 + 0.1**2)  # of least squares
+    share = (0.05 * 1 + 0.1 * 3) / (0.05**2 + 0.1**2)  # least squares
     assert found["read"] == {"expected": pytest.approx(share)}
 
 
 def test_a_stage_of_the_catalogue_takes_what_it_took_in_the_parts(extrapolation):
-    """On average."""
+    """A stage over the catalogue takes the samples' mean time at any number of users."""
     stages = ({"load TensorFlow": seconds} for seconds in (5.0, 6.0))
     parts = [night(at, 20, **stage) for at, stage in zip((0.05, 0.1), stages, strict=True)]
 
@@ -90,7 +90,7 @@ def test_a_stage_of_the_catalogue_takes_what_it_took_in_the_parts(extrapolation)
 
 
 def test_of_several_nights_of_a_scale_the_mean_counts(extrapolation):
-    """A stage that one of them did not have is no figure."""
+    """Runs of one scale are averaged; a stage that one of them lacks is left out."""
     nights = [night(0.1, seconds, train=seconds) for seconds in (9.0, 31.0, 30.0)]
     nights.append(night(0.1, 30.5))
 
@@ -102,7 +102,7 @@ def test_of_several_nights_of_a_scale_the_mean_counts(extrapolation):
 
 
 def test_how_far_the_parts_nights_differ_is_how_much_is_not_known(extrapolation):
-    """What is the same in all of them is known; one night a part says nothing of it."""
+    """The uncertainty is the spread between runs of one sample; a single run gives none."""
     nights = [night(0.05, 20, load=7.0), *(night(0.1, s, load=7.0) for s in (28, 30, 30, 30, 32))]
 
     found = extrapolation.told(nights, target=1)
@@ -114,7 +114,7 @@ def test_how_far_the_parts_nights_differ_is_how_much_is_not_known(extrapolation)
 
 
 def test_nights_of_a_round_are_drawn_together(extrapolation):
-    """They shared the machine's pace: each round alone tells that 0.1 more takes 5 more."""
+    """Runs of one round shared the machine's pace, so rounds are extrapolated one by one."""
     pace = (10, 20, 30)
     nights = [night(0.1, 10 + each) for each in pace] + [night(0.2, 15 + each) for each in pace]
 
@@ -125,7 +125,7 @@ def test_nights_of_a_round_are_drawn_together(extrapolation):
 
 @pytest.mark.parametrize("part", [0.05, 0.1, 0.5, 1])
 def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
-    """In as many epochs and, but for each epoch's last, steps; the file is one that can be read."""
+    """Samples are trained in as many epochs and, but for the last step, steps as the whole."""
     whole = SHAPES["ml-32m"]
     small = whole.scaled(part)
     path = tmp_path / "parameters.json"
@@ -142,7 +142,7 @@ def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
 
 
 def test_a_stage_at_a_time_the_whole_has_the_steps_of_its_parts(scale, tmp_path):
-    """One epoch, in steps as large as those of the whole's usual night."""
+    """Stage by stage, the whole takes one epoch, in steps as large as in its usual run."""
     whole = SHAPES["ml-32m"]
     usual = tower_plan(PRESETS["default"].retrieval.tower, user_count=whole.users)
     path = tmp_path / "parameters.json"
@@ -157,7 +157,7 @@ def test_a_stage_at_a_time_the_whole_has_the_steps_of_its_parts(scale, tmp_path)
 
 @pytest.fixture
 def result_of(scale):
-    """Make a result of nights at a scale, each with its seconds and those of a stage."""
+    """Make the results of runs at a scale, each with its total and one stage in seconds."""
     figures = {"ndcg@10": 0.25, "rmse": 0.75}
 
     def left(at, seconds, train):
@@ -175,7 +175,7 @@ def result_of(scale):
 
 
 def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
-    """And how far the night and its longest stages are from their lines."""
+    """The report lists what exceeds the bound, and the error of the run and its longest stages."""
     result = result_of((0.05, 20, 10.0), (0.1, 30, 20.0), (1, 12_000, 190.0))
 
     page = module("large_nights", monkeypatch).scale(result)
@@ -188,7 +188,7 @@ def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
 
 
 def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, monkeypatch):
-    """And of how many nights the means are, and what others might have told; one tells none."""
+    """The report gives each stage's error, the number of runs and, for several, their spread."""
     parts = ((0.05, 20, 10.0), (0.1, 30, 20.0), (0.1, 30, 20.0))
     result = result_of(*parts, (1, 200, 150.0), (1, 200, 170.0))
 

@@ -1,4 +1,4 @@
-"""The sizing tables of the operations guide are what the script prints."""
+"""The sizing tables of docs/operations.md are the script's output."""
 
 import importlib.util
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_tables_are_the_scripts():
-    """Line by line: figures that nobody typed."""
+    """Every line that the script prints is on the page."""
     spec = importlib.util.spec_from_file_location("sizing", ROOT / "benchmarks" / "sizing.py")
     sizing = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sizing)

@@ -1,4 +1,4 @@
-"""docker-compose.yml as it is read here, and real servers started with its options and users."""
+"""docker-compose.yml as tests read it, and real servers with its options and users."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ COMPOSE = ComposeFile()
 
 
 class Server:
-    """One server, started as the file says but for the program, the socket and the folder."""
+    """Server with the file's options, except for program, socket and folder."""
 
     def __init__(self, binary: Path, folder: Path) -> None:
         self.binary = binary
@@ -37,9 +37,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it has loaded its data."""
+        """Start the server, and wait until it has loaded its data."""
         access = self.folder / "users.acl"
-        # The one addition: somebody who may look at everything and change the users.
+        # The only addition: a user who may read everything and change users.
         access.write_text(
             COMPOSE.fill(COMPOSE.access_list) + "user tester on nopass ~* &* +@all\n", "utf-8"
         )
@@ -64,32 +64,32 @@ class Server:
                 time.sleep(0.01)
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill the server, as a crash would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(timeout=START_SECONDS)
             self.process = None
 
     def plain(self, **login: str) -> Redis:
-        """A connection without retries: the client library repeats a refused login for minutes."""
+        """Return a connection without retries: the library retries a refused login for minutes."""
         return Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0), **login)
 
     def tester(self) -> Redis:
-        """A connection of the user that the file does not have."""
+        """Return a connection of the additional user."""
         return self.plain(username="tester")
 
     def url(self, user: str) -> str:
-        """The address of the server for a user, with the password of the access list."""
+        """Return the server's address for a user, with the password of the access list."""
         password = COMPOSE.users()[user][-1].removeprefix(">")
         return f"unix://{user}:{password}@{self.socket}"
 
     def writer(self) -> Redis:
-        """The job's connection, with the login that the file gives it."""
+        """Return the job's connection, with the login that the file gives it."""
         login = urlsplit(COMPOSE.fill(COMPOSE.job["environment"]["REDIS_URL"]))
         return connect(f"unix://{login.username}:{login.password}@{self.socket}")
 
     def reader(self) -> Redis:
-        """An application's connection."""
+        """Return an application's connection."""
         return connect(self.url("reader"))
 
     def commands(self) -> dict[str, list[str]]:
@@ -103,12 +103,12 @@ class Server:
     def _answers(client: Redis) -> bool:
         try:
             return bool(client.ping())
-        except (RedisError, OSError):  # not there yet, or still loading
+        except (RedisError, OSError):  # not listening yet, or still loading
             return False
 
 
 class Source:
-    """A generation of one user and two movies."""
+    """Generation of one user and two movies."""
 
     def __init__(self, night: int) -> None:
         created = FIRST_NIGHT + timedelta(days=night)
@@ -143,7 +143,7 @@ class Source:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for ``writer_word`` or ``reader_word`` once for each of their words."""
+    """Parametrize ``writer_word`` and ``reader_word`` by the words of that user's access list."""
     for user in ("writer", "reader"):
         if f"{user}_word" in metafunc.fixturenames:
             metafunc.parametrize(f"{user}_word", COMPOSE.granted(user))
@@ -151,19 +151,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def compose() -> ComposeFile:
-    """The file."""
+    """Return the parsed file."""
     return COMPOSE
 
 
 @pytest.fixture
 def make_source() -> Callable[[int], Source]:
-    """Make the generation of a night, counted from 0."""
+    """Return a factory of generations by number, from 0."""
     return Source
 
 
 @pytest.fixture(scope="session")
 def need() -> Callable[[Path], Path]:
-    """Skip a test whose program is not installed; in CI it must be."""
+    """Return a function that skips a test if a program is missing, or fails it in CI."""
 
     def check(program: Path) -> Path:
         if not program.exists():
@@ -178,7 +178,7 @@ def need() -> Callable[[Path], Path]:
 
 @pytest.fixture(scope="module", params=BINARIES)
 def server(request: pytest.FixtureRequest, need: Callable[[Path], Path]) -> Iterator[Server]:
-    """A server as the file starts it: the embedded binary, and the system's where there is one."""
+    """Yield a server as the file starts it: the embedded binary, and the system's if installed."""
     folder = Path(tempfile.mkdtemp(prefix="reco-"))  # tmp_path is too long for a socket
     started = Server(need(BINARIES[request.param]), folder)
     try:
@@ -191,7 +191,7 @@ def server(request: pytest.FixtureRequest, need: Callable[[Path], Path]) -> Iter
 
 @pytest.fixture
 def fresh(server: Server) -> Server:
-    """The same server without keys, and with the file's users again."""
+    """Return the same server without keys and with the file's users."""
     with server.tester() as tester:
         tester.flushall()
         tester.execute_command("ACL LOAD")

@@ -1,7 +1,7 @@
-"""The options and users of docker-compose.yml on real servers: enough for each, and no more.
+"""Options and users of docker-compose.yml on real servers: sufficient rights, and no more.
 
-No Docker engine is asked. What only one can tell stays untested: that the images exist, that the
-containers start, and who owns their volumes.
+These tests use no Docker engine. So they do not test that images exist, that containers start, and
+who owns their volumes.
 """
 
 import shutil
@@ -34,14 +34,14 @@ from reco_store import (
 from reco_store.control.rights import require_rights
 
 KEYS = Keys("reco")
-#: Other namespaces, and names that look like ours.
+#: Other namespaces, and similar names.
 FOREIGN = ("reco", "other:1", "{other}:current", "reco2:1", "{reco2}:current", "xreco:1", "{reco}")
-#: Control keys that only the job needs.
+#: Control keys for the job only.
 JOBS_OWN = (KEYS.lock, KEYS.fence, KEYS.generations, KEYS.inventory("g", 0))
 
 
 def gate(given) -> Verdict:
-    """Read from the store, as the job's own gate does."""
+    """Read from the store as the job's gate does."""
     values = [value for _, value in given.read(given.generation, ["user:7", "movie:1"])]
     return Verdict(passed=None not in values)
 
@@ -53,7 +53,7 @@ def publish_one(client, source) -> None:
 
 
 def do_all_that_batch_does(client, make_source) -> None:
-    """Nights, a second run shut out, retirement, rollback, hold, release, flip."""
+    """Publish, lock out a second run, retire, roll back, hold, release, switch."""
     with RunLock(client, KEYS) as lock:
         for night in range(3):
             done = publish(client, KEYS, make_source(night), lock=lock, keep=5, gate=gate)
@@ -79,13 +79,13 @@ def do_all_that_batch_does(client, make_source) -> None:
 
 
 def do_all_that_readers_do(client) -> None:
-    """Every verb of Reader, the plain GETs of other languages, and ping."""
+    """Call every verb of Reader, plain GETs as in other languages, and ping."""
     assert client.ping()
     answer_everything(client)
 
 
 def answer_everything(client) -> None:
-    """Every verb of Reader, and the plain GETs of other languages."""
+    """Call every verb of Reader, and plain GETs as in other languages."""
     generation = client.get(KEYS.current).decode()
     assert client.get(KEYS.data(generation, "user:7"))
     reader = Reader(client=client)
@@ -94,7 +94,7 @@ def answer_everything(client) -> None:
     assert reader.ranked("7").items
     assert reader.similar("1").items
     assert reader.popular().items
-    assert reader.user("nobody").items
+    assert reader.user("unknown").items
     assert reader.movie("1").title == "Toy Story (1995)"
     assert reader.find_title("HEAT")
     assert reader.seen("7") == ("1",)
@@ -105,14 +105,14 @@ def answer_everything(client) -> None:
 
 
 def do_and_look(client, server, make_source) -> None:
-    """Everything that the writer is for: the job's work, and a look at it with `reco`."""
+    """Do all the writer's work: the job's, and reading the result with `reco`."""
     do_all_that_batch_does(client, make_source)
     fill_the_sets(server)
     answer_everything(client)
 
 
 def fill_the_sets(server) -> None:
-    """Hide a movie and make the other one available, as an application with its own rights may."""
+    """Hide a movie and mark the other as available, as an application with its own rights may."""
     with server.tester() as tester:
         tester.sadd(KEYS.hidden, "1")
         tester.sadd(KEYS.available(), "2")
@@ -120,13 +120,13 @@ def fill_the_sets(server) -> None:
 
 
 def everything(server) -> dict[bytes, bytes]:
-    """Return all keys with their values."""
+    """Return all keys and values."""
     with server.tester() as tester:
         return {key: tester.get(key) for key in tester.scan_iter()}
 
 
 def test_server_takes_every_option(server, compose) -> None:
-    """A real server starts with the file's options and has them in force."""
+    """A real server starts with the file's options, and reports them as its configuration."""
     with server.tester() as tester:
         for option, value in compose.options().items():
             (found,) = tester.config_get(option.removeprefix("--")).values()
@@ -137,10 +137,10 @@ def test_server_takes_every_option(server, compose) -> None:
 
 
 def test_everything_survives_a_crash(server, make_source) -> None:
-    """A killed server comes back with every key: pointer, registry and hold as well as data.
+    """A killed server restores every key: pointer, registry, hold and data.
 
-    Many releases, Redis 7.0 among them, replay transactions with the default user's rights, and
-    drop what it may not do without a word.
+    Many releases, among them Redis 7.0, replay transactions with the default user's rights and
+    silently drop what these forbid.
     """
     folder = Path(tempfile.mkdtemp(prefix="reco-"))
     own = type(server)(server.binary, folder)
@@ -161,9 +161,9 @@ def test_everything_survives_a_crash(server, make_source) -> None:
 
 
 def test_health_check_tells_health(fresh, compose, need) -> None:
-    """The check's own command ends with 0 for a store that serves the reader, else with another.
+    """The health check exits with 0 for a store that serves the reader, otherwise with an error.
 
-    redis-cli stands in for valkey-cli, which is in the image and takes the same options.
+    redis-cli replaces the image's valkey-cli and takes the same options.
     """
     program = need(Path("/usr/bin/redis-cli"))
     _, name, *words = compose.redis["healthcheck"]["test"]
@@ -182,18 +182,18 @@ def test_health_check_tells_health(fresh, compose, need) -> None:
 
     assert check(fresh.socket) == (0, "PONG")
     assert check(fresh.socket, REDISCLI_AUTH="wrong")[0] != 0
-    assert check(fresh.folder / "nobody")[0] != 0
+    assert check(fresh.folder / "missing")[0] != 0
 
 
 def test_writer_can_do_all_that_batch_does(fresh, make_source) -> None:
-    """Nights, a second run shut out, retirement, rollback, hold, release: all with these rights."""
+    """The writer can publish, lock, retire, roll back, hold and release."""
     with fresh.writer() as client:
         require_rights(client, KEYS)
         do_all_that_batch_does(client, make_source)
 
 
 def test_writer_can_run_what_a_run_proposes(fresh, make_source) -> None:
-    """Whoever published can look at it with `reco`, as the run's last lines propose."""
+    """The writer can run the `reco` commands that a run suggests at its end."""
     with fresh.writer() as client:
         publish_one(client, make_source(0))
         fill_the_sets(fresh)
@@ -201,7 +201,7 @@ def test_writer_can_run_what_a_run_proposes(fresh, make_source) -> None:
 
 
 def test_writer_needs_each_of_its_rights(fresh, compose, make_source, writer_word) -> None:
-    """Without any one word of the writer's line the job fails."""
+    """Each word of the writer's line is needed: without it the job fails."""
     rest = [word for word in compose.users()["writer"] if word != writer_word]
     with fresh.tester() as tester:
         tester.execute_command("ACL SETUSER", "writer", *rest)
@@ -210,7 +210,7 @@ def test_writer_needs_each_of_its_rights(fresh, compose, make_source, writer_wor
 
 
 def test_reader_can_do_all_that_readers_do(fresh, make_source) -> None:
-    """Every verb of Reader, plain GETs, and ping work with the reader's account."""
+    """The reader can call every verb of Reader, plain GETs and ping."""
     with fresh.writer() as client:
         publish_one(client, make_source(0))
     fill_the_sets(fresh)
@@ -219,7 +219,7 @@ def test_reader_can_do_all_that_readers_do(fresh, make_source) -> None:
 
 
 async def test_reader_account_serves_the_async_reader(fresh, make_source) -> None:
-    """The asyncio reader connects and answers with the same rights."""
+    """The asyncio reader works with the reader's rights."""
     with fresh.writer() as client:
         publish_one(client, make_source(0))
     async with AsyncReader(fresh.url("reader")) as reader:
@@ -228,7 +228,7 @@ async def test_reader_account_serves_the_async_reader(fresh, make_source) -> Non
 
 
 def test_reader_account_serves_a_plain_client(fresh, make_source) -> None:
-    """An application's redis-py with its own defaults gets through its handshake and reads."""
+    """An application's redis-py connects and reads with its default options."""
     with fresh.writer() as client:
         publish_one(client, make_source(0))
     with Redis.from_url(fresh.url("reader")) as client:
@@ -237,7 +237,7 @@ def test_reader_account_serves_a_plain_client(fresh, make_source) -> None:
 
 
 def test_reader_needs_each_of_its_rights(fresh, compose, make_source, reader_word) -> None:
-    """Without any one word of the reader's line some reader, or the health check, fails."""
+    """Each word of the reader's line is needed: without it a reader or the health check fails."""
     with fresh.writer() as client:
         publish_one(client, make_source(0))
     fill_the_sets(fresh)
@@ -249,7 +249,7 @@ def test_reader_needs_each_of_its_rights(fresh, compose, make_source, reader_wor
 
 
 def test_scripts_can_do_no_more_than_their_caller(fresh, compose) -> None:
-    """Whatever the writer may not do by itself, a script that it sends may not do either."""
+    """A script may do nothing that its caller may not."""
     script = "return redis.call(unpack(ARGV))"
     with fresh.writer() as client:
         assert client.eval(script, 1, KEYS.current, "SET", KEYS.current, "x")
@@ -263,7 +263,7 @@ def test_scripts_can_do_no_more_than_their_caller(fresh, compose) -> None:
 
 
 def test_reader_sees_no_key_but_those_it_reads(fresh) -> None:
-    """Other namespaces and the job's own control keys are closed, alone or among others."""
+    """The reader can read neither other namespaces nor control keys, alone or in one request."""
     with fresh.reader() as client:
         for key in (*FOREIGN, *JOBS_OWN):
             for words in (("GET", key), ("MGET", key), ("MGET", KEYS.current, key)):
@@ -272,7 +272,7 @@ def test_reader_sees_no_key_but_those_it_reads(fresh) -> None:
 
 
 def test_writer_touches_no_key_outside_its_namespace(fresh) -> None:
-    """Other namespaces and look-alikes can be neither read, written, deleted nor timed."""
+    """The writer cannot read, write, delete or inspect keys of other or similar namespaces."""
     with fresh.writer() as client:
         for key in FOREIGN:
             single = [(command, key) for command in ("GET", "MGET", "DEL", "UNLINK", "PTTL")]
@@ -284,7 +284,7 @@ def test_writer_touches_no_key_outside_its_namespace(fresh) -> None:
 @pytest.mark.parametrize("user", ["default", "writer", "reader"])
 @pytest.mark.parametrize("password", ["", "wrong"])
 def test_nobody_logs_in_with_a_wrong_password(fresh, user, password) -> None:
-    """No user has an empty password, and a refused login leaves one a stranger."""
+    """No user has an empty password, and a refused login gives no rights."""
     with fresh.plain(protocol=2) as stranger:
         with pytest.raises(AuthenticationError):
             stranger.execute_command("AUTH", user, password)

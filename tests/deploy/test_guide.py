@@ -1,4 +1,4 @@
-"""docs/operations.md: its units, manifests and settings are what programs read."""
+"""Units, manifests and settings in docs/operations.md are valid."""
 
 import configparser
 import re
@@ -21,18 +21,18 @@ def blocks(language):
 
 
 def require_batch(words):
-    """A command line of `batch run` must be one that can be typed."""
-    program, *said = words
+    """Require that a command line starts `batch run` with existing options."""
+    program, command, *options = words
     assert program.endswith("batch")
-    assert said[0] == "run"
-    for word in said[1:]:
+    assert command == "run"
+    for word in options:
         name = word.removeprefix("--").removeprefix("no-").replace("-", "_")
         assert not word.startswith("--") or name in {*SETTINGS, "config"}
 
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_settings_are_settings(text, tmp_path, monkeypatch):
-    """Every key is known, and its value may be."""
+    """Every key of a TOML block exists and has a valid value."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "reco.toml"
@@ -42,7 +42,7 @@ def test_settings_are_settings(text, tmp_path, monkeypatch):
 
 
 def test_cron_lines_start_the_job():
-    """Five fields of time, and a full path."""
+    """Cron lines have five time fields and a full path."""
     for line in "".join(blocks("cron")).splitlines():
         *when, command = line.split(maxsplit=5)
         assert len(when) == 5
@@ -51,7 +51,7 @@ def test_cron_lines_start_the_job():
 
 
 def test_units_start_the_job():
-    """A service that runs once and ends, and a timer."""
+    """The systemd units are a oneshot service and a timer."""
     service, timer = (configparser.ConfigParser(delimiters="=") for _ in range(2))
     for parser in (service, timer):
         parser.optionxform = str
@@ -67,7 +67,7 @@ def test_units_start_the_job():
 
 
 def test_the_cronjob_starts_the_job():
-    """With variables and options that exist, as the image's user, on volumes that are there."""
+    """The Kubernetes CronJob uses existing options and variables, and the image's user."""
     (text,) = blocks("yaml")
     job = yaml.safe_load(text)
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
@@ -84,14 +84,14 @@ def test_the_cronjob_starts_the_job():
 
 
 def test_every_setting_of_the_page_exists():
-    """In the environment's spelling."""
-    told = {"RECO_GATE_BOUNDS", "RECO_WHAT"}
-    for name in set(re.findall(r"\bRECO_[A-Z_]+\b", PAGE)) - told:
+    """Every environment variable on the page is a setting."""
+    ignored = {"RECO_GATE_BOUNDS", "RECO_WHAT"}
+    for name in set(re.findall(r"\bRECO_[A-Z_]+\b", PAGE)) - ignored:
         assert name in VARIABLES, name
 
 
 def test_every_event_of_the_log_is_on_the_page(capsys):
-    """As the reporter writes them."""
+    """Every event of the JSON log is on the page."""
     reporter = JsonReporter(open_log(Settings()))
     with reporter.stage("read"):
         reporter.info("x")

@@ -1,4 +1,4 @@
-"""docs/grafana: a dashboard and alert rules that name only metrics that are written."""
+"""Dashboard and alert rules of docs/grafana use only metrics that runs write."""
 
 import json
 import re
@@ -19,13 +19,13 @@ USUAL_LABELS = {"namespace"}
 
 @pytest.fixture(scope="module")
 def dashboard():
-    """The dashboard as Grafana reads it."""
+    """Return the dashboard as Grafana reads it."""
     return json.loads(FOLDER.joinpath("dashboard.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def rules():
-    """Every alert rule by name."""
+    """Return every alert rule by name."""
     groups = yaml.safe_load(ALERTS.read_text("utf-8"))["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
 
@@ -36,12 +36,12 @@ def queries(dashboard):
 
 
 def test_the_dashboard_shows_every_metric_and_no_other(dashboard):
-    """What is written is seen; what is asked for exists."""
+    """The dashboard shows every metric that is written, and no other."""
     assert {name for query in queries(dashboard) for name in NAME.findall(query)} == METRICS.keys()
 
 
 def test_queries_use_only_labels_that_are_there(dashboard, rules):
-    """In selectors and in legends."""
+    """Selectors and legends use existing labels."""
     for query in [*queries(dashboard), *(rule["expr"] for rule in rules.values())]:
         for name, selector in re.findall(r"(reco_\w+)\{([^}]*)\}", query):
             labels = set(re.findall(r"(\w+)\s*[=!]", selector))
@@ -54,7 +54,7 @@ def test_queries_use_only_labels_that_are_there(dashboard, rules):
 
 
 def test_panels_do_not_overlap_and_have_what_grafana_needs(dashboard):
-    """A different id each, a title, a place of its own on a page of 24 columns."""
+    """Panels have an id, a title and a place of their own on a page of 24 columns."""
     taken = set()
     for panel in dashboard["panels"]:
         place = panel["gridPos"]
@@ -73,7 +73,7 @@ def test_panels_do_not_overlap_and_have_what_grafana_needs(dashboard):
 
 
 def test_there_are_four_alerts(rules):
-    """On no flip for 26 hours, on an exit code, on a refusal, on memory above 80 %."""
+    """Alerts: no switch for 26 hours, an exit code, a refusal, memory above 80 %."""
     assert {name: rule["expr"] for name, rule in rules.items()} == {
         "RecoNoFlip": "time() - reco_served_live_since_timestamp_seconds > 26 * 3600",
         "RecoRunFailed": (
@@ -89,7 +89,7 @@ def test_there_are_four_alerts(rules):
 
 
 def test_prometheus_takes_the_rules():
-    """By its own checker, where Debian's `prometheus` is installed."""
+    """Prometheus's own checker accepts the rules, where Debian's `prometheus` is installed."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed; the rules were read as YAML")
@@ -97,6 +97,6 @@ def test_prometheus_takes_the_rules():
 
 
 def test_every_metric_is_documented():
-    """By its name, in the operator's table."""
+    """The operator's table names every metric."""
     page = FOLDER.with_name("operations.md").read_text("utf-8")
     assert {name for name in METRICS if f"`{name}`" not in page} == set()

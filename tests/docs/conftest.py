@@ -1,4 +1,4 @@
-"""A workshop in which what the documentation shows is really run."""
+"""A workshop in which the documentation's commands run."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 SECONDS = 300
 TITLES = {1: "Toy Story (1995)", 2: "Heat (1995)"}
-# What would take hours is run small.
+# Commands that would take hours run on small data.
 SMALL = {
     "--trials 40": "--trials 2",
     "--like ml-32m --scale 0.1": "--like ml-32m --scale 0.0005 --movies 1500",
 }
-# CI itself runs the Makefile's targets and installs the example's packages; here it is enough that
+# CI runs the Makefile's targets and installs the example's packages. These shims only check that
+# they exist.
 # they are there.
 SHIMS = {
     "make": 'exec {make} --dry-run --directory {root} "$@"',
@@ -40,7 +41,7 @@ SHIMS = {
 
 @dataclass(frozen=True)
 class Workshop:
-    """A folder as after the installation, a night that is published, and a server."""
+    """Folder as after an installation, with a live generation and a server."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -48,7 +49,7 @@ class Workshop:
     redis_url: str
 
     def fitted(self, text: str) -> str:
-        """Put this machine's places where the documentation has those of a server."""
+        """Replace a server's paths and addresses in the documentation by those of the workshop."""
         places = {
             "redis://localhost:6379": self.redis_url.removesuffix("/0"),
             "COMMAND [ARGUMENT ...]": ".venv/bin/python docs/examples/python/conformance.py",
@@ -64,7 +65,7 @@ class Workshop:
     def run(
         self, *command: str, text: str = "", cwd: Path | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command, in the workshop's folder if no other is said."""
+        """Run a command, by default in the workshop's folder."""
         return subprocess.run(
             command,
             input=text,
@@ -79,7 +80,7 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Workshop]:
-    """Publish a small night to the embedded store and to a Redis."""
+    """Publish a small run to the embedded store and to a Redis."""
     folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
     port = free_port()
     (folder / ".venv").symlink_to(sys.prefix)
@@ -106,13 +107,13 @@ def workshop() -> Iterator[Workshop]:
             assert again.returncode == 0, again.stderr
             yield Workshop(folder, environment, generation, url)
     finally:
-        for home in (folder / "home", *folder.glob("*/home")):  # pages have trials of their own
+        for home in (folder / "home", *folder.glob("*/home")):  # some pages use a home of their own
             shop.run(".venv/bin/batch", "store", "stop", "--home", str(home))
         shutil.rmtree(folder)
 
 
 def _write_data(folder: Path) -> None:
-    """Write what the examples ask for: user 42, two films by name, a Western."""
+    """Write data that the examples need: user 42, two films by name, a Western."""
     ratings, movies = planted()
     named = [
         (number, TITLES.get(number, title), f"{genres}|Western" if number % 2 else genres)

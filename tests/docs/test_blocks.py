@@ -1,4 +1,4 @@
-"""Every block of code in README.md and docs/ does what the page says: it runs."""
+"""Every block of code in README.md and docs/ runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from conftest import Workshop
 
 NODE = ROOT / "docs" / "examples" / "node"
-# Of these only the form is looked at; the lines that call `batch` are checked like those of cron.
+# Blocks for other programs are only parsed; lines that call `batch` in them are checked as in cron.
 _BATCH = re.compile(r"\S*\bbatch run\b[^\n\"';|&]*")
 
 
 def shell(block: Block, shop: Workshop) -> None:
-    """Run a shell block as it stands."""
+    """Run a shell block."""
     if "npm " in block.text:
         require_packages()
     ended = shop.run("bash", "-euo", "pipefail", text=shop.fitted(block.text))
@@ -34,7 +34,7 @@ def shell(block: Block, shop: Workshop) -> None:
 
 
 def console(block: Block, shop: Workshop) -> None:
-    """Run the lines with a prompt; what is shown below them is of another data set."""
+    """Run the lines with a prompt; the output on the page is of another data set."""
     lines = [line[2:] for line in block.text.splitlines() if line.startswith("$ ")]
     assert lines
     ended = shop.run("bash", "-euo", "pipefail", text=shop.fitted("\n".join(lines)))
@@ -50,7 +50,7 @@ def python(block: Block, shop: Workshop) -> None:
 
 
 def settings(block: Block, shop: Workshop) -> None:
-    """Read a file of settings."""
+    """Load a settings file."""
     assert tomllib.loads(block.text)
     file = shop.folder / "documented.toml"
     file.write_text(shop.fitted(block.text), "utf-8")
@@ -59,7 +59,7 @@ def settings(block: Block, shop: Workshop) -> None:
 
 
 def cron(block: Block, shop: Workshop) -> None:
-    """Five fields and a command whose options are known."""
+    """Check five time fields and the options of the command."""
     for line in filter(None, block.text.splitlines()):
         if not re.match(r"[A-Z_]+=", line):
             assert re.match(r"([\d*/,-]+\s+){5}\S", line)
@@ -67,7 +67,7 @@ def cron(block: Block, shop: Workshop) -> None:
 
 
 def unit(block: Block, shop: Workshop) -> None:
-    """Parse systemd's units, and check the command that they start."""
+    """Parse systemd units, and check their commands."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string(block.text)
     assert parser.sections()
@@ -75,19 +75,19 @@ def unit(block: Block, shop: Workshop) -> None:
 
 
 def yaml_(block: Block, shop: Workshop) -> None:
-    """Parse YAML, and check the command in it."""
+    """Parse YAML, and check the commands in it."""
     assert list(yaml.safe_load_all(block.text))
     accepts_options(block, shop)
 
 
 def json_(block: Block, shop: Workshop) -> None:
-    """Parse JSON, one document or one a line."""
+    """Parse JSON, as one document or one per line."""
     for text in [block.text] if block.text.startswith("{\n") else block.text.splitlines():
         json.loads(text)
 
 
 def javascript(block: Block, shop: Workshop) -> None:
-    """Run a Node block beside the packages of the example."""
+    """Run a Node block with the packages of the example."""
     require_packages()
     command = ["node", "--input-type=module", "--eval", block.text]
     ended = shop.run(*command, cwd=NODE, REDIS_URL=shop.redis_url)
@@ -95,24 +95,24 @@ def javascript(block: Block, shop: Workshop) -> None:
 
 
 def require_packages() -> None:
-    """Skip what needs the example's packages where nobody installed them; CI does."""
+    """Skip the test if the example's packages are not installed, or fail it in CI."""
     if not (NODE / "node_modules").is_dir():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("npm ci did not run in the example")
 
 
 def go(block: Block, shop: Workshop) -> None:
-    """Nothing that tests run on has a Go compiler; the page says that it is not run."""
+    """Skip: machines that run tests have no Go compiler, which the page mentions."""
     pytest.skip("there is no Go compiler")
 
 
 def sample(block: Block, shop: Workshop) -> None:
-    """A block without a language shows output, a formula, a folder: no command."""
+    """Require that a block without a language shows output, a formula or a folder, no command."""
     for line in block.text.splitlines():
         assert not re.match(r"\$ |(\S*/)?(batch|reco|make|redis-cli) ", line), line
 
 
 def accepts_options(block: Block, shop: Workshop) -> None:
-    """Ask `batch config` whether it knows the options of each `batch run`."""
+    """Require that `batch config` accepts the options of each `batch run`."""
     assert _BATCH.search(block.text) or not block.language.endswith("elsewhere")
     for call in _BATCH.findall(block.text):
         words = shlex.split(shop.fitted(call).replace("batch run", "batch config"), comments=True)
@@ -139,6 +139,6 @@ RUN: dict[str, Callable[[Block, Workshop], None]] = {
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: block.name)
 def test_block_runs(block, workshop):
-    """In a fresh folder, with the embedded store and a Redis beside it."""
-    assert block.language in RUN, f"{block.name}: nobody knows how to run {block.language!r}"
+    """The block runs in a fresh folder, with the embedded store and a Redis."""
+    assert block.language in RUN, f"{block.name}: no runner for {block.language!r}"
     RUN[block.language](block, workshop)

@@ -1,4 +1,4 @@
-"""Commands and pages know each other: each command is documented, each documented one is there."""
+"""Every command is documented, and every documented command exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reco_cli.app import app as reco_app
 
 
 def commands(name, app):
-    """Return every command by its words, groups opened."""
+    """Return every command by its words, including those of groups."""
     found = {}
     for word, command in app.commands.items():
         if hasattr(command, "commands"):
@@ -29,13 +29,13 @@ INLINE = inline_commands()
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_is_in_the_readme(name):
-    """In its table of commands."""
+    """The table of commands contains it."""
     assert f"| `{name}" in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_has_help(name):
-    """Of itself and of each of its options."""
+    """The command and each of its options have a help text."""
     command = COMMANDS[name]
     assert command.help
     assert all(getattr(param, "help", None) for param in command.params)
@@ -43,7 +43,7 @@ def test_command_has_help(name):
 
 @pytest.mark.parametrize(("where", "code"), INLINE, ids=[where for where, _ in INLINE])
 def test_mentioned_command_is_there(where, code):
-    """With the options that are mentioned."""
+    """A mentioned command exists with all mentioned options."""
     words = code.split()
     names = [" ".join(words[:2]), " ".join(words[:3])]
     known = [COMMANDS[name] for name in names if name in COMMANDS]
@@ -53,5 +53,5 @@ def test_mentioned_command_is_there(where, code):
     options = {
         option for param in known[0].params for option in [*param.opts, *param.secondary_opts]
     }
-    said = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", code))
-    assert said <= options | {"--help"}, f"{where}: {code!r}"
+    mentioned = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", code))
+    assert mentioned <= options | {"--help"}, f"{where}: {code!r}"

@@ -1,4 +1,4 @@
-"""docs/conformance and the examples of docs/keys.md, played to real clients and real servers."""
+"""The conformance kit and the examples of docs/keys.md, on real clients and servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VECTORS = sorted(path.stem for path in (DOCS / "conformance" / "vectors").glob("
 
 
 def need(program: str, *, packages: Path | None = None) -> None:
-    """Skip a test whose program or packages are not there; in CI they must be."""
+    """Skip a test whose program or packages are missing, or fail it in CI."""
     missing = [program] if shutil.which(program) is None else []
     if packages is not None and not packages.is_dir():
         missing.append(f"{packages} (npm ci --prefix docs/examples/node)")
@@ -45,7 +45,7 @@ def check(url: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("language", ["python", "node"])
 def test_a_client_conforms(server, client, language):
-    """Our reader and the Node example answer every vector, and the kit leaves nothing behind."""
+    """The Python reader and the Node example pass every vector, and no key is left behind."""
     if language == "node":
         need("node", packages=NODE / "node_modules")
     done = check(server.url, *(PYTHON_CLIENT if language == "python" else NODE_CLIENT))
@@ -55,24 +55,24 @@ def test_a_client_conforms(server, client, language):
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "reason"),
     [
         ("print('{}')", "answer.items: missing"),
         ('print(\'{"generation":"x","items":[]}\')', "expected"),
         ("break", "the client ended without an answer"),
     ],
 )
-def test_the_checker_finds_what_is_wrong(server, broken, said):
-    """A client that answers otherwise, or not at all, fails every vector and is told why."""
+def test_the_checker_finds_what_is_wrong(server, broken, reason):
+    """A client with wrong or no answers fails every vector, with a reason."""
     program = f"import sys\nfor line in sys.stdin:\n    {broken}\n    sys.stdout.flush()"
     done = check(server.url, sys.executable, "-c", program)
     assert done.returncode == 1
     assert done.stdout.count("failed ") == len(VECTORS)
-    assert said in done.stdout
+    assert reason in done.stdout
 
 
 def test_filters_are_a_level_of_their_own(server):
-    """A client without filters can show that it reads the lists."""
+    """A client without filters can be checked for lists alone."""
     done = check(server.url, "--level", "core", *PYTHON_CLIENT)
     assert done.returncode == 0
     assert "hidden" not in done.stdout
@@ -80,7 +80,7 @@ def test_filters_are_a_level_of_their_own(server):
 
 @pytest.fixture
 def example_server(make_server, make_source):
-    """A server on loopback whose namespace reco has a list of user 42, and hides a movie."""
+    """Yield a server with a list of user 42 and a hidden movie in the namespace reco."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     started = make_server("--bind", "127.0.0.1", "--port", str(port))
@@ -103,7 +103,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_the_examples_run(example_server, language):
-    """The blocks of the page, as they stand there, print what user 42 gets: nothing hidden."""
+    """The blocks of docs/keys.md print the list of user 42 without hidden movies."""
     page = (DOCS / "keys.md").read_text("utf-8")
     section = page[page.index("## Examples") : page.index("## A client of your own")]
     (block,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)

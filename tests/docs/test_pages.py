@@ -1,4 +1,4 @@
-"""Pages point at what is there."""
+"""Links and file names on pages are valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    """To a file of the repository, and to a heading in it."""
+    """Every link leads to a file of the repository, or to a heading in it."""
     for link in _LINK.findall(page.read_text("utf-8")):
         if link.startswith("https://"):
             continue
@@ -33,7 +33,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_architecture_names_files_that_are_there():
-    """Each module of the table, in one of the packages."""
+    """Each module in the table exists in one of the packages."""
     page = ROOT / "docs" / "architecture.md"
     names = _FILE.findall(page.read_text("utf-8"))
     assert len(names) > 30
@@ -47,5 +47,5 @@ def test_the_architecture_names_files_that_are_there():
     "page", [page for page in PAGES if page.parent == ROOT / "docs"], ids=lambda page: page.name
 )
 def test_page_is_in_the_readme(page):
-    """Every page is reached from the first one."""
+    """README.md links every page."""
     assert f"docs/{page.name}" in (ROOT / "README.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""docs/schema/v1: what is published is valid, what is not is refused, and old readers go on."""
+"""docs/schema/v1: published values are valid, others are not, and old readers keep working."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_documentation_covers_every_family():
 
 
 def test_what_the_codec_writes_is_valid(make_source):
-    """Every value of a small generation, and its manifest."""
+    """Every value of a small generation and its manifest are valid."""
     reasons = encode_reasons(["2", None, "2"], numeric_ids=True)
     source = make_source(entries=[*small_entries(), ("because:1", reasons)])
     for suffix, value in source.pairs:
@@ -67,13 +67,13 @@ def test_what_the_codec_writes_is_valid(make_source):
     ],
 )
 def test_what_is_no_value_is_refused(suffix, value):
-    """The schemas say something."""
+    """The schemas reject invalid values."""
     with pytest.raises(ValidationError):
         validate(suffix, value)
 
 
 def test_a_generation_may_have_no_rating_scale(make_source):
-    """Null says that nobody rates; one number says nothing."""
+    """A null rating scale means no ratings; a single number is invalid."""
     manifest = make_source().manifest
 
     validator("manifest.json").validate({**manifest, "rating_scale": None})
@@ -83,14 +83,14 @@ def test_a_generation_may_have_no_rating_scale(make_source):
 
 
 def with_unknown_fields(value: bytes) -> bytes:
-    """Put fields that no reader knows before, between and after those that it does."""
+    """Insert unknown fields before, between and after the known ones."""
     (first, *rest) = json.loads(value).items()
     fields = [("~a", [1, 2]), first, ("~b", {"i": [7]}), *rest, ("~c", None)]
     return json.dumps(dict(fields)).encode()
 
 
 def all_answers(reader: Reader) -> list:
-    """Ask every verb, and leave out what differs between two nights."""
+    """Return the answers of every verb, without parts that differ between generations."""
     lists = [
         reader.user("1", n=9),
         reader.user("nobody", n=9),
@@ -105,7 +105,7 @@ def all_answers(reader: Reader) -> list:
 
 
 def test_readers_survive_fields_of_later_writers(server, client, keys, make_source):
-    """With unknown fields in every value and in the manifest, every answer stays what it was."""
+    """Unknown fields in values and manifest change no answer."""
     reasons = encode_reasons(["2", None, "4"], numeric_ids=True)
     entries = [*small_entries(), ("because:2", reasons)]
     later = make_source(entries=[(s, with_unknown_fields(v)) for s, v in entries])
@@ -124,7 +124,7 @@ def test_readers_survive_fields_of_later_writers(server, client, keys, make_sour
 
 
 def test_vectors_are_valid():
-    """What the conformance kit puts into the store is what could be published."""
+    """The values of the conformance vectors are valid."""
     namespace = Keys("ns")
     for path in sorted((FOLDER.parents[1] / "conformance" / "vectors").glob("*.json")):
         for step in json.loads(path.read_text("utf-8"))["steps"]:

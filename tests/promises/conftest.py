@@ -1,7 +1,7 @@
-"""What the promises share: a store with the shipped accounts, forked nights, seeds and counts.
+"""Fixtures of the promises: a store with the shipped accounts, forked runs, seeds and counts.
 
-Each promise has a short form, which CI runs, and a long one (``make soak``). Everything random is
-drawn from the promise's name and the number of the trial, so a failure happens again.
+Each promise has a short form, which CI runs, and a long one (``make soak``). Random numbers are
+seeded by the promise's name and the number of the trial, so failures are reproducible.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def many(request):
-    """Choose between the counts of the short form and the long one."""
+    """Return the count for the short form or for the long one."""
 
     def choose(short: int, long: int) -> int:
         return long if request.config.getoption("--soak") else short
@@ -32,7 +32,7 @@ def many(request):
 
 @pytest.fixture
 def draw(request):
-    """Make the random numbers of a trial: the same in every run."""
+    """Return the random generator of a trial, seeded the same way in every run."""
 
     def make(trial: object = 0) -> random.Random:
         return random.Random(f"{request.node.name}/{trial}")
@@ -42,7 +42,7 @@ def draw(request):
 
 @pytest.fixture
 def make_store(make_server, binary) -> Iterator:
-    """Start a server with the accounts of docker-compose.yml, and options of one's own."""
+    """Start a server with the accounts of docker-compose.yml and given options."""
     compose = ComposeFile()
     stores: list[Store] = []
 
@@ -59,7 +59,7 @@ def make_store(make_server, binary) -> Iterator:
 
 @pytest.fixture(scope="session")
 def nights(tmp_path_factory) -> Iterator[Nights]:
-    """Nights in processes of their own."""
+    """Yield a factory of runs in child processes."""
     forker = Nights(tmp_path_factory.mktemp("nights"))
     yield forker
     forker.close()

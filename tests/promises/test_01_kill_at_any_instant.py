@@ -1,4 +1,4 @@
-"""Promise 1: killed at any instant, a night leaves exactly one whole generation to readers."""
+"""Promise 1: a run killed at any instant leaves exactly one complete generation to readers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from promised_store import Watcher
 
 
 def test_01_kill_at_any_instant(make_store, nights, draw, many):
-    """Nights killed at seeded bytes, one after the other, under readers that never see a mix.
+    """Runs killed at random bytes never show readers a mix of two generations.
 
-    Every sixth is let live: it deletes what the others left, to the last key.
+    Every sixth run may finish: it deletes all keys that the killed ones left.
     """
     store = make_store()
     first = nights.start(store.writer_url, 0)
     assert first.wait() == 0
-    sends = first.sends + 20  # the nights to come have something to delete, too
+    sends = first.sends + 20  # later runs need something to delete
     live = trial = flipped = kills = 0
     with Watcher(store) as watcher:
         while kills < many(40, 1000):

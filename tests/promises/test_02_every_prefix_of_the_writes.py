@@ -1,4 +1,4 @@
-"""Promise 2: every prefix of the write stream, as a crash or a late replica has it, is whole."""
+"""Promise 2: every prefix of the write stream, as a crash leaves it, is complete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--aof-use-rdb-prea
 
 
 def boundaries(stream: bytes) -> list[int]:
-    """Return where each command of an append-only file ends; 0 is the first."""
+    """Return the byte offset after each command of an append-only file, starting with 0."""
     ends, at = [0], 0
     while at < len(stream):
         end = stream.index(b"\r\n", at)
@@ -27,7 +27,7 @@ def boundaries(stream: bytes) -> list[int]:
 
 
 def live_on_it(store) -> None:
-    """Publish, replace, roll back, hold, release, retire: every kind of write."""
+    """Perform every kind of write: publish, replace, roll back, hold, release, retire."""
     for number in range(3):
         store.publish(number, keep=2, now=lambda: NOON)
     with connect(store.writer_url) as client:
@@ -38,7 +38,7 @@ def live_on_it(store) -> None:
 
 
 def test_02_every_prefix_of_the_writes(make_store, draw, many):
-    """Cut at a command, or within one, the file gives a whole night, and the next needs no hand."""
+    """A file cut at or within a command gives a complete generation, and the next run succeeds."""
     store = make_store(*DURABLE)
     live_on_it(store)
     store.server.kill()

@@ -1,4 +1,4 @@
-"""Promise 3: a server that restarts while a night is published never ends up with a hole."""
+"""Promise 3: a server restart during publishing never leaves an incomplete live generation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 @pytest.mark.parametrize("options", [(), DURABLE], ids=["forgetful", "durable"])
 def test_03_restart_publishes_no_hole(make_store, draw, many, options):
-    """Restarted before request k, unnoticed on the wire: an error or a whole night, never less.
+    """A restart before request k ends in an error or in a complete generation.
 
-    What a forgetful server lost, the same source refills, without another computation.
+    The same source can refill what a server without persistence lost.
     """
     store = make_store(*options)
     path = store.server.folder / "w"

@@ -1,4 +1,4 @@
-"""Promise 4: a request or a reply that is lost changes nothing of what is stored in the end."""
+"""Promise 4: a lost request or reply does not change the final content of the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def live_on(store, url: str) -> str:
-    """Publish, replace, roll back, hold, release, retire; say how the held night ended."""
+    """Publish, replace, roll back, hold, release, retire; return the outcome of the held run."""
     with connect(url) as client:
         for number in (0, 1):
             publish_on(client, store.night(number), keep=2, now=lambda: NOON)
@@ -25,7 +25,7 @@ def live_on(store, url: str) -> str:
 
 
 def test_04_lost_reply_changes_nothing(make_store, stored, draw, many):
-    """Whatever is lost, all keys are those of a life without faults, the run's token apart."""
+    """With any message lost, all keys but the run's token equal those of a faultless sequence."""
     store = make_store()
     path = store.server.folder / "w"
 

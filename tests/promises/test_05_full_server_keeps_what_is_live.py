@@ -1,4 +1,4 @@
-"""Promise 5: memory that runs out at any point leaves the old night as it was."""
+"""Promise 5: memory exhausted at any point leaves the live generation intact."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ USERS = 3000
 
 
 def used(store) -> int:
-    """Return what the server says that it uses."""
+    """Return the server's used memory."""
     return int(store.admin.info("memory")["used_memory"])
 
 
 def test_05_full_server_keeps_what_is_live(make_store, stored, many, monkeypatch):
-    """Forecast, a night that will not fit is refused with the megabytes that it needs.
+    """A generation forecast not to fit is refused with the megabytes it needs.
 
-    And where the forecast is wrong, at every step of maxmemory, the new keys are gone again.
+    With a wrong forecast and any maxmemory, the new keys are removed again.
     """
     store = make_store(make_night=partial(wide_night, users=USERS))
     store.publish(0)

@@ -1,4 +1,4 @@
-"""Promise 6: a server that evicts keys is refused, and a key that is gone all the same is found."""
+"""Promise 6: evicting servers are refused, and a missing key is detected all the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POLICIES = [f"allkeys-{by}" for by in ("lru", "lfu", "random")]
 
 
 def test_06_evicting_servers_are_refused(make_store, draw, many):
-    """Policies that drop keys without a TTL are refused, at both ends; a missing key is named."""
+    """Both ends refuse policies that evict keys without a TTL; errors name a missing key."""
     store = make_store()
     store.publish(0)
     for policy in POLICIES:

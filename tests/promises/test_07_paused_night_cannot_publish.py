@@ -1,4 +1,4 @@
-"""Promise 7: a night that was paused past its lease cannot publish once another one has."""
+"""Promise 7: a run paused past its lease cannot publish after another run has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LEASE = 0.2
 
 
 def test_07_paused_night_cannot_publish(make_store, nights, draw, many):
-    """Stopped at seeded bytes while another publishes, it gives up, and leaves not a key behind."""
+    """A run stopped at random bytes while another publishes gives up and leaves no key behind."""
     store = make_store()
     first = nights.start(store.writer_url, 0)
     assert first.wait() == 0
@@ -27,13 +27,13 @@ def test_07_paused_night_cannot_publish(make_store, nights, draw, many):
         assert nights.start(store.writer_url, late).wait() == 0
         paused.go_on()
         code = paused.wait()
-        assert code in (0, 75), paused.said
+        assert code in (0, 75), paused.stderr
         if code == 75:
-            assert "fenced" in paused.said
+            assert "fenced" in paused.stderr
             fenced += 1
             store.require_only(late)
-        elif store.live() == early:  # it was stopped before it had the lock, and came after
+        elif store.live() == early:  # stopped before it took the lock, so it publishes second
             store.require_only(early, late)
-        else:  # after its flip
+        else:  # stopped after its switch
             store.require_only(late)
     assert fenced > many(4, 100)

@@ -1,4 +1,4 @@
-"""Promise 8: of nights that overlap one is at work, and the others end at once with 75."""
+"""Promise 8: of overlapping runs one works, and the others exit at once with code 75."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from real_servers import wait_until
 
 
 def the_one_left(started: list[Night]) -> Night:
-    """Wait until all others have ended and this one is at its gate."""
+    """Wait until this run is at its gate and all others have ended."""
     wait_until(lambda: sum("code" in night.state() for night in started) == len(started) - 1)
     (left,) = [night for night in started if "code" not in night.state()]
     wait_until(lambda: left.is_at("gate"))
@@ -16,7 +16,7 @@ def the_one_left(started: list[Night]) -> Night:
 
 
 def test_08_one_night_at_a_time(make_store, nights, many):
-    """Twenty start together; nineteen are refused while the one still works, and change nothing."""
+    """Nineteen of twenty simultaneous runs are refused and change nothing."""
     store = make_store()
     store.publish(0)
     for trial in range(many(1, 10)):
@@ -25,7 +25,7 @@ def test_08_one_night_at_a_time(make_store, nights, many):
         winner = the_one_left(started)
         others = [night for night in started if night is not winner]
         assert {night.wait() for night in others} == {75}
-        assert all("another run holds the lock" in night.said for night in others)
+        assert all("another run holds the lock" in night.stderr for night in others)
         number = numbers[started.index(winner)]
         staged = store.expected_names(number) - {KEYS.manifest(store.night(number).generation)}
         assert store.names() == store.expected_names(store.live()) | staged | {KEYS.lock}

@@ -1,4 +1,4 @@
-"""Promise 9: whatever the pointer does meanwhile, a request is answered from one night."""
+"""Promise 9: a request is answered from one generation, however often the pointer moves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PERL_READER = Path(__file__).with_name("pinned_reader.pl")
 
 
 def test_09_no_mix_within_a_request(make_store, many):
-    """While the pointer moves without rest, readers in Python and in Perl see no mix, no gap."""
+    """While the pointer moves continuously, readers in Python and Perl see no mix and no gap."""
     store = make_store()
     generations = [store.night(number).generation for number in range(2)]
     for number in range(2):

@@ -1,6 +1,6 @@
-"""Promise 10: a rollback is one command, of constant size, on a full server too.
+"""Promise 10: a rollback is one command of constant size, even on a full server.
 
-How many milliseconds it takes of the server's time is measured by benchmarks/serving.py.
+benchmarks/serving.py measures its server time in milliseconds.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ BATCH = [sys.executable, "-c", "import reco_batch; reco_batch.main()"]
 
 
 def calls(store) -> dict[str, int]:
-    """Return how often each command was called, scripts' own among them."""
+    """Return the calls of each command, including those made by scripts."""
     found = store.admin.info("commandstats")
     ours = ("mget", "eval", "get", "set", "del", "scan", "unlink")
     return {name: found.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ours}
 
 
 def test_10_rollback_is_one_command(make_store, many):
-    """Two bad nights in a row, a full server: each rollback returns to a good night, or to none."""
+    """On a full server, each rollback from a bad generation leads to a good one or to none."""
     store = make_store(make_night=lambda number: small_night(number, users=40 * number + 1))
     last = many(5, 40)
     for number in range(last + 1):

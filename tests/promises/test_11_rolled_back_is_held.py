@@ -1,4 +1,4 @@
-"""Promise 11: after a rollback, nights are staged but not live, until released or a day is over."""
+"""Promise 11: after a rollback, generations stay staged until a release or for a day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECOND = timedelta(seconds=1)
 
 
 def test_11_rolled_back_is_held(make_store, draw, many):
-    """A walk through publishing, rolling back, releasing and waiting, on a clock of its own."""
+    """Publishing, rolling back, releasing and waiting keep the rules of a hold at any time."""
     store = make_store()
     draws = draw()
     time = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ def test_11_rolled_back_is_held(make_store, draw, many):
     with connect(store.writer_url) as client:
         for number in range(many(80, 600)):
             step = draws.choice(("publish", "publish", "publish", "back", "release", "wait"))
-            # To the second before the end and after it, or anywhere.
+            # one second before or after the end of the hold, or any time
             to_the_end = held_until - time
             time += draws.choice((SECOND, max(SECOND, to_the_end - SECOND), to_the_end + SECOND))
             before = store.live()
@@ -60,7 +60,7 @@ def test_11_rolled_back_is_held(make_store, draw, many):
 
 @pytest.mark.parametrize("moment", ["stage", "gate"])
 def test_11_a_rollback_while_the_live_one_is_refilled(make_store, moment):
-    """It stays rolled back from, whatever the refilling night and its gate say afterwards."""
+    """A generation rolled back during its refill stays rolled back, whatever the gate decides."""
     store = make_store()
     store.publish(0, keep=3)
     store.publish(1, keep=3)

@@ -1,4 +1,4 @@
-"""Promise 12: however a night fails, the next one needs no hand and leaves nothing behind."""
+"""Promise 12: after any failure the next run succeeds by itself and removes all remains."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LEASE = 0.1
 
 
 class Failure(Exception):
-    """Whatever a night's own code may raise."""
+    """Any error from the run's own code."""
 
 
 def publish_when_free(store, number: int) -> None:
-    """Publish as soon as the dead run's lease is over, as the next night does."""
+    """Publish after the dead run's lease has expired, as the next run does."""
     while True:
         try:
             assert store.publish(number).outcome == "live"
@@ -28,7 +28,7 @@ def publish_when_free(store, number: int) -> None:
 
 
 def test_12_failed_night_does_not_wedge(make_store, draw, many):
-    """The store gone from request k on, or an error or interrupt at step k: then a good night."""
+    """A run fails from request k or at step k; the next one publishes and leaves nothing else."""
     store = make_store()
     path = store.server.folder / "w"
     with Wire(store.server.socket, path) as wire:

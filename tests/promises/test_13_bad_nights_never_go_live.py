@@ -1,6 +1,6 @@
-"""Promise 13: bad recommendations never go live, and the gate says what is bad about them.
+"""Promise 13: bad recommendations never go live, and the gate reports the reason.
 
-A good small night is served; each mutant of it must leave the pointer where it is and say why.
+A good generation is live. No mutant of it may move the pointer, and each refusal has its reason.
 """
 
 import json
@@ -32,20 +32,20 @@ from reco_store import ContractMismatch, VerifyFailed, connect
 
 @pytest.fixture(scope="module")
 def server():
-    """A server for all tests here; each has a namespace of its own, or changes nothing."""
+    """Yield a server for all tests here; each test uses its own namespace or changes nothing."""
     with running_server() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def good():
-    """A night of two hundred users of three tastes."""
+    """Return a run of two hundred users with three tastes."""
     return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
 
 
 @pytest.fixture
 def make_nights(server, tmp_path, good):
-    """Return a function that makes nights of another namespace."""
+    """Return a factory of runs in a new namespace."""
 
     def make(namespace):
         return Nights(server, namespace, tmp_path, good)
@@ -55,14 +55,14 @@ def make_nights(server, tmp_path, good):
 
 @pytest.fixture(scope="module")
 def nights(server, tmp_path_factory, good):
-    """A namespace in which a good night is live, and none that a test makes goes live."""
+    """Yield a namespace with a good live generation that no test replaces."""
     nights = Nights(server, "mutants", tmp_path_factory.mktemp("nights"), good)
     assert nights.published(nights.night(nights.old)).outcome == "live"
     return nights
 
 
 def require_refused(nights, night, check, served):
-    """Publish, and expect the gate to name a check."""
+    """Publish, and expect the gate to name the check."""
     published = nights.published(night)
 
     assert published.outcome == "refused"
@@ -79,7 +79,7 @@ def require_refused(nights, night, check, served):
 
 @pytest.mark.parametrize("name", SPOILT)
 def test_13_mutants_are_refused(nights, name):
-    """The pointer stays, and manifest, registry and artifact say which check failed."""
+    """The pointer stays; manifest, registry and artifact name the failed check."""
     spoil, check = SPOILT[name]
     night = nights.night()
     spoil(night)
@@ -89,14 +89,14 @@ def test_13_mutants_are_refused(nights, name):
 
 @pytest.mark.parametrize("name", SPOILT_INPUT)
 def test_13_mutants_of_the_input_are_refused(nights, name):
-    """A night computed faithfully from an input that has gone bad."""
+    """A run computed correctly from bad input is refused."""
     spoil, check = SPOILT_INPUT[name]
 
     require_refused(nights, nights.night(spoil(nights.new)), check, nights.served())
 
 
 def test_13_a_shrunk_catalogue_is_refused(nights):
-    """Movies that the file no longer has, their ratings with them."""
+    """A catalogue that lost movies and their ratings is refused."""
     left = nights.night().movies.ids[: MOVIES - 20]
     night = nights.night(nights.new[nights.new[c.MOVIE_ID].isin(left)], catalogue=len(left))
 
@@ -105,7 +105,7 @@ def test_13_a_shrunk_catalogue_is_refused(nights):
 
 @pytest.mark.parametrize("spoil", [nan_users, one_nan, infinite])
 def test_13_factors_that_are_no_numbers_are_never_scored(nights, spoil):
-    """Caught before there is a list."""
+    """Factors with NaN or infinity fail before lists are computed."""
     served = nights.served()
 
     with pytest.raises(NotFinite, match="training diverged"):
@@ -116,7 +116,7 @@ def test_13_factors_that_are_no_numbers_are_never_scored(nights, spoil):
 
 @pytest.mark.parametrize("spoil", [nan_scores, infinite_scores])
 def test_13_scores_that_are_no_numbers_are_never_written(nights, spoil):
-    """Caught before the artifact has a manifest."""
+    """Scores with NaN or infinity fail before the artifact has a manifest."""
     served = nights.served()
     night = nights.night()
     spoil(night)
@@ -128,7 +128,7 @@ def test_13_scores_that_are_no_numbers_are_never_written(nights, spoil):
 
 
 def test_13_an_artifact_that_was_changed_later_is_never_served(nights):
-    """The read-back compares with the digest of what was computed."""
+    """Read-back compares stored bytes with the computed digest and refuses a changed artifact."""
     served = nights.served()
     night = nights.night()
     artifact = night.write(nights.folder)
@@ -147,7 +147,7 @@ def test_13_an_artifact_that_was_changed_later_is_never_served(nights):
 
 @pytest.mark.parametrize("name", ON_THE_FIRST_NIGHT)
 def test_13_mutants_are_refused_on_the_first_night(make_nights, name):
-    """What is broken in itself needs no last night to be compared with."""
+    """Faults that need no comparison are refused on the first run, too."""
     nights = make_nights("first")
     spoil, check = SPOILT[name]
     night = nights.night()
@@ -157,7 +157,7 @@ def test_13_mutants_are_refused_on_the_first_night(make_nights, name):
 
 
 def test_13_good_nights_pass(make_nights):
-    """The first, the same again, more of everything, a little less, other lengths."""
+    """First runs, repeated runs, growing or slightly shrinking data and other list lengths pass."""
     nights = make_nights("good")
     users = sorted(set(nights.new[c.USER_ID]))
     most = nights.new[nights.new[c.USER_ID].isin(users[:-5])]
@@ -186,10 +186,10 @@ def test_13_good_nights_pass(make_nights):
 
 
 def test_13_worse_than_popularity_is_only_a_warning(make_nights):
-    """The figure is on record; a bound makes it a refusal."""
+    """Results below the popularity baseline are a warning; a threshold makes them a refusal."""
     nights = make_nights("warned")
     night = nights.night()
-    night.manifest["parameters"]["preset"] = "notebook"  # of any other it is more than a warning
+    night.manifest["parameters"]["preset"] = "notebook"  # in any other generation this is a failure
     popularity = night.manifest["metrics"]["popularity"]
     night.manifest["metrics"]["retrieval"] = {
         "top_10_accuracy": popularity["top_10_accuracy"] * 0.6
@@ -207,7 +207,7 @@ def test_13_worse_than_popularity_is_only_a_warning(make_nights):
 
 
 def test_13_force_serves_what_was_refused(make_nights):
-    """The reason and what was overruled stay in the manifest and in the registry."""
+    """A forced generation keeps the reason and the overruled checks in manifest and registry."""
     nights = make_nights("forced")
     nights.published(nights.night(nights.old))
     night = nights.night()
@@ -228,7 +228,7 @@ def test_13_force_serves_what_was_refused(make_nights):
 
 
 def test_13_what_is_live_is_not_judged_again(make_nights):
-    """Filling a store that lost keys keeps verdict and reason, whatever the gate would say now."""
+    """Refilling the live generation keeps its verdict and reason, whatever the gate decides now."""
     nights = make_nights("refilled")
     night = nights.night()
     reversed_order(night)
@@ -249,7 +249,7 @@ def test_13_what_is_live_is_not_judged_again(make_nights):
     ids=["gone", "empty", "cut", "a list", "without fields", "older"],
 )
 def test_a_damaged_live_manifest_stops_no_night(make_nights, damaged):
-    """It counts as no baseline, with a warning; what is served is compared all the same."""
+    """A damaged live manifest is a warning and no baseline; live lists are still compared."""
     nights = make_nights("damaged")
     live = nights.published(nights.night(nights.old)).generation
     key = nights.keys.manifest(live)
@@ -276,7 +276,7 @@ def keys_of(nights, generation):
 
 @pytest.mark.parametrize("gone", ["lists", "lists and manifest", "all but the pointer"])
 def test_lost_data_stop_no_night(make_nights, gone):
-    """A live generation whose keys are gone is no baseline: the next night mends the store."""
+    """A live generation that lost all keys is no baseline: the next run repairs the store."""
     nights = make_nights(f"lost{len(gone)}")
     live = nights.published(nights.night(nights.old)).generation
     with connect(nights.url) as client:
@@ -299,7 +299,7 @@ def test_lost_data_stop_no_night(make_nights, gone):
 
 
 def test_a_few_lost_keys_leave_the_baseline(make_nights):
-    """What is left is enough to compare with, and the loss is a warning."""
+    """A live generation that lost a few keys is still the baseline, with a warning."""
     nights = make_nights("few")
     live = nights.published(nights.night(nights.old)).generation
     with connect(nights.url) as client:
@@ -314,7 +314,7 @@ def test_a_few_lost_keys_leave_the_baseline(make_nights):
 
 
 def test_other_users_are_refused_still(make_nights):
-    """That nobody is known counts where the live night is all there."""
+    """A generation of unknown users is refused if the live one is complete."""
     nights = make_nights("others")
     nights.published(nights.night(nights.old))
 
@@ -325,7 +325,7 @@ def test_other_users_are_refused_still(make_nights):
 
 
 def test_a_live_manifest_of_other_shapes_stops_no_night(make_nights):
-    """Another version may have written it: what is not what it should be counts as missing."""
+    """Fields of unexpected type in another version's live manifest count as missing."""
     nights = make_nights("shapes")
     live = nights.published(nights.night(nights.old)).generation
     key = nights.keys.manifest(live)
@@ -338,7 +338,7 @@ def test_a_live_manifest_of_other_shapes_stops_no_night(make_nights):
 
 
 def test_a_live_manifest_of_a_newer_schema_stops_an_older_job(make_nights):
-    """What a newer version published is not this one's to replace."""
+    """An older job does not replace a generation with a newer schema."""
     nights = make_nights("newer")
     live = nights.published(nights.night(nights.old)).generation
     with connect(nights.url) as client:

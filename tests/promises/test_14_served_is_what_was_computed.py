@@ -1,4 +1,4 @@
-"""Promise 14: what is served is what was computed, whatever the wire did to it."""
+"""Promise 14: readers get the computed bytes, or the run fails, whatever the network corrupts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from reco_store.errors import RecoError
 from reco_store.read.reader import Reader
 from wires import Wire
 
-TIMEOUT_SECONDS = 0.3  # a spoilt length makes the server wait for bytes that never come
+TIMEOUT_SECONDS = 0.3  # a corrupted length makes the server wait for bytes that never come
 
 
 def spoil(moment: int, share: float, flip: int):
-    """Flip bits of one byte of one piece."""
+    """Flip bits in one byte of one chunk."""
 
     def hook(number: int, data: bytes) -> bytes:
         if number != moment:
@@ -29,7 +29,7 @@ def spoil(moment: int, share: float, flip: int):
 
 
 def read_back(store, number: int) -> None:
-    """Compare what the readers' account is told, through the reader, with what was computed."""
+    """Compare the reader's answers, with the readers' account, to the computed values."""
     computed = dict(store.night(number).pairs)
     with Reader(store.reader_url) as reader:
         for suffix, value in computed.items():
@@ -48,7 +48,7 @@ def read_back(store, number: int) -> None:
 
 
 def test_14_served_is_what_was_computed(make_store, draw, many):
-    """One byte is flipped anywhere on the wire: an error, or every byte as computed."""
+    """One byte flipped anywhere on the wire ends in an error or in exactly the computed values."""
     store = make_store()
     path = store.server.folder / "w"
     with Wire(store.server.socket, path) as wire:

@@ -1,6 +1,6 @@
-"""Promise 15: what is deleted is exactly what a night wrote, whatever else there is.
+"""Promise 15: a run deletes only keys that runs wrote.
 
-How long a reader waits meanwhile is measured by benchmarks/serving.py.
+benchmarks/serving.py measures how long readers wait meanwhile.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ IDS = ["a:b", "{x}", "{", "}", "*", "?", "[a-z]", "user:1", " ", "é\0\n", "\\",
 
 
 def hostile_night(number: int):
-    """Make a generation whose ids are what keys, patterns and slots are made of."""
+    """Make a generation whose ids contain the special characters of keys, patterns and slots."""
     entries = [(f"user:{name}", b'{"i":[1],"s":[%d]}' % number) for name in IDS]
     return night_of(number, [*entries, *small_entries(float(number))])
 
 
 def look_alikes(generation: str) -> list[str]:
-    """Return names that are not a generation's, but nearly."""
+    """Return names that resemble those of a generation."""
     data, manifest = KEYS.data(generation, "user:1"), KEYS.manifest(generation)
     near = [f"{data}0", data[:-1], data.upper(), f"x{data}", data.replace("reco:", "reco-2:")]
     near += [data.replace("reco:", "{reco}:"), f"reco:{generation}", f"reco:{generation}x:user:1"]
@@ -29,7 +29,7 @@ def look_alikes(generation: str) -> list[str]:
 
 
 def digest_of(store, names: list[str]) -> str:
-    """Return a hash of what is stored under some names."""
+    """Return a hash over the stored values of some names."""
     hashed = hashlib.sha256()
     for start in range(0, len(names), 5000):
         batch = names[start : start + 5000]
@@ -38,7 +38,7 @@ def digest_of(store, names: list[str]) -> str:
 
 
 def test_15_retention_removes_its_own(make_store, many):
-    """Among foreign keys and look-alikes, nights are replaced; nothing else changes or stays."""
+    """Replacing generations among foreign and similar keys changes no other key and leaves none."""
     store = make_store(make_night=hostile_night)
     foreign = [f"other:{number}" for number in range(many(20_000, 500_000))]
     for number in range(4):

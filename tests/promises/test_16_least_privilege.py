@@ -1,7 +1,7 @@
-"""Promise 16: the accounts that docker-compose.yml ships can do what they must, and nothing else.
+"""Promise 16: the accounts of docker-compose.yml can do what they must, and nothing else.
 
-Every promise here is kept with them: the nights run as ``writer``, the readers as ``reader``. That
-none of their rights is spare is held by tests/deploy/test_access.py.
+All promises are tested with them: runs connect as ``writer``, readers as ``reader``.
+tests/deploy/test_access.py tests that no right is superfluous.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from compose_file import ComposeFile, commands_of
 from reco_store.connection.connect import connect
 
 COMPOSE = ComposeFile()
-#: The server answers these whoever asks: they are how one logs in and out.
+#: Commands for logging in and out, which the server answers for everyone.
 OPEN_TO_ALL = {"auth", "hello", "quit", "reset"}
-#: The rights refuse a command, or (debug, module) the server's configuration did before.
+#: Errors of missing rights, or (debug, module) of the server's own configuration.
 REFUSED = r"no permissions to run the|command not allowed"
 
 
 def test_16_least_privilege(make_store):
-    """Of all commands that the server lists, each account has its own only, on its own keys."""
+    """Each account may run only its own commands on its own keys, of all that the server lists."""
     store = make_store()
     store.publish(0)
     store.admin.set("foreign", "x")

@@ -1,6 +1,6 @@
-"""Promise 18: hostile files cannot crash a night, escape from it, or poison what it publishes.
+"""Promise 18: hostile files cannot crash a run, escape from it, or corrupt what it publishes.
 
-Each damage by itself, with its exact message, is tested in tests/batch/night/test_bad_input.py.
+tests/batch/night/test_bad_input.py tests each kind of damage with its exact message.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NOISE = st.sampled_from([b"\x00", b"\xff", b"\xef\xbb\xbf", b"\r", b'"', b",", b
 
 @st.composite
 def files(draw):
-    """Draw the content of both files: rows of the grammar, mostly good, and then some damage."""
+    """Draw both files: mostly valid rows of the grammar, then some damage."""
     content = {}
     for name, (header, columns) in ROWS.items():
         good = "1,2,4.5,1500000000" if name == "ratings.csv" else "2,Heat (1995),Crime"
@@ -59,7 +59,7 @@ def files(draw):
 
 
 def require_sane(dataset) -> None:
-    """What was accepted holds no value that a model or a key could choke on."""
+    """Require that accepted data hold no value that breaks models or keys."""
     ratings = dataset.ratings
     assert len(ratings) > 0
     assert ((ratings.rating >= SCALE[0]) & (ratings.rating <= SCALE[1])).all()
@@ -74,7 +74,7 @@ def require_sane(dataset) -> None:
 
 
 def test_18_hostile_rows(tmp_path, many):
-    """Whatever the files hold, they are good data, or refused by a line that names the file."""
+    """Any content is either valid data or refused by one line that names the file."""
     ends = set()
 
     @settings(
@@ -106,7 +106,7 @@ def test_18_hostile_rows(tmp_path, many):
 
 
 RATINGS_HEADER = b"userId,movieId,rating,timestamp\n"
-#: What a line of any length costs once more: blocks and pools of the reading libraries.
+#: Bytes of memory for a line of any length: blocks and pools of the reading libraries.
 BUFFERS = 64_000_000
 MOVIES = b"movieId,title,genres\n" + b"".join(b"%d,Film,War\n" % movie for movie in range(1, 31))
 GOOD = RATINGS_HEADER + b"".join(
@@ -115,18 +115,18 @@ GOOD = RATINGS_HEADER + b"".join(
 
 
 def changed(old: bytes, new: bytes):
-    """Return a function that writes the ratings with a row that was changed."""
+    """Return a function that writes the ratings with one changed row."""
     assert old in GOOD
     return lambda path: path.write_bytes(GOOD.replace(old, new, 1))
 
 
 def cut_gzip(path: Path) -> None:
-    """Write the half of a compressed file."""
+    """Write the first half of a compressed file."""
     whole = gzip.compress(GOOD * 100)
     path.with_suffix(".csv.gz").write_bytes(whole[: len(whole) // 2])
 
 
-#: name -> (what writes the ratings, what the line says)
+#: name -> (writer of the ratings, expected text of the error)
 CORPUS = {
     "NUL": (changed(b"1,2,4", b"1,2,4\0"), "ratings.csv, line 3: rating '4\\x00' is not a number"),
     "NaN": (changed(b"1,2,4", b"1,2,NaN"), "ratings.csv, line 3: rating is nan"),
@@ -145,17 +145,21 @@ CORPUS = {
         "ratings.csv: it is a device",
     ),
     "a link to other text": (lambda path: path.symlink_to(__file__), "ratings.csv, line "),
-    "a pipe that nobody writes": (os.mkfifo, "ratings.csv: it is a named pipe"),
+    "a pipe without a writer": (os.mkfifo, "ratings.csv: it is a named pipe"),
 }
 
 
 @pytest.fixture
 def refused(make_store, stored, tmp_path):
-    """Run the night on the files of a folder; not a key may change. Return line and memory."""
+    """Run on the files of a folder and require that no data key changes.
+
+    Returns:
+        The line of the error, and the peak memory in bytes.
+    """
     store = make_store()
     store.publish(0)
     before = stored(store.admin, KEYS)
-    before.pop(KEYS.fence)  # every night that begins moves it
+    before.pop(KEYS.fence)  # every started run changes the fence
     environment = {**os.environ, "REDIS_URL": store.writer_url, "RECO_HOME": str(tmp_path / "home")}
 
     def run(folder: Path) -> tuple[str, int]:
@@ -178,18 +182,18 @@ def refused(make_store, stored, tmp_path):
 @pytest.mark.parametrize("name", CORPUS)
 @pytest.mark.parametrize("binary", [BINARIES["valkey"]], ids=["valkey"])
 def test_18_hostile_files(refused, tmp_path, name):
-    """Each is refused in one line, by the number of the row where there is one."""
-    write, said = CORPUS[name]
+    """Each damage is refused in one line that contains the row's number where there is one."""
+    write, reason = CORPUS[name]
     (tmp_path / "movies.csv").write_bytes(MOVIES)
     write(tmp_path / "ratings.csv")
 
-    assert refused(tmp_path)[0].startswith(f"error: {said}")
+    assert refused(tmp_path)[0].startswith(f"error: {reason}")
 
 
 @pytest.mark.parametrize("field", ["userId", "rating", "title", "userId, compressed"])
 @pytest.mark.parametrize("binary", [BINARIES["valkey"]], ids=["valkey"])
 def test_18_a_line_without_end(refused, tmp_path, field, many):
-    """One line of megabytes is refused, with memory for a few of them, and no more."""
+    """One line of many megabytes is refused, with memory for only a few copies of it."""
     size = many(30, 300) * 1_000_000
     compressed = "compressed" in field
     file, start = {
@@ -211,7 +215,7 @@ def test_18_a_line_without_end(refused, tmp_path, field, many):
 
 
 BATCH = Path(sys.executable).with_name("batch")
-#: Runs a program, and prints how many bytes of memory it had at most.
+#: Runs a program and prints its peak memory in bytes.
 MEASURED = (
     sys.executable,
     "-c",

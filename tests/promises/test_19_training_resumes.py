@@ -1,6 +1,6 @@
-"""Promise 19: a night that is killed while it trains goes on, to the same bytes.
+"""Promise 19: a run killed during training resumes and produces the same bytes.
 
-A checkpoint that is cut at any byte is rejected, never loaded.
+A checkpoint truncated at any byte is rejected, never loaded.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from csv_folders import planted, write_folder
 from real_servers import running_server
 from resumed_nights import KILLED, ResumedNights, answers, artifact, is_unfinished, unfinished
 
-FEWEST_STEPS = 80  # a night has about a hundred: files, checkpoints, blocks of lists, batches
+FEWEST_STEPS = 80  # of about a hundred: files, checkpoints, blocks of lists, batches of keys
 MOST_STEPS = 200
 
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory):
-    """Nights of sixty users, for a server of their own."""
+    """Yield runs of sixty users with their own server."""
     data = write_folder(tmp_path_factory.mktemp("data"), *planted())
     with running_server() as url:
         yield ResumedNights(data, url)
@@ -28,10 +28,10 @@ def nights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(nights, tmp_path_factory):
-    """The answers of a night that nothing stopped."""
+    """Return the answers of an uninterrupted run."""
     home = tmp_path_factory.mktemp("uninterrupted")
-    code, said = nights.run(home)
-    assert code == 0, said
+    code, output = nights.run(home)
+    assert code == 0, output
     nights.require_live(home)
     found = answers(home)
     assert len(found[0]) == 11  # seven families of lists, the cards, the weights of three models
@@ -39,7 +39,7 @@ def uninterrupted(nights, tmp_path_factory):
 
 
 def cut_newest(checkpoints, chance):
-    """Cut the newest checkpoint of the training that has come least far."""
+    """Truncate the newest checkpoint of the training with the fewest epochs."""
     found = sorted(checkpoints.rglob("epoch-*/state.index"))
     newest = {path.parents[1]: path for path in found}.values()
     index = min(newest, key=lambda path: path.parent.name)
@@ -47,21 +47,21 @@ def cut_newest(checkpoints, chance):
 
 
 def test_19_training_resumes(nights, uninterrupted, draw, many, tmp_path):
-    """Killed again and again while it trains, once with its newest checkpoint cut as well."""
+    """A run killed repeatedly, once with a truncated checkpoint, gives the same answers."""
     for trial in range(many(1, 20)):
-        chance, home, said = draw(trial), tmp_path / str(trial), []
+        chance, home, output = draw(trial), tmp_path / str(trial), []
         for attempt, steps in enumerate([(48, 58), (8, 18), (8, 18)]):
             code, lines = nights.run(home, "--resume", at=chance.randrange(*steps))
             assert code == KILLED, lines
             assert not (artifact(home) / "manifest.json").exists()
-            said += lines
+            output += lines
             if attempt == 0:
                 cut_newest(unfinished(home) / "checkpoints", chance)
 
         code, lines = nights.run(home, "--resume")
 
         assert code == 0, lines
-        text = "\n".join((*said, *lines))
+        text = "\n".join((*output, *lines))
         assert text.count("nothing to resume: the night begins anew") == 1
         assert text.count(f"resuming {artifact(home).name}") == 3
         assert re.search(r"(train|refit) [^:]+: epoch-\d+ is cut or damaged", text)
@@ -71,20 +71,21 @@ def test_19_training_resumes(nights, uninterrupted, draw, many, tmp_path):
 
 
 def test_19_killed_at_every_step(nights, uninterrupted, draw, many, tmp_path):
-    """Each file, each checkpoint, each block of a list, each batch of keys; then resumed once.
+    """Killed at any write and resumed once, a run gives the same answers.
 
-    The short form draws one of them.
+    The long form tests every file, checkpoint, block of a list and batch of keys; the short form
+    tests one of them.
     """
     steps = range(1, many(FEWEST_STEPS, MOST_STEPS))
     for at in sorted(draw().sample(steps, many(1, len(steps)))):
         home = tmp_path / str(at)
-        code, said = nights.run(home, at=at)
+        code, output = nights.run(home, at=at)
         if code == 0:
-            break  # it has fewer steps
-        assert code == KILLED, said
-        if is_unfinished(home):  # else the night is over, and died while it tidied up
-            code, said = nights.run(home, "--resume")
-            assert code == 0, (at, said)
+            break  # this run has fewer steps
+        assert code == KILLED, output
+        if is_unfinished(home):  # else the run had published and died while it tidied up
+            code, output = nights.run(home, "--resume")
+            assert code == 0, (at, output)
             nights.require_live(home)
         nights.require_served(home)
         assert answers(home) == uninterrupted, at
@@ -93,38 +94,38 @@ def test_19_killed_at_every_step(nights, uninterrupted, draw, many, tmp_path):
 
 
 class Loaded(Exception):
-    """Something asked for the variables, to give them a saved state."""
+    """Raised when variables are accessed to load a saved state."""
 
 
 class Untouchable:
-    """In place of a model and its optimizer: whatever would be loaded shows."""
+    """Stand-in for a model and its optimizer that detects loading."""
 
     @property
     def variables(self):
-        """Be touched."""
+        """Raise Loaded."""
         raise Loaded
 
 
 @pytest.fixture(scope="module")
 def checkpoint(nights, tmp_path_factory):
-    """A whole checkpoint of a killed night."""
+    """Yield a complete checkpoint of a killed run."""
     from reco_batch.models.training.checkpoints import is_whole  # noqa: PLC0415  # loads TensorFlow
 
     home = tmp_path_factory.mktemp("killed")
-    code, said = nights.run(home, at=52)
-    assert code == KILLED, said
+    code, output = nights.run(home, at=52)
+    assert code == KILLED, output
     found = unfinished(home).glob("checkpoints/**/epoch-*")
     return max((folder for folder in found if is_whole(folder)), key=lambda path: path.name)
 
 
 def test_19_a_cut_checkpoint_is_never_loaded(checkpoint, draw, many, tmp_path):
-    """Any of its files, at drawn bytes, the first and the last among them; or at every byte."""
+    """A checkpoint with any file truncated is rejected before anything is loaded."""
     from reco_batch.models.training.checkpoints import Checkpoints  # noqa: PLC0415
 
     def restore():
-        said = []
-        checkpoints = Checkpoints(tmp_path, training="it", every_seconds=0, say=said.append)
-        return checkpoints.restore(Untouchable(), Untouchable()), said
+        output = []
+        checkpoints = Checkpoints(tmp_path, training="it", every_seconds=0, say=output.append)
+        return checkpoints.restore(Untouchable(), Untouchable()), output
 
     copy = tmp_path / checkpoint.name
     shutil.copytree(checkpoint, copy)

@@ -1,7 +1,7 @@
-"""Promise 20: on a cluster, too, a night is published whole or not at all, whatever fails or moves.
+"""Promise 20: on a cluster a generation is published completely or not at all, whatever fails.
 
-Not promised is that a failover loses nothing; a night that was read back before it is not read back
-after it.
+A failover may lose acknowledged writes. A generation that was read back before the failover is not
+read back after it.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ CONTROL = key_slot(KEYS.current.encode())
 FROZEN_SECONDS = 0.1
 NUMBERS = count()
 
-Moment = tuple[str, int]  # the step, and its how manieth report
+Moment = tuple[str, int]  # the step, and the number of its report
 
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    """Give a night many moments."""
+    """Publish in small batches, so that there are many moments."""
     monkeypatch.setattr("reco_store.connection.transfer.MAX_BATCH_COMMANDS", 20)
     monkeypatch.setattr("reco_store.connection.transfer.UNLINK_BATCH_KEYS", 20)
 
 
 def night(number: int) -> Source:
-    """Return a night of so many users that every primary has some."""
+    """Make a generation with users on every primary."""
     return small_night(number, USERS)
 
 
 def names_of(source: Source) -> list[str]:
-    """Return the names of a night's data keys."""
+    """Return the names of a generation's data keys."""
     return [KEYS.data(source.generation, suffix) for suffix in source.suffixes()]
 
 
 def publish(cluster: Cluster, number: int, *, client: Client | None = None, **options):
-    """Publish a night, with a replica of each primary confirming, on a connection of its own."""
+    """Publish on a new connection, with confirmation by one replica of each primary."""
     with client or connect(cluster.url) as connection:
         return publish_on(connection, night(number), **{"keep": 1, "replicas": 1, **options})
 
 
 def live(cluster: Cluster) -> int:
-    """Require that what is served is whole, to the byte; return the night's number."""
+    """Require that the live generation is complete to the byte; return its number."""
     with connect(cluster.url) as client:
         source = night(number_of(client.get(KEYS.current).decode()))
         assert client.mget_nonatomic(names_of(source)) == [value for _, value in source.pairs]
@@ -69,7 +69,7 @@ def live(cluster: Cluster) -> int:
 
 
 def next_night(cluster: Cluster) -> None:
-    """Publish as soon as a dead run's lease is over, and require that nothing else is left."""
+    """Publish after a dead run's lease has expired, and require that nothing else is left."""
     number = next(NUMBERS)
     with connect(cluster.url) as client:
         client.delete(KEYS.lock)
@@ -83,9 +83,12 @@ def next_night(cluster: Cluster) -> None:
 
 
 def publish_amid(cluster: Cluster, number: int, events: dict[Moment, Callable[[], object]]) -> str:
-    """Publish while things happen, each at its moment, and the rest in the end; say how it ended.
+    """Publish while actions run at given moments; run the remaining ones at the end.
 
-    What is served then is the night before, or this one, and this one where it says so.
+    The previous or this generation is live afterwards; this one if publishing returned.
+
+    Returns:
+        How it ended.
     """
     before = live(cluster)
     seen: Counter[str] = Counter()
@@ -108,7 +111,7 @@ def publish_amid(cluster: Cluster, number: int, events: dict[Moment, Callable[[]
 
 
 def moments_of(cluster: Cluster) -> list[Moment]:
-    """Publish two nights, and return the moments at which something may happen to the third."""
+    """Publish two generations, and return the moments at which actions can disturb the third."""
     publish(cluster, next(NUMBERS))
     moments: list[Moment] = []
     words: Counter[str] = Counter()
@@ -122,7 +125,7 @@ def moments_of(cluster: Cluster) -> list[Moment]:
 
 
 def test_20_a_primary_dies(cluster, draw, many):
-    """Killed at any moment: an error or a whole night; the next one needs no hand."""
+    """A primary killed at any moment gives an error or a complete generation, then a good run."""
     moments = moments_of(cluster)
     ends: Counter[str] = Counter()
     for trial in range(many(2, 20)):
@@ -131,7 +134,7 @@ def test_20_a_primary_dies(cluster, draw, many):
 
         def die(victim=victim, waits=waits) -> None:
             cluster.kill(victim)
-            if waits:  # else the night goes on before the replica has taken over
+            if waits:  # else the run continues before the replica has taken over
                 cluster.fail_over()
 
         ends[publish_amid(cluster, next(NUMBERS), {draws.choice(moments): die})] += 1
@@ -141,7 +144,7 @@ def test_20_a_primary_dies(cluster, draw, many):
 
 
 def test_20_slots_move(cluster, draw, many):
-    """Half of a slot moves at one moment and the rest at a later one: the same."""
+    """A slot that migrates during publishing gives an error or a complete generation."""
     moments = moments_of(cluster)
     for trial in range(many(9, 100)):
         draws = draw(trial)
@@ -159,7 +162,7 @@ def test_20_slots_move(cluster, draw, many):
 
 
 def test_20_each_primary_has_its_replica(cluster, monkeypatch):
-    """One replica that stands still keeps the night back, whichever it is, and is named."""
+    """One frozen replica, whichever it is, prevents publishing and is named in the error."""
     next_night(cluster)
     before = live(cluster)
     monkeypatch.setattr("reco_store.publishing.replicas.WAIT_MILLISECONDS", 20)
@@ -177,7 +180,7 @@ def test_20_each_primary_has_its_replica(cluster, monkeypatch):
 
 
 class ReplicaReader(threading.Thread):
-    """Reads whole nights from replicas alone, by the pointer that a replica has."""
+    """Thread that reads whole generations from replicas only, by the replica's own pointer."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(daemon=True)
@@ -190,7 +193,7 @@ class ReplicaReader(threading.Thread):
         }
 
     def run(self) -> None:
-        """Read until told to stop."""
+        """Read until stopped."""
         while not self.stopped.is_set():
             (pointer,) = self.read([KEYS.current])
             source = night(number_of(pointer.decode()))
@@ -199,7 +202,7 @@ class ReplicaReader(threading.Thread):
             self.reads += 1
 
     def read(self, names: list[str]) -> list[bytes | None]:
-        """Read each key from the replica that has it."""
+        """Read each key from the replica that holds it."""
         found: dict[str, bytes | None] = {}
         for primary, replica in self.replicas.items():
             mine = [name for name in names if self.owners[key_slot(name.encode())] == primary]
@@ -211,7 +214,7 @@ class ReplicaReader(threading.Thread):
 
 
 def test_20_replicas_are_never_incomplete(cluster, draw, many):
-    """Each stands still for a moment as a night is written; by any pointer all is there."""
+    """With replicas frozen for a moment during publishing, every pointer leads to complete data."""
     cluster.settle()
     publish(cluster, next(NUMBERS), keep=3)
     reader = ReplicaReader(cluster)

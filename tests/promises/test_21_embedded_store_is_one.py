@@ -1,8 +1,8 @@
 """Promise 21: a home has one embedded store, which loses nothing while it is busy or stopped.
 
-Twenty clients start, stop, write and read at once. The store holds values of one megabyte: 64 in
-the short form, 1,000 in the long one. A lock that the server's life holds decides who has the data,
-so a server that does not answer, because it saves or was stopped, is waited for.
+Twenty clients start, stop, write and read concurrently. The store holds values of one megabyte: 64
+in the short form, 1,000 in the long one. The lock of a living server decides who owns the data, so
+clients wait for a server that does not answer because it is saving or stopped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from reco_store.connection.connect import connect
 from reco_store.connection.embedded.server import ensure_server, save, server_pid, stop_server
 
 CLIENTS = 20
-VALUE = os.urandom(1_000_000)  # nothing for the snapshot's compression
-#: Of four clients one stops the store first, one writes and saves, and two only read. Only the
+VALUE = os.urandom(1_000_000)  # incompressible for the snapshot
+#: One of four clients first stops the store, one writes and saves, and two only read. They retry
+#: only if another client ended the store.
 #: store's end, by another client, is a reason to ask again.
 CLIENT = """
 import sys, time
@@ -53,7 +54,7 @@ while True:
 
 
 class Home:
-    """An embedded store, its clients, and a count of the servers that have its folder."""
+    """Embedded store, its clients, and a count of the servers in its folder."""
 
     def __init__(self, folder: Path, binary: Path, values: int) -> None:
         self.folder = folder
@@ -78,9 +79,9 @@ class Home:
         return {pid for pid, parent in parents.items() if parent not in parents}
 
     def ask(self, disturb) -> None:
-        """Let all clients ask at once while something disturbs the server.
+        """Let all clients read while a function disturbs the server.
 
-        All must see all values, at no moment may there be two servers.
+        All must read all values, and there may never be two servers.
         """
         words = [sys.executable, "-c", CLIENT, str(self.folder), str(self.binary)]
         pipe = subprocess.PIPE
@@ -111,14 +112,14 @@ class Home:
     def _watch(self, end: threading.Event) -> None:
         while not end.wait(0.05):
             found = self.servers()
-            if len(found) > 1:  # one may have ended, and another begun, while they were counted
+            if len(found) > 1:  # one server may have ended and another started during the count
                 found &= self.servers()
             self.most_servers = max(self.most_servers, len(found))
 
 
 @pytest.fixture
 def home(short_folder, binary, many, monkeypatch):
-    """A store of 64 MB, or of 1 GB, with the given server."""
+    """Return a store of 64 MB, or of 1 GB in the long form, with the given server."""
     monkeypatch.setattr(embedded, "_binary", lambda: binary)
     folder = short_folder / f"home-{os.urandom(4).hex()}"
     yield Home(folder, binary, many(64, 1_000))
@@ -126,7 +127,7 @@ def home(short_folder, binary, many, monkeypatch):
 
 
 def test_21_one_store_while_it_saves(home):
-    """The server's own saves and those of clients come on top of each other; some stop it, too."""
+    """Saves by the server and by clients overlap, and some clients stop it."""
     with connect(None, home=home.folder) as client:
         client.config_set("save", "1 1")
 
@@ -136,14 +137,14 @@ def test_21_one_store_while_it_saves(home):
                 try:
                     client.set("more", number)
                     client.bgsave()
-                except RedisError:  # it saves already, or was stopped by a client
+                except RedisError:  # it is saving already, or a client stopped it
                     time.sleep(0.05)
 
     home.ask(write)
 
 
 def test_21_one_store_while_it_is_stopped(home, many):
-    """A server that is silent for longer than any command's timeout is the server all the same."""
+    """A server silent for longer than any timeout is waited for, not replaced."""
     pid = server_pid(home.folder)
     os.kill(pid, signal.SIGSTOP)
 
@@ -155,7 +156,7 @@ def test_21_one_store_while_it_is_stopped(home, many):
 
 
 def test_21_one_store_after_its_death(home):
-    """A server that dies while a child of it saves leaves the last whole snapshot, and one heir."""
+    """A server killed while its child saves leaves the last complete snapshot and one successor."""
     with connect(None, home=home.folder) as client:
         client.set("unsaved", VALUE)
         client.config_set("rdb-key-save-delay", 100_000)  # microseconds

@@ -1,4 +1,4 @@
-"""Promise 22: a run whose generation is live ends with 0, whatever fails after the switch."""
+"""Promise 22: a run whose generation is live exits with 0, whatever fails after the switch."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ EXIT = re.compile(r"^reco_run_exit_code\S* (\S+)$", re.MULTILINE)
 
 
 class Bug(Exception):
-    """What nobody thought of."""
+    """Unexpected error."""
 
 
 @pytest.fixture(scope="module")
 def good():
-    """A night of two hundred users."""
+    """Return a run of two hundred users."""
     return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
 
 
 @pytest.fixture
 def tonight(make_store, good, tmp_path, capsys):
-    """A store that serves a night, and `batch republish` of the next one, which is watched."""
+    """Yield a store with a live generation, and an observed `batch republish` of the next one."""
     store = make_store()
     nights = Nights(store.server.url, KEYS.namespace, tmp_path / "artifacts", good)
     assert nights.published(nights.night(nights.old)).outcome == "live"
     night = nights.night()
     night.write(nights.folder)
-    metrics, told = tmp_path / "reco.prom", tmp_path / "told"
+    metrics, notified = tmp_path / "reco.prom", tmp_path / "notified"
     settings = Settings(
-        quiet=True, metrics_file=metrics, notify=NotifyKeys(command=("touch", str(told)))
+        quiet=True, metrics_file=metrics, notify=NotifyKeys(command=("touch", str(notified)))
     )
 
     def republish(changed: Settings = settings) -> tuple[int, str]:
-        """Return the exit code and what was written to standard error."""
+        """Return the exit code and the text on standard error."""
         target = Target(store.writer_url, KEYS.namespace, tmp_path)
         try:
             with guard():
@@ -69,13 +69,13 @@ def tonight(make_store, good, tmp_path, capsys):
         night=night,
         settings=settings,
         metrics=metrics,
-        told=told,
+        notified=notified,
         republish=republish,
     )
 
 
 def fail(error):
-    """Return a function that raises."""
+    """Return a function that raises the error."""
 
     def failing(*_, **__):
         raise error
@@ -88,7 +88,7 @@ AFTER = {
     "interrupted": (publisher, "_retire", KeyboardInterrupt()),
     "no verdict on disk": (publishing, "_recorded", Bug("x")),
     "no report": (publishing, "_report", Bug("x")),
-    "nobody looks": (followed, "look_at_served", Bug("x")),
+    "the store is not inspected": (followed, "look_at_served", Bug("x")),
     "no metrics": (followed, "write_metrics", ValueError("x")),
     "nothing made of it": (commands, "_insist_live", Bug("x")),
 }
@@ -96,7 +96,7 @@ AFTER = {
 
 @pytest.mark.parametrize("what", AFTER)
 def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, what):
-    """The exit code, the metrics and the hook report that it is live."""
+    """Exit code, metrics and hook report the generation as live."""
     place, name, error = AFTER[what]
     monkeypatch.setattr(place, name, fail(error))
 
@@ -109,7 +109,7 @@ def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, w
     assert "Traceback" not in err
     if what != "no metrics":
         assert EXIT.findall(tonight.metrics.read_text("utf-8")) == ["0.0"]
-    assert not tonight.told.exists()
+    assert not tonight.notified.exists()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, w
 def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
     short_folder, good, monkeypatch, capsys, place, name, error
 ):
-    """Reported as published, it is served after a crash; and its verdict is with the artifact."""
+    """A generation reported as published survives a crash, and its verdict is in the artifact."""
     home = short_folder / f"home-{os.urandom(4).hex()}"
     try:
         nights = Nights(ensure_server(home), KEYS.namespace, home / "artifacts", good)
@@ -158,7 +158,7 @@ def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
 
 
 def test_22_an_embedded_store_that_cannot_be_saved_is_a_warning(short_folder, good, capsys):
-    """The generation is live; the line names what may be lost."""
+    """The generation is live; the warning names what a crash would lose."""
     home = short_folder / f"home-{os.urandom(4).hex()}"
     snapshot = home / "store" / "store.rdb"
     try:
@@ -177,7 +177,7 @@ def test_22_an_embedded_store_that_cannot_be_saved_is_a_warning(short_folder, go
 
 
 def test_22_before_the_switch_the_same_fault_fails_the_run(tonight, monkeypatch):
-    """The same words in the other order: nothing is live, so nothing is glossed over."""
+    """Before the switch these faults fail the run, because nothing is live."""
     monkeypatch.setattr(publishing, "judge_generation", fail(Bug("x")))
     before = tonight.nights.served()
 
@@ -186,11 +186,11 @@ def test_22_before_the_switch_the_same_fault_fails_the_run(tonight, monkeypatch)
 
     assert tonight.nights.served() == before
     assert EXIT.findall(tonight.metrics.read_text("utf-8")) == ["1.0"]
-    assert tonight.told.exists()
+    assert tonight.notified.exists()
 
 
 def test_22_a_live_generation_that_is_filled_again_in_vain_is_no_success(tonight, monkeypatch):
-    """It was live before the run; half of its keys may be missing."""
+    """A failed refill of the live generation fails the run: half of its keys may be missing."""
     assert tonight.republish()[0] == 0
     monkeypatch.setattr(publisher, "verify", fail(Bug("x")))
 
@@ -209,7 +209,7 @@ LOST = {
 
 @pytest.mark.parametrize("how", LOST)
 def test_22_the_output_is_lost(tonight, tmp_path, how):
-    """Standard output is closed, full, or a pipe that nobody reads."""
+    """Standard output that is closed, full or unread does not fail the run."""
     words = f"{BATCH} republish {tonight.night.generation} {LOST[how]}"
     environment = {
         "PATH": os.environ["PATH"],
@@ -237,7 +237,7 @@ def test_22_the_output_is_lost(tonight, tmp_path, how):
 
 
 def test_22_no_home_and_no_entry_in_passwd():
-    """What is suggested at the end needs no home; reading a server needs none, either."""
+    """The final suggestions and reading from a server need no home."""
     if os.getuid():
         pytest.skip("acting as another account needs root")
     script = (
@@ -260,5 +260,5 @@ def test_22_no_home_and_no_entry_in_passwd():
     assert "RECO_HOME" in ended.stderr
 
 
-#: Of modules that another account may not be able to read.
+#: Modules that another account may be unable to read.
 PRELOAD = "import pwd, platformdirs, platformdirs.unix, reco_batch.settings.target; "

@@ -1,6 +1,6 @@
-"""Promise 23: what was refused or rolled back from is not served again, also on an emptied store.
+"""Promise 23: a refused or rolled-back generation is not served again, even on an emptied store.
 
-Unless a person overrules it by name, with a reason.
+Only an operator can overrule this, by name and with a reason.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ NAMESPACE = KEYS.namespace
 
 @pytest.fixture(scope="module")
 def good():
-    """A night of two hundred users."""
+    """Return a run of two hundred users."""
     return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
 
 
 def worse_stars(night):
-    """Make the stars worse than those of the live night."""
+    """Increase the rating errors over those of the live generation."""
     night.manifest["metrics"]["rating"]["rmse"] = 1.0
 
 
 def flat_similar(night):
-    """Give all similar lists scores that are all equal."""
+    """Give all similar lists equal scores."""
     night.lists["similar"].scores[:] = 0.5
 
 
 def flat_next(night):
-    """Give all next lists scores that are all equal."""
+    """Give all next lists equal scores."""
     night.lists["next"].scores[:] = 0.5
 
 
 def below_popularity(night):
-    """Make the lists worse than those of the most rated movies, and the live ones as bad."""
+    """Set retrieval metrics below popularity, in this generation and in the live one."""
     popularity = night.manifest["metrics"]["popularity"]
     for name in popularity:
         popularity[name] *= 100
@@ -56,7 +56,7 @@ def below_popularity(night):
 
 @pytest.fixture
 def home(make_store, good, tmp_path, monkeypatch):
-    """A store and a home with artifacts, and `batch` with both."""
+    """Yield a store and a home with artifacts, and `batch` with both."""
     store = make_store()
     nights = Nights(store.server.url, NAMESPACE, tmp_path / "artifacts", good)
     monkeypatch.setenv("REDIS_URL", store.writer_url)
@@ -66,7 +66,7 @@ def home(make_store, good, tmp_path, monkeypatch):
         return CliRunner().invoke(app, [str(word) for word in words])
 
     def published(**changes):
-        """Publish a night of this namespace; return its name."""
+        """Publish a generation of this namespace; return its id."""
         night = nights.night(**changes)
         night.manifest["parameters"]["namespace"] = NAMESPACE
         night.write(nights.folder)
@@ -74,7 +74,7 @@ def home(make_store, good, tmp_path, monkeypatch):
         return night.generation, ended
 
     def spoilt(spoil=worse_stars):
-        """Publish a night that the gate refuses beside the live one, and beside nothing passes."""
+        """Publish a generation that the gate refuses after the live one but would pass alone."""
         night = nights.night()
         night.manifest["parameters"]["namespace"] = NAMESPACE
         spoil(night)
@@ -98,7 +98,7 @@ def home(make_store, good, tmp_path, monkeypatch):
 
 
 def test_23_refused_stays_refused_on_an_emptied_store(home):
-    """There is no live night to compare with, so what the gate found then still holds."""
+    """Without a live generation to compare with, an earlier refusal still counts."""
     first, ended = home.published()
     assert ended.exit_code == 0, ended.stderr
     bad, ended = home.spoilt()
@@ -110,7 +110,10 @@ def test_23_refused_stays_refused_on_an_emptied_store(home):
     ended = home.batch("republish", bad, "-q")
 
     assert ended.exit_code == 6, ended.stderr
-    assert f"rating.rmse (refused beside {first}, 1, and cannot be judged now)" in ended.stderr
+    assert (
+        f"rating.rmse (refused in comparison with {first}, 1, and cannot be judged now)"
+        in ended.stderr
+    )
     assert home.served() == "nothing"
     home.empty()
     assert home.batch("republish", "latest", "-q").exit_code == 0
@@ -126,11 +129,11 @@ def test_23_refused_stays_refused_on_an_emptied_store(home):
         (flat_similar, "similar.flat"),
         (flat_next, "next.flat"),
         (below_popularity, "popularity."),
-        (worse_stars, "rating.rmse (refused beside "),
+        (worse_stars, "rating.rmse (refused in comparison with "),
     ],
 )
 def test_23_refused_stays_refused_however_often_it_is_tried(home, spoil, check):
-    """Weak lists are served on a new store, but not once the gate has refused them."""
+    """Weak lists pass on a new store, but not after the gate has refused them."""
     first, _ = home.published()
     bad, ended = home.spoilt(spoil)
     assert ended.exit_code == 6
@@ -141,14 +144,14 @@ def test_23_refused_stays_refused_however_often_it_is_tried(home, spoil, check):
 
         assert ended.exit_code == 6, ended.stderr
         assert check in ended.stderr
-        assert "refused beside no baseline" not in ended.stderr
+        assert "refused in comparison with no baseline" not in ended.stderr
         assert home.served() == "nothing"
     assert home.batch("republish", "latest", "-q").exit_code == 0
     assert home.served() == first
 
 
 def test_23_refused_is_judged_again_where_it_can_be(home):
-    """Another bound is another judgement."""
+    """A new threshold leads to a new verdict."""
     home.published()
     bad, ended = home.spoilt()
     assert ended.exit_code == 6
@@ -160,7 +163,7 @@ def test_23_refused_is_judged_again_where_it_can_be(home):
 
 
 def test_23_rolled_back_stays_so_on_an_emptied_store(home):
-    """The mark is in the artifact's folder, and goes with it."""
+    """The mark is in the artifact's folder and is copied with it."""
     (first, _), (second, ended) = home.published(), home.published()
     assert ended.exit_code == 0, ended.stderr
     assert home.batch("rollback", "--reason", "odd").exit_code == 0
@@ -182,7 +185,7 @@ def test_23_rolled_back_stays_so_on_an_emptied_store(home):
 
 
 def test_23_a_rollback_made_elsewhere_is_marked_by_the_next_run(home):
-    """On a machine that has no artifacts, or by an account that may not write here."""
+    """The next run marks a rollback made on another machine or by another account."""
     (first, _), (second, _) = home.published(), home.published()
     with connect(home.store.writer_url) as client:
         assert rollback(client, KEYS) == first
@@ -197,7 +200,7 @@ def test_23_a_rollback_made_elsewhere_is_marked_by_the_next_run(home):
 
 
 def test_23_a_store_restored_from_an_older_backup_does_not_forget_a_rollback(home):
-    """The mark on disk counts, and stays until a person overrules it."""
+    """A mark on disk counts, even if an older backup of the store is restored."""
     (first, _), (bad, _) = home.published(), home.published()
     names = (KEYS.generations, KEYS.current)
     backup = dict(zip(names, home.store.admin.mget(names), strict=True))
@@ -223,7 +226,7 @@ def test_23_a_store_restored_from_an_older_backup_does_not_forget_a_rollback(hom
 
 
 def test_23_a_rollback_is_overruled_only_by_what_goes_live(home):
-    """A hold or a full server leaves the generation in quarantine, in the store and on disk."""
+    """A generation leaves quarantine only when it goes live, not when held or out of memory."""
     (first, _), (bad, _) = home.published(), home.published()
     assert home.batch("rollback", "--reason", "odd").exit_code == 0
     mark = home.nights.folder / bad / "quarantine.json"
@@ -250,7 +253,7 @@ def test_23_a_rollback_is_overruled_only_by_what_goes_live(home):
 
 
 def test_23_a_damaged_mark_is_a_mark(home):
-    """Somebody made it, whatever is in it."""
+    """A mark counts even if its content is damaged."""
     first, _ = home.published()
     (home.nights.folder / first / "quarantine.json").write_bytes(b"{")
     home.empty()
@@ -262,7 +265,7 @@ def test_23_a_damaged_mark_is_a_mark(home):
 
 
 def test_23_the_store_never_forgets_a_rollback(make_store):
-    """However many nights have come and gone since."""
+    """Any number of later generations leaves the rollback on record."""
     store = make_store()
     for number in range(2):
         store.publish(number, keep=2)
@@ -279,7 +282,7 @@ def test_23_the_store_never_forgets_a_rollback(make_store):
 
 
 def test_23_a_mistaken_rollback_is_undone_by_name(make_store):
-    """At once, as long as the store has it; the other one stays ready, and nothing is held."""
+    """A mistaken rollback is undone by name at once; the other generation stays ready."""
     store = make_store()
     for number in range(2):
         store.publish(number, keep=3)
@@ -304,7 +307,7 @@ def test_23_a_mistaken_rollback_is_undone_by_name(make_store):
 
 
 def test_23_a_generation_whose_keys_go_is_not_switched_to(make_store, monkeypatch):
-    """A run that collects it and a person who wants it back: never half a generation."""
+    """Switching to a generation while a run collects it gives all of it or an error."""
     store = make_store()
     for number in range(2):
         store.publish(number, keep=3)
@@ -329,7 +332,7 @@ def test_23_a_generation_whose_keys_go_is_not_switched_to(make_store, monkeypatc
 
 
 def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
-    """On a terminal with a legend of the states that occur; ages are of the generations."""
+    """A terminal shows a legend of the occurring states, and ages of the generations."""
     first, _ = home.published()
     bad, _ = home.spoilt()
     second, _ = home.published()
@@ -368,7 +371,7 @@ def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
 
 
 def test_23_the_note_of_a_hold_that_ended_is_gone(home):
-    """Held is what waits; nobody waits for a hold that was released."""
+    """The note about a hold disappears after its release."""
     home.published()
     home.published()
     assert home.batch("rollback").exit_code == 0

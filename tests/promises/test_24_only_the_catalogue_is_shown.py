@@ -1,6 +1,6 @@
-"""Promise 24: an item that the catalogue file lacks may teach the models, and is never shown.
+"""Promise 24: items missing from the catalogue train the models but appear in no list.
 
-Real nights of a real process, whose ratings are of items that movies.csv has no longer.
+Each run is a real process on ratings of items that movies.csv no longer has.
 """
 
 import json
@@ -36,9 +36,9 @@ def run(url, home, *words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Ratings of 150 films, three of which are off the catalogue, and one user of those alone."""
+    """Return ratings of 150 films, three off the catalogue, and one user who rated only those."""
     ratings, movies = planted(USERS, MOVIES)
-    # What is gone was what people liked best.
+    # the missing films are the most liked ones
     ratings = [
         (user, movie, 5 if str(movie) in GONE else stars, second)
         for user, movie, stars, second in ratings
@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["default", "notebook"])
 def night(request, folder, tmp_path_factory):
-    """A night that is live: what it said, its manifest, and all of its keys."""
+    """Return the output, the manifest and all keys of a live run."""
     words = ("--data", folder, "--preset", request.param, "--ranked-k", "all")
     if request.param == "notebook":
         words += ("--ranked-candidates", 40, "--engine", "local")
@@ -76,7 +76,7 @@ def night(request, folder, tmp_path_factory):
 
 
 def shown(suffix, value):
-    """Return the ids of items that a value names."""
+    """Return the item ids in a value."""
     family = suffix.partition(":")[0]
     if family in ("user", "ranked", "similar", "next", "popular"):
         return decode_list(value)[0]
@@ -86,7 +86,7 @@ def shown(suffix, value):
 
 
 def test_24_no_key_names_an_item_that_the_catalogue_lacks(night):
-    """Neither as a recommendation nor as a reason, nor under a key of its own."""
+    """Lists, explanations and key names contain only items of the catalogue."""
     _, _, content, stranger = night
 
     families = {suffix.partition(":")[0] for suffix in content}
@@ -103,7 +103,7 @@ def test_24_no_key_names_an_item_that_the_catalogue_lacks(night):
 
 
 def test_24_lists_are_full(night):
-    """Of what the catalogue has: all that a user has not seen, up to their length."""
+    """Lists contain all unseen items of the catalogue, up to their length."""
     _, manifest, content, _ = night
 
     k, most = manifest["parameters"]["k"], manifest["parameters"]["ranked_candidates"]
@@ -118,7 +118,7 @@ def test_24_lists_are_full(night):
 
 
 def test_24_how_many_there_were_is_said(night):
-    """On standard error, and in the manifest with what follows for its counts."""
+    """Standard error reports the number of missing items, and the manifest has all counts."""
     ended, manifest, _, _ = night
 
     count = manifest["data"]["unlisted"]["ratings"]
@@ -130,7 +130,7 @@ def test_24_how_many_there_were_is_said(night):
 
 
 def test_24_what_is_gone_teaches_all_the_same(folder, tmp_path):
-    """The user who rated nothing else has lists of what others of that taste like."""
+    """The user who rated only missing items gets lists that suit that taste."""
     with running_server() as url, connect(url) as client:
         assert run(url, tmp_path, "--data", folder, "--no-refit").returncode == 0
         live = client.get(KEYS.current).decode()
@@ -141,7 +141,7 @@ def test_24_what_is_gone_teaches_all_the_same(folder, tmp_path):
 
 
 def test_24_how_many_may_be_gone_is_a_setting(folder, tmp_path):
-    """Whose name the refusal gives."""
+    """The error names the setting that allows more missing items."""
     with running_server() as url:
         ended = run(url, tmp_path, "--data", folder, "--max-unknown-ratings", "0.001", "--quiet")
 

@@ -1,4 +1,4 @@
-"""docs/promises.md: every promise has tests that are there."""
+"""docs/promises.md links every promise to existing tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "promises.md"
 
 
 def test_each_promise_has_a_test_of_its_name():
-    """Rows are numbered without a gap; each row's tests are there, one with the row's number."""
+    """Rows are numbered without a gap; each row links tests, one of them with its number."""
     rows = re.findall(r"^\| (\d+) \|.*\|(.*)\|$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 25))
     for number, links in rows:
@@ -21,7 +21,7 @@ def test_each_promise_has_a_test_of_its_name():
 
 
 def test_each_test_of_a_promise_is_documented():
-    """No file of this folder is missing on the page."""
+    """The page links every file of this folder."""
     page = PAGE.read_text("utf-8")
     for path in Path(__file__).parent.glob("test_[0-9]*.py"):
         assert f"(../tests/promises/{path.name})" in page

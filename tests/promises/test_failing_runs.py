@@ -1,4 +1,4 @@
-"""A run that fails, at whatever stage, prints one line: what, where, what to do, what is served."""
+"""A run that fails at any stage prints one line: cause, place, next step and live generation."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from wires import Wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEPS = 80  # of a night with small models; it has some more
+STEPS = 80  # of a run with small models; it has some more
 
 
 def the_line(text: str) -> str:
-    """Return the only line, which must be an error's, and no traceback."""
+    """Return the only line, which must be an error without a traceback."""
     (line,) = text.splitlines()
     assert line.startswith("error: ")
     return line
@@ -39,13 +39,13 @@ def the_line(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def good():
-    """A night of two hundred users."""
+    """Return a run of two hundred users."""
     return good_night(planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25))
 
 
 @pytest.fixture
 def tonight(make_store, good, tmp_path, capsys):
-    """A store that serves a night, the artifact of the next one, and `batch republish` of it."""
+    """Yield a store with a live generation, and `batch republish` of the next artifact."""
     store = make_store()
     nights = Nights(store.server.url, KEYS.namespace, tmp_path / "artifacts", good)
     assert nights.published(nights.night(nights.old)).outcome == "live"
@@ -68,10 +68,10 @@ def tonight(make_store, good, tmp_path, capsys):
 
 
 def test_the_store_goes_away_at_any_request(tonight, many, draw):
-    """Cut for good at request k: the line names what was served, as far as can be told."""
+    """A connection cut for good at request k gives one line, with the live generation if known."""
     path = tonight.store.server.folder / "w"
     known, unknown = (
-        f"can be told without the store: {tonight.served}.",
+        f"The store did not answer; probably still served: {tonight.served}.",
         "the store did not answer.",
     )
     codes, ends = set(), set()
@@ -96,64 +96,64 @@ def test_the_store_goes_away_at_any_request(tonight, many, draw):
 
 
 def evicts(tonight) -> None:
-    """Another policy."""
+    """Set an evicting policy."""
     tonight.store.admin.config_set("maxmemory-policy", "allkeys-lru")
 
 
 def is_full(tonight) -> None:
-    """No room for another generation."""
+    """Leave no memory for another generation."""
     used = tonight.store.admin.info("memory")["used_memory"]
     tonight.store.admin.config_set("maxmemory", used + 1000)
 
 
 def follows(tonight) -> None:
-    """The address is that of a replica."""
+    """Use the address of a replica."""
     tonight.store.admin.replicaof("127.0.0.1", 1)
 
 
 def is_foreign(tonight) -> None:
-    """Something else writes in the namespace."""
+    """Let another program write into the namespace."""
     tonight.store.admin.delete(KEYS.generations)
     tonight.store.admin.rpush(KEYS.generations, "x")
 
 
 def is_locked(tonight) -> None:
-    """Another run is at work."""
+    """Let another run hold the lock."""
     client = connect(tonight.store.writer_url)
     RunLock(client, KEYS, heartbeat=False).__enter__()
 
 
 def was_rolled_back(tonight) -> None:
-    """A hold is on."""
+    """Start a hold."""
     with connect(tonight.store.writer_url) as client:
         publish_on(client, small_night(3000), keep=3)
         rollback(client, KEYS)
 
 
 def is_worse(tonight) -> None:
-    """The gate refuses it."""
+    """Make the gate refuse the generation."""
     tonight.night.lists["user"].items[9, 1] = tonight.night.lists["user"].items[9, 0]
     write_again(tonight)
 
 
 def is_damaged(tonight) -> None:
-    """A file of the artifact is cut."""
+    """Truncate a file of the artifact."""
     file = next((tonight.nights.folder / tonight.night.generation).glob("lists/user*"))
     file.write_bytes(file.read_bytes()[:100])
 
 
 def is_gone(tonight) -> None:
-    """There is no such artifact."""
+    """Remove the artifact."""
     (tonight.nights.folder / tonight.night.generation / "manifest.json").unlink()
 
 
 def write_again(tonight) -> None:
-    """Write the changed artifact under a later name."""
+    """Write the changed artifact under a later id."""
     tonight.night = tonight.night.again(tonight.night.generation[:-4] + "beef")
     tonight.night.write(tonight.nights.folder)
 
 
-#: what is wrong -> (exit code, what the line says of it, and of what to do)
+#: fault -> (exit code, expected cause, expected next step)
 FAULTS: dict[Callable, tuple[int, str, str]] = {
     evicts: (3, "evicts keys when it is full", "Set maxmemory-policy noeviction"),
     is_full: (3, "does not fit into the store", "Raise maxmemory by"),
@@ -169,7 +169,7 @@ FAULTS: dict[Callable, tuple[int, str, str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_each_fault_has_its_line(tonight, fault):
-    """What was found, what to do, and what is served, whatever is at fault."""
+    """Each fault is reported with its cause, the next step and the live generation."""
     fault(tonight)
     code, found, remedy = FAULTS[fault]
 
@@ -181,7 +181,7 @@ def test_each_fault_has_its_line(tonight, fault):
 
 
 def test_a_night_ends_at_any_step(draw, many, tmp_path):
-    """Interrupted, or on a full disk: while it reads, trains, scores, writes, publishes, tidies."""
+    """Interrupts and full disks at any step end a run with one line."""
     data = write_folder(tmp_path / "data", *planted())
     ends = []
     with running_server() as url:
@@ -194,7 +194,7 @@ def test_a_night_ends_at_any_step(draw, many, tmp_path):
                 ended, lines = nights.run(tmp_path / f"{of}{at}", at=at, of=of)
                 ends.append(ended)
                 if ended == 0:
-                    continue  # all that was left was to tidy up
+                    continue  # the run had only to tidy up
                 errors = [line for line in lines if line.startswith("error: ")]
                 assert (ended, errors) == (code, lines[-1:]), (at, lines)
                 assert errors[0].endswith(f" Still served: {served}."), at

@@ -1,4 +1,4 @@
-"""A headless Chromium that shows a page as wide, and in such light, as a test asks for."""
+"""Headless Chromium of a chosen window width and colour scheme."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ LEFT_OUT = ("about:", "data:", "chrome:", "devtools:")
 
 
 class Browser:
-    """One window."""
+    """Browser window with one page."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver
 
     def open(self, path: Path) -> None:
-        """Load a file, with nothing logged before."""
+        """Open a file and clear the logs."""
         self._driver.get_log("performance")
         self._driver.get_log("browser")
         self._driver.get(path.as_uri())
 
     def look(self, *, width: int, scheme: str) -> None:
-        """Change the window's width and whether the user likes it light or dark."""
+        """Set the window's width and the preferred colour scheme, light or dark."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         self._do("Emulation.setDeviceMetricsOverride", **size)
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._do("Emulation.setEmulatedMedia", features=[feature])
 
     def run(self, script: str) -> Any:
-        """Return what a script of the test finds in the page."""
+        """Run a script in the page and return its result."""
         return self._driver.execute_script(script)
 
     def requests(self) -> set[str]:
-        """Return every address that was asked for since the page was opened."""
+        """Return the address of every request since the page was opened."""
         events = (json.loads(e["message"])["message"] for e in self._driver.get_log("performance"))
         asked = {
             event["params"]["request"]["url"]
@@ -66,11 +66,11 @@ class Browser:
         return {url for url in asked if not url.startswith(LEFT_OUT)}
 
     def complaints(self) -> list[str]:
-        """Return what stands in the console."""
+        """Return the messages of the browser's console."""
         return [entry["message"] for entry in self._driver.get_log("browser")]
 
     def picture(self, *, width: int, height: int) -> bytes:
-        """Return the page's upper part as a PNG."""
+        """Return a PNG of the upper part of the page."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         taken = self._do("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         return base64.b64decode(taken["data"])
@@ -81,10 +81,10 @@ class Browser:
 
 @contextmanager
 def started(profile: Path) -> Iterator[Browser]:
-    """Start a browser of one's own.
+    """Start a browser with a profile of its own.
 
     Args:
-        profile: a folder that need not exist, for this browser alone.
+        profile: folder of the browser profile, created if missing.
     """
     found = [shutil.which(program) for program in PROGRAMS]
     if None in found:

@@ -1,4 +1,4 @@
-"""docker-compose.yml, and what Compose would make of its variables."""
+"""The services of docker-compose.yml, with variables substituted as Compose does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[?-])(?P<word>[^{}$]*))?\}
 
 
 class ComposeFile:
-    """The file, and what Compose would make of its variables."""
+    """Parsed docker-compose.yml and the substitution of its variables."""
 
     variables: Mapping[str, str] = {
         "RECO_WRITER_PASSWORD": "w" * 64,
@@ -34,7 +34,7 @@ class ComposeFile:
         self.access_list: str = self.content["configs"]["users"]["content"]
 
     def fill(self, text: str, variables: Mapping[str, str] = variables) -> str:
-        """Put variables in; a required one that is absent or empty is a KeyError."""
+        """Substitute variables; a required one that is missing or empty raises KeyError."""
 
         def value(match: re.Match[str]) -> str:
             found = variables.get(match["name"], "")
@@ -53,13 +53,13 @@ class ComposeFile:
         return dict(zip(words[::2], words[1::2], strict=True))
 
     def users(self) -> dict[str, list[str]]:
-        """Return the words of each user of the access list."""
+        """Return the words of each user in the access list."""
         lines = [line.split() for line in self.fill(self.access_list).splitlines()]
         assert all(words[0] == "user" for words in lines)
         return {words[1]: words[2:] for words in lines}
 
     def granted(self, user: str) -> list[str]:
-        """Return the words that grant a user something."""
+        """Return the words that grant rights to a user."""
         return [word for word in self.users()[user] if word.startswith(("+", "~", "%"))]
 
     def commands(self, user: str) -> set[str]:

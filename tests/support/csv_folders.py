@@ -13,7 +13,7 @@ Rows = Sequence[Sequence[object]]
 
 
 def csv_text(header: Sequence[str], rows: Rows) -> str:
-    """Return a CSV file's text."""
+    """Return the text of a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -22,7 +22,7 @@ def csv_text(header: Sequence[str], rows: Rows) -> str:
 
 
 def write_folder(folder: Path, ratings: Rows, movies: Rows) -> Path:
-    """Write both files of a data set, and return the folder."""
+    """Write ratings.csv and movies.csv, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ratings.csv").write_text(csv_text(RATINGS_HEADER, ratings), "utf-8")
     (folder / "movies.csv").write_text(csv_text(MOVIES_HEADER, movies), "utf-8")
@@ -30,7 +30,7 @@ def write_folder(folder: Path, ratings: Rows, movies: Rows) -> Path:
 
 
 def planted(users: int = 60, movies: int = 150, each: int = 20) -> tuple[Rows, Rows]:
-    """Make ratings of users who each like one genre of three, always the same."""
+    """Return fixed ratings of users who each like one of three genres."""
     chance = random.Random(7)
     genres = ("Comedy", "Drama", "War")
     catalogue = [(m, f"Film {m} ({1950 + m % 70})", genres[m % 3]) for m in range(1, movies + 1)]

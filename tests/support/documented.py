@@ -1,4 +1,4 @@
-"""What README.md and docs/ show: code blocks, and commands in running text."""
+"""Code blocks and inline commands of README.md and docs/."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _INLINE = re.compile(r"`([^`\n]+)`")
 
 
 class Block(NamedTuple):
-    """A fenced block."""
+    """Fenced code block of a page."""
 
     page: Path
     line: int
     language: str
-    """With ` elsewhere` behind it, if it is of a machine that is not this one."""
+    """Fence info; ends with ` elsewhere` if the block is for another machine."""
     text: str
 
     @property
     def name(self) -> str:
-        """Where it stands."""
+        """Page and line of the block."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
 def pages() -> list[Path]:
-    """Return every page of ours."""
+    """Return the paths of README.md and all pages below docs/."""
     docs = [page for page in (ROOT / "docs").rglob("*.md") if "node_modules" not in page.parts]
     return [ROOT / "README.md", *sorted(docs)]
 
@@ -44,7 +44,7 @@ def blocks() -> list[Block]:
 
 
 def inline_commands() -> list[tuple[str, str]]:
-    """Return where, and what, for each `batch ...` and `reco ...` in running text."""
+    """Return the place and the text of each `batch ...` and `reco ...` in running text."""
     found = []
     for page in pages():
         text = _FENCE.sub(lambda block: "\n" * block[0].count("\n"), page.read_text("utf-8"))

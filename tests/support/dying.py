@@ -1,10 +1,13 @@
-"""Runs `batch` with small models, and dies at a given one of its steps.
+"""Runs `batch` with small models and kills it at a given step.
 
-A program, not a module. A step is a file or folder of the home that is about to be written, moved
-or deleted, a block of a list, or a batch of keys. DIE_AT is the number of the last one, from 1, or
-`keys` for the first batch of keys; with 0 the night runs to its end. DIE_OF is a signal, or ENOSPC:
-nothing can be written from that step on. MODELS is `small` for models
-that are quickly trained. Refuses to unpickle anything.
+A program, not a module. Each of these is a step: a file or folder of the home that is about to be
+written, moved or deleted, a block of a list, a batch of keys. Environment variables:
+
+    DIE_AT  number of the last step, from 1; `keys` for the first batch of keys; 0 runs to the end
+    DIE_OF  a signal, or ENOSPC to make every write fail from that step on
+    MODELS  `small` for models that are quickly trained
+
+Unpickling is refused.
 """
 
 import errno
@@ -33,7 +36,7 @@ steps = 0
 
 
 def step(*, writes: bool = True) -> None:
-    """Count one step, and die if it is the last one."""
+    """Count one step, and end the process if it is the last one."""
     global steps  # noqa: PLW0603  # of this process
     with counting:
         steps += 1
@@ -43,17 +46,17 @@ def step(*, writes: bool = True) -> None:
             die()
 
 
-# A shell in the background hands on that SIGINT is ignored; a night that is to die of it is not.
+# A background shell makes its children ignore SIGINT; a run killed by SIGINT must not ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def die() -> None:
-    """End, without a word if it is by SIGKILL."""
+    """End the process by the chosen signal; SIGKILL leaves no message."""
     os.kill(os.getpid(), signal.Signals[OF])
 
 
 def watch(event: str, arguments: tuple) -> None:
-    """Hear of whatever Python does to files, before it does it."""
+    """Count an audit event of Python's file functions, which precedes the operation."""
     if event == "open":
         path, _, flags = arguments
         if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(HOME):
@@ -65,13 +68,13 @@ def watch(event: str, arguments: tuple) -> None:
 
 
 def counted_block(self, *arguments):
-    """Make a block of a list, which is written next."""
+    """Count a step, then make the next block of a list."""
     step()
     return make_block(self, *arguments)
 
 
 def counted_batch(client, prefix, batch):
-    """Write a batch of keys."""
+    """Count a step, then write a batch of keys."""
     if len(batch) > 1:
         step(writes=False)
     write_batch(client, prefix, batch)

@@ -1,4 +1,4 @@
-"""Catalogues whose scoring leaves a trace, and kills the worker that it runs in."""
+"""Catalogues that record each scoring attempt and kill the worker that runs it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ SHARD = 256
 
 @dataclass(frozen=True)
 class DyingCatalogue:
-    """Scores as another one does; at the given start of a shard, its worker is killed midway."""
+    """Catalogue that delegates scoring and kills its worker midway through a given shard."""
 
     inner: Catalogue
     folder: Path
-    """Of one empty file for each shard that was begun, named by its number and the process."""
+    """Folder with one empty file per started shard, named by shard number and process."""
     number: int
-    """Which shard of those begun."""
+    """Index of the fatal shard among the started ones."""
     always: bool = False
-    """Whether every attempt dies, not only the first."""
+    """Kill the worker in every attempt, not only in the first."""
 
     @property
     def k(self) -> int:
-        """How long a list is."""
+        """Length of a list."""
         return self.inner.k
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
-        """Score half of the shard; die, or score all of it."""
-        first = rows.vectors["queries"][0, 0]  # the number of the row, in these tests
+        """Score half of the shard, then kill the worker or score all of it."""
+        first = rows.vectors["queries"][0, 0]  # queries hold row numbers in these tests
         shard = int(first) // SHARD
         (self.folder / f"{shard}-{os.getpid()}").touch()
         list(self.inner.score(next(rows.shards(SHARD // 2)), threads=threads))

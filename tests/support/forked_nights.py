@@ -1,9 +1,9 @@
-"""Nights in processes of their own, which may be killed or stopped at any byte that they send.
+"""Runs in child processes that can be killed or stopped at any byte they send.
 
-``Nights`` starts this file as a program, which imports the store once and forks for every night.
-An *instant* is (number of a send, share of its bytes, signal): the night sends that share and
-gives itself the signal, before the rest leaves. Between two sends a server sees no difference, so
-these are all the instants that there are.
+``Nights`` starts this file as a program, which imports the store once and forks for every run.
+An *instant* is (number of a send, share of its bytes, signal): the run sends that share of the
+bytes, then signals itself before it sends the rest. A server cannot distinguish moments between
+two sends, so these are all instants there are.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Instant = tuple[int, float, str]
 
 
 class Night:
-    """A night that was started: what a test can see of it, and do to it."""
+    """One forked run, observed and controlled by the test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def state(self) -> dict[str, Any]:
-        """Return its process id, and its exit code or that it is stopped."""
+        """Return its process id, and its exit code or "stopped"."""
         try:
             content: dict[str, Any] = json.loads((self.folder / "state").read_text("utf-8"))
         except FileNotFoundError:
@@ -48,38 +48,38 @@ class Night:
         return content
 
     def wait(self) -> int:
-        """Wait for its end; return its exit code, negative for a signal."""
+        """Wait for its end; return the exit code, negative for a signal."""
         wait_until(lambda: "code" in self.state())
         return int(self.state()["code"])
 
     def wait_until_stopped(self) -> bool:
-        """Wait until it stopped itself; False if it ended without."""
+        """Wait until it stops itself; return False if it ends first."""
         wait_until(lambda: "stopped" in self.state() or "code" in self.state())
         return "stopped" in self.state()
 
     def is_at(self, word: str) -> bool:
-        """Tell whether it has come to its gate ("gate") or said how it went ("sends")."""
+        """Return whether it has reached its gate ("gate") or reported its sends ("sends")."""
         return (self.folder / word).exists()
 
     def go_on(self) -> None:
-        """Let it go on: from its gate, or after it stopped itself."""
+        """Let it continue from its gate or after it stopped itself."""
         (self.folder / "go").touch()
         if "stopped" in self.state():
             os.kill(self.state()["pid"], signal.SIGCONT)
 
     @property
     def sends(self) -> int:
-        """How many sends it took."""
+        """Number of sends of the whole run."""
         return int((self.folder / "sends").read_text("utf-8"))
 
     @property
-    def said(self) -> str:
-        """What it wrote to its standard error."""
+    def stderr(self) -> str:
+        """Contents of its standard error."""
         return (self.folder / "err").read_text("utf-8")
 
 
 class Nights:
-    """The program that forks nights."""
+    """Program that forks runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,7 +89,7 @@ class Nights:
         )
 
     def start(self, url: str, number: int, **options: Any) -> Night:
-        """Start a night; ``options`` are those of ``_be``."""
+        """Start a run; ``options`` are those of ``_be``."""
         folder = self.folder / f"night{next(self.numbers)}"
         folder.mkdir()
         request = {"folder": str(folder), "url": url, "number": number, **options}
@@ -99,14 +99,14 @@ class Nights:
         return Night(folder)
 
     def close(self) -> None:
-        """End the program; nights that still run end by themselves."""
+        """End the program; unfinished runs end by themselves."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=30)
 
 
 def _main() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watchers
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for the watchers
     for line in sys.stdin:
         if os.fork() == 0:
             _watch(json.loads(line))
@@ -114,7 +114,7 @@ def _main() -> None:
 
 
 def _watch(request: dict[str, Any]) -> None:
-    """Fork the night, and write down what becomes of it."""
+    """Fork the run and write its outcome to a file."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     folder = Path(request.pop("folder"))
     pid = os.fork()
@@ -162,7 +162,7 @@ def _be(
     waits: bool = False,
     heartbeat: bool = False,
 ) -> None:
-    """Publish one night, in small batches, so that there are many instants."""
+    """Publish one generation in small batches, so that there are many instants."""
     transfer.MAX_BATCH_COMMANDS = transfer.UNLINK_BATCH_KEYS = batch
 
     def gate(_: GateInput) -> Verdict:
@@ -179,7 +179,7 @@ def _be(
 
 
 def _strike_at(instant: Instant | None) -> list[int]:
-    """Make every connection count its sends, and strike in the middle of one of them."""
+    """Count the sends of every connection and strike in the middle of one."""
     send = AbstractConnection.send_packed_command
     sends = [0]
 
@@ -199,7 +199,7 @@ def _strike_at(instant: Instant | None) -> list[int]:
                 return
         send(self, [data], check_health=check_health)
 
-    # The class that connects overrides nothing of this.
+    # the class that connects does not override this
     AbstractConnection.send_packed_command = striking
     return sends
 

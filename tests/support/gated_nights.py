@@ -1,7 +1,7 @@
-"""Whole small nights without TensorFlow: artifacts from a factorisation, published by the job.
+"""Complete small runs without TensorFlow, published through the job's own gate.
 
-The nights are real artifacts, from a factorisation of planted ratings, published to a real server
-with the job's own gate. Each can be changed before it is written.
+Their artifacts are real and come from a factorisation of planted ratings. A test can change any
+part of a run before it is written.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ STARTED = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
 
 @dataclass
 class Night:
-    """All that a night is made of, before it is written; a mutant changes some of it."""
+    """All parts of a run before it is written; mutants change some of them."""
 
     ratings: pd.DataFrame
     generation: str
@@ -99,7 +99,7 @@ class Night:
         self.manifest["data"]["test"] = len(self.ratings) // 5
 
     def factorised(self, rows):
-        """Return what a model would have learned from some ratings."""
+        """Return the factors that a model would learn from the ratings."""
         ratings = self.dataset.ratings.take(rows)
         table = np.zeros((len(self.user_ids), len(self.movies)))
         table[ratings.user_index, ratings.movie_index] = ratings.rating - 1.5
@@ -110,7 +110,7 @@ class Night:
         }
 
     def measured(self):
-        """Return the metrics of a model that did not see the test part, and of popularity."""
+        """Return the metrics of a model trained without the test part, and of popularity."""
         split = split_ratings(self.dataset.ratings, by=SplitBy.RANDOM, seed=42)
         rest = np.concatenate([split.train, split.validation])
         train, test = (self.dataset.ratings.take(rows) for rows in (rest, split.test))
@@ -135,7 +135,7 @@ class Night:
         }
 
     def again(self, generation):
-        """Return the same night under another name, all of which may be changed."""
+        """Return a mutable copy of the run under another generation id."""
         night = copy.copy(self)
         night.generation = generation
         night.factors = {name: array.copy() for name, array in self.factors.items()}
@@ -164,13 +164,13 @@ class Night:
 
 
 def top_k(queries, items, excluded, k):
-    """Return exact lists in one block."""
+    """Return exact top-k lists, computed in one block."""
     blocks = list(top_k_blocks(queries, items, excluded, k=k, threads=1))
     return TopK(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
 class Nights:
-    """Makes nights and publishes them to one namespace of a server."""
+    """Factory of runs that publishes them to one namespace of a server."""
 
     def __init__(self, url, namespace, folder, good):
         self.url, self.keys, self.folder, self.good = url, Keys(namespace), folder, good
@@ -179,7 +179,7 @@ class Nights:
         self.count = 0
 
     def night(self, ratings=None, **more):
-        """Return tonight's night: last night's ratings and a few more."""
+        """Return a run on the previous ratings and a few more."""
         self.count += 1
         name = new_generation_id(STARTED + timedelta(minutes=self.count), "7f3a")
         if ratings is None and not more:
@@ -207,23 +207,23 @@ class Nights:
         return self.publish(night.write(self.folder), **more)
 
     def served(self):
-        """Return the generation that readers see."""
+        """Return the live generation, as readers see it."""
         with connect(self.url) as client:
             return (client.get(self.keys.current) or b"nothing").decode()
 
     def gate_of(self, generation):
-        """Return what the stored manifest says of the gate."""
+        """Return the gate's section of the stored manifest."""
         with connect(self.url) as client:
             return json.loads(client.get(self.keys.manifest(generation)))["gate"]
 
     def record(self, generation):
-        """Return the registry's record."""
+        """Return the registry's record of a generation."""
         with connect(self.url) as client:
             return next(r for r in list_generations(client, self.keys) if r.id == generation)
 
 
 def good_night(ratings: pd.DataFrame) -> Night:
-    """Make a night of planted ratings, over a thousand days."""
+    """Make a run on planted ratings that span a thousand days."""
     days = NEWEST - ratings[c.TIMESTAMP] % (1000 * DAY)
     night = Night(ratings.assign(timestamp=days), new_generation_id(STARTED, "7f3a"))
     night.score()

@@ -1,4 +1,4 @@
-"""Data sets of a few ratings, made by hand for one question each."""
+"""Hand-made data sets of a few ratings, each for one question."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def ratings_of(
     stars: Sequence[float] | None = None,
     timestamps: Sequence[int] | None = (),
 ) -> Ratings:
-    """Make ratings of (user, movie) pairs.
+    """Make ratings from (user, movie) pairs.
 
-    Stars go from 1 to 5 unless given; times are minutes apart unless given, or there are none.
+    By default stars cycle from 1 to 5 and times are a minute apart; times can be left out.
     """
     count = len(pairs)
     users, movies = np.asarray(pairs, np.int32).reshape(count, 2).T
@@ -42,7 +42,7 @@ def ratings_of(
 def random_ratings(
     rng: np.random.Generator, *, users: int, movies: int, share: float = 0.5
 ) -> Ratings:
-    """Make a rating of about `share` of all pairs, at least one, in any order, some at one time."""
+    """Draw ratings of about `share` of all pairs, at least one, unordered, some at equal times."""
     pairs = np.argwhere(rng.random((users, movies)) < share)
     pairs = rng.permutation(pairs if len(pairs) else np.array([[0, 0]]))
     return ratings_of(
@@ -53,7 +53,7 @@ def random_ratings(
 
 
 def movies_of(count: int, *, genres: bool = True, years: bool = True) -> Movies:
-    """Make a catalogue with text ids; every other movie is an Action film, the rest none."""
+    """Make a catalogue with text ids; every other movie has the genre Action."""
     return Movies(
         ids=tuple(f"tt:{movie}" for movie in range(count)),
         titles=tuple(f"Film {movie}" for movie in range(count)),
@@ -62,8 +62,8 @@ def movies_of(count: int, *, genres: bool = True, years: bool = True) -> Movies:
     )
 
 
-#: What data can lack or be small in: the ratings, and the catalogue that they are of. In each there
-#: is one user more than has ratings, if the model is told so.
+#: name -> (ratings, catalogue) in which something is missing or small. Each can have one user more
+#: than has ratings, if the model is fitted for one more.
 ODD_DATA = {
     "one rating": (ratings_of([(0, 0)]), movies_of(1)),
     "one user": (ratings_of([(0, 0), (0, 1), (0, 2)]), movies_of(4)),

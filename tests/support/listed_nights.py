@@ -1,4 +1,4 @@
-"""Nights of a few users, whose lists are written down movie by movie."""
+"""Runs of a few users whose lists are given movie by movie."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def write_night(
     movies: Sequence[object],
     **manifest: Any,
 ) -> Artifact:
-    """Write the artifact of a night.
+    """Write the artifact of a run.
 
     Args:
         folder: of all artifacts.
-        number: place among `NAMES`.
-        lists: user -> the ids of the list, best first.
+        number: index into `NAMES`.
+        lists: user -> ids of the list, best first.
         movies: ids of the catalogue; the title of x is "Film x".
-        manifest: more of it, or other.
+        manifest: fields to add or replace.
     """
     ids = tuple(map(str, movies))
     titles = tuple(f"Film {movie}" for movie in ids)

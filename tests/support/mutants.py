@@ -1,7 +1,7 @@
-"""What can go wrong with the recommendations of a night: mutants of a good one.
+"""Faulty runs: each mutant breaks one thing of a good run.
 
-Each mutant has one thing wrong: its factors, its lists, its input or its manifest. Beside it stands
-the check of the gate that must say so.
+A mutant changes the factors, the lists, the input or the manifest. The tables name the check of the
+gate that must report it.
 """
 
 from __future__ import annotations
@@ -13,91 +13,91 @@ from reco_batch.data import columns as c
 from reco_batch.data.dataset import Movies
 from reco_batch.scoring.topk import TopK
 
-# Each function changes a good night that has been scored.
+# Each function changes a good run after scoring.
 
 
 def nan_users(night):
-    """A training step that diverged."""
+    """Diverged training: user factors are NaN."""
     night.factors["users"][:] = np.nan
     night.score()
 
 
 def one_nan(night):
-    """One movie's vector only."""
+    """NaN in the factor of one movie."""
     night.factors["movies"][7, 2] = np.nan
     night.score()
 
 
 def infinite(night):
-    """Overflow."""
+    """Overflow: infinite factors."""
     night.factors["movies"][7, 2] = np.inf
     night.score()
 
 
 def nan_scores(night):
-    """Lists whose scores are no numbers."""
+    """NaN scores in the lists."""
     night.lists["user"].scores[:, 3] = np.nan
 
 
 def infinite_scores(night):
-    """A ranked list of infinite stars."""
+    """Infinite predicted ratings in one ranked list."""
     night.lists["ranked"].scores[5, 0] = np.inf
 
 
 def zero_users(night):
-    """An embedding table that was never loaded."""
+    """User embeddings that were never loaded: all zero."""
     night.factors["users"][:] = 0
     night.score()
 
 
 def zero_movies(night):
-    """The other one."""
+    """Movie embeddings that were never loaded: all zero."""
     night.factors["movies"][:] = 0
     night.score()
 
 
 def constant_scores(night):
-    """A score that was lost on the way."""
+    """Lost scores: every movie has the same one."""
     night.lists["user"].scores[night.lists["user"].items >= 0] = 1
 
 
 def sign(night):
-    """The worst movies of each user."""
+    """Flipped sign: each user gets the worst movies."""
     night.factors["users"] *= -1
     night.score()
 
 
 def shuffled_users(night):
-    """Every user has another one's vector: a permutation that was applied once too often."""
+    """Permuted user factors: each user gets another user's lists."""
     night.factors["users"] = np.roll(night.factors["users"], 1, axis=0)
     night.score()
 
 
 def shuffled_movies(night):
-    """Every movie has another one's vector."""
+    """Permuted movie factors."""
     night.factors["movies"] = np.roll(night.factors["movies"], 1, axis=0)
     night.score()
 
 
 def shuffled_ids(night):
-    """The lists are right, but the index of a movie means another one when they are written."""
+    """Permuted movie ids: correct lists are written with wrong ids."""
     for lists in night.lists.values():
         lists.items[lists.items >= 0] = (lists.items[lists.items >= 0] + 1) % MOVIES
 
 
 def shuffled_keys(night):
-    """Each list stands under another user's key."""
+    """Permuted keys: each list is stored under another user's key."""
     for lists in (night.lists["user"], night.lists["ranked"]):
         lists.items[:], lists.scores[:] = np.roll(lists.items, 1, 0), np.roll(lists.scores, 1, 0)
 
 
 def renamed_users(night):
-    """An export that writes 42 as 42.0."""
+    """User ids exported as floats: 42 became 42.0."""
     night.rename_user = lambda user_id: f"{user_id}.0"
 
 
 def shuffled_titles(night):
-    """Titles that slipped by a row."""
+    """Titles shifted by one row."""
     movies = night.movies
     night.written_movies = Movies(
         movies.ids, (*movies.titles[1:], movies.titles[0]), movies.genres, movies.years
@@ -105,14 +105,14 @@ def shuffled_titles(night):
 
 
 def one_list(night):
-    """The classic: everybody gets the same."""
+    """Identical lists for all users."""
     for lists in (night.lists["user"], night.lists["ranked"]):
         lists.items[:] = lists.items[0]
         lists.scores[:] = lists.scores[0]
 
 
 def popular_for_all(night):
-    """The same list for everybody, without what each has seen: what a dead user tower gives."""
+    """Dead user tower: all users get one list, minus the movies they have seen."""
     count = night.statistics.rating_count.astype(np.float32)
     night.factors = {
         "users": np.ones((len(night.user_ids), 1), np.float32),
@@ -133,7 +133,7 @@ def one_item(night):
 
 
 def few_items(night):
-    """Everybody gets some of the same dozen."""
+    """All users get some of the same dozen movies."""
     few = np.argsort(night.statistics.rating_count)[:24]
     offset = np.zeros((MOVIES, 1), np.float32)
     offset[few] = 1000
@@ -146,12 +146,12 @@ def few_items(night):
 
 
 def seen_items(night):
-    """Nobody left out what users have seen."""
+    """Seen movies are not excluded."""
     night.lists["user"] = top_k(night.factors["users"], night.factors["movies"], None, K)
 
 
 def seen_in_ranked(night):
-    """One list by predicted stars shows one seen movie."""
+    """One ranked list contains one seen movie."""
     night.lists["ranked"].items[4, 0] = night.seen.of(4)[0]
 
 
@@ -162,7 +162,7 @@ def itself(night):
 
 
 def random_lists(night):
-    """95 % churn and more: noise instead of a model."""
+    """Noise instead of a model: churn of 95 % and more."""
     rng = np.random.default_rng(5)
     night.factors = {
         name: rng.normal(size=array.shape).astype(np.float32)
@@ -172,7 +172,7 @@ def random_lists(night):
 
 
 def random_similar(night):
-    """Only the similar lists are noise."""
+    """Noise in the similar lists only."""
     vectors = np.random.default_rng(5).normal(size=night.factors["movies"].shape)
     mine = night.lists["user"], night.lists["ranked"]
     night.factors["movies"] = vectors.astype(np.float32)
@@ -196,12 +196,12 @@ def empty_lists(night):
 
 
 def duplicates(night):
-    """A movie twice in one list of one user."""
+    """A movie occurs twice in one list of one user."""
     night.lists["user"].items[9, 1] = night.lists["user"].items[9, 0]
 
 
 def unknown_ids(night):
-    """The cards of the last movies are missing."""
+    """Cards of the last movies are missing."""
     movies = night.movies
     night.written_movies = Movies(
         *(part[:-10] for part in (movies.ids, movies.titles, movies.genres, movies.years))
@@ -209,50 +209,50 @@ def unknown_ids(night):
 
 
 def reversed_order(night):
-    """Worst first."""
+    """Lists start with the worst movie."""
     lists = night.lists["user"]
     lists.items[:], lists.scores[:] = lists.items[:, ::-1], lists.scores[:, ::-1]
 
 
 def unordered_popular(night):
-    """A popularity list that was not sorted."""
+    """An unsorted popularity list."""
     first = night.popular[0]
     night.popular[0] = first._replace(score=first.score[::-1])
 
 
 def no_popular(night):
-    """Nothing for newcomers."""
+    """No popularity lists, so nothing for new users."""
     night.popular = []
 
 
 def missing_users(night):
-    """Half the users have no list; the manifest knows nothing of it."""
+    """Half the users have no list, and the manifest counts the others only."""
     half = len(night.user_ids) // 2
     night.lists["user"] = TopK(*(part[:half] for part in night.lists["user"]))
 
 
 def metric_drop(night):
-    """A model that learned half as much."""
+    """Retrieval metrics are halved."""
     accuracy = night.manifest["metrics"]["retrieval"]
     accuracy.update({name: value / 2 for name, value in accuracy.items()})
 
 
 def rmse_rise(night):
-    """Predicted stars that are further off."""
+    """Prediction errors have grown."""
     night.manifest["metrics"]["rating"]["rmse"] *= 1.2
 
 
 def metric_nan(night):
-    """A metric that is no number."""
+    """A metric is NaN."""
     night.manifest["metrics"]["rating"]["rmse"] = float("nan")
 
 
 def metrics_missing(night):
-    """Nothing was measured."""
+    """No metrics."""
     night.manifest["metrics"]["retrieval"] = {}
 
 
-#: name -> (what is wrong, the check that says so)
+#: name -> (fault, check that reports it)
 SPOILT = {
     "zero users": (zero_users, "user.flat"),
     "zero movies": (zero_movies, "user.flat"),
@@ -288,7 +288,7 @@ SPOILT = {
     "metrics missing": (metrics_missing, "retrieval.metrics"),
 }
 
-#: What needs no last night to be found.
+#: Mutants that are found without an earlier generation.
 ON_THE_FIRST_NIGHT = (
     *("zero users", "zero movies", "constant scores", "movie ids shuffled", "user keys shuffled"),
     *("one list for everyone", "popularity for everyone", "one movie for everyone", "seen movies"),
@@ -299,30 +299,30 @@ ON_THE_FIRST_NIGHT = (
 
 
 def without_half_the_users(ratings):
-    """Half the export."""
+    """Half the users are missing from the export."""
     users = sorted(set(ratings[c.USER_ID]))
     return ratings[ratings[c.USER_ID].isin(users[::2])]
 
 
 def without_half_the_ratings(ratings):
-    """Every user lost the newest half."""
+    """The newest half of each user's ratings is missing."""
     older = ratings.groupby(c.USER_ID)[c.TIMESTAMP].rank(pct=True) <= 0.5
     return ratings[older]
 
 
 def days_older(days):
-    """An export that got stuck long ago."""
+    """A stale export: all ratings are older."""
     return lambda ratings: ratings.assign(timestamp=ratings[c.TIMESTAMP] - days * DAY)
 
 
 def other_peoples(ratings):
-    """Each user has another one's ratings."""
+    """Each user has another user's ratings."""
     users = sorted(set(ratings[c.USER_ID]))
     other = dict(zip(users, [*users[1:], users[0]], strict=True))
     return ratings.assign(userId=ratings[c.USER_ID].map(other))
 
 
-#: name -> (what is wrong with the input, the check that says so)
+#: name -> (fault of the input, check that reports it)
 SPOILT_INPUT = {
     "half the users": (without_half_the_users, "input.users"),
     "half the ratings": (without_half_the_ratings, "input.ratings"),

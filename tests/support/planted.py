@@ -1,7 +1,7 @@
-"""Small ratings with a planted taste, and a catalogue to go with them.
+"""Small planted ratings with a known taste, and their catalogue.
 
-Every user likes one of three genres and rates its movies high, all others low, so a model that
-learned anything shows the liked genre first. Some ratings are all one needs to know what is right.
+Every user likes one of three genres, rates its movies high and all others low. Any model that
+learns ranks the liked genre first, so the correct answer is known.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ GENRES = ("Comedy", "Drama", "Horror")
 def planted_ratings(
     *, seed: int = 0, users: int = 40, movies: int = 90, at_least: int = 10
 ) -> pd.DataFrame:
-    """Make ratings as MovieLens has them: ids as text, whole seconds, no pair twice.
+    """Make ratings in MovieLens form: text ids, whole seconds, no pair twice.
 
-    User u likes the movies m with u % 3 == m % 3. The last movie has no rating. Ids count in
-    steps of 7 (users) and 10 (movies), from there.
+    User u likes the movies m with u % 3 == m % 3. The last movie has no rating. Ids increase by 7
+    from `first_user` and by 10 from `first_movie`.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -51,7 +51,7 @@ def planted_ratings(
 
 
 def planted_movies(*, movies: int = 90) -> Movies:
-    """Make the catalogue that goes with `planted_ratings`; movies 4 and 5 share their title."""
+    """Make the catalogue of `planted_ratings`; movies 4 and 5 have the same title."""
     titles = [f"Film {m} ({1950 + m})" for m in range(movies)]
     titles[4] = titles[5] = "Émma (1996)"
     return Movies(
@@ -63,7 +63,7 @@ def planted_movies(*, movies: int = 90) -> Movies:
 
 
 def as_dataset(ratings: pd.DataFrame, movies: Movies) -> Dataset:
-    """Number users and movies, as validation does."""
+    """Map users and movies to indices, as validation does."""
     user_ids = tuple(sorted(set(ratings[c.USER_ID])))
     return Dataset(
         user_ids,

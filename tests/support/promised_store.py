@@ -1,4 +1,4 @@
-"""A store under fault: a real server with the shipped accounts, and what must hold of it."""
+"""A store under fault: a real server with the shipped accounts, and its invariants."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ KEYS = Keys("reco")
 
 
 class Store:
-    """A server, and connections for those who use it.
+    """Server with connections for its writer and readers.
 
     Args:
         server: started with the shipped accounts.
-        make_night: makes the generation of a night from its number.
+        make_night: returns the generation of a given number.
     """
 
     def __init__(self, server: Server, make_night: Callable[[int], Source]) -> None:
@@ -41,20 +41,20 @@ class Store:
         self.admin = connect(server.url)
 
     def publish(self, number: int, *, url: str = "", **options: Any) -> Published:
-        """Publish a night with the writer's account."""
+        """Publish a generation with the writer's account."""
         options.setdefault("keep", 1)
         with connect(url or self.writer_url) as client:
             return publish_on(client, self.night(number), **options)
 
     def attempt(self, number: int, **options: Any) -> tuple[str, int]:
-        """Publish a night that may fail; return how it ended, and the exit code."""
+        """Publish a generation that may fail; return how it ended and the exit code."""
         try:
             return self.publish(number, **options).outcome, 0
         except RecoError as error:
             return type(error).__name__, error.exit_code
 
     def live(self) -> int | None:
-        """Require that the live generation is whole, to the byte; return the night's number."""
+        """Require that the live generation is complete to the byte; return its number."""
         pointer = self.admin.get(KEYS.current)
         if pointer is None:
             return None
@@ -68,11 +68,11 @@ class Store:
         return number_of(source.generation)
 
     def names(self) -> set[str]:
-        """Return the name of every key on the server."""
+        """Return the names of all keys on the server."""
         return {name.decode() for name in self.admin.scan_iter(count=10_000)}
 
     def expected_names(self, *numbers: int) -> set[str]:
-        """Return the names of all keys when just these nights are stored, and no run is at work."""
+        """Return all key names for a store of exactly these generations and no active run."""
         names = {KEYS.current, KEYS.generations, KEYS.fence}
         for source in map(self.night, numbers):
             names |= {KEYS.manifest(source.generation), KEYS.inventory(source.generation, 0)}
@@ -80,32 +80,32 @@ class Store:
         return names
 
     def require_only(self, *numbers: int) -> None:
-        """Require that these nights are stored, the first of them live, and nothing else."""
+        """Require that exactly these generations are stored, the first of them live."""
         assert self.live() == numbers[0]
         assert self.names() == self.expected_names(*numbers)
 
     def end_lease(self) -> None:
-        """Wait until a dead run's lease is over; its rest is cut short."""
+        """End the lease of a killed run early."""
         self.admin.pexpire(KEYS.lock, 1)
         wait_until(lambda: not self.admin.exists(KEYS.lock))
 
     def close(self) -> None:
-        """Close the connection; the server is its maker's to end."""
+        """Close the connection but leave the server running."""
         self.admin.close()
 
 
 def publish_on(
     client: Client, source: Source, *, lease_seconds: float = 60.0, **options: Any
 ) -> Published:
-    """Publish on a connection."""
+    """Publish on a given connection."""
     with RunLock(client, KEYS, heartbeat=False, lease_seconds=lease_seconds) as lock:
         return publish(client, KEYS, source, lock=lock, **options)
 
 
 class Watcher:
-    """Readers at work all the while, in threads of their own; none may ever see a mix.
+    """Threads that read continuously and fail if a read mixes two generations.
 
-    One goes through ``Reader``, one reads as docs/keys.md says, a whole generation at a time.
+    One thread uses ``Reader``; one follows docs/keys.md and reads a whole generation at a time.
     """
 
     def __init__(self, store: Store) -> None:
@@ -146,7 +146,7 @@ class Watcher:
                 source = self.store.night(number_of(pointer.decode()))
                 names = [KEYS.data(source.generation, s) for s in source.suffixes()]
                 found = client.mget(names)
-                # Replaced and deleted in between, it is asked for again, as a reader would.
+                # replaced and deleted between two reads: start again, as a reader would
                 if found != [v for _, v in source.pairs] and client.get(KEYS.current) == pointer:
                     self.bad.append((pointer, found))
                 self.reads[1] += 1

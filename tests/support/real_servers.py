@@ -1,4 +1,4 @@
-"""Real servers on loopback and unix sockets, which a test may kill, fill, freeze and restart."""
+"""Real servers on loopback and unix sockets, to kill, fill, freeze and restart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SLOTS = 16384
 
 
 def installed(name: str) -> Path:
-    """Return a server's binary; skip a test that needs one which is not there, but not in CI."""
+    """Return the path of a server's binary; skip the test if it is missing, fail it in CI."""
     binary = BINARIES[name]
     if not binary.exists():
         message = f"{binary} is not installed"
@@ -41,13 +41,13 @@ def installed(name: str) -> Path:
 
 
 class Server:
-    """One server on a unix socket, with a folder of its own.
+    """Server on a unix socket in its own folder.
 
     Args:
         binary: of the server.
-        folder: short, for the sake of the socket's path.
+        folder: short, because a socket's path must be.
         options: of the command line.
-        users: content of an access list; ``tester``, who may do everything, is added.
+        users: content of an access list; the user ``tester`` with all rights is added.
     """
 
     def __init__(self, binary: Path, folder: Path, *options: str, users: str = "") -> None:
@@ -60,16 +60,16 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Address of the socket, for whoever may do everything."""
+        """Address of the socket for the user with all rights."""
         return f"unix://{self.socket}{'?username=tester&password=x' if self.users else ''}"
 
     def url_of(self, user: str) -> str:
-        """Address for a user of the access list, with the password that stands there."""
+        """Return the address for a user of the access list, with the password of the list."""
         line = next(line for line in self.users.splitlines() if line.startswith(f"user {user} "))
         return f"unix://{self.socket}?username={user}&password={line.rpartition('>')[2]}"
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start, and wait until the server answers."""
         command = [str(self.binary), "--port", "0", "--unixsocket", str(self.socket)]
         command += ["--dir", str(self.folder), "--save", "", *self.options]
         if self.users:
@@ -83,15 +83,15 @@ class Server:
             wait_until(lambda: answers(client))
 
     def kill(self) -> None:
-        """End at once, as a crash does."""
+        """Kill the server, as a crash would."""
         self.end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End in order."""
+        """Shut the server down."""
         self.end(signal.SIGTERM)
 
     def end(self, how: signal.Signals) -> None:
-        """End, whether it runs, stands still or is gone."""
+        """End the server, whether it is running, stopped or gone."""
         if self.process is not None:
             os.kill(self.process.pid, signal.SIGCONT)
             self.process.send_signal(how)
@@ -101,7 +101,7 @@ class Server:
 
 @contextmanager
 def running_server(*options: str, program: str | None = None) -> Iterator[str]:
-    """Run a server on a socket of its own; yield its address."""
+    """Run a server on its own socket; yield its address."""
     folder = Path(tempfile.mkdtemp(prefix="reco-"))  # a socket's path must be short
     path = folder / "s.sock"
     command = [program or str(BINARIES["valkey"]), "--port", "0", "--unixsocket", str(path)]
@@ -120,7 +120,7 @@ def running_server(*options: str, program: str | None = None) -> Iterator[str]:
 
 
 class Cluster:
-    """Six servers on loopback, made into a cluster of three primaries with a replica each."""
+    """Six servers on loopback that form a cluster of three primaries with one replica each."""
 
     def __init__(self, binary: Path, folder: Path, *, node_timeout_ms: int = 3000) -> None:
         self.binary = binary
@@ -137,7 +137,7 @@ class Cluster:
         return f"redis+cluster://127.0.0.1:{self.ports[self.primaries()[0]]}"
 
     def start(self, port: int) -> subprocess.Popen[bytes]:
-        """Start one node, or start it again."""
+        """Start or restart one node."""
         folder = self.folder / str(port)
         folder.mkdir(parents=True, exist_ok=True)
         options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
@@ -146,7 +146,7 @@ class Cluster:
         return subprocess.Popen([str(self.binary), *options], stdout=subprocess.DEVNULL)
 
     def join(self) -> None:
-        """Give every primary its slots and a replica."""
+        """Assign slots and a replica to every primary."""
         for node in self.nodes:
             wait_until(lambda node=node: answers(node))
         for index, node in enumerate(self.nodes[:PRIMARIES]):
@@ -164,24 +164,24 @@ class Cluster:
         self.settle()
 
     def primaries(self) -> list[int]:
-        """Return which nodes are primaries now."""
+        """Return the indices of the current primaries."""
         running = [index for index, p in enumerate(self.processes) if p.poll() is None]
         return [index for index in running if is_primary(self.nodes[index])]
 
     def kill(self, index: int) -> None:
-        """End a node as a crash does."""
+        """Kill a node, as a crash would."""
         self.processes[index].kill()
         self.processes[index].wait()
 
     def fail_over(self) -> None:
-        """Wait until replicas have taken the places of the dead."""
+        """Wait until replicas have replaced the killed primaries."""
         wait_until(lambda: len(self.primaries()) == PRIMARIES)
         for index in self.primaries():
             node = self.nodes[index]
             wait_until(lambda node=node: node.cluster("INFO")["cluster_state"] == "ok")
 
     def revive(self) -> None:
-        """Start the nodes that are down, and wait until each primary has its replica."""
+        """Start the killed nodes, and wait until each primary has its replica."""
         for index, process in enumerate(self.processes):
             if process.poll() is not None:
                 self.processes[index] = self.start(self.ports[index])
@@ -189,7 +189,7 @@ class Cluster:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until every slot is served and every primary's replica is in step."""
+        """Wait until every slot is served and all replicas are in sync."""
         for node in self.nodes:
             wait_until(lambda node=node: node.cluster("INFO")["cluster_state"] == "ok")
         wait_until(lambda: len(self.primaries()) == PRIMARIES)
@@ -197,13 +197,13 @@ class Cluster:
             wait_until(lambda node=self.nodes[index]: replica_is_online(node))
 
     def known_nodes(self) -> dict[int, dict[str, Any]]:
-        """Return what the cluster knows of each of its nodes, by the number of the node here."""
+        """Return the cluster's record of each node, by the node's index."""
         known = self.nodes[self.primaries()[0]].cluster("NODES")
         by_port = {int(name.rpartition(":")[2]): facts for name, facts in known.items()}
         return {index: by_port[port] for index, port in enumerate(self.ports)}
 
     def owners(self) -> dict[int, int]:
-        """Return which node has each slot."""
+        """Return the node that owns each slot."""
         return {
             slot: index
             for index, facts in self.known_nodes().items()
@@ -212,13 +212,13 @@ class Cluster:
         }
 
     def replica_of(self, primary: int) -> int:
-        """Return the node that follows a primary."""
+        """Return the replica of a primary."""
         known = self.known_nodes()
         wanted = known[primary]["node_id"]
         return next(index for index, facts in known.items() if facts["master_id"] == wanted)
 
     def replica_reading(self, primary: int) -> Redis:
-        """Return a client with which a primary's replica may be read."""
+        """Return a client that can read from a primary's replica."""
 
         def readonly(connection: Any) -> None:
             connection.on_connect()
@@ -229,14 +229,14 @@ class Cluster:
         return Redis(port=port, protocol=2, redis_connect_func=readonly)
 
     def begin_to_move(self, slot: int, source: int, to: int) -> None:
-        """Mark a slot as moving, and move the half of its keys."""
+        """Mark a slot as migrating, and move half of its keys."""
         ids = {index: facts["node_id"] for index, facts in self.known_nodes().items()}
         self.nodes[to].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
         self.nodes[source].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
         self._move_keys(slot, source, to, share=2)
 
     def finish_move(self, slot: int, source: int, to: int) -> None:
-        """Move the rest, and give the slot to its new owner."""
+        """Move the other keys, and assign the slot to its new owner."""
         self._move_keys(slot, source, to, share=1)
         owner = self.known_nodes()[to]["node_id"]
         for index in dict.fromkeys((to, source, *self.primaries())):
@@ -259,17 +259,17 @@ class Cluster:
 
 
 def _bounds(slots: list[str]) -> tuple[int, int]:
-    """Return the first and the last of a range of slots, which may be one slot alone."""
+    """Return the first and last slot of a range, which may be a single slot."""
     return int(slots[0]), int(slots[-1])
 
 
 def replica_is_online(primary: Redis) -> bool:
-    """Tell whether a primary has a replica whose acknowledgements it counts."""
+    """Return whether a primary has a replica whose acknowledgements it counts."""
     return bool(primary.info("replication").get("slave0", {}).get("state") == "online")
 
 
 def is_primary(node: Redis) -> bool:
-    """Tell whether a node is a primary by its own account."""
+    """Return whether a node reports itself as a primary."""
     try:
         return bool(node.info("replication")["role"] == "master")
     except (RedisError, OSError):
@@ -277,7 +277,7 @@ def is_primary(node: Redis) -> bool:
 
 
 def answers(node: Redis) -> bool:
-    """Tell whether a server is up, whatever it thinks of us."""
+    """Return whether a server answers at all, even with an error."""
     try:
         return bool(node.ping())
     except AuthenticationError:
@@ -287,7 +287,7 @@ def answers(node: Redis) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that takes servers a moment."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + START_SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -296,14 +296,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a port of this machine without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports whose cluster bus port, 10,000 above, exists as well."""
+    """Return free ports whose cluster bus port, 10,000 above, is valid."""
     ports: list[int] = []
     while len(ports) < count:
         candidate = 20_000 + free_port() % 30_000

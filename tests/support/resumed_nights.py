@@ -1,4 +1,4 @@
-"""Nights that are killed and resumed, as processes, and what is left of them."""
+"""Runs in processes that are killed and resumed, and their remains."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ _PROGRAM = Path(__file__).with_name("dying.py")
 
 @dataclass(frozen=True)
 class ResumedNights:
-    """Runs nights on the same data for the same server.
+    """Runs on the same data for the same server.
 
     Args:
         data: folder of the ratings and movies.
-        url: of a server that only these nights use.
+        url: of a server that is used by no other test.
     """
 
     data: Path
@@ -39,10 +39,10 @@ class ResumedNights:
         of: str = "SIGKILL",
         models: str = "small",
     ) -> tuple[int, list[str]]:
-        """Run a night in a home; it dies at a step, if one is given, of a signal or of ENOSPC.
+        """Run in a home; optionally die at a step by a signal or by ENOSPC.
 
         Returns:
-            Its exit code, and the lines of standard error.
+            The exit code, and the lines of standard error.
         """
         self.end_lease()
         ended = subprocess.run(
@@ -66,17 +66,17 @@ class ResumedNights:
         return ended.returncode, ended.stderr.splitlines()
 
     def end_lease(self) -> None:
-        """Let the lock of a killed night go, as it does after a minute."""
+        """Release the lock of a killed run, as its expiry does after a minute."""
         with connect(self.url) as client:
             client.delete(KEYS.lock)
 
     def require_live(self, home: Path) -> None:
-        """The artifact is complete and served, and nothing is unfinished."""
+        """Require a complete and live artifact, with nothing unfinished."""
         self.require_served(home)
         assert not any((home / "unfinished").iterdir())
 
     def require_served(self, home: Path) -> None:
-        """The artifact is what readers see."""
+        """Require that readers see the artifact's generation."""
         with connect(self.url) as client:
             assert client.get(KEYS.current).decode() == artifact(home).name
 
@@ -88,13 +88,13 @@ def artifact(home: Path) -> Path:
 
 
 def is_unfinished(home: Path) -> bool:
-    """Tell whether there is a night to go on with, or one that has not begun to keep anything."""
+    """Return whether there is a run to resume or one that has kept nothing yet."""
     folder = home / "unfinished" / NAMESPACE
     return any(folder.glob("*/night.json")) or not any((home / "artifacts").glob("*/manifest.json"))
 
 
 def unfinished(home: Path) -> Path:
-    """Return the folder of the only unfinished night."""
+    """Return the folder of the only unfinished run."""
     (folder,) = (home / "unfinished" / NAMESPACE).iterdir()
     return folder
 
@@ -102,7 +102,8 @@ def unfinished(home: Path) -> Path:
 def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the digests of all lists, cards and weights, and the manifest.
 
-    Without names and times, and without the gate's report and outcome, which depend on the store.
+    Names and times are left out, and so are the gate's report and outcome:
+        they depend on the store.
     """
     folder = artifact(home)
     weights = folder.glob("models/*/variables/variables.data-*")

@@ -1,4 +1,4 @@
-"""How often a request of the reader asks the store."""
+"""Counts of round trips that a reader's request takes."""
 
 from reco_store.read.pinning import flattened, queue
 

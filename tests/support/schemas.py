@@ -1,4 +1,4 @@
-"""The JSON Schemas of the contract, by which tests judge what is published."""
+"""JSON Schemas of the key contract, to validate published values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "schema" / "v1"
 
 @cache
 def validator(name: str) -> Draft202012Validator:
-    """Return what validates by one file."""
+    """Return the validator of one schema file."""
     return Draft202012Validator(json.loads((FOLDER / name).read_text("utf-8")))
 
 
@@ -23,13 +23,13 @@ def _families() -> dict[str, str]:
 
 
 def validate(suffix: str, value: bytes) -> None:
-    """Check a published value.
+    """Validate a published value.
 
     Raises:
-        jsonschema.ValidationError: it is not what its key should hold.
+        jsonschema.ValidationError: the value does not match the schema of its key.
     """
     (name,) = [name for prefix, name in _families().items() if suffix.startswith(prefix)]
     fields = json.loads(value)
     validator(name).validate(fields)
     if "s" in fields:
-        assert len(fields["i"]) == len(fields["s"])  # no schema can say this
+        assert len(fields["i"]) == len(fields["s"])  # JSON Schema cannot express this

@@ -1,4 +1,4 @@
-"""Small generations, made from plain lists: payload sources for the publisher."""
+"""Small generations from plain lists, as payload sources for the publisher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOVIES = {
 
 
 class Source:
-    """A generation of given entries."""
+    """Generation with given entries."""
 
     def __init__(self, generation: str, created: datetime, entries: list[tuple[str, bytes]]):
         self.generation = generation
@@ -54,7 +54,7 @@ class Source:
 
 
 def small_entries(tag: float = 0.0, users: int = 3) -> list[tuple[str, bytes]]:
-    """Entries of six movies; ``tag`` is in the score of every first item, to tell nights apart."""
+    """Return entries of six movies; ``tag`` makes the first scores differ."""
 
     def rows(ids: str, first: float = 5.0) -> bytes:
         names = ids.split()
@@ -84,28 +84,28 @@ def small_entries(tag: float = 0.0, users: int = 3) -> list[tuple[str, bytes]]:
 
 
 def small_night(number: int, users: int = 3) -> Source:
-    """Make the generation of a night; the same number makes the very same one anywhere."""
+    """Make the generation of a number, the same one each time and everywhere."""
     return night_of(number, small_entries(float(number), users))
 
 
 def wide_night(number: int, users: int) -> Source:
-    """Make the generation of a night of one list a user, of about 1.2 kB."""
+    """Make a generation of one list per user, about 1.2 kB each."""
     return night_of(number, wide_entries(users, float(number)))
 
 
 def night_of(number: int, entries: list[tuple[str, bytes]]) -> Source:
-    """Make a generation whose name tells its number."""
+    """Make a generation whose id contains its number."""
     created = FIRST_NIGHT + timedelta(days=number)
     return Source(new_generation_id(created, f"{number:04x}"), created, entries)
 
 
 def number_of(generation: str) -> int:
-    """Return the number of the night that a generation was made of."""
+    """Return the number that a generation was made from."""
     return int(generation.rpartition("-")[2], 16)
 
 
 def wide_entries(users: int, tag: float = 0.0, length: int = 100) -> list[tuple[str, bytes]]:
-    """Entries of one list a user, of about 1.2 kB."""
+    """Return entries of one list per user, about 1.2 kB each."""
     ids = [str(n) for n in range(1000, 1000 + length)]
     scores = [5.0 + tag, *[1.125 + n for n in range(length - 1)]]
     value = encode_list(ids, scores, numeric_ids=True)

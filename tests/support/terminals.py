@@ -1,4 +1,4 @@
-"""A command with its standard output on a terminal of a given width."""
+"""Commands that write to a terminal of a given width."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Shown(NamedTuple):
-    """What a command has shown."""
+    """Output of a command."""
 
     code: int
     out: str
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
 def show(
     words: Sequence[object], environment: Mapping[str, str], *, columns: int, **more: str
 ) -> Shown:
-    """Run a command; keyword arguments add to the environment, in which COLUMNS is not set."""
+    """Run a command; keyword arguments set environment variables, and COLUMNS is unset."""
     mine, its = pty.openpty()
     termios.tcsetwinsize(its, (50, columns))
     known = {name: value for name, value in environment.items() if name != "COLUMNS"}
@@ -46,12 +46,12 @@ def show(
 
 
 def read_all(terminal: int) -> bytes:
-    """Return what a terminal has shown when whoever wrote to it has ended."""
+    """Read a terminal until the writer has closed it."""
     shown = b""
     while True:
         try:
             piece = os.read(terminal, 65536)
-        except OSError:  # Linux says so when the other side is closed
+        except OSError:  # Linux raises this when the other side is closed
             return shown
         if not piece:
             return shown

@@ -1,6 +1,6 @@
-"""Nights that say all that a whole one says of itself, in words chosen to do harm.
+"""Runs with a complete manifest whose texts try to do harm.
 
-Their titles and user ids are what somebody might write who wants to be more than text.
+Titles and user ids contain markup and scripts that a page must show as text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOSSES = [[1, 0.9], [2, 0.5], [3, 0.4], [1, 0.8], [2, 0.45], [3, 0.41]]
 
 @dataclass(frozen=True)
 class Kept:
-    """The nights of one folder."""
+    """The runs of one folder."""
 
     nights: Nights
     first: Artifact
@@ -44,12 +44,12 @@ class Kept:
 
 
 def user_id(number: str) -> str:
-    """Make an id that is no number."""
+    """Make an id that is not a number."""
     return f"<b onclick=alert({number})>{number}"
 
 
 def told(night: Night) -> Night:
-    """Make a night say what a whole one says of itself, under hostile titles."""
+    """Fill the manifest of a run with all that a complete one contains, under hostile titles."""
     titles = (HOSTILE * MOVIES)[:MOVIES]
     night.written_movies = replace(night.movies, titles=titles)
     night.manifest |= {
@@ -66,7 +66,7 @@ def told(night: Night) -> Night:
 
 
 def keep_nights(url: str, folder: Path) -> Kept:
-    """Publish three nights: two are served, the third is refused."""
+    """Publish three runs: two are accepted, the third is refused."""
     ratings = planted_ratings(seed=3, users=200, movies=MOVIES, at_least=25)
     ratings = ratings.assign(timestamp=NEWEST - ratings[c.TIMESTAMP] % (1000 * DAY))
     good = Night(ratings, "20261124T031500Z-7f3a", rename_user=user_id)

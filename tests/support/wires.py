@@ -1,4 +1,4 @@
-"""A wire between a client and a server that a test may cut, spoil, or leave to another server."""
+"""A wire between client and server that a test can cut, corrupt or redirect."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Hook: TypeAlias = "Callable[[int, bytes], bytes | None]"
 
 
 def unchanged(number: int, data: bytes) -> bytes:
-    """Let everything pass."""
+    """Pass everything on unchanged."""
     return data
 
 
 class Wire:
-    """Passes bytes between clients and a server; each piece from a client counts as a request.
+    """Proxy between clients and a server; each chunk from a client counts as a request.
 
     Args:
         target: socket of the server.
-        path: socket on which to listen.
-        on_request: sees each request before the server does.
-        on_reply: sees what the server says after that request before the client does.
+        path: socket to listen on.
+        on_request: called with each request before the server receives it.
+        on_reply: called with the server's reply to that request before the client receives it.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Wire:
         self.path.unlink()
 
     def url(self, server_url: str) -> str:
-        """Return a server's address with this wire in between."""
+        """Return a server's address that goes through this wire."""
         return server_url.replace(str(self.target), str(self.path))
 
     def _serve(self) -> None:
-        """Serve one connection after the other: a client under test uses one at a time."""
+        """Serve one connection at a time: a client under test opens no more."""
         while True:
             try:
                 near = self.listener.accept()[0]
@@ -74,12 +74,12 @@ class Wire:
             with near:
                 try:
                     _Link(self, near).relay()
-                except OSError:  # either side is gone, which the other learns by this end
+                except OSError:  # one side is gone; closing the other side reports it
                     continue
 
 
 class _Link:
-    """One connection; it goes on with a server that was started again, as if nothing was."""
+    """Connection that survives a restart of the server."""
 
     def __init__(self, wire: Wire, near: socket.socket) -> None:
         self.wire = wire
@@ -87,7 +87,7 @@ class _Link:
         self.login = b""
 
     def relay(self) -> None:
-        """Pass requests and replies on until either side ends, or a hook cuts the wire."""
+        """Relay requests and replies until either side ends or a hook cuts the wire."""
         wire = self.wire
         far = self._dial()
         try:

@@ -1,4 +1,4 @@
-"""Console: exit codes, one line an error, and text that is safe on a terminal."""
+"""Console: exit codes, one line per error, and no control characters from data."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from terminals import read_all
     ],
 )
 def test_unsafe_characters_are_spelled_out(text, shown):
-    """Characters that move the cursor or reverse a line are shown as escapes."""
+    """Characters that would move the cursor or reverse a line are printed as escapes."""
     assert printable(text) == shown
 
 
 @given(st.text())
 def test_printable_text_has_no_control_characters(text):
-    """Whatever a title contains, the result has no control character."""
+    """Printable text contains no control characters, whatever a title contains."""
     shown = printable(text)
 
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e" for c in shown)
@@ -45,7 +45,7 @@ def test_printable_text_has_no_control_characters(text):
 
 
 def test_error_is_one_line_and_its_own_code(capsys):
-    """An expected error is one line on stderr, whatever it contains."""
+    """An expected error is one line on standard error, whatever it contains."""
     with pytest.raises(SystemExit) as end, guard():
         raise UsageError("title 'a\nb\x1b'")
 
@@ -63,7 +63,7 @@ with guard():
 
 
 def test_on_a_terminal_an_error_breaks_at_blanks_only():
-    """No word, path or id is cut, however narrow the terminal; a wide one stays whole."""
+    """Errors wrap at blanks only, so no word, path or id is cut; wide terminals show one line."""
     path = "/srv/" + "very-long-folder/" * 6 + "report.html"
     text = f"the gate refused generation 20261129T190038Z-29c7: look at {path} and run it again"
     mine, its = pty.openpty()
@@ -83,7 +83,7 @@ def test_on_a_terminal_an_error_breaks_at_blanks_only():
 
 
 def test_exit_code_of_the_error(capsys):
-    """Cron can distinguish a held lock from a failure."""
+    """Exit codes depend on the error, so that cron can distinguish a held lock from a failure."""
     with pytest.raises(SystemExit) as end, guard():
         raise LockHeld("host", 3.0)
 
@@ -91,7 +91,7 @@ def test_exit_code_of_the_error(capsys):
 
 
 def test_interrupt(capsys):
-    """Ctrl-C ends with 130 and no traceback."""
+    """Ctrl-C exits with 130 and without a traceback."""
     with pytest.raises(SystemExit) as end, guard():
         raise KeyboardInterrupt
 
@@ -119,19 +119,19 @@ def test_interrupt_names_one_next_step(capsys, notes, line):
 
 
 def test_bug_keeps_its_traceback():
-    """An unexpected error keeps its traceback."""
+    """Unexpected errors keep their traceback."""
     with pytest.raises(ZeroDivisionError), guard():
         _ = 1 / 0
 
 
 def test_no_error_is_no_exit():
-    """A command that succeeds continues."""
+    """A successful command continues."""
     with guard():
         pass
 
 
 def test_closed_pipe_is_quiet():
-    """`| head` ends the command silently."""
+    """A closed pipe (`| head`) ends the command silently."""
     code = (
         "from reco_terminal.console import guard\n"
         "with guard():\n    for _ in range(100000):\n        print('x' * 100)\n"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reco_terminal.metrics import Use, figures
 from reco_terminal.wording import quality_figures, quality_words
 
 METRICS = {
@@ -14,28 +15,22 @@ METRICS = {
 }
 
 
+#: Label -> value and baseline.
+VALUES = {
+    "NDCG@10": "0.397",
+    "Recall@100": "0.546 (most popular 0.303)",
+    "Hit rate@10": "0.882 (most popular 0.621)",
+    "Coverage@10": "8.3% (most popular 0.5%)",
+    "RMSE": "0.805 (user and item means 0.869)",
+}
+
+
 def test_each_metric_has_its_baseline_and_meaning():
     """`reco status --all` explains each metric in one sentence."""
+    meanings = {figure.label: figure.meaning for figure in figures(Use.DETAILS)}
+
     assert quality_words(METRICS) == {
-        "NDCG@10": (
-            "0.397. Held-out movies in a user's top-10, earlier positions counting more; 1 is the "
-            "best order"
-        ),
-        "Recall@100": (
-            "0.546 (most popular 0.303). Share of a user's held-out movies that are in the top-100"
-        ),
-        "Hit rate@10": (
-            "0.882 (most popular 0.621). Share of users with at least one held-out movie in their "
-            "top-10"
-        ),
-        "Coverage@10": (
-            "8.3% (most popular 0.5%). Share of the catalogue in the top-10 of at least one user "
-            "with held-out ratings"
-        ),
-        "RMSE": (
-            "0.805 (user and item means 0.869). Root mean square error of predicted ratings, in "
-            "stars"
-        ),
+        label: f"{value}. {meanings[label]}" for label, value in VALUES.items()
     }
 
 

@@ -1,6 +1,6 @@
-"""Which nights are complete, and what the gate reads in the manifests of two of them.
+"""Complete artifacts in a folder, and values of their manifests.
 
-Another version may have written them: what is not there, or is something else, is None or empty.
+Manifests may be of another version: a missing value, or one of another type, is None or empty.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,12 @@ MANIFEST: Final = "manifest.json"
 NO_STARS: Final = "the input has no ratings, so there are none"
 
 
-class Nights(NamedTuple):
-    """Both manifests; no live one on the first night."""
+class Manifests(NamedTuple):
+    """Manifests of the staged and the live generation."""
 
-    tonight: Mapping[str, Any]
+    staged: Mapping[str, Any]
     live: Mapping[str, Any] | None
+    """None without a live generation, or if its manifest is damaged."""
 
 
 def number(manifest: Mapping[str, Any] | None, *path: str) -> float | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.checks import REFUSED
-from reco_batch.artifact.manifests import MANIFEST, complete_generations, section
+from reco_batch.artifact.folder import artifacts_of
+from reco_batch.artifact.manifests import section
 from reco_batch.files import write_whole
 from reco_store import UsageError
 from reco_store.control.registry import QUARANTINED
@@ -97,18 +98,8 @@ def kept(artifacts: Path, namespace: str) -> list[Kept]:
     Raises:
         NightFailed: the folder cannot be read.
     """
-    found = []
-    for generation in reversed(complete_generations(artifacts)):
-        try:
-            manifest = json.loads((artifacts / generation / MANIFEST).read_bytes())
-        except (OSError, ValueError):  # for a person to look at
-            continue
-        if (
-            isinstance(manifest, dict)
-            and section(manifest, "parameters").get("namespace") == namespace
-        ):
-            found.append(_kept(artifacts / generation, manifest))
-    return found
+    found = reversed(artifacts_of(artifacts, namespace))
+    return [_kept(artifact.folder, artifact.manifest) for artifact in found]
 
 
 def latest(found: Iterable[Kept], records: Iterable[GenerationRecord]) -> str:

@@ -254,11 +254,11 @@ def diff(
     it is about; fields are separated by tabs.
     """
     from reco_batch.commands import diff_page  # noqa: PLC0415
-    from reco_batch.evaluation.list_diff import choose_nights, difference, user_difference  # noqa: PLC0415
+    from reco_batch.evaluation.list_diff import choose_runs, difference, user_difference  # noqa: PLC0415
 
     target = Target.told(told.settings)
     if after is None:  # a single name is that of the night to look at
         before, after = None, before
-    nights = choose_nights(target.artifacts, before, after, namespace=target.keys.namespace)
+    nights = choose_runs(target.artifacts, before, after, namespace=target.keys.namespace)
     found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)
     typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,6 +33,8 @@ PACKAGES: Final = (
     "orjson",
     "threadpoolctl",
 )
+#: Wheels of another name that hold the same program: without code for GPUs, for one.
+SAME_PROGRAM: Final = {"tensorflow": "tensorflow-cpu"}
 _PROGRAM: Final = (Path(__file__).parents[1], Path(reco_store.__file__).parent)
 #: What to say where the values would say nothing.
 _DIGESTS: Final = {"program": "another version of reco", "data": "other ratings or movies"}
@@ -80,10 +83,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # a machine that only scores may do without it
-        return "not installed"
+    for name in filter(None, (package, SAME_PROGRAM.get(package))):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "not installed"  # a machine that only scores may do without it
 
 
 def _program(packages: Sequence[Path] = _PROGRAM) -> str:

@@ -22,7 +22,7 @@ from reco_batch.artifact.checks import (
 )
 from reco_batch.artifact.manifests import (
     NO_STARS,
-    Nights,
+    Manifests,
     has_stars,
     metrics_of,
     number,
@@ -40,17 +40,17 @@ _DEVIATIONS_OF_95: Final = 1.96
 _GROUPS: Final = ("retrieval", "rating", "ranked")
 
 
-def check_metrics(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
+def check_metrics(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
     """Yield the checks of a generation's metrics."""
-    yield from _against_live(nights, bounds)
-    yield from _against_popularity(nights.tonight, bounds)
+    yield from _against_live(manifests, bounds)
+    yield from _against_popularity(manifests.staged, bounds)
 
 
-def _against_live(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
+def _against_live(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
     """Compare the metrics with those of the live generation, where both were measured alike."""
-    tonight, live = nights
+    staged, live = manifests
     for group in _GROUPS:
-        now, before = (metrics_of(m, group) for m in nights)
+        now, before = (metrics_of(m, group) for m in manifests)
         shared = [name for name in before if name in now]
         for name, value in now.items():
             full, metric = f"{group}.{name}", metric_of(name)
@@ -60,16 +60,16 @@ def _against_live(nights: Nights, bounds: GateBounds) -> Iterator[Check]:
                 yield Check(full, value, "", None, NO_BASELINE)
             elif name not in shared:
                 yield Check(full, value, "", None, SKIPPED, "the live generation has none")
-            elif split_of(tonight) != split_of(live):
-                note = f"measured on a split by {split_of(tonight)}, the live one {split_of(live)}"
+            elif split_of(staged) != split_of(live):
+                note = f"measured on a split by {split_of(staged)}, the live one {split_of(live)}"
                 yield Check(full, value, "", None, SKIPPED, note)
             elif metric.better is Better.NEITHER or not metric.is_gated:
                 yield Check(full, value, "", None, NOTED, f"live {short(before[name])}")
             else:
                 measured = "test_users" if metric.is_per_user else "test"
-                held_out = [number(m, "data", measured) for m in nights]
+                held_out = [number(m, "data", measured) for m in manifests]
                 yield _metric(full, value, before[name], held_out, bounds)
-        if group == "rating" and not has_stars(tonight) and not before:
+        if group == "rating" and not has_stars(staged) and not before:
             yield Check("rating.metrics", None, "", None, SKIPPED, NO_STARS)
         if before and not shared:
             note = "no metric in common with the live generation"
@@ -90,11 +90,11 @@ def _metric(
     return at_least(name, value, least, note=f"live {short(live)}")
 
 
-def _against_popularity(tonight: Mapping[str, Any], bounds: GateBounds) -> Iterator[Check]:
+def _against_popularity(staged: Mapping[str, Any], bounds: GateBounds) -> Iterator[Check]:
     """Compare the metrics with the popularity baseline, measured on the same ratings."""
-    popularity = metrics_of(tonight, "popularity")
+    popularity = metrics_of(staged, "popularity")
     for group in ("retrieval", "rating"):
-        metrics = metrics_of(tonight, group)
+        metrics = metrics_of(staged, group)
         shared = [name for name in metrics if popularity.get(name, 0) > 0]
         checked = [
             figure.name
@@ -107,26 +107,26 @@ def _against_popularity(tonight: Mapping[str, Any], bounds: GateBounds) -> Itera
             is_error = metric_of(name).better is Better.LOWER
             ratio = theirs / ours if is_error and ours > 0 else ours / theirs
             note = f"{short(ours)}, popularity {short(theirs)}"
-            least = max(0.0, _least_ratio(tonight, bounds) - _chance(tonight, group, name, theirs))
+            least = max(0.0, _least_ratio(staged, bounds) - _chance(staged, group, name, theirs))
             check = at_least(f"popularity.{name}", ratio, least, note=note)
             if check.verdict == PASSED and ratio < 1:
                 check = check._replace(verdict=WARNING, note=f"worse than popularity: {note}")
             yield check
 
 
-def _least_ratio(tonight: Mapping[str, Any], bounds: GateBounds) -> float:
-    """Return the threshold; 0 for the notebook's models, which may be worse than popularity."""
+def _least_ratio(staged: Mapping[str, Any], bounds: GateBounds) -> float:
+    """Return the bound, which of the notebook's models cannot be more than a warning."""
     if bounds.popularity_ratio is not None:
         return bounds.popularity_ratio
-    return 0.0 if section(tonight, "parameters").get("preset") == "notebook" else 1.0
+    return 0.0 if section(staged, "parameters").get("preset") == "notebook" else 1.0
 
 
-def _chance(tonight: Mapping[str, Any], group: str, name: str, theirs: float) -> float:
+def _chance(staged: Mapping[str, Any], group: str, name: str, theirs: float) -> float:
     """Return how far below its true value the ratio may be by chance; 0 if that is not known."""
     if metric_of(name).better is Better.LOWER:
-        held_out = number(tonight, "data", "test")
+        held_out = number(staged, "data", "test")
         return _STANDARD_ERRORS / math.sqrt(2 * held_out) if held_out else 0.0
-    interval = section(section(section(tonight, "metrics"), "intervals"), group).get(name)
+    interval = section(section(section(staged, "metrics"), "intervals"), group).get(name)
     if not isinstance(interval, list):
         return 0.0
     low, high = interval

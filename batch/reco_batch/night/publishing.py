@@ -18,7 +18,7 @@ from reco_batch.artifact.quarantine import (
     require_not_quarantined,
 )
 from reco_batch.files import unreadable
-from reco_batch.gate.verdict import judge_generation
+from reco_batch.gate.judge import judge_generation
 from reco_batch.progress.reporter import Reporter, errors_as_warnings
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import GateInput, Published, RunLock, UsageError, Verdict, publish

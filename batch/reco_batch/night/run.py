@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reco_batch.artifact.folder import Artifact, open_artifact
+from reco_batch.artifact.folder import Artifact, artifacts_of, open_artifact
 from reco_batch.artifact.manifests import MANIFEST, section, split_of
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
 from reco_batch.artifact.quarantine import kept
@@ -32,7 +32,6 @@ from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.data.fingerprint import fingerprint, versions
 from reco_batch.data.split import Split, split_ratings
 from reco_batch.errors import NightFailed
-from reco_batch.evaluation.generation_diff import of_namespace
 from reco_batch.files import unreadable
 from reco_batch.ingest.bad_rows import REJECTED, write_rejected
 from reco_batch.ingest.sources import load
@@ -168,7 +167,7 @@ def last_times(artifacts: Path, namespace: str) -> StageTimes:
     """Return the stage times of a namespace's newest run; empty where none can be read."""
     manifest: Mapping[str, Any] = {}
     with suppress(NightFailed):  # a folder that cannot be read is reported when it is needed
-        manifest = next((one.manifest for one in of_namespace(artifacts, namespace)[-1:]), {})
+        manifest = next((one.manifest for one in artifacts_of(artifacts, namespace)[-1:]), {})
     return StageTimes.from_manifest(section(manifest, "began"), section(manifest, "seconds"))
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco_batch.artifact.folder import Artifact
-from reco_batch.evaluation.generation_diff import DEPTH, first_places, shown
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.evaluation.generation_diff import DEPTH, list_tops, shown
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.report.plots import BarPlot, LinePlot, Series, Words, bar_plot, line_plot
 from reco_batch.report.text import number, percent
 
@@ -56,7 +56,7 @@ def spread_of(artifact: Artifact) -> Spread:
     movies = artifact.movie_ids().cast(pa.string())
     counts = np.zeros(len(movies), np.int64)
     place = np.full(len(movies), DEPTH)
-    for block in first_places(artifact, movies):
+    for block in list_tops(artifact, movies):
         counts += shown(block.items, len(movies))
         _, places = valid = np.nonzero(block.items >= 0)
         np.minimum.at(place, block.items[valid], places)
@@ -76,7 +76,7 @@ def spread_view(now: Spread, before: Spread | None) -> SpreadView:
             Words(
                 "Coverage of the published lists",
                 "Movies in at least one list, by list length: "
-                f"{_covered(now, HEAD):,} in the first {HEAD}, {_covered(now, DEPTH):,} in the "
+                f"{_covered(now, TOP):,} in the first {TOP}, {_covered(now, DEPTH):,} in the "
                 f"first {DEPTH}.",
                 "list length",
                 "movies in at least one list",
@@ -102,7 +102,7 @@ def spread_view(now: Spread, before: Spread | None) -> SpreadView:
 
 def _sentences(now: Spread) -> list[str]:
     movies = len(now.shown)
-    covered = _covered(now, HEAD)
+    covered = _covered(now, TOP)
     share = percent(covered / max(1, movies))
     sentences = [
         (

@@ -3,10 +3,9 @@
 import webbrowser
 from pathlib import Path
 
-from reco_batch.artifact.folder import REPORT, Artifact, open_artifact
+from reco_batch.artifact.folder import REPORT, Artifact, artifacts_of, open_artifact
 from reco_batch.artifact.manifests import MANIFEST
 from reco_batch.errors import NightFailed
-from reco_batch.evaluation.generation_diff import of_namespace
 from reco_batch.files import delete, unreadable, write_whole
 from reco_batch.report.page import gather
 from reco_batch.report.render import render
@@ -47,7 +46,7 @@ def report_of(artifacts: Path, generation: str | None, *, namespace: str) -> Pat
         NightFailed: there is no such artifact, it is damaged, or the report cannot be written.
     """
     if generation is None:
-        kept = of_namespace(artifacts, namespace)
+        kept = artifacts_of(artifacts, namespace)
         if not kept:
             raise NightFailed(
                 f"no complete artifact of the namespace {namespace!r} in {artifacts}; expected "

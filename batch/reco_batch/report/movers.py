@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.evaluation.generation_diff import PERSISTENCE, Changes
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.report.plots import BarPlot, Words, bar_plot
 from reco_batch.report.text import percent, safe, signed
 
@@ -45,12 +45,12 @@ class ChangesView(NamedTuple):
 def changes_view(changes: Changes) -> ChangesView:
     """Lay out the changes."""
     shares = changes.overlap[~np.isnan(changes.overlap)]
-    counts = np.bincount(np.rint(shares * HEAD).astype(int), minlength=HEAD + 1)
+    counts = np.bincount(np.rint(shares * TOP).astype(int), minlength=TOP + 1)
     return ChangesView(
         safe(changes.before),
         list(_sentences(changes, counts)),
         bar_plot(
-            [str(common) for common in range(HEAD + 1)],
+            [str(common) for common in range(TOP + 1)],
             [("users", "now", [float(count) for count in counts])],
             Words(
                 "Overlap of top-10 lists",
@@ -89,20 +89,19 @@ def _sentences(changes: Changes, counts: NDArray[np.int64]) -> list[str]:
     known = int(counts.sum())
     if not known:
         return ["No user has a list in both runs."]
-    overlap, rbo = float(np.nanmean(changes.overlap)), float(np.nanmean(changes.rbo))
-    entered = int(((changes.shown_before == 0) & (changes.shown_after > 0)).sum())
-    left = int(((changes.shown_before > 0) & (changes.shown_after == 0)).sum())
+    overlap, rbo = changes.mean_overlap or 0.0, changes.mean_rbo or 0.0
     return [
         (
-            f"Mean overlap of top-10 lists: {percent(overlap)}; {counts[HEAD]:,} of {known:,} "
-            f"users keep all ten movies, {counts[0]:,} keep none."
+            f"Mean overlap of top-10 lists: {percent(overlap)}; {changes.unchanged_users:,} of "
+            f"{known:,} users keep all ten movies, {counts[0]:,} keep none."
         ),
         (
             f"Rank-biased overlap of lists, which weights early positions more: {percent(rbo)} "
             f"(p = {PERSISTENCE})."
         ),
         (
-            f"{entered:,} movies entered at least one top-10, {left:,} left all of them; "
-            f"{changes.new_users:,} users are new, {changes.gone_users:,} are gone."
+            f"{changes.entered_movies:,} movies entered at least one top-10, "
+            f"{changes.left_movies:,} left all of them; {changes.new_users:,} users are new, "
+            f"{changes.gone_users:,} are gone."
         ),
     ]

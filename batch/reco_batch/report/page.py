@@ -5,14 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.checks import NO_BASELINE
-from reco_batch.artifact.folder import REPORT, Artifact
-from reco_batch.evaluation.generation_diff import (
-    compare_nights,
-    gate_of,
-    namespace_of,
-    night_before,
-    of_namespace,
-)
+from reco_batch.artifact.folder import REPORT, Artifact, artifacts_of
+from reco_batch.evaluation.generation_diff import baseline_run, compare_runs, gate_of
 from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of
 from reco_batch.report.coverage import SpreadView, spread_of, spread_view
 from reco_batch.report.movers import ChangesView, changes_view
@@ -98,10 +92,10 @@ def gather(artifact: Artifact) -> Page:
         one processor and 280 MB.
     """
     manifest = artifact.manifest
-    others = of_namespace(artifact.folder.parent, namespace_of(artifact))
-    before = night_before(artifact, others)
+    others = artifacts_of(artifact.folder.parent, artifact.namespace)
+    before = baseline_run(artifact, others)
     kept = [one for one in others if one.generation < artifact.generation] + [artifact]
-    changes = None if before is None else changes_view(compare_nights(before, artifact))
+    changes = None if before is None else changes_view(compare_runs(before, artifact))
     moved = [] if changes is None else [*changes.risen, *changes.fallen]
     titles = cards_of(artifact, [move.movie_id for move in moved])
     if before is not None:  # for movies that have left the catalogue
@@ -110,7 +104,7 @@ def gather(artifact: Artifact) -> Page:
     return Page(
         generation=safe(artifact.generation),
         created=moment(manifest.get("created")),
-        namespace=safe(namespace_of(artifact) or ""),
+        namespace=safe(artifact.namespace or ""),
         verdict=verdict_of(manifest),
         tiles=_tiles(manifest),
         quality_note=quality_note(manifest),

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from reco_batch.artifact.folder import Artifact
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import ids_of
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.report.text import safe
 from reco_store.contract.families import SEEN, USER, Family
 from reco_store.contract.keys import family_suffix
@@ -119,7 +119,7 @@ def _top10(artifact: Artifact, family: Family, users: Iterable[str]) -> dict[str
         inside = batch.filter(pc.is_in(batch.column(c.SUFFIX), value_set=wanted))
         for row in inside.to_pylist():
             user = row[c.SUFFIX].partition(":")[2]
-            found[user] = [str(movie) for movie in row[c.MOVIE_IDS][:HEAD]]
+            found[user] = [str(movie) for movie in row[c.MOVIE_IDS][:TOP]]
     return found
 
 

@@ -12,7 +12,13 @@ import pytest
 import reco_batch
 import reco_store
 from reco_batch.data import fingerprint as own
-from reco_batch.data.fingerprint import PACKAGES, differences, fingerprint, program
+from reco_batch.data.fingerprint import (
+    PACKAGES,
+    SAME_PROGRAM,
+    differences,
+    fingerprint,
+    program,
+)
 
 PARAMETERS = {"seed": 42, "keep": 3, "rating_scale": (0.5, 5), "models": {"rating": {"epochs": 4}}}
 
@@ -106,10 +112,15 @@ def test_every_package_that_computes_has_its_version_in_the_fingerprint(made_of)
     ours = {"reco_batch", "reco_store", "reco_terminal"}
     names = {*imported(reco_batch), *imported(reco_store)} - ours
     names -= {*sys.stdlib_module_names, *SHOWING}
-    distributions = packages_distributions()
-    computing = {name for module in names for name in set(distributions[module]) & set(PACKAGES)}
+    distributions = {
+        module: {name.replace("_", "-") for name in found}
+        for module, found in packages_distributions().items()
+    }
+    known = {name: name for name in PACKAGES} | {b: a for a, b in SAME_PROGRAM.items()}
+    recorded = {m: {known[name] for name in distributions[m] if name in known} for m in names}
+    computing = set().union(*recorded.values())
 
-    assert {m for m in names if not set(distributions[m]) & set(PACKAGES)} == set()
+    assert {module for module in names if not recorded[module]} == set()
     assert {"scipy", "pyarrow", "pandas", "orjson"} <= computing <= made_of()["versions"].keys()
     assert computing <= program().keys()
 

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ranx import Qrels, Run, evaluate
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
+from ranking_oracle import judge
 from reco_batch.data.dataset import Dataset, Movies, Ratings
 from reco_batch.evaluation.evaluate import Evaluation
 from reco_batch.models.retrieval.two_tower import Embeddings
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.settings.hyperparameters import RankBy
-
-#: What numba says as it compiles ranx.
-pytestmark = pytest.mark.filterwarnings("ignore:unsafe cast from uint64 to int64")
 
 USERS, MOVIES = 80, 24
 
@@ -74,40 +71,38 @@ def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION, candidat
     )
 
 
-def run_of(scores, fitted):
-    """Sort everything that was not seen; of equal scores the lower index stands first."""
-    run = {}
+def lists_of(scores, fitted):
+    """Return each user's unseen movies by falling score; equal scores order by index."""
+    lists = []
     for user in range(USERS):
         seen = set(fitted.movie_index[fitted.user_index == user].tolist())
         left = [m for m in range(MOVIES) if m not in seen]
-        left.sort(key=lambda m: (-scores[user, m], m))
-        run[str(user)] = {str(m): float(len(left) - p) for p, m in enumerate(left)} or {"-": 1.0}
-    return run
+        lists.append(sorted(left, key=lambda m: (-scores[user, m], m)))
+    return lists
 
 
-def by_ranx(scores, fitted, held_out):
-    """Return what ranx says of the lists, means over the users with something held out."""
+def by_oracle(scores, fitted, held_out):
+    """Return the metrics of those lists, means over the users with held-out ratings."""
     wanted = {}
     for user, movie in zip(held_out.user_index, held_out.movie_index, strict=True):
-        wanted.setdefault(str(user), {})[str(movie)] = 1
-    run = {user: row for user, row in run_of(scores, fitted).items() if user in wanted}
-    names = ["ndcg@10", "hit_rate@10"]
-    found = evaluate(Qrels(wanted), Run(run), names, make_comparable=True, threads=1)
-    return {"ndcg@10": found["ndcg@10"], "hit@10": found["hit_rate@10"]}
+        wanted.setdefault(int(user), set()).add(int(movie))
+    lists = lists_of(scores, fitted)
+    judged = [judge(lists[user], relevant, k=10) for user, relevant in wanted.items()]
+    return {name: float(np.mean([row[name] for row in judged])) for name in judged[0]}
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_lists_are_judged_as_ranx_judges_them(seed):
-    """Seen movies left out, users without held-out movies not counted, ties by index."""
+def test_lists_are_judged_as_scikit_learn_judges_them(seed):
+    """Lists exclude seen movies, means users without held-out ratings; ties order by index."""
     dataset, fitted, held_out, vectors = drawn_case(seed)
 
     found = evaluation(dataset, fitted, held_out).of_retrieval(Fixed(vectors))
 
-    theirs = by_ranx(vectors.users @ vectors.movies.T, fitted, held_out)
+    theirs = by_oracle(vectors.users @ vectors.movies.T, fitted, held_out)
     assert {name: found["retrieval"][name] for name in theirs} == pytest.approx(theirs)
     count = np.bincount(fitted.movie_index, minlength=MOVIES)
-    theirs = by_ranx(np.tile(count, (USERS, 1)), fitted, held_out)
+    theirs = by_oracle(np.tile(count, (USERS, 1)), fitted, held_out)
     assert {name: found["popularity"][name] for name in theirs} == pytest.approx(theirs)
 
 
@@ -182,12 +177,10 @@ def test_ranked_lists_are_judged_in_the_order_that_is_shown(rank_by):
 
     found = evaluation(dataset, fitted, held_out, rank_by=rank_by).of_rating(model)
 
-    theirs = by_ranx(stars, fitted, held_out)
+    theirs = by_oracle(stars, fitted, held_out)
     assert theirs["ndcg@10"] > 0
     assert {name: found["ranked"][name] for name in theirs} == pytest.approx(theirs)
-    first = [
-        rated[int(m)] for row in run_of(stars, fitted).values() for m in list(row)[:10] if m != "-"
-    ]
+    first = [rated[movie] for row in lists_of(stars, fitted) for movie in row[:10]]
     assert found["ranked"]["little_known@10"] == pytest.approx(np.mean(np.array(first) <= 2))
 
 
@@ -195,19 +188,17 @@ def test_ranked_lists_of_candidates_are_judged_as_they_are_published():
     """What retrieval does not propose stands in no list, however many stars it would get."""
     dataset, fitted, held_out, vectors = drawn_case(11)
     model = linear_model(2)
-    proposed = run_of(vectors.users @ vectors.movies.T, fitted)
+    proposed = lists_of(vectors.users @ vectors.movies.T, fitted)
     users, movies = model.folded()
     stars = users @ movies.T
     for user in range(USERS):
-        others = np.setdiff1d(
-            np.arange(MOVIES), [int(m) for m in list(proposed[str(user)])[:12] if m != "-"]
-        )
+        others = np.setdiff1d(np.arange(MOVIES), proposed[user][:12])
         stars[user, others] -= 1000
 
     judged = evaluation(dataset, fitted, held_out, candidates=12)
     found = judged.of_rating(model, Fixed(vectors))
 
-    theirs = by_ranx(stars, fitted, held_out)
+    theirs = by_oracle(stars, fitted, held_out)
     assert {name: found["ranked"][name] for name in theirs} == pytest.approx(theirs)
     everything = evaluation(dataset, fitted, held_out).of_rating(model)
     assert found["ranked"] != everything["ranked"]
@@ -277,7 +268,7 @@ def test_ranked_lists_have_a_baseline():
 
     found = evaluation(dataset, fitted, held_out).of_rating(linear_model(2))["ranked_means"]
 
-    theirs = by_ranx(shrunk, fitted, held_out)
+    theirs = by_oracle(shrunk, fitted, held_out)
     assert {name: found[name] for name in theirs} == pytest.approx(theirs)
     assert found.keys() >= {"ndcg@10", "little_known@10"}
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from reco_batch.artifact.checks import PASSED, REFUSED
-from reco_batch.artifact.manifests import Nights as Manifests
+from reco_batch.artifact.manifests import Manifests
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import measure
-from reco_batch.gate.list_checks import check_night
+from reco_batch.gate.judge import check_generation
 from reco_batch.progress.terminal import duration
 from reco_batch.report.checks import check_words
 from reco_batch.report.coverage import spread_of
@@ -68,7 +68,7 @@ def test_every_check_has_words(kept):
     """Every check of the gate has a label."""
     measured = measure(kept.second, k=20, ranked_k=None)
     manifests = Manifests(kept.second.manifest, kept.first.manifest)
-    checks = check_night(manifests, measured, None, GateBounds(rating_age_days=3))
+    checks = check_generation(manifests, measured, None, GateBounds(rating_age_days=3))
 
     assert len(checks) > 50
     for check in checks:

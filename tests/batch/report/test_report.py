@@ -13,7 +13,7 @@ import pytest
 from real_servers import running_server
 from reco_batch.artifact.folder import MANIFEST, open_artifact
 from reco_batch.errors import NightFailed
-from reco_batch.evaluation.generation_diff import compare_nights
+from reco_batch.evaluation.generation_diff import compare_runs
 from reco_batch.night.publishing import publish_artifact
 from reco_batch.progress.reporter import PlainReporter
 from reco_batch.report.file import report_of, write_report
@@ -221,7 +221,7 @@ def test_parameters_versions_and_data_are_compared(kept, tmp_path):
 
 def test_changes_are_computed_from_two_folders(kept):
     """Mean overlap and the counts of movies, against the run that the gate compared with."""
-    changes = compare_nights(kept.second, kept.refused)
+    changes = compare_runs(kept.second, kept.refused)
     text = parsed(kept.refused).text
 
     assert f"Mean overlap of top-10 lists: {100 * changes.overlap.mean():.0f} %" in text
