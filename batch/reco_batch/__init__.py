@@ -13,7 +13,7 @@ def main() -> None:
     from reco_terminal.console import guard, open_streams  # noqa: PLC0415
 
     open_streams()
-    signals.hear()
+    signals.handle_signals()
     with guard():
         try:
             from reco_batch.commands.app import app  # noqa: PLC0415

@@ -21,7 +21,7 @@ _HANDLED: Final = (signal.SIGTERM, signal.SIGHUP)
 _ENDING: Final = frozenset({*_HANDLED, signal.SIGINT})
 
 
-def hear() -> None:
+def handle_signals() -> None:
     """Make both signals raise `Terminated`; a signal ignored before (`nohup`) stays ignored."""
     for number in _HANDLED:
         if signal.getsignal(number) is signal.SIG_DFL:

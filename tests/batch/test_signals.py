@@ -46,7 +46,7 @@ def body():
     print("went on", flush=True)
 
 open_streams()
-signals.hear()
+signals.handle_signals()
 with guard():
     body()
 """
@@ -130,7 +130,7 @@ def test_an_ignored_signal_stays_ignored():
 def test_hooks_inherit_nothing():
     """A program started by a hook can be ended as usual."""
     code = (
-        "from reco_batch import signals; import subprocess, os, signal; signals.hear();"
+        "from reco_batch import signals; import subprocess, os, signal; signals.handle_signals();"
         "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle();"
         "print(open('/proc/%d/status' % os.getpid()).read());"
         "subprocess.run(['grep', 'SigIgn', '/proc/self/status'])"

@@ -24,7 +24,7 @@ def error_line(ended):
 
 def test_0_on_success(reco):
     """A fallback is a complete answer, so the exit code is 0."""
-    assert reco("get-user", "nobody").code == 0
+    assert reco("get-user", "unknown").code == 0
 
 
 def test_1_and_a_traceback_for_a_bug(reco):

@@ -119,7 +119,7 @@ def test_candidates_are_an_object_of_the_same_form(reco):
 
 def test_a_fallback_is_a_field(reco):
     """A program needs no notes: `fallback` and each item's source are fields."""
-    found = json.loads(reco("get-user", "nobody", "--json").out)
+    found = json.loads(reco("get-user", "unknown", "--json").out)
     assert found["fallback"] is True
     assert {item["source"] for item in found["items"]} == {"most_rated"}
 

@@ -44,14 +44,14 @@ def test_a_ranked_list_has_predicted_ratings(reco):
 @pytest.mark.parametrize("command", ["get-user", "get-ranked"])
 def test_an_unknown_user_gets_popular_movies_with_a_note(reco, command):
     """Never an empty answer: the most rated movies, named as such in every line."""
-    ended = reco(command, "nobody", "-n", "2")
+    ended = reco(command, "unknown", "-n", "2")
     kind = {"get-user": "personal", "get-ranked": "ranked"}[command]
     assert [row[1:4] for row in ended.rows] == [
         ["1", "215", "most_rated"],
         ["50", "204", "most_rated"],
     ]
     assert (
-        f"note: user nobody has no {kind} list; these are most rated movies instead." in ended.err
+        f"note: user unknown has no {kind} list; these are most rated movies instead." in ended.err
     )
     assert ended.code == 0
 
@@ -65,7 +65,7 @@ def test_a_short_list_is_filled_up_with_a_note(reco):
 
 def test_a_short_answer_has_a_note(reco):
     """A note explains an answer that is shorter than requested."""
-    ended = reco("get-user", "nobody", "-n", "1000")
+    ended = reco("get-user", "unknown", "-n", "1000")
     assert f"note: {len(ended.rows)} of 1000: the published lists have no more." in ended.err
 
 

@@ -115,10 +115,10 @@ def test_one_namespace_is_a_dozen_lines(terminal, reco, duel):
 
 def test_columns_that_do_not_fit_are_a_second_block(terminal, duel):
     """Four columns of 21 cells on 80: two blocks, each with the names at its left."""
-    shown = picture(terminal("status", *BOTH, "--namespace", "reco", "--namespace", "nobody"))
+    shown = picture(terminal("status", *BOTH, "--namespace", "reco", "--namespace", "absent"))
     assert [line for line in shown if "namespace  " in line] == [
         "  namespace       one                    other",
-        "  namespace       reco                   nobody",
+        "  namespace       reco                   absent",
     ]
     assert shown.count("") == 1
 
@@ -183,16 +183,16 @@ def test_an_arm_may_record_its_own_experiment(reco, client, duel, experiment):
 
 def test_one_that_is_not_published_does_not_hide_the_others(terminal, reco, duel):
     """Its column reports that, and the exit code is that of its error."""
-    words = ("status", "--namespace", "nobody", "--namespace", "one")
+    words = ("status", "--namespace", "absent", "--namespace", "one")
     ended = terminal(*words)
     shown = picture(ended)
     assert shown[1:4] == [
-        "  namespace       nobody             one",
+        "  namespace       absent             one",
         f"  generation      nothing published  {duel[0]}",
         "  age             -                  3 hours",
     ]
     assert ended.code == 5
-    assert ended.err.startswith("error: nothing is published under the namespace 'nobody'")
+    assert ended.err.startswith("error: nothing is published under the namespace 'absent'")
 
     first = json.loads(reco(*words, "--json").out)
     assert first["generation"] is first["counts"] is first["gate"] is None
@@ -202,9 +202,9 @@ def test_one_that_is_not_published_does_not_hide_the_others(terminal, reco, duel
 
 def test_when_none_is_published_that_is_all(reco):
     """Nothing on standard output, as with one namespace."""
-    ended = reco("status", "--namespace", "nobody", "--namespace", "nowhere")
+    ended = reco("status", "--namespace", "absent", "--namespace", "nowhere")
     assert (ended.code, ended.out) == (5, "")
-    assert "namespace 'nobody'" in ended.err
+    assert "namespace 'absent'" in ended.err
 
 
 def test_one_that_may_not_be_read_does_not_hide_the_others(terminal, client, server, duel):

@@ -31,8 +31,8 @@ def test_a_users_list_at_eighty_columns(terminal, generation):
 
 def test_a_fallback_is_noted(terminal):
     """The note is on the screen, below the table."""
-    shown = bare(terminal("get-user", "nobody", "-n", "3").out)
-    assert "Note: user nobody has no personal list; these are most rated movies instead." in shown
+    shown = bare(terminal("get-user", "absent", "-n", "3").out)
+    assert "Note: user absent has no personal list; these are most rated movies instead." in shown
     assert shown[2].split()[-2:] == ["most", "rated"]
 
 
@@ -45,7 +45,7 @@ def test_a_fallback_is_noted(terminal):
         ("get-movie", "1"),
         ("get-movie", "Hamlet"),
         ("status",),
-        ("status", "--namespace", "reco", "--namespace", "nobody", "--namespace", "nowhere"),
+        ("status", "--namespace", "reco", "--namespace", "absent", "--namespace", "nowhere"),
     ],
 )
 def test_nothing_is_wider_than_the_terminal(terminal, words, columns):
@@ -91,13 +91,13 @@ def test_a_hostile_id_in_the_heading_is_escaped(terminal):
 
 def test_no_color_is_respected(terminal):
     """NO_COLOR removes every colour; without it there are some."""
-    assert COLOUR.search(terminal("get-user", "nobody").out)
-    assert not COLOUR.search(terminal("get-user", "nobody", NO_COLOR="1").out)
+    assert COLOUR.search(terminal("get-user", "absent").out)
+    assert not COLOUR.search(terminal("get-user", "absent", NO_COLOR="1").out)
 
 
 def test_a_dumb_terminal_gets_no_escape_sequence(terminal):
     """TERM=dumb gets no escape sequence."""
-    assert "\x1b" not in terminal("get-user", "nobody", TERM="dumb").out
+    assert "\x1b" not in terminal("get-user", "absent", TERM="dumb").out
 
 
 def test_a_movie_shows_its_card(terminal):

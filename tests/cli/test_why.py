@@ -22,7 +22,7 @@ def test_as_json(reco):
 
 def test_a_fallback_has_no_explanation(reco):
     """Popular movies have no explanation."""
-    found = json.loads(reco("get-user", "nobody", "--why", "--json").out)
+    found = json.loads(reco("get-user", "absent", "--why", "--json").out)
     assert {item["because"] for item in found["items"]} == {None}
     assert found["fallback"] is True
 

@@ -28,7 +28,7 @@ class LiveReporter(QuietReporter):
             console=self._console,
             transient=True,
         )
-        # Of two stages that start at the same time, only one may start the display.
+        # Only one of two stages that start at the same time may start the display.
         self._changing = threading.Lock()
         self._running = 0
         self._count = 0

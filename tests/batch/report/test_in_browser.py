@@ -9,9 +9,9 @@ from browser import started
 from reco_batch.artifact.folder import MANIFEST, open_artifact
 from reco_batch.report.file import write_report
 
-#: Contrast between text and what is behind it that is asked of small letters (WCAG 2, AA).
+#: Lowest contrast of small text against its background (WCAG 2, AA).
 LEGIBLE = 4.5
-#: What is wider than the part of the page that it stands in, by how much.
+#: Script that returns elements wider than their container, and by how much.
 WIDER = """
 return [...document.querySelectorAll('main *')]
   .filter(e => e.offsetWidth && !e.closest('thead'))
@@ -72,7 +72,7 @@ def report(request, kept, held, browser):
     return path
 
 
-def test_it_asks_nobody_for_anything(report, browser):
+def test_a_page_loads_nothing_else(report, browser):
     """One file is read, whatever is opened in it and whatever titles contain, without an error."""
     browser.look(width=1024, scheme="light")
     browser.run("document.querySelectorAll('details').forEach(part => part.open = true)")
@@ -84,7 +84,7 @@ def test_it_asks_nobody_for_anything(report, browser):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1024, 1600])
-def test_it_fits_and_can_be_read(report, browser, width, scheme):
+def test_a_page_fits_and_is_legible(report, browser, width, scheme):
     """Nothing is wider than the window, every section is visible, and no text is too faint."""
     browser.look(width=width, scheme=scheme)
     browser.run(

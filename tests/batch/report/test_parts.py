@@ -44,7 +44,7 @@ def test_sample_users_are_spread_over_histories(kept):
 
 
 def test_sample_users_are_drawn_by_the_seed(kept):
-    """The same seed draws the same users; another seed draws others."""
+    """One seed draws the same users each time; another seed draws others."""
     first, again, other = (
         [user.user_id for user in sample_users(kept.second, None, seed=seed)] for seed in (1, 1, 2)
     )
@@ -52,7 +52,7 @@ def test_sample_users_are_drawn_by_the_seed(kept):
     assert first == again != other
 
 
-def test_spread_counts_users_and_best_places(kept):
+def test_spread_counts_users_and_best_positions(kept):
     """Compared with counting list by list."""
     spread = spread_of(kept.second)
     ids = kept.second.movie_ids().to_pylist()
@@ -98,10 +98,10 @@ def test_a_change_is_good_or_bad_beyond_chance(now, was, change, kind):
 
     assert (row.change, row.kind) == (change, kind)
     (row,) = metric_rows({"metrics": {"rating": {"rmse": now}}}, before, [])
-    assert (row.change, row.kind) == (change, "none")  # without an interval nobody can tell
+    assert (row.change, row.kind) == (change, "none")  # without an interval it cannot be judged
 
 
-def test_an_interval_says_what_chance_is():
+def test_a_change_inside_the_interval_is_chance():
     """A value inside the interval is neither better nor worse."""
     group = {"hit@10": 0.5}
     now = {"metrics": {"retrieval": group, "intervals": {"retrieval": {"hit@10": [0.4, 0.6]}}}}

@@ -33,7 +33,7 @@ SECTIONS = {
     "data",
     "about",
 }
-#: All that the page is made of; what can run, load, post or restyle is not among it.
+#: Elements of the page; none can run a script, load, post or restyle.
 ELEMENTS = set(
     re.findall(
         r"\w+",
