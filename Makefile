@@ -8,6 +8,9 @@ INSTALLED := .venv/.installed
 DEVELOPED := .venv/.developed
 DATA ?= demo
 
+# Tests start hundreds of processes that import the same modules: they may keep the byte code.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help run install dev test test-all promises soak check format bench lock clean
 
 help: ## List the targets.
@@ -20,11 +23,17 @@ install: $(INSTALLED) ## Install the job into .venv.
 
 dev: $(DEVELOPED) ## Install all extras and the tools for tests, checks and benchmarks as well.
 
+# A file's tests stay in one process: they share its servers and its TensorFlow.
+PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile
+
 test: $(DEVELOPED) ## Run the fast tests; they start and stop the servers they need.
-	@$(BIN)/pytest -q --ignore tests/promises --numprocesses 2 --dist loadfile
+	@$(PYTEST) --ignore tests/promises -m "not slow"
+
+test-all: $(DEVELOPED) ## Run all tests but the promises.
+	@$(PYTEST) --ignore tests/promises
 
 promises: $(DEVELOPED) ## Inject faults into servers, networks, files and runs: docs/promises.md.
-	@$(BIN)/pytest -q tests/promises
+	@$(PYTEST) tests/promises
 
 soak: $(DEVELOPED) ## Run the promises in their long form: a thousand kills, every prefix, every lost reply.
 	@$(BIN)/pytest tests/promises --soak -v --durations 0 --durations-min 60
@@ -34,6 +43,7 @@ check: $(DEVELOPED) ## Check style, formatting, types, imports and wording.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tests/structure/words.py
 
 format: $(DEVELOPED) ## Fix what ruff can fix.
 	@$(BIN)/ruff check --fix .
@@ -81,7 +91,7 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) --no-compile --require-hashes -r constraints.txt
 	@$(PIP) --no-build-isolation -e .
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -W ignore -c \
+	@$(BIN)/python -W ignore -c \
 		"import reco_batch.commands.app, reco_batch.models.registry"
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""The tables of docs/models.md: our models beside others, for every way of asking."""
+"""The tables of docs/models.md that compare our models with others."""
 
 import json
 from collections.abc import Callable
@@ -11,11 +11,11 @@ BEGIN, END = "<!-- quality: written by benchmarks/report.py -->", "<!-- end of q
 SPLITS = {
     "random": "at random",
     "time": "each user's latest fifth",
-    "peers": "at random, another draw: users in the order of their numbers",
+    "peers": "at random, a second draw with users in numerical order",
 }
 NOTES = {
     "demo": [
-        "Another sample of the same site's ratings, by which nothing about the models was chosen.",
+        "Another sample of the same site's ratings. No choice about the models was made on it.",
         "",
     ]
 }
@@ -23,13 +23,13 @@ OURS = "preset default"
 
 
 def quality(result: dict) -> list[str]:
-    """Return the tables of one data set."""
+    """Return the table of ranking and rating quality on one data set."""
     lines = []
-    for split, said in SPLITS.items():
+    for split, held_out in SPLITS.items():
         if split in result["splits"]:
             lines += [
                 "",
-                f"### {result['data']}, held back {said}",
+                f"### {result['data']}, held out {held_out}",
                 "",
                 *NOTES.get(result["data"], []),
             ]
@@ -44,7 +44,7 @@ def _lists(lists: dict) -> list[str]:
     for name, row in lists["table"].items():
         figures = " | ".join(figure(row[key]) for key in keys)
         lines.append(f"| {_bold(name)}{_settings(row)} | {figures} |")
-    lines += ["", f"{OURS.capitalize()} less the other, user by user, with 95 % intervals:", ""]
+    lines += ["", f"Difference of the {OURS} to the other, by user, with 95 % intervals:", ""]
     lines += ["| | ndcg@10 | recall@100 |", "|---|---|---|"]
     for name, row in lists[f"{OURS} less"].items():
         cells = [
@@ -69,16 +69,16 @@ def _stars(stars: dict) -> list[str]:
 
 
 def new_users(result: dict) -> list[str]:
-    """Return the table of users whom no model was trained on, of one data set."""
+    """Return the table of users excluded from training, for one data set."""
     lines = [
         "",
         f"### {result['data']}, new users",
         "",
-        f"Written by `benchmarks/new_users.py`: each of {result['users']} users was kept out of",
-        f"one of {result['folds']} trainings, and is known by a few ratings only, drawn by lot or",
-        "the first by time. Settings were chosen on the validation part, EASE's as ours. What else",
-        "they have rated is not shown, which helps everybody here alike; coverage is a mean over",
-        "fifths of the users, and lower than that of all.",
+        f"Written by `benchmarks/new_users.py`: each of {result['users']} users was excluded from",
+        f"one of {result['folds']} trainings. Their histories consist of a few ratings, drawn at",
+        "random or the first by time. Settings were chosen on the validation part, for EASE as for",
+        "our preset. Their other rated movies are not recommended, which helps all models equally.",
+        "Coverage is a mean over fifths of the users, and lower than that of all users.",
         "",
         "| | validation ndcg@10 | ndcg@10 | recall@100 | coverage@10 |",
         "|---|---|---|---|---|",
@@ -91,14 +91,14 @@ def new_users(result: dict) -> list[str]:
 
 
 def similar(result: dict) -> list[str]:
-    """Return the table of the similar lists of one data set."""
+    """Return the table of similar lists, for one data set."""
     keys = list(next(iter(result["table"].values())))
     lines = [
         "",
         f"### {result['data']}, similar movies",
         "",
-        "Written by `benchmarks/similar.py`: of the users who liked a movie, how many then liked",
-        "one of the ten beside it.",
+        "Written by `benchmarks/similar.py`: how well the top-10 of a movie's similar list",
+        "predicts what the users who liked the movie liked next.",
         "",
         "| | " + " | ".join(keys) + " |",
         "|---" * (len(keys) + 1) + "|",
@@ -109,19 +109,19 @@ def similar(result: dict) -> list[str]:
 
 
 def for_ratings(result: dict) -> list[str]:
-    """Return the table of the first lists of those who arrive."""
+    """Return the table of cold-start lists, for one data set."""
     users = result["users"]
     lines = [
         "",
-        f"### {result['data']}, somebody who arrived today",
+        f"### {result['data']}, cold start",
         "",
-        f"Written by `benchmarks/for_ratings.py`: {users['measured']} users, each kept out of a",
-        "training, and known by five ratings, drawn by lot or the five with the most stars; the",
-        f"settings were chosen on {users['choosing']} others. recall@10 is the share of the rest",
-        "of a user's ratings among the ten; in brackets, the rest counted as ten movies at most.",
-        "The model itself would have to run when it is asked.",
-        "",
-        "| five ratings | | recall@10 | times that of the most rated | 95 % interval |",
+        f"Written by `benchmarks/for_ratings.py`: {users['measured']} users, each excluded from a",
+        "training, with a history of five ratings: drawn at random, or the five with the most",
+        f"stars. The settings were chosen on {users['choosing']} other users. recall@10 is the",
+        "share of a user's other rated movies in the top-10; in parentheses, counting at most ten",
+        "of them. *The model* is the retrieval model itself, which would have to run at query",
+        "time. ",
+        "| five ratings | | recall@10 | relative to most rated | 95 % interval |",
         "|---|---|---|---|---|",
     ]
     for how, table in result["measured"].items():
@@ -135,7 +135,7 @@ def for_ratings(result: dict) -> list[str]:
 
 
 def _with_ten(row: dict, written: Callable[[Any], str]) -> str:
-    """Write the figure of all the rest, and of ten movies of it at most."""
+    """Write recall over all other rated movies, and over at most ten of them."""
     return f"{written(row['recall@10'])} ({written(row['recall@10 of at most 10'])})"
 
 
@@ -151,22 +151,22 @@ def _bold(name: str) -> str:
 def _settings(row: dict) -> str:
     settings = row.get("settings")
     if isinstance(settings, dict):
-        said = [f"{name} {value:g}" for name, value in settings.items()]
+        words = [f"{name} {value:g}" for name, value in settings.items()]
     else:
         names = ("factors", "l2", "alpha")
-        said = [f"{name} {value:g}" for name, value in zip(names, settings or (), strict=False)]
+        words = [f"{name} {value:g}" for name, value in zip(names, settings or (), strict=False)]
     if row.get("chosen"):
-        said.append("chosen")
-    return f" ({', '.join(said)})" if said else ""
+        words.append("chosen")
+    return f" ({', '.join(words)})" if words else ""
 
 
 def figure(value: float) -> str:
-    """Write a figure with four decimals, and without the zero before the point."""
+    """Format a number with four decimals and no leading zero."""
     return f"{value:.4f}".removeprefix("0") if value < 1 else f"{value:.4f}"
 
 
 def write_tables() -> None:
-    """Put the tables between their markers in the page of the models."""
+    """Write the tables between their markers in docs/models.md."""
     results = [
         json.loads(path.read_text("utf-8"))
         for path in sorted((HERE / "results").glob("quality-*.json"), reverse=True)
@@ -176,12 +176,12 @@ def write_tables() -> None:
     machine = results[0]["machine"]
     lines = [
         BEGIN,
-        "## Beside others",
+        "## Comparison with other models",
         "",
-        "Written by `benchmarks/quality.py`, which says how: everything is fitted on the training",
-        "and validation parts, settings of the others are those of a few that were best on the",
-        "validation part, and the test part is looked at once. The presets and ALS are means of",
-        f"{results[0]['seeds']} seeds. {machine['cores']} cores of {machine['processor']}.",
+        "Written by `benchmarks/quality.py`, which documents the protocol: every model is fitted",
+        "on the training and validation parts, settings of the others are the best of several on",
+        "the validation part, and the test part is used once. The presets and ALS are means of",
+        f"{results[0]['seeds']} random seeds. {machine['cores']} cores of {machine['processor']}.",
     ]
     for result in results:
         lines += quality(result)

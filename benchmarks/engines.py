@@ -1,8 +1,8 @@
-"""Scoring and writing lists by this process and by two workers of Ray: seconds and memory.
+"""Scoring and writing lists in one process and by two Ray workers: seconds and memory.
 
-Synthetic vectors and histories, written to an artifact as a night writes them. Every run is a
-process of its own; the engines take turns. Memory is the proportional set size of the process and
-all that it started, at its highest; CPU is theirs together, and depends least on what else runs.
+The job's own functions write lists of synthetic vectors and histories to an artifact. Every run is
+a process, and the engines alternate. Memory is the peak proportional set size of the process and
+its descendants; CPU is their sum, and depends least on the machine's load.
 
 usage: engines.py [--users N] [--movies N] [--rounds N]
 """
@@ -34,7 +34,7 @@ KEYS = (
     "cpu_seconds",
     "peak_pss_bytes",
 )
-#: Name -> what `open_engine` is told.
+#: Name -> arguments of `open_engine`.
 ENGINES = {
     "local, 1 thread": ("local", 1),
     "local, 2 threads": ("local", 2),
@@ -43,7 +43,7 @@ ENGINES = {
 
 
 def run_one(name: str, users: int, movies: int, folder: Path) -> None:
-    """Score and write once in this process, and print the figures."""
+    """Score and write once in this process, and print the results."""
     from reco_batch.artifact.writer import ArtifactWriter  # noqa: PLC0415  only where it is measured
     from reco_batch.data.dataset import Histories, Movies  # noqa: PLC0415
     from reco_batch.scoring.catalogue import ByProduct, Rows  # noqa: PLC0415
@@ -54,7 +54,9 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
     rng = np.random.default_rng(0)
     queries = rng.normal(size=(users, WIDTH)).astype(np.float32)
     items = rng.normal(size=(movies, WIDTH)).astype(np.float32)
-    step = rng.integers(1, movies // SEEN, (users, SEEN))  # ascending, so that no movie is twice
+    step = rng.integers(
+        1, movies // SEEN, (users, SEEN)
+    )  # ascending, so that no movie occurs twice
     seen = Histories(np.arange(users + 1) * SEEN, np.cumsum(step, 1).astype(np.int32).ravel() - 1)
     ids = tuple(str(movie) for movie in range(movies))
     catalogue = Movies(ids, ids, ((),) * movies, (None,) * movies)
@@ -97,7 +99,7 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
                 "seconds": done - ready,
                 "writing_seconds": done - ready - waited,
                 "writing_cpu_seconds": writing_cpu,
-                "scoring_cpu_seconds": scoring_cpu,  # of this process; Ray's workers are others
+                "scoring_cpu_seconds": scoring_cpu,  # of this process; Ray's workers are separate
                 "sha256": hashlib.sha256(written).hexdigest(),
             }
         )
@@ -105,7 +107,7 @@ def run_one(name: str, users: int, movies: int, folder: Path) -> None:
 
 
 def measured(name: str, arguments: argparse.Namespace) -> dict:
-    """Run one engine in a process, and watch the memory of all that it starts."""
+    """Run one engine in a process, and monitor the memory of all its descendants."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--one", name, "--folder", folder]
         command += ["--users", str(arguments.users), "--movies", str(arguments.movies)]
@@ -123,7 +125,7 @@ def measured(name: str, arguments: argparse.Namespace) -> dict:
 
 
 def _watched(process: psutil.Process, cpu_seconds: dict[int, float]) -> int:
-    """Note the processor time of each process so far; return the memory of all now."""
+    """Record each process's CPU time so far; return the memory of all at this moment."""
     total = 0
     with suppress(psutil.Error):
         for one in (process, *process.children(recursive=True)):
@@ -135,7 +137,7 @@ def _watched(process: psutil.Process, cpu_seconds: dict[int, float]) -> int:
 
 
 def main() -> None:
-    """Measure, print a table, and keep the figures as JSON."""
+    """Measure, print a table, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=16_384)
     parser.add_argument("--movies", type=int, default=20_000)

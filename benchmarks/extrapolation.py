@@ -1,4 +1,4 @@
-"""What nights on parts of a data set tell of a night on the whole of it."""
+"""Extrapolation of a run on a whole data set from runs on samples of it."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -7,25 +7,25 @@ import numpy as np
 from scipy.optimize import nnls
 
 Night = Mapping[str, object]
-"""A night's `scale`, `seconds`, `stages` and sizes; there may be several of one scale."""
+"""A run's `scale`, `seconds`, `stages` and sizes; several runs may have one scale."""
 
-#: Stages whose work is that of the catalogue, however many users there are.
+#: Stages whose work depends on the catalogue, not on the number of users.
 OF_CATALOGUE = ("load TensorFlow", "score similar lists", "score next lists")
 _DRAWS = 400
-#: What is told of a whole night beside its stages.
+#: Extrapolated figures of a whole run, in addition to its stages.
 WHOLE = ("seconds", "peak_bytes", "ratings_bytes", "artifact_bytes", "store_bytes")
 
 
 def figures_of(night: Night) -> dict[str, float]:
-    """Return what is extrapolated of a night, by name."""
+    """Return the figures of a run that are extrapolated, by name."""
     return {**night["stages"], **{name: night[name] for name in WHOLE}}
 
 
 def by_scale(nights: Sequence[Night]) -> dict[float, dict[str, float]]:
-    """Return for each scale the means of its nights' figures; those that all of them have.
+    """Return, for each scale, the means of the figures that all its runs have.
 
-    Means, where medians are usual: the parts of a round were run one after the other and shared
-    the machine's pace, and the difference of means is that of the rounds' differences.
+    Means rather than medians: the samples of a round run one after the other and share the
+    machine's pace, so the difference of means is the mean of the rounds' differences.
     """
     found = {}
     for scale in sorted({night["scale"] for night in nights}):
@@ -36,12 +36,11 @@ def by_scale(nights: Sequence[Night]) -> dict[float, dict[str, float]]:
 
 
 def lines_of(parts: Mapping[float, Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """Return each figure's line over the scales: its value at none, and what a whole adds.
+    """Return each figure's line over the scales: its value at scale 0, and its slope.
 
-    Neither is below nothing, for no stage takes less for more users, nor less than nothing for
-    none: where the parts say otherwise, chance does. Of a stage of the catalogue alone it is the
-    mean. Else the line through two parts is exact, and through more it is that of least squares.
-    What one of them does not have has no line.
+    Neither is negative, because no stage takes less time for more users; a negative estimate is
+    noise. Stages of the catalogue have their mean as a constant. Other lines are exact for two
+    samples and least squares for more. A figure that one sample lacks has no line.
 
     Args:
         parts: from `by_scale`.
@@ -61,16 +60,16 @@ def lines_of(parts: Mapping[float, Mapping[str, float]]) -> dict[str, tuple[floa
 def extrapolated(
     lines: Mapping[str, tuple[float, float]], whole: Mapping[str, float] | None, *, scale: float
 ) -> dict[str, dict[str, float]]:
-    """Return what the lines say of a scale, beside what a night of it was.
+    """Return the lines' values at a scale, and the values of a run of that scale.
 
     Args:
         lines: from `lines_of`.
-        whole: figures of that scale; None if there is no night of it.
-        scale: to look at.
+        whole: figures of that scale; None if there is no such run.
+        scale: of the result.
 
     Returns:
-        For each figure `expected`, and with a night `measured` and `deviation`, the share by which
-        it was more; no deviation from nothing.
+        For each figure `expected`, and with a run `measured` and `deviation`, the share by which it
+        exceeded the expectation; no deviation from zero.
     """
     found = {name: {"expected": start + slope * scale} for name, (start, slope) in lines.items()}
     for name in found.keys() & (whole or {}).keys():
@@ -81,13 +80,13 @@ def extrapolated(
     return found
 
 
-def told(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, object]]:
-    """Return what the nights smaller than the target say of it.
+def extrapolate(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, object]]:
+    """Return the extrapolation to the target from the runs of smaller scales.
 
     Returns:
-        As `extrapolated`; with several nights of the parts also `between`, 5 % and 95 % of what is
-        expected by nights drawn anew; with several of the target `measured_range`, the least and
-        the most.
+        The result of `extrapolated`. With several runs of each sample also `between`: 5 % and 95 %
+        of the expectations over resampled runs. With several runs of the target also
+        `measured_range`: minimum and maximum.
     """
     figures = by_scale(nights)
     of_parts = {scale: figures[scale] for scale in figures if scale < target}
@@ -107,10 +106,10 @@ def told(nights: Sequence[Night], *, target: float) -> dict[str, dict[str, objec
 
 
 def _between(parts: Sequence[Night], *, scale: float) -> dict[str, tuple[float, float]]:
-    """Return for each figure 5 % and 95 % of what is expected by other draws of the nights.
+    """Return for each figure the 5 % and 95 % quantiles of expectations over resampled runs.
 
-    Whole rounds are drawn where each part has as many nights as the others: the first of each make
-    a round, and so on. Else each part's are drawn for themselves.
+    Whole rounds are drawn where all samples have equally many runs: the first of each form a round,
+    and so on. Otherwise the runs of each sample are drawn independently.
     """
     chance = np.random.default_rng(0)
     scales = np.array([night["scale"] for night in parts])

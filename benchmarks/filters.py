@@ -1,10 +1,9 @@
-"""What a filter costs at query time, with 100,000 users published.
+"""Query time with filters, for 100,000 published users.
 
-Makes a generation by hand: a list of a hundred of 10,000 movies for each user, one of 2,000 lists
-that are drawn by popularity as real ones are, popularity lists of every genre, cards, and what each
-user rated. Publishes it
-through the job's publisher to each server of this machine, on a socket of its own, and asks the
-application's reader for users at random, each question for users of its own.
+The generation is made here: for each user one of 2,000 lists of a hundred out of 10,000 movies,
+drawn by popularity as in real lists, the movies the user rated, popularity lists of every genre,
+and cards. The job's publisher publishes it to each server of this machine, on a socket of its own.
+The application's reader then requests lists of random users, with new users for each question.
 
 usage: filters.py [--users N] [--requests N]
 """
@@ -22,7 +21,7 @@ import numpy as np
 from generations import KEYS, binaries, night, server
 from machine import describe
 
-from reco_store import Choice, Reader, Summary, connect
+from reco_store import ListFilters, Reader, Summary, connect
 from reco_store.connection.client import Client
 from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
 from reco_store.contract.keys import new_generation_id
@@ -31,10 +30,12 @@ from reco_store.read.requests import Core
 
 HERE = Path(__file__).parent
 MOVIES, LENGTH, RATED, GENRES = 10_000, 100, 150, 20
-ROUNDS = 20  # of requests; the quietest one is told too, as other programs share the machine
-DIFFERENT = 2_000  # lists; more users share them
+ROUNDS = (
+    20  # of requests; the fastest batch is reported too, because other programs share the machine
+)
+DIFFERENT = 2_000  # lists that users share
 BOUND_MS = 1.0
-QUESTIONS: dict[str, Choice] = {
+QUESTIONS: dict[str, ListFilters] = {
     "no filter": {},
     "one genre": {"genres": ["genre 3"]},
     "one genre, ten years": {"genres": ["genre 3"], "year_from": 1990, "year_to": 1999},
@@ -45,7 +46,7 @@ QUESTIONS: dict[str, Choice] = {
 
 
 class Catalogue:
-    """Movies whose popularity falls as real ones' does, of one to three genres."""
+    """Movies with realistic popularity and one to three genres."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.weight = 1 / (20 + np.arange(MOVIES)) ** 0.8
@@ -70,7 +71,7 @@ class Catalogue:
 
 
 class Generation:
-    """A generation of many users."""
+    """Generation of many users."""
 
     def __init__(self, catalogue: Catalogue, users: int, seed: int) -> None:
         self.users = users
@@ -94,7 +95,7 @@ class Generation:
         return (suffix for suffix, _ in self.entries())
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
-        """Yield names and values, the same ones every time."""
+        """Yield names and values, the same ones each time."""
         for user in range(self.users):
             best, seen = self.lists[user % DIFFERENT]
             yield f"user:{user}", best
@@ -103,7 +104,7 @@ class Generation:
 
 
 def _lists(catalogue: Catalogue, rng: np.random.Generator) -> list[tuple[bytes, bytes]]:
-    """Draw what users are shown, and what they rated."""
+    """Draw the lists of users, and the movies they rated."""
     scores = [round(4 - rank / 50, 3) for rank in range(LENGTH)]
     lists = []
     for _ in range(DIFFERENT):
@@ -126,7 +127,7 @@ def _of_everybody(movies: dict[str, MovieRecord]) -> Iterator[tuple[str, bytes]]
 
 
 def fill_sets(client: Client, question: str) -> None:
-    """Make every other movie available, and hide the first hundred, as the question has it."""
+    """Make every other movie available, and hide the first hundred, if the question needs it."""
     client.delete(KEYS.available(), KEYS.hidden)
     if "available" in question:
         client.sadd(KEYS.available(), *map(str, range(1, MOVIES, 2)))
@@ -134,8 +135,8 @@ def fill_sets(client: Client, question: str) -> None:
         client.sadd(KEYS.hidden, *map(str, range(1, 101)))
 
 
-def ask(url: str, client: Client, users: list[str], choice: Choice) -> dict[str, float]:
-    """Time a question of many users: a new reader's first, and those of a warm one."""
+def ask(url: str, client: Client, users: list[str], choice: ListFilters) -> dict[str, float]:
+    """Time a question for many users: a new reader's first request, and those of a warm one."""
     took = []
     with Reader(url, namespace=KEYS.namespace) as reader:
         reader.movie("1")  # connects, and pins the generation
@@ -145,7 +146,7 @@ def ask(url: str, client: Client, users: list[str], choice: Choice) -> dict[str,
             took.append(1000 * (time.perf_counter() - began))
             if len(answer.items) != 10:
                 raise ValueError(f"user {user}: {len(answer.items)} movies")
-    rounds = np.array(took).reshape(ROUNDS, -1)[1:]  # in the first one it gets warm
+    rounds = np.array(took).reshape(ROUNDS, -1)[1:]  # the first batch warms up
     return {
         "first_ms": took[0],
         "p50_ms": float(np.median(rounds)),
@@ -155,8 +156,8 @@ def ask(url: str, client: Client, users: list[str], choice: Choice) -> dict[str,
     }
 
 
-def most_round_trips(client: Client, users: list[str], choice: Choice) -> int:
-    """Count the round trips of the longest request, for a reader that knows the generation."""
+def most_round_trips(client: Client, users: list[str], choice: ListFilters) -> int:
+    """Return the most round trips of a request by a reader that knows the generation."""
     core = Core(KEYS)
     _drive(client, core.movie("1"))
     return max(_drive(client, core.user(user, **choice)) for user in users)
@@ -175,7 +176,7 @@ def _drive(client: Client, request: Any) -> int:  # noqa: ANN401  any kind of an
 
 
 def main() -> None:
-    """Measure, print, and leave the figures."""
+    """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=5_000)

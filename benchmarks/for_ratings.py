@@ -1,14 +1,14 @@
-"""How good the first list of somebody who arrived today is, beside what is popular.
+"""Quality of a new user's first list, and of the most popular movies.
 
-Each user is new once: a fifth of the users at a time is kept out of the training, and of each of
-them five ratings are the input, drawn at random, or the five with the most stars, as people name
-what they like; the rest is what should be found. The users of two fifths choose how the lists are
-made, those of the other three measure the choice, once. Beside it stand the most rated movies and
-the model's own answer, which would need the model at query time.
+Each user is new once: a fifth of the users at a time is left out of the training. Five of a user's
+ratings are the input, drawn at random, or the five highest, as people name favourites; the others
+are relevant. The users of two fifths choose the settings, and those of the other three fifths
+measure the choice, once. Compared are the most rated movies and the model's own answer, which would
+need the model at query time.
 
-recall@10 is the share of the rest that is among the ten, mean over draws and users; `recall@10 of
-at most 10` is what the night's metrics call recall@10, the same where the rest counts as ten movies
-at most. Intervals are 95 % bootstrap intervals over users, of the ratio of the means.
+recall@10 is the share of relevant movies in the top-10, mean over draws and users. `recall@10 of at
+most 10` is recall@10 in a run's metrics, where at most ten movies count as relevant. Intervals are
+95 % bootstrap intervals over users, for the ratio of the means.
 
 usage: for_ratings.py [--data DIR|demo] [--draws N]
 """
@@ -30,7 +30,7 @@ from reco_batch.data.dataset import Dataset, Histories, Ratings
 from reco_batch.models.retrieval.two_tower import Retrieval
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import PRESETS
-from reco_store.read.list_fusion import blended, star_weights, votes_of
+from reco_store.read.cold_start import blended, star_weights, votes_of
 
 FOLDS, CHOOSING = 5, (0, 1)
 GIVEN, K, LENGTH, RESAMPLES = 5, 10, 100, 2_000
@@ -39,7 +39,7 @@ FIGURES = ("recall@10", "recall@10 of at most 10")
 
 
 class Setting(NamedTuple):
-    """How the lists are made, as `HistoryParameters` has it."""
+    """Settings of the lists, as in `HistoryParameters`."""
 
     arrival_neighbour_share: float
     arrival_popularity: float
@@ -54,14 +54,14 @@ GRID = tuple(itertools.starmap(Setting, itertools.product((0, 0.1, 0.3), (0.75, 
 
 @dataclass
 class Questions:
-    """Draws of a fold's users, each five ratings and the rest."""
+    """Draws for a fold's users, each with five given ratings and the relevant ones."""
 
     users: NDArray[np.int64]  # [Q]
     given: list[Ratings]
     rest: list[NDArray[np.int32]]
 
     def judge(self, lists: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """Return both figures of each user, [users, 2]."""
+        """Return both metrics for each user, [users, 2]."""
         hits = [
             np.isin(shown[:K], rest).sum() for shown, rest in zip(lists, self.rest, strict=True)
         ]
@@ -71,7 +71,7 @@ class Questions:
 
 
 class Fold:
-    """A training without a fifth of the users, and what is asked of it."""
+    """Training without a fifth of the users, and their questions."""
 
     def __init__(self, dataset: Dataset, new: NDArray[np.bool_], draws: int) -> None:
         ratings = dataset.ratings
@@ -82,7 +82,7 @@ class Fold:
         self.questions = {how: ask(ratings, np.flatnonzero(new), how, draws) for how in INPUTS}
 
     def answers(self, how: str, setting: Setting) -> NDArray[np.float64]:
-        """Return the figures of `Reader.for_ratings`, without the store in between."""
+        """Return the metrics of `Reader.for_ratings`, computed without a store."""
         asked = self.questions[how]
         movies = np.unique(np.concatenate([given.movie_index for given in asked.given]))
         published = lists_of(self.model, setting, movies)
@@ -95,7 +95,7 @@ class Fold:
         return asked.judge(shown)
 
     def of_the_model(self, how: str) -> NDArray[np.float64]:
-        """Return the figures of the trained model that is told the ratings."""
+        """Return the metrics of the trained model with the given ratings as history."""
         asked = self.questions[how]
         count = len(asked.given)
         _, *names = (field.name for field in fields(Ratings))
@@ -105,13 +105,13 @@ class Fold:
         return asked.judge(_best(vectors @ self.model.embeddings().movies.T, asked))
 
     def of_popularity(self, how: str) -> NDArray[np.float64]:
-        """Return the figures of the most rated movies that the user has not given."""
+        """Return the metrics of the most rated movies without the given ones."""
         asked = self.questions[how]
         return asked.judge(_best(np.tile(self.counts.astype(float), (len(asked.given), 1)), asked))
 
 
 def ask(ratings: Ratings, users: NDArray[np.int64], how: str, draws: int) -> Questions:
-    """Draw the ratings that each user gives."""
+    """Draw the given ratings of each user."""
     rng = np.random.default_rng(SEED)
     by_user = np.argsort(ratings.user_index, kind="stable")
     ends = np.searchsorted(ratings.user_index[by_user], users, side="right")
@@ -130,7 +130,7 @@ def ask(ratings: Ratings, users: NDArray[np.int64], how: str, draws: int) -> Que
 def lists_of(
     model: Retrieval, setting: Setting, movies: NDArray[np.int32]
 ) -> dict[str, tuple[list[str], list[float]]]:
-    """Return the lists of some movies as they are published, but for another setting."""
+    """Return the lists of some movies as they are published, under other settings."""
     vectors = model.next_embeddings()[movies]
     towers = PRESETS["default"].retrieval.tower.embedding_dim + 1
     vectors[:, towers:-1] *= setting.arrival_neighbour_share / OURS.arrival_neighbour_share
@@ -145,7 +145,7 @@ def lists_of(
 
 
 def _best(scores: NDArray[np.floating], asked: Questions) -> list[list[int]]:
-    """Return the first ten by score without the given ones; ties go to the lower index."""
+    """Return the top-10 by score without the given movies; ties order by index."""
     given = np.array([one.movie_index for one in asked.given])
     np.put_along_axis(scores, given, -np.inf, axis=1)
     few = np.sort(np.argpartition(-scores, 5 * K, axis=1)[:, : 5 * K], axis=1)
@@ -154,7 +154,7 @@ def _best(scores: NDArray[np.floating], asked: Questions) -> list[list[int]]:
 
 
 def ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, object]:
-    """Return how many times as good ours is as theirs, figures [users, 2] of the same users."""
+    """Return the ratio of our mean to theirs with its interval; both [users, 2], same users."""
     draws = np.random.default_rng(SEED).integers(len(ours), size=(RESAMPLES, len(ours)))
     sampled = ours[draws].mean(axis=1) / theirs[draws].mean(axis=1)  # [RESAMPLES, 2]
     low, high = np.percentile(sampled, [2.5, 97.5], axis=0)
@@ -166,7 +166,7 @@ def ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, o
 
 
 def compare(dataset: Dataset, draws: int) -> dict[str, object]:
-    """Choose on the users of some folds, and measure on those of the others."""
+    """Choose on the users of some folds, and measure on the others."""
     fold = np.random.default_rng(SEED).permutation(len(dataset.user_ids)) % FOLDS
     chosen: dict[Setting, list[NDArray[np.float64]]] = {}
     found: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
@@ -212,15 +212,15 @@ def _table(joined: dict[tuple[str, str], NDArray[np.float64]], how: str) -> dict
 
 
 def main() -> None:
-    """Measure, print, and leave the figures."""
+    """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
     parser.add_argument("--draws", type=int, default=3)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     begin_anew_without_slowing()
-    result = compare(read(said.data), said.draws)
+    result = compare(read(arguments.data), arguments.draws)
     print(json.dumps(result, indent=1))
-    name = Path(said.data).name
+    name = Path(arguments.data).name
     document = {"figure": "for_ratings", "data": name, "machine": describe(), **result}
     path = HERE / "results" / f"for_ratings-{name}.json"
     path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")

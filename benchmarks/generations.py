@@ -1,4 +1,4 @@
-"""What the benchmarks of the store publish, and the servers that they publish it to."""
+"""Generations and servers for the benchmarks of the store."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ MOVIES = 100
 
 
 class Generation:
-    """One list of a hundred movies for each user; the first score of a list tells the night."""
+    """One list of a hundred movies per user; a list's first score identifies the generation."""
 
     def __init__(self, number: int, users: int) -> None:
         created = FIRST + timedelta(days=number)
@@ -64,13 +64,13 @@ def night(
     keep: int,
     progress: Callable[[str, int], None] = lambda _, __: None,
 ) -> None:
-    """Publish a generation, as `batch run` does when it has computed one."""
+    """Publish a generation, as `batch run` does after computing one."""
     with RunLock(client, KEYS) as lock:
         publish(client, KEYS, source, lock=lock, keep=keep, progress=progress)
 
 
 def binaries() -> dict[str, str]:
-    """Return the servers of this machine: the embedded one, and the system's if there is one."""
+    """Return the servers of this machine: the embedded one, and the system's if installed."""
     system = shutil.which("redis-server")
     return {"Valkey": str(get_binary_path())} | ({"Redis": system} if system else {})
 

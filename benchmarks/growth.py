@@ -1,11 +1,11 @@
-"""What scoring and publishing cost in time and memory when users double.
+"""Time and memory of scoring and publishing as users double.
 
-Some seconds belong to the catalogue alone, so users are many beside the movies, as they are where
+Costs of the catalogue are constant, so there are many more users than movies, as in the cases where
 growth matters.
 
-Each measurement is a process of its own, without TensorFlow: it reads made-up vectors and histories
-first, then their lists are scored, written, hashed, staged, read back and switched to, on a server
-of its own. Memory is the process's peak from the moment when the vectors and histories are there.
+Each measurement is a process without TensorFlow. It first reads synthetic vectors and histories.
+Then it scores and writes the lists, hashes, stages, reads back and switches, on a server of its
+own. Memory is the peak of the process from the moment the vectors and histories are loaded.
 
 usage: growth.py [--users N] [--movies N] [--rounds N]
 """
@@ -33,7 +33,7 @@ from reco_batch.scoring.topk import top_k_blocks
 from reco_store import RunLock, connect, publish
 from reco_store.contract.families import NEXT, RANKED, SIMILAR, USER
 from reco_store.contract.keys import new_generation_id
-from reco_store.prefetch import ahead
+from reco_store.prefetch import prefetch
 
 HERE = Path(__file__).parent
 SEED, K, THREADS = 42, 100, 2
@@ -41,13 +41,13 @@ MEGABYTE = 1_000_000
 
 
 def resident_bytes(what: str) -> int:
-    """Return VmRSS, what is in memory now, or VmHWM, the most there was."""
+    """Return VmRSS, the memory in use now, or VmHWM, its peak."""
     lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 def score_and_publish(url: str, folder: Path) -> dict[str, float]:
-    """Do what a night does with trained vectors."""
+    """Score, write and publish, as a run does after training."""
     vectors = Factors(*(np.load(folder / f"{name}.npy") for name in Factors._fields))
     seen = Histories(*(np.load(folder / f"{name}.npy") for name in Histories._fields))
     users, movies = map(len, vectors)
@@ -60,7 +60,7 @@ def score_and_publish(url: str, folder: Path) -> dict[str, float]:
     now = datetime.now(UTC)
     writer = ArtifactWriter(folder / new_generation_id(now), films)
     blocks = top_k_blocks(*vectors, seen, k=K, threads=THREADS)
-    writer.write_top_k(USER, names, ahead(blocks))
+    writer.write_top_k(USER, names, prefetch(blocks))
     scored = time.perf_counter()
     for family in (RANKED, SIMILAR, NEXT):
         writer.write_top_k(family, (), ())
@@ -80,20 +80,20 @@ def score_and_publish(url: str, folder: Path) -> dict[str, float]:
 
 
 def in_a_process(users: int, movies: int) -> dict[str, float]:
-    """Return what a process of its own finds, on a server of its own."""
+    """Return the results of a new process on a new server."""
     binary = binaries()["Valkey"]
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
         with server(binary, Path(folder) / "server") as url:
             vectors, seen = factors(users, movies, seed=SEED), histories(users, movies, seed=SEED)
             for name, array in (*vectors._asdict().items(), *seen._asdict().items()):
                 np.save(Path(folder) / f"{name}.npy", array)
-            said = subprocess.run(
+            done = subprocess.run(
                 [sys.executable, __file__, "--one", url, folder],
                 env=environment(),
                 check=True,
                 stdout=subprocess.PIPE,
             )
-        return json.loads(said.stdout)
+        return json.loads(done.stdout)
 
 
 def main() -> None:
@@ -103,17 +103,17 @@ def main() -> None:
     parser.add_argument("--movies", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    said = parser.parse_args()
-    if said.one:
-        url, folder = said.one
+    arguments = parser.parse_args()
+    if arguments.one:
+        url, folder = arguments.one
         print(json.dumps(score_and_publish(url, Path(folder))))
         return
-    result = {"figure": "growth", "machine": describe(("pyarrow",)), "movies": said.movies}
-    sizes = (said.users, 2 * said.users)
+    result = {"figure": "growth", "machine": describe(("pyarrow",)), "movies": arguments.movies}
+    sizes = (arguments.users, 2 * arguments.users)
     found: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
-    for _ in range(said.rounds):
+    for _ in range(arguments.rounds):
         for size in sizes:
-            found[size].append(in_a_process(size, said.movies))
+            found[size].append(in_a_process(size, arguments.movies))
     result["users"] = {
         str(size): {key: statistics.median(one[key] for one in ones) for key in ones[0]}
         for size, ones in found.items()

@@ -1,10 +1,9 @@
-"""Reading, checking and splitting ratings, against pandas reading the same file.
+"""Reading, checking and splitting ratings, compared with pandas reading the same file.
 
-Each is a process of its own, in turns; its peak memory and its processor seconds, those of all its
-threads, are what the system counted. The peer reads the ratings and nothing more: no check, no
-movies, no split.
+Each measurement is a process, and the two sides alternate; the system counts peak memory and CPU
+seconds of all threads. pandas only reads the ratings: no check, no movies, no split.
 
-usage: ingest.py FOLDER... [--rounds N]    folders as `batch simulate` writes them
+usage: ingest.py FOLDER... [--rounds N]    folders written by `batch simulate`
 """
 
 import argparse
@@ -74,7 +73,7 @@ def measured(program: str, folder: Path) -> dict[str, object]:
 
 
 def compared(folder: Path, rounds: int) -> dict[str, object]:
-    """Run both sides in turns; the medians of each."""
+    """Run both sides in turn; return the medians of each."""
     runs: dict[str, list[dict]] = {"ours": [], "peer": []}
     for _ in range(rounds):
         for name, program in (("peer", PEER), ("ours", OURS)):
@@ -101,7 +100,7 @@ def compared(folder: Path, rounds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, print a table, and keep the figures as JSON."""
+    """Measure, print a table, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=1)

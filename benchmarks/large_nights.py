@@ -1,4 +1,4 @@
-"""The sections of docs/performance.md on nights of a large data set, told from parts of it."""
+"""Sections of docs/performance.md on large data sets, extrapolated from parts of them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,35 +6,35 @@ from collections.abc import Sequence
 from beside_others import figure
 from extrapolation import OF_CATALOGUE, WHOLE, by_scale
 
-#: What the night of a whole data set may take at most.
+#: Upper bounds for a run on a whole data set.
 WHOLE_BOUNDS = {"seconds": 3 * 3600, "peak_bytes": 12e9}
 
-#: How far from what is expected a stage may be: the bound that this benchmark is for.
+#: Largest accepted deviation of a stage from its expectation.
 NEAR = 0.15
 
-#: Stages that run side by side at every scale alike, and are most of a night.
+#: Stages that run side by side at every scale, and take most of a run.
 TOWERS = ("refit retrieval", "train retrieval")
 
 
 def scale(result: dict) -> list[str]:
-    """Return the section on what a large data set costs."""
+    """Return the section on the cost of a large data set."""
     whole = next((n for n in result["nights"] if n["scale"] == result["target"]), None)
     lines = [
         "",
-        f"## A night of {result['like']}'s size",
+        f"## A run of {result['like']}'s size",
         "",
-        "`benchmarks/scale.py`: whole nights of the preset `default` on simulated ratings, each",
-        "part trained in as many epochs and steps as the whole, and the line through the parts at",
-        f"scale {result['target']:g}. The two longest stages are told, too; what the others take",
-        "depends on which stage of the other model runs beside them.",
+        "`benchmarks/scale.py`: complete runs of the preset `default` on simulated ratings. Each",
+        "part is trained in as many epochs and steps as the whole, and the line through the parts",
+        f"is extrapolated to scale {result['target']:g}. The table contains the two longest",
+        "stages; the duration of the others depends on the concurrent stage of the other model.",
         *_brackets(result),
         *_on_machine(result),
         "",
-        *_told(result, [*TOWERS, *WHOLE]),
+        *_table(result, [*TOWERS, *WHOLE]),
         "",
-        "What the models learned of the simulated taste:",
+        "Quality on the simulated ratings:",
         "",
-        "| scale | ndcg@10 | of the most rated | RMSE | of means |",
+        "| scale | ndcg@10 | most rated | RMSE | user and item means |",
         "|---|---|---|---|---|",
     ]
     for night in result["nights"]:
@@ -43,13 +43,13 @@ def scale(result: dict) -> list[str]:
         figures += [found[part]["rmse"] for part in ("rating", "means")]
         lines.append(f"| {night['scale']:g} | {' | '.join(map(figure, figures))} |")
     if whole:
-        lines += ["", "The log of the night of the whole:", "", "```"]
+        lines += ["", "The log of the run at full scale:", "", "```"]
         lines += [*whole["log"], "```"]
     return lines
 
 
 def stages(result: dict) -> list[str]:
-    """Return the section on what each stage of a large data set costs; one part tells nothing."""
+    """Return the section on the cost of each stage; one part alone cannot be extrapolated."""
     if not result["extrapolated"]:
         return []
     counts = Counter(night["scale"] for night in result["nights"])
@@ -61,34 +61,33 @@ def stages(result: dict) -> list[str]:
         "",
         "## Each stage alone",
         "",
-        "`benchmarks/scale.py --stages`: nights on the same ratings with one training at a time",
+        "`benchmarks/scale.py --stages`: runs on the same ratings with one training at a time",
         "(`--trainings 1`), so that each stage has the machine to itself, and one epoch of the",
-        "towers, in the whole as in the parts. Seconds, the means of as many nights as there",
-        f"were: {rounds}.",
-        "The line through the parts falls nowhere and begins at nothing or above it; of what the",
-        f"catalogue alone takes ({', '.join(OF_CATALOGUE)}) it is the mean.",
-        f"A second more of the larger part is {reach:.0f} seconds more of the whole.",
+        f"towers at every scale. Seconds are means over the runs: {rounds}.",
+        "The line through the parts never decreases and starts at zero or above. For stages that",
+        f"depend only on the catalogue ({', '.join(OF_CATALOGUE)}) it is the mean.",
+        f"One more second for the larger part means {reach:.0f} more seconds for the whole.",
         *_brackets(result),
         *_near(result, names),
         *_on_machine(result),
         "",
-        *_told(result, [*names, "seconds", "peak_bytes"]),
+        *_table(result, [*names, "seconds", "peak_bytes"]),
     ]
 
 
 def _brackets(result: dict) -> list[str]:
-    """Return what stands in brackets in the table, if anything does."""
+    """Return the explanation of the parentheses in the table, if there are any."""
     rows = result["extrapolated"].values()
     words = {
-        "between": "5 % and 95 % of what as many rounds, drawn anew from these, would have told",
-        "measured_range": "the least and the most that was measured",
+        "between": "the 5 % and 95 % quantiles of the bootstrapped extrapolation",
+        "measured_range": "the smallest and the largest measurement",
     }
     said = [words[key] for key in words if any(key in row for row in rows)]
-    return [f"In brackets: {'; '.join(said)}."] if said else []
+    return [f"In parentheses: {'; '.join(said)}."] if said else []
 
 
 def _near(result: dict, names: Sequence[str]) -> list[str]:
-    """Return in words how much of the whole is as its parts tell."""
+    """Return how many stages the extrapolation predicts well."""
     rows = [row for row in map(result["extrapolated"].get, names) if "measured" in row]
     if not rows:
         return []
@@ -97,21 +96,21 @@ def _near(result: dict, names: Sequence[str]) -> list[str]:
     more = sum(off > 0 for off in deviations)
     share = sum(row["measured"] for row in near) / sum(row["measured"] for row in rows)
     return [
-        f"{len(near)} of {len(rows)} stages, which take {share:.0%} of the seconds of all, are",
-        f"within {NEAR:.0%} of what is expected; {more} of {len(rows)} took longer than expected.",
+        f"{len(near)} of {len(rows)} stages, with {share:.0%} of the total time, are within",
+        f"{NEAR:.0%} of the expected duration; {more} of {len(rows)} took longer than expected.",
     ]
 
 
 def _on_machine(result: dict) -> list[str]:
     machine = result["nights"][-1]["machine"]
     return [
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; load",
-        f"before the last, of other work: {machine['load_before']}.",
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB; load by",
+        f"other work before the last run: {machine['load_before']}.",
     ]
 
 
-def _told(result: dict, names: Sequence[str]) -> list[str]:
-    """Return a table of what the parts took, what they say of the whole, and what it took."""
+def _table(result: dict, names: Sequence[str]) -> list[str]:
+    """Return a table of measurements of the parts, and of the whole as expected and measured."""
     figures = by_scale(result["nights"])
     target = result["target"]
     parts = {scale: figures[scale] for scale in figures if scale < target}
@@ -137,8 +136,8 @@ def _range(name: str, between: Sequence[float] | None) -> str:
 
 def _amount(name: str, value: float) -> str:
     bound = WHOLE_BOUNDS.get(name)
-    said = f"{value / 1e9:,.2f} GB" if name.endswith("_bytes") else f"{value:,.1f}"
-    return f"**{said}, over the bound**" if bound and value > bound else said
+    text = f"{value / 1e9:,.2f} GB" if name.endswith("_bytes") else f"{value:,.1f}"
+    return f"**{text}, over the bound**" if bound and value > bound else text
 
 
 SECTIONS = {"scale": scale, "stages": stages}

@@ -1,10 +1,10 @@
-"""How good the lists of users are who were never trained on, from a few of their ratings.
+"""Quality of lists for users outside the training, from a few of their ratings.
 
-Each user is new once: a fifth of the users at a time is kept out of the training, and their lists
-are computed from a few of their ratings. What a user has rated beside these few is not shown
-either, as it could not be a hit; somebody really new has no such help. First everything is fitted
-on the training part and asked for the validation part, which chooses the settings; then on both,
-and asked for the test part. Split, selection and figures are those of `quality.py`.
+Each user is new once: a fifth of the users at a time is left out of the training, and their lists
+are computed from a few of their ratings. Their other training ratings are excluded from the lists,
+because they cannot be hits; for really new users this is unknown. Settings are chosen by fitting
+the training part and measuring the validation part. The results come from fitting both and
+measuring the test part. Split, selection and metrics are those of `quality.py`.
 
 usage: new_users.py [--data DIR|demo] [--split random|time|peers]
 """
@@ -31,7 +31,7 @@ FOLDED = (5, 10)
 
 
 class NewUsers(NamedTuple):
-    """Of one fold, by user."""
+    """Metrics of one fold, by user."""
 
     ndcg: NDArray[np.float64]
     recall: NDArray[np.float64]
@@ -41,7 +41,7 @@ class NewUsers(NamedTuple):
 def judge_new_users(
     dataset: Dataset, fitted: Ratings, asked: Ratings, parts: Parts
 ) -> dict[str, dict[str, object]]:
-    """Keep each user out once, and return the figures of each recommender."""
+    """Leave each user out once, and return the metrics of each recommender."""
     fold = np.random.default_rng(SEED).permutation(len(dataset.user_ids)) % FOLDS
     found: dict[str, list[NewUsers]] = {}
     for number in range(FOLDS):
@@ -91,20 +91,20 @@ def _fold(question: Question, warm: Ratings, parts: Parts) -> Mapping[str, NewUs
 
 
 def _first(ratings: Ratings, count: int, *, users: int) -> Ratings:
-    """Return each user's first ratings, by time where there is one."""
+    """Return each user's first ratings, by time if there are times."""
     rows = np.arange(len(ratings))
     order = rows if ratings.timestamp is None else np.lexsort((rows, ratings.timestamp))
     return _leading(ratings.take(order), count, users=users)
 
 
 def _drawn(ratings: Ratings, count: int, *, users: int) -> Ratings:
-    """Return some of each user's ratings, by lot."""
+    """Return a random sample of each user's ratings."""
     order = np.random.default_rng(SEED).permutation(len(ratings))
     return _leading(ratings.take(order), count, users=users)
 
 
 def _leading(ratings: Ratings, count: int, *, users: int) -> Ratings:
-    """Return each user's first rows."""
+    """Return the first rows of each user."""
     order = np.argsort(ratings.user_index, kind="stable")
     counts = np.bincount(ratings.user_index, minlength=users)
     starts = np.cumsum(counts) - counts
@@ -113,16 +113,16 @@ def _leading(ratings: Ratings, count: int, *, users: int) -> Ratings:
 
 
 def main() -> None:
-    """Measure, print, and keep the figures as JSON."""
+    """Measure, print, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
     parser.add_argument("--split", default="random", choices=["random", "time", "peers"])
-    said = parser.parse_args()
-    parts, name = split(read(said.data), said.split), Path(said.data).name
+    arguments = parser.parse_args()
+    parts, name = split(read(arguments.data), arguments.split), Path(arguments.data).name
     result = {
         "figure": "new_users",
         "data": name,
-        "split": said.split,
+        "split": arguments.split,
         "machine": describe(),
         "folds": FOLDS,
         "users": len(parts.dataset.user_ids),

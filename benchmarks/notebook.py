@@ -1,10 +1,10 @@
-"""The notebook that this job grew out of, as a script: the baseline of the whole job.
+"""The notebook that this job replaces, as a script: the baseline of the whole job.
 
-Kept as the notebook did things, slow ways included: titles as keys, vocabularies adapted from a
-dataset, the top-k metric on every training batch, one question at a time. It answers every user,
-1,000 movies and 50 ranked lists, saves three models, and publishes nothing.
+It keeps the notebook's methods, slow ones included: titles as keys, vocabularies adapted from a
+dataset, the top-k metric on every training batch, one query at a time. It computes lists for all
+users, 1,000 movies and 50 ranked lists, saves three models, and publishes nothing.
 
-usage: notebook.py DATA_DIR OUT_DIR      prints one JSON object: seconds a stage, test metrics
+usage: notebook.py DATA_DIR OUT_DIR      prints one JSON object: seconds per stage, test metrics
 """
 
 import json
@@ -29,19 +29,19 @@ SECONDS: dict[str, float] = {"import": round(time.perf_counter() - _STARTED, 3)}
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Remember how long a stage took."""
+    """Record the duration of a stage."""
     started = time.perf_counter()
     yield
     SECONDS[stage] = round(time.perf_counter() - started, 3)
 
 
 def objects(column: pd.Series):
-    """Return a column as TensorFlow takes text."""
+    """Return a column in the form that TensorFlow accepts as text."""
     return column.to_numpy(dtype=object)
 
 
 def dataset(frame: pd.DataFrame, *, rated: bool = False) -> tf.data.Dataset:
-    """Return interactions as the notebook fed them."""
+    """Return interactions in the notebook's form."""
     columns = {"userId": objects(frame["userId"]), "movieTitle": objects(frame["movieTitle"])}
     if rated:
         columns["rating"] = frame["rating"].to_numpy()
@@ -55,7 +55,7 @@ def tower(vocabulary: tf.keras.layers.StringLookup) -> tf.keras.Sequential:
 
 
 class Retrieval(tfrs.Model):
-    """Two towers."""
+    """Two-tower retrieval."""
 
     def __init__(self, users, movies, task) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Rating(tfrs.Model):
         )
 
     def call(self, features):
-        """Return predicted stars."""
+        """Return predicted ratings."""
         joined = [self.users(features["userId"]), self.movies(features["movieTitle"])]
         return self.network(tf.concat(joined, axis=1))
 

@@ -1,7 +1,7 @@
-"""Other recommenders, on the arrays that our own train on.
+"""Other recommenders on the arrays that our models train on.
 
-Each takes ratings as arrays and gives what scores every user against every movie. All that can be
-solved in closed form is; nothing here knows which ratings are held out.
+Each takes ratings as arrays and returns scores of every user for every movie, in closed form where
+possible. No held-out rating is available here.
 
 Shapes: U users, I movies, D width.
 """
@@ -24,29 +24,29 @@ Scores = NDArray[np.float32]
 
 
 class Shape(NamedTuple):
-    """How many there are."""
+    """Numbers of users and movies."""
 
     users: int
     movies: int
 
 
 def interactions(ratings: Ratings, shape: Shape) -> sp.csr_matrix:
-    """Return who rated what, [U, I], ones."""
+    """Return the rated pairs as ones, [U, I]."""
     ones = np.ones(len(ratings), np.float32)
     return sp.csr_matrix((ones, (ratings.user_index, ratings.movie_index)), shape)
 
 
 def popularity(ratings: Ratings, shape: Shape) -> Scores:
-    """Return each movie's rating count, for everybody; [U, I]."""
+    """Return each movie's rating count for all users, [U, I]."""
     counts = np.bincount(ratings.movie_index, minlength=shape.movies)
     return np.broadcast_to(counts.astype(np.float32), shape)
 
 
 class Ease:
-    """EASE (Steck, 2019): the weights between movies that explain each user's history best.
+    """EASE (Steck, 2019): item-item weights that best reconstruct each user's history.
 
     B = I - P / diag(P) with P = (X'X + l2 I)^-1. Solved over users instead of movies, which is
-    the same by Woodbury's identity and quicker where users are fewer:
+    equal by Woodbury's identity and faster for fewer users than movies:
 
         P = (I - X' (X X' + l2 I)^-1 X) / l2
     """
@@ -59,13 +59,13 @@ class Ease:
         self._diagonal = 1 - np.einsum("ui,ui->i", self._train, self._solved)  # of l2 * P
 
     def scores(self, history: Ratings, shape: Shape) -> Scores:
-        """Return [U, I] scores of users from their histories, known in training or not."""
+        """Return scores [U, I] from histories, of users in the training or not."""
         x = interactions(history, shape).toarray().astype(np.float64)
         explained = x - (x @ self._train.T) @ self._solved
         return (x - explained / self._diagonal).astype(np.float32)
 
     def weights(self) -> Scores:
-        """Return B, [I, I]: from a movie of the history to the one that is scored."""
+        """Return B, [I, I]: from a movie of the history to the scored one."""
         explained = self._train.T @ self._solved  # X' (X X' + l2 I)^-1 X = I - l2 P
         weights = (explained / self._diagonal).astype(np.float32)
         np.fill_diagonal(weights, 0)
@@ -86,13 +86,13 @@ def implicit_als(
     return np.asarray(model.user_factors @ model.item_factors.T, np.float32)
 
 
-#: What implicit's ALS is tried with: factors, regularisation, alpha.
+#: Candidate settings of implicit's ALS: factors, regularisation, alpha.
 ALS_SETTINGS = ((64, 1.0, 5.0), (64, 5.0, 10.0), (64, 50.0, 20.0), (32, 5.0, 10.0))
 EASE_SETTINGS = (100.0, 300.0, 600.0)
 
 
 class Stars(NamedTuple):
-    """What a star predictor needs."""
+    """Input of a rating predictor."""
 
     dataset: Dataset
     ratings: Ratings
@@ -105,7 +105,7 @@ class Stars(NamedTuple):
 
 
 def means(stars: Stars) -> LinearRating:
-    """Return shrunken user and movie means."""
+    """Return shrunken means of users and movies."""
     mean = float(stars.ratings.rating.mean())
     left = stars.ratings.rating - np.float32(mean)
     biases = fit_biases(stars.ratings, left, counts=stars.shape, shrinkage=2.0)
@@ -162,7 +162,7 @@ def content_ridge(stars: Stars, *, l2: float) -> LinearRating:
     )
 
 
-#: Star predictors by name, each with the settings it is tried with.
+#: Rating predictors by name, each with its candidate settings.
 STAR_PEERS: Mapping[str, tuple[Callable[..., LinearRating], tuple[Mapping[str, float], ...]]] = {
     "user and movie means": (means, ({},)),
     "matrix factorisation": (

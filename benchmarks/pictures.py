@@ -1,9 +1,8 @@
-"""Take the pictures of docs/report.md: a night's report on a desk by day, on a phone by night.
+"""Screenshots for docs/report.md: wide in light colours, narrow in dark colours.
 
     .venv/bin/python benchmarks/pictures.py "$(.venv/bin/batch report)"
 
-Needs Debian's chromium and chromium-driver, and two nights or more, so that there is something to
-compare.
+Needs Debian's chromium and chromium-driver, and at least two runs to compare.
 """
 
 import argparse
@@ -32,14 +31,14 @@ _MOST_BYTES = 200_000
 
 
 class Picture(NamedTuple):
-    """What is taken."""
+    """Screenshot to take."""
 
     name: str
     width: int
     height: int
     scheme: str
     part: str
-    """The element at the top of the picture."""
+    """CSS selector of the element at the top."""
 
 
 PICTURES = (
@@ -50,7 +49,7 @@ PICTURES = (
 
 
 def main() -> None:
-    """Take all pictures of the report that the command line names."""
+    """Take all screenshots of the report that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path, help="a report.html")
     report = parser.parse_args().report.resolve()
@@ -69,7 +68,7 @@ def main() -> None:
 
 
 def take(driver: webdriver.Chrome, picture: Picture) -> None:
-    """Take one picture and say how large it is."""
+    """Take one screenshot and print its size."""
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {

@@ -1,12 +1,11 @@
-"""How fast lists get from memory to readers, and what they take of the server.
+"""Throughput from lists in memory to readers, and memory in the server.
 
-Lists of 100 with MovieLens's ids, those of the set `demo`, drawn so that popular movies stand in
-more of them. Each round starts every server of this machine anew on a socket of its own, and runs
-in turn:
+Lists of 100 with MovieLens ids of the set `demo`, drawn so that popular movies are in more lists.
+Each round restarts every server of this machine on a socket of its own, and runs in turn:
 
-- ours: write the artifact, hash what it says, stage, read every key back, and switch;
+- ours: write the artifact, hash its contents, stage, read every key back, and switch;
 - straightforward: `json.dumps` a list, SET in pipelines of 500, and read one key in a hundred;
-- raw: commands that are encoded already, through one bare socket: the server's limit.
+- raw: preencoded commands through one bare socket: the server's limit.
 
 usage: publish.py [--lists N] [--rounds N]
 """
@@ -49,7 +48,7 @@ Seconds = dict[str, float]
 
 
 def catalogue() -> Movies:
-    """Return the movies of the demo, the most rated first."""
+    """Return the movies of the demo, most rated first."""
     with tempfile.TemporaryDirectory() as cache, QuietReporter().stage("") as stage:
         source = load("demo", cache=Path(cache), encoding="utf-8", stage=stage)
     dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
@@ -71,7 +70,7 @@ def lists_of(count: int, movies: Movies) -> list[TopK]:
 def write_artifact(
     folder: Path, movies: Movies, users: Sequence[str], blocks: Sequence[TopK]
 ) -> Iterator[str]:
-    """Write an artifact of user lists alone; yield the names of what was done, when it is."""
+    """Write an artifact of user lists only; yield the name of each finished step."""
     nobody = Histories(np.zeros(1, np.int64), np.zeros(0, np.int32))
     nothing = MovieStatistics(np.zeros(0, np.int64), np.zeros(0))
     writer = ArtifactWriter(folder, movies)
@@ -89,7 +88,7 @@ def write_artifact(
 
 
 def ours(url: str, folder: Path, movies: Movies, blocks: Sequence[TopK]) -> tuple[Seconds, dict]:
-    """Return the seconds of each step, and what the server holds then."""
+    """Return the seconds of each step, and the server's memory after it."""
     users = [str(user) for user in range(sum(len(block.items) for block in blocks))]
     place = folder / new_generation_id(datetime.now(UTC))
     marks: dict[str, float] = {}
@@ -124,7 +123,7 @@ def _memory_usage(client: Redis, generation: str, users: Sequence[str]) -> float
 
 
 def straightforward(url: str, movies: Movies, blocks: Sequence[TopK]) -> float:
-    """Return the seconds of what one would write first; hiredis parses for it, too."""
+    """Return the seconds of the obvious implementation, which also uses hiredis."""
     numbers = [int(movie_id) for movie_id in movies.ids]
     client = Redis.from_url(url)
     began = time.perf_counter()
@@ -153,7 +152,7 @@ def straightforward(url: str, movies: Movies, blocks: Sequence[TopK]) -> float:
 
 
 def raw(path: str, values: Sequence[bytes]) -> float:
-    """Return the seconds of SETs that were encoded before, through a bare socket."""
+    """Return the seconds of preencoded SETs through a bare socket."""
     commands = b"".join(
         b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
         for key, value in ((b"raw:user:%d" % n, value) for n, value in enumerate(values))
@@ -171,7 +170,7 @@ def raw(path: str, values: Sequence[bytes]) -> float:
 
 
 def one_round(binary: str, folder: Path, movies: Movies, blocks: Sequence[TopK]) -> dict:
-    """Return the figures of a round on a fresh server, rates in lists a second."""
+    """Return the results of a round on a fresh server, rates in lists per second."""
     folder.mkdir()
     count = sum(len(block.items) for block in blocks)
     some = blocks[: max(1, len(blocks) // 4)]
@@ -201,17 +200,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lists", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     result = {"figure": "publish", "machine": describe(("hiredis", "orjson", "pyarrow"))}
     movies = catalogue()
-    blocks = lists_of(said.lists, movies)
+    blocks = lists_of(arguments.lists, movies)
     rounds: dict[str, list[dict]] = {name: [] for name in binaries()}
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
-        for number in range(said.rounds):
+        for number in range(arguments.rounds):
             for name, binary in binaries().items():
                 place = Path(folder) / f"{name}{number}"
                 rounds[name].append(one_round(binary, place, movies, blocks))
-    result |= {"lists": said.lists, "rounds": said.rounds, "servers": {}}
+    result |= {"lists": arguments.lists, "rounds": arguments.rounds, "servers": {}}
     for name, found in rounds.items():
         figures = {key: statistics.median(one[key] for one in found) for key in found[0]}
         result["servers"][name] = figures

@@ -1,15 +1,15 @@
-"""How good the recommendations are, beside other recommenders: one protocol for all.
+"""Recommendation quality of our models and of others, under one protocol.
 
-Everything is fitted on the training and validation parts together and looked at once on the test
-part. What has settings to choose is first fitted on the training part with each and chosen by the
-validation part. Every held-out rating is relevant; what a user rated in the other parts is in no
-list; users are all those with held-out ratings. Lists of ours and of the others come from the same
-selection, figures from the same functions, and those are the night's.
+All recommenders are fitted on the training and validation parts and measured once on the test part.
+Settings are chosen by fitting the training part and measuring the validation part. Every held-out
+rating is relevant; movies that a user rated in the other parts are excluded from the lists; users
+are those with held-out ratings. All lists come from the same selection and all metrics from the
+functions that a run uses.
 
 usage: quality.py [--data DIR|demo] [--split random|time|peers ...] [--seeds N]
 
-`peers` is the random split with users in the order of their ids as numbers, as others split the
-same ratings; `random` has them in the order of their ids as text, as the job and the notebook do.
+`peers` is the random split with users ordered by id as numbers, as in published results on these
+ratings; `random` orders ids as text, as the job and the notebook do.
 """
 
 import argparse
@@ -58,14 +58,14 @@ SEED = 42
 
 @contextmanager
 def silent() -> Iterable[Stage]:
-    """Give a stage that shows nothing."""
+    """Return a progress stage without output."""
     with QuietReporter().stage("") as stage:
         yield stage
 
 
 @dataclass
 class Question:
-    """Some ratings to learn from, and others to find."""
+    """Ratings to learn from, and ratings to find."""
 
     dataset: Dataset
     learn: Ratings
@@ -81,7 +81,7 @@ class Question:
         self.rated = np.bincount(self.learn.movie_index, minlength=self.shape.movies)
 
     def lists_of_scores(self, scores: Scores) -> NDArray[np.int32]:
-        """Return the [asked, K] lists of a recommender that scores everything."""
+        """Return the [users, K] lists of a recommender that scores all movies."""
 
         def score(start: int, stop: int, scratch: Scratch) -> None:
             scratch.scores[: stop - start, : self.shape.movies] = scores[start:stop]
@@ -92,22 +92,22 @@ class Question:
     def lists_of_vectors(
         self, users: NDArray[np.float32], movies: NDArray[np.float32]
     ) -> NDArray[np.int32]:
-        """Return the [asked, K] lists of a dot product, as the job computes them."""
+        """Return the [users, K] lists of a dot product, as the job computes them."""
         blocks = top_k_blocks(users, movies, self.seen, k=K, threads=self.threads)
         return np.concatenate([block.items for block in blocks])[self.asked]
 
     def judge(self, lists: NDArray[np.int32]) -> Mapping[str, NDArray[np.float64]]:
-        """Return the figures of each asked user."""
+        """Return the metrics of each user."""
         return per_user_metrics(lists, self.wanted, self.asked)
 
     def scored(self, scores: Scores) -> float:
-        """Return the ndcg@10 by which settings are chosen."""
+        """Return the ndcg@10 that settings are chosen by."""
         return float(self.judge(self.lists_of_scores(scores))["ndcg@10"].mean())
 
 
 @dataclass
 class Parts:
-    """A split of a data set, and what its parts ask."""
+    """Split of a data set, and the questions of its parts."""
 
     dataset: Dataset
     train: Ratings
@@ -116,7 +116,7 @@ class Parts:
 
     @property
     def fitted(self) -> Ratings:
-        """What everything is fitted on in the end."""
+        """Ratings of the final fit."""
         columns = (
             (getattr(self.train, field.name), getattr(self.validation, field.name))
             for field in fields(Ratings)
@@ -133,7 +133,7 @@ def read(data: str) -> Dataset:
 
 
 def split(dataset: Dataset, by: str) -> Parts:
-    """Divide the ratings."""
+    """Split the ratings."""
     ratings = dataset.ratings
     if by == "peers":
         users = np.array([int(user) for user in dataset.user_ids])[ratings.user_index]
@@ -148,15 +148,15 @@ def split(dataset: Dataset, by: str) -> Parts:
 
 
 class Rows:
-    """The rows of a table of lists; keeps each recommender's figures by user."""
+    """Rows of a table of lists, with each recommender's metrics by user."""
 
     def __init__(self, question: Question) -> None:
         self.question = question
         self.by_user: dict[str, Mapping[str, NDArray[np.float64]]] = {}
         self.table: dict[str, dict[str, object]] = {}
 
-    def add(self, name: str, lists: Sequence[NDArray[np.int32]], **said: object) -> None:
-        """Add a recommender with its lists of each seed."""
+    def add(self, name: str, lists: Sequence[NDArray[np.int32]], **more: object) -> None:
+        """Add a recommender with its lists for each seed."""
         runs = [self.question.judge(found) for found in lists]
         like = [list_metrics(found, self.question.rated) for found in lists]
         self.by_user[name] = {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
@@ -164,13 +164,13 @@ class Rows:
             **{key: float(self.by_user[name][key].mean()) for key in SHOWN},
             **{key: float(np.mean([found[key] for found in like])) for key in like[0]},
             "ndcg@10_by_seed": [float(run["ndcg@10"].mean()) for run in runs],
-            **said,
+            **more,
         }
         short = {key: round(float(self.table[name][key]), 4) for key in SHOWN}
-        print(f"  {name:28}{json.dumps(short)} {json.dumps(said)}", flush=True)
+        print(f"  {name:28}{json.dumps(short)} {json.dumps(more)}", flush=True)
 
     def differences(self, ours: str, others: Iterable[str]) -> dict[str, dict[str, object]]:
-        """Return how much better ours is than others, with intervals paired by user."""
+        """Return our advantage over others, with intervals paired by user."""
         found: dict[str, dict[str, object]] = {}
         for other in others:
             for key in ("ndcg@10", "recall@100"):
@@ -196,7 +196,7 @@ def retrieval_of(
 
 
 def compare_lists(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
-    """Fit and judge all recommenders of lists."""
+    """Fit and measure all recommenders of lists."""
     choosing = Question(parts.dataset, parts.train, parts.validation)
     question = Question(parts.dataset, parts.fitted, parts.test)
     rows, shape = Rows(question), question.shape
@@ -242,7 +242,7 @@ def _ease(ratings: Ratings, shape: Shape, l2: float) -> Scores:
 
 
 def compare_stars(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
-    """Fit and judge all predictors of stars."""
+    """Fit and measure all rating predictors."""
     table: dict[str, dict[str, object]] = {}
 
     def evaluation(preset: Preset) -> Evaluation:
@@ -255,7 +255,7 @@ def compare_stars(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
             threads=2,
         )
 
-    def add(name: str, runs: Sequence[Mapping[str, Mapping[str, float]]], **said: object) -> None:
+    def add(name: str, runs: Sequence[Mapping[str, Mapping[str, float]]], **more: object) -> None:
         table[name] = {
             **{key: _mean(runs, "rating", key) for key in ("rmse", "mae")},
             "rmse_by_ratings": {
@@ -264,7 +264,7 @@ def compare_stars(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
             "ranked_ndcg@10": _mean(runs, "ranked", "ndcg@10"),
             "ranked_little_known@10": _mean(runs, "ranked", "little_known@10"),
             "rmse_by_seed": [run["rating"]["rmse"] for run in runs],
-            **said,
+            **more,
         }
         print(f"  {name:28}{json.dumps(table[name])}", flush=True)
 
@@ -295,7 +295,7 @@ def _mean(runs: Sequence[Mapping[str, Mapping[str, float]]], part: str, key: str
 def _best_stars(
     fit: Callable[..., LinearRating], settings: Sequence[Mapping[str, float]], parts: Parts
 ) -> Mapping[str, float]:
-    """Return the settings whose stars err least on the validation part."""
+    """Return the settings with the lowest error on the validation part."""
 
     def error(setting: Mapping[str, float]) -> float:
         model = fit(Stars(parts.dataset, parts.train, SEED), **setting)
@@ -306,21 +306,21 @@ def _best_stars(
 
 
 def main() -> None:
-    """Measure, print, and keep the figures as JSON."""
+    """Measure, print, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
     parser.add_argument(
         "--split", nargs="+", default=["random", "time"], choices=["random", "time", "peers"]
     )
     parser.add_argument("--seeds", type=int, default=3)
-    said = parser.parse_args()
-    dataset = read(said.data)
-    name = Path(said.data).name
+    arguments = parser.parse_args()
+    dataset = read(arguments.data)
+    name = Path(arguments.data).name
     path = HERE / "results" / f"quality-{name}.json"
     result = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    result |= {"figure": "quality", "data": name, "seeds": said.seeds, "machine": describe()}
-    seeds = range(SEED, SEED + said.seeds)
-    for by in said.split:
+    result |= {"figure": "quality", "data": name, "seeds": arguments.seeds, "machine": describe()}
+    seeds = range(SEED, SEED + arguments.seeds)
+    for by in arguments.split:
         parts = split(dataset, by)
         print(f"{name}, split {by}", flush=True)
         measured = {"lists": compare_lists(parts, seeds), "stars": compare_stars(parts, seeds)}

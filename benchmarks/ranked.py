@@ -1,9 +1,9 @@
-"""Ranked lists of all movies: the notebook's network and the default model, beside other ways.
+"""Ranked lists of all movies: the notebook's network, the default model, and alternatives.
 
-The network's limit is its 256 x 64 product alone, the linear model's its one product. Ours
-computes whole lists: stars of all movies, seen ones left out, the best thousand in order; the other
-ways stop at the stars. Every round runs every way once, in turn; the shortest counts, a pair. Slow
-ways are timed on the first users only.
+The lower bound of the network is its 256 x 64 product, that of the linear model its only product.
+Our function computes whole lists: ratings of all movies, without seen ones, the best thousand in
+order. The alternatives only predict ratings. Every round runs each way once; the shortest time per
+pair counts. Slow ways are timed on the first users only.
 
 usage: ranked.py [--users N] [--movies N] [--rounds N]
 """
@@ -33,14 +33,14 @@ from reco_batch.settings.hyperparameters import PRESETS
 HERE = Path(__file__).parent
 SEED, K, THREADS = 42, 1_000, 2
 CHUNK = 512
-#: About as wide as the default model of MovieLens is.
+#: About the width of the default model on MovieLens.
 LINEAR_WIDTH = 240
-#: Of the product alone, and of the time of Keras's predict.
+#: Bounds: multiples of the product alone, and of Keras's predict.
 BOUND_OF_LIMIT, BOUND_OF_PREDICT = 1.8, 20
 
 
 class Way(NamedTuple):
-    """One way, and how many users it is timed on."""
+    """One way to compute, and the number of users to time."""
 
     run: Callable[[int], object]
     users: int
@@ -49,7 +49,7 @@ class Way(NamedTuple):
 def product_alone(
     users: int, left: NDArray[np.float32], right: NDArray[np.float32], rows: int
 ) -> None:
-    """Multiply as often as ours does, in as many threads, into the same buffers again and again."""
+    """Multiply as often as our function, in as many threads and into the same buffers."""
     buffers = [np.empty((rows, right.shape[1]), np.float32) for _ in range(THREADS)]
 
     def work(_: int) -> None:
@@ -64,7 +64,7 @@ def product_alone(
 
 
 def predict(model: RatingModel, users: Sequence[int], movies: int, batch: int) -> None:
-    """Ask Keras for every pair of some users in one call."""
+    """Let Keras predict every pair of some users in one call."""
     ids = np.array([str(movie) for movie in range(movies)])
     pairs = {
         "userId": tf.constant(np.repeat([str(user) for user in users], movies)),
@@ -74,13 +74,13 @@ def predict(model: RatingModel, users: Sequence[int], movies: int, batch: int) -
 
 
 def predict_each(model: RatingModel, users: int, movies: int, batch: int) -> None:
-    """Ask Keras for a user's list at a time, as the notebook does."""
+    """Let Keras predict one user's list at a time, as the notebook does."""
     for user in range(users):
         predict(model, [user], movies, batch)
 
 
 def compiled(weights: RatingWeights) -> Callable[[int], NDArray[np.float32]]:
-    """Return the split network as one function that XLA compiles, a user a call."""
+    """Return the split network as one function that XLA compiles, one user per call."""
     parts = [tf.constant(part) for part in weights]
 
     @tf.function(jit_compile=True)
@@ -98,7 +98,7 @@ def compiled(weights: RatingWeights) -> Callable[[int], NDArray[np.float32]]:
 
 
 def lists(weights: RatingWeights | LinearRating, seen: Histories, users: int) -> None:
-    """Run what the job runs."""
+    """Run the job's function."""
     some = {"users": weights.users[:users]}
     if isinstance(weights, LinearRating):
         some["user_bias"] = weights.user_bias[:users]
@@ -127,7 +127,7 @@ def ways_of(users: int, movies: int) -> dict[str, Way]:
     seen = histories(users, movies, seed=SEED)
     activations = np.maximum(weights.movies, 0)
     tile = np.ascontiguousarray(other.movies.T)
-    rows = tile_rows_of(movies)  # as ours
+    rows = tile_rows_of(movies)  # like ours
     return {
         "network: product only": Way(
             lambda n: product_alone(n, activations, weights.hidden, CHUNK), users
@@ -151,7 +151,7 @@ def ways_of(users: int, movies: int) -> dict[str, Way]:
 
 
 def measure(users: int, movies: int, *, rounds: int) -> dict[str, dict[str, float]]:
-    """Return the figures of each way."""
+    """Return the results of each way."""
     ways = ways_of(users, movies)
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
@@ -159,7 +159,7 @@ def measure(users: int, movies: int, *, rounds: int) -> dict[str, dict[str, floa
     for number in range(rounds):
         for name, way in ways.items():
             if number and name.endswith("batch 32"):
-                continue  # it takes longest, and what it is told by is not close
+                continue  # the slowest way, and its results are not close
             began = time.perf_counter()
             way.run(way.users)
             taken[name].append((time.perf_counter() - began) / (way.users * movies))
@@ -181,10 +181,10 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=610)
     parser.add_argument("--movies", type=int, default=9_737)
     parser.add_argument("--rounds", type=int, default=5)
-    said = parser.parse_args()
-    result = {"figure": "ranked", "machine": describe(("tf-keras",)), **vars(said), "k": K}
+    arguments = parser.parse_args()
+    result = {"figure": "ranked", "machine": describe(("tf-keras",)), **vars(arguments), "k": K}
     result |= {"bound_of_limit": BOUND_OF_LIMIT, "bound_of_predict": BOUND_OF_PREDICT}
-    result["ways"] = measure(said.users, said.movies, rounds=said.rounds)
+    result["ways"] = measure(arguments.users, arguments.movies, rounds=arguments.rounds)
     for name, row in result["ways"].items():
         print(f"{name:56}" + "".join(f"  {key} {value:.2f}" for key, value in row.items()))
     path = HERE / "results" / "ranked.json"

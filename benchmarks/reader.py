@@ -1,8 +1,8 @@
-"""What `Reader.user` costs beside a bare GET of the same value with the same client library.
+"""Latency of `Reader.user`, compared with a bare GET of the same value and client library.
 
-Both ask one server of this machine on a socket, in one process; the reader decodes ten movies and
-labels them, the GET gives bytes. They take turns, a hundred requests at a time; the ratio is that
-of the medians of all requests.
+Both query one local server on a socket, in one process. The reader decodes and labels ten movies,
+the GET returns bytes. They alternate every hundred requests; the result is the ratio of the
+medians.
 
 usage: reader.py [--turns N]
 """
@@ -24,12 +24,12 @@ from reco_store.contract.keys import user_suffix
 HERE = Path(__file__).parent
 USERS = 1_000
 REQUESTS = 100
-#: Of the median request beside a bare GET.
+#: Bound for the ratio of the median request to a bare GET.
 BOUND = 1.5
 
 
 def microseconds(ask: Callable[[int], object], first: int) -> list[float]:
-    """Return the time of each request of a turn."""
+    """Return the duration of each request of a turn."""
     taken = []
     for number in range(first, first + REQUESTS):
         began = time.perf_counter()
@@ -39,7 +39,7 @@ def microseconds(ask: Callable[[int], object], first: int) -> list[float]:
 
 
 def measure(url: str, turns: int) -> dict[str, float]:
-    """Return the figures of one server."""
+    """Return the results of one server."""
     source = Generation(1, USERS)
     names = [str(user) for user in range(USERS)]
     keys = [KEYS.data(source.generation, user_suffix(name)).encode() for name in names]
@@ -54,7 +54,7 @@ def measure(url: str, turns: int) -> dict[str, float]:
         for turn in range(turns + 1):
             for name, ask in asked.items():
                 times = microseconds(ask, turn * REQUESTS)
-                if turn:  # the first warms up
+                if turn:  # the first turn warms up
                     taken[name] += times
     figures = {f"{name}_p50": float(np.median(times)) for name, times in taken.items()}
     figures |= {f"{name}_p99": float(np.percentile(times, 99)) for name, times in taken.items()}
@@ -69,14 +69,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=100)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     result = {"figure": "reader", "machine": describe(("hiredis",)), "bound": BOUND, "servers": {}}
     for name, binary in binaries().items():
         with (
             tempfile.TemporaryDirectory(prefix="reco-") as folder,
             server(binary, Path(folder) / "s") as url,
         ):
-            figures = result["servers"][name] = measure(url, said.turns)
+            figures = result["servers"][name] = measure(url, arguments.turns)
         print(f"{name:8}" + "".join(f"  {key} {value:.2f}" for key, value in figures.items()))
     path = HERE / "results" / "reader.json"
     path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -1,8 +1,8 @@
-"""What the reasons of user lists cost: processor seconds and bytes, beside those of the lists.
+"""Cost of the explanations in user lists: CPU seconds and bytes, compared with the lists.
 
-Vectors are as wide as the default model's, ratings are spread as MovieLens's are, and all of them
-may be reasons: a night leaves out those below a mean, so it takes less. One thread. Both ways
-are run in turn; of each the shortest round counts.
+Vectors are as wide as the default model's and ratings are distributed as in MovieLens. All ratings
+may be explanations; a run excludes those below a mean, so it takes less. One thread. Both ways run
+in turn, and the shortest round of each counts.
 
 usage: reasons.py [--rounds N] [--part X]    --part 0.1: of the users of each shape
 """
@@ -29,15 +29,16 @@ _SAMPLE = 200
 
 
 def main() -> None:
-    """Measure, print, and keep as JSON."""
+    """Measure, print, and write the results as JSON."""
     begin_anew_without_slowing()
     machine = describe()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--part", type=float, default=1.0)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     found = [
-        measure(int(users * said.part), movies, rounds=said.rounds) for users, movies in SHAPES
+        measure(int(users * arguments.part), movies, rounds=arguments.rounds)
+        for users, movies in SHAPES
     ]
     result = {"figure": "reasons", "machine": machine, "k": K, "shapes": found}
     print(json.dumps(result, indent=1))
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def measure(users: int, movies: int, *, rounds: int) -> dict[str, float]:
-    """Return the figures of one shape."""
+    """Return the results of one shape."""
     alone, rows = case(users, movies)
     explained, explained_rows = with_reasons(alone, rows, influence_of(rows, movies))
     seconds: dict[str, list[float]] = {"lists": [], "with reasons": []}
@@ -67,7 +68,7 @@ def measure(users: int, movies: int, *, rounds: int) -> dict[str, float]:
 
 
 def case(users: int, movies: int) -> tuple[ByProduct, Rows]:
-    """Make vectors of the default model's width, and what each user has rated."""
+    """Make vectors of the default model's width, and histories."""
     parameters = PRESETS["default"].retrieval
     width = parameters.tower.embedding_dim + 1 + parameters.neighbours.factors + 1
     draw = np.random.default_rng(SEED)
@@ -77,7 +78,7 @@ def case(users: int, movies: int) -> tuple[ByProduct, Rows]:
 
 
 def influence_of(rows: Rows, movies: int) -> Influence:
-    """Let every rating be a possible reason."""
+    """Make every rating a possible explanation."""
     width = rows.vectors["queries"].shape[1]
     vectors = np.random.default_rng(SEED + 1).standard_normal((movies, width), np.float32)
     rated = Rated(rows.excluded, np.ones(len(rows.excluded.movie_index), np.float32))
@@ -86,18 +87,18 @@ def influence_of(rows: Rows, movies: int) -> Influence:
 
 
 def taken(blocks: Iterable) -> tuple[float, list]:
-    """Return the processor seconds of a scoring, and what it made."""
+    """Return the CPU seconds of a scoring, and its result."""
     began = time.process_time()
     made = list(blocks)
     return time.process_time() - began, made
 
 
 def sizes(items: np.ndarray, reasons: np.ndarray) -> dict[str, float]:
-    """Return the mean size of a user's values, indices standing for ids."""
+    """Return the mean size of a user's values, with indices in place of ids."""
     rows = range(min(_SAMPLE, len(items)))
     lists = [encode_list([*map(str, items[r])], [1.234] * K, numeric_ids=True) for r in rows]
-    said = [[None if i < 0 else str(i) for i in reasons[r]] for r in rows]
-    because = [encode_reasons(row, numeric_ids=True) for row in said]
+    by_id = [[None if i < 0 else str(i) for i in reasons[r]] for r in rows]
+    because = [encode_reasons(row, numeric_ids=True) for row in by_id]
     return {
         "list_bytes": float(np.mean(list(map(len, lists)))),
         "reasons_bytes": float(np.mean(list(map(len, because)))),

@@ -1,21 +1,21 @@
-"""What a night costs at the size of a large data set, told from parts of it.
+"""Cost of a run at the size of a large data set, extrapolated from samples.
 
-For each scale: simulates as many of the shape's users (`batch simulate`), runs a whole night of the
-preset `default` on them as a process of its own, with a home and an embedded store of its own, and
-keeps the seconds of each stage, the peak of its memory, and the sizes of what it wrote.
+For each scale: simulates as many of the shape's users (`batch simulate`), runs the preset `default`
+on them as a process with its own home and embedded store, and records the seconds of each stage,
+the peak memory, and the sizes of the files.
 
-Every part is trained as the whole is: in as many epochs and steps, with as wide a window (a file of
-parameters says so; it stands in the result). So each stage's seconds are a constant, for the
-catalogue, and a part that grows with the users, and a line through the parts tells the whole. The
-night of the target itself is not part of the lines: it is what they are held against.
+Every sample is trained as the whole: in as many epochs and steps, with as wide a window, by a file
+of parameters that is part of the result. So the seconds of each stage are a constant for the
+catalogue and a part that grows with the users, and a line through the samples predicts the whole.
+The run of the target is not part of the lines: the prediction is compared with it.
 
-Two models are trained side by side, and what a stage takes then is decided by what runs beside it,
-which is another stage at another scale. `--stages` runs nights in which each stage has the machine
-to itself (`--trainings 1`), with one epoch of the towers in the whole as in the parts, and keeps
-them apart: they tell each stage's seconds, and nothing of quality.
+Two models train side by side, so the time of a stage depends on the concurrent one, which differs
+between scales. With `--stages` each stage has the machine to itself (`--trainings 1`), and the
+towers have one epoch in the whole as in the samples. These runs are kept separately: they measure
+each stage's seconds, and no quality.
 
-Every night is kept as soon as it is over, beside those of other scales that were run before, and
-with `--more` of the same, so that hours can be spent one night at a time.
+Every run is recorded as soon as it ends, in addition to earlier ones of other scales, and with
+`--more` of the same scale, so that hours can be spent one run at a time.
 
 usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--target 1] [--stages] [--rounds 1] [--more]
                 [--work FOLDER]
@@ -33,7 +33,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-from extrapolation import by_scale, told
+from extrapolation import by_scale, extrapolate
 from machine import describe, environment
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -46,7 +46,7 @@ from reco_store.connection.embedded.server import ensure_server
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
-#: What the seconds of a finished stage are called in a night's metrics file.
+#: Metric of a finished stage's seconds in the metrics file.
 STAGE_SECONDS = "reco_run_stage_duration_seconds"
 METRICS = {
     "retrieval": ("ndcg@10", "recall@100"),
@@ -57,12 +57,12 @@ METRICS = {
 
 
 def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> dict[str, object]:
-    """Return a file of parameters by which a part is trained as the whole would be.
+    """Return a file of parameters that trains a sample as the whole would be.
 
     Args:
-        whole: the shape that is asked about.
-        scale: of the part; the whole is trained as anybody's data of its size.
-        epochs: of the towers, in the whole, too; None: as many as the whole's users make it.
+        whole: the extrapolated shape.
+        scale: of the sample; the whole is trained with the defaults for its size.
+        epochs: of the towers, in the whole, too; None: the number that the whole's users lead to.
     """
     if scale >= 1 and epochs is None:
         return {"preset": "default"}
@@ -83,24 +83,24 @@ def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> d
 
 
 def run(name: str, scale: float, work: Path, *, stages: bool = False) -> dict[str, object]:
-    """Simulate a part, and run a night on it; what is written is deleted again.
+    """Simulate a sample, and run on it; its files are deleted again.
 
     Args:
         name: of the shape.
-        scale: of the part.
+        scale: of the sample.
         work: an existing folder.
-        stages: whether each stage shall have the machine to itself.
+        stages: give each stage the machine to itself.
     """
     folder = work / f"{name}-{scale:g}"
     data, home = folder / "data", folder / "home"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    said = folder / "parameters.json"
+    file = folder / "parameters.json"
     parameters = parameters_of(SHAPES[name], scale, epochs=1 if stages else None)
-    said.write_text(json.dumps(parameters), "utf-8")
+    file.write_text(json.dumps(parameters), "utf-8")
     simulate = ["simulate", "--like", name, "--scale", str(scale), "--quiet", str(data)]
     subprocess.run([BIN / "batch", *simulate], check=True, env=environment())
-    command = ["run", "--data", str(data), "--home", str(home), "--parameters", str(said)]
+    command = ["run", "--data", str(data), "--home", str(home), "--parameters", str(file)]
     command += ["--trainings", "1"] if stages else []
     try:
         night = measured([str(BIN / "batch"), *command], folder / "log")
@@ -130,11 +130,11 @@ def run(name: str, scale: float, work: Path, *, stages: bool = False) -> dict[st
 
 
 def measured(command: Sequence[str], log: Path) -> dict[str, object]:
-    """Run a night; return its seconds, those of its processors, its peak memory and its stages.
+    """Run; return wall seconds, CPU seconds, peak memory and stages.
 
     Raises:
-        RuntimeError: it failed, or could not write its metrics file; the end of what it said is in
-            the message.
+        RuntimeError: it failed, or could not write its metrics file; the message ends with its
+            output.
     """
     metrics = log.with_name("reco.prom")
     command = [*command, "--metrics-file", str(metrics)]
@@ -158,7 +158,7 @@ def measured(command: Sequence[str], log: Path) -> dict[str, object]:
 
 
 def stages_of(metrics: str) -> dict[str, float]:
-    """Return the seconds of each stage that a night has finished, to the millisecond."""
+    """Return the seconds of each finished stage, to the millisecond."""
     families = text_string_to_metric_families(metrics)
     (stages,) = (family for family in families if family.name == STAGE_SECONDS)
     return {sample.labels["stage"]: sample.value for sample in stages.samples}
@@ -170,7 +170,7 @@ def size_of(folder: Path) -> int:
 
 
 def kept(path: Path, like: str) -> list[dict[str, object]]:
-    """Return the nights of a shape that were run before."""
+    """Return the recorded runs of a shape."""
     if not path.exists():
         return []
     before = json.loads(path.read_text("utf-8"))
@@ -180,25 +180,25 @@ def kept(path: Path, like: str) -> list[dict[str, object]]:
 def result_of(
     figure: str, like: str, nights: Sequence[dict[str, object]], *, target: float
 ) -> dict[str, object]:
-    """Return the result: all nights, and what the smaller ones say of the target."""
+    """Return the result: all runs, and the extrapolation from the smaller ones to the target."""
     return {
         "figure": figure,
         "like": like,
         "target": target,
         "nights": nights,
-        "extrapolated": told(nights, target=target),
+        "extrapolated": extrapolate(nights, target=target),
     }
 
 
 def main() -> None:
-    """Measure, keep each night's figures as JSON, and print a table."""
+    """Measure, record each run as JSON, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--like", choices=SHAPES, default="ml-32m")
     parser.add_argument("--scale", type=float, nargs="+", default=[0.05, 0.1])
-    parser.add_argument("--target", type=float, default=1.0, help="the scale to tell")
+    parser.add_argument("--target", type=float, default=1.0, help="the extrapolated scale")
     parser.add_argument("--stages", action="store_true", help="a stage at a time")
     parser.add_argument("--rounds", type=int, default=1, help="nights of each scale")
-    parser.add_argument("--more", action="store_true", help="beside those kept of the scale")
+    parser.add_argument("--more", action="store_true", help="add to the recorded runs of the scale")
     parser.add_argument("--work", type=Path, help="folder for what is deleted again")
     arguments = parser.parse_args()
     figure = "stages" if arguments.stages else "scale"
@@ -217,17 +217,17 @@ def main() -> None:
 
 
 def print_table(result: Mapping[str, object]) -> None:
-    """Print the means of each part's figures, and what is expected and measured of the target."""
+    """Print the means of each sample, and expectation and measurement of the target."""
     figures = by_scale(result["nights"])
     parts = {scale: figures[scale] for scale in figures if scale < result["target"]}
     head = [*(f"{scale:g}" for scale in parts), "expected", "measured", "deviation"]
     print(f"{'':32}{''.join(f'{name:>18}' for name in head)}")
     for name, row in result["extrapolated"].items():
         values = [*(each.get(name) for each in parts.values()), *map(row.get, head[-3:])]
-        print(f"{name:32}{''.join(f'{_said(value):>18}' for value in values)}")
+        print(f"{name:32}{''.join(f'{_formatted(value):>18}' for value in values)}")
 
 
-def _said(value: float | None) -> str:
+def _formatted(value: float | None) -> str:
     return "-" if value is None else f"{value:,.2f}"
 
 

@@ -1,11 +1,11 @@
-"""What readers notice of a night: mixed answers, waiting, and how fast a rollback is.
+"""Effects of a run on readers: mixed answers, waiting, and the speed of a rollback.
 
 Starts each server of this machine on a socket of its own, publishes through the job's publisher,
 reads through the application's reader in another process, and stops the server.
 
-- mixed: requests while the pointer moves all the time; an answer of two generations is one.
-- waiting: how long a request takes while 100,000 lists are deleted, and while nothing happens.
-- rollback: what it takes of the server's time, with memory to spare and at maxmemory.
+- mixed: requests while the pointer moves continuously; answers from two generations are counted.
+- waiting: durations of requests while 100,000 lists are deleted, and while the server is idle.
+- rollback: server time, with free memory and at maxmemory.
 
 usage: serving.py [--requests N] [--flips N] [--lists N]
 """
@@ -35,18 +35,18 @@ ROLLBACKS = 12
 
 
 def read_and_check(url: str, requests: int, results: "mp.Queue[int]") -> None:
-    """Ask for users' lists; report how many answers were of two generations, or of none."""
+    """Read users' lists; report the number of mixed and of missing answers."""
     mixed = 0
     with Reader(url, namespace=KEYS.namespace) as reader:
         for number in range(requests):
             answer = reader.user(str(number % USERS), n=10)
-            told = int(answer.generation.rpartition("-")[2], 16)
-            mixed += answer.source != "personal" or answer.items[0].score != told
+            expected = int(answer.generation.rpartition("-")[2], 16)
+            mixed += answer.source != "personal" or answer.items[0].score != expected
     results.put(mixed)
 
 
 def flips_under_readers(url: str, requests: int, flips: int) -> dict[str, int]:
-    """Move the pointer between ready generations while a reader reads."""
+    """Switch between ready generations while a reader reads."""
     nights = [Generation(number, USERS) for number in range(KEPT)]
     results: mp.Queue[int] = mp.Queue()
     with connect(url) as client:
@@ -57,7 +57,7 @@ def flips_under_readers(url: str, requests: int, flips: int) -> dict[str, int]:
         done = 0
         with RunLock(client, KEYS) as lock:
             while done < flips or reader.is_alive():
-                flip(client, KEYS, nights[done % KEPT].generation, lock=lock)
+                flip(nights[done % KEPT].generation, lock=lock)
                 done += 1
                 time.sleep(0.005)
     reader.join()
@@ -65,7 +65,7 @@ def flips_under_readers(url: str, requests: int, flips: int) -> dict[str, int]:
 
 
 def read_and_time(url: str, stop: Event, results: "mp.Queue[np.ndarray]") -> None:
-    """Ask for users' lists as fast as one can; report when each request began and ended."""
+    """Read users' lists as fast as possible; report the start and end of each request."""
     times = []
     with Reader(url, namespace=KEYS.namespace) as reader:
         while not stop.is_set():
@@ -77,7 +77,7 @@ def read_and_time(url: str, stop: Event, results: "mp.Queue[np.ndarray]") -> Non
 
 
 def waiting(url: str, lists: int) -> dict[str, dict[str, float]]:
-    """Time requests while nothing happens, and while a large generation is deleted."""
+    """Time requests on an idle server, and while a large generation is deleted."""
     stop, results = mp.Event(), mp.Queue()
     marks: list[float] = []
 
@@ -117,7 +117,7 @@ def _figures(times: np.ndarray, begin: float, end: float) -> dict[str, float]:
 
 
 def rollbacks(url: str) -> dict[str, dict[str, float]]:
-    """Roll back again and again, half of the times on a server that is full."""
+    """Roll back repeatedly, half of the times on a full server."""
     figures = {}
     with connect(url) as client:
         for number in range(2 * ROLLBACKS + 1):
@@ -135,7 +135,7 @@ def rollbacks(url: str) -> dict[str, dict[str, float]]:
 
 
 def _one_rollback(client: Client) -> tuple[float, float]:
-    """Return milliseconds of the server's time, and as the caller sees it."""
+    """Return milliseconds of the server's time, and of the caller's."""
     client.slowlog_reset()
     began = time.perf_counter()
     rollback(client, KEYS)
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def show(name: str, measured: dict) -> None:
-    """Print the figures of a server."""
+    """Print the results of a server."""
     mixed = measured["mixed"]
     print(name)
     print(f"  {mixed['mixed']} mixed in {mixed['requests']:,} requests, {mixed['flips']:,} flips")

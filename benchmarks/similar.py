@@ -1,10 +1,10 @@
-"""How well the lists of similar movies say who likes what, beside other ways to compare movies.
+"""Quality of similar lists, and of other similarities between movies.
 
-Fitted on the training and validation parts of the random split. A list of ten for each movie that
-at least ten users liked there is judged by the test part: by the users who liked the movie, and
-then liked a movie of the list. Two figures: ndcg@10 with the number of such users as the gain, and
-with that number divided by the square root of the users who liked the listed movie at all, so that
-showing the hits beside everything is no way to win.
+Fitted on the training and validation parts of the random split. Each movie that at least ten users
+liked there has a list of ten. The test part measures it by the users who liked the movie and later
+a movie of the list. Two metrics: ndcg@10 with the number of such users as the gain, and with that
+number divided by the square root of all users who liked the listed movie, so that listing hits
+everywhere gains nothing.
 
 usage: similar.py [--data DIR|demo] [--show]    --show prints the lists of twenty well-known movies
 """
@@ -60,7 +60,7 @@ def lists_of_scores(scores: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def cosine(learn: Ratings, shape: Shape) -> NDArray[np.int32]:
-    """By the cosine of who rated them, as `implicit.nearest_neighbours` has it."""
+    """Return lists by the cosine of users who rated both, as in `implicit.nearest_neighbours`."""
     matrix = interactions(learn, shape)
     lengths = np.sqrt(np.maximum(np.asarray(matrix.sum(axis=0)).ravel(), 1))
     unit = matrix @ sp.diags(1 / lengths)
@@ -68,13 +68,13 @@ def cosine(learn: Ratings, shape: Shape) -> NDArray[np.int32]:
 
 
 def ease(learn: Ratings, shape: Shape) -> NDArray[np.int32]:
-    """By EASE's weights from one movie to another."""
+    """Return lists by EASE's weights from one movie to another."""
     model = Ease(learn, shape, l2=300)
     return lists_of_scores(model.weights())
 
 
 def liked(ratings: Ratings, shape: Shape) -> sp.csr_matrix:
-    """Return who liked what, [U, I]."""
+    """Return the liked movies of each user, [U, I]."""
     return interactions(ratings.take(np.flatnonzero(ratings.rating >= LIKED)), shape)
 
 
@@ -88,7 +88,7 @@ def judge(lists: NDArray[np.int32], gains: NDArray[np.float32]) -> float:
 
 
 def compare(dataset: Dataset) -> tuple[dict[str, dict[str, float]], NDArray[np.int32]]:
-    """Return the figures by way of comparing, and our lists."""
+    """Return the metrics of each similarity, and our lists."""
     parts = split_ratings(dataset.ratings, by=SplitBy.RANDOM, seed=SEED)
     shape = Shape(len(dataset.user_ids), len(dataset.movies))
     learn = dataset.ratings.take(np.concatenate([parts.train, parts.validation]))
@@ -124,20 +124,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
     parser.add_argument("--show", action="store_true")
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache, QuietReporter().stage("") as stage:
-        source = load(said.data, cache=Path(cache), encoding="utf-8", stage=stage)
+        source = load(arguments.data, cache=Path(cache), encoding="utf-8", stage=stage)
     dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
     table, ours = compare(dataset)
     for name, row in table.items():
         print(f"{name:42}" + "  ".join(f"{key} {value:.4f}" for key, value in row.items()))
-    if said.show:
+    if arguments.show:
         titles = dataset.movies.titles
         for wanted in WELL_KNOWN:
             if wanted in titles:
                 shown = "; ".join(titles[movie] for movie in ours[titles.index(wanted)][:5])
                 print(f"{wanted}: {shown}")
-    name = Path(said.data).name
+    name = Path(arguments.data).name
     result = {"figure": "similar", "data": name, "machine": describe(), "table": table}
     path = HERE / "results" / f"similar-{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -1,9 +1,9 @@
-"""Prints the sizing tables of docs/operations.md: what a store needs for how many users and movies.
+"""Prints the sizing tables of docs/operations.md: store memory by users and movies.
 
 usage: sizing.py
 
-Forecasts, made by the job's own forecast (`reco_store.publishing.memory_forecast`, which
-tests hold to real servers within 5 %), for ids as MovieLens has them and 150 ratings a user.
+The job's own forecast (`reco_store.publishing.memory_forecast`, which tests hold to real servers
+within 5 %), for MovieLens ids and 150 ratings per user.
 """
 
 import random
@@ -60,7 +60,7 @@ def table() -> Iterator[str]:
 
 
 def table_of_a_user() -> Iterator[str]:
-    """Yield the lines of the table of what each value of a user takes."""
+    """Yield the lines of the table of a user's values."""
     yield "| of one user | value | with its key, Redis | Valkey |"
     yield "|---|---|---|---|"
     users, movies = SHAPES[1]
@@ -78,12 +78,12 @@ def table_of_a_user() -> Iterator[str]:
 
 
 def sizes_of(users: int, movies: int, ranked_k: int) -> Sizes:
-    """Return what a generation of so many users and movies consists of."""
+    """Return the contents of a generation of so many users and movies."""
     return _sizes(families_of(users, movies, ranked_k))
 
 
 def families_of(users: int, movies: int, ranked_k: int) -> dict[str, Family]:
-    """Return how many values each family has, and what makes one."""
+    """Return the number of values of each family, and a typical value."""
     draw = random.Random(7)  # noqa: S311  # sizes, no secrets
 
     def ids(n: int) -> list[str]:
@@ -103,7 +103,7 @@ def families_of(users: int, movies: int, ranked_k: int) -> dict[str, Family]:
         "similar": (movies, lambda: scored(K)),
         "next": (movies, lambda: scored(K)),
         "movie": (movies, lambda: card),
-        # With its year and without, both naming the movie.
+        # with its year and without, both of them naming the movie
         f"title:{_TITLE}": (2 * movies, lambda: encode_ids(ids(1), numeric_ids=True)),
     }
 
@@ -119,12 +119,12 @@ def _sizes(families: dict[str, Family]) -> Sizes:
 
 
 def _bytes(size_bytes: float) -> str:
-    """Write a size with three digits that count."""
+    """Format a size with three significant digits."""
     return f"{float(f'{size_bytes:.3g}'):,.0f} B"
 
 
 def _size(size_bytes: float) -> str:
-    """Write a size with two digits that count: more would promise too much."""
+    """Format a size with two significant digits, which is as exact as the forecast."""
     megabytes = size_bytes / 1e6
     return (
         f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{float(f'{megabytes:.2g}'):.0f} MB"

@@ -36,17 +36,17 @@ def topk(result: dict) -> list[str]:
         rows.append([f"**{name}**" if name == "ours" else name, *cells])
     return [
         "",
-        "## The best hundred of each user",
+        "## Top 100 of each user",
         "",
-        "`benchmarks/topk.py`: time as a multiple of the matrix product alone, in tiles as large",
-        "as ours; in brackets users a second. Seen movies are left out, where it is not said",
-        "otherwise. Of the lists of each",
-        f"way that leaves them out, at least {_agreement(shapes):.2%} of the movies stand in ours.",
+        "`benchmarks/topk.py`: time as a multiple of the matrix product alone, in tiles of the",
+        "same size as ours; in parentheses users a second. Seen movies are removed unless noted",
+        f"otherwise. At least {_agreement(shapes):.2%} of the movies in the lists of each method",
+        "that removes them are also in ours.",
         _machine(result),
         "",
         *_table(head, rows),
         "",
-        "\\* timed on the first users only.",
+        "\\* measured for the first users only.",
     ]
 
 
@@ -71,13 +71,16 @@ def ranked(result: dict) -> list[str]:
         "## Ranked lists of all movies",
         "",
         f"`benchmarks/ranked.py`: {result['users']:,} users, {result['movies']:,} movies.",
-        "*Network* is the preset `notebook`'s, *linear* of the form of the preset `default`'s.",
-        f"Ours computes lists of {result['k']:,}, the others stop at the stars. Bounds for the",
-        f"network: at most {result['bound_of_limit']} times the product, at least",
-        f"{result['bound_of_predict']} times as fast as `predict` at batch 8192, a call a user.",
+        "*Network* is the model of the preset `notebook`, *linear* has the form of the preset",
+        f"`default`. Ours computes lists of {result['k']:,}, the others only the stars. Bounds for",
+        f"the network: at most {result['bound_of_limit']} times the product, at least",
+        f"{result['bound_of_predict']} times as fast as `predict` at batch 8192, one call a user.",
         _machine(result),
         "",
-        *_table(["", "million pairs/s", "of the product", "times as fast as predict"], rows),
+        *_table(
+            ["", "million pairs/s", "time relative to the product", "speed relative to predict"],
+            rows,
+        ),
     ]
 
 
@@ -108,17 +111,17 @@ def publish(result: dict) -> list[str]:
     """Return the section on publishing."""
     servers = result["servers"]
     rows = []
-    for key, (said, bound) in PUBLISH_ROWS.items():
-        digits = 1 if "µs" in said or "times" in said else 0
-        rows.append([said, *(f"{found[key]:,.{digits}f}" for found in servers.values()), bound])
+    for key, (words, bound) in PUBLISH_ROWS.items():
+        digits = 1 if "µs" in words or "times" in words else 0
+        rows.append([words, *(f"{found[key]:,.{digits}f}" for found in servers.values()), bound])
     return [
         "",
         "## Publishing",
         "",
-        f"`benchmarks/publish.py`: {result['lists']:,} lists of 100 with MovieLens's ids, medians",
-        f"of {result['rounds']} rounds, one process and a server of this machine.",
+        f"`benchmarks/publish.py`: {result['lists']:,} lists of 100 with MovieLens ids, medians",
+        f"of {result['rounds']} rounds, one process and a server on this machine.",
         "*Straightforward* is `json.dumps`, SET in pipelines of 500, and reading one key in a",
-        "hundred; ours reads every key back and compares it with the digest of what was computed.",
+        "hundred; ours reads every key back and compares it with the digest of the artifact.",
         _machine(result),
         "",
         *_table(["", *servers, "bound"], rows),
@@ -126,7 +129,7 @@ def publish(result: dict) -> list[str]:
 
 
 def growth(result: dict) -> list[str]:
-    """Return the section on what doubling the users costs."""
+    """Return the section on the cost of doubling the users."""
     rows = [
         [
             f"{int(users):,}",
@@ -138,31 +141,32 @@ def growth(result: dict) -> list[str]:
         ]
         for users, row in result["users"].items()
     ]
-    head = ["users", "seconds", "of them scoring", "vectors and histories there: MB", "peak: MB"]
+    head = ["users", "seconds", "scoring alone", "inputs: MB", "peak: MB"]
     return [
         "",
-        "## Twice the users",
+        "## Doubling the users",
         "",
         f"`benchmarks/growth.py`: scoring against {result['movies']:,} movies, writing and",
-        "publishing, in a process without TensorFlow. What users bring with them are vectors,",
-        f"histories and names. {result['times_as_long']:.2f} times as long (bound 1.9 to 2.1), and",
-        f"what is added to these {_added(result):.2f} times as much memory (bound 1.1).",
+        "publishing, in a process without TensorFlow. The inputs are the users' vectors,",
+        f"histories and names. Twice the users take {result['times_as_long']:.2f} times as long",
+        f"(bound 1.9 to 2.1) and {_added(result):.2f} times as much memory",
+        "on top of the inputs (bound 1.1).",
         _machine(result),
         "",
-        *_table([*head, "added: MB"], rows),
+        *_table([*head, "peak less inputs: MB"], rows),
     ]
 
 
 def _added(result: dict) -> float:
-    """Return how many times as much memory the greater run adds."""
+    """Return the ratio of memory added by the larger run."""
     small, large = result["added_mb"]
     return large / small
 
 
 def reader(result: dict) -> list[str]:
-    """Return the section on one answer."""
+    """Return the section on reading one list."""
     servers = result["servers"]
-    said = {
+    rows_of = {
         "get_p50": "bare GET, p50: µs",
         "user_p50": "`Reader.user`, ten movies, p50: µs",
         "user_n_100_p50": "`Reader.user`, all hundred, p50: µs",
@@ -170,7 +174,7 @@ def reader(result: dict) -> list[str]:
         "ratio_n_100": "all hundred, times a bare GET",
     }
     rows = []
-    for key, text in said.items():
+    for key, text in rows_of.items():
         digits = 2 if key.startswith("ratio") else 0
         bound = f"{result['bound']}" if key == "ratio" else ""
         rows.append([text, *(f"{found[key]:.{digits}f}" for found in servers.values()), bound])
@@ -178,8 +182,8 @@ def reader(result: dict) -> list[str]:
         "",
         "## One answer",
         "",
-        "`benchmarks/reader.py`: `Reader.user`, decoded and labelled, beside a bare GET of the",
-        "same value with the same client library, in turns.",
+        "`benchmarks/reader.py`: `Reader.user`, decoded and with titles, compared with a bare GET",
+        "of the same value with the same client library, alternating.",
         _machine(result),
         "",
         *_table(["", *servers, "bound"], rows),
@@ -187,7 +191,7 @@ def reader(result: dict) -> list[str]:
 
 
 def reasons(result: dict) -> list[str]:
-    """Return the section on what it costs to say why."""
+    """Return the section on the cost of explanations."""
     rows = [
         [
             f"{shape['movies']:,}",
@@ -199,22 +203,23 @@ def reasons(result: dict) -> list[str]:
         ]
         for shape in result["shapes"]
     ]
-    head = ["movies", "ratings a user", "lists: ms a user", "reasons beside them: ms a user"]
+    head = ["movies", "ratings a user", "lists: ms a user", "explanations: ms a user"]
     return [
         "",
         "## Why each movie is in a list",
         "",
         f"`benchmarks/reasons.py`: lists of {result['k']}, vectors of the preset `default`'s",
-        "width, one thread. All that a user rated may be a reason; a night leaves out what the",
-        "user liked less than usual, and takes less. Bytes are of the values, positions for ids.",
+        "width, one thread. Every rated movie is a candidate; a run excludes those that the",
+        "user rated below their own mean, and takes less. Bytes are those of the values, with",
+        "positions as ids.",
         _machine(result),
         "",
-        *_table([*head, "a list: bytes", "its reasons: bytes"], rows),
+        *_table([*head, "a list: bytes", "its explanations: bytes"], rows),
     ]
 
 
 def training(result: dict) -> list[str]:
-    """Return the section on what a step of each training takes."""
+    """Return the section on the duration of a training step."""
     rows = []
     for name, found in result["trainings"].items():
         limit = found["products_ms"] + found["optimizer_ms"]
@@ -235,12 +240,12 @@ def training(result: dict) -> list[str]:
         "",
         "## Steps of training",
         "",
-        f"`benchmarks/training.py`, data {result['data']}: each training alone, with the one",
-        "thread that it has beside the other in a night. *Products* are the step's matrix products",
-        "and those of their gradients; *bytes* what Adam reads and writes, all weights in every",
+        f"`benchmarks/training.py`, data {result['data']}: each training alone, with one",
+        "thread, as in a run with two concurrent trainings. *Products* are the matrix products of",
+        "a step and of its gradients; *bytes* are Adam's reads and writes, all weights in every",
         "step, at the speed of copying memory. The rest is histories: sums over rows of tables.",
-        "*XLA* is TensorFlow's automatic clustering, as a multiple of the time without; a night",
-        "uses none. With `--tensorboard DIR` the profiles are kept for TensorBoard.",
+        "*XLA* is TensorFlow's automatic clustering, as a multiple of the time without; a run",
+        "does not use it. `--tensorboard DIR` keeps the profiles for TensorBoard.",
         _machine(result),
         "",
         *_table([*head, "times both", "with XLA", "where the time goes"], rows),

@@ -1,7 +1,7 @@
-"""How long `reco get-user 42` takes as a whole process, against importing the Redis client alone.
+"""Duration of `reco get-user 42` as a whole process, compared with importing the Redis client.
 
-Starts a Valkey of its own on a socket in a temporary folder, publishes a few lists through the
-contract, and stops it. The two commands alternate; the ratio is taken pair by pair.
+Starts a Valkey on a socket in a temporary folder, publishes a few lists through the contract, and
+stops it. The two commands alternate; the ratio is taken pair by pair.
 
 usage: startup.py [--rounds N]
 """
@@ -28,7 +28,7 @@ BIN = Path(sys.executable).parent
 
 
 def seed(url: str) -> None:
-    """Write what one answer needs: pointer, manifest, a list, and the cards of its movies."""
+    """Write the keys for one answer: pointer, manifest, a list, and the cards of its movies."""
     keys, now = Keys(), datetime.now(UTC)
     generation = new_generation_id(now)
     ids = [str(number) for number in range(1, 101)]
@@ -75,7 +75,7 @@ def main() -> None:
             measured = [(milliseconds(reading), milliseconds(importing)) for _ in range(rounds + 1)]
         finally:
             stop_server(Path(folder))
-    pairs = measured[1:]  # the first warms the disk cache
+    pairs = measured[1:]  # the first round warms the disk cache
     result = {
         "figure": "startup",
         "machine": machine,

@@ -1,8 +1,8 @@
-"""Factors and histories made up for a shape: what the speed of scoring depends on, and no more.
+"""Synthetic factors and histories of a shape, with the properties that determine scoring speed.
 
-Movies differ in popularity and in the length of their vectors; histories are as long as
-MovieLens's (at least 20, median 72, mean about 149, at most 2,700) and hold popular movies more
-often. Everything is drawn from a seed.
+Movies differ in popularity and in the length of their vectors. Histories are as long as in
+MovieLens (at least 20, median 72, mean about 149, at most 2,700) and contain popular movies more
+often. All draws are seeded.
 
 Shapes: U users, I movies, D width.
 """
@@ -16,7 +16,7 @@ from reco_batch.data.dataset import Histories
 
 WIDTH = 64
 SHORTEST, LONGEST = 20, 2_700
-#: Of the logarithm of what a history has beyond the shortest.
+#: Standard deviation of the logarithm of a history's length above the shortest.
 _MIDDLE, _SPREAD = np.log(52.0), 1.35
 
 
@@ -28,7 +28,7 @@ class Factors(NamedTuple):
 
 
 def factors(users: int, movies: int, *, seed: int) -> Factors:
-    """Draw vectors; the first movies are popular, and the first component says so."""
+    """Draw vectors; the first movies are popular, as the first component shows."""
     rng = np.random.default_rng(seed)
     user = rng.standard_normal((users, WIDTH), np.float32) / np.float32(np.sqrt(WIDTH))
     movie = rng.standard_normal((movies, WIDTH), np.float32)
@@ -39,14 +39,14 @@ def factors(users: int, movies: int, *, seed: int) -> Factors:
 
 
 def histories(users: int, movies: int, *, seed: int) -> Histories:
-    """Draw who rated what; a few users have less than they should, as no movie comes twice."""
+    """Draw rated movies; a few users have fewer than drawn, as no movie occurs twice."""
     rng = np.random.default_rng(seed)
     longest = min(LONGEST, movies // 2)
     drawn = SHORTEST + np.exp(_MIDDLE + _SPREAD * rng.standard_normal(users))
     lengths = np.minimum(drawn, longest).astype(np.int64)
     user = np.repeat(np.arange(users), lengths)
-    movie = (movies * rng.random(len(user)) ** 3).astype(np.int64)  # the first ones more often
-    pairs = np.sort(user * movies + movie)  # of tens of millions, much quicker than np.unique
+    movie = (movies * rng.random(len(user)) ** 3).astype(np.int64)  # the first movies more often
+    pairs = np.sort(user * movies + movie)  # for tens of millions, much faster than np.unique
     user, movie = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], movies)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=users))])
     return Histories(offsets, movie.astype(np.int32))

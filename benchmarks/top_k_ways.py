@@ -1,9 +1,10 @@
-"""Other ways to the best k movies of each user, each with the settings that suit it best.
+"""Other ways to the best k movies of each user, each with its best settings.
 
-Every way is given the same vectors and histories, and a number of users; it computes their lists
-and gives the movie indices of the last few, to be compared. Those marked so exclude nothing.
+Every way gets the same vectors and histories and a number of users. It computes their lists and
+returns the movie indices of the last few for comparison. Some ways exclude nothing, as their
+docstrings note.
 
-Shapes: U users, I movies, D width, B users a call.
+Shapes: U users, I movies, D width, B users per call.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ PACKAGES = ("faiss-cpu", "implicit", "tf-keras")
 K = 100
 THREADS = 2
 BATCH = 256
-#: Its best tile from 20,000 movies on; at 9,737 it is 6 % quicker with 256.
+#: Its best tile from 20,000 movies on; at 9,737 it is 6 % faster with 256.
 ARGPARTITION_ROWS = 64
 #: Users whose lists are compared.
 COMPARED = 64
@@ -34,18 +35,18 @@ Lists = NDArray[np.int32]
 
 
 class Case(NamedTuple):
-    """What is to be scored."""
+    """Input of a scoring."""
 
     factors: Factors
     seen: Histories
 
     def batches(self, users: int, size: int) -> Iterator[tuple[int, int]]:
-        """Yield from and to of batches of users."""
+        """Yield the bounds of batches of users."""
         yield from ((start, min(start + size, users)) for start in range(0, users, size))
 
 
 def gemm_only(case: Case, users: int) -> None:
-    """Multiply, and look at nothing: the limit of every exact way."""
+    """Multiply only: the lower bound of every exact way."""
     queries, items = case.factors
     rows = tile_rows_of(len(items))
     buffers = [np.empty((rows, len(items)), np.float32) for _ in range(THREADS)]
@@ -60,7 +61,7 @@ def gemm_only(case: Case, users: int) -> None:
 
 
 def ours(case: Case, users: int) -> Lists:
-    """Run what the job runs."""
+    """Run the job's function."""
     last: Lists = np.empty((0, K), np.int32)
     queries, items = case.factors
     seen = case.seen.block(0, users)
@@ -70,7 +71,7 @@ def ours(case: Case, users: int) -> Lists:
 
 
 def argpartition(case: Case, users: int) -> Lists:
-    """NumPy as most would write it, in two threads over tiles, one BLAS thread each."""
+    """Use NumPy in the usual form, in two threads over tiles, one BLAS thread each."""
     queries, items = case.factors
 
     def work(tile: tuple[int, int]) -> Lists:
@@ -87,7 +88,7 @@ def argpartition(case: Case, users: int) -> Lists:
 
 
 def brute_force(case: Case, *, batch: int) -> Callable[[Case, int], Lists]:
-    """TFRS's BruteForce layer, as the notebook asked it; excludes nothing."""
+    """Use TFRS's BruteForce layer as the notebook does; excludes nothing."""
     layer = tfrs.layers.factorized_top_k.BruteForce(k=K)
     layer.index(case.factors.movies)
 
@@ -100,7 +101,7 @@ def brute_force(case: Case, *, batch: int) -> Callable[[Case, int], Lists]:
 
 
 def brute_force_with_exclusions(case: Case) -> Callable[[Case, int], Lists]:
-    """Ask the same layer with exclusions: batches of 32 users whose histories are as long."""
+    """Use the same layer with exclusions: batches of 32 users with histories of similar length."""
     layer = tfrs.layers.factorized_top_k.BruteForce(k=K)
     layer.index(case.factors.movies)
 
@@ -149,7 +150,7 @@ def tf_function(case: Case) -> Callable[[Case, int], Lists]:
 def faiss_flat(case: Case) -> Callable[[Case, int], Lists]:
     """Search faiss's exact index for k and a history more, and drop the history.
 
-    Batches are of users whose histories are about as long, so that few ask for too many.
+    Users of a batch have histories of similar length, so that few searches return too many.
     """
     index = faiss.IndexFlatIP(case.factors.movies.shape[1])
     index.add(case.factors.movies)
@@ -174,7 +175,7 @@ def faiss_flat(case: Case) -> Callable[[Case, int], Lists]:
 
 
 def implicit_cpu(case: Case) -> Callable[[Case, int], Lists]:
-    """Run the C++ of implicit, which wants one BLAS thread beside its two."""
+    """Run implicit's C++, which needs one BLAS thread for its two threads."""
     ones = np.ones(len(case.seen.movie_index), np.float32)
     shape = (len(case.seen.offsets) - 1, len(case.factors.movies))
     matrix = sp.csr_matrix((ones, case.seen.movie_index, case.seen.offsets), shape)

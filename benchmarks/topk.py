@@ -1,7 +1,7 @@
-"""Exact top 100 with exclusions: the job's scoring beside other ways, and beside the product alone.
+"""Exact top 100 with exclusions: the job's scoring, alternatives, and the product alone.
 
-Every round runs every way once, in turn; of each way the shortest round counts, a user. Slow ways
-are timed on the first users only. The lists of ways that exclude are compared with ours.
+Every round runs every way once, in turn; the shortest round of each counts, per user. Slow ways are
+timed on the first users only. The lists of ways with exclusions are compared with ours.
 
 usage: topk.py [--rounds N] [--part X]    --part 0.1: of the users of each shape, for a quick look
 """
@@ -21,15 +21,15 @@ from synthetic import factors, histories
 HERE = Path(__file__).parent
 SEED = 42
 OURS, LIMIT = "ours", "GEMM only"
-#: Users, movies, and how many times the product alone ours may take.
+#: Users, movies, and the bound for our time as a multiple of the product alone.
 SHAPES = ((9_737, 9_737, 2.4), (50_000, 20_000, 2.1), (20_000, 87_585, 1.6))
 
 
 class Way(NamedTuple):
-    """One way to the lists."""
+    """One way to compute the lists."""
 
     run: Callable[[ways.Case, int], object]
-    most_pairs: float = np.inf  # of users and movies, that it is timed on
+    most_pairs: float = np.inf  # of users and movies that it is timed on
     excludes: bool = True
 
 
@@ -53,7 +53,7 @@ def ways_of(case: ways.Case) -> dict[str, Way]:
 
 
 def measure(users: int, movies: int, *, rounds: int) -> dict[str, dict[str, float]]:
-    """Return the figures of each way at one shape."""
+    """Return the results of each way at one shape."""
     case = ways.Case(factors(users, movies, seed=SEED), histories(users, movies, seed=SEED))
     known = ways_of(case)
     counts = {
@@ -81,10 +81,10 @@ def measure(users: int, movies: int, *, rounds: int) -> dict[str, dict[str, floa
 
 
 def agreement(users: int, movies: int) -> dict[str, float]:
-    """Return of each way that excludes how many of its movies ours shows, too.
+    """Return, for each way with exclusions, the share of its movies that our lists contain.
 
-    Not all need be: where two scores differ in the last bit, another order of adding them up
-    decides. Each way's last lists are compared, of a number of users that it takes in one piece.
+    The share may be below 1: where two scores differ in the last bit, the order of summation
+    decides. Each way's last lists are compared, for as many users as it computes in one call.
     """
     case = ways.Case(factors(users, movies, seed=SEED), histories(users, movies, seed=SEED))
     rows = min(users, ways.COMPARED)
@@ -107,23 +107,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--part", type=float, default=1.0)
-    said = parser.parse_args()
-    result = {"figure": "topk", "machine": describe(ways.PACKAGES), "rounds": said.rounds}
-    result |= {"k": ways.K, "part": said.part, "shapes": []}
+    arguments = parser.parse_args()
+    result = {"figure": "topk", "machine": describe(ways.PACKAGES), "rounds": arguments.rounds}
+    result |= {"k": ways.K, "part": arguments.part, "shapes": []}
     for users, movies, bound in SHAPES:
-        count = int(users * said.part)
-        rows = measure(count, movies, rounds=said.rounds)
+        count = int(users * arguments.part)
+        rows = measure(count, movies, rounds=arguments.rounds)
         shape = {"users": count, "movies": movies, "bound": bound, "ways": rows}
         shape["agreement"] = agreement(count, movies)
         result["shapes"].append(shape)
         show(shape)
-    if said.part == 1:
+    if arguments.part == 1:
         path = HERE / "results" / "topk.json"
         path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
 def show(shape: dict) -> None:
-    """Print the figures of one shape."""
+    """Print the results of one shape."""
     print(f"{shape['users']:,} users x {shape['movies']:,} movies, bound {shape['bound']} x GEMM")
     for name, row in shape["ways"].items():
         same = shape["agreement"].get(name)

@@ -1,11 +1,11 @@
-"""Where the time of a training step goes, and how far it is from what the machine could do.
+"""Time of a training step by operation, and its distance from the machine's limits.
 
-Each training of both presets runs alone in a process of its own, with the threads that it has in
-a night: as it is, compiled by XLA as far as that goes, and under TensorFlow's profiler. The limits
-are measured in the same process: the step's matrix products alone, and the bytes that the optimizer
-reads and writes, at the speed of copying memory.
+Each training of both presets runs alone in a process, with as many threads as in a run: as it is,
+compiled by XLA where possible, and under TensorFlow's profiler. The limits are measured in the same
+process: the step's matrix products alone, and the bytes that the optimizer reads and writes at the
+speed of copying memory.
 
-usage: training.py [--data DIR|demo] [--tensorboard DIR]    DIR: where the profiles are left
+usage: training.py [--data DIR|demo] [--tensorboard DIR]    DIR: folder for the profiles
 """
 
 from __future__ import annotations
@@ -47,25 +47,25 @@ Product = tuple[int, int, int]
 
 
 class Epochs:
-    """A stage that notes when each epoch ended."""
+    """A stage that records the end of each epoch."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def advance(self, steps: int) -> None:
-        """Note the time, once an epoch."""
+        """Record the time, once an epoch."""
         if steps:
             self.ends.append(time.perf_counter())
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Ignore the text."""
 
     def record_loss(self, epoch: int, loss: float) -> None:
-        """Keep nothing."""
+        """Ignore the loss."""
 
 
 def watch() -> list[dict[str, Any]]:
-    """Return what is known of each training, once it has begun: model, steps, shapes of a step."""
+    """Return model, steps and step shapes of each training, once it has begun."""
     from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415  # starts with the caller's flags
 
     seen: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ def watch() -> list[dict[str, Any]]:
 
 
 def train(name: str, data: str, *, epochs: int | None) -> dict[str, Any]:
-    """Run one training, and return its milliseconds a step and its limits."""
+    """Run one training, and return its milliseconds per step and its limits."""
     from reco_batch.ingest.sources import load  # noqa: PLC0415
     from reco_batch.ingest.validate import build_dataset  # noqa: PLC0415
     from reco_batch.models.registry import (  # noqa: PLC0415
@@ -158,14 +158,14 @@ def seconds_of(products: Sequence[Product]) -> float:
             taken = []
             for _ in range(9):
                 began = time.perf_counter()
-                tf.matmul(left, right)  # on a processor it is done when the call returns
+                tf.matmul(left, right)  # on a processor the work is done when the call returns
                 taken.append(time.perf_counter() - began)
             total += statistics.median(taken)
     return total
 
 
 def copied_bytes_a_second() -> float:
-    """Return the bytes that one thread reads and writes a second."""
+    """Return the bytes per second that one thread reads and writes."""
     source = np.ones(50_000_000, np.float32)
     target = np.empty_like(source)
     taken = []
@@ -177,7 +177,7 @@ def copied_bytes_a_second() -> float:
 
 
 def profiled(name: str, data: str, folder: Path) -> dict[str, float]:
-    """Return the share of each kind of operation in what a training computes."""
+    """Return the share of each kind of operation in a training."""
     from reco_batch.models.training.tensorflow_runtime import tf  # noqa: PLC0415
 
     tf.profiler.experimental.start(str(folder))
@@ -187,7 +187,7 @@ def profiled(name: str, data: str, folder: Path) -> dict[str, float]:
 
 
 def shares(path: Path) -> dict[str, float]:
-    """Read a profile: the time of each kind of operation, those that call others left out."""
+    """Read a profile: the time of each kind of operation, without those that call others."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: PLC0415
 
     space = xplane_pb2.XSpace()
@@ -203,11 +203,11 @@ def shares(path: Path) -> dict[str, float]:
     return {kind: time / total for kind, time in taken.most_common(OPERATIONS)}
 
 
-def in_a_process(*said: str, xla: bool = False) -> dict[str, Any]:
+def in_a_process(*words: str, xla: bool = False) -> dict[str, Any]:
     """Run this script for one training."""
     flags = {"TF_XLA_FLAGS": XLA} if xla else {}
     ended = subprocess.run(
-        [sys.executable, __file__, *said],
+        [sys.executable, __file__, *words],
         env=environment() | flags,
         check=True,
         stdout=subprocess.PIPE,
@@ -215,10 +215,10 @@ def in_a_process(*said: str, xla: bool = False) -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
-def with_xla(*said: str) -> float | None:
+def with_xla(*words: str) -> float | None:
     """Return the milliseconds of a step that XLA has compiled; None if it cannot."""
     try:
-        return float(in_a_process(*said, xla=True)["step_ms"])
+        return float(in_a_process(*words, xla=True)["step_ms"])
     except subprocess.CalledProcessError:
         return None
 
@@ -229,18 +229,18 @@ def main() -> None:
     parser.add_argument("--data", default="demo")
     parser.add_argument("--tensorboard", type=Path)
     parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
-    said = parser.parse_args()
-    if said.one:
-        folder = said.tensorboard
-        result = profiled(said.one, said.data, folder) if folder else None
-        print(json.dumps(result or train(said.one, said.data, epochs=None)))
+    arguments = parser.parse_args()
+    if arguments.one:
+        folder = arguments.tensorboard
+        result = profiled(arguments.one, arguments.data, folder) if folder else None
+        print(json.dumps(result or train(arguments.one, arguments.data, epochs=None)))
         return
-    result = {"figure": "training", "data": Path(said.data).name, "machine": describe()}
+    result = {"figure": "training", "data": Path(arguments.data).name, "machine": describe()}
     result["trainings"] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for name in NAMES:
-            one = "--one", name, "--data", said.data
-            folder = (said.tensorboard or Path(temporary)) / name.replace(" ", "-")
+            one = "--one", name, "--data", arguments.data
+            folder = (arguments.tensorboard or Path(temporary)) / name.replace(" ", "-")
             result["trainings"][name] = {
                 **in_a_process(*one),
                 "xla_step_ms": with_xla(*one),

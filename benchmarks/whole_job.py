@@ -1,7 +1,7 @@
-"""The whole night against the notebook, side by side: seconds, ratio, and both's metrics.
+"""The whole job and the notebook, side by side: seconds, ratio, and metrics of both.
 
-The notebook answers all users, 1,000 movies and 50 ranked lists and publishes nothing; the job
-answers everything and publishes it to an embedded store of its own, which it stops again.
+The notebook computes all users, 1,000 movies and 50 ranked lists and publishes nothing; the job
+computes all lists and publishes them to an embedded store of its own, which it stops again.
 
 usage: whole_job.py [--data DIR|demo] [--rounds N] [--refit]
 """
@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 
 
 def as_folder(data: str, scratch: Path) -> Path:
-    """Return a folder of CSV files; the notebook reads nothing else."""
+    """Return a folder of CSV files, which is all that the notebook reads."""
     if data != "demo":
         return Path(data)
     from reco_batch.ingest.sources import load  # noqa: PLC0415  heavy
@@ -49,7 +49,7 @@ def run_notebook(data: Path, scratch: Path) -> dict[str, object]:
 
 
 def run_job(data: Path, scratch: Path, options: list[str]) -> dict[str, object]:
-    """Run a night in a home of its own."""
+    """Run the job in a home of its own."""
     home = ["--home", str(scratch / "home")]
     command = [str(BIN / "batch"), "run", "--data", str(data), "--preset", "notebook"]
     try:
@@ -62,7 +62,7 @@ def run_job(data: Path, scratch: Path, options: list[str]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, print a table, and keep the figures as JSON."""
+    """Measure, print a table, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
     parser.add_argument("--rounds", type=int, default=1)

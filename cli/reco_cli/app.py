@@ -14,7 +14,7 @@ from reco_cli.lookup import look_up, ratings_of
 from reco_cli.options import (
     LISTING,
     READING,
-    Told,
+    Options,
     is_on_command_line,
     takes,
 )
@@ -63,7 +63,7 @@ def _reco(
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
 def get_user(
-    told: Told,
+    options: Options,
     user_id: User,
     *,
     why: Annotated[
@@ -74,27 +74,29 @@ def get_user(
 
     A user without a list gets the most rated movies instead, with a note.
     """
-    with told.where.open() as reader:
-        answer = reader.user(user_id, why=why, **told.list_options.choice)
-        write(pages.user_page(answer, user_id, told.list_options, why=why), as_json=told.as_json)
+    with options.where.open() as reader:
+        answer = reader.user(user_id, why=why, **options.list_options.choice)
+        write(
+            pages.user_page(answer, user_id, options.list_options, why=why), as_json=options.as_json
+        )
 
 
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
-def get_ranked(told: Told, user_id: User) -> None:
+def get_ranked(options: Options, user_id: User) -> None:
     """Show a user's movies by predicted rating.
 
     A user without a list gets the most rated movies instead, with a note.
     """
-    with told.where.open() as reader:
-        answer = reader.ranked(user_id, **told.list_options.choice)
-        write(pages.ranked_page(answer, user_id, told.list_options), as_json=told.as_json)
+    with options.where.open() as reader:
+        answer = reader.ranked(user_id, **options.list_options.choice)
+        write(pages.ranked_page(answer, user_id, options.list_options), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
 def for_ratings(
-    told: Told,
+    options: Options,
     ratings: Annotated[
         list[str],
         typer.Argument(metavar="MOVIE=STARS...", help="Title or id, =, stars: 'Heat (1995)=4'."),
@@ -104,17 +106,17 @@ def for_ratings(
 
     Each movie is explained by one of the better rated ones.
     """
-    with told.where.open() as reader:
+    with options.where.open() as reader:
         rated, notes = ratings_of(reader, ratings)
-        answer = reader.for_ratings(rated, **told.list_options.choice)
-        page = pages.for_ratings_page(answer, rated, told.list_options, notes=notes)
-        write(page, as_json=told.as_json)
+        answer = reader.for_ratings(rated, **options.list_options.choice)
+        page = pages.for_ratings_page(answer, rated, options.list_options, notes=notes)
+        write(page, as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("genre", *LISTING)
 def get_movie(
-    told: Told,
+    options: Options,
     movie: Annotated[
         str,
         typer.Argument(metavar="ID|TITLE", help="Id, or whole title with or without the year."),
@@ -125,15 +127,15 @@ def get_movie(
     Case, accents, punctuation and articles are ignored. If several movies have the title, they are
     listed with their ids, and the exit code is 2.
     """
-    with told.where.open() as reader:
-        found = look_up(reader, movie, told.list_options.choice)
-        write(pages.movie_page(found, movie, told.list_options), as_json=told.as_json)
+    with options.where.open() as reader:
+        found = look_up(reader, movie, options.list_options.choice)
+        write(pages.movie_page(found, movie, options.list_options), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("n", *READING)
 def search(
-    told: Told,
+    options: Options,
     text: Annotated[
         list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or their beginnings.")
     ],
@@ -143,20 +145,20 @@ def search(
     Case, accents, punctuation and word order are ignored; a prefix of a word is enough. If no title
     has all words, titles with some of them are shown, with a note.
     """
-    with told.where.open() as reader:
+    with options.where.open() as reader:
         words = " ".join(text)
-        found, partial = reader.search(words, n=told.n), False
+        found, partial = reader.search(words, n=options.n), False
         if not found:
-            found, partial = reader.search(words, n=told.n, partial=True), True
+            found, partial = reader.search(words, n=options.n, partial=True), True
         status = reader.status()
-        page = pages.search_page(found, words, told.n, status, partial=partial)
-        write(page, as_json=told.as_json)
+        page = pages.search_page(found, words, options.n, status, partial=partial)
+        write(page, as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes(*LISTING)
 def get_popular(
-    told: Told,
+    options: Options,
     *,
     by: Annotated[
         Literal["most-rated", "highest-rated"],
@@ -167,15 +169,15 @@ def get_popular(
     ] = None,
 ) -> None:
     """Show the most rated movies, or the highest rated ones."""
-    with told.where.open() as reader:
-        answer = reader.popular(by.replace("-", "_"), genre=genre, **told.list_options.choice)
-        write(pages.popular_page(answer, by, genre, told.list_options), as_json=told.as_json)
+    with options.where.open() as reader:
+        answer = reader.popular(by.replace("-", "_"), genre=genre, **options.list_options.choice)
+        write(pages.popular_page(answer, by, genre, options.list_options), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
 @takes("as_json", "redis_url", "namespaces", "home")
 def status(
-    told: Told,
+    options: Options,
     context: typer.Context,
     *,
     every: Annotated[
@@ -187,8 +189,8 @@ def status(
     Several namespaces are shown side by side, and so are the arms of an experiment
     (`batch experiment`) if no namespace is named.
     """
-    names = [name.strip() for name in told.namespaces or ()] or [told.namespace]
+    names = [name.strip() for name in options.namespaces or ()] or [options.namespace]
     found = read_live_states(
-        told.where, names, with_arms=not is_on_command_line(context, "namespaces")
+        options.where, names, with_arms=not is_on_command_line(context, "namespaces")
     )
-    write(status_page(found, told.where.label, every=every), as_json=told.as_json)
+    write(status_page(found, options.where.label, every=every), as_json=options.as_json)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from reco_cli.words import shadowed_note, suggestion
-from reco_store import Answer, Choice, Movie, UsageError
+from reco_store import Answer, ListFilters, Movie, UsageError
 
 if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load redis
     from reco_store import Reader
@@ -31,7 +31,7 @@ class MovieLookup(NamedTuple):
     """Movies with some words of an unknown title."""
 
 
-def look_up(reader: "Reader", wanted: str, choice: Choice) -> MovieLookup:
+def look_up(reader: "Reader", wanted: str, choice: ListFilters) -> MovieLookup:
     """Find a movie and the movies similar to it.
 
     Args:

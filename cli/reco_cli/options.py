@@ -1,6 +1,6 @@
-"""The options that the commands share, each said once; the only place that reads the environment.
+"""Shared options of the `reco` commands, and the environment variables that set them.
 
-`takes` gives a command the ones it needs.
+`takes` adds those that a command needs.
 """
 
 import inspect
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from reco_store import Reader
     from reco_store.connection.waiting import Waiting
 
-_WHERE: Final = "Where it is read"  # heading of three options in the help
+_STORE: Final = "Store"  # section of the help
 DEFAULT_NAMESPACE: Final = "reco"
-#: What of `Told` every command but `status` takes.
+#: Options of every command but `status`.
 READING: Final = ("as_json", "redis_url", "namespace", "home")
-#: What every listing takes.
+#: Options of every listing.
 LISTING: Final = (
     "n",
     "exclude",
@@ -38,14 +38,19 @@ LISTING: Final = (
 )
 
 
+def _option(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - as typer's
+    """Return an option that is named as its field."""
+    return typer.Option(metavar=metavar, help=text, **more)
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The store that a command reads.
+    """Store that a command reads.
 
     Attributes:
-        redis_url: address of a server, or None or empty for the embedded store.
-        namespace: the recommender in it.
-        home: folder of the embedded store, or None for the default one.
+        redis_url: address of a server; None or empty for the embedded store.
+        namespace: prefix of every key.
+        home: folder of the embedded store; None for the default one.
     """
 
     redis_url: str | None
@@ -54,7 +59,7 @@ class Where:
 
     @property
     def label(self) -> str:
-        """The address without its password; `embedded` for the embedded store."""
+        """Address without its password, or `embedded`."""
         from reco_store import mask_url  # noqa: PLC0415 - loads redis
 
         return mask_url(self.redis_url) if self.redis_url else "embedded"
@@ -69,7 +74,7 @@ class Where:
             UsageError: the address or the namespace has an unknown form.
             StoreError: the store cannot be read.
         """
-        # Loads redis, which takes longer than all else: help and completion do without.
+        # Loads redis, which takes longer than everything else: help and completion need no store.
         from reco_store import Reader  # noqa: PLC0415
 
         home = None if self.home is None else Path(self.home).expanduser()
@@ -77,93 +82,71 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # an address has a password
-class Told:
-    """What the shared options say, in the order of the help; one that is not taken, its default."""
+class Options:
+    """Values of the shared options, in the order of the help. Without an option: its default."""
 
-    n: Annotated[int, typer.Option("-n", metavar="N", help="How many movies to show.")] = 10
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option("--exclude", metavar="ID", help="A movie to leave out; may be repeated."),
-    ] = None
+    n: Annotated[int, typer.Option("-n", metavar="N", help="Number of movies to show.")] = 10
+    exclude: Annotated[list[str] | None, _option("ID", "Movie to leave out; may be repeated.")] = (
+        None
+    )
     genre: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--genre", metavar="GENRE", help="Only movies of this genre; repeated: of one of these."
-        ),
+        list[str] | None, _option("GENRE", "Genre to show; if repeated, any of them.")
     ] = None
-    from_year: Annotated[
-        int | None,
-        typer.Option("--from-year", metavar="YEAR", help="Only movies from this year on."),
-    ] = None
-    to_year: Annotated[
-        int | None, typer.Option("--to-year", metavar="YEAR", help="Only movies up to this year.")
-    ] = None
+    from_year: Annotated[int | None, _option("YEAR", "First year of movies to show.")] = None
+    to_year: Annotated[int | None, _option("YEAR", "Last year of movies to show.")] = None
     available: Annotated[
-        bool, typer.Option("--available", help="Only what is in the set of available movies.")
+        bool, typer.Option("--available", help="Show only movies in the set of available movies.")
     ] = False
     available_in: Annotated[
-        str | None,
-        typer.Option(
-            "--available-in", metavar="NAME", help="Only what is in the set of this name."
-        ),
+        str | None, _option("NAME", "Show only movies in the set of this name.")
     ] = None
     available_missing: Annotated[
-        Literal["all", "none"],
-        typer.Option(
-            "--available-missing",
-            metavar="KIND",
-            help="Show all or none if that set does not exist.",
-        ),
+        Literal["all", "none"], _option("KIND", "Show all or none if that set does not exist.")
     ] = "all"
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
     redis_url: Annotated[
         str | None,
-        typer.Option(
-            "--redis-url",
+        _option(
+            "URL",
+            "Redis or Valkey server to read. Default: the embedded store.",
             envvar="REDIS_URL",
-            metavar="URL",
-            rich_help_panel=_WHERE,
-            help="Redis or Valkey server: redis://, rediss://, unix://, redis+cluster:// or "
-            "redis-sentinel://. "
-            "Default: the embedded store.",
+            rich_help_panel=_STORE,
         ),
     ] = None
     namespace: Annotated[
         str,
-        typer.Option(
-            "--namespace",
+        _option(
+            "NAME",
+            "Recommender to read, if several share a server.",
             envvar="RECO_NAMESPACE",
-            metavar="NAME",
-            rich_help_panel=_WHERE,
-            help="Recommender to read, where several share a server.",
+            rich_help_panel=_STORE,
         ),
     ] = DEFAULT_NAMESPACE
-    namespaces: Annotated[  # in its place: where several can be read at once
+    namespaces: Annotated[  # replaces `namespace` in commands that read several at once
         list[str] | None,
         typer.Option(
             "--namespace",
-            envvar="RECO_NAMESPACE",
             metavar="NAME",
-            rich_help_panel=_WHERE,
-            help="Recommender to read, where several share a server; repeated: side by side. "
+            help="Recommender to read; may be repeated, to compare them. "
             f"Default: {DEFAULT_NAMESPACE}.",
+            envvar="RECO_NAMESPACE",
+            rich_help_panel=_STORE,
         ),
     ] = None
     # Text, not Path: typer would convert a path with pydantic (see `quick`).
     home: Annotated[
         str | None,
-        typer.Option(
-            "--home",
+        _option(
+            "DIR",
+            "Folder of the embedded store. Default: the user's data folder.",
             envvar="RECO_HOME",
-            metavar="DIR",
-            rich_help_panel=_WHERE,
-            help="Folder of the embedded store. Default: the user's data folder.",
+            rich_help_panel=_STORE,
         ),
     ] = None
 
     @property
     def list_options(self) -> ListOptions:
-        """What a listing is to show; the name of a set of available movies says `available` too."""
+        """Options of a listing. Naming a set of available movies implies `available`."""
         own = "" if self.available else None
         return ListOptions(
             self.namespace,
@@ -178,8 +161,8 @@ class Told:
 
     @property
     def where(self) -> Where:
-        """The store to read."""
-        # Variables of files with foreign line ends have these around their values.
+        """Store to read."""
+        # Files of variables with foreign line ends leave blanks around the values.
         return Where(
             None if self.redis_url is None else self.redis_url.strip(),
             self.namespace.strip() or DEFAULT_NAMESPACE,
@@ -188,23 +171,22 @@ class Told:
 
 
 def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command shared options, behind its own.
+    """Add shared options to a command, after its own.
 
-    The command is called with what it was `Told`, and with its own parameters; whatever it raises
-    on purpose becomes its exit code.
+    The command gets `Options` as its first argument. `RecoError`s that it raises become exit codes.
 
     Args:
-        names: of fields of `Told`.
+        names: fields of `Options`.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(command).parameters.values())[1:]
 
         @wraps(command)
-        def run(**said: Any) -> None:  # noqa: ANN401 - what typer has parsed
-            told = Told(**{name: said.pop(name) for name in names})
+        def run(**arguments: Any) -> None:  # noqa: ANN401 - from typer
+            options = Options(**{name: arguments.pop(name) for name in names})
             with guard():
-                _patiently(lambda: command(told, **said))
+                _patiently(lambda: command(options, **arguments))
 
         shared = [
             inspect.Parameter(
@@ -213,7 +195,7 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 default=field.default,
                 annotation=field.type,
             )
-            for field in fields(Told)
+            for field in fields(Options)
             if field.name in names
         ]
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
@@ -223,9 +205,9 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def _patiently(command: Callable[[], None]) -> None:
-    """Run a command, again while the store cannot answer yet, for up to a minute.
+    """Run a command, and repeat it for up to a minute while the store is not ready.
 
-    A command prints only when it has all that it needs, so nothing is printed twice.
+    A command prints only after it has read everything, so nothing is printed twice.
     """
     patience: Waiting | None = None
     while True:
@@ -248,6 +230,6 @@ def _patiently(command: Callable[[], None]) -> None:
 
 
 def is_on_command_line(context: typer.Context, parameter: str) -> bool:
-    """Tell whether a command's parameter was given as an option, not by the environment."""
+    """Return whether a parameter was given as an option, not by the environment."""
     source = context.get_parameter_source(parameter)
     return source is not None and source.name == "COMMANDLINE"

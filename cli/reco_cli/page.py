@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from reco_store import Choice, RecoError
+from reco_store import ListFilters, RecoError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ListOptions:
         return bool(self.genres) or any(value is not None for value in filters)
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> ListFilters:
         """The options as arguments of the reader."""
         return {
             "n": self.n,

@@ -1,14 +1,14 @@
-"""Checks whether a client reads what reco publishes as the contract says (docs/keys.md).
+"""Check a client against the key contract (docs/keys.md).
 
 The client is any program that reads one request a line from standard input, answers each with one
-line on standard output, and finds the server in the environment variable REDIS_URL; README.md
-beside this file has the form of both. One process of the client answers all requests, as long as it
-does not end; each vector has a namespace of its own.
+line on standard output, and connects to the server in the environment variable REDIS_URL. README.md
+in this folder describes the form of both. One process of the client answers all requests unless it
+ends; each vector has its own namespace.
 
 usage: check.py [--redis-url URL] [--level core|filters] COMMAND [ARGUMENT ...]
 
-Writes under namespaces `conformance-<number>` only, and deletes what it wrote. Ends with 0 if every
-answer was as expected, else with 1.
+It writes only under namespaces `conformance-<number>`, and deletes what it wrote. The exit code is
+0 if every answer was as expected, otherwise 1.
 """
 
 import argparse
@@ -28,7 +28,7 @@ LEVELS = ("core", "filters")
 
 
 def differences(expected: Any, found: Any, where: str = "answer") -> Iterator[str]:  # noqa: ANN401
-    """Yield what an answer has otherwise; it may have more fields than are expected."""
+    """Yield the differences of an answer to the expected one; additional fields are allowed."""
     if isinstance(expected, dict) and isinstance(found, dict):
         for name, value in expected.items():
             if name in found:
@@ -43,7 +43,7 @@ def differences(expected: Any, found: Any, where: str = "answer") -> Iterator[st
 
 
 class Store:
-    """Writes what a vector says, under a namespace of its own."""
+    """Store content of one vector, in a separate namespace."""
 
     def __init__(self, url: str, namespace: str) -> None:
         self.client = Redis.from_url(url)
@@ -51,7 +51,7 @@ class Store:
         self.written: set[str] = set()
 
     def write(self, content: dict[str, Any]) -> None:
-        """Set strings and sets, and delete keys, at one moment."""
+        """Set strings and sets, and delete keys, in one transaction."""
         pipeline = self.client.pipeline(transaction=True)
         for key, value in content.get("strings", {}).items():
             pipeline.set(self._own(key), value)
@@ -63,7 +63,7 @@ class Store:
         pipeline.execute()
 
     def clear(self) -> None:
-        """Delete what was written."""
+        """Delete all written keys."""
         if self.written:
             self.client.delete(*self.written)
         self.client.close()
@@ -75,7 +75,7 @@ class Store:
 
 
 class Client:
-    """The program under test, started when it is first asked, and again if it has ended."""
+    """Program under test, started with the first request and restarted if it has ended."""
 
     def __init__(self, command: Sequence[str], url: str) -> None:
         self.command = command
@@ -83,7 +83,7 @@ class Client:
         self.process: subprocess.Popen[str] | None = None
 
     def ask(self, request: dict[str, Any]) -> str:
-        """Return the line that answers a request; empty if the program ends instead."""
+        """Return the answer to a request, one line; empty if the program ended instead."""
         process = self.process
         if process is None or process.stdin is None or process.stdout is None:
             pipe = subprocess.PIPE
@@ -102,7 +102,7 @@ class Client:
         return line
 
     def end(self) -> None:
-        """Close its input and wait until it has ended."""
+        """Close its standard input and wait for its end."""
         if self.process is not None:
             with contextlib.suppress(BrokenPipeError):
                 self.process.communicate()
@@ -110,7 +110,7 @@ class Client:
 
 
 def run_vector(vector: dict[str, Any], store: Store, client: Client) -> list[str]:
-    """Play a vector to a client; return what was not as expected."""
+    """Send the requests of a vector to a client; return the unexpected answers."""
     failures = []
     for step in vector["steps"]:
         if "write" in step:
@@ -121,12 +121,12 @@ def run_vector(vector: dict[str, Any], store: Store, client: Client) -> list[str
         if not line:
             return [*failures, f"{json.dumps(request)}: the client ended without an answer"]
         wrong = differences(step["expect"], json.loads(line))
-        failures += [f"{json.dumps(request)}: {said}" for said in wrong]
+        failures += [f"{json.dumps(request)}: {difference}" for difference in wrong]
     return failures
 
 
 def check(client: Client, url: str, levels: Sequence[str]) -> bool:
-    """Play all vectors of some levels, and print how each went."""
+    """Run all vectors of the given levels and print their results."""
     passed = True
     for number, path in enumerate(sorted(VECTORS.glob("*.json")), start=1):
         vector = json.loads(path.read_text("utf-8"))
@@ -145,11 +145,15 @@ def check(client: Client, url: str, levels: Sequence[str]) -> bool:
 
 
 def main() -> int:
-    """Check a client, and print what it does not do."""
+    """Check a client and print its failures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL"), help="a server")
-    parser.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="how much it does")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="the client, as one calls it")
+    parser.add_argument(
+        "--redis-url", default=os.environ.get("REDIS_URL"), help="address of the server"
+    )
+    parser.add_argument(
+        "--level", choices=LEVELS, default=LEVELS[-1], help="highest level to check"
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="command that starts the client")
     arguments = parser.parse_args()
     if not arguments.redis_url or not arguments.command:
         parser.error("expected a server (--redis-url or REDIS_URL) and the client's command")

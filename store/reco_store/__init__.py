@@ -1,13 +1,14 @@
-"""The store of reco: key contract, codec, publisher, reader, generations, embedded server.
+"""Store of reco: key contract, codec, publisher, reader, generations, embedded server.
 
-Nothing here loads TensorFlow, pandas or numpy. Names are loaded when they are first used, so
-that ``import reco_store`` costs next to nothing.
+No module loads TensorFlow, pandas or numpy. Public names are imported at first use, so
+``import reco_store`` is fast.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from reco_store._version import __version__ as __version__
 
@@ -58,13 +59,14 @@ if TYPE_CHECKING:
     from reco_store.read.answers import Reason as Reason
     from reco_store.read.answers import Status as Status
     from reco_store.read.async_reader import AsyncReader as AsyncReader
-    from reco_store.read.list_query import Choice as Choice
+    from reco_store.read.list_query import ListFilters as Choice  # noqa: F401  deprecated
+    from reco_store.read.list_query import ListFilters as ListFilters
     from reco_store.read.reader import Reader as Reader
 
 _HOMES = {
     "read.answers": ("Answer", "Item", "Movie", "Reason", "Status"),
     "read.async_reader": ("AsyncReader",),
-    "read.list_query": ("Choice",),
+    "read.list_query": ("ListFilters",),
     "connection.addresses": ("mask_url",),
     "connection.client": ("store_errors",),
     "connection.connect": ("connect",),
@@ -102,17 +104,23 @@ _HOMES = {
     "read.reader": ("Reader",),
     "publishing.staging": ("PayloadSource", "stage", "verify"),
 }
+#: Former names, which still work with a warning.
+_RENAMED = {"Choice": "ListFilters"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605  pinned, name by name, by a test
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  a test compares it with the list of public names
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever the name stands for
+def __getattr__(name: str) -> Any:  # noqa: ANN401  any public object
+    if name in _RENAMED:
+        message = f"reco_store.{name} was renamed: import {_RENAMED[name]} instead"
+        warn(message, DeprecationWarning, stacklevel=2)
+        return __getattr__(_RENAMED[name])
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value  # the next use finds it without coming here
+    globals()[name] = value  # later uses do not call this function
     return value
 
 

@@ -1,25 +1,25 @@
-"""Every error that reco raises on purpose, as one tree.
+"""Exceptions that reco raises deliberately, as one tree.
 
     RecoError
-    +-- UsageError              2   the caller asked for something that cannot be
+    +-- UsageError              2   invalid argument or request
     +-- StoreError              1
         +-- NotInstalled        2   an optional package is missing
-        +-- UnknownGeneration   2   no such generation, or not one to switch to
-        +-- StoreUnreachable    3   down, refused the password, TLS refused
-        |   +-- StoreNotReady   3   up, but cannot answer yet: loading, amid a failover
+        +-- UnknownGeneration   2   no such generation, or not ready
+        +-- StoreUnreachable    3   down, password refused, TLS refused
+        |   +-- StoreNotReady   3   up, but cannot answer yet: loading, or in a failover
         +-- StoreUnfit          3   evicts keys, lacks memory or rights, too old
-        +-- NothingPublished    5   no pointer yet
-        +-- ContractMismatch    5   keys or values under another contract
-        |   +-- DataLost        5   keys of the live generation are gone
-        +-- VerifyFailed        5   what was read back is not what was computed
-        +-- Held                6   a rollback put a hold on switching
-        +-- LockHeld           75   another run is at work
+        +-- NothingPublished    5   no live generation
+        +-- ContractMismatch    5   keys or values violate the key contract
+        |   +-- DataLost        5   keys of the live generation are missing
+        +-- VerifyFailed        5   values read back differ from the computed ones
+        +-- Held                6   the hold of a rollback prevents the switch
+        +-- LockHeld           75   another run holds the lock
         +-- Fenced             75   another run took over while this one was paused
 
-The number is the exit code of the command that ends with the error. A message says what
-was found, what was expected and what to do next; the facts are attributes too. Arguments
-are kept in ``args`` as they were given, so that an error survives pickling. A class is
-named for the condition, not for being an error.
+The number is the exit code of a command that ends with the error. A message contains what was
+found, what was expected and the next step; the facts are attributes too. ``args`` contains the
+arguments of the constructor, so errors can be pickled. A class is named after the condition,
+without the suffix Error.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ MEGABYTE = 1_000_000
 
 
 class RecoError(Exception):
-    """Base of every error that reco raises on purpose."""
+    """Base of all errors that reco raises deliberately."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(RecoError):
-    """The caller asked for something that cannot be; the message says what can."""
+    """Invalid argument or request; the message contains what is expected."""
 
     exit_code = 2
 
 
 class StoreError(RecoError):
-    """Base of what can go wrong between a program and the store."""
+    """Base of all errors of the store and of access to it."""
 
 
 class NotInstalled(StoreError):
-    """A feature needs a package that the base installation does not bring."""
+    """Feature that needs a package missing from the base installation."""
 
     exit_code = 2
 
@@ -81,7 +81,7 @@ class NotInstalled(StoreError):
 
 
 class UnknownGeneration(StoreError):
-    """No generation of that name is there to be used."""
+    """Generation that does not exist, or is not ready for the request."""
 
     exit_code = 2
 
@@ -93,21 +93,21 @@ class UnknownGeneration(StoreError):
 
     def __str__(self) -> str:
         choice = ", ".join(self.known) if self.known else "none"
-        return f"generation {self.generation} {self.reason}. Ready to be used: {choice}."
+        return f"generation {self.generation} {self.reason}. Ready generations: {choice}."
 
 
 class StoreUnreachable(StoreError):
-    """The store is down, refused the password, or failed the TLS check."""
+    """Store that is down, refused the password, or failed the TLS check."""
 
     exit_code = 3
 
     def __init__(self, url: str, reason: str, next_step: str = "") -> None:
-        """Keep which store and why.
+        """Create the error.
 
         Args:
-            url: address with the password already masked.
-            reason: the cause, as a clause.
-            next_step: the next step, as a sentence; empty: the general advice.
+            url: address of the store, with the password masked.
+            reason: cause, as a clause.
+            next_step: next step, as a sentence; empty for general advice.
         """
         super().__init__(url, reason, next_step)
         self.url = url
@@ -120,15 +120,15 @@ class StoreUnreachable(StoreError):
 
 
 class StoreNotReady(StoreUnreachable):
-    """The server is up and cannot answer yet; the same request may succeed in a moment."""
+    """Server that is up but cannot answer yet; the same request may succeed a moment later."""
 
     def __init__(self, url: str, reason: str, next_step: str = "") -> None:
-        """Keep which store and why; by default the advice is to try again."""
+        """Create the error; by default the next step is to try again."""
         super().__init__(url, reason, next_step or "Try again when it is ready.")
 
 
 class StoreUnfit(StoreError):
-    """The store answers, but nothing can be published there safely."""
+    """Store that answers, but cannot be published to safely."""
 
     exit_code = 3
 
@@ -156,16 +156,16 @@ class StoreUnfit(StoreError):
 
 
 class NothingPublished(StoreError):
-    """The namespace has no live generation."""
+    """Namespace without a live generation."""
 
     exit_code = 5
 
     def __init__(self, namespace: str | None, where: str = "") -> None:
-        """Keep what was looked for, and where.
+        """Create the error.
 
         Args:
-            namespace: the namespace; None if nothing is published under any.
-            where: the store without its password, as the end of a sentence.
+            namespace: namespace of the request; None if the store has no namespace at all.
+            where: store without its password, as the end of a sentence.
         """
         super().__init__(namespace, where)
         self.namespace = namespace
@@ -175,13 +175,13 @@ class NothingPublished(StoreError):
         under = "" if self.namespace is None else f" under the namespace {self.namespace!r}"
         return (
             f"nothing is published{under}{self.where and ' '}{self.where}. "
-            "If another store was published to, name that one. "
+            "If you published to another store, give its address. "
             "Run `batch run` first, or `batch republish` if an artifact exists."
         )
 
 
 class ContractMismatch(StoreError):
-    """Something in the store, or on its way there, is not what the key contract says."""
+    """Key, value or manifest that violates the key contract."""
 
     exit_code = 5
 
@@ -196,14 +196,14 @@ class ContractMismatch(StoreError):
 
 
 class DataLost(ContractMismatch):
-    """The pointer names a generation whose keys are not all there: the store lost them."""
+    """Live generation with missing keys, which the store lost."""
 
     def __init__(self, generation: str, missing: str) -> None:
-        """Name the missing keys.
+        """Create the error.
 
         Args:
-            generation: the live generation.
-            missing: the missing keys in words, such as "its manifest".
+            generation: live generation.
+            missing: description of the missing keys, such as "its manifest".
         """
         super().__init__(
             f"{missing} of the live generation {generation} missing",
@@ -215,12 +215,12 @@ class DataLost(ContractMismatch):
         self.missing = missing
 
     def __str__(self) -> str:
-        what = f"{self.generation}: {self.missing} missing"
-        return f"the store lost data of the live generation {what}. {self.next_step}"
+        loss = f"{self.generation}: {self.missing} missing"
+        return f"the store lost data of the live generation {loss}. {self.next_step}"
 
 
 class VerifyFailed(StoreError):
-    """What was read back differs from what was computed; the pointer was not moved."""
+    """Difference between values read back and computed ones; the pointer was not moved."""
 
     exit_code = 5
 
@@ -234,24 +234,24 @@ class VerifyFailed(StoreError):
         where = f" at {self.suffix!r}" if self.suffix is not None else ""
         return (
             f"generation {self.generation} failed its read-back{where}: {self.reason}. "
-            f"Readers still see what they saw before; publish again with "
+            f"Readers still see the previous generation; publish again with "
             f"`batch republish {self.generation}`."
         )
 
 
 class Held(StoreError):
-    """A rollback put a hold on: the generation is complete in the store, but not live."""
+    """Hold of a rollback: the generation is complete in the store, but not live."""
 
     exit_code = 6
 
     def __init__(self, generation: str, until: str, reason: str, *, force: bool = False) -> None:
-        """Say what is held back.
+        """Create the error.
 
         Args:
-            generation: the generation that was not switched to.
-            until: when the hold ends by itself, ISO 8601.
-            reason: what the hold says about its origin.
-            force: whether it takes ``--force`` to publish the generation.
+            generation: generation that did not go live.
+            until: end of the hold, in ISO 8601.
+            reason: reason for the hold.
+            force: True if publishing the generation needs ``--force``.
         """
         super().__init__(generation, until, reason)
         self.force = force
@@ -268,7 +268,7 @@ class Held(StoreError):
 
 
 class LockHeld(StoreError):
-    """Another run holds the lock of this namespace."""
+    """Lock of the namespace that another run holds."""
 
     exit_code = 75
 
@@ -285,7 +285,7 @@ class LockHeld(StoreError):
 
 
 class Fenced(StoreError):
-    """This run lost its lock to another one; it changed nothing that readers see."""
+    """Loss of the lock to another run; this run changed nothing that readers see."""
 
     exit_code = 75
 
@@ -296,5 +296,5 @@ class Fenced(StoreError):
     def __str__(self) -> str:
         return (
             f"fenced: another run took over while this one was paused: {self.holder or 'unknown'}. "
-            "This run switched nothing; its keys are collected by the next run."
+            "This run switched nothing; the next run deletes its keys."
         )

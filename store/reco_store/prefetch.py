@@ -1,4 +1,4 @@
-"""Computing the next pieces while the last one is used."""
+"""Prefetching: compute the next pieces in other threads while the caller uses the last one."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["ahead", "mapped_ahead"]
+__all__ = ["prefetch", "prefetch_map"]
 
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 _END: Final = object()
 
 
-def ahead(pieces: Iterable[_T]) -> Iterator[_T]:
-    """Yield what an iterable yields, taking the next from it in another thread meanwhile.
+def prefetch(pieces: Iterable[_T]) -> Iterator[_T]:
+    """Yield the pieces of an iterable, each computed in another thread while the last one is used.
 
-    Worth it where either side lets go of the interpreter's lock: sockets, hashes of long texts,
-    NumPy, Arrow. Never more than one piece is waiting, and an error comes where the piece would.
+    Useful if either side releases the interpreter lock: sockets, hashes of long texts, NumPy,
+    Arrow. At most one piece waits, and an error is raised in place of its piece.
 
     Args:
-        pieces: taken from by one thread at a time, never the caller's.
+        pieces: the iterable; advanced by one thread at a time, never by the caller's.
     """
     rest = iter(pieces)
-    with ThreadPoolExecutor(1) as pool:  # ending early waits for the piece that is under way
+    with ThreadPoolExecutor(1) as pool:  # an early end waits for the piece in progress
         coming = pool.submit(next, rest, _END)
         while (piece := coming.result()) is not _END:
             coming = pool.submit(next, rest, _END)
             yield piece  # type: ignore[misc]
 
 
-def mapped_ahead(
+def prefetch_map(
     function: Callable[[_T], _U], pieces: Iterable[_T], *, threads: int
 ) -> Iterator[_U]:
-    """Yield what a function makes of each piece, in order, computing the next ones meanwhile.
+    """Yield the result of a function for each piece, in order, computing the next ones meanwhile.
 
-    Worth it where the function lets go of the interpreter's lock. Never more than twice as many
-    results as threads are under way or waiting. An error of the function comes where its result
-    would, one of the pieces as soon as it is there.
+    Useful if the function releases the interpreter lock. At most twice as many results as threads
+    are in progress or wait. An error of the function is raised in place of its result, an error of
+    the pieces at once.
 
     Args:
-        function: called in another thread.
-        pieces: taken from in the caller's thread.
-        threads: at work at a time.
+        function: called in other threads.
+        pieces: the iterable; advanced in the caller's thread.
+        threads: number of threads.
     """
     coming: deque[Future[_U]] = deque()
-    with ThreadPoolExecutor(threads) as pool:  # ending early waits for those under way
+    with ThreadPoolExecutor(threads) as pool:  # an early end waits for results in progress
         for piece in pieces:
             coming.append(pool.submit(function, piece))
-            if len(coming) == 2 * threads:  # none waits until the first of them is done
+            if len(coming) == 2 * threads:  # wait until the first of them is done
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()

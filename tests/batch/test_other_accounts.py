@@ -23,7 +23,7 @@ artifacts, name = Path(sys.argv[1]), sys.argv[2]
 for ask in (
     lambda: reco_batch.report.file.report_of(artifacts, None, namespace="reco"),
     lambda: reco_batch.evaluation.list_diff.choose_runs(artifacts, None, None, namespace="reco"),
-    lambda: reco_batch.artifact.quarantine.kept(artifacts, "reco"),
+    lambda: reco_batch.artifact.quarantine.list_artifacts(artifacts, "reco"),
     lambda: open_artifact(artifacts, name),
 ):
     try:

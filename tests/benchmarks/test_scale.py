@@ -60,7 +60,7 @@ def test_two_parts_tell_the_whole(extrapolation):
     """A fixed cost and a cost per user are extrapolated; errors are shares of the measurement."""
     nights = [night(0.05, 20, train=7.0), night(0.1, 30, train=7.0), night(1, 231, train=7.0)]
 
-    found = extrapolation.told(nights, target=1)
+    found = extrapolation.extrapolate(nights, target=1)
 
     assert found["seconds"]["expected"] == pytest.approx(210)
     assert found["seconds"]["deviation"] == pytest.approx(0.1)
@@ -72,7 +72,7 @@ def test_chance_makes_no_stage_shorter_for_more_users(extrapolation):
     """No stage is extrapolated to less time for more users, nor to less than zero."""
     parts = [night(0.05, 20, load=7.0, read=1.0), night(0.1, 30, load=6.0, read=3.0)]
 
-    found = extrapolation.told(parts, target=1)
+    found = extrapolation.extrapolate(parts, target=1)
 
     assert found["load"] == {"expected": pytest.approx(6.5)}
     share = (0.05 * 1 + 0.1 * 3) / (0.05**2 + 0.1**2)  # least squares
@@ -84,7 +84,7 @@ def test_a_stage_of_the_catalogue_takes_what_it_took_in_the_parts(extrapolation)
     stages = ({"load TensorFlow": seconds} for seconds in (5.0, 6.0))
     parts = [night(at, 20, **stage) for at, stage in zip((0.05, 0.1), stages, strict=True)]
 
-    found = extrapolation.told(parts, target=1)
+    found = extrapolation.extrapolate(parts, target=1)
 
     assert found["load TensorFlow"]["expected"] == pytest.approx(5.5)
 
@@ -105,12 +105,12 @@ def test_how_far_the_parts_nights_differ_is_how_much_is_not_known(extrapolation)
     """The uncertainty is the spread between runs of one sample; a single run gives none."""
     nights = [night(0.05, 20, load=7.0), *(night(0.1, s, load=7.0) for s in (28, 30, 30, 30, 32))]
 
-    found = extrapolation.told(nights, target=1)
+    found = extrapolation.extrapolate(nights, target=1)
 
     low, high = found["seconds"]["between"]
     assert 20 + 19 * 8 <= low < found["seconds"]["expected"] < high <= 20 + 19 * 12
     assert found["load"]["between"] == pytest.approx((7, 7))
-    assert "between" not in extrapolation.told(nights[:2], target=1)["seconds"]
+    assert "between" not in extrapolation.extrapolate(nights[:2], target=1)["seconds"]
 
 
 def test_nights_of_a_round_are_drawn_together(extrapolation):
@@ -118,7 +118,7 @@ def test_nights_of_a_round_are_drawn_together(extrapolation):
     pace = (10, 20, 30)
     nights = [night(0.1, 10 + each) for each in pace] + [night(0.2, 15 + each) for each in pace]
 
-    low, high = extrapolation.told(nights, target=1)["seconds"]["between"]
+    low, high = extrapolation.extrapolate(nights, target=1)["seconds"]["between"]
 
     assert 10 + 45 + 10 <= low < high <= 10 + 45 + 30
 
@@ -197,12 +197,12 @@ def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, mo
     assert "| gate | 7.0 | 7.0 | 7.0 (7.0 to 7.0) | 7.0 (7.0 to 7.0) | +0% |" in page
     train = "| train retrieval | 10.0 | 20.0 | 200.0 (200.0 to 200.0)"
     assert f"{train} | 160.0 (150.0 to 170.0) | -20% |" in page
-    said = " ".join(page)
-    assert "1 of scale 0.05, 2 of scale 0.1, 2 of scale 1" in said
-    assert "1 of 2 stages, which take 4% of the seconds of all, are within 15% of what" in said
-    assert "is expected; 0 of 2 took longer than expected." in said
-    assert "would have told; the least and the most that was measured." in said
-    assert "A second more of the larger part is 19 seconds more of the whole" in said
+    text = " ".join(page)
+    assert "1 of scale 0.05, 2 of scale 0.1, 2 of scale 1" in text
+    near = "1 of 2 stages, which take 4% of the total time, are within 15% of the expectation"
+    assert f"{near}; 0 of 2 took longer than expected." in text
+    assert "predictions from resampled rounds; minimum and maximum of the measurements." in text
+    assert "A second more of the larger sample is 19 seconds more of the whole" in text
     once = " ".join(module("large_nights", monkeypatch).stages(result_of(*parts[:2])))
     assert "In brackets" not in once
     assert "within" not in once

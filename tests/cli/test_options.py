@@ -1,18 +1,18 @@
-"""Shared options of `reco`: the store to read, and the options of listings."""
+"""Shared options of `reco`: the store to read, and the choice of movies."""
 
 import pytest
 
-from reco_cli.options import Told, Where
+from reco_cli.options import Options, Where
 
 
-def test_the_password_is_in_no_repr():
+def test_no_repr_shows_the_password():
     """A repr, which may be logged, has everything but the password."""
     shown = repr(Where("redis://reader:Hunter2@host:6379/1", "reco", "/somewhere"))
     assert "Hunter2" not in shown
     assert "redis://reader:***@host:6379/1" in shown
     assert "namespace='reco', home='/somewhere'" in shown
     assert "embedded" in repr(Where(None, "reco", None))
-    assert "Hunter2" not in repr(Told(redis_url="redis://reader:Hunter2@host:6379/1"))
+    assert "Hunter2" not in repr(Options(redis_url="redis://reader:Hunter2@host:6379/1"))
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,16 @@ def test_the_password_is_in_no_repr():
     ],
 )
 def test_the_name_of_a_set_implies_available(options, available):
-    """None filters nothing; an empty name is the namespace's own set."""
-    assert Told(**options).list_options.available == available
+    """None leaves out nothing; an empty name is the namespace's own set."""
+    assert Options(**options).list_options.available == available
 
 
 def test_defaults():
-    """Ten unfiltered movies of the default namespace, from the embedded store."""
-    told = Told()
-    assert (told.list_options.n, told.list_options.namespace, told.list_options.filtered) == (
-        10,
-        "reco",
-        False,
-    )
-    assert told.where == Where(None, "reco", None)
+    """Ten movies of any kind, from the namespace reco in the embedded store."""
+    options = Options()
+    assert (
+        options.list_options.n,
+        options.list_options.namespace,
+        options.list_options.filtered,
+    ) == (10, "reco", False)
+    assert options.where == Where(None, "reco", None)

@@ -109,7 +109,7 @@ def test_help_has_a_section_for_the_store(reco):
     assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [
         "Arguments",
         "Options",
-        "Where it is read",
+        "Store",
     ]
 
 

@@ -61,14 +61,14 @@ def do_all_that_batch_does(client, make_source) -> None:
         with pytest.raises(LockHeld), RunLock(client, KEYS):
             pass
         lock.check()
-        assert len(collect(client, KEYS, lock=lock, keep=2)) == 1
+        assert len(collect(lock=lock, keep=2)) == 1
     older = rollback(client, KEYS)
     with RunLock(client, KEYS) as lock:
         assert publish(client, KEYS, make_source(3), lock=lock, gate=gate).outcome == "held"
         newest = list_generations(client, KEYS)[0]
         assert release(client, KEYS)
-        flip(client, KEYS, newest.id, lock=lock)
-        assert collect(client, KEYS, lock=lock, keep=1) == (older,)
+        flip(newest.id, lock=lock)
+        assert collect(lock=lock, keep=1) == (older,)
     rewritten = make_source(4)
     publish_one(client, rewritten)
     publish_one(client, rewritten)  # `batch republish` of the live generation

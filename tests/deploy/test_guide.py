@@ -38,7 +38,7 @@ def test_settings_are_settings(text, tmp_path, monkeypatch):
     path = tmp_path / "reco.toml"
     path.write_text(text, "utf-8")
 
-    assert read_settings({}, path).said
+    assert read_settings({}, path).origins
 
 
 def test_cron_lines_start_the_job():

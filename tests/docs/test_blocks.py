@@ -138,6 +138,7 @@ RUN: dict[str, Callable[[Block, Workshop], None]] = {
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: block.name)
+@pytest.mark.slow
 def test_block_runs(block, workshop):
     """The block runs in a fresh folder, with the embedded store and a Redis."""
     assert block.language in RUN, f"{block.name}: no runner for {block.language!r}"

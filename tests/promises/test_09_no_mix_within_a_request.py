@@ -32,7 +32,7 @@ def test_09_no_mix_within_a_request(make_store, many):
         Watcher(store) as watcher,
     ):
         for turn in range(many(600, 10_000)):
-            flip(client, KEYS, generations[turn % 2], lock=lock)
+            flip(generations[turn % 2], lock=lock)
     requests, mixed, missing = map(int, perl.communicate("stop\n", timeout=60)[0].split())
     assert watcher.bad == []
     assert (mixed, missing) == (0, 0)

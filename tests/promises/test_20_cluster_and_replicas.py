@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.crc import key_slot
 
+from listed_nights import write_night
 from promised_store import KEYS, publish_on
+from reco_batch.commands.run_commands import republish_command
+from reco_batch.settings.fields import Settings
+from reco_batch.settings.target import Target
+from reco_store import Keys
 from reco_store.connection.connect import connect
 from reco_store.errors import RecoError, StoreUnfit
 from small_nights import number_of, small_night
@@ -177,6 +182,47 @@ def test_20_each_primary_has_its_replica(cluster, monkeypatch):
             os.kill(replica.pid, signal.SIGCONT)
         assert live(cluster) == before
     next_night(cluster)
+
+
+def test_20_the_command_waits_for_replicas(cluster, tmp_path, monkeypatch):
+    """`batch republish --replicas N` refuses a cluster with fewer replicas, early and late."""
+    lists = {"1": [1, 2], "2": [2, 3]}
+    named = {"parameters": {"namespace": "replicated", "k": 2, "ranked_k": 2}, "data": {}}
+    artifact = write_night(tmp_path / "artifacts", 0, lists, [1, 2, 3], **named)
+    target = Target(cluster.url, "replicated", tmp_path)
+    monkeypatch.setattr("reco_store.publishing.replicas.WAIT_MILLISECONDS", 200)
+
+    def republish(replicas: int) -> str:
+        settings = Settings(quiet=True, replicas=replicas)
+        return republish_command(settings, target, artifact.generation, force="handmade").outcome
+
+    with pytest.raises(StoreUnfit, match=r"1 replicas of \S+ confirm writes, expected 2"):
+        republish(2)
+    assert published_under(cluster, "replicated") == []
+
+    monkeypatch.setattr("reco_batch.night.publishing.require_replicas", lambda *_: None)
+    with pytest.raises(StoreUnfit, match=r"1 replicas of \S+ confirm writes, expected 2"):
+        republish(2)  # as if replicas were lost after the first check
+    assert Keys("replicated").current not in published_under(cluster, "replicated")
+
+    assert republish(1) == "live"
+    assert Keys("replicated").current in published_under(cluster, "replicated")
+    remove_namespace(cluster, "replicated")
+
+
+def published_under(cluster: Cluster, namespace: str) -> list[str]:
+    """Return the keys of a namespace, its lock and fence aside."""
+    keys = Keys(namespace)
+    primaries = [cluster.nodes[index] for index in cluster.primaries()]
+    found = [name.decode() for node in primaries for name in node.scan_iter(f"*{namespace}*")]
+    return sorted(set(found) - {keys.lock, keys.fence})
+
+
+def remove_namespace(cluster: Cluster, namespace: str) -> None:
+    """Delete the keys of a namespace: later tests compare all keys of the cluster."""
+    with connect(cluster.url) as client:
+        for name in (*published_under(cluster, namespace), Keys(namespace).fence):
+            client.delete(name)
 
 
 class ReplicaReader(threading.Thread):

@@ -1,4 +1,4 @@
-"""Errors: what a message says, what an attribute holds, and that both survive pickling."""
+"""Errors: messages, attributes and pickling."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_message_and_exit_code(kind):
-    """Each error says its facts, and ends a command with its own code."""
+    """The message contains the facts, and the exit code is documented."""
     arguments, code, parts = EXAMPLES[kind]
     error = kind(*arguments)
 

@@ -1,22 +1,22 @@
-"""Working ahead: the same pieces in the same order, one of them waiting, none lost to an error."""
+"""Prefetching: equal pieces in equal order, a bounded number waiting, and errors in place."""
 
 import threading
 from itertools import count, islice
 
 import pytest
 
-from reco_store.prefetch import ahead, mapped_ahead
+from reco_store.prefetch import prefetch, prefetch_map
 
 
 def test_pieces_come_in_order():
-    """Nothing is lost, doubled or moved; an iterable without a piece gives none."""
-    assert list(ahead(range(100))) == list(range(100))
-    assert list(ahead(())) == []
-    assert list(ahead([None, False])) == [None, False]
+    """All pieces are yielded once, in order; an empty iterable yields none."""
+    assert list(prefetch(range(100))) == list(range(100))
+    assert list(prefetch(())) == []
+    assert list(prefetch([None, False])) == [None, False]
 
 
 def test_the_next_is_made_while_the_last_is_used():
-    """The second piece is there before the first is let go, and no third is begun before that."""
+    """The second piece is computed while the first is used, and the third is not."""
     made = [threading.Event() for _ in range(4)]
 
     def pieces():
@@ -24,7 +24,7 @@ def test_the_next_is_made_while_the_last_is_used():
             event.set()
             yield event
 
-    coming = ahead(pieces())
+    coming = prefetch(pieces())
     next(coming)
 
     assert made[1].wait(10)
@@ -33,13 +33,13 @@ def test_the_next_is_made_while_the_last_is_used():
 
 
 def test_error_comes_where_its_piece_would():
-    """Pieces before an error are given out; then it is raised as it is."""
+    """Pieces before an error are yielded, then it is raised unchanged."""
 
     def pieces():
         yield 1
         raise LookupError("two")
 
-    coming = ahead(pieces())
+    coming = prefetch(pieces())
 
     assert next(coming) == 1
     with pytest.raises(LookupError, match="two"):
@@ -47,9 +47,9 @@ def test_error_comes_where_its_piece_would():
 
 
 def test_ending_early_ends_the_thread():
-    """Whoever wants no more leaves no thread behind."""
+    """An early end leaves no thread behind."""
     before = threading.active_count()
-    coming = ahead(count())
+    coming = prefetch(count())
 
     assert list(islice(coming, 3)) == [0, 1, 2]
     assert threading.active_count() == before + 1
@@ -60,7 +60,7 @@ def test_ending_early_ends_the_thread():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_results_come_in_order(threads):
-    """However long each takes: the first of them waits for the second to be under way."""
+    """Results are in order although the first piece waits for the second to start."""
     second = threading.Event()
 
     def double(number):
@@ -70,12 +70,12 @@ def test_results_come_in_order(threads):
             second.set()
         return 2 * number
 
-    assert list(mapped_ahead(double, range(50), threads=threads)) == list(range(0, 100, 2))
-    assert list(mapped_ahead(double, (), threads=threads)) == []
+    assert list(prefetch_map(double, range(50), threads=threads)) == list(range(0, 100, 2))
+    assert list(prefetch_map(double, (), threads=threads)) == []
 
 
 def test_no_more_are_taken_than_are_waited_for():
-    """Memory does not grow with the pieces: two for each thread are under way."""
+    """At most two pieces for each thread are in progress."""
     taken = []
 
     def pieces():
@@ -83,7 +83,7 @@ def test_no_more_are_taken_than_are_waited_for():
             taken.append(number)
             yield number
 
-    results = mapped_ahead(str, pieces(), threads=2)
+    results = prefetch_map(str, pieces(), threads=2)
 
     assert list(islice(results, 4)) == ["0", "1", "2", "3"]
     assert len(taken) == 3 + 4
@@ -92,8 +92,8 @@ def test_no_more_are_taken_than_are_waited_for():
 
 
 def test_error_comes_where_its_result_would():
-    """What was made before is given out first."""
-    results = mapped_ahead(lambda number: 1 // (2 - number), count(), threads=2)
+    """Results before an error are yielded first."""
+    results = prefetch_map(lambda number: 1 // (2 - number), count(), threads=2)
 
     assert list(islice(results, 2)) == [0, 1]
     with pytest.raises(ZeroDivisionError):
@@ -101,20 +101,20 @@ def test_error_comes_where_its_result_would():
 
 
 def test_error_of_the_pieces_comes_out():
-    """As it is, and not in another thread."""
+    """An error of the pieces is raised unchanged in the caller's thread."""
 
     def pieces():
         yield 1
         raise LookupError("two")
 
     with pytest.raises(LookupError, match="two"):
-        list(mapped_ahead(str, pieces(), threads=3))
+        list(prefetch_map(str, pieces(), threads=3))
 
 
 def test_ending_early_ends_all_threads():
-    """Whoever wants no more leaves no thread behind."""
+    """An early end leaves no thread behind."""
     before = threading.active_count()
-    results = mapped_ahead(str, count(), threads=3)
+    results = prefetch_map(str, count(), threads=3)
 
     assert next(results) == "0"
     assert threading.active_count() > before

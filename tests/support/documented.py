@@ -1,4 +1,4 @@
-"""Code blocks and inline commands of README.md and docs/."""
+"""Code blocks of README.md, CONTRIBUTING.md and docs/, and commands in their running text."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Return the paths of README.md and all pages below docs/."""
+    """Return every page of documentation."""
     docs = [page for page in (ROOT / "docs").rglob("*.md") if "node_modules" not in page.parts]
-    return [ROOT / "README.md", *sorted(docs)]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(docs)]
 
 
 def blocks() -> list[Block]:

@@ -1,7 +1,7 @@
-"""The folder of a run on disk: lists, models, figures and manifest.
+"""Artifact of a run on disk: lists, models, metrics and manifest.
 
-`writer` fills it while a run computes, `folder` reads it back, and publishing takes everything
-from there. A folder without a manifest is unfinished, and a later run may resume it.
+`writer` writes it while a run computes, `folder` reads it, and publishing needs nothing else. An
+artifact without a manifest is unfinished, and a later run can resume it.
 """
 
 __all__ = [

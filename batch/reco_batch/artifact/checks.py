@@ -1,6 +1,6 @@
-"""One check of the gate: a figure, a bound, and the verdict that follows.
+"""Check of the quality gate: a figure, its threshold, and the resulting verdict.
 
-Pure values; which checks there are stands in `judge`.
+Pure values. `list_checks` and `metric_checks` define the checks.
 """
 
 import math
@@ -14,20 +14,20 @@ REFUSED: Final = "refused"
 NO_BASELINE: Final = "no baseline"
 SKIPPED: Final = "skipped"
 NOTED: Final = "noted"
-FORCED: Final = "forced"  # of the whole night
+FORCED: Final = "forced"  # verdict on a whole generation only
 
 AT_LEAST: Final = "at least"
 AT_MOST: Final = "at most"
 EXACTLY: Final = "exactly"
 
-#: Name of the check that the live generation is all there.
+#: Name of the check that the store still has all keys of the live generation.
 LIVE_DATA: Final = "live.data"
-#: Refused checks that the one line names; the manifest has them all.
+#: Refused checks named in the summary line; the manifest contains all of them.
 NAMED: Final = 6
 
 
 class Check(NamedTuple):
-    """One figure, its bound, and what that means."""
+    """Figure, threshold and verdict of one check."""
 
     name: str
     figure: float | None
@@ -37,17 +37,17 @@ class Check(NamedTuple):
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the check as the manifest has it, without what is empty."""
+        """Return the check as a JSON object of the manifest, without empty fields."""
         fields = {
             "figure": _plain(self.figure),
             self.relation.replace(" ", "_") or "bound": _plain(self.bound),
             "note": self.note,
         }
-        said = {name: value for name, value in fields.items() if value not in (None, "")}
-        return {"verdict": self.verdict, **said}
+        filled = {name: value for name, value in fields.items() if value not in (None, "")}
+        return {"verdict": self.verdict, **filled}
 
     def __str__(self) -> str:
-        """Return the check as a person reads it: `churn.user 0.97 (at most 0.8)`."""
+        """Return the check as text, such as `churn.user 0.97 (at most 0.8)`."""
         bound = "" if self.bound is None else f"{self.relation} {short(self.bound)}"
         inside = "; ".join(part for part in (bound, self.note) if part)
         figure = "" if self.figure is None else f" {short(self.figure)}"
@@ -55,7 +55,7 @@ class Check(NamedTuple):
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """Say in one line how a generation came through the gate; empty for one that never did."""
+    """Return a one-line summary of the gate's report; empty without checks."""
     if not report.get("checks"):
         return ""
     counts = Counter(check["verdict"] for check in report["checks"].values())
@@ -76,31 +76,31 @@ def summary(report: Mapping[str, Any]) -> str:
 def at_least(
     name: str, figure: float | None, bound: float, *, note: str = "", lacking: str = ""
 ) -> Check:
-    """Refuse a figure below its bound; skip one that is not there, saying what is `lacking`."""
+    """Refuse a figure below its bound; skip a missing figure with the note `lacking`."""
     if figure is None:
         return Check(name, None, AT_LEAST, bound, SKIPPED, lacking or "no figure")
-    # Not `figure < bound`: what is no number is not good enough either.
+    # Not `figure < bound`, so that NaN is refused too.
     return Check(name, figure, AT_LEAST, bound, PASSED if figure >= bound else REFUSED, note)
 
 
 def at_most(
     name: str, figure: float | None, bound: float, *, note: str = "", lacking: str = ""
 ) -> Check:
-    """Refuse a figure above its bound; skip one that is not there, saying what is `lacking`."""
+    """Refuse a figure above its bound; skip a missing figure with the note `lacking`."""
     if figure is None:
         return Check(name, None, AT_MOST, bound, SKIPPED, lacking or "no figure")
     return Check(name, figure, AT_MOST, bound, PASSED if figure <= bound else REFUSED, note)
 
 
 def exactly(name: str, figure: float, bound: float | None) -> Check:
-    """Refuse a figure that is not what the manifest says."""
+    """Refuse a figure that differs from the manifest's; skip it without one."""
     if bound is None:
         return Check(name, figure, EXACTLY, None, SKIPPED, "the manifest does not say")
     return Check(name, figure, EXACTLY, bound, PASSED if figure == bound else REFUSED)
 
 
 def _plain(value: float | None) -> float | int | str | None:
-    """Return a number that JSON can hold, and no longer than it tells."""
+    """Return a number as JSON value with six significant digits; text if it is not finite."""
     if value is None:
         return None
     if not math.isfinite(value):
@@ -109,5 +109,5 @@ def _plain(value: float | None) -> float | int | str | None:
 
 
 def short(value: float) -> str:
-    """Write a number for people."""
+    """Return a number as short text."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

@@ -1,8 +1,8 @@
-"""Encode an artifact's arrays as the bytes of the key contract, a whole Arrow column at once.
+"""Encoding of Arrow columns as values of the key contract.
 
-The bytes equal those of `reco_store.contract.codec`, which defines the contract; a test compares
-them. Small ranges of numbers are looked up in a table of their texts, and Arrow joins the texts;
-it releases the GIL meanwhile.
+The bytes equal those of `reco_store.contract.codec`, the reference implementation; a test compares
+them. Numbers of small ranges are looked up in a table of texts, and Arrow joins the texts without
+the GIL.
 """
 
 from functools import lru_cache
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from reco_store.contract.codec import round_score
 
-#: Ids below it are looked up; what is larger is written digit by digit.
+#: Ids below this limit are looked up; larger ones are formatted.
 _MOST_IDS: Final = 1 << 20
-#: Thousandths of a score below it, whatever the sign, are looked up.
+#: Scores of a magnitude below this limit, in thousandths, are looked up.
 _MOST_THOUSANDTHS: Final = 1 << 20
 
 
@@ -27,7 +27,7 @@ def encode_lists(movie_ids: pa.ListArray, scores: pa.ListArray) -> list[bytes]:
 
     Args:
         movie_ids: lists of int64 (ids become JSON numbers) or of strings.
-        scores: lists of floats, as long.
+        scores: lists of floats, of the same lengths.
 
     Raises:
         ContractMismatch: a score is not finite.
@@ -43,7 +43,7 @@ def encode_id_lists(movie_ids: pa.ListArray) -> list[bytes]:
 
 
 def encode_reasons(movie_ids: pa.ListArray) -> list[bytes]:
-    """Return the value of each row of a list column in which null stands for no reason."""
+    """Return the value of each row of an explanation column; null means no explanation."""
     texts = _id_texts(movie_ids.flatten()).fill_null("null")
     return _values('{"i":[', _joined(movie_ids, texts), "]}")
 
@@ -51,7 +51,7 @@ def encode_reasons(movie_ids: pa.ListArray) -> list[bytes]:
 def encode_movie(
     title: str, year: int | None, genres: list[str], count: int, mean: float | None
 ) -> bytes:
-    """Return the value of a movie's card."""
+    """Return the value of a movie card."""
     rounded = None if mean is None else round(mean * 1000.0) / 1000.0
     return orjson.dumps({"t": title, "y": year, "g": genres, "n": count, "m": rounded})
 
@@ -64,7 +64,7 @@ def thousandths(scores: NDArray[Any]) -> NDArray[np.float64]:
     """
     finite = np.isfinite(scores)
     if not finite.all():
-        round_score(scores[~finite][0])  # raises: what is no number is refused in one place
+        round_score(scores[~finite][0])  # raises ContractMismatch
     return np.rint(scores.astype(np.float64) * 1000.0)
 
 
@@ -74,13 +74,18 @@ def _values(*parts: str | pa.Array) -> list[bytes]:
 
 
 def _joined(lists: pa.ListArray, texts: pa.Array) -> pa.Array:
-    """Join the texts of each list, which are those of its flat values, by commas."""
+    """Return the texts of each list, joined by commas.
+
+    Args:
+        lists: lists, for their offsets.
+        texts: text of each flat value.
+    """
     offsets = lists.offsets.to_numpy()
     return pc.binary_join(pa.ListArray.from_arrays(offsets - offsets[:1], texts), ",")
 
 
 def _id_texts(ids: pa.Array) -> pa.Array:
-    """Return ids as they are written in JSON."""
+    """Return ids as JSON texts."""
     if not pa.types.is_integer(ids.type):
         distinct = ids.dictionary_encode()
         quoted = [orjson.dumps(text).decode() for text in distinct.dictionary.to_pylist()]
@@ -92,7 +97,7 @@ def _id_texts(ids: pa.Array) -> pa.Array:
 
 
 def _score_texts(scores: NDArray[Any]) -> pa.Array:
-    """Return scores as they are written in JSON."""
+    """Return scores as JSON texts."""
     whole = thousandths(scores)
     largest = np.abs(whole).max(initial=0)
     if largest >= _MOST_THOUSANDTHS:
@@ -102,7 +107,7 @@ def _score_texts(scores: NDArray[Any]) -> pa.Array:
 
 
 def _table_size(largest: int) -> int:
-    """Return a power of two above a number, so that few tables serve all."""
+    """Return a power of two above a number, so that few different tables are cached."""
     return 1 << largest.bit_length()
 
 
@@ -119,7 +124,7 @@ def _scores(size: int) -> pa.Array:
 
 
 def _numbers(whole: NDArray[np.float64]) -> pa.Array:
-    """Return the texts of numbers that are given in thousandths."""
+    """Return the JSON texts of numbers given in thousandths."""
     rounded = whole / 1000.0 + 0.0  # + 0 makes -0.0 equal to 0.0
     written = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
     return pa.array(written.split(b",") if len(whole) else [], pa.string())

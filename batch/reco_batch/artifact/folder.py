@@ -36,7 +36,7 @@ from reco_store.contract.families import LISTS, MOVIE, SEARCH, Family
 from reco_store.contract.keys import movie_suffix
 from reco_store.contract.manifest import check_manifest
 from reco_store.errors import ContractMismatch
-from reco_store.prefetch import ahead, mapped_ahead
+from reco_store.prefetch import prefetch, prefetch_map
 
 REPORT: Final = "report.html"
 _CARD: Final = (c.TITLE, c.YEAR, c.GENRES, c.RATING_COUNT, c.RATING_MEAN)
@@ -99,14 +99,14 @@ class Artifact:
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
         """Yield every key suffix with its value."""
-        for chunk in ahead(self.entry_chunks()):
+        for chunk in prefetch(self.entry_chunks()):
             yield from chunk
 
     def entry_chunks(self) -> Iterator[list[tuple[str, bytes]]]:
         """Yield the entries in lists of up to a few thousand."""
         for family in self.families:
             batches = self._batches(family.file)
-            yield from mapped_ahead(partial(_entries_of, family), batches, threads=_ENCODERS)
+            yield from prefetch_map(partial(_entries_of, family), batches, threads=_ENCODERS)
         for batch in self._batches(MOVIE.file):
             yield [
                 (movie_suffix(m[c.MOVIE_ID]), encode_movie(*(m[name] for name in _CARD)))
@@ -134,7 +134,7 @@ class Artifact:
         yield from self._batches(family.file, rows=rows)
 
     def movies(self) -> Iterator[pa.RecordBatch]:
-        """Yield the catalogue as it stands on disk, some thousand movies at a time."""
+        """Yield the catalogue in batches of a few thousand movies."""
         yield from self._batches(MOVIE.file)
 
     def movie_ids(self) -> pa.Array:
@@ -234,7 +234,7 @@ def artifacts_of(artifacts: Path, namespace: str | None) -> list[Artifact]:
     return found
 
 
-def account_of(folder: Path) -> Path:
+def report_or_folder(folder: Path) -> Path:
     """Return the path of an artifact's report, or its folder if there is no report."""
     report = folder / REPORT
     return report if report.is_file() else folder

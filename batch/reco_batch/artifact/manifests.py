@@ -1,8 +1,10 @@
-"""Complete artifacts in a folder, and values of their manifests.
+"""Complete artifacts, and access to fields of their manifests.
 
-Manifests may be of another version: a missing value, or one of another type, is None or empty.
+Another version may have written a manifest: a field that is missing or has another type is None or
+empty.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,9 +13,11 @@ from reco_batch.artifact.checks import REFUSED
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_store.contract.keys import is_generation_id
+from reco_store.contract.manifest import check_manifest
+from reco_store.errors import ContractMismatch
 
 MANIFEST: Final = "manifest.json"
-#: Why a check of stars is skipped.
+#: Note of skipped checks of predicted stars.
 NO_STARS: Final = "the input has no ratings, so there are none"
 
 
@@ -26,7 +30,7 @@ class Manifests(NamedTuple):
 
 
 def number(manifest: Mapping[str, Any] | None, *path: str) -> float | None:
-    """Return a number by the names of the parts that it is in, and its own."""
+    """Return the number at a path of names; None if there is none."""
     value: Any = manifest
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -34,37 +38,37 @@ def number(manifest: Mapping[str, Any] | None, *path: str) -> float | None:
 
 
 def metrics_of(manifest: Mapping[str, Any] | None, group: str) -> dict[str, float]:
-    """Return the metrics of a group by name."""
+    """Return the metrics of a group, by name."""
     found = section(section(manifest, "metrics"), group)
     return {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
 
 
 def has_stars(manifest: Mapping[str, Any]) -> bool:
-    """Tell whether people rated; of an older version's manifest that does not say, they did."""
+    """Return whether the input has ratings; True for earlier versions, which required them."""
     return manifest.get("rating_scale", ()) is not None
 
 
 def split_of(manifest: Mapping[str, Any]) -> str:
-    """Return how ratings were held back."""
+    """Return the method by which ratings were held out."""
     return str(section(manifest, "parameters").get("split"))
 
 
 def origin_of(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what tells one input from another."""
+    """Return the fields that identify an input."""
     data = section(manifest, "data")
     return tuple(data.get(name) for name in ("name", "from", "sha256", "ratings", "newest_rating"))
 
 
 def section(manifest: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
-    """Return a part of a manifest."""
+    """Return an object in a manifest; empty if it is missing."""
     value = (manifest or {}).get(name)
     return value if isinstance(value, Mapping) else {}
 
 
 def refused_checks(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the refused checks of a generation that the gate refused; else none.
+    """Return the refused checks of a generation that the gate refused.
 
-    A forced generation has none: a person has overruled its checks.
+    Empty for any other generation, also for a forced one, whose checks the operator overruled.
     """
     report = section(manifest, "gate")
     if report.get("verdict") != REFUSED:
@@ -74,6 +78,16 @@ def refused_checks(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         for name, check in section(report, "checks").items()
         if isinstance(check, Mapping) and check.get("verdict") == REFUSED
     }
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of an artifact; None if it is missing, damaged or of another schema."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        check_manifest(manifest, folder.name)
+    except (OSError, ValueError, AttributeError, ContractMismatch):  # no JSON, no object, ...
+        return None
+    return manifest
 
 
 def complete_generations(artifacts: Path) -> list[str]:
@@ -98,7 +112,7 @@ def _is_there(file: Path) -> bool:
     """Return whether a file exists.
 
     Raises:
-        PermissionError: the account may not search the folder, so the answer is not known.
+        PermissionError: the account may not search the folder.
     """
     try:
         file.stat()

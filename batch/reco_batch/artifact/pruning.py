@@ -1,21 +1,18 @@
-"""Deletes the artifacts that no command will ask for again."""
+"""Deletion of artifacts that no command needs any more."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from reco_batch.artifact.folder import open_artifact
-from reco_batch.artifact.manifests import complete_generations
+from reco_batch.artifact.manifests import complete_generations, read_manifest
 from reco_batch.artifact.quarantine import is_rejected
-from reco_batch.errors import NightFailed
 from reco_batch.files import delete
 from reco_store.contract.keys import is_generation_id
 
 _LONGEST_RUN = timedelta(days=2)
-#: Ends the name of a folder that is being deleted.
-_GOING = ".deleted"
+#: Suffix of the name of a folder that is being deleted.
+_DELETED = ".deleted"
 
 
 def prune_artifacts(
@@ -27,13 +24,20 @@ def prune_artifacts(
     unfinished: Set[str],
     now: datetime,
 ) -> None:
-    """Delete what no command will ask for again.
+    """Delete artifacts that no command needs any more.
 
-    That is, of this namespace's complete artifacts, all but the newest `keep` and the live one's,
-    those that were refused or rolled back from being counted apart, so that bad nights push no good
-    one out; and incomplete ones of no unfinished night, once no run can still be at work on them.
-    Those of unfinished nights belong to whoever resumes them. Runs of other namespaces may be
-    deleting in the same folder.
+    Of this namespace's complete artifacts, the newest `keep` and the live one stay. Refused and
+    rolled back artifacts are counted separately, so that they do not displace good ones. Incomplete
+    artifacts are deleted once no run can still be writing them, unless an unfinished run may be
+    resumed from them. Runs of other namespaces may delete in the same folder at the same time.
+
+    Args:
+        artifacts: folder of all artifacts.
+        namespace: namespace whose complete artifacts are deleted.
+        keep: number of artifacts to keep.
+        live: live generation; None if there is none.
+        unfinished: unfinished generations of all namespaces.
+        now: present time.
 
     Raises:
         OSError: a folder cannot be deleted.
@@ -43,8 +47,8 @@ def prune_artifacts(
     complete = complete_generations(artifacts)
     own: dict[bool, list[str]] = {True: [], False: []}
     for generation in complete:
-        manifest = _manifest(artifacts, generation)
-        if manifest.get("parameters", {}).get("namespace") == namespace:
+        manifest = read_manifest(artifacts / generation)
+        if manifest and manifest.get("parameters", {}).get("namespace") == namespace:
             own[is_rejected(artifacts / generation, manifest)].append(generation)
     for generation in (*own[True][:-keep], *own[False][:-keep]):
         if generation != live:
@@ -55,9 +59,9 @@ def prune_artifacts(
 
 
 def _is_abandoned(folder: Path, now: datetime) -> bool:
-    """Return whether a folder changed so long ago that no run can still be at work on it.
+    """Return whether a folder last changed so long ago that no run can still be writing it.
 
-    Its name would mislead: an old artifact may just be being copied back from a backup.
+    Its name is not enough: an old artifact may just be restored from a backup.
     """
     with suppress(FileNotFoundError):  # deleted by another run
         return now - datetime.fromtimestamp(folder.stat().st_mtime, UTC) > _LONGEST_RUN
@@ -65,25 +69,18 @@ def _is_abandoned(folder: Path, now: datetime) -> bool:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a folder; if the run is killed meanwhile, the rest does not count as an artifact."""
-    going = folder.with_name(folder.name + _GOING)
+    """Delete a folder; if the run is killed, the remains do not count as an artifact."""
+    renamed = folder.with_name(folder.name + _DELETED)
     with suppress(FileNotFoundError):  # another run took it
-        folder.rename(going)
-    delete(going)
+        folder.rename(renamed)
+    delete(renamed)
 
 
 def finish_deletions(artifacts: Path) -> None:
-    """Finish deletions that a killed run had begun.
+    """Complete deletions that killed runs began.
 
     Raises:
         OSError: a folder cannot be deleted.
     """
-    for path in artifacts.glob(f"*{_GOING}"):
+    for path in artifacts.glob(f"*{_DELETED}"):
         delete(path)
-
-
-def _manifest(artifacts: Path, generation: str) -> Mapping[str, Any]:
-    try:
-        return open_artifact(artifacts, generation).manifest
-    except NightFailed:  # damaged: for a person to look at
-        return {}

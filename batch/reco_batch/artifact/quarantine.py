@@ -1,9 +1,8 @@
-"""Artifacts on disk that may be served: verdicts of the gate, and quarantine marks of rollbacks.
+"""Artifacts on disk that may be served: gate verdicts, and quarantine marks of rollbacks.
 
-    artifacts/<generation>/quarantine.json    {"schema": 1, "note": ...}: it was rolled back from
+    artifacts/<generation>/quarantine.json    {"schema": 1, "note": ...}    rolled back from
 
-The store records both as well, but may lose its data. The folder keeps them when the store is
-empty, and its mark goes with it when it is copied.
+The store records both as well, but may lose its data. Copying an artifact also copies its mark.
 """
 
 import json
@@ -20,19 +19,19 @@ from reco_store.control.registry import QUARANTINED
 from reco_store.publishing.generations import GenerationRecord
 
 QUARANTINE: Final = "quarantine.json"
-#: In place of a generation's name: the newest one that may be served.
+#: Placeholder for the newest generation that may be served.
 LATEST: Final = "latest"
 _SCHEMA: Final = 1
 
 
-class Kept(NamedTuple):
-    """An artifact on disk, and whether it may be served."""
+class StoredArtifact(NamedTuple):
+    """Complete artifact on disk, with its verdict and quarantine."""
 
     generation: str
     created: str
     """ISO 8601."""
     verdict: str
-    """Verdict of the quality gate; empty if it never judged this artifact."""
+    """Verdict of the quality gate; empty if the artifact was never judged."""
     note: str
     """Reason why the artifact may not be served; empty if it may be served."""
     is_quarantined: bool
@@ -44,7 +43,7 @@ class Kept(NamedTuple):
 
 
 def quarantine(folder: Path, note: str) -> None:
-    """Mark an artifact as rolled back from.
+    """Mark an artifact as quarantined.
 
     Raises:
         OSError: the folder cannot be written.
@@ -52,8 +51,8 @@ def quarantine(folder: Path, note: str) -> None:
     write_whole(folder / QUARANTINE, json.dumps({"schema": _SCHEMA, "note": note}).encode())
 
 
-def lift(folder: Path) -> None:
-    """Remove the mark, if there is one.
+def lift_quarantine(folder: Path) -> None:
+    """Remove the quarantine mark of an artifact, if there is one.
 
     Raises:
         OSError: the folder cannot be written.
@@ -62,26 +61,26 @@ def lift(folder: Path) -> None:
 
 
 def quarantine_note(folder: Path) -> str | None:
-    """Return why an artifact is quarantined; None if it is not."""
+    """Return the reason for an artifact's quarantine; None if it is not quarantined."""
     try:
         content = json.loads((folder / QUARANTINE).read_bytes())
         return str(content["note"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):  # whatever is in it, it is a mark
+    except (OSError, ValueError, KeyError, TypeError):  # a damaged mark is a mark
         return f"see {folder / QUARANTINE}"
 
 
-def marks(artifacts: Path) -> dict[str, str]:
-    """Return the quarantined artifacts with the reasons; none where the folder cannot be read."""
+def quarantine_notes(artifacts: Path) -> dict[str, str]:
+    """Return the reasons by quarantined artifact; empty if the folder cannot be read."""
     found = artifacts.glob(f"*/{QUARANTINE}")
     return {mark.parent.name: quarantine_note(mark.parent) or "" for mark in found}
 
 
-def remember(artifacts: Path, records: Iterable[GenerationRecord]) -> None:
-    """Mark the artifacts on this machine whose generations the store has in quarantine.
+def copy_quarantines(artifacts: Path, records: Iterable[GenerationRecord]) -> None:
+    """Mark the artifacts on this machine that are quarantined in the store.
 
-    The rollback may have been made on another machine, or by an account that may not write here.
+    The rollback may have been made on another machine, or by an account that cannot write here.
 
     Raises:
         OSError: a folder cannot be written.
@@ -92,28 +91,28 @@ def remember(artifacts: Path, records: Iterable[GenerationRecord]) -> None:
             quarantine(folder, record.note)
 
 
-def kept(artifacts: Path, namespace: str) -> list[Kept]:
-    """Return the complete artifacts of a namespace, newest first; damaged ones are left out.
+def list_artifacts(artifacts: Path, namespace: str) -> list[StoredArtifact]:
+    """Return the complete, undamaged artifacts of a namespace, newest first.
 
     Raises:
         NightFailed: the folder cannot be read.
     """
     found = reversed(artifacts_of(artifacts, namespace))
-    return [_kept(artifact.folder, artifact.manifest) for artifact in found]
+    return [_stored(artifact.folder, artifact.manifest) for artifact in found]
 
 
-def latest(found: Iterable[Kept], records: Iterable[GenerationRecord]) -> str:
-    """Return the newest artifact that may be served.
+def latest_servable(found: Iterable[StoredArtifact], records: Iterable[GenerationRecord]) -> str:
+    """Return the newest generation on disk that may be served.
 
-    Where nothing is live the gate has nothing to compare with, so one that it has passed is
+    Without a live generation the gate has no baseline, so an artifact that it has passed is
     preferred to a newer one that it never judged.
 
     Args:
-        found: the artifacts on disk, newest first.
-        records: the store's records of generations.
+        found: artifacts on disk, newest first.
+        records: generations listed in the store.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no artifact may be served.
     """
     found, records = list(found), list(records)
     rejected = {record.id for record in records if record.state == QUARANTINED}
@@ -129,10 +128,10 @@ def latest(found: Iterable[Kept], records: Iterable[GenerationRecord]) -> str:
 
 
 def require_not_quarantined(folder: Path) -> None:
-    """Refuse an artifact that was rolled back from.
+    """Refuse a quarantined artifact.
 
     Raises:
-        UsageError: it was.
+        UsageError: the artifact was rolled back from.
     """
     note = quarantine_note(folder)
     if note is not None:
@@ -145,10 +144,10 @@ def require_not_quarantined(folder: Path) -> None:
 
 def is_rejected(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """Return whether an artifact was refused by the gate or rolled back from."""
-    return not _kept(folder, manifest).may_be_served
+    return not _stored(folder, manifest).may_be_served
 
 
-def _kept(folder: Path, manifest: Mapping[str, Any]) -> Kept:
+def _stored(folder: Path, manifest: Mapping[str, Any]) -> StoredArtifact:
     gate = section(manifest, "gate")
     verdict, refused = gate.get("verdict"), gate.get("refused")
     note = quarantine_note(folder)
@@ -156,7 +155,7 @@ def _kept(folder: Path, manifest: Mapping[str, Any]) -> Kept:
     if note is None:
         reasons = refused if verdict == REFUSED and isinstance(refused, list) else []
         note = ", ".join(map(str, reasons))
-    return Kept(
+    return StoredArtifact(
         generation=folder.name,
         created=str(manifest.get("created", "")),
         verdict=str(verdict or ""),

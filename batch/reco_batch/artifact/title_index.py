@@ -1,4 +1,4 @@
-"""The index of titles: the movies under each title, and under each beginning of a title's word."""
+"""Title index: movies by title, and by beginning of a title word."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,22 +21,22 @@ from reco_store.contract.titles import (
     title_words,
 )
 
-#: Movies under one beginning at most: the most rated ones.
+#: Maximum number of movies for one beginning; the most rated ones are listed.
 LENGTH: Final = 100
-#: Version of the index, which an artifact records: published again, it has the same entries. The
-#: first version, of artifacts that record none, has no loose forms, joined words or whole words.
+#: Version of the index. Artifacts record it, so that publishing them again gives the same entries.
+#: Artifacts without it have version 1, which lacks loose forms, joined words and whole words.
 TITLE_INDEX: Final = 2
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
 def title_lists(titles: Sequence[str], *, index: int = TITLE_INDEX) -> dict[str, list[int]]:
-    """Return movie indices by the suffix of each title, and of each loose form of one.
+    """Return movie indices by the suffix of each title and each loose form of a title.
 
-    A loose form, such as a title without its article, is left out where a movie has exactly this
-    title.
+    A loose form, such as a title without its article, is omitted if it is exactly the title of
+    another movie.
 
     Args:
-        titles: of every movie.
+        titles: title of every movie.
         index: version of the index.
 
     Returns:
@@ -57,20 +57,20 @@ def search_lists(
 ) -> dict[str, list[int]]:
     """Return movie indices by the suffix of each beginning of a word.
 
-    Where more movies than `LENGTH` have a beginning, its list is cut, and each whole word that
-    begins so has a list of its own, which is not; but for articles.
+    If more than `LENGTH` movies share a beginning, its list is cut, and each whole word with that
+    beginning, except articles, has an uncut list of its own.
 
     Args:
-        titles: of every movie.
-        rating_count: [I], by which movies stand in a list; ties go to the first in the catalogue.
+        titles: title of every movie.
+        rating_count: [I] number of ratings, by which lists are sorted; ties keep catalogue order.
         index: version of the index.
 
     Returns:
-        Suffixes in the order in which the most rated movies bring them up, whole words last.
+        Suffixes in the order of first use, beginning with the most rated movie; whole words last.
 
     Cost:
-        Time and memory grow with the letters of all titles: at most five keys a word, and in
-        scripts without spaces four a letter.
+        Time and memory grow with the length of all titles: at most five keys per word, and four
+        per letter in scripts without spaces.
     """
     lists: dict[str, list[int]] = {}
     cut: set[str] = set()
@@ -93,7 +93,7 @@ def search_lists(
 
 
 def _indexed(title: str, index: int) -> tuple[Iterable[str], Iterable[str]]:
-    """Return the words of a title that may get a list of their own, and all words' beginnings."""
+    """Return the words of a title that may have lists of their own, and all words' beginnings."""
     if index > 1:
         words = title_words(title)
         return words, (start for word in words for start in beginnings(word))

@@ -1,12 +1,12 @@
-"""What a night keeps of its work until it is published, so that another run can go on with it.
+"""State of an unfinished run, from which a later run can resume.
 
     <home>/unfinished/<namespace>/<generation>/
-        lock                      held by the process that is at work; the system lets go of it
-        night.json                the night's fingerprint, and which of its stages are complete
+        lock                      locked by the running process; the system releases it
+        night.json                fingerprint of the run, and its complete stages
         checkpoints/<training>/   see `checkpoints`
 
-The artifact grows where it always does, and is not complete without its manifest.json. This
-folder goes away when the night was published; of each namespace only the newest stays.
+The artifact itself is written to its usual folder, and is incomplete without its manifest.json.
+Publishing deletes the state; each namespace keeps only its newest unfinished run.
 """
 
 import errno
@@ -29,84 +29,91 @@ from reco_batch.files import delete, sha256, size_of, write_whole
 from reco_store import RecoError, UsageError
 from reco_store.contract.keys import is_generation_id
 
-#: The last stage of all; complete only as long as all others are.
+#: Last stage; complete only while all other stages are.
 FINISH: Final = "finish the artifact"
 _RECORD: Final = "night.json"
 _LOCK: Final = "lock"
 
-Say = Callable[[str], None]
+ShowLine = Callable[[str], None]
 _Json = TypeVar("_Json")
 
 
-class Place(NamedTuple):
-    """Where the nights of one namespace are."""
+class RunFolders(NamedTuple):
+    """Folders of one namespace's runs."""
 
     artifacts: Path
+    """Folder of all artifacts."""
     unfinished: Path
-    """Folder of this namespace's unfinished nights."""
+    """Folder of the namespace's unfinished runs."""
 
     def discard(self, generation: str) -> None:
-        """Delete what a night left, but for an artifact that is complete."""
+        """Delete an unfinished run, with its artifact unless that is complete."""
         artifact = self.artifacts / generation
         if not (artifact / MANIFEST).exists():
             shutil.rmtree(artifact, ignore_errors=True)
-        self.forget(generation)  # last, since it tells of the artifact
+        self.forget(generation)  # last, because it lists the artifact
 
     def forget(self, generation: str) -> None:
-        """Delete what was kept beside the artifact."""
+        """Delete the state of a run, but not its artifact."""
         shutil.rmtree(self.unfinished / generation, ignore_errors=True)
-        with suppress(OSError):  # others are in it
+        with suppress(OSError):  # other runs are in it
             self.unfinished.rmdir()
 
 
 class UnfinishedNight:
-    """A night at work, and which of its stages are complete.
+    """Run under way, with the stages that are complete.
 
-    Leaving its `with` block without an error forgets it; with an error it is kept. Its methods may
-    be called from several threads.
+    Leaving the `with` block without an error deletes its state; an error keeps it. Methods may be
+    called from several threads.
     """
 
     def __init__(
-        self, place: Place, generation: str, record: Mapping[str, Any], lock: int, *, resumed: bool
+        self,
+        folders: RunFolders,
+        generation: str,
+        record: Mapping[str, Any],
+        lock: int,
+        *,
+        resumed: bool,
     ) -> None:
         self.generation = generation
         self.started = datetime.fromisoformat(record["started"])
         self.resumed = resumed
-        self.artifact_folder = place.artifacts / generation
-        self._place = place
-        self._folder = place.unfinished / generation
+        self.artifact_folder = folders.artifacts / generation
+        self._folders = folders
+        self._folder = folders.unfinished / generation
         self._record = record
         self._stages: dict[str, Any] = dict(record["stages"])
         self._lock = lock
         self._changing = threading.Lock()
 
     def __enter__(self) -> Self:
-        """Go to work."""
+        """Return the run."""
         return self
 
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
-        """Forget the night if it is published, or never will be; or say how to go on with it."""
+        """Delete the state if the run is published or never will be; otherwise add a hint."""
         if error is None or isinstance(error, UsageError):
-            self._place.forget(self.generation)
+            self._folders.forget(self.generation)
         elif isinstance(error, RecoError | KeyboardInterrupt) and self._folder.exists():
             error.add_note(f"`batch run --resume` goes on with {self.generation}.")
         os.close(self._lock)
 
     def is_complete(self, stage: str) -> bool:
-        """Tell whether a stage need not be done again."""
+        """Return whether a stage is complete."""
         return stage in self._stages
 
     def value(
         self, stage: str, compute: Callable[[], _Json], *, may_write: Sequence[Path] = ()
     ) -> _Json:
-        """Return the JSON value that a stage computed before, or compute it now.
+        """Return the JSON value of a stage, computing it if necessary.
 
         Args:
-            stage: its name.
+            stage: name of the stage.
             compute: returns the value.
-            may_write: files inside the artifact's folder that computing it writes, or does not.
+            may_write: files in the artifact's folder that computing the value may write.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
@@ -123,12 +130,12 @@ class UnfinishedNight:
         return known
 
     def output(self, stage: str, paths: Sequence[Path], write: Callable[[], None]) -> None:
-        """Write a stage's files, unless they are complete.
+        """Write the files of a stage, unless they are complete.
 
         Args:
-            stage: its name.
-            paths: all files and folders that it writes, inside the artifact's folder.
-            write: writes them; finds none of them.
+            stage: name of the stage.
+            paths: all files and folders that it writes, in the artifact's folder.
+            write: writes them; none of them exists when it is called.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
@@ -140,7 +147,7 @@ class UnfinishedNight:
         try:
             write()
         except BaseException:
-            for path in paths:  # of no use to whoever goes on, and the disk may be full
+            for path in paths:  # useless to a later run, and the disk may be full
                 with suppress(OSError):
                     delete(path)
             raise
@@ -150,11 +157,11 @@ class UnfinishedNight:
         return {str(path.relative_to(self.artifact_folder)): sha256(path) for path in paths}
 
     def checkpoints(self, training: str) -> Path:
-        """Return the folder of a training's checkpoints."""
+        """Return the checkpoint folder of a training."""
         return self._folder / "checkpoints" / training.replace(" ", "-")
 
     def forget(self, training: str) -> None:
-        """Delete a training's checkpoints: all that it was for is complete."""
+        """Delete the checkpoints of a training, once all that needs its model is complete."""
         delete(self.checkpoints(training))
 
     def _complete(self, stage: str, outcome: Mapping[str, Any]) -> None:
@@ -164,68 +171,68 @@ class UnfinishedNight:
 
 
 def open_night(
-    place: Place,
+    folders: RunFolders,
     generation: str,
     started: datetime,
     made_of: Mapping[str, Any],
     *,
     resume: bool,
-    say: Say,
+    show: ShowLine,
 ) -> UnfinishedNight:
-    """Go on with the newest unfinished night that fits, or begin one; delete all others.
+    """Resume the newest unfinished run with the same fingerprint, or begin one; delete all others.
 
     Args:
-        place: of the namespace's nights.
-        generation: name of the night, if one begins.
-        started: when it begins.
-        made_of: its fingerprint; an unfinished night fits if it has the same.
-        resume: whether to go on with one at all.
-        say: shows a line.
+        folders: folders of the namespace's runs.
+        generation: name of a new run.
+        started: start of a new run.
+        made_of: fingerprint of the run.
+        resume: False to begin a new run in any case.
+        show: shows a line of text.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
     night = None
-    for folder in _newest_first(place.unfinished):
+    for folder in _newest_first(folders.unfinished):
         lock = _locked(folder)
-        if lock is None:  # by a night for another server
+        if lock is None:  # a run is under way, for another server
             continue
         if resume and night is None:
-            night = _resumed(place, folder, made_of, lock, say)
+            night = _resumed(folders, folder, made_of, lock, show)
             if night is not None:
                 continue
-        place.discard(folder.name)
+        folders.discard(folder.name)
         os.close(lock)
     if night is None:
         if resume:
-            say("nothing to resume: the night begins anew")
-        night = _begun(place, generation, started, made_of)
+            show("nothing to resume: the night begins anew")
+        night = _begun(folders, generation, started, made_of)
     return night
 
 
 def unfinished_generations(unfinished: Path) -> set[str]:
-    """Return the unfinished nights of all namespaces."""
+    """Return the unfinished generations of all namespaces."""
     found: set[str] = set()
     for namespace in unfinished.glob("*"):
-        with suppress(OSError):  # its last night ended just now, or it is closed to this account
+        with suppress(OSError):  # its last run has just ended, or this account may not read it
             found.update(path.name for path in namespace.iterdir())
     return found
 
 
-def reusable_bytes(place: Place, *, resume: bool) -> int:
-    """Return how many bytes `open_night` will delete before it begins, or go on with.
+def reusable_bytes(folders: RunFolders, *, resume: bool) -> int:
+    """Return the size of the files that `open_night` will delete or resume with, in bytes.
 
-    Those are the bytes of this namespace's unfinished nights that no process is at work on. A
-    complete artifact stays, so it counts only if it is resumed; only the newest night is resumed.
+    They belong to this namespace's unfinished runs that no process has locked. A complete artifact
+    is not deleted, so it counts only if it is resumed; only the newest run is resumed.
     """
     size = 0
     with suppress(OSError):  # folders that this account may not read are not counted
-        for folder in _newest_first(place.unfinished):
+        for folder in _newest_first(folders.unfinished):
             lock = _locked(folder)
             if lock is None:
                 continue
             os.close(lock)
-            artifact = place.artifacts / folder.name
+            artifact = folders.artifacts / folder.name
             size += size_of(folder)
             if resume or not (artifact / MANIFEST).exists():
                 size += size_of(artifact)
@@ -234,14 +241,14 @@ def reusable_bytes(place: Place, *, resume: bool) -> int:
 
 
 def is_full(error: OSError) -> bool:
-    """Tell whether there was no room on the disk."""
+    """Return whether an error means that the disk is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _begun(
-    place: Place, generation: str, started: datetime, made_of: Mapping[str, Any]
+    folders: RunFolders, generation: str, started: datetime, made_of: Mapping[str, Any]
 ) -> UnfinishedNight:
-    folder = place.unfinished / generation
+    folder = folders.unfinished / generation
     record = {"started": started.isoformat(timespec="seconds"), "made_of": made_of, "stages": {}}
     try:
         folder.mkdir(parents=True)
@@ -251,36 +258,36 @@ def _begun(
         _write_record(folder, record)
     except OSError as error:
         if is_full(error):
-            place.discard(generation)
+            folders.discard(generation)
         raise
-    return UnfinishedNight(place, generation, record, lock, resumed=False)
+    return UnfinishedNight(folders, generation, record, lock, resumed=False)
 
 
 def _resumed(
-    place: Place, folder: Path, made_of: Mapping[str, Any], lock: int, say: Say
+    folders: RunFolders, folder: Path, made_of: Mapping[str, Any], lock: int, show: ShowLine
 ) -> UnfinishedNight | None:
     try:
         record = _read_record(folder)
     except (OSError, TypeError, ValueError):
-        say(f"{folder.name} is not resumed: its {_RECORD} is damaged or missing")
+        show(f"{folder.name} is not resumed: its {_RECORD} is damaged or missing")
         return None
     if differ := differences(record["made_of"], made_of):
-        say(f"{folder.name} is not resumed: {'; '.join(differ)}")
+        show(f"{folder.name} is not resumed: {'; '.join(differ)}")
         return None
-    artifact = place.artifacts / folder.name
-    stages = dict(_still_complete(artifact, record["stages"], say))
+    artifact = folders.artifacts / folder.name
+    stages = dict(_still_complete(artifact, record["stages"], show))
     if len(stages) < len(record["stages"]):
         stages.pop(FINISH, None)
     if FINISH not in stages:
-        (artifact / MANIFEST).unlink(missing_ok=True)  # or what is written now looked complete
-    say(f"resuming {folder.name}; complete: {', '.join(stages) or 'nothing yet'}")
-    return UnfinishedNight(place, folder.name, {**record, "stages": stages}, lock, resumed=True)
+        (artifact / MANIFEST).unlink(missing_ok=True)  # otherwise it would look complete
+    show(f"resuming {folder.name}; complete: {', '.join(stages) or 'nothing yet'}")
+    return UnfinishedNight(folders, folder.name, {**record, "stages": stages}, lock, resumed=True)
 
 
 def _still_complete(
-    artifact: Path, stages: Mapping[str, Any], say: Say
+    artifact: Path, stages: Mapping[str, Any], show: ShowLine
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the stages whose files are what was written."""
+    """Yield the stages whose files are unchanged, with their outcomes."""
     for stage, outcome in stages.items():
         try:
             changed = [
@@ -291,13 +298,13 @@ def _still_complete(
         except OSError as error:
             changed = [Path(str(error.filename)).name]
         if changed:
-            say(f"{stage}: {changed[0]} is not what was written, and is made again")
+            show(f"{stage}: {changed[0]} is not what was written, and is made again")
         else:
             yield stage, outcome
 
 
 def _locked(folder: Path) -> int | None:
-    """Lock a night's folder; None if a process is at work on it."""
+    """Lock the folder of a run; return None if a process has locked it."""
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -318,7 +325,12 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
-    """Read what was written, or raise ValueError: half a truth would be worse than none."""
+    """Return the record of a run.
+
+    Raises:
+        OSError: the file cannot be read.
+        TypeError, ValueError: the file is damaged.
+    """
     content = (folder / _RECORD).read_bytes()
     record = dict(json.loads(content))
     record.pop("sha256", None)

@@ -21,7 +21,7 @@ from reco_store.contract.codec import is_numeric_id
 from reco_store.contract.digest import Summary
 from reco_store.contract.families import BECAUSE, MOVIE, POPULAR, SEEN, USER, Family
 from reco_store.contract.keys import family_suffix, popular_suffix
-from reco_store.prefetch import ahead
+from reco_store.prefetch import prefetch
 
 #: Users' histories per row group; the scored lists have one row group per scoring block.
 _ROWS: Final = 4096
@@ -191,7 +191,7 @@ class ArtifactWriter:
         manifest = {"title_index": TITLE_INDEX, **manifest}
         artifact = Artifact(self.folder, manifest)
         summary = Summary()
-        for chunk in ahead(artifact.entry_chunks()):
+        for chunk in prefetch(artifact.entry_chunks()):
             summary.update_many(chunk)
         artifact.manifest = {**manifest, **summary.manifest_fields()}
         write_manifest(self.folder, artifact.manifest)

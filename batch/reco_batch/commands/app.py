@@ -1,9 +1,7 @@
-"""The `batch` command: parse, call one function, print.
+"""The `batch` command: runs, tuning, reports and comparisons.
 
-Here are the commands that make nights and look at them; those that change what is served are in
-`store_commands`, those that write or show settings in `settings_commands`. Results go to standard
-output, progress and everything else to standard error. The options are made of the settings
-(`flags.takes`).
+`store_commands` contains the commands that change what is served, `settings_commands` those that
+write or show settings. Results go to standard output, everything else to standard error.
 """
 
 from pathlib import Path
@@ -13,23 +11,32 @@ import typer
 
 from reco_batch.commands import messages
 from reco_batch.commands.help import PlainCommand, PlainGroup
-from reco_batch.commands.options import Force, GenerationOrLatest
 from reco_batch.commands.setting_options import takes
 from reco_batch.commands.settings_commands import settings_commands
 from reco_batch.commands.store_commands import store_app, store_commands
 from reco_batch.progress.terminal import fit_to_terminal, print_errors_as_warnings
 from reco_batch.settings.option import Panel
-from reco_batch.settings.precedence import Told
+from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.target import Target
 from reco_terminal.console import guard
 
 if TYPE_CHECKING:
     from reco_batch.night.run import Night
 
+Force = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        rich_help_panel=Panel.GATE,
+        show_default=False,
+        help="Publish whatever the gate finds, and record the reason. [default: none]",
+    ),
+]
+
 app = typer.Typer(
     cls=PlainGroup,
     no_args_is_help=True,
-    # Plain help and tracebacks: what cron mails must be readable.
+    # Plain help and tracebacks stay readable in mails from cron.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -48,9 +55,9 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it like t
 
 @app.callback(
     epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 store unreachable or unfit, 4 data refused, "
-    "5 the night failed, 6 refused by the gate or held after a rollback, 75 another run is at "
-    "work, 129 ended by SIGHUP, 130 interrupted, 143 ended by SIGTERM. A run whose generation is "
-    "live ends with 0, whatever fails after that."
+    "5 the run failed, 6 refused by the gate or held after a rollback, 75 another run is active, "
+    "129 ended by SIGHUP, 130 interrupted, 143 ended by SIGTERM. A run whose generation is live "
+    "ends with 0, whatever fails after that."
 )
 def _batch(
     *,
@@ -61,75 +68,75 @@ def _batch(
         ),
     ] = False,
 ) -> None:
-    """Train, precompute every answer, and publish them to Redis as one generation.
+    """Train, precompute every list, and publish them to Redis as one generation.
 
-    Every setting is an option, a variable of the environment or a key of reco.toml; of several
-    the first of these counts. `batch init` writes such a file, `batch config` shows what holds.
+    A setting is an option, an environment variable or a key of reco.toml, in this order of
+    precedence. `batch init` writes a reco.toml, `batch config` shows the values in effect.
     """
 
 
-def _summarise(told: Told, page: str) -> None:
+def _summarise(resolved: ResolvedSettings, page: str) -> None:
     """Print the summary of a run, unless `--quiet`: cron mails everything that is printed."""
-    if not told.settings.quiet:
+    if not resolved.settings.quiet:
         typer.echo(fit_to_terminal(page))
 
 
 @app.command(cls=PlainCommand)
 @takes(*(panel for panel in Panel if panel is not Panel.TUNING))
-def run(told: Told, *, force: Force = None) -> None:
-    """Run the whole night: read, train, score, publish.
+def run(resolved: ResolvedSettings, *, force: Force = None) -> None:
+    """Run all stages: read, train, score, check and publish.
 
-    Readers see the new generation only when every key of it has been written and read back;
-    whatever fails before leaves the last one served.
+    Readers switch to the new generation only when all its keys have been written and read back. A
+    run that fails before that leaves the live generation untouched.
     """
     from reco_batch.commands.run_commands import run_command  # noqa: PLC0415
 
-    target = Target.told(told.settings)
+    target = Target.from_settings(resolved.settings)
 
     ended: list[tuple[Night, float]] = []
     live: Night | str | None = None
     try:
-        live = run_command(told.settings, target, force=force, ended=ended)
-    finally:  # refused or held, too: why not is an error, which follows
+        live = run_command(resolved.settings, target, force=force, ended=ended)
+    finally:  # also if the generation is refused or held: the error with the reason follows
         for night, seconds in ended:
             with print_errors_as_warnings():
                 options = target.reading_options
                 page = messages.run_summary(
                     night, store=target.label, reading_options=options, seconds=seconds
                 )
-                _summarise(told, page)
-    if not ended:  # cut short after readers were switched to it
+                _summarise(resolved, page)
+    if not ended:  # cut short after readers were switched to the generation
         with print_errors_as_warnings():
-            _summarise(told, messages.live_line(str(live)))
+            _summarise(resolved, messages.live_line(str(live)))
 
 
 @app.command(cls=PlainCommand)
 @takes(
     "home",
-    Panel.DATA,
+    Panel.INPUT,
     "split",
     "preset",
     "seed",
     "threads",
     "parameters",
     Panel.TUNING,
-    Panel.PROGRESS,
+    Panel.LOGGING,
 )
-def tune(told: Told) -> None:
-    """Look for better hyper-parameters, for `batch run --parameters FILE`.
+def tune(resolved: ResolvedSettings) -> None:
+    """Search for better hyper-parameters.
 
-    Every trial trains on the training part and is judged by the validation part; the test part is
-    not looked at. Finished trials are kept: the same command goes on where it was stopped.
-    Nothing is published.
+    Each trial trains on the training part and is scored on the validation part; the test part is
+    not used. Finished trials are kept, so the same command continues an interrupted search.
+    Nothing is published: `batch run --parameters FILE` uses the result.
     """
     from reco_batch.commands.run_commands import tune_command  # noqa: PLC0415
 
-    settings = told.settings
-    searches = tune_command(settings, Target.told(settings))
-    said = messages.tuning_summary(
+    settings = resolved.settings
+    searches = tune_command(settings, Target.from_settings(settings))
+    page = messages.tuning_summary(
         searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
     )
-    typer.echo(fit_to_terminal(said))
+    typer.echo(fit_to_terminal(page))
 
 
 @app.command(cls=PlainCommand)
@@ -139,85 +146,103 @@ def simulate(
     like: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Whose size. [allowed: ml-latest-small, ml-25m or ml-32m]"
+            metavar="NAME",
+            help="Data set to imitate in size. [allowed: ml-latest-small, ml-25m or ml-32m]",
         ),
     ] = "ml-latest-small",
     scale: Annotated[
         float,
         typer.Option(
-            metavar="PART", help="Part of its users and ratings; the catalogue stays whole."
+            metavar="PART", help="Share of its users and ratings; the catalogue stays whole."
         ),
     ] = 1,
     movies: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Size of the catalogue. [default: its own]"),
+        typer.Option(metavar="N", help="Size of the catalogue. [default: as in the data set]"),
     ] = None,
     form: Annotated[
         str,
-        typer.Option("--format", metavar="FORM", help="Of both files. [allowed: csv or parquet]"),
+        typer.Option(
+            "--format", metavar="FORM", help="Format of both files. [allowed: csv or parquet]"
+        ),
     ] = "csv",
     seed: Annotated[
-        int, typer.Option(metavar="N", help="Of everything: the same seed, the same files.")
+        int, typer.Option(metavar="N", help="Random seed; the same seed gives the same files.")
     ] = 42,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show no progress. [default: no]")
     ] = False,
 ) -> None:
-    """Write ratings that nobody gave, as many as a MovieLens release has, to try a machine with.
+    """Write synthetic ratings of the size of a MovieLens release.
 
-    Few movies have most of the ratings; users have tastes that models can learn, and rate in
-    sittings. No user rates a movie twice, and each at least twenty.
+    Use them to see what a data set of this size needs on your machine. A few movies have most of
+    the ratings; users have tastes that models can learn, and rate in sessions. Each user rates at
+    least twenty movies, and no movie twice.
     """
-    said = {"out": out, "like": like, "scale": scale, "movies": movies, "form": form, "seed": seed}
+    options = {
+        "out": out,
+        "like": like,
+        "scale": scale,
+        "movies": movies,
+        "form": form,
+        "seed": seed,
+    }
     with guard():
         from reco_batch.commands.run_commands import simulate_command  # noqa: PLC0415
 
         typer.echo(
-            fit_to_terminal(messages.simulation_summary(simulate_command(said, quiet=quiet)))
+            fit_to_terminal(messages.simulation_summary(simulate_command(options, quiet=quiet)))
         )
 
 
 @app.command(cls=PlainCommand)
-@takes(Panel.STORE, Panel.GATE, "keep", Panel.PROGRESS, Panel.MONITORING)
-def republish(told: Told, generation: GenerationOrLatest, *, force: Force = None) -> None:
-    """Publish an artifact that is on disk again, without training.
+@takes(Panel.STORE, Panel.GATE, "keep", "replicas", Panel.LOGGING, Panel.MONITORING)
+def republish(
+    resolved: ResolvedSettings,
+    generation: Annotated[
+        str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a, or latest.")
+    ],
+    *,
+    force: Force = None,
+) -> None:
+    """Publish an artifact on disk again, without training.
 
-    For a Redis that lost its data, or to fill another one. `latest` is the newest artifact that the
-    gate did not refuse and that was not rolled back from.
+    Use it for a Redis that lost its data, or to fill another one. `latest` is the newest artifact
+    that the gate did not refuse and that was not rolled back from.
     """
     from reco_batch.commands.run_commands import republish_command  # noqa: PLC0415
 
-    published = republish_command(
-        told.settings, Target.told(told.settings), generation, force=force
-    )
+    settings = resolved.settings
+    published = republish_command(settings, Target.from_settings(settings), generation, force=force)
     with print_errors_as_warnings():
-        _summarise(
-            told,
+        page = (
             messages.live_line(published)
             if isinstance(published, str)
-            else messages.publish_summary(published),
+            else messages.publish_summary(published)
         )
+        _summarise(resolved, page)
 
 
 @app.command(cls=PlainCommand)
 @takes("home", "namespace")
 def report(
-    told: Told,
+    resolved: ResolvedSettings,
     generation: Annotated[
-        str | None, typer.Argument(metavar="[GENERATION]", help="By default the newest one.")
+        str | None,
+        typer.Argument(metavar="GENERATION", help="Generation of the run. [default: the newest]"),
     ] = None,
     *,
     open_: Annotated[
-        bool, typer.Option("--open", help="Show it in a browser. [default: no]")
+        bool, typer.Option("--open", help="Open the report in a browser. [default: no]")
     ] = False,
 ) -> None:
-    """Print the path of a night's report, which is written again if it is missing.
+    """Print the path of a run's HTML report.
 
-    One HTML file, made of nothing but the night's folder: it opens without a network.
+    A missing report is written again from the folder of the run. It opens without a network.
     """
     from reco_batch.report.file import open_report, report_of  # noqa: PLC0415
 
-    target = Target.told(told.settings)
+    target = Target.from_settings(resolved.settings)
     path = report_of(target.artifacts, generation, namespace=target.keys.namespace)
     typer.echo(path)
     if open_:
@@ -227,37 +252,42 @@ def report(
 @app.command(cls=PlainCommand)
 @takes("home", "namespace")
 def diff(
-    told: Told,
+    resolved: ResolvedSettings,
     before: Annotated[
         str | None,
         typer.Argument(
             metavar="BEFORE",
-            help="By default what AFTER was compared with; a single name is AFTER.",
+            help="Earlier generation. [default: the one that AFTER was compared with]",
         ),
     ] = None,
     after: Annotated[
-        str | None, typer.Argument(metavar="AFTER", help="By default the newest one.")
+        str | None,
+        typer.Argument(
+            metavar="AFTER",
+            help="Later generation; may be given alone. [default: the newest]",
+        ),
     ] = None,
     *,
     user: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Compare this user's lists. [default: all users]"),
+        typer.Option(metavar="ID", help="Compare the lists of this user. [default: all users]"),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Lines of each kind.")] = 20,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object. [default: no]")
     ] = False,
 ) -> None:
-    """Compare the lists of two nights: what users keep, which movies come and go, who sees others.
+    """Compare the lists of two generations.
 
-    Read from the folders of the nights alone, without a store. In a pipe each line begins with what
-    it is about; fields are separated by tabs.
+    Shows how much of their top-10 users keep, which movies gain and lose users, and whose lists
+    changed most. Reads the folders of both runs, and no store. In a pipe, each line begins with
+    its kind, and tabs separate the fields.
     """
     from reco_batch.commands import diff_page  # noqa: PLC0415
     from reco_batch.evaluation.list_diff import choose_runs, difference, user_difference  # noqa: PLC0415
 
-    target = Target.told(told.settings)
-    if after is None:  # a single name is that of the night to look at
+    target = Target.from_settings(resolved.settings)
+    if after is None:  # a single name is that of the later generation
         before, after = None, before
     nights = choose_runs(target.artifacts, before, after, namespace=target.keys.namespace)
     found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)

@@ -1,4 +1,4 @@
-"""What `batch experiment` does: begin, show or end the split of a namespace's users."""
+"""Experiments of `batch experiment`: A/B splits of a namespace's users."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,22 +14,22 @@ from reco_store.control.experiments import begin_experiment, end_experiment
 def change_experiment(
     client: Client, keys: Keys, name: str | None, arms: Sequence[str], *, end: bool
 ) -> str:
-    """Do what the options say, and return what to print.
+    """Start, show or end an experiment, and return the text to print.
 
     Args:
         client: connection to the store.
-        keys: of the namespace whose readers assign.
-        name: of a new experiment; None shows or ends the present one.
-        arms: of a new one, each `NAMESPACE=SHARE`.
-        end: end the present one.
+        keys: keys of the namespace whose readers assign users.
+        name: name of a new experiment; None shows or ends the current one.
+        arms: arms of the new one, each `NAMESPACE=SHARE`.
+        end: end the current experiment.
 
     Raises:
-        UsageError: the options do not go together or are no experiment, or nothing is published
-            under one of its namespaces.
+        UsageError: the options exclude each other or define no experiment, or a namespace has
+            nothing published.
         StoreError: the store does not answer or refuses.
     """
     if end and name is not None:
-        raise UsageError("--end: expected no name beside it; a namespace has one experiment")
+        raise UsageError("--end: expected no name; a namespace has one experiment")
     if end:
         return "the experiment is over" if end_experiment(client, keys) else "there was none"
     if name is None:

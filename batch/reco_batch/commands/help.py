@@ -1,4 +1,4 @@
-"""The commands of `batch`, whose help is plain text in sections."""
+"""Commands whose help is plain text in sections."""
 
 # ruff: noqa: ANN401 - typer has no public types for what passes through here
 
@@ -10,22 +10,22 @@ from reco_terminal.plain_help import fit, write_sections
 
 
 class PlainCommand(TyperCommand):
-    """A command."""
+    """Command with plain help, one section for each panel of options."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
+        """Write the help, no wider than the terminal."""
         fit(formatter)
         super().format_help(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, panel after panel."""
+        """Write the options, section by section."""
         write_sections(self.get_params(ctx), ctx, formatter)
 
 
 class PlainGroup(TyperGroup):
-    """A group of commands."""
+    """Group of commands with plain help."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
+        """Write the help, no wider than the terminal."""
         fit(formatter)
         super().format_help(ctx, formatter)

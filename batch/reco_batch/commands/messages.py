@@ -21,7 +21,7 @@ from reco_batch.artifact.checks import (
     REFUSED,
     WARNING,
 )
-from reco_batch.artifact.quarantine import Kept
+from reco_batch.artifact.quarantine import StoredArtifact
 from reco_batch.progress.terminal import PART_GAP, duration, table
 from reco_store.control.collector import REPLACED
 from reco_store.control.registry import QUARANTINED, READY, RETIRED, STAGING
@@ -32,7 +32,7 @@ from reco_terminal.wording import age_words, quality_figures
 
 if TYPE_CHECKING:
     from reco_batch.night.run import Night
-    from reco_batch.simulate.config import SimulateConfig
+    from reco_batch.simulate.files import SimulateConfig
     from reco_batch.tuning.tune import Search
     from reco_store import Published
 
@@ -167,9 +167,9 @@ def _plural(count: int, noun: str) -> str:
 
 def _report_line(folder: Path) -> str:
     """Return the line with the whole path of the report, or of the folder where there is none."""
-    from reco_batch.artifact.folder import account_of  # noqa: PLC0415  # pyarrow
+    from reco_batch.artifact.folder import report_or_folder  # noqa: PLC0415  # pyarrow
 
-    path = account_of(folder)
+    path = report_or_folder(folder)
     return _line("artifact" if path == folder else "report", str(path))
 
 
@@ -205,7 +205,7 @@ def simulation_summary(config: "SimulateConfig") -> str:
 
 
 def generation_table(
-    records: Sequence[GenerationRecord], on_disk: Sequence[Kept], *, now: datetime
+    records: Sequence[GenerationRecord], on_disk: Sequence[StoredArtifact], *, now: datetime
 ) -> str:
     """Return one row per generation: tab-separated in a pipe, in columns on a terminal.
 
@@ -235,7 +235,9 @@ def generation_table(
     return "\n".join([table(HEADER, rows), "", *legend])
 
 
-def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) -> tuple[str, ...]:
+def _of_store(
+    record: GenerationRecord, artifact: StoredArtifact | None, now: datetime
+) -> tuple[str, ...]:
     state = "live" if record.live else record.state
     note = record.note
     if artifact is not None and _is_rejected_on_disk(state, artifact):
@@ -251,20 +253,20 @@ def _of_store(record: GenerationRecord, artifact: Kept | None, now: datetime) ->
     )
 
 
-def _is_rejected_on_disk(state: str, artifact: Kept) -> bool:
+def _is_rejected_on_disk(state: str, artifact: StoredArtifact) -> bool:
     """Return whether the artifact's folder records a rejection that the store does not."""
     if state == READY:  # in a store that was restored from a backup
         return artifact.is_quarantined
     return state == RETIRED and not artifact.may_be_served
 
 
-def _of_disk(one: Kept, now: datetime) -> tuple[str, ...]:
+def _of_disk(one: StoredArtifact, now: datetime) -> tuple[str, ...]:
     state = "stored" if one.may_be_served else _rejected(one)
     note = one.note or (f"gate: {one.verdict}" if one.verdict else "never judged by the gate")
     return (one.generation, state, "0", "0.0", _age(one.created, now), "yes", printable(note))
 
 
-def _rejected(one: Kept) -> str:
+def _rejected(one: StoredArtifact) -> str:
     return QUARANTINED if one.is_quarantined else REFUSED
 
 

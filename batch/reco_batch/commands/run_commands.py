@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from reco_batch.artifact.folder import account_of
+from reco_batch.artifact.folder import report_or_folder
 from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.monitoring.run_outcome import followed
 from reco_batch.night.publishing import republish
@@ -16,16 +16,9 @@ from reco_batch.progress.json_log import open_log
 from reco_batch.settings.fields import Settings
 from reco_batch.settings.hyperparameters import EngineName
 from reco_batch.settings.processors import share_processors
-from reco_batch.settings.run_config import (
-    LearningKeys,
-    RunConfig,
-    RunKeys,
-    TuneConfig,
-    TuneKeys,
-)
+from reco_batch.settings.run_config import RunConfig, RunKeys, TuneConfig, TuneKeys
 from reco_batch.settings.target import Target
-from reco_batch.simulate.config import SimulateConfig
-from reco_batch.simulate.files import write_simulation
+from reco_batch.simulate.files import SimulateConfig, write_simulation
 from reco_batch.simulate.simulation import Simulation
 from reco_batch.tuning.parameter_file import read_parameters
 from reco_batch.tuning.suggest import require_optuna
@@ -104,6 +97,7 @@ def republish_command(
             generation,
             run.connected(target),
             keep=settings.keep,
+            replicas=settings.replicas,
             bounds=settings.gate,
             force=reason,
             reporter=run.reporter,
@@ -183,7 +177,7 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
             f"{settings.engine}"
         )
     return RunConfig(
-        **{**_fields(RunKeys, settings), **_learning(settings, target)},
+        **_learning(settings, target),
         namespace=target.keys.namespace,
         bounds=settings.gate,
         force=_reason(force),
@@ -203,7 +197,7 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
         )
     preset, file = settings.preset, settings.parameters
     return {
-        **_fields(LearningKeys, settings),
+        **_fields(RunKeys, settings),
         "data": settings.data,
         "threads": settings.threads or len(os.sched_getaffinity(0)),
         "home": target.home,
@@ -229,5 +223,5 @@ def _insist_live(published: Published, target: Target) -> None:
         raise published.held
     if published.outcome != "live":
         reason = published.verdict.reason if published.verdict else published.outcome
-        account = account_of(target.artifacts / published.generation)
+        account = report_or_folder(target.artifacts / published.generation)
         raise GateRefused(published.generation, reason, str(account))

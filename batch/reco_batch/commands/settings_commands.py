@@ -1,15 +1,21 @@
-"""The commands of `batch` that write and show settings. See `app`."""
+"""The commands `batch init` and `batch config`."""
 
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from reco_batch.commands.help import PlainCommand
 from reco_batch.commands.setting_options import takes
-from reco_batch.settings.option import Panel
-from reco_batch.settings.precedence import FILE, Told
-from reco_terminal.console import guard
+from reco_batch.progress.terminal import table
+from reco_batch.settings.option import Panel, default_words
+from reco_batch.settings.precedence import FILE, SETTINGS, ResolvedSettings, dotted, masked
+from reco_batch.settings.target import Target
+from reco_batch.settings.toml_template import toml_text, write_template
+from reco_terminal.console import guard, printable
 
 settings_commands = typer.Typer()
 
@@ -17,34 +23,57 @@ settings_commands = typer.Typer()
 @settings_commands.command(cls=PlainCommand)
 def init(
     file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="The file to write; - for standard output.")
+        Path, typer.Argument(metavar="FILE", help="File to write; - for standard output.")
     ] = Path(FILE),
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that is there. [default: no]")
+        bool, typer.Option("--force", help="Replace an existing file. [default: no]")
     ] = False,
 ) -> None:
-    """Write a file of settings: every key, in a comment, with its default and what it may be."""
+    """Write a reco.toml that lists every setting in a comment."""
     with guard():
-        from reco_batch.settings.toml_template import write_template  # noqa: PLC0415
-
         typer.echo(write_template(file, replace=force), nl=False)
 
 
 @settings_commands.command(cls=PlainCommand)
 @takes(*Panel)
 def config(
-    told: Told,
+    resolved: ResolvedSettings,
     *,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object. [default: no]")
     ] = False,
 ) -> None:
-    """Show every setting as it holds here, and where it comes from; secrets are masked.
+    """Show every setting with its value and origin.
 
-    With the options of another command it shows what that command would go by. In a pipe a line is
-    key, value and origin, separated by tabs.
+    With options of another command, shows the settings that the command would use. Secrets are
+    masked. In a pipe, a line contains name, value and origin, separated by tabs.
     """
-    from reco_batch.commands.settings_page import json_text, page  # noqa: PLC0415
+    rows = list(_rows(resolved))
+    if as_json:
+        settings = {name: {"value": value, "from": origin} for name, value, origin in rows}
+        file = None if resolved.file is None else str(resolved.file)
+        page = {"schema": 1, "command": "config", "file": file, "settings": settings}
+        typer.echo(json.dumps(page))
+        return
+    cells = [(name, _text(name, value), printable(origin)) for name, value, origin in rows]
+    if sys.stdout.isatty():
+        typer.echo(table(("setting", "value", "from"), cells))
+    else:
+        typer.echo("\n".join("\t".join(row) for row in cells))
 
-    typer.echo(json_text(told) if as_json else page(told))
+
+def _rows(resolved: ResolvedSettings) -> Iterator[tuple[str, Any, str]]:
+    """Yield name, value and origin of every setting, values as JSON has them."""
+    home = str(Target.from_settings(resolved.settings).home)
+    values = dotted(json.loads(resolved.settings.model_dump_json()) | {"home": home})
+    for name in SETTINGS:
+        origin = resolved.origins.get(name)
+        place = "default" if origin is None else origin.place
+        yield name, masked(name, values[name]), place
+
+
+def _text(name: str, value: Any) -> str:  # noqa: ANN401  # of any setting
+    if value is None or value == []:
+        return default_words(SETTINGS[name])
+    return printable(value if isinstance(value, str) else toml_text(value))

@@ -1,44 +1,49 @@
-"""The commands of `batch` that show and change what the store serves. See `app`."""
+"""Commands of `batch` that show and change what the store serves."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from reco_batch.artifact.quarantine import Kept, kept, lift, marks, remember
+from reco_batch.artifact.quarantine import (
+    StoredArtifact,
+    copy_quarantines,
+    lift_quarantine,
+    list_artifacts,
+    quarantine_notes,
+)
 from reco_batch.commands import messages
 from reco_batch.commands.experiments import change_experiment
 from reco_batch.commands.help import PlainCommand, PlainGroup
-from reco_batch.commands.hiding import titles_of
-from reco_batch.commands.options import MovieIds
 from reco_batch.commands.setting_options import takes
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_batch.progress.terminal import fit_to_terminal
 from reco_batch.settings.option import Panel
-from reco_batch.settings.precedence import Told
+from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.target import Target
-from reco_store import NothingPublished, UsageError
+from reco_store import ContractMismatch, Keys, NothingPublished, Reader, UsageError
 from reco_store.connection.client import Client
 from reco_store.control.hide_list import hidden, hide, unhide
 from reco_store.publishing.generations import list_generations, release, rollback
 
+MovieIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of movies.")]
+
 store_commands = typer.Typer()
-store_app = typer.Typer(
-    cls=PlainGroup, no_args_is_help=True, help="The embedded store, used without a Redis."
-)
+store_app = typer.Typer(cls=PlainGroup, no_args_is_help=True, help="Control the embedded store.")
 
 
 @store_commands.command(cls=PlainCommand)
 @takes(Panel.STORE)
-def generations(told: Told) -> None:
-    """List the generations that the store knows and those that are on disk, newest first.
+def generations(resolved: ResolvedSettings) -> None:
+    """List generations in the store and on disk, newest first.
 
     States: live (readers see it), ready (complete in the store), staging (being written, or left by
     a run that died), refused (by the gate), quarantined (rolled back from; published again only
-    with --force), retired (deleted from the store), stored (on disk alone).
+    with --force), retired (deleted from the store), stored (on disk only).
     """
-    target = Target.told(told.settings)
+    target = Target.from_settings(resolved.settings)
     on_disk = _on_disk(target)
     try:
         records = list_generations(target.connect(), target.keys)
@@ -50,10 +55,10 @@ def generations(told: Told) -> None:
     typer.echo(messages.generation_table(records, on_disk, now=datetime.now(UTC)))
 
 
-def _on_disk(target: Target) -> list[Kept]:
-    """Return the artifacts on disk; none, with a warning, where this account may not look."""
+def _on_disk(target: Target) -> list[StoredArtifact]:
+    """Return the artifacts on disk; none, with a warning, if this account may not read them."""
     try:
-        return [] if target.folder is None else kept(target.artifacts, target.namespace)
+        return [] if target.folder is None else list_artifacts(target.artifacts, target.namespace)
     except NightFailed as error:
         typer.echo(f"warning: only the store is shown: {error}", err=True)
         return []
@@ -62,36 +67,34 @@ def _on_disk(target: Target) -> list[Kept]:
 @store_commands.command("rollback", cls=PlainCommand)
 @takes(Panel.STORE)
 def rollback_(
-    told: Told,
+    resolved: ResolvedSettings,
     to: Annotated[
         str | None,
-        typer.Argument(metavar="[GENERATION]", help="By default the one before the live one."),
+        typer.Argument(metavar="GENERATION", help="Generation to serve. [default: the one before]"),
     ] = None,
     *,
     reason: Annotated[
-        str, typer.Option(metavar="WORDS", help="Why; it stays on record. [default: none]")
+        str, typer.Option(metavar="WORDS", help="Reason, which is recorded. [default: none]")
     ] = "",
     force: Annotated[
         str | None,
         typer.Option(
             metavar="REASON",
             show_default=False,
-            help="Undo a rollback: serve GENERATION although it was rolled back from. "
-            "[default: none]",
+            help="Undo a rollback from GENERATION, and record the reason. [default: none]",
         ),
     ] = None,
 ) -> None:
     """Serve an older generation again, at once.
 
-    The generation rolled back from is not served again, unless a person undoes that with --force.
-    The nights of the next 24 hours stage theirs and do not switch to it, unless `batch release`
-    ends the hold.
+    The generation that is rolled back from is served again only with --force. For 24 hours, runs
+    stage their generation and do not switch to it, unless `batch release` ends this hold.
     """
     if force is not None and not force.strip():
         raise UsageError("--force: expected a reason in words; it stays on record")
-    target = Target.told(told.settings)
+    target = Target.from_settings(resolved.settings)
     client = target.connect()
-    known = {} if target.folder is None else marks(target.artifacts)
+    known = {} if target.folder is None else quarantine_notes(target.artifacts)
     live = rollback(client, target.keys, to=to, reason=reason, force=force, marks=known)
     _mark_on_disk(target, client, undone=None if force is None else live)
     target.make_durable(client)
@@ -101,14 +104,14 @@ def rollback_(
 def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None:
     """Copy rollback marks from the store to the artifacts, if they are on this machine.
 
-    Only an undone rollback removes a mark: the store may be from a backup that does not have it.
+    Only an undone rollback removes a mark: a store restored from a backup may lack it.
     """
     if target.folder is None:
         return
     try:
         if undone is not None:
-            lift(target.artifacts / undone)
-        remember(target.artifacts, list_generations(client, target.keys))
+            lift_quarantine(target.artifacts / undone)
+        copy_quarantines(target.artifacts, list_generations(client, target.keys))
     except OSError as error:
         typer.echo(
             f"warning: the rollback is not marked on disk: {unreadable(error, target.artifacts)} "
@@ -120,9 +123,9 @@ def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None
 
 @store_commands.command("release", cls=PlainCommand)
 @takes(Panel.STORE)
-def release_(told: Told) -> None:
-    """End the hold that a rollback put on, so that the next night may be served."""
-    target = Target.told(told.settings)
+def release_(resolved: ResolvedSettings) -> None:
+    """End the hold of a rollback: the next run may go live."""
+    target = Target.from_settings(resolved.settings)
     client = target.connect()
     was_held = release(client, target.keys)
     target.make_durable(client)
@@ -132,43 +135,49 @@ def release_(told: Told) -> None:
 @store_commands.command(cls=PlainCommand)
 @takes(Panel.STORE)
 def experiment(
-    told: Told,
+    resolved: ResolvedSettings,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Draws who is in which arm.")
+        str | None, typer.Argument(metavar="NAME", help="Name that assigns users to arms.")
     ] = None,
     arms: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAMESPACE=SHARE...", help="Two or more, such as reco=90 other=10."),
+        typer.Argument(metavar="NAMESPACE=SHARE...", help="Arms, such as reco=90 other=10."),
     ] = None,
     *,
     end: Annotated[bool, typer.Option("--end", help="End the experiment. [default: no]")] = False,
 ) -> None:
-    """Split users between namespaces, as `Reader.assign` tells; without a name, show the split."""
-    target = Target.told(told.settings)
+    """Start, show or end an A/B split of users among namespaces.
+
+    `Reader.assign` returns the namespace of a user. Without a name, the experiment is shown.
+    """
+    target = Target.from_settings(resolved.settings)
     client = target.connect()
-    said = change_experiment(client, target.keys, name, arms or (), end=end)
+    page = change_experiment(client, target.keys, name, arms or (), end=end)
     target.make_durable(client)
-    typer.echo(fit_to_terminal(said))
+    typer.echo(fit_to_terminal(page))
 
 
 @store_commands.command("hide", cls=PlainCommand)
 @takes(Panel.STORE)
-def hide_(told: Told, movies: MovieIds) -> None:
-    """Hide movies from every list, at once and in all generations, until `batch unhide`."""
-    target = Target.told(told.settings)
+def hide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
+    """Hide movies from every list, at once, until `batch unhide`.
+
+    Hidden movies stay hidden in later generations.
+    """
+    target = Target.from_settings(resolved.settings)
     client = target.connect()
     changed = hide(client, target.keys, movies)
     target.make_durable(client)
     typer.echo(
-        fit_to_terminal(messages.hide_message(changed, titles_of(client, target.keys, movies)))
+        fit_to_terminal(messages.hide_message(changed, _titles(client, target.keys, movies)))
     )
 
 
 @store_commands.command("unhide", cls=PlainCommand)
 @takes(Panel.STORE)
-def unhide_(told: Told, movies: MovieIds) -> None:
+def unhide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
     """Show hidden movies again, at once."""
-    target = Target.told(told.settings)
+    target = Target.from_settings(resolved.settings)
     client = target.connect()
     changed = unhide(client, target.keys, movies)
     target.make_durable(client)
@@ -177,21 +186,36 @@ def unhide_(told: Told, movies: MovieIds) -> None:
 
 @store_commands.command("hidden", cls=PlainCommand)
 @takes(Panel.STORE)
-def hidden_(told: Told) -> None:
-    """List the movies that are hidden: id, tab, title."""
-    target = Target.told(told.settings)
+def hidden_(resolved: ResolvedSettings) -> None:
+    """List hidden movies: id, tab, title."""
+    target = Target.from_settings(resolved.settings)
     client = target.connect()
     typer.echo(
         fit_to_terminal(
-            messages.hidden_list(titles_of(client, target.keys, hidden(client, target.keys)))
+            messages.hidden_list(_titles(client, target.keys, hidden(client, target.keys)))
         )
     )
 
 
+def _titles(client: Client, keys: Keys, movie_ids: Iterable[str]) -> Mapping[str, str | None]:
+    """Return the titles of movies in the live generation by id, None where there is none."""
+    reader = Reader(client=client, namespace=keys.namespace)
+    titles: dict[str, str | None] = {}
+    for movie_id in movie_ids:
+        try:
+            movie = reader.movie(movie_id)
+        except (NothingPublished, ContractMismatch):
+            movie = None
+        titles[movie_id] = None if movie is None else movie.title
+    return titles
+
+
 @store_app.command("stop", cls=PlainCommand)
 @takes("home")
-def store_stop(told: Told) -> None:
-    """Save the embedded store and end it; the next command starts it again."""
+def store_stop(resolved: ResolvedSettings) -> None:
+    """Save and stop the embedded store; the next command starts it again."""
     from reco_store.connection.embedded.server import stop_server  # noqa: PLC0415
 
-    typer.echo(messages.stop_message(was_running=stop_server(Target.told(told.settings).home)))
+    typer.echo(
+        messages.stop_message(was_running=stop_server(Target.from_settings(resolved.settings).home))
+    )

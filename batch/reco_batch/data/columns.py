@@ -1,6 +1,6 @@
-"""The names of every column that the job reads or writes, in one place.
+"""Column names of all tables that a run reads or writes.
 
-The input names are MovieLens's; the artifact's Parquet files use the same words.
+The input has the names of MovieLens; the Parquet files of the artifact use the same names.
 """
 
 import re
@@ -16,7 +16,7 @@ TITLE: Final = "title"
 GENRES: Final = "genres"
 YEAR: Final = "year"
 
-#: Of the artifact only.
+# Columns of the artifact only.
 MOVIE_IDS: Final = "movieIds"
 SCORES: Final = "scores"
 SUFFIX: Final = "suffix"
@@ -27,7 +27,7 @@ HELD_OUT: Final = "heldOut"
 
 
 class Kind(StrEnum):
-    """The kinds of input columns: each reads the types of a file in its own way."""
+    """Kind of an input column, which decides how values of each type are converted."""
 
     ID = "id"
     STARS = "stars"
@@ -48,11 +48,11 @@ MOVIES: Final[Mapping[str, Kind]] = {
     TITLE: Kind.TITLE,
     GENRES: Kind.GENRES,
 }
-#: Read where the file has them: times decide which of two equal ratings is kept, and the split by
-#: time; genres are shown, and describe movies with few ratings.
+#: Optional columns. Times decide which of two equal ratings is kept, and the split by time; genres
+#: are shown, and are features of movies with few ratings.
 OPTIONAL: Final = (TIMESTAMP, GENRES)
 
-#: Names under which other systems export the same, without case and punctuation.
+#: Names of the same columns in other systems, in lower case without punctuation.
 _OTHER_NAMES: Final[Mapping[str, str]] = {
     USER_ID: (
         "userid user uid customer customerid client clientid member memberid account accountid "
@@ -76,7 +76,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     TITLE: "title name movietitle itemname itemtitle productname booktitle producttitle filmtitle",
     GENRES: "genres genre category categories tags tag genrenames",
 }
-#: Names of the row index that pandas writes as a further column; it carries no data.
+#: Names of the row index that pandas writes as a further column without data.
 _INDEX: Final = re.compile(r"|unnamed: \d+|__index_level_\d+__|index")
 
 
@@ -86,30 +86,30 @@ def is_index(name: str) -> bool:
 
 
 def matched(found: Sequence[str], wanted: Sequence[str]) -> dict[str, list[int]]:
-    """Return where each wanted column is, by its name without case and surrounding blanks.
+    """Return the positions of wanted columns, ignoring case and surrounding blanks.
 
     Args:
-        found: names of a file's columns.
-        wanted: names of columns that are read.
+        found: column names of a file.
+        wanted: names of the columns to read.
 
     Returns:
-        Positions by wanted name, several where the file has it several times; none for those that
-        the file lacks.
+        Wanted name -> positions, several if the name occurs several times. Names that the file
+        lacks are left out.
     """
     plain = [name.strip(" \t\ufeff").lower() for name in found]
-    places = {name: [i for i, one in enumerate(plain) if one == name.lower()] for name in wanted}
-    return {name: at for name, at in places.items() if at}
+    positions = {name: [i for i, one in enumerate(plain) if one == name.lower()] for name in wanted}
+    return {name: at for name, at in positions.items() if at}
 
 
 def guessed(found: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
-    """Return which of a file's columns probably is which of the wanted ones.
+    """Guess which columns of a file are the wanted ones under other names.
 
     Args:
-        found: names of columns that are not known.
+        found: unknown column names of the file.
         wanted: names of columns that the file lacks.
 
     Returns:
-        The wanted name by the name found, at most one for each.
+        Found name -> wanted name, at most one for each.
     """
     guesses: dict[str, str] = {}
     for name in wanted:

@@ -1,8 +1,8 @@
-"""Ratings and movies as arrays: the form that every later stage works on.
+"""Dataset: ratings and movies as arrays, the input of every later stage.
 
-Ids are strings outside and int32 rows inside. Users stand in the order of their ids as strings,
-which is the order in which a stratified split sees its classes; movies stand in the order of the
-movies file. Nothing here reads files (ingest) or judges values (validate).
+Ids are strings in files and int32 row numbers in arrays. Users are in the order of their ids as
+strings, which is the order of classes in a stratified split; movies are in the order of the movies
+file. `ingest` reads and checks the files.
 
 Shapes: N ratings, U users, I movies.
 """
@@ -20,12 +20,12 @@ from reco_store.contract.codec import is_numeric_id
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ratings:
-    """Aligned columns, one row a rating, in the order of the file."""
+    """Aligned columns with one row for each rating, in file order."""
 
     user_index: NDArray[np.int32]  # [N]
     movie_index: NDArray[np.int32]  # [N]
-    rating: NDArray[np.float32] | None  # [N], stars; None where nobody rates, as in a shop
-    timestamp: NDArray[np.int64] | None  # [N], seconds since 1970; None where the source has none
+    rating: NDArray[np.float32] | None  # [N], stars; None for implicit feedback
+    timestamp: NDArray[np.int64] | None  # [N], seconds since 1970; None without times
 
     def take(self, rows: NDArray[np.int64]) -> "Ratings":
         """Return the given rows, in the given order."""
@@ -38,38 +38,38 @@ class Ratings:
 
     @property
     def stars(self) -> NDArray[np.float32]:
-        """The ratings' stars, [N], for what makes no sense without.
+        """Stars of the ratings, [N], for callers that require them.
 
         Raises:
-            ValueError: there are none; the caller should have looked.
+            ValueError: the feedback is implicit.
         """
         if self.rating is None:
-            raise ValueError("nobody gave stars")
+            raise ValueError("the ratings have no stars (implicit feedback)")
         return self.rating
 
     def __len__(self) -> int:
-        """The number of ratings, not of columns."""
+        """Number of ratings."""
         return len(self.user_index)
 
 
 @dataclass(frozen=True, slots=True)
 class Movies:
-    """The catalogue; the row number is the movie index."""
+    """Catalogue of movies; the row number is the movie index."""
 
     ids: tuple[str, ...]
     titles: tuple[str, ...]
     genres: tuple[tuple[str, ...], ...]
     years: tuple[int | None, ...]
     unlisted: int = 0
-    """Rows at the end that the movies file lacks: models learn from them, no list shows them."""
+    """Number of movies at the end that the movies file lacks; no list shows them."""
 
     def __len__(self) -> int:
-        """The number of movies."""
+        """Number of movies."""
         return len(self.ids)
 
     @property
     def listed(self) -> int:
-        """Number of rows that lists may show: the first ones, in the order of the movies file."""
+        """Number of movies that lists may show, the first ones, in the order of the movies file."""
         return len(self) - self.unlisted
 
     @property
@@ -82,23 +82,23 @@ class Movies:
 
     @property
     def numeric_ids(self) -> bool:
-        """Whether every id is a canonical integer, so that JSON may carry it as a number."""
+        """True if every id is a canonical integer, which JSON can contain as a number."""
         return all(map(is_numeric_id, self.ids))
 
 
 class RejectedRow(NamedTuple):
-    """A row of the input that could not be used and was left out."""
+    """Unusable row of the input that was left out."""
 
     file: str
     line: int
     reason: str
     row: str
-    """Text of the row as in the file; empty for Parquet."""
+    """Text of the row in the file; empty for binary formats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Findings of validation, with the repairs it made; `describe` words each as a sentence."""
+    """Findings and repairs of validation; `describe` returns them as sentences."""
 
     notes: tuple[str, ...] = ()
     """Notes on unusual forms of the files, and how each was read."""
@@ -145,7 +145,7 @@ class Findings:
                 self.movies_without_ratings,
                 (
                     f"{{:,}} movies have no {things.removesuffix('s')}: they have a card and a "
-                    "similar list, as good as an untrained vector makes it"
+                    "similar list from an untrained vector"
                 ),
             ),
         )
@@ -163,7 +163,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Everything that a night knows about its input."""
+    """Input of a run: ratings, movies and findings."""
 
     user_ids: tuple[str, ...]
     movies: Movies
@@ -174,12 +174,12 @@ class Dataset:
 
     @property
     def has_stars(self) -> bool:
-        """Whether people rated, so that stars can be learned from; else they bought, or watched."""
+        """True for explicit ratings in stars, False for implicit feedback."""
         return self.ratings.rating is not None
 
 
 class Histories(NamedTuple):
-    """Which movies each user has rated, as compressed rows (CSR without values)."""
+    """Rated movies of each user, as compressed rows (CSR without values)."""
 
     offsets: NDArray[np.int64]  # [U + 1]
     movie_index: NDArray[np.int32]  # [N], grouped by user
@@ -193,7 +193,7 @@ class Histories(NamedTuple):
         return Histories(before[self.offsets], self.movie_index[kept])
 
     def of(self, user_index: int) -> NDArray[np.int32]:
-        """Return one user's movies."""
+        """Return the movies of one user."""
         return self.movie_index[self.offsets[user_index] : self.offsets[user_index + 1]]
 
     def block(self, start: int, stop: int) -> "Histories":
@@ -212,15 +212,15 @@ class Histories(NamedTuple):
 def histories(
     ratings: Ratings, *, user_count: int, order: NDArray[np.int64] | None = None
 ) -> Histories:
-    """Group the rated movies by user, the newest first.
+    """Group the rated movies by user, newest first.
 
     Args:
         ratings: the ratings to group; without timestamps the later row counts as newer.
-        user_count: U, so that users without a rating have an empty row.
-        order: from `newest_first`, where it is at hand.
+        user_count: U; users without a rating have an empty row.
+        order: result of `newest_first`, if already computed.
 
     Returns:
-        One row a user.
+        One row for each user.
 
     Cost:
         O(N log N) time.
@@ -232,7 +232,7 @@ def histories(
 
 
 def newest_first(ratings: Ratings) -> NDArray[np.int64]:
-    """Return the rows of the ratings user by user, the newest first, [N]; see `histories`."""
+    """Return the rows of the ratings by user, newest first, [N]; see `histories`."""
     earlier = -np.arange(len(ratings))
     newest = earlier if ratings.timestamp is None else -ratings.timestamp
     return user_by_user(ratings.user_index, newest, ties=earlier)

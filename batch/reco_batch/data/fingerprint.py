@@ -1,9 +1,12 @@
-"""The facts that a run's answers depend on: two runs of one fingerprint publish the same bytes."""
+"""Fingerprint: all facts that the published lists depend on.
+
+Two runs with the same fingerprint publish the same bytes.
+"""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 import reco_store
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.files import sha256
+from reco_batch.settings.option import dotted
 
 #: Packages that read, split, train, score or encode.
 PACKAGES: Final = (
@@ -36,9 +40,9 @@ PACKAGES: Final = (
 #: Wheels of another name that hold the same program: without code for GPUs, for one.
 SAME_PROGRAM: Final = {"tensorflow": "tensorflow-cpu"}
 _PROGRAM: Final = (Path(__file__).parents[1], Path(reco_store.__file__).parent)
-#: What to say where the values would say nothing.
+#: Messages for facts that are digests.
 _DIGESTS: Final = {"program": "another version of reco", "data": "other ratings or movies"}
-#: Parameters that no answer depends on.
+#: Parameters that no published list depends on.
 _OF_PUBLISHING: Final = ("keep",)
 
 
@@ -48,16 +52,16 @@ def versions() -> dict[str, str]:
 
 
 def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int) -> dict[str, Any]:
-    """Return what the answers depend on, as JSON values.
+    """Return the facts that the published lists depend on, as JSON values.
 
     Args:
-        parameters: as the manifest has them.
+        parameters: parameters of the run, in the form of the manifest.
         dataset: the input.
-        threads: of scoring.
+        threads: number of scoring threads.
     """
     facts = {
         **{name: parameters[name] for name in parameters if name not in _OF_PUBLISHING},
-        # They decide the order in which floating point numbers are added up.
+        # They decide the order of floating-point sums.
         "threads": threads,
         "processors": len(os.sched_getaffinity(0)),
         "versions": versions(),
@@ -74,7 +78,7 @@ def program() -> dict[str, str]:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one phrase for each fact in which two fingerprints differ."""
-    old, new = dict(_flat(before)), dict(_flat(now))
+    old, new = dotted(before), dotted(now)
     return [
         _DIGESTS.get(name, f"{name} was {old.get(name)}, is {new.get(name)}")
         for name in {**old, **new}
@@ -90,10 +94,10 @@ def _version(package: str) -> str:
 
 
 def _program(packages: Sequence[Path] = _PROGRAM) -> str:
-    """Return the digest of our own source: what another program began is not this one's to end.
+    """Return the digest of the source of reco: a run is resumed only by the same program.
 
     Args:
-        packages: their folders; every module below them counts, and where it is.
+        packages: folders of the packages; the digest covers every module below them and its path.
     """
     digest = hashlib.sha256()
     for package in packages:
@@ -101,14 +105,6 @@ def _program(packages: Sequence[Path] = _PROGRAM) -> str:
             name = file.relative_to(package.parent).as_posix()
             digest.update(f"{name} {sha256(file)}\n".encode())
     return digest.hexdigest()
-
-
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _digest(dataset: Dataset) -> str:

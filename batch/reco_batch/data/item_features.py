@@ -1,7 +1,7 @@
-"""What a movie is, apart from who rated it: its genres and its year as numbers.
+"""Item features: genres and year of a movie as numbers.
 
-A movie without ratings has nothing else to be known by, and even a well-rated one is rated more
-like others of its genre and time than its own ratings show.
+A movie without ratings has no other features, and they also improve predictions for movies with
+many ratings.
 
 Shapes: I movies, G genres, Y year knots, F = G + Y features.
 """
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Movies
 
 FIRST_YEAR: Final = 1930
-"""Older movies count as of this year; there are few of them, and they are much alike."""
+"""Earliest year; older movies, which are few, count as of this year."""
 YEARS_BETWEEN_KNOTS: Final = 4
 NO_GENRE: Final = "(no genres listed)"
 
 
 def content_features(movies: Movies) -> NDArray[np.float32]:
-    """Return each movie's genres, 0 or 1, and its year as shares of the two nearest knots.
+    """Return the genres of each movie, 0 or 1, and its year as shares of the two nearest knots.
 
     Args:
         movies: the catalogue.

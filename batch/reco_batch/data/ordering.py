@@ -1,11 +1,11 @@
-"""The order of ratings user by user: user and value sorted as one number, ties by themselves."""
+"""Sort order of ratings by user and value, packed into one number; ties are sorted separately."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Of a key; one bit is the sign's.
+#: Bits of a sort key without its sign.
 _BITS: Final = 63
 
 
@@ -17,14 +17,14 @@ def user_by_user(
     Args:
         user_index: [N], from 0.
         values: [N].
-        ties: [N], what puts ratings of one user and value in order; no two of them are alike there.
+        ties: [N], sort order of ratings with the same user and value; distinct among those.
 
     Returns:
         [N] rows.
 
     Cost:
-        O(N log N) time: of `np.lexsort`'s a quarter where few share user and value, and as much
-        where most do. 26 bytes a rating, and 32 more of those that do.
+        O(N log N) time: a quarter of that of `np.lexsort` if few ratings share user and value, and
+        the same if most do. 26 bytes a rating, and 32 more for each rating with a tie.
     """
     if not len(user_index):
         return np.zeros(0, np.int64)
@@ -44,7 +44,7 @@ def user_by_user(
 
 
 def _alike(values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which ascending values stand there more than once, [N]."""
+    """Return which of the ascending values occur more than once, [N]."""
     alike = np.zeros(len(values), bool)
     same = values[1:] == values[:-1]
     alike[1:] |= same

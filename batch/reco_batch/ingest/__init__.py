@@ -1,7 +1,8 @@
-"""Input files become checked tables: formats, headers, conversions, bad rows.
+"""Ingest: input files become checked tables (formats, headers, conversions, bad rows).
 
-`sources` finds the files of a folder, a data set's name or an address; `readers` reads them;
-`validate` turns the tables into a `Dataset` or reports what is wrong, with file and line.
+`sources` finds a folder, a named data set or an address, `formats` is the room of file formats,
+`readers` reads the files, and `validate` turns the tables into a `Dataset` or refuses them with
+file and line.
 """
 
 __all__ = ["bad_rows", "sources", "validate"]

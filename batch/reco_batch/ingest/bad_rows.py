@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from reco_batch.data.columns import TIMESTAMP, Kind
 from reco_batch.data.dataset import RejectedRow
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.csv_diagnosis import Lines, Place
+from reco_batch.ingest.formats.table_file import RowLocation, RowLocator
 
-#: Kinds of faults that a refusal names one by one.
+#: Largest number of kinds of faults that a refusal lists.
 _NAMED: Final = 4
 #: Kind of column -> noun for one of its values, and the expected form for error messages.
 _NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
@@ -25,16 +25,16 @@ _NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.TITLE: ("text", "text in UTF-8"),
     Kind.GENRES: ("text", "text in UTF-8"),
 }
-#: Values that are expected where one is missing, if not just the column's.
+#: Column -> expected form of a missing value, if not simply a value of the column.
 _WANTED: Final = {TIMESTAMP: "a time in every row, or no such column"}
 _SHOWN_CHARACTERS: Final = 80
-#: File of the artifact with the rows that were left out.
+#: Name of the artifact's file with the rows that were left out.
 REJECTED: Final = "rejected.csv"
 REMEDY: Final = "Correct or remove such rows, or allow some with --max-bad-rows."
 
 
 class Fault(NamedTuple):
-    """A kind of fault: rows of one kind are counted together."""
+    """Kind of fault; rows with the same kind are counted together."""
 
     file: str
     column: str
@@ -42,13 +42,13 @@ class Fault(NamedTuple):
 
 
 def value_fault(file: str, column: str, kind: Kind, *, is_missing: bool) -> Fault:
-    """Return the kind of fault of a row whose value is missing, or cannot be read."""
+    """Return the kind of fault of a row whose value is missing or unreadable."""
     _, expected = _NOUNS[kind]
     return Fault(file, column, _WANTED.get(column, f"a {column}") if is_missing else expected)
 
 
 def describe_value(value: object, column: str, kind: Kind, *, is_missing: bool) -> str:
-    """Return what was found in place of a value that can be used; None: nothing."""
+    """Describe a missing or unreadable value, for messages; None is a missing one."""
     if value is None:
         return f"{column} is missing"
     shown = repr(value)
@@ -59,7 +59,7 @@ def describe_value(value: object, column: str, kind: Kind, *, is_missing: bool) 
 
 class _BadRow(NamedTuple):
     row: int
-    """Number of the row in its table, from 0; below 0: see `Lines`."""
+    """Number of the row in its table, from 0; negative for ragged rows, see `RowLocator`."""
     found: str
     fault: Fault
 
@@ -74,7 +74,7 @@ class BadRows:
     _kept: list[_BadRow] = field(default_factory=list)
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Number of bad rows."""
         return self.counts.total()
 
     def add(
@@ -83,9 +83,9 @@ class BadRows:
         """Add rows with the same fault.
 
         Args:
-            fault: the fault that all of them have.
+            fault: the kind of fault of all rows.
             rows: row numbers, ascending.
-            found: returns the faulty value of the row at a position in `rows`, for the message.
+            found: returns the description of the row at a position in `rows`, for the message.
         """
         if not len(rows):
             return
@@ -94,45 +94,48 @@ class BadRows:
             self._kept.append(_BadRow(int(row), found(position), fault))
         self.counts[fault] += len(rows)
 
-    def judged(self, lines: dict[str, Lines]) -> tuple[RejectedRow, ...]:
-        """Return the rows that are left out, each with its line.
+    def judged(self, lines: dict[str, RowLocator]) -> tuple[RejectedRow, ...]:
+        """Return the rows to leave out, each with its line.
 
         Args:
-            lines: finds the lines of each file.
+            lines: file name -> locations of its rows.
 
         Raises:
-            DataRefused: there are more than the limit.
+            DataRefused: there are more bad rows than the limit.
         """
         if not self._kept:
             return ()
         refused = len(self) > self.limit
         shown = list({bad.fault: bad for bad in reversed(self._kept)}.values())
-        placed = self._placed(shown if refused else self._kept, lines)
+        located = self._located(shown if refused else self._kept, lines)
         if refused:
-            raise self._refusal(placed)
+            raise self._refusal(located)
         return tuple(
-            RejectedRow(place.file, place.line, bad.found, place.text) for place, bad in placed
+            RejectedRow(location.file, location.line, bad.found, location.text)
+            for location, bad in located
         )
 
     @staticmethod
-    def _placed(bad: Sequence[_BadRow], lines: dict[str, Lines]) -> list[tuple[Place, _BadRow]]:
-        """Return rows with their places, in the order of the files."""
-        placed: list[tuple[Place, _BadRow]] = []
+    def _located(
+        bad: Sequence[_BadRow], lines: dict[str, RowLocator]
+    ) -> list[tuple[RowLocation, _BadRow]]:
+        """Return rows with their locations, in the order of the files."""
+        located: list[tuple[RowLocation, _BadRow]] = []
         for file in dict.fromkeys(one.fault.file for one in bad):
             here = [one for one in bad if one.fault.file == file]
-            places = lines[file].places([one.row for one in here])
-            placed += sorted(
-                ((places[one.row], one) for one in here), key=lambda pair: pair[0].order
+            locations = lines[file].locate([one.row for one in here])
+            located += sorted(
+                ((locations[one.row], one) for one in here), key=lambda pair: pair[0].order
             )
-        return placed
+        return located
 
-    def _refusal(self, placed: list[tuple[Place, _BadRow]]) -> DataRefused:
-        """Return the refusal, which names the first row of each kind of fault."""
-        (place, first), *others = placed
+    def _refusal(self, located: list[tuple[RowLocation, _BadRow]]) -> DataRefused:
+        """Return the refusal, with the first row of each kind of fault."""
+        (location, first), *others = located
         alike = self.counts[first.fault]
         found = first.found + (f", the first of {alike:,} such rows" if alike > 1 else "")
         for where, bad in others[: _NAMED - 1]:
-            file = f"{where.file}, " if where.file != place.file else ""
+            file = f"{where.file}, " if where.file != location.file else ""
             count = self.counts[bad.fault]
             rows = f" ({count:,} rows)" if count > 1 else ""
             found += f"; {file}line {where.line}: {bad.found}{rows}"
@@ -142,19 +145,29 @@ class BadRows:
             found += f"; {len(self):,} bad rows in all, {self.limit:,} are allowed"
         remedy = (
             REMEDY
-            if not place.is_cut
+            if not location.is_cut
             else (
                 "The file ends there without a line break, so it was probably cut: write it again."
             )
         )
-        return DataRefused(found, first.fault.expected, remedy, place.file, place.line)
+        return DataRefused(found, first.fault.expected, remedy, location.file, location.line)
+
+
+def no_rows(name: str) -> DataRefused:
+    """Return the refusal of a file without any usable rating or movie."""
+    return DataRefused(
+        "there is no row below the header",
+        "at least one row",
+        "Check the export that writes this file.",
+        name,
+    )
 
 
 def write_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:
     """Write the rows that were left out as a CSV file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

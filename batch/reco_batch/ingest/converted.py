@@ -1,4 +1,4 @@
-"""Converted columns: the values that were read, and which rows could not be."""
+"""Converted columns: values, and flags of the rows whose value cannot be read."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-#: Texts that mark a missing value, as databases and pandas write them.
+#: Texts for a missing value that databases and pandas write.
 _MISSING = (
     *("", "nan", "NaN", "NAN", "-nan", "-NaN", "null", "NULL", "Null", "none", "None", "NONE"),
     *("\\N", "N/A", "n/a", "NA", "#N/A", "#NA", "<NA>", "NaT"),
@@ -19,7 +19,7 @@ NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 class TimeForm(StrEnum):
-    """Forms in which a file may have its times, one form a file."""
+    """Form of the times of a file; a file has one form only."""
 
     SECONDS = "seconds since 1970"
     MILLISECONDS = "milliseconds since 1970"
@@ -32,18 +32,18 @@ class TimeForm(StrEnum):
 
 
 class Converted(NamedTuple):
-    """An array in the form that the rest of the job works with."""
+    """Column in the type that later stages use."""
 
     array: pa.Array
-    """Text, float64 stars, or int64 seconds; null where a value is missing or not readable."""
+    """Text, float64 stars, or int64 seconds; null if a value is missing or unreadable."""
     unreadable: NDArray[np.bool_] | None = None
-    """Rows with a value that cannot be read; None: there is none."""
+    """Flags of the rows with an unreadable value; None if there are none."""
     forms: Mapping[TimeForm, int] = {}
-    """Forms of times that occur in a time column -> first row of each; empty for other columns."""
+    """Form of time -> first row with this form; empty unless a time column."""
 
 
 def trimmed(array: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return texts without surrounding blanks, and which of them are missing."""
+    """Return texts without surrounding blanks, and flags of the missing ones."""
     text = pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
     return text, pc.or_(pc.is_in(text, MISSING), pc.is_null(text))
 
@@ -57,5 +57,5 @@ def mask(flags: pa.Array) -> NDArray[np.bool_]:
 def marked(
     values: pa.Array, unreadable: NDArray[np.bool_], forms: Mapping[TimeForm, int] | None = None
 ) -> Converted:
-    """Return values with the rows that cannot be read, [N], if there is one."""
+    """Return converted values with the flags of unreadable rows, [N], if there are any."""
     return Converted(values, unreadable if unreadable.any() else None, forms or {})

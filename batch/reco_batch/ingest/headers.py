@@ -1,5 +1,6 @@
-"""Headers of input files: every fault at once, and which column probably is which."""
+"""Checks of the header of an input file: all faults at once, with guesses for misnamed columns."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -7,10 +8,11 @@ import pyarrow as pa
 
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.conversions import cell_of
-from reco_batch.ingest.csv_form import CsvForm, looks_like_data
+from reco_batch.ingest.formats.table_file import TableFile
+from reco_batch.ingest.type_matrix import cell_of
 
 _SHOWN_NAMES: Final = 12
+_VALUE: Final = re.compile(r"\s*[-+]?\d[\d.,:TZ +-]*\s*")
 _TYPES: Final[Mapping[c.Kind, str]] = {
     c.Kind.ID: "ids as text, whole numbers or UUIDs",
     c.Kind.STARS: "numbers",
@@ -21,7 +23,7 @@ _TYPES: Final[Mapping[c.Kind, str]] = {
 
 
 def merged(refused: Sequence[DataRefused]) -> DataRefused:
-    """Return one refusal for several faults."""
+    """Return one refusal with the messages of several."""
     first, *others = refused
     if not others:
         return first
@@ -29,102 +31,99 @@ def merged(refused: Sequence[DataRefused]) -> DataRefused:
     return DataRefused(first.found, first.expected, first.remedy + also, first.file, first.line)
 
 
-def header_refusals(
-    name: str,
-    found: Sequence[str],
-    types: Sequence[pa.DataType] | None,
-    columns: Mapping[str, c.Kind],
-    form: CsvForm | None,
-) -> list[DataRefused]:
-    """Return all that is wrong with the columns of a file.
+def _looks_like_data(names: Sequence[str]) -> bool:
+    """Return whether the names of the columns look like the values of a row."""
+    return sum(_VALUE.fullmatch(name) is not None for name in names) >= 2
+
+
+def header_refusals(file: TableFile, columns: Mapping[str, c.Kind]) -> list[DataRefused]:
+    """Return all faults of the columns of a file.
 
     Args:
-        name: of the file.
-        found: names of its columns.
-        types: of its columns; None for CSV.
-        columns: that are read.
-        form: of a CSV file.
+        file: the file.
+        columns: the columns to read.
     """
-    line = None if form is None else form.header_line
-    if form is not None and looks_like_data(found):
+    found = file.column_names
+    if file.is_text and _looks_like_data(found):
         wanted = list(columns)[: len(found)]
         return [
             DataRefused(
-                f"the first line, {form.delimiter.join(found)!r}, looks like a row",
+                f"the first line, {file.delimiter.join(found)!r}, looks like a row",
                 "a header with the names of the columns",
-                f"Put the line {form.delimiter.join(wanted)} above it.",
-                name,
-                line,
+                f"Put the line {file.delimiter.join(wanted)} above it.",
+                file.name,
+                file.header_line,
             )
         ]
-    places = c.matched(found, tuple(columns))
+    positions = c.matched(found, tuple(columns))
     refused = [
         DataRefused(
             f"{len(at)} columns are named {column!r}",
             "one of each name",
             "Remove or rename the others.",
-            name,
-            line,
+            file.name,
+            file.header_line,
         )
-        for column, at in places.items()
+        for column, at in positions.items()
         if len(at) > 1
     ]
-    missing = [column for column in columns if column not in places and column not in c.OPTIONAL]
+    missing = [column for column in columns if column not in positions and column not in c.OPTIONAL]
     others = [one for one in found if not c.matched([one], tuple(columns)) and not c.is_index(one)]
     if missing and (missing != [c.RATING] or others):
-        refused.insert(0, _lacking(name, found, (missing, others), columns, form))
-    if types is not None:
-        kinds = {column: types[at[0]] for column, at in places.items()}
+        refused.insert(0, _lacking(file, (missing, others), columns))
+    if file.column_types is not None:
+        types = {column: file.column_types[at[0]] for column, at in positions.items()}
         refused += [
-            _refused_type(name, column, kind, columns[column])
-            for column, kind in kinds.items()
-            if cell_of(columns[column], kind).convert is None
+            _refused_type(file.name, column, type_, columns[column])
+            for column, type_ in types.items()
+            if cell_of(columns[column], type_).convert is None
         ]
     return refused
 
 
-def header_notes(name: str, found: Sequence[str], columns: Mapping[str, c.Kind]) -> list[str]:
+def header_notes(file: TableFile, columns: Mapping[str, c.Kind]) -> list[str]:
     """Return a note for each optional column that a file probably has under another name."""
-    places = c.matched(found, tuple(columns))
+    found = file.column_names
+    positions = c.matched(found, tuple(columns))
     others = [one for one in found if not c.matched([one], tuple(columns))]
-    lacking = [column for column in columns if column in c.OPTIONAL and column not in places]
+    lacking = [column for column in columns if column in c.OPTIONAL and column not in positions]
     guesses = c.guessed(others, lacking)
     return [
-        f"{name} has no column {column!r}; {other!r} is not read: if that is it, name it {column}"
+        f"{file.name} has no column {column!r}; {other!r} is not read: if that is it, name it "
+        f"{column}"
         for other, column in guesses.items()
     ]
 
 
 def _lacking(
-    name: str,
-    found: Sequence[str],
+    file: TableFile,
     lacking: tuple[Sequence[str], Sequence[str]],
     columns: Mapping[str, c.Kind],
-    form: CsvForm | None,
 ) -> DataRefused:
     """Return the refusal of a file without some columns, with the header that it should have."""
     missing, others = lacking
-    places = c.matched(found, tuple(columns))
-    guesses = c.guessed(others, [column for column in columns if column not in places])
+    found = file.column_names
+    positions = c.matched(found, tuple(columns))
+    guesses = c.guessed(others, [column for column in columns if column not in positions])
     header = [guesses.get(one, one) for one in found]
     advice = []
     if guesses:
         likely = ", ".join(f"{one!r} is probably {column}" for one, column in guesses.items())
-        write = "Name the columns" if form is None else "Write the header"
-        advice.append(f"{write} {(form.delimiter if form else ',').join(header)}: {likely}.")
+        write = "Write the header" if file.is_text else "Name the columns"
+        advice.append(f"{write} {file.delimiter.join(header)}: {likely}.")
     unknown = [column for column in missing if column not in guesses.values()]
     if unknown:
         advice.append(
             f"Add {', '.join(map(repr, unknown))}, or give that name to the column that has it."
         )
     if missing == [c.RATING]:
-        advice.append(f"If nobody gives stars, leave out {_named(others)}.")
+        advice.append(f"If the data has no ratings, leave out {_named(others)}.")
     return DataRefused(
         f"the columns are {_named(found)}",
         f"also {_named(missing)}",
         " ".join(advice),
-        name,
-        None if form is None else form.header_line,
+        file.name,
+        file.header_line,
     )
 
 

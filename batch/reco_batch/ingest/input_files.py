@@ -1,10 +1,8 @@
-"""Input files on disk: which file of a folder is read, and who may not read it.
+"""Input files of a folder: the file, or the part files, of each table.
 
-A table is one file, or a folder of part files as Spark and Hive write them. Nothing is opened
-before it is known to be a plain file, so a pipe or a device cannot hold up a run.
+A table is one file, or a folder of part files as Spark and Hive write them.
 """
 
-import errno
 import os
 import re
 import stat
@@ -13,28 +11,22 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from reco_batch.errors import DataRefused
-from reco_store.connection.home import account
+from reco_batch.ingest.formats.access import refusal, require_readable
+from reco_batch.ingest.formats.registry import ENDINGS, FORMAT_NAMES, FORMATS
 
-_ENDINGS: Final = (".csv", ".csv.gz", ".parquet")
-#: A folder of part files may have the name without an ending, too.
-_FOLDER_ENDINGS: Final = (*_ENDINGS, "")
+#: Endings of a table; a folder of part files may have none.
+_TABLE_ENDINGS: Final = (*ENDINGS, "")
 _SHOWN_NAMES: Final = 8
-_KINDS: Final = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-_FOLDER: Final = "a folder with ratings.csv and movies.csv"
+_PACKED: Final = ("zip", "xlsx", "xls", "7z", "bz2", "xz", "zst", "rar", "tgz", "tar")
 
 
 class InputFile(NamedTuple):
-    """A table of the input, in one file or several."""
+    """Table of the input, in one file or several."""
 
     name: str
     """Name in the folder, for messages and the manifest."""
     parts: tuple[Path, ...]
-    """The files, in the order in which they are read."""
+    """Paths of the files, in reading order."""
 
     def name_of(self, part: Path) -> str:
         """Return the name of a part below the folder of the data set."""
@@ -44,43 +36,23 @@ class InputFile(NamedTuple):
         return "/".join(names[len(names) - names[::-1].index(self.name) - 1 :])
 
 
-def require_folder(folder: Path) -> None:
-    """Refuse a path that is not a folder, or that the account may not list.
-
-    Raises:
-        DataRefused: naming the path, and the account where it is not allowed to read it.
-    """
-    try:
-        mode = folder.stat().st_mode
-        if stat.S_ISDIR(mode):
-            os.scandir(folder).close()
-            return
-    except OSError as error:
-        raise refusal(folder, error, is_folder=True) from error
-    except ValueError as error:  # a NUL character
-        raise DataRefused(f"{str(folder)!r} is no path", _FOLDER, "Correct --data.") from error
-    what = next((name for test, name in _KINDS if test(mode)), "a file")
-    remedy = f"Give its folder, {str(folder.parent)!r}." if what == "a file" else "Give a folder."
-    raise DataRefused(f"{str(folder)!r} is {what}", _FOLDER, remedy)
-
-
 def find_table(folder: Path, stem: str) -> InputFile:
     """Return the file, or the folder of part files, of a table.
 
     Args:
-        folder: of the data set.
+        folder: folder of the data set.
         stem: `ratings` or `movies`.
 
     Raises:
-        DataRefused: there is none, there are several, or it cannot be read.
+        DataRefused: there is no such file, there are several, or it cannot be read.
     """
-    found = [path for ending in _FOLDER_ENDINGS if _is_table(path := folder / f"{stem}{ending}")]
+    found = [path for ending in _TABLE_ENDINGS if _is_table(path := folder / f"{stem}{ending}")]
     if len(found) > 1:
         dated = " and ".join(f"{path.name} (of {_written(path)})" for path in found)
         raise DataRefused(
             f"the folder {str(folder)!r} has {dated}",
             "one of them",
-            "Remove or rename the others: which one counts cannot be told.",
+            "Keep the one to read, and remove or rename the others.",
         )
     if not found:
         raise _missing(folder, stem)
@@ -94,11 +66,11 @@ def find_table(folder: Path, stem: str) -> InputFile:
 def part_files(folder: Path) -> tuple[Path, ...]:
     """Return the part files of a folder, in the order of their paths.
 
-    Files and folders whose names begin with a dot or an underscore are marks of the program that
-    wrote the folder, such as _SUCCESS; folders of partitions, such as year=2024, are looked into.
+    Names that begin with a dot or an underscore, such as _SUCCESS, are markers of the program that
+    wrote the folder, and are skipped. Folders of partitions, such as year=2024, are searched.
 
     Raises:
-        DataRefused: there is none, or one cannot be read.
+        DataRefused: there is no part file, or one cannot be read.
     """
     found: list[Path] = []
     try:
@@ -110,7 +82,7 @@ def part_files(folder: Path) -> tuple[Path, ...]:
     if not found:
         raise DataRefused(
             "the folder has no part files",
-            "at least one CSV or Parquet file",
+            f"at least one {FORMAT_NAMES} file",
             "Check the export that writes this folder.",
             folder.name,
         )
@@ -119,76 +91,12 @@ def part_files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if path.stat().st_size) or sorted(found))
 
 
-def require_readable(path: Path) -> None:
-    """Refuse a path that is not a regular file, or that the account may not read.
-
-    Raises:
-        DataRefused: naming the path, and the account where it is not allowed to read it.
-    """
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISREG(mode):
-            with path.open("rb"):
-                return
-    except OSError as error:
-        raise refusal(path, error) from error
-    what = next((name for test, name in _KINDS if test(mode)), "a folder")
-    raise DataRefused(f"it is {what}", "a plain file", f"Write the data to {path}.", path.name)
-
-
-def refusal(path: Path, error: OSError, *, is_folder: bool = False) -> DataRefused:
-    """Return the refusal of a path that the system did not let us read.
-
-    Args:
-        path: the path to read.
-        error: the error of the operating system.
-        is_folder: the path is the folder that --data names.
-    """
-    name = None if is_folder else path.name
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return DataRefused(
-            f"{_closed(path)} cannot be read by the account {account(os.geteuid())}",
-            "permission to read it",
-            "Run as its owner, or let this account read it (chmod, chgrp).",
-            name,
-        )
-    if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
-        to = f"{str(path)!r} is a link to {str(path.readlink())!r}, "
-        loop = error.errno == errno.ELOOP
-        found = to + ("which leads back to itself" if loop else "which is not there")
-        return DataRefused(found, "a link to data", "Correct or remove the link.", name)
-    if is_folder and error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return DataRefused(
-            f"there is no folder {str(path)!r}",
-            _FOLDER,
-            "Give its path to --data, or the name of a known data set such as `demo`.",
-        )
-    return DataRefused(
-        f"{str(path)!r} cannot be read ({error.strerror or error})",
-        "a folder that can be read" if is_folder else "a file that can be read",
-        "Check the disk or the mount that it is on.",
-        name,
-    )
-
-
-def _closed(path: Path) -> str:
-    """Return the path, or that of the first folder above it that may not be entered."""
-    for above in reversed(path.absolute().parents):
-        try:
-            entered = os.access(above, os.X_OK)
-        except OSError:
-            entered = False
-        if not entered:
-            return f"{str(path)!r} is in {str(above)!r}, which"
-    return f"{str(path)!r}"
-
-
 def _raise(error: OSError) -> None:
     raise error
 
 
 def _is_table(path: Path) -> bool:
-    """Return whether a path exists: a file of any kind or, if it has no suffix, a folder."""
+    """Return whether a path exists and, if it has no suffix, is a folder."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode) and path.suffix == "":
@@ -206,12 +114,12 @@ def _written(path: Path) -> str:
 
 
 def _missing(folder: Path, stem: str) -> DataRefused:
-    """Return the refusal of a folder without a table, with advice if its names suggest one."""
+    """Return the refusal of a folder without a table, with advice from the names in the folder."""
     names = sorted(path.name for path in folder.iterdir())
     shown = ", ".join(names[:_SHOWN_NAMES]) + (" ..." if len(names) > _SHOWN_NAMES else "")
     return DataRefused(
         f"the folder {str(folder)!r} has {shown or 'nothing'}",
-        " or ".join(f"{stem}{ending}" for ending in _ENDINGS),
+        " or ".join(f"{stem}{ending}" for ending in ENDINGS),
         _advice(names, stem),
     )
 
@@ -227,11 +135,9 @@ def _advice(names: list[str], stem: str) -> str:
     if not near:
         return "Put the file there or give another folder to --data."
     ending = near[0].lower().rpartition(".")[2]
-    if ending in ("zip", "xlsx", "xls", "7z", "bz2", "xz", "zst", "rar", "tgz", "tar"):
+    if ending in _PACKED:
         if ending.startswith("xls"):
             return f"Save {near[0]} as {stem}.csv: workbooks are not read."
-        return f"Unpack {near[0]} to {stem}.csv: of archives only {stem}.csv.gz is read."
-    if ending in ("csv", "tsv", "txt", "gz", "parquet", "pq", "dat", "data"):
-        right = {"gz": "csv.gz", "parquet": "parquet", "pq": "parquet"}.get(ending, "csv")
-        return f"Rename {near[0]} to {stem}.{right}."
-    return f"Write {near[0]} as CSV or Parquet."
+        return f"Unpack {near[0]} to {stem}.csv: the only archive that is read is {stem}.csv.gz."
+    right = next((one.misnamed[ending] for one in FORMATS.values() if ending in one.misnamed), None)
+    return f"Rename {near[0]} to {stem}{right}." if right else f"Write {near[0]} as {FORMAT_NAMES}."

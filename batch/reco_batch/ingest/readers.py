@@ -1,7 +1,7 @@
-"""From files to tables of text and numbers: CSV or Parquet, read in a stream.
+"""Reader of a folder: its files become two tables of text and numbers, read in a stream.
 
-The content of a file is settled here: encoding, header, rows of the right width, and values of the
-right kind (`conversions`). Whether the values make sense is for `validate`. Every refusal names the
+This step settles the content of the files: encoding, header, rows of the right width, and values
+of the right kind (`type_matrix`). `validate` checks the values themselves. Every refusal names the
 file, and the line and the value where there is one.
 """
 
@@ -13,32 +13,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
-from reco_batch.ingest.csv_diagnosis import Lines, Part, no_parquet, reading
-from reco_batch.ingest.csv_form import PARQUET, csv_form
+from reco_batch.ingest.formats.access import require_folder
+from reco_batch.ingest.formats.registry import open_file
+from reco_batch.ingest.formats.table_file import Part, ReadAgain, ReadMode, RowLocator
 from reco_batch.ingest.headers import header_notes, header_refusals, merged
-from reco_batch.ingest.input_files import InputFile, find_table, require_folder
-from reco_batch.ingest.table_reader import (
-    OpenPart,
-    OpenTable,
-    ReadAgain,
-    ReadMode,
-    Table,
-    TableReader,
-)
+from reco_batch.ingest.input_files import InputFile, find_table
+from reco_batch.ingest.table_reader import OpenTable, Table, TableReader
 
 _WHOLE: Final = r"^-?\d+(\.0+)?$"
 
 
 class RawTables(NamedTuple):
-    """Both tables as they are in the files.
+    """Ratings and movies as they are in the files.
 
     The index of each frame is the line number in a file without line breaks in values and without
-    empty lines: `lines` finds the true one.
+    empty lines; `lines` finds the actual one.
     """
 
     ratings: pd.DataFrame  # userId, movieId: category of str; rating: float64; timestamp: int64
@@ -47,9 +40,9 @@ class RawTables(NamedTuple):
     ratings_file: str
     movies_file: str
     bad: BadRows | None = None
-    """Rows that could not be read; None: none."""
-    lines: Mapping[str, Lines] = {}
-    """Places of rows by file name; none for tables that are not from a file."""
+    """Rows that could not be read; None if there are none."""
+    lines: Mapping[str, RowLocator] = {}
+    """File name -> locations of its rows; empty for tables that were not read from files."""
     notes: tuple[str, ...] = ()
     """Notes on unusual forms of the files, and how each was read."""
 
@@ -62,14 +55,14 @@ def read_folder(folder: Path, *, encoding: str = "utf-8", max_bad_rows: int = 0)
     """Read the ratings and the movies of a folder.
 
     Args:
-        folder: contains ratings and movies, each as .csv, .csv.gz or .parquet, or as a folder of
-            part files.
-        encoding: of the CSV files.
-        max_bad_rows: how many rows may be left out; `validate` counts its own to them.
+        folder: contains ratings and movies, each as a file of one of `formats.ENDINGS`, or as a
+            folder of part files.
+        encoding: encoding of the CSV files.
+        max_bad_rows: number of rows that may be left out, including those that `validate` finds.
 
     Returns:
-        The two tables; the ratings without `rating`, if the file has the columns of a user, an item
-        and perhaps a time, and no others.
+        The two tables. The ratings have no column `rating` if the file has only the columns of a
+        user, an item and perhaps a time (implicit feedback).
 
     Raises:
         DataRefused: a file is missing, empty, damaged or lacks a column, or has times of two forms.
@@ -115,57 +108,42 @@ def _open(table: Table, file: InputFile, encoding: str) -> OpenTable:
     """Read the headers of a table.
 
     Raises:
-        DataRefused: a header is not good; of all its faults.
+        DataRefused: a header has faults; the message lists all of them.
     """
-    parts: list[OpenPart] = []
+    parts: list[Part] = []
     notes: list[str] = []
     for path in file.parts:
-        part, columns, more = _header(table, path, file.name_of(path), encoding)
-        parts.append(OpenPart(path, part, columns))
+        part, more = _open_part(table, path, file.name_of(path), encoding)
+        parts.append(part)
         notes += more
-        if columns.keys() != parts[0].columns.keys():
-            mine, others = (", ".join(one.columns) for one in (parts[-1], parts[0]))
+        if part.columns.keys() != parts[0].columns.keys():
+            mine, others = (", ".join(one.columns) for one in (part, parts[0]))
             raise DataRefused(
-                f"the columns are {mine}, those of {parts[0].part.name} are {others}",
+                f"the columns are {mine}, those of {parts[0].file.name} are {others}",
                 "the same columns in all parts",
                 "Check the export that writes this folder.",
-                part.name,
+                part.file.name,
             )
     if len(parts) > 1:
         notes = [f"{file.name}: {len(parts):,} files", *dict.fromkeys(notes[:3])]
     return OpenTable(table, file, parts, notes)
 
 
-def _header(
-    table: Table, path: Path, name: str, encoding: str
-) -> tuple[Part, dict[str, str], list[str]]:
-    """Return a file with its columns by name, and notes."""
-    with reading(path, name):
-        with path.open("rb") as stream:
-            is_parquet = stream.read(len(PARQUET)) == PARQUET
-        if is_parquet:
-            with pq.ParquetFile(path) as parquet:
-                schema = parquet.schema_arrow
-            names: Sequence[str] = schema.names
-            form, kinds, notes = None, schema.types, []
-        elif path.suffix == ".parquet":
-            raise no_parquet(name, "it does not begin with PAR1")
-        else:
-            form = csv_form(path, name, encoding)
-            names, kinds, notes = form.names, None, list(form.notes)
-    refused = header_refusals(name, names, kinds, table.columns, form)
-    if refused:
+def _open_part(table: Table, path: Path, name: str, encoding: str) -> tuple[Part, list[str]]:
+    """Read the header of one file, and return the file with notes on it."""
+    file = open_file(path, name, encoding)
+    if refused := header_refusals(file, table.columns):
         raise merged(refused)
-    at = {column: places[0] for column, places in c.matched(names, tuple(table.columns)).items()}
-    chosen = {column: names[i] if is_parquet else str(i) for column, i in at.items()}
-    return Part(name, form), chosen, [*notes, *header_notes(name, names, table.columns)]
+    positions = c.matched(file.column_names, tuple(table.columns))
+    columns = {column: at[0] for column, at in positions.items()}
+    return Part(file, columns), [*file.notes, *header_notes(file, table.columns)]
 
 
 def _settle_ids(ratings: pd.DataFrame, movies: pd.DataFrame) -> None:
-    """Write ids without `.0` where all of a column are whole numbers.
+    """Remove `.0` from ids where all ids of a column are whole numbers.
 
-    Programs that know no missing whole numbers write 7.0 for 7. An id such as 1.0 between others
-    that are no numbers is a text of its own. Both files have to agree on the ids of the movies.
+    Programs without a missing value for whole numbers write 7 as 7.0. An id such as 1.0 among ids
+    that are not numbers stays as it is. The movie ids of both files are treated alike.
     """
     _settle(ratings, c.USER_ID, pa.array(ratings[c.USER_ID].cat.categories, pa.string()))
     rated = ratings[c.MOVIE_ID].cat.categories

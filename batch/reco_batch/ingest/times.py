@@ -1,4 +1,4 @@
-"""Times of an input file, as whole seconds since 1970, UTC: numbers of any unit, or ISO 8601."""
+"""Conversion of times, numbers of any unit or ISO 8601, to whole seconds since 1970, UTC."""
 
 from datetime import timedelta
 from typing import Final
@@ -31,7 +31,7 @@ def whole_times(array: pa.Array) -> Converted:
     """Read whole numbers, whose size shows the unit."""
     try:
         numbers = pc.cast(array, pa.int64())
-    except pa.ArrowInvalid:  # of uint64, some are larger
+    except pa.ArrowInvalid:  # some values of uint64 are larger
         return float_times(array)
     ends = pc.min_max(numbers)
     if ends["min"].as_py() is None:
@@ -64,12 +64,12 @@ def time_text(array: pa.Array) -> Converted:
     try:
         return whole_times(pc.cast(array, pa.int64()))
     except pa.ArrowInvalid:
-        pass  # the usual case is quick, and so are times that are all alike
+        pass  # not all are whole numbers: try one form for all, then row by row
     return _even_iso(array) or _any_times(array)
 
 
 def _even_iso(array: pa.Array) -> Converted | None:
-    """Read ISO 8601 where all rows have it in the same form; None: they do not."""
+    """Read ISO 8601 if all rows have the same form; otherwise return None."""
     ends = pc.min_max(pc.utf8_length(array))
     shortest, longest = ends["min"].as_py(), ends["max"].as_py()
     if shortest is None or array.null_count or shortest < 10:
@@ -124,7 +124,7 @@ def _moments(text: pa.Array) -> pa.Array:
 
 
 def _offsets(zone: pa.Array) -> pa.Array:
-    """Return how many seconds each offset is ahead of UTC."""
+    """Return the offsets from UTC in seconds."""
     coded = pc.fill_null(zone, "").dictionary_encode()
     seconds = [_offset(text) for text in coded.dictionary.to_pylist()]
     return pc.take(pa.array(seconds, pa.int64()), coded.indices)

@@ -1,7 +1,7 @@
-"""Whether the input makes sense: schema checks with pandera, then one tidy `Dataset`.
+"""Validation of the input: schema checks with pandera, then one `Dataset`.
 
-Refuses what no night should be trained on, mends what has one obvious mending, and counts every
-mending in the findings. Pure: frames in, arrays out.
+Input that no run should be trained on is refused. Faults with one obvious repair are repaired, and
+every repair is counted in the findings. Pure functions from frames to arrays.
 """
 
 import ast
@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings, RejectedRow
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.bad_rows import BadRows, Fault
-from reco_batch.ingest.csv_diagnosis import AnyLines, no_rows
+from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
+from reco_batch.ingest.formats.table_file import RowNumbers
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
-#: In seconds since 1970; what lies beyond counts milliseconds.
+#: Start of the year 2100, in seconds since 1970; larger times are probably milliseconds.
 _YEAR_2100 = 4_102_444_800
-#: What stands in parentheses at the end of a title is a year only from the first film on.
+#: Numbers in parentheses at the end of a title that are years.
 _YEARS = range(1870, 2100)
 _NO_GENRES = "(no genres listed)"
-#: Clocks and time zones differ by less; ratings dated later cannot have happened yet.
+#: Tolerance for clocks and time zones; ratings dated later are in the future.
 _CLOCK_TOLERANCE_SECONDS = 86_400
-#: With a greater share of ratings after now, it is this machine's clock that is wrong, or a unit.
+#: With a larger share of future ratings, this machine's clock or the unit of time is wrong.
 _LARGEST_FUTURE_SHARE = 0.1
 
 
@@ -46,22 +46,22 @@ def build_dataset(
     """Check both tables and turn them into arrays.
 
     Args:
-        raw: the tables as read.
+        raw: the tables from the files.
         rating_scale: lowest and highest rating that may occur, in stars.
         max_unknown_ratings: share of ratings, 0 to 1, that may be of movies without a row.
-        now: the time of the run; ratings dated later are in the future. None: any date is taken.
-        source: where the tables came from, for the manifest.
+        now: time of the run; ratings dated later are in the future. None: all dates are accepted.
+        source: origin of the tables, for the manifest.
 
     Returns:
         The data set, its findings filled in.
 
     Raises:
-        DataRefused: with file, line and value of the first offending row; more rows than the limit
-            are bad, or the files do not belong together.
+        DataRefused: more rows than the limit are bad, or the files do not belong together; with
+            file, line and value of the first bad row.
 
     Cost:
-        O(N log N) time for N ratings, one sort to find repeated pairs; 60 bytes a rating beside
-        what was read.
+        O(N log N) time for N ratings, for one sort that finds repeated pairs; 60 bytes a rating in
+        addition to the tables.
     """
     raw, rejected = _without_bad_rows(raw, rating_scale)
     try:
@@ -97,10 +97,10 @@ def build_dataset(
 def _without_bad_rows(
     raw: RawTables, scale: tuple[float, float]
 ) -> tuple[RawTables, tuple[RejectedRow, ...]]:
-    """Leave out rows that are wrong, those that could not be read among them.
+    """Leave out bad rows, including those that could not be read.
 
     Raises:
-        DataRefused: there are more than the limit, or no others.
+        DataRefused: there are more than the limit, or no good rows.
     """
     bad = raw.bad or BadRows()
     suspects = raw.ratings[_suspicious(raw.ratings, scale)]
@@ -112,7 +112,7 @@ def _without_bad_rows(
     if len(wrong):
         movies = movies[~movies.index.isin(wrong)]
     files = (raw.ratings_file, raw.movies_file)
-    lines = {file: raw.lines.get(file) or AnyLines(file) for file in files}
+    lines = {file: raw.lines.get(file) or RowNumbers(file) for file in files}
     rejected = bad.judged(lines)
     for frame, file in zip((ratings, movies), files, strict=True):
         if not len(frame):
@@ -121,18 +121,18 @@ def _without_bad_rows(
 
 
 def _at_its_line(error: DataRefused, raw: RawTables) -> DataRefused:
-    """Return a refusal with the true line of the row that it names."""
+    """Return a refusal with the actual line of its row."""
     if error.file is None or error.file not in raw.lines or error.line is None:
         return error
-    place = raw.lines[error.file].places([error.line - 2])[error.line - 2]
-    return DataRefused(error.found, error.expected, error.remedy, place.file, place.line)
+    location = raw.lines[error.file].locate([error.line - 2])[error.line - 2]
+    return DataRefused(error.found, error.expected, error.remedy, location.file, location.line)
 
 
 def _line_of(raw: RawTables, position: int) -> int:
-    """Return the line of the file that a rating is on, given its position in the table."""
+    """Return the line of a rating in the file, given its position in the table."""
     label = int(raw.ratings.index[position])
     lines = raw.lines.get(raw.ratings_file)
-    return label if lines is None else lines.places([label - 2])[label - 2].line
+    return label if lines is None else lines.locate([label - 2])[label - 2].line
 
 
 def _suspicious(frame: pd.DataFrame, scale: tuple[float, float]) -> NDArray[np.bool_]:
@@ -199,7 +199,7 @@ def _movies_schema() -> pa.DataFrameSchema:
 def _failures(
     schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str, bad: BadRows
 ) -> NDArray[np.int64]:
-    """Validate, add rows that fail to the bad rows, and return their indices, [F]."""
+    """Validate a table, record rows that fail as bad rows, and return their indices, [F]."""
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
@@ -225,10 +225,10 @@ def _plain(value: object) -> object:
 
 
 def _future(raw: RawTables, now: datetime | None) -> NDArray[np.int64]:
-    """Return the positions of the ratings whose date cannot be trusted, ascending.
+    """Return the positions of ratings dated in the future, ascending.
 
     Raises:
-        DataRefused: so many are dated after now that a clock of one client is no explanation.
+        DataRefused: there are too many to be explained by the clock of one client.
     """
     if now is None or c.TIMESTAMP not in raw.ratings:
         return np.empty(0, np.int64)
@@ -249,7 +249,7 @@ def _future(raw: RawTables, now: datetime | None) -> NDArray[np.int64]:
 
 
 def _times(ratings: pd.DataFrame, future: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the seconds since 1970; a date in the future becomes the newest that is not."""
+    """Return times in seconds since 1970; future times become the newest past time."""
     seconds = ratings[c.TIMESTAMP].to_numpy(np.int64)
     if not len(future):
         return seconds
@@ -259,10 +259,10 @@ def _times(ratings: pd.DataFrame, future: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
-    """Return all movies, those without a row at the end, and how many ratings the latter have."""
+    """Return all movies, unlisted ones at the end, and the number of ratings of the latter."""
     listed = raw.movies[c.MOVIE_ID].tolist()
     rated = raw.ratings[c.MOVIE_ID].cat.categories
-    # In the order of their first rating, so that the row of a movie does not depend on hashing.
+    # By their first rating, so that the row of a movie does not depend on hashing.
     unknown = list(rated[~rated.isin(listed)])
     ratings_of_unknown = int(raw.ratings[c.MOVIE_ID].isin(unknown).sum()) if unknown else 0
     if ratings_of_unknown > max_unknown_ratings * len(raw.ratings):
@@ -272,7 +272,7 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
             f"{raw.movies_file} lacks; {ratings_of_unknown:,} of {len(raw.ratings):,} ratings "
             "are of such movies",
             f"at most {100 * max_unknown_ratings:g}%",
-            "Check that the two files are of the same data set; if these movies were taken off "
+            "Check that the two files are of the same data set; if these movies were removed from "
             "the catalogue, raise --max-unknown-ratings.",
             raw.ratings_file,
             int(line),
@@ -294,7 +294,7 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
 
 
 def _genre_separator(texts: Iterable[str]) -> str:
-    """Return the separator of genres: |, or if no movie has one, a comma or a semicolon."""
+    """Return the separator of genres: | or, if no movie has one, a comma or a semicolon."""
     plain = [text for text in texts if not text.startswith("[")]
     if any("|" in text for text in plain):
         return "|"
@@ -316,9 +316,9 @@ def _split_genres(text: str, separator: str = "|") -> tuple[str, ...]:
 
 
 def _listed(text: str) -> list[str] | None:
-    """Return the genres of a list in JSON or as Python writes it; None: it is no list.
+    """Return the genres in a JSON or Python list; None if the text is not a list.
 
-    A list may have names, or objects with a name, as TMDB's.
+    A list contains names, or objects with a name as in TMDB.
     """
     if not text.startswith("["):
         return None
@@ -352,17 +352,17 @@ def _index_movies(ids: "pd.Series[str]", movies: Movies) -> np.ndarray:
 
 
 def _latest_of_each_pair(ratings: Ratings, movie_count: int) -> NDArray[np.int64] | None:
-    """Return the rows to keep, in file order: of equal (user, movie) the latest; None: all.
+    """Return the rows to keep, in file order: the latest of each user and movie; None: all.
 
-    Among equal timestamps, and without any, the later row wins.
+    Among equal timestamps, and without timestamps, the later row is kept.
     """
     pair = ratings.user_index.astype(np.int64) * movie_count + ratings.movie_index
     ordered = np.sort(pair)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(repeated):
         return None
-    place = np.minimum(np.searchsorted(repeated, pair), len(repeated) - 1)
-    rows = np.flatnonzero(repeated[place] == pair)
+    nearest = np.minimum(np.searchsorted(repeated, pair), len(repeated) - 1)
+    rows = np.flatnonzero(repeated[nearest] == pair)
     keys = (rows,) if ratings.timestamp is None else (rows, ratings.timestamp[rows])
     by_pair = rows[np.lexsort((*keys, pair[rows]))]
     last = np.append(pair[by_pair[1:]] != pair[by_pair[:-1]], True)

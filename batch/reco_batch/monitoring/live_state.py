@@ -41,7 +41,7 @@ def look_at_served(client: Client, keys: Keys) -> Served | None:
         value = client.get(keys.manifest(control.live))
     known = isinstance(value, bytes) and load_if_whole(value, control.live)
     manifest = known or {}
-    record = control.find(control.live)
+    record = control.record_of(control.live)
     return Served(
         control.live,
         "" if record is None else record.since,

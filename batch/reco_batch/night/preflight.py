@@ -17,7 +17,7 @@ import numpy as np
 
 from reco_batch.artifact.checks import REFUSED
 from reco_batch.artifact.manifests import Manifests
-from reco_batch.artifact.unfinished import Place, reusable_bytes
+from reco_batch.artifact.unfinished import RunFolders, reusable_bytes
 from reco_batch.data.dataset import Dataset
 from reco_batch.errors import InputRefused, NightFailed
 from reco_batch.gate.input_checks import check_input
@@ -169,7 +169,7 @@ def _require_disk(config: RunConfig, dataset: Dataset) -> None:
         NightFailed: there is not enough room.
     """
     needed = disk_bytes(config, dataset)
-    place = Place(config.artifacts, config.unfinished / config.namespace)
+    place = RunFolders(config.artifacts, config.unfinished / config.namespace)
     reusable = reusable_bytes(place, resume=config.resume)
     free = shutil.disk_usage(existing(config.artifacts)).free + reusable
     if free < needed:

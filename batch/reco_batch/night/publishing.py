@@ -11,10 +11,10 @@ from reco_batch.artifact.folder import Artifact, open_artifact, write_manifest
 from reco_batch.artifact.quarantine import (
     LATEST,
     QUARANTINE,
-    kept,
-    latest,
-    lift,
-    remember,
+    copy_quarantines,
+    latest_servable,
+    lift_quarantine,
+    list_artifacts,
     require_not_quarantined,
 )
 from reco_batch.files import unreadable
@@ -27,6 +27,7 @@ from reco_store.contract.keys import parse_generation_id
 from reco_store.control.rights import require_rights
 from reco_store.publishing.generations import GenerationRecord, list_generations
 from reco_store.publishing.outcome import LIVE, REFUSED
+from reco_store.publishing.replicas import require_replicas
 
 
 def republish(
@@ -35,6 +36,7 @@ def republish(
     lock: RunLock,
     *,
     keep: int,
+    replicas: int = 0,
     bounds: GateBounds,
     force: str | None,
     reporter: Reporter,
@@ -46,6 +48,7 @@ def republish(
         generation: which one, or `latest`: the newest one that may be served.
         lock: not taken yet; its namespace is published to.
         keep: generations to keep in the store.
+        replicas: replicas of each server that must have every key before the switch.
         bounds: of the gate.
         force: why it shall be served although the gate refuses it or it was rolled back from; None:
             it shall not.
@@ -60,12 +63,13 @@ def republish(
     if generation != LATEST:
         parse_generation_id(generation)  # rather than follow `..` out of the folder
     require_rights(lock.client, lock.keys)
+    require_replicas(lock.client, replicas)
     with lock:
         namespace = lock.keys.namespace
         records = list_generations(lock.client, lock.keys)
         mark_quarantined(artifacts, records, reporter)
         if generation == LATEST:
-            generation = latest(kept(artifacts, namespace), records)
+            generation = latest_servable(list_artifacts(artifacts, namespace), records)
         reporter.set_generation(generation)
         artifact = open_artifact(artifacts, generation)
         own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
@@ -81,6 +85,7 @@ def republish(
             lock.client,
             lock,
             keep=keep,
+            replicas=replicas,
             bounds=bounds,
             force=force,
             overrule=force is not None,
@@ -96,7 +101,7 @@ def mark_quarantined(
 ) -> None:
     """Mark generations quarantined in the store on disk as well; a failure is a warning."""
     try:
-        remember(artifacts, records)
+        copy_quarantines(artifacts, records)
     except OSError as error:
         reporter.warn(f"a rollback is not marked on disk: {unreadable(error, artifacts)}")
 
@@ -104,7 +109,7 @@ def mark_quarantined(
 def _lift_mark(folder: Path, reporter: Reporter) -> None:
     """End the quarantine of an artifact on disk, as the store has ended its own."""
     try:
-        lift(folder)
+        lift_quarantine(folder)
     except OSError as error:
         reporter.warn(f"the mark {folder / QUARANTINE} is not removed ({error.strerror or error})")
 
@@ -115,6 +120,7 @@ def publish_artifact(
     lock: RunLock,
     *,
     keep: int,
+    replicas: int = 0,
     bounds: GateBounds,
     force: str | None,
     overrule: bool = False,
@@ -148,6 +154,7 @@ def publish_artifact(
             artifact,
             lock=lock,
             keep=keep,
+            replicas=replicas,
             gate=gate,
             overrule=overrule,
             progress=progress,

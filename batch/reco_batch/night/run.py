@@ -16,12 +16,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact.folder import Artifact, artifacts_of, open_artifact
-from reco_batch.artifact.manifests import MANIFEST, section, split_of
+from reco_batch.artifact.manifests import MANIFEST, read_manifest, section, split_of
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
-from reco_batch.artifact.quarantine import kept
+from reco_batch.artifact.quarantine import list_artifacts
 from reco_batch.artifact.unfinished import (
     FINISH,
-    Place,
+    RunFolders,
     UnfinishedNight,
     is_full,
     open_night,
@@ -50,6 +50,7 @@ from reco_store.connection.servers import look_at_servers, require_fit
 from reco_store.contract.keys import parse_generation_id
 from reco_store.control.rights import require_rights
 from reco_store.publishing.generations import list_generations
+from reco_store.publishing.replicas import require_replicas
 
 SCHEMA_VERSION = 1
 #: Two runs of one second, or two machines, are no reason to doubt the clock.
@@ -65,6 +66,7 @@ _NOT_OF_THE_RESULT = {
     "trainings",
     "engine",
     "ray_address",
+    "replicas",
     "resume",
     "checkpoint_seconds",
     "bounds",
@@ -117,6 +119,7 @@ def run_night(
     with _engine(config) as engine, lock:
         with store_errors(client):
             require_fit(look_at_servers(client))  # now, rather than after hours of training
+        require_replicas(client, config.replicas)
         started = now()
         dataset, split = read_and_split(config, reporter, now=started)
         reporter.expect_stages(stage_count(config, dataset))
@@ -133,6 +136,7 @@ def run_night(
                 client,
                 lock,
                 keep=config.keep,
+                replicas=config.replicas,
                 bounds=config.bounds,
                 force=config.force,
                 reporter=reporter,
@@ -176,13 +180,10 @@ def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Ma
 
     Empty where its folder is gone, or where it was measured on another kind of split.
     """
-    if generation is None:
+    manifest = None if generation is None else read_manifest(artifacts / generation)
+    if manifest is None or split_of(manifest) != split:
         return {}
-    try:
-        manifest = open_artifact(artifacts, generation).manifest
-    except NightFailed:
-        return {}
-    return section(manifest, "metrics") if split_of(manifest) == split else {}
+    return section(manifest, "metrics")
 
 
 def read_and_split(
@@ -240,7 +241,7 @@ def _name(
     """
     names = [record.id for record in list_generations(client, keys)]
     with suppress(NightFailed):  # a folder of another account, which may share this home
-        names += [one.generation for one in kept(config.artifacts, config.namespace)]
+        names += [one.generation for one in list_artifacts(config.artifacts, config.namespace)]
     last = max(map(parse_generation_id, names), default=started)
     if last < started.replace(microsecond=0):
         return new_generation_id(started)
@@ -264,7 +265,7 @@ def _open_night(
     with _disk_errors(config.artifacts / generation):
         config.artifacts.mkdir(parents=True, exist_ok=True)
         return open_night(
-            Place(config.artifacts, config.unfinished / config.namespace),
+            RunFolders(config.artifacts, config.unfinished / config.namespace),
             generation,
             started,
             fingerprint(
@@ -273,7 +274,7 @@ def _open_night(
                 threads=config.threads,
             ),
             resume=config.resume,
-            say=reporter.info,
+            show=reporter.info,
         )
 
 

@@ -39,7 +39,7 @@ from reco_store.contract.families import (
     USER,
     Family,
 )
-from reco_store.prefetch import ahead
+from reco_store.prefetch import prefetch
 
 _Block = TypeVar("_Block", TopK, Explained)
 
@@ -90,7 +90,7 @@ class Answers:
                 return
             influence = model().influence().among(len(ids))
             blocks = self._engine.score(*with_reasons(product, rows, influence))
-            self._writer.write_explained(users, _counted(ahead(blocks), stage))
+            self._writer.write_explained(users, _counted(prefetch(blocks), stage))
 
         def similar_lists(stage: Stage) -> None:
             alike = model().similar_embeddings()[: len(ids)]
@@ -194,7 +194,7 @@ class Answers:
         self, family: Family, ids: Sequence[str], blocks: Iterable[TopK], stage: Stage
     ) -> None:
         """Write lists as they come; the next block is scored meanwhile."""
-        self._writer.write_top_k(family, ids, _counted(ahead(blocks), stage))
+        self._writer.write_top_k(family, ids, _counted(prefetch(blocks), stage))
 
     def _once(
         self,

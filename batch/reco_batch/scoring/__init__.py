@@ -1,6 +1,6 @@
-"""Vectors become lists: exact top-k, ranking by predicted rating, popularity, explanations.
+"""Scoring: vectors become ranked lists, by exact top-k, predicted rating and popularity.
 
-Everything is a pure function of arrays, shard by shard, so threads or a Ray cluster (`engine`)
+Everything is a pure function of arrays, shard by shard, so threads and a Ray cluster (`engine`)
 compute the same bytes.
 """
 

@@ -1,4 +1,4 @@
-"""Catalogues: the fixed side of a scoring task, and the rows that are scored against it.
+"""Catalogues: the part of a scoring task that all shards share, and the rows to score.
 
 Shapes: R rows (users or items) of a task, I items, D embedding dimensions, H weights of a user.
 """
@@ -23,25 +23,25 @@ _MadeBlock_co = TypeVar("_MadeBlock_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows to be scored, with everything that is known of them alone."""
+    """Rows to score, with all arrays that have one entry a row."""
 
     vectors: Mapping[str, NDArray[np.float32]]
-    """[R, ...] each, by the name that the catalogue knows them by."""
+    """Name of an argument of the catalogue -> array, [R, ...]."""
     excluded: Histories
-    """For each row the items that must not be shown."""
+    """Items that each row's list must leave out."""
     rated: Rated | None = None
-    """For each row what may be a reason, where reasons are wanted."""
+    """Rated movies that may explain each row's list; None: no explanations."""
 
     def __len__(self) -> int:
         """R."""
         return len(self.excluded.offsets) - 1
 
     def shards(self, size: int) -> Iterator["Rows"]:
-        """Yield all rows in their order, up to `size` at a time, without copying.
+        """Yield all rows in order, up to `size` at a time, without copying.
 
         Args:
-            size: a multiple of a tile's rows: the last bits of a score depend on where the tile
-                begins that it was computed in.
+            size: rows a shard; a multiple of a tile's rows, because the last bits of a score depend
+                on where its tile begins.
         """
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
@@ -51,25 +51,25 @@ class Rows:
 
 
 class Catalogue(Protocol[_MadeBlock_co]):
-    """What rows are scored against, and how: the same for every shard of a family."""
+    """Items and method of scoring, the same for every shard of a family of lists."""
 
     @property
     def k(self) -> int:
-        """How long a list is."""
+        """List length."""
         ...
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[_MadeBlock_co]:
         """Yield the lists of the rows, a block at a time.
 
         Raises:
-            NotFinite: a weight is.
+            NotFinite: a weight is not finite.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ByProduct:
-    """The items of the largest dot products."""
+    """Catalogue of items, ranked by dot product."""
 
     items: NDArray[np.float32]  # [I, D]
     k: int
@@ -82,52 +82,52 @@ class ByProduct:
 
 @dataclass(frozen=True, slots=True)
 class WithReasons:
-    """The items of the largest dot products, and why each is among them."""
+    """Catalogue of items, ranked by dot product, with explanations."""
 
     product: ByProduct
     influence: Influence
-    """Of no users: a shard brings its own."""
+    """Influence without user rows: each shard contains its own."""
 
     @property
     def k(self) -> int:
-        """How long a list is."""
+        """List length."""
         return self.product.k
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[Explained]:
-        """Yield the lists of rows of `queries`, [R, D], and `shares`, [R, H], with reasons."""
+        """Yield the lists of rows of `queries`, [R, D], and `shares`, [R, H], with explanations."""
         if rows.rated is None:
-            raise ValueError("the rows must say what was rated")
+            raise ValueError("the rows have no rated movies to explain lists with")
         influence = self.influence._replace(shares=rows.vectors["shares"], rated=rows.rated)
         lists = self.product.score(rows, threads=threads)
         return explained(lists, self.product.items, influence, threads=threads)
 
 
 def with_reasons(product: ByProduct, rows: Rows, influence: Influence) -> tuple[WithReasons, Rows]:
-    """Part what explains lists into what belongs to the catalogue and what to its users.
+    """Split an explained scoring task into its catalogue and its user rows.
 
     Args:
-        product: makes the lists.
-        rows: of `queries`.
-        influence: of the model that both are of.
+        product: catalogue of the lists.
+        rows: rows with `queries`.
+        influence: influence of the ratings on the scores, of the same model.
     """
-    nobody = influence._replace(shares=influence.shares[:0], rated=influence.rated.block(0, 0))
+    shared = influence._replace(shares=influence.shares[:0], rated=influence.rated.block(0, 0))
     vectors = {**rows.vectors, "shares": influence.shares}
-    return WithReasons(product, nobody), Rows(vectors, rows.excluded, influence.rated)
+    return WithReasons(product, shared), Rows(vectors, rows.excluded, influence.rated)
 
 
 @dataclass(frozen=True, slots=True)
 class ByStars:
-    """The movies of the highest predicted stars."""
+    """Catalogue of movies, ranked by predicted rating."""
 
     weights: RatingWeights | LinearRating
-    """Of no users: a shard brings its own."""
+    """Weights without user rows: each shard contains its own."""
     k: int
     bound: Bound | None
     among: Candidates | None = None
-    """Which movies are rated; of no users, likewise."""
+    """Candidates without user rows; None: all movies are rated."""
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
-        """Yield the lists of rows of what the weights, and `queries` of candidates, say of each."""
+        """Yield the lists of rows of user weights and, with candidates, of `queries`."""
         weights: Any = self.weights
         of_users = dict(rows.vectors)
         queries = of_users.pop("queries", None)
@@ -152,23 +152,23 @@ def by_stars(
     bound: Bound | None,
     among: Candidates | None = None,
 ) -> tuple[ByStars, Rows]:
-    """Part weights into what belongs to the catalogue and what to its users.
+    """Split weights into a catalogue and its user rows.
 
     Args:
-        weights: of the trained model.
-        seen: for each user the movies to leave out.
+        weights: weights of the trained model.
+        seen: movies that each user's list must leave out.
         k: list length.
-        bound: as `ranked_blocks` takes it.
-        among: likewise.
+        bound: lower bound to order by, see `ranked_blocks`.
+        among: candidates, see `ranked_blocks`.
     """
     fields = weights._asdict()
     of_users: dict[str, Any] = {name: fields[name] for name in _OF_USERS if name in fields}
-    parted: Any = weights
-    nobody = parted._replace(**{name: array[:0] for name, array in of_users.items()})
+    split: Any = weights
+    shared = split._replace(**{name: array[:0] for name, array in of_users.items()})
     if among is not None:
         of_users["queries"] = among.users
         among = among._replace(users=among.users[:0])
-    return ByStars(nobody, k, bound, among), Rows(of_users, seen)
+    return ByStars(shared, k, bound, among), Rows(of_users, seen)
 
 
 #: Fields of either kind of weights that have a row for each user.

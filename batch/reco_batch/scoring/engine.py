@@ -1,11 +1,10 @@
-"""Who scores the lists of a night: an engine, shard by shard, over one pure function.
+"""Engines: score the lists of a run shard by shard, on this machine or on a Ray cluster.
 
-A shard is some consecutive rows of a family: users, or movies. `Catalogue.score` reads nothing but
-the shard and itself, writes nothing, and gives the same bits wherever and however often it is run.
-So a shard whose worker was lost is scored again, and nothing has to be taken back.
+A shard is a range of rows of a family of lists: users or movies. `Catalogue.score` is pure and
+deterministic, so a shard whose worker was lost is scored again.
 
-An engine yields blocks of lists in the order of the rows. Whoever takes them, the process that has
-the night's lock, writes them to the artifact; so the artifact is the same with every engine.
+An engine yields blocks of lists in the order of the rows. The process with the run lock writes them
+to the artifact, so the artifact is the same with every engine.
 
 Shapes: R rows, I items.
 """
@@ -18,34 +17,34 @@ from reco_batch.scoring.catalogue import Catalogue, Rows
 from reco_batch.scoring.topk import BLOCK_ROWS
 from reco_batch.settings.hyperparameters import EngineName
 
-#: Blocks that this process scores with one call, which prepares the catalogue anew.
+#: Blocks that this process scores in one call; each call prepares the catalogue again.
 _LOCAL_BLOCKS: Final = 16
 
-#: What a catalogue makes of some rows: lists, with their reasons or without.
+#: Block of lists, with or without explanations.
 _Block = TypeVar("_Block")
 _MadeBlock_co = TypeVar("_MadeBlock_co", covariant=True)
 
 
 class Engine(Protocol):
-    """Scores families of lists; several at a time, from several threads."""
+    """Engine that scores families of lists, several at a time, from several threads."""
 
     def score(self, catalogue: Catalogue[_Block], rows: Rows) -> Iterator[_Block]:
-        """Yield the lists of all rows in their order, a block at a time.
+        """Yield the lists of all rows in order, a block at a time.
 
         Raises:
-            NotFinite: a weight is.
+            NotFinite: a weight is not finite.
             NightFailed: the engine lost its workers.
         """
         ...
 
 
 class LocalEngine(NamedTuple):
-    """This process, with its threads."""
+    """Engine that scores in threads of this process."""
 
     threads: int
 
     def score(self, catalogue: Catalogue[_Block], rows: Rows) -> Iterator[_Block]:
-        """Yield the lists of all rows in their order, a block at a time."""
+        """Yield the lists of all rows in order, a block at a time."""
         for shard in rows.shards(_LOCAL_BLOCKS * BLOCK_ROWS):
             yield from catalogue.score(shard, threads=self.threads)
 
@@ -56,14 +55,14 @@ def open_engine(
     """Return an engine for a `with` block.
 
     Args:
-        name: which one.
-        threads: of this process; where Ray runs on this machine alone, its workers.
-        ray_address: of a Ray cluster; None starts one on this machine for the night.
+        name: name of the engine.
+        threads: threads of this process, or workers of a Ray cluster on this machine alone.
+        ray_address: address of a Ray cluster; None starts one on this machine for the run.
 
     Raises:
-        UsageError: that cannot be an address.
-        NotInstalled: Ray is missing.
-        NightFailed: no Ray answers there.
+        UsageError: the address is invalid.
+        NotInstalled: Ray is not installed.
+        NightFailed: no Ray cluster answers at the address.
     """
     if name is EngineName.LOCAL:
         return nullcontext(LocalEngine(threads))

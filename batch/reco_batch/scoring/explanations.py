@@ -1,13 +1,13 @@
-"""Why a movie is in a user's list: the rating of the user's own that speaks most for it.
+"""Explanations: for each recommended movie, the rated movie that contributes most to its score.
 
-A user's vector is, up to what belongs to no rating (the user's own vector, the time), a sum over
-the history, so a score is a sum of what each rated movie adds:
+Up to terms without a rating (the user's own vector, the time), a user's vector is a sum over the
+history, so a score is a sum of contributions of the rated movies:
 
     score(u, c) = sum over rated m of  weight(u, m) * (share(u) * item(c)) . rated(m)  +  the rest
 
-and the reason of a movie is the rated one that adds most. Of a model that knows users by an id
-alone, the reason is the rated movie most like it. Pure functions over arrays, a user at a time: no
-files, no TensorFlow; the same bits wherever and in whatever shard a user is explained.
+The explanation of a movie is the rated movie with the largest contribution. For a model without
+histories it is the most similar rated movie. Pure functions over arrays, user by user, without
+files and TensorFlow; the bits do not depend on the shard.
 
 Shapes: U users, B of a block, I movies, N ratings, D joined width, H parts of it, k list length.
 """
@@ -23,17 +23,17 @@ from threadpoolctl import threadpool_limits
 from reco_batch.data.dataset import Histories, Ratings, histories, newest_first
 from reco_batch.scoring.topk import TILE_ROWS, TopK
 
-#: Ratings of a user that are looked at together: [k, 1024] numbers, however long the history is.
+#: Ratings of a user processed together, which bounds memory to [k, 1024] numbers.
 _RATINGS_AT_ONCE: Final = 1024
-#: A mean of equal stars may be off by the last bit of a sum, which is no reason to leave all out.
+#: Tolerance: the mean of equal stars may be off by the last bit of a sum.
 _ROUNDING: Final = 1e-6
 
 
 class Rated(NamedTuple):
-    """What users rated, and what of it may be a reason."""
+    """Rated movies of users, with the weights of the ratings in explanations."""
 
     history: Histories  # [U] rows
-    weights: NDArray[np.float32]  # [N] what a rating counts in its history; 0: it is no reason
+    weights: NDArray[np.float32]  # [N] weight of each rating; 0: it explains nothing
 
     def block(self, start: int, stop: int) -> "Rated":
         """Return the rows of users `start` to `stop`, without copying."""
@@ -42,19 +42,19 @@ class Rated(NamedTuple):
 
 
 class Influence(NamedTuple):
-    """What a trained model says about how ratings and scores hang together."""
+    """Influence of ratings on scores, from a trained model."""
 
     vectors: NDArray[np.float32]
-    """[I, D] each movie as part of a history; beside the model's own [I, D] of what is scored."""
+    """Vectors of movies as parts of a history, [I, D]."""
     widths: tuple[int, ...]
-    """[H] of the parts that D consists of."""
+    """Widths of the H parts of a vector; their sum is D."""
     shares: NDArray[np.float32]
-    """[U, H] how much each part counts for a user."""
+    """Weights of the parts for each user, [U, H]."""
     rated: Rated
-    """Of the ratings that the model was trained on."""
+    """Ratings that the model was trained on."""
 
     def among(self, movie_count: int) -> "Influence":
-        """Return the same without movies from index `movie_count` on, which are no reason."""
+        """Return the same, in which movies from index `movie_count` on explain nothing."""
         history, weights = self.rated
         if not (history.movie_index >= movie_count).any():
             return self
@@ -63,20 +63,19 @@ class Influence(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """Lists, and the reason of each movie in them."""
+    """Lists with the explanation of each movie."""
 
     lists: TopK
-    reasons: NDArray[np.int32]  # [B, k] rated movies; -1: none, or no movie there
+    reasons: NDArray[np.int32]  # [B, k] rated movies; -1 without explanation or movie
 
 
 def liked(ratings: Ratings, *, user_count: int) -> Rated:
-    """Return who rated what, the newest first, at weight 1; 0 if it is below the user's own mean.
+    """Return the rated movies, newest first, with weight 1, or 0 if below the user's mean.
 
-    Nobody is recommended a movie because of one that they disliked. Where nobody gives stars, all
-    that was chosen is a reason.
+    A disliked movie explains nothing. With implicit feedback every movie of the history may.
 
     Args:
-        ratings: that the model was trained on.
+        ratings: ratings that the model was trained on.
         user_count: U.
     """
     order = newest_first(ratings)
@@ -97,20 +96,20 @@ def explained(
     *,
     threads: int,
 ) -> Iterator[Explained]:
-    """Add to each list the reasons of its movies.
+    """Add explanations to lists.
 
     Args:
-        blocks: the lists of all users in their order.
-        items: [I, D] as what is scored.
-        influence: of those users.
-        threads: tiles of users worked on at a time; each uses one BLAS thread.
+        blocks: lists of all users, in order.
+        items: vectors of the scored movies, [I, D].
+        influence: influence of the ratings of these users.
+        threads: number of tiles of users processed at a time; each uses one BLAS thread.
 
     Yields:
-        A block for each block. A reason is a movie of the user's history with a weight, whose part
-        in the score is above 0 and the largest; of equal ones the lowest index.
+        A block for each block. The explanation is the movie of the user's history with a weight
+        above 0 and the largest contribution above 0; ties go to the lowest index.
 
     Cost:
-        O(n * k * D) for a user of n ratings: beside O(I * D) of scoring about n * k / I of it.
+        O(n * k * D) for a user with n ratings, n * k / I of the cost of scoring.
     """
     done = 0
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
@@ -129,7 +128,7 @@ def explained(
 def _of_tile(
     lists: NDArray[np.int32], items: NDArray[np.float32], influence: Influence, *, first: int
 ) -> NDArray[np.int32]:
-    """Return the reasons of a few users, of whom the first has the given row."""
+    """Return the explanations of a tile of users, beginning with row `first`."""
     reasons = np.full(lists.shape, -1, np.int32)
     rated = influence.rated.block(first, first + len(lists))
     offsets = rated.history.offsets
@@ -137,7 +136,7 @@ def _of_tile(
         own = slice(offsets[row], offsets[row + 1])
         counting = np.flatnonzero(rated.weights[own])
         movies = rated.history.movie_index[own][counting]
-        order = np.argsort(movies)  # so that of equal ones the lowest index comes first
+        order = np.argsort(movies)  # ties go to the lowest index
         length = np.count_nonzero(shown >= 0)
         scale = np.repeat(influence.shares[first + row], influence.widths)  # [D]
         reasons[row, :length] = _of_user(
@@ -155,16 +154,16 @@ def _of_user(
     movies: NDArray[np.int32],
     weights: NDArray[np.float32],
 ) -> NDArray[np.int32]:
-    """Return for each wanted movie the rated one that adds most to its score.
+    """Return, for each recommended movie, the rated movie that contributes most to its score.
 
     Args:
-        wanted: [k, D] what is recommended, as it counts for this user.
-        vectors: [I, D] movies as part of a history.
-        movies: [n] that the user rated, in ascending order.
-        weights: [n] of each.
+        wanted: vectors of the recommended movies, weighted for this user, [k, D].
+        vectors: vectors of movies as parts of a history, [I, D].
+        movies: rated movies, in ascending order, [n].
+        weights: weights of the rated movies, [n].
     """
     reasons = np.full(len(wanted), -1, np.int32)
-    most = np.zeros(len(wanted), np.float32)  # what takes away from a score is no reason
+    most = np.zeros(len(wanted), np.float32)  # a negative contribution explains nothing
     for start in range(0, len(movies), _RATINGS_AT_ONCE):
         some = movies[start : start + _RATINGS_AT_ONCE]
         added = wanted @ vectors[some].T  # [k, n]

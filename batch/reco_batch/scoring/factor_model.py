@@ -1,6 +1,6 @@
-"""Predicted stars as biases and a dot product: one matrix product rates everything.
+"""Factor model: predicted ratings as biases and a dot product, so one product rates all pairs.
 
-Every member of the default rating model comes down to this form, and so does their mean.
+Every member of the default rating model has this form, and so has their mean.
 
 Shapes: U users, I movies, D width, N pairs.
 """
@@ -17,7 +17,7 @@ _CHUNK_PAIRS = 65_536
 
 
 class LinearRating(NamedTuple):
-    """stars = mean + user_bias[u] + movie_bias[i] + users[u] . movies[i], held to the scale."""
+    """Rating = mean + user_bias[u] + movie_bias[i] + users[u] . movies[i], clipped to the scale."""
 
     mean: float
     user_bias: NDArray[np.float32]  # [U]
@@ -25,27 +25,27 @@ class LinearRating(NamedTuple):
     users: NDArray[np.float32]  # [U, D]
     movies: NDArray[np.float32]  # [I, D]
     scale: tuple[float, float]
-    """Lowest and highest stars that can be given."""
+    """Lowest and highest possible rating, in stars."""
 
     def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return [U, D + 2] and [I, D + 2] whose dot product is the stars, not yet held."""
+        """Return [U, D + 2] and [I, D + 2], whose dot product is the unclipped rating."""
         return self.folded_users(0, len(self.users)), self.folded_movies()
 
     def folded_users(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return the rows of some users."""
+        """Return the folded rows of users `start` to `stop`."""
         bias = self.user_bias[start:stop]
         return np.column_stack(
             [self.users[start:stop], bias + np.float32(self.mean), np.ones_like(bias)]
         )
 
     def folded_movies(self) -> NDArray[np.float32]:
-        """Return the rows of all movies."""
+        """Return the folded rows of all movies."""
         return np.column_stack([self.movies, np.ones_like(self.movie_bias), self.movie_bias])
 
     def predict(
         self, user_index: NDArray[np.int32], movie_index: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """Return the stars of given pairs, [N]."""
+        """Return the predicted ratings of pairs, in stars, [N]."""
         stars = np.empty(len(user_index), np.float32)
         for start in range(0, len(stars), _CHUNK_PAIRS):
             rows = slice(start, start + _CHUNK_PAIRS)
@@ -56,11 +56,11 @@ class LinearRating(NamedTuple):
 
 
 def weighted_mean(members: Sequence[LinearRating], shares: Sequence[float]) -> LinearRating:
-    """Return one model that predicts the members' mean, before the scale's ends are applied.
+    """Return one model that predicts the weighted mean of its members, before clipping.
 
     Args:
-        members: of the same users and movies.
-        shares: of each; they add up to 1.
+        members: models of the same users and movies.
+        shares: weights of the members; their sum is 1.
     """
     weights = np.asarray(shares, np.float32)
     return LinearRating(
@@ -76,13 +76,13 @@ def weighted_mean(members: Sequence[LinearRating], shares: Sequence[float]) -> L
 def fit_biases(
     ratings: Ratings, residual: NDArray[np.float32], *, counts: tuple[int, int], shrinkage: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return shrunken biases of users and movies that explain most of `residual`.
+    """Return shrunken biases of users and movies, fitted to residuals.
 
     Args:
-        ratings: whose users and movies these are.
-        residual: [N] what is to be explained.
+        ratings: ratings with the users and movies of the residuals.
+        residual: residual of each rating, in stars, [N].
         counts: U and I.
-        shrinkage: ratings that a bias must outweigh.
+        shrinkage: number of ratings of value 0 added to each user and movie.
     """
     user, movie = ratings.user_index, ratings.movie_index
     of_user = np.bincount(user, minlength=counts[0]) + shrinkage

@@ -1,9 +1,9 @@
-"""Lists for everybody: the most rated and the highest rated movies, overall and by genre.
+"""Popular lists: the most rated and the highest rated movies, overall and by genre.
 
-*Most rated* orders by the number of ratings, among movies whose mean is above a threshold, which
-is lowered where too few are. *Highest rated* orders by the mean rating: movies with more ratings
-than a threshold come first, then those with more than half of it, and so on. So a list is full
-where the catalogue has enough rated movies. Pure functions over arrays.
+*Most rated* orders movies by the number of ratings. Only movies with a mean above a threshold are
+listed; the threshold is lowered if too few are above it. *Highest rated* orders by the mean rating:
+movies with more ratings than a threshold come first, then those with more than half of it, and so
+on. So a list is full if the catalogue has enough rated movies. Pure functions over arrays.
 
 Shapes: I movies.
 """
@@ -19,18 +19,18 @@ from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED
 
 
 class MovieStatistics(NamedTuple):
-    """How often and how well each movie was rated."""
+    """Number and mean of the ratings of each movie."""
 
     rating_count: NDArray[np.int64]  # [I]
-    rating_mean: NDArray[np.float64]  # [I] stars; NaN without a rating, or without stars
+    rating_mean: NDArray[np.float64]  # [I] stars; NaN without ratings, and with implicit feedback
 
     def of_first_movies(self, movie_count: int) -> "MovieStatistics":
-        """Return those of the movies below index `movie_count`."""
+        """Return the statistics of the movies below index `movie_count`."""
         return MovieStatistics(self.rating_count[:movie_count], self.rating_mean[:movie_count])
 
 
 class PopularList(NamedTuple):
-    """One list of the contract."""
+    """Popular list of one kind, over all movies or one genre."""
 
     by: str  # BY_MOST_RATED or BY_HIGHEST_RATED
     genre: str | None  # None: all movies
@@ -53,11 +53,11 @@ class Thresholds(NamedTuple):
 
 
 def count_tiers(rating_count: NDArray[np.int64], more_than: int) -> NDArray[np.int64]:
-    """Return which part of a highest-rated list each movie belongs to, 0 being the first, [I].
+    """Return the tier of each movie in a highest-rated list, 0 for the first tier, [I].
 
     Args:
-        rating_count: [I].
-        more_than: ratings of the first part; half of them are enough for the next, and so on.
+        rating_count: number of ratings of each movie, [I].
+        more_than: threshold of the first tier; each further tier has half the threshold.
     """
     halves = [more_than >> n for n in range(more_than.bit_length() + 1)]
     tiers: NDArray[np.int64] = (rating_count[:, np.newaxis] <= np.array(halves)).sum(axis=1)
@@ -65,13 +65,13 @@ def count_tiers(rating_count: NDArray[np.int64], more_than: int) -> NDArray[np.i
 
 
 def thresholds_of(dataset: Dataset, rating_count: int, rating_mean: float | None) -> Thresholds:
-    """Return the thresholds, with a mean that suits the data where none is given.
+    """Return the thresholds of popular lists.
 
     Args:
         dataset: the input.
-        rating_count: as `Thresholds` has it.
-        rating_mean: as `Thresholds` has it; None: two thirds up the rating scale, which is 3.5 of
-            0.5 to 5 stars, or, where the mean of all ratings is lower, a little below that mean.
+        rating_count: see `Thresholds`.
+        rating_mean: see `Thresholds`. None means two thirds of the rating scale (3.5 on a scale of
+            0.5 to 5) or, if the mean of all ratings is lower, a little below that mean.
     """
     if rating_mean is None:
         low, high = dataset.rating_scale
@@ -102,19 +102,19 @@ def popularity_baseline(
     listed: int | None = None,
     ks: Sequence[int],
 ) -> Mapping[str, float]:
-    """Return what needs no model: the same list for everybody, and each movie's mean stars.
+    """Return the metrics of the baseline: one list for all users, and the mean of each movie.
 
     Args:
-        train: the ratings that the models may know.
-        held_out: ratings that they did not see.
+        train: training ratings.
+        held_out: held-out ratings.
         movie_count: I.
-        listed: movies that lists may show, the first ones; None: all.
+        listed: number of movies that lists may show, the first ones; None: all.
         ks: list lengths.
 
     Returns:
-        `top_<k>_accuracy` of the movies with the most ratings, and the `rmse` of the movies' means
-        (the overall mean where a movie has no rating), if there are stars; empty without held-out
-        ratings of a listed movie.
+        `top_<k>_accuracy` of the movies with the most ratings and, unless the feedback is implicit,
+        `rmse` of the movie means (the overall mean for a movie without ratings). Empty without
+        held-out ratings of listed movies.
     """
     listed = movie_count if listed is None else listed
     wanted = held_out.movie_index[held_out.movie_index < listed]
@@ -122,7 +122,7 @@ def popularity_baseline(
         return {}
     count = np.bincount(train.movie_index, minlength=movie_count)
     ascending = np.sort(count[:listed])
-    # As many movies stand above one as have more ratings, which is how top_k_accuracy counts.
+    # Only movies with more ratings rank above a movie, which is how top_k_accuracy counts.
     better = len(ascending) - np.searchsorted(ascending, count[wanted], side="right")
     found = {f"top_{k}_accuracy": float((better < k).mean()) for k in ks}
     if train.rating is None:
@@ -138,19 +138,19 @@ def popularity_baseline(
 def popular_lists(
     statistics: MovieStatistics, movies: Movies, *, thresholds: Thresholds, n: int
 ) -> Iterator[PopularList]:
-    """Yield both lists over all movies, then over each genre that has a rated movie.
+    """Yield both lists over all movies, then over each genre with a rated movie.
 
-    Where nobody gave stars, nothing is highest rated, and most rated is whatever was chosen most.
+    With implicit feedback there is no highest-rated list, and most rated means most interactions.
 
     Args:
-        statistics: of every movie.
+        statistics: rating statistics of every movie.
         movies: the catalogue.
-        thresholds: which movies are shown, or shown first.
-        n: length of a list at most.
+        thresholds: thresholds of both lists.
+        n: largest length of a list.
 
     Yields:
-        Overall lists first, then genre by genre in alphabetical order. Ties go to the movie with
-        more ratings, then to the one that stands first in the catalogue.
+        Overall lists first, then genres in alphabetical order. Ties go to the movie with more
+        ratings, then to the first one in the catalogue.
     """
     everything = np.arange(len(movies))
     has_stars = bool(np.isfinite(statistics.rating_mean).any())
@@ -174,7 +174,7 @@ def popular_lists(
 
 
 def _relaxed(threshold: float, means: NDArray[np.float64], n: int) -> float:
-    """Return the threshold, or as much less as leaves `n` movies, or all, above it."""
+    """Return the threshold, lowered until `n` movies, or all, are above it."""
     lowest = float(means.min())
     for step in range(_STEPS):
         relaxed = threshold - step / _STEPS * (threshold - lowest) if step else threshold

@@ -1,11 +1,11 @@
-"""Ranked lists by predicted stars: every user against every movie, or against some candidates.
+"""Ranked lists by predicted rating: every user with every movie, or with candidates only.
 
-The default model is one matrix product (`linear_rating`). Of the notebook's network the first
-dense layer is split (`RatingWeights`), so a pair costs one comparison of two precomputed
-vectors, a small matrix product and a dot product. Pure functions over arrays.
+The default model is one matrix product (`factor_model`). The first dense layer of the notebook's
+network is split (`RatingWeights`), so a pair costs one comparison of two precomputed vectors, a
+small matrix product and a dot product. Pure functions over arrays.
 
-Where all pairs are too many, the usual two stages: retrieval proposes some movies a user, and only
-those are rated (`Candidates`).
+If all pairs are too many, ranking has two stages: retrieval proposes candidates for each user, and
+only those are rated (`Candidates`).
 
 Shapes: U users, I movies, D width, H and G hidden widths, M movies in a chunk, N candidates.
 """
@@ -19,27 +19,25 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
-from reco_batch.errors import NotFinite
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.topk import (
     TILE_ROWS,
     Scratch,
     TopK,
+    require_finite,
     select_blocks,
     sorted_rows,
     top_k_blocks,
 )
 from reco_batch.scoring.uncertainty import Bound
 
-# These load TensorFlow, which scoring does not need.
-
 #: A chunk's [M, H] activations stay in the second-level cache.
 _CHUNK_MOVIES = 512
 
 
 class RetrievalVectors(Protocol):
-    """A trained retrieval model, as far as candidates need it."""
+    """Interface of a trained retrieval model for choosing candidates."""
 
     def embeddings(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the vectors of all users, [U, D], and movies, [I, D]."""
@@ -47,7 +45,7 @@ class RetrievalVectors(Protocol):
 
 
 class RatingNetwork(Protocol):
-    """A trained rating model whose first layer can be split between user and movie."""
+    """Interface of a trained rating network whose first layer can be split by user and movie."""
 
     def split_weights(self) -> RatingWeights:
         """Return the weights, one row a user and one a movie."""
@@ -55,12 +53,12 @@ class RatingNetwork(Protocol):
 
 
 class Candidates(NamedTuple):
-    """Which movies of a user are rated at all: those of the largest dot products."""
+    """Retrieval vectors that choose the movies to rate: those with the largest dot products."""
 
     users: NDArray[np.float32]  # [U, D]
     movies: NDArray[np.float32]  # [I, D]
     most: int
-    """Candidates of one user."""
+    """Number of candidates of one user."""
 
 
 def ranked_blocks(
@@ -75,38 +73,34 @@ def ranked_blocks(
     """Yield each user's k movies of highest predicted rating, a block of users at a time.
 
     Args:
-        weights: of the trained model.
-        seen: for each user the movies to leave out.
+        weights: weights of the trained model.
+        seen: movies that each user's list must leave out.
         k: list length.
-        threads: users worked on at a time.
-        bound: order by what the stars are at least; None orders by the prediction.
-        among: rate only these; None rates all movies.
+        threads: number of tiles of users processed at a time.
+        bound: order by a lower bound of the rating; None orders by the prediction.
+        among: rate only these candidates; None rates all movies.
 
     Yields:
-        Blocks in the order of the users, [block, k] or, with fewer candidates than k, as many;
-        scores are stars as predicted, with a bound held to its scale.
+        Blocks in the order of the users, [block, k], or narrower with fewer candidates than k.
+        Scores are predicted ratings, in stars, clipped to the scale if there is a bound.
 
     Raises:
         ValueError: k is out of range.
-        NotFinite: a weight is.
+        NotFinite: a weight is not finite.
 
     Cost:
         O(U * I * H * G) time, nearly all of it one matrix product; with candidates
         O(U * (I * D + N * H * G)).
     """
     for name, array in weights._asdict().items():
-        if not np.isfinite(array).all():
-            raise NotFinite(
-                f"the {name} hold a value that is not finite: training diverged. "
-                "Lower the learning rate, or look at the ratings, and run again."
-            )
+        require_finite(name, np.asarray(array))
     blocks = (
         _of_all(weights, seen, k=k, threads=threads, bound=bound)
         if among is None
         else _of_some(weights, seen, among, k=k, threads=threads, bound=bound)
     )
     for block in blocks:
-        # An empty place, -1, stays at -inf whatever is added.
+        # An empty position, -1, stays at -inf whatever is added.
         shown = block.scores if bound is None else block.scores + bound.doubt[block.items]
         yield TopK(block.items, shown)
 
@@ -119,7 +113,7 @@ def _of_all(
     threads: int,
     bound: Bound | None,
 ) -> Iterator[TopK]:
-    """Yield the best of all movies, by what they are ordered by."""
+    """Yield the best of all movies, ordered by rating or by its bound."""
     movie_count = len(weights.movies)
     fill = _fill_of(weights)
 
@@ -137,8 +131,8 @@ def _of_all(
         movie_count,
         k=k,
         threads=threads,
-        # The network rates a user at a time: larger tiles save it nothing, and with smaller ones
-        # the threads end together.
+        # The network rates a user at a time: larger tiles save nothing, and with smaller ones the
+        # threads end at the same time.
         tile_rows=None if isinstance(weights, LinearRating) else TILE_ROWS,
     )
 
@@ -152,7 +146,7 @@ def _of_some(
     threads: int,
     bound: Bound | None,
 ) -> Iterator[TopK]:
-    """Yield the best of retrieval's best, by what they are ordered by."""
+    """Yield the best candidates, ordered by rating or by its bound."""
     count = min(among.most, len(weights.movies))
     rate = _rate_of(weights)
     first = 0  # user of a block
@@ -176,7 +170,7 @@ def _of_some(
 
 
 def _fill_of(weights: RatingWeights | LinearRating) -> Callable[[int, int, Scratch], None]:
-    """Return what writes the stars of a tile of users against all movies."""
+    """Return a function that writes the ratings of a tile of users for all movies."""
     if isinstance(weights, LinearRating):
         movies = weights.folded_movies()
 
@@ -196,7 +190,7 @@ def _fill_of(weights: RatingWeights | LinearRating) -> Callable[[int, int, Scrat
 def _rate_of(
     weights: RatingWeights | LinearRating,
 ) -> Callable[[int, NDArray[np.int32]], NDArray[np.float32]]:
-    """Return what gives one user's stars of some movies."""
+    """Return a function that returns the ratings of one user for some movies."""
     if isinstance(weights, LinearRating):
         movies = weights.folded_movies()
 
@@ -221,7 +215,7 @@ def candidates_of(
 ) -> Candidates | None:
     """Return the best `most` of the first `movie_count` movies by a retrieval model.
 
-    None, which means all movies, without either.
+    Returns None, which means all movies, without a model or without `most`.
     """
     if retrieval is None or most is None:
         return None
@@ -241,14 +235,14 @@ def of_first_movies(
 
 
 def compared_by(alike: NDArray[np.float32], rating_count: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the queries of the similar lists, [I, D]: each movie's own vector, if it has one.
+    """Return the query vectors of the similar lists, [I, D].
 
     A movie without informative ratings and without content has no vector, and all its scores would
-    be equal. Its list has the movies nearest to the mean of all ratings instead.
+    be equal. Its query is the mean vector over all ratings instead.
 
     Args:
-        alike: [I, D] movie vectors, zeros for a movie without one.
-        rating_count: [I].
+        alike: movie vectors, zeros for a movie without one, [I, D].
+        rating_count: number of ratings of each movie, [I].
     """
     nothing = ~alike.any(axis=1)
     if not nothing.any():
@@ -259,7 +253,7 @@ def compared_by(alike: NDArray[np.float32], rating_count: NDArray[np.int64]) -> 
 
 
 def weights_of(model: RatingNetwork | LinearRating) -> RatingWeights | LinearRating:
-    """Return what the lists of a trained model are computed from."""
+    """Return the weights from which the lists of a trained model are computed."""
     return model if isinstance(model, LinearRating) else model.split_weights()
 
 
@@ -268,7 +262,7 @@ def predict(
     user_index: NDArray[np.int32],
     movie_index: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """Return the predicted stars of given pairs, [N]."""
+    """Return the predicted ratings of pairs, in stars, [N]."""
     if isinstance(weights, LinearRating):
         return weights.predict(user_index, movie_index)
     stars = np.empty(len(user_index), np.float32)
@@ -286,10 +280,10 @@ def _predict_user(
     *,
     out: NDArray[np.float32],
 ) -> None:
-    """Write one user's predicted stars of movies, [M, H] of them, into the first places of `out`.
+    """Write one user's predicted ratings of movies, [M, H], into the first elements of `out`.
 
-    relu(a + b) is max(a, -b) + b. What is added is the same for all of a user's movies and can be
-    carried through the next layer once, so each layer is one pass over its numbers.
+    relu(a + b) is max(a, -b) + b. The added b is the same for all movies of a user and is carried
+    through the next layer once, so each layer is one pass over its numbers.
     """
     user = weights.users[user_index]
     second_user = user @ weights.hidden + weights.hidden_bias  # [G]

@@ -1,4 +1,4 @@
-"""The weights of the notebook's rating network, as scoring wants them; needs no TensorFlow.
+"""Weights of the notebook's rating network in the form that scoring needs, without TensorFlow.
 
 Shapes: U users, I movies; H, G hidden widths.
 """
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 
 class RatingWeights(NamedTuple):
-    """The trained network with its first layer split into a user's and a movie's share.
+    """Trained rating network whose first layer is split into a user and a movie part.
 
-    stars = relu(relu(users[u] + movies[i]) @ hidden + hidden_bias) @ output + output_bias
+    rating = relu(relu(users[u] + movies[i]) @ hidden + hidden_bias) @ output + output_bias
     """
 
     users: NDArray[np.float32]  # [U, H]

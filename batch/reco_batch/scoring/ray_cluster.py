@@ -1,6 +1,6 @@
-"""A Ray to work on: a cluster that runs already, or one of this process's own.
+"""Connection to a Ray cluster: a running one, or one that this process starts and stops.
 
-Without an address a Ray is started on this machine, reachable from nowhere else, and ended again.
+A cluster of this process runs on this machine alone and cannot be reached from other machines.
 """
 
 import logging
@@ -23,22 +23,22 @@ from reco_store.errors import NotInstalled, UsageError
 
 _KNOCK_SECONDS: Final = 5.0
 
-#: What a Ray of our own is told before it is imported. The first makes it listen on the loopback
-#: alone, whatever its name says of other systems; without it, it listens on every interface.
+#: Environment of a Ray cluster of this process, set before the import. The first variable makes it
+#: listen on the loopback interface only, on every system.
 _OF_OUR_OWN: Final = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_AUTH_MODE": "token",  # other users of this machine may not run code in it either
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
+    "RAY_AUTH_MODE": "token",  # other users of this machine must not run code in it
+    "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
 }
 
 
 class Purpose(NamedTuple):
-    """What a Ray is wanted for, as its errors say it."""
+    """Use of a Ray cluster, for its errors."""
 
     option: str
-    """That asks for it."""
+    """Command-line option that requires Ray."""
     goes_on: str
-    """What to do when Ray failed, a sentence."""
+    """Next step after a failure of Ray, a sentence."""
 
 
 SCORING: Final = Purpose("--engine ray", "`batch run --resume` goes on, also with --engine local.")
@@ -48,22 +48,22 @@ SCORING: Final = Purpose("--engine ray", "`batch run --resume` goes on, also wit
 def open_cluster(
     address: str | None, *, workers: int, purpose: Purpose = SCORING
 ) -> Iterator["RayCluster"]:
-    """Look whether Ray is there, and return what connects to it; at the end, part from it.
+    """Check that Ray is available and yield a connection to it, for a `with` block.
 
     Args:
-        address: HOST:PORT of a cluster that this machine is part of, or `auto`; None starts a Ray
-            of this process's own.
-        workers: of that own Ray.
-        purpose: what it is wanted for.
+        address: HOST:PORT of a cluster that this machine is part of, or `auto`; None starts a
+            cluster on this machine.
+        workers: number of workers of a cluster on this machine.
+        purpose: use of the cluster, for errors.
 
     Raises:
-        UsageError: that cannot be an address.
-        NotInstalled: Ray is missing.
-        NightFailed: no Ray answers there.
+        UsageError: the address is invalid.
+        NotInstalled: Ray is not installed.
+        NightFailed: no Ray cluster answers at the address.
     """
-    # Ray keeps the logs of its own sessions for ever, beside sockets whose path must be short.
+    # Ray never deletes the logs of its sessions; they are next to sockets with a short path.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"  # the first one is raised, and tells all
+        os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"  # the first one is raised
         options: dict[str, Any] = {"address": address}
         if address is None:
             os.environ.update(_OF_OUR_OWN, RAY_AUTH_TOKEN=secrets.token_hex(32))
@@ -73,7 +73,7 @@ def open_cluster(
             _knock(address)
         ray = _ray(purpose.option)
         try:
-            # Ray prints there what befalls its workers, between the results of the command.
+            # Ray prints events of its workers to standard output, among the command's results.
             with redirect_stdout(sys.stderr):
                 yield RayCluster(ray, options, purpose)
         finally:
@@ -81,19 +81,19 @@ def open_cluster(
 
 
 class RayCluster:
-    """Connects when it is first needed.
+    """Connection to a Ray cluster, made at its first use.
 
-    Not before, since a cluster that goes away takes the processes connected to it along, and hours
-    of training may come first.
+    A cluster that stops also ends the processes connected to it, so hours of training run before
+    the connection is made.
     """
 
     def __init__(self, ray: ModuleType, options: Mapping[str, Any], purpose: Purpose) -> None:
-        """Connect to nothing yet.
+        """Keep the arguments; the connection is made later.
 
         Args:
             ray: the module.
-            options: of `ray.init`.
-            purpose: what it is wanted for.
+            options: options of `ray.init`.
+            purpose: use of the cluster, for errors.
         """
         self._ray, self._options, self._purpose = ray, options, purpose
         self._connecting = threading.Lock()
@@ -102,12 +102,12 @@ class RayCluster:
         """Return the module, connected.
 
         Raises:
-            NightFailed: no Ray answers there.
+            NightFailed: no Ray cluster answers at the address.
         """
         with self._connecting:
             if not self._ray.is_initialized():
                 try:
-                    with signals.kept():  # Ray would end the process without a word
+                    with signals.kept():  # Ray would end the process silently
                         self._ray.init(
                             log_to_driver=False,  # standard error is for one line a stage
                             logging_level=logging.ERROR,
@@ -119,7 +119,7 @@ class RayCluster:
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Raise what a task raised as it is, and as NightFailed what happened to Ray.
+        """Re-raise errors of a task unchanged, and errors of Ray as NightFailed.
 
         Raises:
             NightFailed: Ray failed.
@@ -135,24 +135,24 @@ class RayCluster:
     def _not_going_on(self, error: Exception) -> NightFailed:
         first = str(error).strip().partition("\n")[0]
         return NightFailed(
-            f"Ray could not go on ({type(error).__name__}: {first}). See that its machines run; "
+            f"Ray failed ({type(error).__name__}: {first}). Check that its machines run; "
             f"{self._purpose.goes_on}"
         )
 
 
 def see_same(expected: Mapping[str, str], own: Mapping[str, str]) -> None:
-    """See in a worker that its machine computes as whoever asks does.
+    """Check in a worker that its machine has the program and packages of the run.
 
     Args:
-        expected: facts of `fingerprint` there.
-        own: the same ones here.
+        expected: facts of `fingerprint.program` on the machine of the run.
+        own: the same facts on this machine.
 
     Raises:
-        NightFailed: some differ.
+        NightFailed: some facts differ.
     """
     if differ := differences(expected, own):
         raise NightFailed(
-            f"the Ray worker on {socket.gethostname()} is another one: {'; '.join(differ)}. "
+            f"the Ray worker on {socket.gethostname()} differs: {'; '.join(differ)}. "
             "Install the same version from the same constraints.txt on every machine."
         )
 
@@ -165,7 +165,7 @@ def _ray(option: str) -> ModuleType:
 
 
 def _knock(address: str) -> None:
-    """See that something listens: Ray itself tries for minutes, and then ends the process."""
+    """Check that something listens: Ray would try for minutes, and then end the process."""
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not (port.isdecimal() and 0 < int(port) < 65536):
         raise UsageError(

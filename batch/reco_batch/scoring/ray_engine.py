@@ -1,9 +1,9 @@
-"""Scoring on several machines: each shard a task of Ray Core.
+"""Ray engine: scoring on several machines, each shard a task of Ray Core.
 
-A task is given a shard and where the catalogue is, which Ray brings to each machine once, and
-returns its lists. It writes nothing, neither files nor keys, so workers need neither a shared
-folder nor the store's password, and a task whose worker was killed is simply run again by Ray.
-What is scored is taken in order, a few shards ahead; so memory does not grow with the users.
+A task receives a shard and a reference to the catalogue, which Ray copies to each machine once, and
+returns its lists. It writes neither files nor keys, so workers need no shared folder and no
+password of the store, and Ray repeats a task whose worker was killed. Results are taken in order, a
+few shards ahead, so memory does not grow with the number of users.
 """
 
 import pickle
@@ -21,15 +21,15 @@ from reco_batch.scoring.topk import BLOCK_ROWS
 
 _Block = TypeVar("_Block")
 
-#: Seconds of work at the size of ml-32m; at least one block, whose row group the artifact has.
+#: Rows of a task, seconds of work at the size of ml-32m; one block, a row group of the artifact.
 SHARD_ROWS: Final = BLOCK_ROWS
-#: Shards at work or waiting for a worker: two a worker, so that none is ever idle.
+#: Shards in progress or waiting, per worker: two, so that no worker is idle.
 _AHEAD: Final = 2
-#: A worker that was killed, or its machine, is replaced so often for one shard.
+#: Number of times that a shard is scored again after its worker was killed.
 _RETRIES: Final = 5
-#: A shard takes seconds: in this time a cluster either finishes one or has no workers left.
+#: A shard takes seconds: a cluster that finishes none in this time has no workers left.
 _PATIENCE_SECONDS: Final = 600.0
-#: Of a worker that has loaded NumPy and us, and done nothing yet.
+#: Memory of an idle worker with NumPy and reco loaded.
 _IDLE_WORKER_BYTES: Final = 200_000_000
 _BYTES_PER_ITEM: Final = 8  # an index and a score
 _BYTES_PER_REASON: Final = 4
@@ -39,39 +39,39 @@ _BYTES_PER_REASON: Final = 4
 def open_ray(
     address: str | None, *, workers: int, shard_rows: int = SHARD_ROWS
 ) -> Iterator["RayEngine"]:
-    """Return the engine for a `with` block, connected when it is first needed.
+    """Return the engine for a `with` block; it connects at its first use.
 
     Args:
-        address: as `open_cluster` takes it.
-        workers: likewise.
-        shard_rows: users (movies) of a task; a multiple of a tile's rows.
+        address: address of the cluster, see `open_cluster`.
+        workers: number of workers of a cluster on this machine.
+        shard_rows: users or movies of a task; a multiple of a tile's rows.
 
     Raises:
-        UsageError, NotInstalled, NightFailed: as `open_cluster`.
+        UsageError, NotInstalled, NightFailed: see `open_cluster`.
     """
     with open_cluster(address, workers=workers) as cluster:
         yield RayEngine(cluster, shard_rows=shard_rows)
 
 
 class RayEngine:
-    """Tasks on a Ray; connects to it when it is first needed."""
+    """Engine that scores shards as tasks of a Ray cluster; connects at its first use."""
 
     def __init__(self, cluster: RayCluster, *, shard_rows: int) -> None:
-        """Connect to nothing yet.
+        """Keep the arguments; the connection is made later.
 
         Args:
-            cluster: where the tasks are run.
-            shard_rows: users (movies) of a task; a multiple of a tile's rows.
+            cluster: cluster that runs the tasks.
+            shard_rows: users or movies of a task; a multiple of a tile's rows.
         """
         self._cluster, self._shard_rows = cluster, shard_rows
 
     def score(self, catalogue: Catalogue[_Block], rows: Rows) -> Iterator[_Block]:
-        """Yield the lists of all rows in their order, a block at a time.
+        """Yield the lists of all rows in order, a block at a time.
 
         Raises:
-            NotFinite: a weight is.
-            NightFailed: a machine of the cluster has other packages, or workers were lost more
-                often than a shard is tried.
+            NotFinite: a weight is not finite.
+            NightFailed: a machine of the cluster has other packages, or workers were lost too
+                often.
         """
         ray, expected = self._cluster.connected(), program()
         needed = _needed_bytes(catalogue, rows, self._shard_rows)
@@ -88,11 +88,15 @@ class RayEngine:
             while waiting:
                 yield from self._blocks(waiting.popleft())
         finally:
-            for left in waiting:  # another stage failed, or the person interrupted the night
+            for left in waiting:  # another stage failed, or the run was interrupted
                 ray.cancel(left)
 
     def _workers(self, needed_bytes: int) -> int:
-        """Return how many tasks the cluster can run at a time; a task that fits nowhere waits."""
+        """Return the number of tasks that the cluster can run at a time.
+
+        Raises:
+            NightFailed: no machine has the memory for a task.
+        """
         with self._cluster.failures():
             nodes = self._cluster.connected().nodes()
         alive = [node["Resources"] for node in nodes if node["Alive"]]
@@ -109,7 +113,7 @@ class RayEngine:
             )
         return sum(fitting)
 
-    def _blocks(self, scored: Any) -> list[Any]:  # noqa: ANN401  # Ray's reference, and what it has
+    def _blocks(self, scored: Any) -> list[Any]:  # noqa: ANN401  # Ray's reference, and its value
         with self._cluster.failures():
             blocks: list[Any] = self._cluster.connected().get(scored, timeout=_PATIENCE_SECONDS)
         return blocks
@@ -118,16 +122,16 @@ class RayEngine:
 def score_shard(
     catalogue: Catalogue[_Block], shard: Rows, expected: dict[str, str]
 ) -> list[_Block]:
-    """Score a shard in a worker; the same shard gives the same lists, however often.
+    """Score a shard in a worker; deterministic, so it may be repeated.
 
     Args:
-        catalogue: what it is scored against.
-        shard: some rows.
-        expected: `fingerprint.program` of the night, which this machine must have too.
+        catalogue: the catalogue.
+        shard: the rows to score.
+        expected: `fingerprint.program` on the machine of the run.
 
     Raises:
-        NightFailed: it has another version.
-        NotFinite: a weight is.
+        NightFailed: this machine has another program or other packages.
+        NotFinite: a weight is not finite.
     """
     see_same(expected, _own_program())
     return list(catalogue.score(shard, threads=1))
@@ -139,12 +143,12 @@ def _own_program() -> dict[str, str]:
 
 
 def _needed_bytes(catalogue: Catalogue[object], rows: Rows, shard_rows: int) -> int:
-    """Return the memory that a worker takes, at most: by it Ray places tasks."""
+    """Return the largest memory of a worker in bytes, by which Ray places tasks."""
     count = min(shard_rows, len(rows))
     shard = next(rows.shards(shard_rows), rows)
-    # What it is given, and the copies of it that scoring prepares.
+    # The arguments of the task, and the copies of them that scoring makes.
     given = 3 * (_size_bytes(catalogue) + _size_bytes(shard))
-    # The lists by tile, as blocks, and on their way.
+    # The lists as tiles, as blocks, and in transfer.
     an_item = _BYTES_PER_ITEM + (0 if rows.rated is None else _BYTES_PER_REASON)
     return _IDLE_WORKER_BYTES + given + 3 * count * catalogue.k * an_item
 

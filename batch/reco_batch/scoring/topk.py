@@ -1,14 +1,14 @@
-"""Exact top-k lists from embeddings, without ever holding the whole score matrix.
+"""Exact top-k lists by dot product, without the whole score matrix in memory.
 
-Every query is scored against every item in tiles of queries; of each tile the best k are kept.
+Every query is scored against every item in tiles of queries, and the best k of each tile are kept.
 Pure functions over arrays: no files, no Redis, no TensorFlow.
 
-How a tile's best k are found (`best_of_tile`): the items fall into some four times k sets, each
-set into groups of eight. The k-th largest of the sets' maxima is a lower bound on the k-th score,
-because at least k items reach it; a set's maximum is that of its groups' maxima, so the scores are
-read once. Only sets that reach the bound are looked at again, in them only groups that do, which
-leaves little more than k items to sort. Exact, ties included: score descending, lowest index
-first, as `tf.math.top_k` orders them.
+`best_of_tile` finds the best k of a tile. The items are divided into about 4 * k sets, each set
+into groups of eight. The k-th largest of the sets' maxima is a lower bound of the k-th score,
+because at least k items reach it; a set's maximum is the maximum of its groups' maxima, so the
+scores are read once. Only groups that reach the bound are scanned again, which leaves few more than
+k items to sort. The result is exact, including ties: by descending score, then by ascending index,
+the order of `tf.math.top_k`.
 
 Shapes: Q queries, I items, D embedding width, T queries in a tile, k list length.
 """
@@ -22,29 +22,30 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
 from reco_batch.errors import NotFinite
-from reco_store.prefetch import mapped_ahead
+from reco_store.prefetch import prefetch_map
 
-#: Queries a tile at least.
+#: Smallest number of queries in a tile.
 TILE_ROWS = 64
-#: At most: threads wait for each other between a tile's many calls of NumPy, so the fewer tiles the
-#: better.
+#: Largest number of queries in a tile: threads wait for each other between the many NumPy calls of
+#: a tile, so few large tiles are faster.
 _MOST_TILE_ROWS = 256
-#: Scores a tile where that is fewer: 64 rows of ml-32m's 87,585 movies, 22 MB.
+#: Largest number of scores in a tile of more than TILE_ROWS queries: 64 rows of the 87,585 movies
+#: of ml-32m, 22 MB.
 _TILE_SCORES = 64 * 87_585
-#: Queries a block: what `top_k_blocks` yields at a time, the unit of memory.
+#: Queries in a block, which `top_k_blocks` yields at a time; the unit of memory.
 BLOCK_ROWS = 4096
-#: Items a group; 8 to 12 was best from 10,000 to 90,000 items.
+#: Items in a group; 8 to 12 was fastest from 10,000 to 90,000 items.
 _LARGEST_GROUP = 8
-#: Sets for each of the k: with fewer the bound is weaker, with more it takes longer to find.
+#: Sets for each of the k items: fewer give a weaker bound, more take longer to reduce.
 _SETS_PER_K = 4
-#: No finite score is below it.
+#: Smallest finite score.
 _LOWEST = np.finfo(np.float32).min
 
 
 class TopK(NamedTuple):
-    """Ranked items, one row a query, best first."""
+    """Ranked items, one row for each query, best first."""
 
-    items: NDArray[np.int32]  # [Q, k] item indices; -1 where nothing eligible is left
+    items: NDArray[np.int32]  # [Q, k] item indices; -1 if no eligible item is left
     scores: NDArray[np.float32]  # [Q, k]; -inf where items is -1
 
     @classmethod
@@ -63,13 +64,13 @@ class Scratch(NamedTuple):
     scores: NDArray[np.float32]  # [T, members * groups * sets]
     item_count: int
     members: int
-    """Items of a group."""
+    """Number of items in a group."""
     groups: int
-    """Of a set."""
+    """Number of groups in a set."""
 
     @classmethod
     def create(cls, item_count: int, *, k: int, rows: int = TILE_ROWS) -> "Scratch":
-        """Return a buffer of some rows, whose width suits the number of items and k."""
+        """Return a buffer for tiles, with a width that suits the number of items and k."""
         set_size = max(1, item_count // (_SETS_PER_K * k))
         members = min(set_size, _LARGEST_GROUP)
         groups = set_size // members
@@ -79,10 +80,10 @@ class Scratch(NamedTuple):
 
 
 def tile_rows_of(item_count: int) -> int:
-    """Return how many queries a tile suit a catalogue, where scoring a tile is one product.
+    """Return the best number of queries in a tile, if scoring a tile is one product.
 
-    It depends on nothing else, and is a part of BLOCK_ROWS: what is scored on several machines is
-    in the same tiles, and so the same to the last bit.
+    It depends on the number of items only and divides BLOCK_ROWS, so several machines score the
+    same tiles and get the same bits.
     """
     rows = _MOST_TILE_ROWS
     while rows > TILE_ROWS and rows * item_count > _TILE_SCORES:
@@ -99,16 +100,16 @@ def top_k_blocks(
     threads: int,
     block_rows: int = BLOCK_ROWS,
 ) -> Iterator[TopK]:
-    """Yield each query's k best eligible items, a block of queries at a time.
+    """Yield the k best eligible items of each query, a block of queries at a time.
 
-    The score is a dot product: unitless, comparable within a row only.
+    The score is a dot product, comparable within a row only.
 
     Args:
         queries: [Q, D] embeddings.
         items: [I, D] embeddings; the row number is the item index.
-        excluded: for each query the items that must not be shown; None excludes nothing.
-        k: list length; never more than I.
-        threads: tiles worked on at a time; each uses one BLAS thread.
+        excluded: items to leave out for each query; None excludes nothing.
+        k: list length, 1 <= k <= I.
+        threads: number of tiles processed at a time; each uses one BLAS thread.
         block_rows: queries in a block.
 
     Yields:
@@ -116,8 +117,8 @@ def top_k_blocks(
         never in an excluded item.
 
     Raises:
-        ValueError: widths disagree, or k is out of range.
-        NotFinite: an embedding is.
+        ValueError: widths differ, or k is out of range.
+        NotFinite: an embedding is not finite.
 
     Cost:
         O(Q * I * D) time; memory grows with the block and the threads, not with Q.
@@ -125,13 +126,7 @@ def top_k_blocks(
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(f"queries {queries.shape} and items {items.shape} must be of one width")
     for name, array in (("queries", queries), ("items", items)):
-        # In pieces: what says of each number that it is finite would grow with the queries.
-        pieces = (array[start : start + BLOCK_ROWS] for start in range(0, len(array), BLOCK_ROWS))
-        if not all(np.isfinite(piece).all() for piece in pieces):
-            raise NotFinite(
-                f"the {name} hold a value that is not finite: training diverged. "
-                "Lower the learning rate, or look at the ratings, and run again."
-            )
+        require_finite(name, array)
     _check_k(k, len(items))
     first = Scratch.create(len(items), k=k)
     padded = np.zeros((first.scores.shape[1], items.shape[1]), np.float32)  # [width, D]
@@ -156,18 +151,18 @@ def select_blocks(
     block_rows: int = BLOCK_ROWS,
     tile_rows: int | None = None,
 ) -> Iterator[TopK]:
-    """Yield the best k of scores that `score` writes tile by tile.
+    """Yield the k best items of each query by scores that `score` writes tile by tile.
 
     Args:
-        score: called with the first and last query of a tile and a buffer to fill; called from
-            several threads, each with a buffer of its own.
-        excluded: as in `top_k_blocks`.
+        score: called with the bounds of a tile's queries and a buffer to fill, from several
+            threads, each with its own buffer.
+        excluded: items to leave out for each query; None excludes nothing.
         query_count: Q.
         item_count: I.
         k: list length, 1 <= k <= I.
-        threads: tiles worked on at a time.
+        threads: number of tiles processed at a time.
         block_rows: queries in a block.
-        tile_rows: queries in a tile; None: as many as `tile_rows_of` says.
+        tile_rows: queries in a tile; None: the result of `tile_rows_of`.
 
     Yields:
         Blocks in order.
@@ -187,7 +182,7 @@ def select_blocks(
 
     def work(tile: tuple[int, int]) -> TopK:
         start, stop = tile
-        scratch = free.pop()  # list.pop and append are atomic; there is one for each thread
+        scratch = free.pop()  # list.pop and append are atomic; each thread has one buffer
         score(start, stop, scratch)
         hidden = excluded.block(start, stop) if excluded is not None else None
         best = best_of_tile(scratch, stop - start, hidden, k=k)
@@ -198,13 +193,29 @@ def select_blocks(
     with threadpool_limits(1, "blas"):
         found: list[TopK] = []
         rows = 0
-        # Tiles of the next block are begun before this one is whole, so that no thread is idle.
-        for best in mapped_ahead(work, tiles(), threads=threads):
+        # Tiles of the next block start before this one is complete, so that no thread is idle.
+        for best in prefetch_map(work, tiles(), threads=threads):
             found.append(best)
             rows += len(best.items)
             if rows % block_rows == 0 or rows == query_count:
                 yield TopK.joined(found)
                 found = []
+
+
+def require_finite(name: str, array: NDArray[np.floating]) -> None:
+    """Refuse an array with a value that is infinite or not a number.
+
+    Raises:
+        NotFinite: with the name of the array and the next step.
+    """
+    # In pieces, so that the flags do not grow with the array.
+    rows = np.atleast_1d(array)
+    pieces = (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
+    if not all(np.isfinite(piece).all() for piece in pieces):
+        raise NotFinite(
+            f"the {name} contain a value that is not finite: training diverged. "
+            "Lower the learning rate, or check the ratings, and run again."
+        )
 
 
 def _check_k(k: int, item_count: int) -> None:
@@ -213,12 +224,12 @@ def _check_k(k: int, item_count: int) -> None:
 
 
 def best_of_tile(scratch: Scratch, rows: int, excluded: Histories | None, *, k: int) -> TopK:
-    """Return the k best of each row of a filled buffer, which is overwritten.
+    """Return the k best items of each row of a filled buffer, which is overwritten.
 
     Args:
         scratch: scores; finite in the first `item_count` columns of the first `rows` rows.
-        rows: how many rows are filled.
-        excluded: for each row the columns to leave out; None leaves out nothing.
+        rows: number of filled rows.
+        excluded: columns to leave out of each row; None leaves out nothing.
         k: list length.
 
     Returns:
@@ -237,8 +248,8 @@ def best_of_tile(scratch: Scratch, rows: int, excluded: Histories | None, *, k: 
     of_groups = grouped.max(axis=1).reshape(rows, groups, sets)
     of_sets = of_groups.max(axis=1)  # [rows, sets]
     bound = np.partition(of_sets, sets - k, axis=1)[:, sets - k]  # [rows]
-    bound = np.maximum(bound, _LOWEST)  # what is excluded reaches no bound
-    # Of the flat index, since NumPy finds what is true in one dimension several times as fast.
+    bound = np.maximum(bound, _LOWEST)  # excluded items never reach the bound
+    # By the flat index: NumPy's nonzero is several times as fast in one dimension.
     row, which = _divmod(np.flatnonzero(of_sets >= bound[:, np.newaxis]), sets)
     reached = of_groups[row, :, which] >= bound[row, np.newaxis]  # [sets reached, groups]
     reached_set, group = _divmod(np.flatnonzero(reached), groups)
@@ -251,7 +262,7 @@ def best_of_tile(scratch: Scratch, rows: int, excluded: Histories | None, *, k: 
 
 
 def _divmod(number: NDArray[np.int64], divisor: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return quotient and rest, several times as fast as NumPy's `divmod`, which divides twice."""
+    """Return quotient and remainder, several times as fast as NumPy's `divmod`."""
     quotient = number // divisor
     return quotient, number - quotient * divisor
 
@@ -266,14 +277,14 @@ def sorted_rows(
 ) -> TopK:
     """Sort the items of each row and keep k of them.
 
-    One unsigned integer carries both criteria: the float's bits, turned so that a better score is
-    a smaller number, above the item. Sorting whole rows of them is one call.
+    One unsigned integer contains both sort criteria: the bits of the float, inverted so that a
+    better score is a smaller number, above the item. All rows are sorted in one call.
 
     Args:
-        row: [N] the row of each item, ascending.
-        item: [N] in any order.
-        value: [N] scores; finite.
-        rows: how many there are; one may have no item.
+        row: row of each item, ascending, [N].
+        item: item indices, in any order, [N].
+        value: finite scores, [N].
+        rows: number of rows; a row may have no item.
         k: list length.
 
     Returns:
@@ -285,7 +296,7 @@ def sorted_rows(
 
     counts = np.bincount(row, minlength=rows)
     width = max(k, int(counts.max(initial=0)))
-    shift = np.arange(rows) * width - (np.cumsum(counts) - counts)  # from place in row to in keys
+    shift = np.arange(rows) * width - (np.cumsum(counts) - counts)  # of positions, from row to keys
     keys = np.full((rows, width), np.iinfo(np.uint64).max)
     keys.reshape(-1)[np.arange(len(row)) + np.repeat(shift, counts)] = key
     keys.sort(axis=1)

@@ -1,7 +1,7 @@
-"""How much the order of ranked lists trusts a prediction: less, the fewer ratings a movie has.
+"""Uncertainty of predicted ratings, which is larger for movies with few ratings.
 
-By predicted stars alone, movies that one or two people loved stand first; nobody knows whether they
-deserve it. Ordered by what the stars are at least, a movie has to be known to be recommended.
+Ordered by the predicted rating alone, movies with one or two high ratings come first. Ordered by a
+lower bound of the rating, a movie needs several ratings to be recommended.
 
 Shapes: I movies.
 """
@@ -11,21 +11,21 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: Ratings are about one star apart from what a good model predicts; a bound of two deviations.
+#: Two standard deviations, in stars: a good model is about one star off.
 _DOUBT: Final = 2.0
 
 
 class Bound(NamedTuple):
-    """What is taken off the predicted stars, in the order only; what is shown are the stars."""
+    """Lower bound of predicted ratings, used for the order only; lists contain the prediction."""
 
-    doubt: NDArray[np.float32]  # [I] stars
+    doubt: NDArray[np.float32]  # [I] stars, subtracted from the prediction
     scale: tuple[float, float]
-    """Lowest and highest stars, to which predictions are held first."""
+    """Lowest and highest rating, to which predictions are clipped first."""
 
 
 def doubt_of(rating_count: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return how many stars few ratings leave open, [I]: 2 / sqrt(ratings + 1).
+    """Return the uncertainty of each movie's rating, 2 / sqrt(ratings + 1), in stars, [I].
 
-    A movie rated once stands 1.4 stars lower than its prediction, one rated 100 times 0.2.
+    A movie rated once is ordered 1.4 stars below its prediction, one rated 100 times 0.2 stars.
     """
     return (_DOUBT / np.sqrt(rating_count + 1)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Settings: what can be configured, its default, its bounds and its origin.
+"""Settings: defaults, allowed values and origins of everything that can be configured.
 
-Each setting is one annotated field (`fields`, `run_config`, `gate_thresholds`); flags, environment
-variables, reco.toml and the documentation are generated from it. `hyperparameters` has the presets.
+Each setting is one annotated field in `fields`, `run_config` or `gate_thresholds`; options,
+environment variables, reco.toml and help are made from it. `hyperparameters` contains the presets.
 """
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Addresses given in place of a folder: recognised, and printed without their secrets."""
+"""Recognition and masking of addresses that are given in place of a folder."""
 
 import re
 from typing import Final
@@ -16,7 +16,7 @@ def is_address(text: str) -> bool:
 
 
 def mask_address(text: str) -> str:
-    """Return an address without login, password and keys; any other text as it is."""
+    """Return an address without login, password and keys; any other text unchanged."""
     if not is_address(text):
         return text
     return _SECRET.sub(r"\1***", _LOGIN.sub("://***@", text))

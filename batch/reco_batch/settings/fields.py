@@ -1,177 +1,102 @@
-"""Everything that can be set, once: with its default, its bounds and its words.
-
-The options of `batch`, reco.toml, `batch init`, `batch config` and the documentation's table are
-made of this class. Where values come from, and which of several counts, is said in `layers`.
-"""
+"""All settings of `batch` in one model, from which options and reco.toml are made."""
 
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, Field
 
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.option import Key, Panel
+from reco_batch.settings.option import Hint, Panel, SettingsModel, checked
 from reco_batch.settings.run_config import RunKeys, TuneKeys
-from reco_store import Keys, UsageError
+from reco_store import Keys
 
 DEFAULT_NAMESPACE = "reco"
 
 
-class NotifyKeys(BaseModel):
-    """Who is told of a night that failed or was refused: the table [notify]."""
+def _is_web_address(url: str | None) -> bool:
+    parts = urlsplit(url or "http://none")
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class NotifyKeys(SettingsModel):
+    """Hooks for a run that failed or was refused: the table [notify]."""
 
     command: Annotated[
         tuple[str, ...],
-        Field(description="a list of words, the program first", repr=False),
-        Key("Program to run, without a shell; it reads a JSON object.", Panel.MONITORING, "WORDS"),
+        BeforeValidator(lambda words: shlex.split(words) if isinstance(words, str) else words),
+        Field(repr=False),
+        Panel.MONITORING,
+        Hint("a list of words, the program first"),
     ] = ()
+    """Program to run, without a shell; it reads a JSON object."""
     url: Annotated[
         str | None,
-        Field(description="an address that begins with http:// or https://", repr=False),
-        Key(
-            "Address to which the JSON object is posted.",
-            Panel.MONITORING,
-            "URL",
-            unset="none",
-            example="https://chat.example/hooks/TOKEN",
-        ),
+        checked(_is_web_address),
+        Field(repr=False),
+        Panel.MONITORING,
+        Hint("an http:// or https:// address", "", "none", "https://chat.example/hooks/TOKEN"),
     ] = None
+    """Address to which the JSON object is posted."""
     timeout_seconds: Annotated[
-        float,
-        Field(gt=0, le=600, description="a number of seconds above 0, up to 600"),
-        Key("After which the night no longer waits for it.", Panel.MONITORING, "SECONDS"),
+        float, Field(gt=0, le=600), Panel.MONITORING, Hint("a number above 0, up to 600")
     ] = 10
-
-    @field_validator("command", mode="before")
-    @classmethod
-    def _in_words(cls, command: object) -> object:
-        return shlex.split(command) if isinstance(command, str) else command
-
-    @field_validator("url")
-    @classmethod
-    def _of_the_web(cls, url: str | None) -> str | None:
-        if url is not None and (
-            urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname
-        ):
-            raise ValueError("no address")
-        return url
+    """Seconds that a run waits for the program or the address."""
 
 
-class Settings(RunKeys, BaseSettings):
-    """Every setting of every command."""
+class DataKeys(SettingsModel):
+    """Input of a run, in a model of its own so that help lists it first."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-    )
-
-    redis_url: Annotated[
-        str | None,
-        Field(
-            description="redis://, rediss://, unix://, redis+cluster:// or redis-sentinel://",
-            repr=False,
-        ),
-        Key(
-            "Redis to publish to.",
-            Panel.STORE,
-            "URL",
-            unset="the embedded store",
-            example="redis://writer:PASSWORD@localhost:6379/0",
-        ),
-    ] = None
-    namespace: Annotated[
-        str,
-        Field(description="1 to 32 of a-z, 0-9, _ -, a letter or digit first"),
-        Key("Prefix of every key, one for each recommender.", Panel.STORE, "NAME"),
-    ] = DEFAULT_NAMESPACE
-    home: Annotated[
-        Path | None,
-        Field(description="a folder"),
-        Key(
-            "Folder of artifacts, downloads and the embedded store.",
-            Panel.STORE,
-            "DIR",
-            unset="the user's data folder",
-            example="/var/lib/reco",
-        ),
-    ] = None
     data: Annotated[
         str | None,
-        Field(min_length=1, description="a folder, or the name of a data set"),
-        Key(
-            "Folder with ratings.csv and movies.csv (or .csv.gz, .parquet); or demo, "
-            "ml-latest-small, ml-25m, ml-32m.",
-            Panel.DATA,
-            "DIR",
-            unset="none, it must be said",
-            example="/srv/ratings",
-        ),
+        Field(min_length=1),
+        Panel.INPUT,
+        Hint("a folder, demo, ml-latest-small, ml-25m or ml-32m", "DIR", "none", "/srv/ratings"),
     ] = None
+    """Ratings and movies (.csv, .csv.gz, .parquet) or a data set; required."""
+
+
+class Settings(RunKeys, DataKeys):
+    """Every setting of every command."""
+
     threads: Annotated[
-        int | None,
-        Field(ge=1, description="a whole number from 1"),
-        Key("Threads of scoring.", Panel.LEARNING, "N", unset="one for each processor", example=2),
+        int | None, Field(ge=1), Panel.MODEL, Hint(unset="one for each processor", example=2)
     ] = None
+    """Threads for scoring."""
     parameters: Annotated[
-        Path | None,
-        Field(description="a file that `batch tune` wrote"),
-        Key(
-            "Hyper-parameters other than the preset's.",
-            Panel.LEARNING,
-            "FILE",
-            unset="none",
-            example="tuned.json",
-        ),
+        Path | None, Panel.MODEL, Hint("a file of `batch tune`", "", "none", "tuned.json")
     ] = None
-    quiet: Annotated[
-        bool,
-        Key(
-            "Print warnings and errors only, nothing of a run that goes well.",
-            Panel.PROGRESS,
-            short="-q",
-        ),
-    ] = False
-    log_format: Annotated[
-        Literal["plain", "json"],
-        Field(description="plain or json"),
-        Key("Form of what goes to standard error.", Panel.PROGRESS, "FORM"),
-    ] = "plain"
+    """Hyper-parameters that replace the preset's."""
+    quiet: Annotated[bool, Panel.LOGGING, Hint(short="-q")] = False
+    """Print warnings and errors only."""
+    log_format: Annotated[Literal["plain", "json"], Panel.LOGGING] = "plain"
+    """Format of messages on standard error."""
     metrics_file: Annotated[
         Path | None,
-        Field(description="a file in a folder that exists"),
-        Key(
-            "Prometheus textfile, written after every run.",
-            Panel.MONITORING,
-            "FILE",
-            unset="none",
-            example="/var/lib/prometheus/node-exporter/reco.prom",
-        ),
+        Panel.MONITORING,
+        Hint("a file in a folder that exists", "", "none", "/var/lib/prometheus/reco.prom"),
     ] = None
+    """Prometheus textfile, written after every run."""
+    redis_url: Annotated[
+        str | None,
+        Field(repr=False),
+        Panel.STORE,
+        Hint("redis://, rediss://, unix://, redis+cluster:// or redis-sentinel://", "URL"),
+        Hint(unset="the embedded store", example="redis://writer:PASSWORD@localhost:6379/0"),
+    ] = None
+    """Redis or Valkey server with the published lists."""
+    namespace: Annotated[
+        str,
+        checked(Keys),
+        Panel.STORE,
+        Hint("1 to 32 of a-z, 0-9, _ -, a letter or digit first", "NAME"),
+    ] = DEFAULT_NAMESPACE
+    """Prefix of every key, one for each recommender."""
+    home: Annotated[
+        Path | None, Panel.STORE, Hint("a folder", "DIR", "the user's data folder", "/var/lib/reco")
+    ] = None
+    """Folder of artifacts, downloads and the embedded store."""
     gate: GateBounds = GateBounds()
     tune: TuneKeys = TuneKeys()
     notify: NotifyKeys = NotifyKeys()
-
-    @field_validator("namespace")
-    @classmethod
-    def _of_keys(cls, namespace: str) -> str:
-        try:
-            return Keys(namespace).namespace
-        except UsageError as error:
-            raise ValueError(namespace) from error
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  # all of these are pydantic-settings' own
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `layers` has read, and nothing else: it remembers which source said what."""
-        return (init_settings,)

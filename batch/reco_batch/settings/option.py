@@ -1,91 +1,144 @@
-"""What is said of a setting, once: `--help`, reco.toml, `batch config` and the errors all read it.
+"""Metadata of settings, from which help, reco.toml, `batch config` and errors are made.
 
-A setting is a field of a model (`config`, `bounds`, `settings`). Type and bounds are the field's
-own, its `description` says in words what is allowed, and a `Key` in its annotation the rest.
+A setting is an annotated field of a `SettingsModel`. Its docstring is its help text; a `Panel` and
+`Hint`s in its annotation add what its type and bounds do not express.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from math import inf
+from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+from reco_store import UsageError
 
 
 class Panel(StrEnum):
-    """The headings under which settings stand in `--help` and in reco.toml."""
+    """Sections of `--help` and of reco.toml, in their order."""
 
-    STORE = "Where everything is"
-    DATA = "What it learns from"
-    LEARNING = "How it learns"
-    LISTS = "What it publishes"
-    GATE = "When it is served"
-    NIGHT = "How the night goes"
-    TUNING = "What is tried"
-    PROGRESS = "What is shown meanwhile"
-    MONITORING = "Who is told how it ended"
+    INPUT = "Input"
+    MODEL = "Model"
+    OUTPUT = "Output"
+    GATE = "Quality gate"
+    RUN = "Run"
+    TUNING = "Tuning"
+    LOGGING = "Logging"
+    MONITORING = "Monitoring"
+    STORE = "Store"
+
+
+class SettingsModel(BaseModel):
+    """Base of the models whose fields are settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """What the type of a setting does not say."""
+class Hint:
+    """Words about a setting. If an annotation has several hints, later words replace earlier."""
 
-    help: str
-    """What it is for, in one sentence."""
-    panel: Panel
+    allowed: str = ""
+    """Allowed values, if type and bounds are not enough; errors put "expected" before it."""
     metavar: str = ""
-    """What stands for its value in `--help`."""
-    short: str = ""
-    """A second name of its option."""
+    """Placeholder for the value in `--help`."""
     unset: str = ""
-    """What holds as long as nothing is said, where the default alone does not tell."""
-    example: str | float = ""
-    """A value to show where the default is none."""
+    """Meaning of a default that has no words of its own."""
+    example: object = ""
+    """Value shown in reco.toml, if TOML cannot express the default."""
+    short: str = ""
+    """Short form of the option, such as `-k`."""
     choices: tuple[str, ...] = ()
-    """The words that it may be, where its type does not tell."""
+    """Allowed words, if the type does not list them."""
 
 
-def key_of(field: FieldInfo) -> Key:
-    """Return what is said of a setting.
+def checked(is_allowed: Callable[[Any], object]) -> AfterValidator:
+    """Return a validator that refuses a value for which a function fails or returns False."""
 
-    Raises:
-        LookupError: nothing is, which is a bug.
-    """
-    for said in field.metadata:
-        if isinstance(said, Key):
-            return said
-    raise LookupError(f"{field!r} has no Key")
+    def check(value: Any) -> Any:  # noqa: ANN401  # the type of the setting
+        try:
+            accepted = is_allowed(value)
+        except (LookupError, UsageError) as error:
+            raise ValueError(value) from error
+        if accepted is False:
+            raise ValueError(value)
+        return value
+
+    return AfterValidator(check)
 
 
-def allowed(field: FieldInfo) -> str:
-    """Say in words which values a setting may have."""
-    return field.description or ("true or false" if is_switch(field) else "text")
+Count = Annotated[int, Field(ge=1)]
+CountFromZero = Annotated[int, Field(ge=0)]
+CountOrAll = Annotated[
+    int | None,
+    Field(ge=1),
+    BeforeValidator(lambda value: None if value == "all" else value),
+    Hint("a whole number from 1, or all", "N|all"),
+]
+Share = Annotated[float, Field(ge=0, le=1), Hint(metavar="SHARE")]
+_METAVARS: dict[object, str] = {int: "N", Path: "FILE"}
+
+
+def panel_of(field: FieldInfo) -> Panel:
+    """Return the section of a setting."""
+    return next(one for one in field.metadata if isinstance(one, Panel))
+
+
+def hint(field: FieldInfo, name: str) -> Any:  # noqa: ANN401  # the type of the hint's field
+    """Return a field of the setting's hints, empty if none of them has it."""
+    words = [getattr(one, name) for one in field.metadata if isinstance(one, Hint)]
+    return next(filter(None, reversed(words)), "")
 
 
 def is_switch(field: FieldInfo) -> bool:
-    """Tell whether a setting is either on or off."""
-    return bool in _kinds(field.annotation)
+    """Return whether a setting is either on or off."""
+    return bool in _types(field)
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
-    """Return the words that a setting may be, if these are few."""
-    found = list(key_of(field).choices)
-    for kind in _kinds(field.annotation):
+    """Return the allowed words of a setting, empty if it is not a choice among a few."""
+    words: list[str] = list(hint(field, "choices"))
+    for kind in _types(field):
         if get_origin(kind) is Literal:
-            found += map(str, get_args(kind))
+            words += get_args(kind)
         elif isinstance(kind, type) and issubclass(kind, Enum):
-            found += [str(member.value) for member in kind]
-    return tuple(found)
+            words += [member.value for member in kind]
+    return tuple(words)
+
+
+def allowed(field: FieldInfo) -> str:
+    """Return the allowed values of a setting in words."""
+    if words := hint(field, "allowed"):
+        return str(words)
+    bounds = {
+        name: f" {word} {getattr(one, name)}"
+        for name, word in (("gt", "above"), ("ge", "from"), ("le", "to"))
+        for one in field.metadata
+        if hasattr(one, name)
+    }
+    if bounds:
+        return f"a {'whole ' if int in _types(field) else ''}number{''.join(bounds.values())}"
+    *others, last = choices(field) or ("true or false" if is_switch(field) else "text",)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def metavar(field: FieldInfo) -> str | None:
+    """Return the placeholder for a value in `--help`, None for a switch."""
+    if words := choices(field):
+        return f"[{'|'.join(words)}]"
+    names = (_METAVARS[kind] for kind in _types(field) if kind in _METAVARS)
+    return hint(field, "metavar") or next(names, None)
 
 
 def default_words(field: FieldInfo) -> str:
-    """Say what holds as long as nothing is said."""
-    key, value = key_of(field), field.default
-    if key.unset:
-        return key.unset
+    """Return the default of a setting in words."""
+    value = field.default
+    if unset := hint(field, "unset"):
+        return str(unset)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -93,44 +146,18 @@ def default_words(field: FieldInfo) -> str:
     return f"{value:g}" if isinstance(value, float) and value != inf else str(value)
 
 
-def flattened(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return every setting of a model by its dotted name, in the order of their declaration."""
-    found: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found |= {f"{name}.{inner}": one for inner, one in flattened(kind).items()}
-        else:
-            found[name] = field
-    return found
-
-
-def valued(model: BaseModel) -> dict[str, Any]:
-    """Return the value of every setting by its dotted name."""
-    found: dict[str, Any] = {}
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            found |= {f"{name}.{inner}": one for inner, one in valued(value).items()}
-        else:
-            found[name] = value
-    return found
-
-
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by dotted name as a model takes them: those of a table in a table."""
+def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of nested mappings by dotted name, such as `gate.churn`."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        table, dot, inner = name.partition(".")
-        if dot:
-            found.setdefault(table, {})[inner] = value
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": one for inner, one in dotted(value).items()}
         else:
             found[name] = value
     return found
 
 
-def _kinds(annotation: object) -> tuple[Any, ...]:
-    """Return the types that an annotation allows, but for None."""
-    if get_origin(annotation) in (Union, UnionType):
-        return tuple(kind for kind in get_args(annotation) if kind is not type(None))
-    return (annotation,)
+def _types(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the members of a union, or the only type."""
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    return get_args(field.annotation) if is_union else (field.annotation,)

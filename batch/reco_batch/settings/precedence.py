@@ -1,7 +1,7 @@
-"""Where settings come from: flag before environment before file before default.
+"""Precedence of settings: option before environment before reco.toml before default.
 
-Each source is read by pydantic-settings. This module remembers which of them said what, so that an
-error, and `batch config`, can name the place: `--k`, `RECO_K`, `reco.toml:12`.
+Each value keeps its origin, so that errors and `batch config` can name it: `--k`, `RECO_K`,
+`reco.toml:12`.
 """
 
 import difflib
@@ -10,278 +10,250 @@ import re
 import stat
 import tomllib
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
-from pydantic_settings import TomlConfigSettingsSource
+from pydantic.fields import FieldInfo
 
 from reco_batch.settings.address import mask_address
 from reco_batch.settings.fields import Settings
-from reco_batch.settings.gate_thresholds import parse_bounds
-from reco_batch.settings.option import Panel, allowed, flattened, key_of, nested
+from reco_batch.settings.gate_thresholds import GateBounds
+from reco_batch.settings.option import Panel, SettingsModel, allowed, panel_of
 from reco_store import UsageError, mask_url
 
 FILE: Final = "reco.toml"
 FILE_VARIABLE: Final = "RECO_CONFIG"
-#: Every setting by its dotted name, panel after panel.
-SETTINGS: Final = dict(
-    sorted(flattened(Settings).items(), key=lambda one: list(Panel).index(key_of(one[1]).panel))
-)
-TABLES: Final = tuple(dict.fromkeys(name.partition(".")[0] for name in SETTINGS if "." in name))
-_BOUNDS_VARIABLE: Final = "RECO_GATE_BOUNDS"
-#: Kubernetes gives every container variables of every Service, reco-gate too: RECO_GATE_PORT.
+#: Fields of every table of reco.toml, and those of the file itself under the empty name.
+_FIELDS: Final = {"": Settings.model_fields} | {
+    name: type(one.default).model_fields
+    for name, one in Settings.model_fields.items()
+    if isinstance(one.default, SettingsModel)
+}
+TABLES: Final = tuple(_FIELDS)[1:]
+#: Every setting by its dotted name, section by section.
+SETTINGS: Final[dict[str, FieldInfo]] = {
+    f"{table}.{name}".lstrip("."): one
+    for panel in Panel
+    for table, fields in _FIELDS.items()
+    for name, one in fields.items()
+    if name not in TABLES and panel_of(one) == panel
+}
+#: Scheme and host of an address; a login between them is skipped.
+_ADDRESS: Final = re.compile(r"(\w+://)(?:[^/?#]*@)?([^/?#:]*)")
+#: Kubernetes sets variables such as RECO_GATE_PORT for a Service named reco-gate.
 _OF_KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A value that a source gave, and the place where it did."""
+class SettingOrigin:
+    """A value and the option, variable or line that sets it."""
 
-    value: Any = field(repr=False)  # may be a secret
     place: str
-    """Such as `--k`, `RECO_K`, `reco.toml:12`."""
+    """Such as `--k`, `RECO_K` or `reco.toml:12`."""
+    value: Any = field(repr=False)  # may be a secret
     quoted: str
-    """Place and value, as an error shows them; secrets are masked."""
+    """Place and value for an error, secrets masked."""
 
 
-class Told(NamedTuple):
-    """All settings, and where those that were said come from."""
+class ResolvedSettings(NamedTuple):
+    """All settings, with the origins of those that are not defaults."""
 
     settings: Settings
-    said: Mapping[str, Said]
-    """By dotted name; what is not here is as it is by default."""
+    origins: Mapping[str, SettingOrigin]
+    """By dotted name."""
     file: Path | None
+    """The file that was read."""
 
 
-def read_settings(flags: Mapping[str, Any], config: Path | None = None) -> Told:
-    """Bring together what flags, environment and file say.
+def read_settings(options: Mapping[str, Any], config: Path | None = None) -> ResolvedSettings:
+    """Resolve all settings from options, environment and file.
 
     Args:
-        flags: the options of a command by name; None where one was not given.
-        config: the file that the command was given; None: see `find_file`.
+        options: by parameter name; None where one was not given.
+        config: value of `--config`; None: see `find_file`.
 
     Raises:
-        UsageError: a key is not known, or its value cannot be; names key, value and what can be.
+        UsageError: a name is unknown or a value is not allowed.
     """
     file = find_file(config)
-    said = ChainMap(_of_flags(flags), _of_environment(), {} if file is None else _of_file(file))
+    origins = ChainMap(_in_options(options), _in_environment(), _in_file(file) if file else {})
+    values: dict[str, Any] = {table: {} for table in TABLES}
+    for name, origin in origins.items():
+        table, _, key = name.rpartition(".")
+        (values[table] if table else values)[key] = origin.value
     try:
-        settings = Settings(**nested({name: one.value for name, one in said.items()}))
+        return ResolvedSettings(Settings(**values), dict(origins), file)
     except ValidationError as error:
-        name = _name_of(error.errors()[0]["loc"])
+        table, *path = map(str, error.errors()[0]["loc"])
+        name = f"{table}.{path[0]}" if table in TABLES else table
         expected = allowed(SETTINGS[name])
-        raise UsageError(f"{said[name].quoted}: expected {expected}") from error
-    return Told(settings, dict(said), file)
+        raise UsageError(f"{origins[name].quoted}: expected {expected}") from error
 
 
 def find_file(config: Path | None) -> Path | None:
-    """Return the file to read: the one given, the environment's, or the one in this folder.
+    """Return the file that `--config` or RECO_CONFIG names, or the one in the working folder.
 
     Raises:
-        UsageError: a file was named, and is not there; or the one in this folder is in the hands of
-            others.
+        UsageError: a named file is missing, or other accounts may change the file that was found.
     """
-    from_environment = os.environ.get(FILE_VARIABLE, "").strip()
-    named = config or (Path(from_environment) if from_environment else None)
-    if named is None:
-        if not Path(FILE).is_file():
-            return None
-        _require_own(Path(FILE))
-        return Path(FILE)
-    if not named.is_file():
+    variable = os.environ.get(FILE_VARIABLE, "").strip()
+    if named := config or (Path(variable) if variable else None):
+        if named.is_file():
+            return named
         how = "--config" if config else FILE_VARIABLE
         raise UsageError(f"{how} {str(named)!r}: expected a file; `batch init {named}` writes one")
-    return named
+    if not Path(FILE).is_file():
+        return None
+    _require_owned(Path(FILE))
+    return Path(FILE)
 
 
-def _require_own(file: Path) -> None:
-    """Refuse a file that merely lies in the working folder, where others may have put it.
-
-    It may name programs to run, files to write and servers to send data to.
-
-    Raises:
-        UsageError: another account owns it, or may write to it.
-    """
-    ours = (0, os.geteuid())
-    found = file.stat()
-    strangers = [one.st_uid for one in (file.lstat(), found) if one.st_uid not in ours]
-    if strangers:
-        problem = f"belongs to another account (user id {strangers[0]})"
-        remedy = ""
-    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        problem = "may be written by other accounts"
-        remedy = f" or `chmod go-w {file}`"
+def _require_owned(file: Path) -> None:
+    """Refuse a found file that others may change: it can name programs, files and servers."""
+    status, remedy = file.stat(), ""
+    owners = {file.lstat().st_uid, status.st_uid} - {0, os.geteuid()}
+    if owners:
+        problem = f"belongs to another account (user id {owners.pop()})"
+    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        problem, remedy = "may be written by other accounts", f" or `chmod go-w {file}`"
     else:
         return
     raise UsageError(
         f"{file.absolute()} {problem}, and it may name commands to run; expected a file of "
-        f"this account or root that nobody else may write. If it is meant, use --config {file}, "
-        f"{FILE_VARIABLE}={file.absolute()}{remedy}."
+        f"this account or root that no other account may write. If it is meant, use --config "
+        f"{file}, {FILE_VARIABLE}={file.absolute()}{remedy}."
     )
 
 
 def variable(name: str) -> str:
-    """Return the environment's name of a setting."""
+    """Return the environment variable of a setting."""
     return "REDIS_URL" if name == "redis_url" else f"RECO_{name.replace('.', '_').upper()}"
 
 
-def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # whatever the setting is
-    """Return a value that may be shown: passwords, and all that a hook is told, are masked."""
-    if not value:
-        return value
-    if name in ("redis_url", "data"):
-        return mask_url(str(value)) if name == "redis_url" else mask_address(str(value))
-    if name == "notify.url":
-        try:
-            address = urlsplit(str(value))
-        except ValueError:  # no address at all
-            return "***"
-        return f"{address.scheme}://{address.hostname or ''}/***"
-    if name == "notify.command":
-        words = [value] if isinstance(value, str) else list(value)
-        return [str(words[0]).split(" ", 1)[0], *["***" for _ in words[1:]]]
+def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # the type of the setting
+    """Return a value that may be shown: without passwords and the secrets of hooks."""
+    if value and name == "redis_url":
+        return mask_url(str(value))
+    if value and name == "data":
+        return mask_address(str(value))
+    if value and name == "notify.url":
+        address = _ADDRESS.match(str(value))
+        return f"{address[1]}{address[2]}/***" if address else "***"
+    if value and name == "notify.command":
+        first, *rest = [value] if isinstance(value, str) else value
+        return [str(first).split(" ", 1)[0], *["***" for _ in rest]]
     return value
 
 
-def _of_flags(flags: Mapping[str, Any]) -> dict[str, Said]:
-    """Return what the command line says, under the names of the settings."""
-    said = {}
-    for flag, value in flags.items():
+def _origin(name: str, value: object, place: str) -> SettingOrigin:
+    return SettingOrigin(place, value, f"{place} {masked(name, value)!r}")
+
+
+def _thresholds(words: Iterable[str], place: str) -> dict[str, SettingOrigin]:
+    """Return the thresholds in `NAME=VALUE` words; of two with one name the last counts."""
+    origins = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in GateBounds.model_fields:
+            names = ", ".join(GateBounds.model_fields)
+            raise UsageError(f"{place} {word!r}: expected NAME=VALUE, where NAME is one of {names}")
+        origins[f"gate.{name}"] = SettingOrigin(place, value, f"{place} {word}")
+    return origins
+
+
+def _in_options(options: Mapping[str, Any]) -> dict[str, SettingOrigin]:
+    origins: dict[str, SettingOrigin] = {}
+    for parameter, value in options.items():
+        option = f"--{parameter.replace('_', '-')}"
         if value is None:
             continue
-        name = f"tune.{flag}" if f"tune.{flag}" in SETTINGS else flag
-        option = f"--{flag.replace('_', '-')}"
-        if flag == "gate_bound":
-            for bound, word in parse_bounds(value).items():
-                said[f"gate.{bound}"] = Said(word, option, f"{option} {bound}={word}")
-        elif flag == "on_failure":
+        if parameter == "gate_bound":
+            origins |= _thresholds(value, option)
+        elif parameter == "on_failure":
+            hooks = ("notify.command", "notify.url")
             is_url = value.startswith(("http://", "https://"))
-            told, other = ("url", "command") if is_url else ("command", "url")
-            shown = f"{option} {masked(f'notify.{told}', value)!r}"
-            said[f"notify.{told}"] = Said(value, option, shown)
-            said[f"notify.{other}"] = Said(() if is_url else None, option, shown)
+            origins |= dict.fromkeys(hooks, SettingOrigin(option, () if is_url else None, option))
+            origins[hooks[is_url]] = _origin(hooks[is_url], value, option)
         else:
-            said[name] = Said(value, option, f"{option} {masked(name, value)!r}")
-    return said
+            name = parameter if parameter in SETTINGS else f"tune.{parameter}"
+            origins[name] = _origin(name, value, option)
+    return origins
 
 
-def _of_environment() -> dict[str, Said]:
-    """Return the settings that environment variables contain; empty variables are ignored.
-
-    Blanks and line ends around a value come from files of variables, and are no part of it.
-
-    Raises:
-        UsageError: a bound of the gate, or a variable of a table of ours, is not known.
-    """
-    said: dict[str, Said] = {}
+def _in_environment() -> dict[str, SettingOrigin]:
+    """Return the settings in variables that are not blank, without the blanks around a value."""
     names = {variable(name): name for name in SETTINGS}
-    for spelt, text in os.environ.items():
-        place, value = spelt.upper(), text.strip()
+    origins, thresholds = dict[str, SettingOrigin](), dict[str, SettingOrigin]()
+    for spelling, text in os.environ.items():
+        place, value = spelling.upper(), text.strip()
+        table, _, key = place.removeprefix("RECO_").lower().partition("_")
         if not value:
             continue
-        if place == _BOUNDS_VARIABLE:
-            for bound, word in parse_bounds(value.split(), place).items():
-                said.setdefault(f"gate.{bound}", Said(word, place, f"{place} {bound}={word}"))
-        elif place in names:
-            name = names[place]
-            said[name] = Said(value, place, f"{place} {masked(name, value)!r}")
-        else:
-            _refuse_if_ours(place)
-    return said
+        if place in names:
+            origins[names[place]] = _origin(names[place], value, place)
+        elif place == "RECO_GATE_BOUNDS":
+            thresholds = _thresholds(value.split(), place)
+        elif place.startswith("RECO_") and table in TABLES and not _OF_KUBERNETES.search(place):
+            _require_known(f"{table}.{key}", place, variable)
+    return thresholds | origins
 
 
-def _refuse_if_ours(place: str) -> None:
-    """Refuse a variable that begins as those of a table do, and is none of them.
-
-    Raises:
-        UsageError: it was probably meant to be one.
-    """
-    table, _, inner = place.removeprefix("RECO_").lower().partition("_")
-    if not place.startswith("RECO_") or table not in TABLES or _OF_KUBERNETES.search(place):
-        return
-    if not inner:
-        first = next(name for name in SETTINGS if name.startswith(f"{table}."))
-        raise UsageError(
-            f"{place} is not known: {table} is a table; expected a variable for each of its keys, "
-            f"such as {variable(first)}"
-        )
-    _require_known(f"{table}.{inner}", place, variable)
-
-
-def _of_file(file: Path) -> dict[str, Said]:
+def _in_file(file: Path) -> dict[str, SettingOrigin]:
     try:
-        found = TomlConfigSettingsSource(Settings, file)()
-        lines = lines_of(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        values = dotted(tomllib.loads(text))
     except OSError as error:
         raise UsageError(f"{file}: could not be read ({error.strerror})") from error
     except ValueError as error:  # of TOML or UTF-8
         raise UsageError(f"{file}: is not TOML ({error}); see `batch init`") from error
-    said = {}
-    for name, value in _flat(found).items():
-        place = f"{file}:{lines[name]}" if name in lines else str(file)
-        _require_known(name, f"{place}: {name}", str)
+    lines, origins = lines_of(text), {}
+    for name, value in values.items():
+        place = f"{file}:{lines[name]}"
         if name in TABLES:
             raise UsageError(f"{place}: {name} = {value!r}: expected a table [{name}]")
-        said[name] = Said(value, place, f"{place}: {name} = {masked(name, value)!r}")
-    return said
+        _require_known(name, f"{place}: {name}", str)
+        origins[name] = SettingOrigin(place, value, f"{place}: {name} = {masked(name, value)!r}")
+    return origins
 
 
 def lines_of(text: str) -> dict[str, int]:
-    """Return the line on which each key of a TOML text stands, by dotted name.
+    """Return the line of each key of a TOML text, by dotted name.
 
-    A statement is the fewest lines that are TOML by themselves, so what looks like a key inside a
-    text or a comment is none.
+    The lines up to the end of a statement are valid TOML, those up to its middle are not.
     """
-    found: dict[str, int] = {}
-    table, statement, first = "", "", 1
-    for number, line in enumerate(text.splitlines(keepends=True), start=1):
-        first = first if statement else number
-        statement += line
-        try:
-            said = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        if statement.lstrip().startswith("["):
-            (header,) = said
-            table = f"{header}."
-            found.setdefault(header, first)
-        else:
-            found |= {table + name: first for name in _flat(said)}
-        statement = ""
+    lines: dict[str, int] = {}
+    rows, first = text.split("\n"), 1
+    for number in range(1, len(rows) + 1):
+        with suppress(tomllib.TOMLDecodeError):
+            names = dotted(tomllib.loads("\n".join(rows[:number])))
+            lines = dict.fromkeys(names, first) | lines
+            first = number + 1
+    return lines
+
+
+def dotted(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
+    """Return values by dotted name, with those of known tables one by one."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        is_table = name in TABLES and isinstance(value, Mapping) and not table
+        found |= dotted(value, f"{name}.") if is_table else {table + name: value}
     return found
 
 
-def _flat(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by dotted name, those of our own tables for themselves."""
-    flat: dict[str, Any] = {}
-    for name, value in found.items():
-        if name in TABLES and isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": one for inner, one in value.items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-def _require_known(name: str, shown: str, spell: Callable[[str], str]) -> None:
-    """Refuse a key that does not exist, naming the one that was probably meant."""
-    if name in SETTINGS or name in TABLES:
+def _require_known(name: str, label: str, spell: Callable[[str], str]) -> None:
+    """Refuse an unknown name, and suggest the setting that it probably means."""
+    if name in SETTINGS:
         return
     last = name.rpartition(".")[2]
-    namesakes = [known for known in SETTINGS if known.rpartition(".")[2] == last]
-    nearest = namesakes or difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0)
+    same = [known for known in SETTINGS if known.rpartition(".")[2] == last]
+    (nearest, *_) = same or difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0)
     raise UsageError(
-        f"{shown} is not known; the nearest known one is {spell(nearest[0])}. "
+        f"{label} is not known; the nearest known one is {spell(nearest)}. "
         "`batch init -` prints all of them."
     )
-
-
-def _name_of(location: tuple[int | str, ...]) -> str:
-    """Return the setting that an error of the model is about."""
-    dotted = ".".join(map(str, location[:2]))
-    return dotted if dotted in SETTINGS else str(location[0])

@@ -1,22 +1,22 @@
-"""How the processors are shared by what trains side by side."""
+"""Shares of the processors for trainings that run at the same time."""
 
 import os
 from typing import Final
 
-#: Trainings at a time: at most, and unless a night is told otherwise.
+#: Maximum and default number of trainings at the same time.
 TRAININGS: Final = 2
-#: What TensorFlow asks the environment for when it starts.
+#: Environment variable that TensorFlow reads when it starts.
 THREADS: Final = "TF_NUM_INTRAOP_THREADS"
 
 
 def share_processors(trainings: int = TRAININGS) -> None:
-    """Give TensorFlow's operations in each training their share of the processors' threads.
+    """Give each training an equal share of the processors for TensorFlow's operations.
 
-    Only the last call before TensorFlow starts counts: it keeps its threads as long as the process
-    lives. One operation alone gains little from a second thread at MovieLens's sizes, two models
-    side by side gain nearly twofold.
+    Only the last call before TensorFlow starts counts, since it keeps its threads until the process
+    ends. At the sizes of MovieLens, one operation gains little from a second thread, but two models
+    at the same time train nearly twice as fast.
 
     Args:
-        trainings: that run at a time.
+        trainings: number of trainings at the same time.
     """
     os.environ[THREADS] = str(max(1, len(os.sched_getaffinity(0)) // trainings))

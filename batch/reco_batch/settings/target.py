@@ -1,4 +1,4 @@
-"""The store and the folder that a command works on, as the settings name them."""
+"""Store, namespace and folder that a command works on."""
 
 import os
 import shlex
@@ -27,78 +27,83 @@ from reco_store.connection.waiting import WRITER_SECONDS, Waiting
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a command publishes to."""
+    """Store to publish to, and folder for artifacts, downloads and the embedded store."""
 
     redis_url: str | None
+    """Address of a server; None for the embedded store."""
     namespace: str
+    """Prefix of every key."""
     folder: Path | None
-    """Home folder of reco's files; None if none is named and the account has no home folder."""
+    """Absolute home folder; None if no setting names one and the account has no home."""
 
     @classmethod
     def of(cls, redis_url: str | None, namespace: str, home: Path | None) -> "Target":
-        """Fill in the user's own folder where none is given."""
-        folder = _usual_home() if home is None else _expanded(home)
+        """Return a target, with the user's data folder if none is given."""
+        folder = _default_home() if home is None else _expanded(home)
         return cls(redis_url or None, namespace, None if folder is None else folder.absolute())
 
     @classmethod
-    def told(cls, settings: Settings) -> "Target":
-        """Return where the settings say."""
+    def from_settings(cls, settings: Settings) -> "Target":
+        """Return the target of the settings."""
         return cls.of(settings.redis_url, settings.namespace, settings.home)
 
     @property
     def keys(self) -> Keys:
-        """The namespace's keys."""
+        """Keys of the namespace."""
         return Keys(self.namespace)
 
     @property
     def home(self) -> Path:
-        """The folder of reco's own files.
+        """Folder of artifacts, downloads and the embedded store.
 
         Raises:
-            UsageError: none is named, and the account has no home.
+            UsageError: no setting names one, and the account has no home.
         """
         return default_home() if self.folder is None else self.folder
 
     @property
     def artifacts(self) -> Path:
-        """The folder of all artifacts."""
+        """Folder of all artifacts."""
         return self.home / "artifacts"
 
     @property
     def label(self) -> str:
-        """What to call the store, without its password."""
+        """Name of the store for messages, without its password."""
         return mask_url(self.redis_url) if self.redis_url else f"embedded in {self.home / 'store'}"
 
     @property
     def reading_options(self) -> str:
-        """The options that make `reco` read here, as far as the environment does not say them."""
-        said = [
+        """Options that make `reco` read this store, except those that the environment sets."""
+        options = [
             ("--redis-url", "REDIS_URL", self.redis_url, self.label),
             ("--namespace", "RECO_NAMESPACE", self.namespace, self.namespace),
             ("--home", "RECO_HOME", None if self.redis_url else str(self.home), str(self.folder)),
         ]
-        usual = {"--namespace": DEFAULT_NAMESPACE, "--home": str(_usual_home())}
+        defaults = {"--namespace": DEFAULT_NAMESPACE, "--home": str(_default_home())}
         return "".join(
             f" {option} {shlex.quote(shown)}"
-            for option, variable, value, shown in said
-            if value and value not in (os.environ.get(variable, "").strip(), usual.get(option))
+            for option, variable, value, shown in options
+            if value and value not in (os.environ.get(variable, "").strip(), defaults.get(option))
         )
 
-    def connect(self, say: Callable[[str], None] | None = None, *, start: bool = False) -> Client:
-        """Return a client of the named Redis, or of the embedded store, started if need be.
+    def connect(
+        self, report: Callable[[str], None] | None = None, *, start: bool = False
+    ) -> Client:
+        """Return a client of the server, or of the embedded store, which is started if necessary.
 
-        A server that cannot answer yet is waited for.
+        Waits for a server that is not ready.
 
         Args:
-            say: takes a line about the wait; None: it goes to standard error.
-            start: start an embedded store that has nothing to serve yet. Only commands that
-                publish do: if REDIS_URL is missing, others must not show an empty store instead.
+            report: receives a line about the wait; None: the line goes to standard error.
+            start: start an embedded store that has nothing to serve. For commands that publish:
+                if REDIS_URL is missing, others must not show an empty store instead.
 
         Raises:
             NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
-            UsageError, StoreUnreachable: as `reco_store.connect`, and by a first command.
+            UsageError: the address or the namespace has an unknown form.
+            StoreUnreachable: the server does not answer.
         """
-        waiting, told = Waiting(WRITER_SECONDS), False
+        waiting, reported = Waiting(WRITER_SECONDS), False
         while True:
             try:
                 return self._connect(start=start)
@@ -106,22 +111,22 @@ class Target:
                 pause = waiting.pause(error)
                 if pause is None:
                     raise
-                if not told:
+                if not reported:
                     line = f"{self.label}: {error.reason}; waiting for up to {WRITER_SECONDS:g} s"
-                    (say or _to_stderr)(line)
-                told = True
+                    (report or _to_stderr)(line)
+                reported = True
                 time.sleep(pause)
 
     def _connect(self, *, start: bool) -> Client:
         home = self.folder if self.redis_url else self.home
         client = connect(self.redis_url, home=home, start=start)
-        # Only whether it answers by now; everything else is for the command itself to find.
+        # Only tests that the server answers; the command itself finds everything else.
         with suppress(StoreUnfit, ContractMismatch), store_errors(client):
             client.get(self.keys.current)
         return client
 
     def make_durable(self, client: Client) -> None:
-        """Write a change to disk; a server in production has its own configuration.
+        """Save a change in the embedded store to disk; other servers are configured for this.
 
         Args:
             client: connection to the store.
@@ -144,8 +149,8 @@ def _to_stderr(line: str) -> None:
     sys.stderr.write(f"note: {line}\n")
 
 
-def _usual_home() -> Path | None:
-    """Return the folder where none is named; None for an account without a home."""
+def _default_home() -> Path | None:
+    """Return the user's data folder; None for an account without a home."""
     try:
         return default_home()
     except UsageError:  # reported to the commands that need the folder
@@ -153,15 +158,15 @@ def _usual_home() -> Path | None:
 
 
 def _expanded(home: Path) -> Path:
-    """Return a folder whose `~` is replaced.
+    """Return a folder with `~` expanded.
 
     Raises:
-        UsageError: the home folder that `~` refers to is not known.
+        UsageError: the home folder of the account is not known.
     """
     try:
         return home.expanduser()
     except RuntimeError as error:
         raise UsageError(
-            f"--home {str(home)!r}: the home folder that ~ stands for is not known; expected HOME "
+            f"--home {str(home)!r}: the home folder for ~ is not known; expected HOME "
             "in the environment, or a path that begins with /"
         ) from error

@@ -1,3 +1,3 @@
-"""Synthetic ratings and movies of any size, for sizing and benchmarks (`batch simulate`)."""
+"""Simulation: synthetic ratings and movies of any size, for sizing and benchmarks."""
 
-__all__ = ["config", "files", "simulation"]
+__all__ = ["files", "simulation"]

@@ -1,20 +1,18 @@
-"""Writes a simulation as a folder that `batch run --data` takes, a block of users at a time."""
+"""Files of simulated ratings, written block by block as a folder for `batch run --data`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from reco_batch.data import columns as c
 from reco_batch.errors import NightFailed
+from reco_batch.ingest.formats.registry import FORMATS
 from reco_batch.progress.reporter import Stage
 from reco_batch.simulate.movies import genres_text
-from reco_batch.simulate.simulation import Simulation
+from reco_batch.simulate.simulation import SHAPES, Shape, Simulation
 from reco_store import UsageError
 
 _RATINGS: Final = pa.schema(
@@ -28,37 +26,69 @@ _RATINGS: Final = pa.schema(
 _MOVIES: Final = pa.schema({c.MOVIE_ID: pa.int32(), c.TITLE: pa.string(), c.GENRES: pa.string()})
 
 
-class Form(StrEnum):
-    """The files' format, which is their ending, too."""
+class SimulateConfig(BaseModel):
+    """Options of one `batch simulate`."""
 
-    CSV = "csv"
-    PARQUET = "parquet"
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    out: Path
+    """Folder to write."""
+    like: Annotated[str, Field(description=" or ".join(SHAPES))]
+    """MovieLens release with the number of users, movies and ratings to generate."""
+    scale: Annotated[FiniteFloat, Field(gt=0, description="a number above 0")] = 1
+    """Factor for the number of users and ratings; the number of movies does not change."""
+    movies: Annotated[int | None, Field(ge=1, description="a whole number from 1")] = None
+    """Number of movies; None: as many as in `like`."""
+    form: Annotated[str, Field(description=" or ".join(FORMATS))] = "csv"
+    """File format, a key of `FORMATS`."""
+    seed: Annotated[int, Field(ge=0, description="a whole number from 0")] = 42
+    """Random seed; equal seeds give equal files."""
+
+    @field_validator("like")
+    @classmethod
+    def _published(cls, like: str) -> str:
+        if like not in SHAPES:
+            raise ValueError(like)
+        return like
+
+    @field_validator("form")
+    @classmethod
+    def _written(cls, form: str) -> str:
+        if form not in FORMATS:
+            raise ValueError(form)
+        return form
+
+    @property
+    def shape(self) -> Shape:
+        """Number of users, movies and ratings."""
+        shape = SHAPES[self.like].scaled(self.scale)
+        return shape if self.movies is None else shape._replace(movies=self.movies)
 
 
-def write_simulation(simulation: Simulation, folder: Path, *, form: Form, stage: Stage) -> None:
-    """Write ratings and movies into a folder, which is created.
+def write_simulation(simulation: Simulation, folder: Path, *, form: str, stage: Stage) -> None:
+    """Write the ratings and movies of a simulation into a folder.
 
     Args:
-        simulation: what to write.
-        folder: has no ratings and no movies yet.
-        form: of both files.
-        stage: advanced by one a user.
+        simulation: the simulation.
+        folder: is created if missing; must contain no ratings and no movies.
+        form: file format, a key of `FORMATS`.
+        stage: advanced by one for each user.
 
     Raises:
-        UsageError: there are ratings or movies in the folder, or it is a file.
-        NightFailed: the disk is full or the folder cannot be written; what was begun is deleted.
+        UsageError: the folder contains ratings or movies, or it is a file.
+        NightFailed: the disk is full or the folder cannot be written; partial files are deleted.
     """
     _require_room(folder)
     contents: Mapping[str, tuple[pa.Schema, Iterable[pa.RecordBatch]]] = {
         "movies": (_MOVIES, [_movies(simulation)]),
         "ratings": (_RATINGS, _ratings(simulation, stage)),
     }
-    # Under another name until both are whole: a night must not take the half of them for all.
+    # Renamed when both are complete, so that a run cannot read one half of a data set.
     partial = {folder / f"{name}.{form}": folder / f".{name}.{form}.partial" for name in contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, (schema, batches) in zip(partial.values(), contents.values(), strict=True):
-            with _WRITERS[form](path, schema) as write:
+            with FORMATS[form].write(path, schema) as write:
                 for batch in batches:
                     write(batch)
         for path, written in partial.items():
@@ -75,12 +105,14 @@ def write_simulation(simulation: Simulation, folder: Path, *, form: Form, stage:
 
 def _require_room(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{str(folder)!r} is a file: expected a folder, or a name that is free")
-    there = sorted(path.name for name in ("movies", "ratings") for path in folder.glob(f"{name}.*"))
-    if there:
+        raise UsageError(f"{str(folder)!r} is a file: expected a folder, or an unused name")
+    present = sorted(
+        path.name for name in ("movies", "ratings") for path in folder.glob(f"{name}.*")
+    )
+    if present:
         raise UsageError(
-            f"{str(folder)!r} holds {', '.join(there)}: expected no ratings and no movies; "
-            "name another folder, or delete them"
+            f"{str(folder)!r} contains {', '.join(present)}: expected no ratings and no movies; "
+            "choose another folder, or delete them"
         )
 
 
@@ -96,27 +128,3 @@ def _ratings(simulation: Simulation, stage: Stage) -> Iterator[pa.RecordBatch]:
         columns = (block.user_index + 1, block.movie_index + 1, block.rating, block.timestamp)
         yield pa.RecordBatch.from_arrays([*map(pa.array, columns)], schema=_RATINGS)
         stage.advance(int(block.user_index[-1] - block.user_index[0]) + 1)
-
-
-_Write = Callable[[pa.RecordBatch], None]
-
-
-@contextmanager
-def _csv(path: Path, schema: pa.Schema) -> Iterator[_Write]:
-    with path.open("wb") as stream:
-        stream.write(f"{','.join(schema.names)}\n".encode())  # pyarrow would put it in quotes
-        options = pa_csv.WriteOptions(include_header=False)
-        with pa_csv.CSVWriter(stream, schema, write_options=options) as writer:
-            yield writer.write_batch
-
-
-@contextmanager
-def _parquet(path: Path, schema: pa.Schema) -> Iterator[_Write]:
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        yield writer.write_batch
-
-
-_WRITERS: Final[Mapping[Form, Callable[[Path, pa.Schema], AbstractContextManager[_Write]]]] = {
-    Form.CSV: _csv,
-    Form.PARQUET: _parquet,
-}

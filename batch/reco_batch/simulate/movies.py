@@ -1,4 +1,4 @@
-"""A catalogue of movies that do not exist: titles, years, genres, and what is planted in them.
+"""Synthetic movies: titles, years, genres, and the factors that models can learn.
 
 Shapes: I movies, D factors, G genres.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Movies
 
 _DIM: Final = 16
-#: Of MovieLens, with about the share of movies that bear each.
+#: Genres of MovieLens with their approximate shares of the movies.
 _GENRES: Final = {
     "Drama": 0.39,
     "Comedy": 0.26,
@@ -37,9 +37,9 @@ _NEWEST_YEAR: Final = 2023
 _OLDEST_YEAR: Final = 1900
 _MEAN_AGE_YEARS: Final = 25.0
 _SECONDS_A_YEAR: Final = 31_556_952
-#: A movie's chance is (rank + offset) ** -2, offset 400, or less in a small catalogue. In ml-32m
-#: the most rated movie has 0.3 % of all ratings, the 1,000th a twelfth and the 40,000th a
-#: ten-thousandth of that.
+#: Offset of the popularity (rank + offset) ** -2; smaller in a small catalogue. In ml-32m the most
+#: rated movie has 0.3% of all ratings, the 1,000th a twelfth and the 40,000th a ten-thousandth of
+#: that.
 _OFFSET: Final = 400
 _LEAST_MOVIES_A_RANK: Final = 25
 
@@ -58,13 +58,13 @@ _SECOND: Final = (  # noqa: SIM905
 
 
 class Catalogue(NamedTuple):
-    """The movies, and what a simulation knows of them."""
+    """Synthetic movies with their latent properties."""
 
     movies: Movies
-    factors: NDArray[np.float64]  # [I, D] of length 1
-    popularity: NDArray[np.float64]  # [I], a chance before any taste
-    quality: NDArray[np.float64]  # [I], stars above or below the others
-    second_out: NDArray[np.int64]  # [I], beginning of its year, in seconds since 1970
+    factors: NDArray[np.float64]  # [I, D], unit vectors
+    popularity: NDArray[np.float64]  # [I], probability independent of tastes
+    quality: NDArray[np.float64]  # [I], mean rating relative to other movies, in stars
+    second_out: NDArray[np.int64]  # [I], start of the release year, in seconds since 1970
 
 
 def draw_catalogue(count: int, rng: np.random.Generator) -> Catalogue:
@@ -72,7 +72,7 @@ def draw_catalogue(count: int, rng: np.random.Generator) -> Catalogue:
 
     Args:
         count: I.
-        rng: gives everything but the titles, which follow from the row.
+        rng: random numbers for everything except the titles, which depend on the row.
     """
     bears = _draw_genres(count, rng)
     directions = unit_rows(rng.normal(size=(len(_GENRES), _DIM)))  # [G, D]
@@ -91,23 +91,23 @@ def draw_catalogue(count: int, rng: np.random.Generator) -> Catalogue:
 
 
 def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rows, each of length 1."""
+    """Return the rows scaled to length 1."""
     scaled: NDArray[np.float64] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return scaled
 
 
 def genres_text(genres: tuple[str, ...]) -> str:
-    """Return genres as MovieLens writes them."""
+    """Return genres in the notation of MovieLens."""
     return "|".join(genres) or _NO_GENRES
 
 
 def _draw_genres(count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return which genres each movie bears, [I, G]."""
+    """Return the genres of each movie as flags, [I, G]."""
     return rng.random((count, len(_GENRES))) < np.array(list(_GENRES.values()))
 
 
 def _draw_popularity(quality: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return each movie's chance, [I]; good movies are more popular, but not always."""
+    """Return the popularity of each movie, [I], which correlates with its quality."""
     count = len(quality)
     order = np.argsort(-(quality + rng.normal(0, 0.8, count)), kind="stable")
     offset = max(1, min(_OFFSET, count // _LEAST_MOVIES_A_RANK))

@@ -1,17 +1,17 @@
-"""Ratings that nobody gave: as many, as unevenly spread and as learnable as MovieLens's.
+"""Simulation of ratings in the number, distribution and learnability of MovieLens.
 
-What is planted, so that models have something to find:
+Planted structure for models to learn:
 
-* Movies have latent factors, which come from their genres and a part of their own. Tastes are
-  directions in the same space; a user is a mixture of three.
-* Somebody rates in sittings. Each sitting has one of the user's tastes, and its movies are drawn by
-  popularity and by how near they are to that taste: movies of one sitting belong together.
-* Stars are what a linear model can find: user, movie, and the product of their factors, and noise.
-* Few movies have most of the ratings, and few users give most of them; nobody rates a movie before
-  its year, and nobody a movie twice.
+* Movies have latent factors, the sum of genre factors and a random part. Tastes are directions in
+  the same space; a user is a mixture of three tastes.
+* Users rate in sittings. Each sitting has one of the user's tastes, and its movies are drawn by
+  popularity and by similarity to that taste, so movies of one sitting co-occur.
+* Stars are a linear function of user, movie and the product of their factors, plus noise.
+* Few movies have most of the ratings, and few users give most of them. No user rates a movie before
+  its year, or twice.
 
-Users come in blocks, each from random numbers of its own, so memory does not grow with users. Pure:
-files are written by `simulated_files`.
+Users are generated in blocks, each with its own random numbers, so memory does not grow with the
+number of users. Pure functions; `files` writes the result.
 
 Shapes: U users, I movies, D factors, T tastes; B users and S ratings, one a slot, of a block.
 """
@@ -26,20 +26,21 @@ from reco_batch.data.dataset import Movies, Ratings
 from reco_batch.simulate.movies import Catalogue, draw_catalogue, unit_rows
 from reco_store import UsageError
 
-#: MovieLens: every user has rated at least so many movies.
+#: Smallest number of ratings of a user, as in MovieLens.
 FEWEST_RATINGS: Final = 20
-#: Nobody rates more than this share of the catalogue.
+#: Largest share of the catalogue that one user rates.
 _LARGEST_SHARE: Final = 1 / 4
 _USERS_PER_BLOCK: Final = 1000
-#: So that half of ml-32m's users have 73 ratings or fewer, where the mean is 159.
+#: Standard deviation of the log-normal activity: as in ml-32m, a median of 73 ratings a user with a
+#: mean of 159.
 _ACTIVITY_SPREAD: Final = 1.39
 _TASTES: Final = 48
 _TASTES_A_USER: Final = 3
-#: How much more likely a movie is in a sitting of its own taste: e to this, times the cosine.
+#: A movie is exp(_FOCUS * cosine) times as likely in a sitting of a taste.
 _FOCUS: Final = 8.0
 _RATINGS_A_SITTING: Final = 25
-#: Draws for each slot that is still empty, round by round; what then is empty is filled by looking
-#: at the whole catalogue, which takes a thousand times as long.
+#: Draws for each empty slot in each round; slots still empty afterwards are filled from the whole
+#: catalogue, which takes a thousand times as long.
 _ROUNDS: Final = (1, 1, 2, 4, 8, 16, 32, 64)
 _FIRST_DAY: Final = 946_684_800  # 2000-01-01, in seconds since 1970
 _LAST_DAY: Final = 1_697_068_800  # 2023-10-12, as in ml-32m
@@ -48,24 +49,24 @@ _MEAN_YEARS_ACTIVE: Final = 1.0
 
 
 class Shape(NamedTuple):
-    """How large a data set is."""
+    """Size of a data set."""
 
     users: int
     movies: int
     ratings: int
 
     def scaled(self, scale: float) -> "Shape":
-        """Return the shape with that part of the users and ratings, and the whole catalogue.
+        """Return the shape with users and ratings multiplied by `scale`, and the same catalogue.
 
-        So each user has as many ratings at every scale, and what a night costs is a constant, for
-        the catalogue, and a part that grows with the users: two scales tell a third.
+        Users have the same number of ratings at every scale, so the cost of a run is a constant,
+        for the catalogue, plus a part proportional to the users: two scales predict a third.
         """
         return self._replace(
             users=max(1, round(self.users * scale)), ratings=round(self.ratings * scale)
         )
 
 
-#: As GroupLens publishes them.
+#: Sizes of the MovieLens releases.
 SHAPES: Final[Mapping[str, Shape]] = {
     "ml-latest-small": Shape(610, 9_742, 100_836),
     "ml-25m": Shape(162_541, 62_423, 25_000_095),
@@ -74,17 +75,17 @@ SHAPES: Final[Mapping[str, Shape]] = {
 
 
 class _People(NamedTuple):
-    """A block of users."""
+    """Block of users."""
 
     ratings: NDArray[np.int64]  # [B]
     tastes: NDArray[np.int64]  # [B, 3]
-    shares: NDArray[np.float64]  # [B, 3], of each taste, ascending sums; the last is 1
-    first_second: NDArray[np.int64]  # [B], when they came
+    shares: NDArray[np.float64]  # [B, 3], cumulative shares of the tastes; the last is 1
+    first_second: NDArray[np.int64]  # [B], time of the first rating
     years_active: NDArray[np.float64]  # [B]
 
 
 class _Slots(NamedTuple):
-    """Ratings to be given: by whom, in what mood, when; user by user, in the order of time."""
+    """Ratings without a movie yet: user, taste and time; by user, in the order of time."""
 
     user: NDArray[np.int64]  # [S], in the block
     taste: NDArray[np.int64]  # [S]
@@ -92,18 +93,18 @@ class _Slots(NamedTuple):
 
 
 class Simulation:
-    """A data set of a shape; the same shape and seed give the same ratings."""
+    """Synthetic data set; the same shape and seed give the same ratings."""
 
     def __init__(self, shape: Shape, *, seed: int) -> None:
         """Draw the catalogue and the tastes.
 
         Args:
-            shape: how large.
-            seed: of everything.
+            shape: size of the data set.
+            seed: random seed.
 
         Raises:
-            UsageError: so few movies that their users could not rate as many, or fewer than
-                twenty ratings a user.
+            UsageError: there are too few movies for the ratings of a user, or fewer than twenty
+                ratings a user.
         """
         most = int(shape.movies * _LARGEST_SHARE)
         if shape.ratings > shape.users * most / 2:
@@ -138,7 +139,7 @@ class Simulation:
         Indices are those of the whole data set; ids are one more.
 
         Cost:
-            About 2 microseconds a rating; memory for the catalogue's tables, 70 MB of ml-32m's,
+            About 2 microseconds a rating; memory for the tables of the catalogue, 70 MB for ml-32m,
             and for the ratings of one block.
         """
         for number, first in enumerate(range(0, self.shape.users, _USERS_PER_BLOCK), start=1):
@@ -156,7 +157,7 @@ class Simulation:
             )
 
     def _draw_movies(self, slots: _Slots, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return a movie for each slot, [S]: out already, and no other slot's of the user."""
+        """Return a movie for each slot, [S]: already released, and only once for each user."""
         movie = np.full(len(slots.user), -1)
         taken = np.empty(0, np.int64)  # user and movie as one number
         for draws in _ROUNDS:
@@ -176,13 +177,13 @@ class Simulation:
         return movie
 
     def _draw(self, taste: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return a movie of each taste, [S]."""
+        """Return a random movie for each taste, [S]."""
         chance = taste + rng.random(len(taste))
-        order = np.argsort(chance)  # neighbours look at the same memory: four times as fast
-        place = np.empty(len(taste), np.int64)
-        place[order] = np.searchsorted(self._up_to.ravel(), chance[order], side="right")
-        # Rounding may leave a row's last sum below or above what it stands for.
-        found: NDArray[np.int64] = place - taste * self.shape.movies
+        order = np.argsort(chance)  # neighbours read the same memory: four times as fast
+        position = np.empty(len(taste), np.int64)
+        position[order] = np.searchsorted(self._up_to.ravel(), chance[order], side="right")
+        # Rounding may leave the last sum of a row below or above 1.
+        found: NDArray[np.int64] = position - taste * self.shape.movies
         return np.clip(found, 0, self.shape.movies - 1, out=found)
 
     def _fill(
@@ -192,7 +193,7 @@ class Simulation:
         movie: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> None:
-        """Fill one user's empty slots in place, where drawing finds too little that is new.
+        """Fill the empty slots of one user in place, if draws find too few new movies.
 
         Source:
             Sampling without replacement by an exponential race, Efraimidis and Spirakis,
@@ -204,7 +205,7 @@ class Simulation:
         chance[self._catalogue.second_out > second] = 0
         finish = np.full(self.shape.movies, np.inf)
         np.divide(rng.standard_exponential(self.shape.movies), chance, out=finish, where=chance > 0)
-        late = finish == np.inf  # come last, not never: a user of everything else takes them too
+        late = finish == np.inf  # come last: only users who rate all others get them
         finish[late] = finish[~late].max(initial=0) + 1 + self._catalogue.second_out[late]
         finish[movie[movie >= 0]] = np.inf
         winners = np.argpartition(finish, len(empty) - 1)[: len(empty)]
@@ -230,15 +231,15 @@ class Simulation:
 
 
 def _draw_tastes(catalogue: Catalogue, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return directions that some movies lie in, [T, D] of length 1."""
+    """Return unit directions near some movies, [T, D]."""
     seeds = rng.integers(0, len(catalogue.factors), (_TASTES, 2))
     middle = catalogue.factors[seeds].sum(axis=1)
     return unit_rows(middle + rng.normal(0, 0.1, middle.shape))
 
 
 def _chances(catalogue: Catalogue, tastes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how likely each movie is in a sitting of each taste, [T, I]; rows sum to 1."""
-    # einsum, not a product by BLAS, whose last bits depend on the machine's number of cores.
+    """Return the probability of each movie in a sitting of each taste, [T, I]; rows sum to 1."""
+    # einsum, because the last bits of a BLAS product depend on the number of cores.
     near = np.einsum("td,id->ti", tastes, catalogue.factors)
     chance: NDArray[np.float64] = catalogue.popularity * np.exp(_FOCUS * near)
     chance /= chance.sum(axis=1, keepdims=True)
@@ -246,7 +247,7 @@ def _chances(catalogue: Catalogue, tastes: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _activity(shape: Shape, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return how many ratings each user gives, [U]: few give most, and all give `shape.ratings`."""
+    """Return the number of ratings of each user, [U]; few users give most of them."""
     weight = rng.lognormal(0, _ACTIVITY_SPREAD, shape.users)
     more = weight * ((shape.ratings - FEWEST_RATINGS * shape.users) / weight.sum())
     counts: NDArray[np.int64] = np.minimum(FEWEST_RATINGS + more.astype(np.int64), most)
@@ -272,7 +273,7 @@ def _draw_people(ratings: NDArray[np.int64], rng: np.random.Generator) -> _Peopl
 
 
 def _draw_slots(people: _People, rng: np.random.Generator) -> _Slots:
-    """Spread each user's ratings over sittings, and these over the time that the user is there."""
+    """Divide the ratings of each user into sittings, spread over the user's active time."""
     count = int(people.ratings.sum())
     user = np.repeat(np.arange(len(people.ratings)), people.ratings)
     first = np.cumsum(people.ratings) - people.ratings  # [B], each user's first slot
@@ -284,8 +285,10 @@ def _draw_slots(people: _People, rng: np.random.Generator) -> _Slots:
     taste = people.tastes[whose, mood]
 
     sittings = np.bincount(whose, minlength=len(people.ratings))
-    there = np.minimum(people.years_active * _SECONDS_A_YEAR, (_LAST_DAY - people.first_second) / 4)
-    pause = rng.exponential((there / sittings)[whose])
+    active = np.minimum(
+        people.years_active * _SECONDS_A_YEAR, (_LAST_DAY - people.first_second) / 4
+    )
+    pause = rng.exponential((active / sittings)[whose])
     passed = rng.integers(3, 40, count)
     passed[begins] += pause.astype(np.int64)
     passed[first] = 0

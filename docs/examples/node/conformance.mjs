@@ -1,4 +1,4 @@
-// The example reader as a client of the conformance kit: a request a line in, an answer a line out.
+// Client of the conformance kit with the example reader: one request a line, one answer a line.
 
 import { createInterface } from "node:readline";
 import { DataLost, NothingPublished, Reader, UnknownContract, UnknownGenre, connect } from "./reader.mjs";

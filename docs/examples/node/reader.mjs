@@ -1,17 +1,17 @@
-// How a Node application reads what reco publishes: docs/keys.md, in JavaScript. Needs only `redis`.
+// A reader for Node: the contract of docs/keys.md in JavaScript. It needs only the package `redis`.
 //
 //   const reader = new Reader(await connect(process.env.REDIS_URL));
 //   const { generation, items } = await reader.user("42", { n: 10, genres: ["Comedy"] });
 //
-// Every list takes n, exclude, genres, year_from, year_to, available (true, or a set's name), and
-// available_missing ("all" or "none": what to show where that set does not exist).
+// Every list method accepts n, exclude, genres, year_from, year_to, available (true, or the name of a
+// set), and available_missing ("all" or "none": the result if that set does not exist).
 
 import { createHash } from "node:crypto";
 import { createClient } from "redis";
 
-const WINDOW = 500; // candidates looked at in one round trip
+const WINDOW = 500; // candidates filtered in one round trip
 const MAX_CARDS = 50_000;
-const SCALE = [0.5, 5]; // where the manifest does not say
+const SCALE = [0.5, 5]; // default if the manifest has no rating_scale
 const MAX_MOVES = 50;
 
 export class NothingPublished extends Error {}
@@ -23,47 +23,47 @@ export class DataLost extends Error {}
 export function connect(url) {
   const path = url.startsWith("unix://") ? url.slice("unix://".length) : null;
   const client = createClient(path === null ? { url } : { socket: { path } });
-  client.on("error", () => {}); // a request that cannot be answered rejects by itself
+  client.on("error", () => {}); // failed requests reject their own promise
   return client.connect();
 }
 
 export class Reader {
   #store;
   #namespace;
-  #view = null; // the generation that was read last, and the cards that are known of it
+  #view = null; // the last generation read, and its cached cards
 
   constructor(store, namespace = "reco") {
     this.#store = store;
     this.#namespace = namespace;
   }
 
-  /** The best movies for a user, by the retrieval model; with `why` each says because of which. */
+  /** The movies recommended to a user; with `why` each has its explanation in `because`. */
   user(id, { why = false, ...choice } = {}) {
     const because = why ? `because:${id}` : null;
     return this.#list(`user:${id}`, "personal", choice, { seen: `seen:${id}`, because });
   }
 
-  /** The best movies for a user, by predicted rating. */
+  /** A user's movies by predicted rating. */
   ranked(id, choice = {}) {
     return this.#list(`ranked:${id}`, "ranked", choice, { seen: `seen:${id}` });
   }
 
-  /** The movies most like a movie, never itself. */
+  /** The movies most similar to a movie, never itself. */
   similar(id, choice = {}) {
     return this.#list(`similar:${id}`, "similar", choice, { itself: id });
   }
 
-  /** What suits somebody of whom a few ratings are known; stars by movie. */
+  /** Cold start: movies for a user of whom only a few ratings are known; stars by movie. */
   forRatings(ratings, choice = {}) {
     return this.#list(null, "for_ratings", choice, { ratings });
   }
 
-  /** What is most_rated or highest_rated, of all or of one genre. */
+  /** The most_rated or highest_rated movies, of all or of one genre. */
   popular(by = "most_rated", genre = null, choice = {}) {
     return this.#list(`popular:${by}`, by, choice, { fill: false, genre });
   }
 
-  /** The namespace that an experiment gives a user; without one, the reader's own. */
+  /** The namespace of a user in the experiment; without an experiment, the reader's own. */
   async assign(id) {
     const value = await this.#store.get(`{${this.#namespace}}:experiment`);
     if (value === null) return this.#namespace;
@@ -81,19 +81,19 @@ export class Reader {
     return values[0] === null ? null : { movie_id: id, ...readCard(values[0]) };
   }
 
-  /** The ids of what a user rated, newest first. */
+  /** The ids of the movies that a user rated, newest first. */
   async seen(id) {
     const { values } = await this.#pin([`seen:${id}`]);
     return readIds(values[0]);
   }
 
-  /** The ids of the movies of a title, with or without its year. */
+  /** The ids of the movies with a title, with or without its year. */
   async findTitle(title) {
     const { values } = await this.#pin([`title:${fold(title)}`]);
     return readIds(values[0]);
   }
 
-  // First round trip: the pointer and the values, and again if the pointer names another night.
+  // First round trip: the pointer and the values; repeated if the pointer names another generation.
   async #pin(suffixes, sets = []) {
     const pointerKey = `{${this.#namespace}}:current`;
     for (let move = 0; move < MAX_MOVES; move += 1) {
@@ -110,7 +110,7 @@ export class Reader {
       const view = this.#view;
       const names = typeof suffixes === "function" ? suffixes(view) : suffixes;
       const keys = names.map((suffix) => this.#key(view, suffix));
-      // Commands of one turn of the event loop go out in one pipeline.
+      // The client sends commands of one turn of the event loop in one pipeline.
       const [[pointer, ...values], ...sizes] = await Promise.all([
         this.#store.mGet([pointerKey, ...keys]),
         ...sets.map((set) => this.#store.sCard(set)),
@@ -146,7 +146,7 @@ export class Reader {
     const popular = values;
     const taken = new Set([...exclude, ...rated, ...(itself === null ? [] : [itself])]);
     const candidates = chain(own, source, popular, seenIds, taken, fill);
-    // Redis cannot tell an empty set from one that does not exist.
+    // In Redis an empty set does not exist.
     const missing = available !== false && sizes[1] === 0;
     if (missing && choice.available_missing === "none") {
       return { generation: view.generation, items: [] };
@@ -158,7 +158,7 @@ export class Reader {
     return { generation: view.generation, items };
   }
 
-  // Second round trip: the cards that are not known yet, and who is in the sets.
+  // Second round trip: the cards that are not cached, and membership in the sets.
   async #pick(view, candidates, choice, n, sets, sizes, reasons) {
     if (view.cards.size > MAX_CARDS) view.cards.clear();
     const items = [];
@@ -177,7 +177,7 @@ export class Reader {
         asked[1] ? this.#store.smIsMember(asked[1], ids) : null,
       ]);
       unknown.forEach((id, place) => {
-        // A movie without a card is shown by its id.
+        // A movie without a card has its id as title.
         const card = cards[place] === null ? JSON.stringify({ t: id }) : cards[place];
         view.cards.set(id, readCard(card));
       });
@@ -189,7 +189,7 @@ export class Reader {
         if (items.length >= n || !shown || !admits(choice, card)) return;
         const item = { ...candidate, ...card };
         if (reasons) {
-          // What is hidden is not named either.
+          // Hidden movies are not named in explanations either.
           const reason = reasons.get(id) ?? null;
           const named = reason !== null && !isHidden(reason);
           item.because = named ? { movie_id: reason, title: view.cards.get(reason).title } : null;
@@ -205,7 +205,7 @@ export class Reader {
   }
 }
 
-// Genres as they are published; an older night does not list them.
+// Genres as published; the manifest of an older version does not list them.
 function spelt({ genres: published }, genres) {
   if (published === null) return genres;
   return genres.flatMap((genre) => {
@@ -225,7 +225,7 @@ function lettersOf(genre) {
   return fold(genre).replace(/[^\p{L}\p{N}]/gu, "");
 }
 
-// The movies of the chain, each where it comes first.
+// The candidates of all lists in order, each at its first position.
 function chain(own, source, popular, seen, taken, fill) {
   const found = [];
   const add = (columns, from) => {
@@ -244,19 +244,19 @@ function chain(own, source, popular, seen, taken, fill) {
   return found;
 }
 
-// Every rated movie says of those in its list how far they are above the last one.
+// Each rated movie contributes the scores of its list in excess of the last one.
 function addedUp(ratings, lists, [low, high]) {
-  const said = new Map();
+  const sums = new Map();
   Object.entries(ratings).forEach(([, stars], place) => {
     const weight = (stars - low) / (high - low);
     const columns = weight > 0 ? readList(lists[place]) : [];
     for (const [id, score] of columns) {
-      const above = weight * (score - columns.at(-1)[1]);
-      if (!(id in ratings)) said.set(id, (said.get(id) ?? 0) + above);
+      const excess = weight * (score - columns.at(-1)[1]);
+      if (!(id in ratings)) sums.set(id, (sums.get(id) ?? 0) + excess);
     }
   });
-  const most = Math.max(...said.values()) || 1;
-  return [...said]
+  const most = Math.max(...sums.values()) || 1;
+  return [...sums]
     .map(([id, score]) => [id, score / most])
     .sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
 }
@@ -286,7 +286,7 @@ function readIds(value) {
   return value === null ? [] : JSON.parse(value).i.map(String);
 }
 
-// By movie of a list, the movie that speaks for it, where there is one.
+// The explanation of each movie in a list, if it has one.
 function readReasons(list, because) {
   const reasons = new Map();
   if (list === null || because === null) return reasons;
@@ -303,8 +303,8 @@ function readCard(value) {
 }
 
 /**
- * The form under which a title is found. JavaScript has no case folding, hence up and down again and
- * the sigma; and no combining classes, so that titles in Indic scripts may fold too far.
+ * The folded title. JavaScript has no case folding, hence upper case, lower case and the sigma; and it
+ * has no combining classes, so titles in Indic scripts may lose more marks than they should.
  */
 export function fold(title) {
   const bare = title.normalize("NFKD").replace(/\p{M}/gu, "");

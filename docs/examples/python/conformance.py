@@ -1,4 +1,4 @@
-"""The Python reader as a client of the conformance kit: a request a line in, an answer a line out.
+"""Client of the conformance kit with the Python reader: one request a line, one answer a line.
 
 usage: REDIS_URL=redis://... conformance.py
 """
@@ -23,7 +23,7 @@ CHOICE = (
 
 
 def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask the reader what a request asks for."""
+    """Return the reader's answer to a request."""
     choice = {name: request[name] for name in CHOICE if name in request}
     match request["verb"]:
         case "popular":
@@ -44,7 +44,7 @@ def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def answered(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer a request; what cannot be answered is told by its name."""
+    """Return the answer to a request, or the name of its error."""
     try:
         return found(reader, request)
     except NothingPublished:
@@ -58,7 +58,7 @@ def answered(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Answer requests until standard input ends."""
     readers: dict[str, Reader] = {}
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,7 +1,7 @@
 """Connections to a store: addresses, clients, server facts, Lua scripts, batched reads and writes.
 
-`connect` makes a client of an address or of the embedded store. Errors of the client library leave
-as errors of this package, with a next step.
+`connect` makes a client from an address, or for the embedded store. `explain` turns errors of the
+client library into errors of this package, with a next step.
 """
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "connect",
     "explain",
     "home",
+    "resp",
     "scripts",
     "servers",
     "transfer",

@@ -1,7 +1,7 @@
-"""Addresses of a store: their forms, checks, and a spelling that is safe to print.
+"""Addresses of a store: their forms, their checks, and their masked form for messages.
 
 ``redis://``, ``rediss://`` (verified TLS), ``unix://``, ``redis+cluster://`` or ``?cluster=true``
-for Redis Cluster, and ``redis-sentinel://`` for a primary that Sentinels name.
+for Redis Cluster, and ``redis-sentinel://`` for a primary behind Sentinels.
 """
 
 from __future__ import annotations
@@ -33,29 +33,32 @@ _SCHEMES: Final = {
     "redis+sentinel": ("redis", _SENTINEL),
     "rediss+sentinel": ("rediss", _SENTINEL),
 }
-#: Options of the client library that an address shared with other programs may have; ignored,
-#: since this client always uses its own values.
+#: Options of the client library that are ignored: an address shared with other programs may have
+#: them, and this client always uses its own values.
 _SETTLED: Final = frozenset({"decode_responses", "protocol", "legacy_responses"})
 _HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
 _TRUE: Final = frozenset({"1", "true", "yes"})
 
 
 class Address(NamedTuple):
-    """An address in the client library's own form."""
+    """Address in the form of the client library."""
 
     url: str
     cluster: bool
-    label: str  # safe to print
-    sentinels: tuple[tuple[str, int], ...] = ()  # host and port of each
-    service: str = ""  # by which the Sentinels know the primary
+    label: str
+    """Masked address, safe to print."""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Host and port of each Sentinel."""
+    service: str = ""
+    """Name of the primary in the configuration of the Sentinels."""
 
 
 def parse_address(url: str, *, cluster: bool = False) -> Address:
-    """Bring an address into the client library's form.
+    """Return an address in the form of the client library.
 
     Args:
-        url: in one of the forms above.
-        cluster: treat it as one node of a Redis Cluster.
+        url: address in one of the forms above.
+        cluster: treat the address as one node of a Redis Cluster.
 
     Raises:
         UsageError: the URL has an unknown form, or switches the TLS check off.
@@ -85,7 +88,7 @@ def parse_address(url: str, *, cluster: bool = False) -> Address:
 def mask_url(url: str) -> str:
     """Return an address that is safe to print: passwords are masked."""
     url = _cleaned(url)
-    if "://" not in url:  # no address at all, but maybe a password
+    if "://" not in url:  # not an address, but perhaps a password
         return url if _is_host(url) else _MASK
     try:
         parts = urlsplit(url)
@@ -108,7 +111,7 @@ def mask_url(url: str) -> str:
 
 
 def _is_cut_short(url: str) -> bool:
-    """Tell whether a letter such as / in the password ended the part that names the host."""
+    """Return whether a character such as / in the password ended the host part of the address."""
     try:
         parts = urlsplit(url)
         user_or_option = [name for name, value in parse_qsl(parts.query) if "@" in value]
@@ -118,7 +121,7 @@ def _is_cut_short(url: str) -> bool:
         return False
     hosts = parts.netloc.rpartition("@")[2].split(",")
     return (
-        not all(map(_HOST.fullmatch, hosts))  # a piece of a password is no port
+        not all(map(_HOST.fullmatch, hosts))  # part of a password is not a port
         or "@" in parts.path + parts.fragment
         # Names of accounts, passwords and files may have an @.
         or not all(re.search(r"user|password|name$|ssl_", name) for name in user_or_option)
@@ -127,7 +130,7 @@ def _is_cut_short(url: str) -> bool:
 
 
 def _cleaned(url: str) -> str:
-    """Strip blanks, line ends and quotes, which files of variables leave around an address."""
+    """Strip blanks, line ends and quotes, which environment files leave around an address."""
     url = url.strip()
     if len(url) > 1 and url[0] == url[-1] and url[0] in "\"'":
         url = url[1:-1].strip()
@@ -135,10 +138,10 @@ def _cleaned(url: str) -> str:
 
 
 def _require_whole(url: str) -> SplitResult:
-    """Split an address of a known scheme.
+    """Split an address with a known scheme.
 
     Raises:
-        UsageError: it has none, or its password has letters that must be encoded.
+        UsageError: the scheme is missing, or the password has characters that must be encoded.
     """
     label = mask_url(url)
     if "://" not in url:
@@ -157,11 +160,11 @@ def _require_whole(url: str) -> SplitResult:
 def _require_meaning(
     label: str, scheme: str, path: str, query: dict[str, str], service: str
 ) -> None:
-    """Refuse errors that the client library would overlook, or report only on connecting.
+    """Refuse errors that the client library would ignore, or report only on connecting.
 
     Raises:
-        UsageError: the database number is not a number, TLS is not as it must be, or a Sentinel's
-            address names no primary.
+        UsageError: the database is not a number, TLS options are wrong or unsafe, or a Sentinel
+            address does not name a primary.
     """
     if not service:
         raise UsageError(
@@ -174,10 +177,10 @@ def _require_meaning(
             f"the address {label} is not understood; expected the number of a database after "
             "the last /, such as 0"
         )
-    of_tls = next((name for name in query if name.startswith("ssl_")), None)
-    if of_tls is not None and scheme != "rediss":
+    tls_option = next((name for name in query if name.startswith("ssl_")), None)
+    if tls_option is not None and scheme != "rediss":
         raise UsageError(
-            f"the address {label} has the option {of_tls}, but does not use TLS; expected one "
+            f"the address {label} has the option {tls_option}, but does not use TLS; expected one "
             "that begins with rediss"
         )
     if query.get("ssl_cert_reqs", "required") != "required" or (
@@ -191,10 +194,10 @@ def _require_meaning(
 
 
 def _require_tls_files(label: str, query: dict[str, str]) -> None:
-    """Read the files of certificates that an address names.
+    """Check the certificate files in an address.
 
     Raises:
-        UsageError: one of them is missing or not what it should be.
+        UsageError: a file is missing, or is not a PEM file of its kind.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority, certificate = query.get("ssl_ca_certs"), query.get("ssl_certfile")
@@ -205,7 +208,7 @@ def _require_tls_files(label: str, query: dict[str, str]) -> None:
         if certificate is not None:
             key = query.get("ssl_keyfile")
             option, file = "ssl_certfile", f"{certificate} with the key {key or certificate}"
-            # Without a password OpenSSL would ask for one on the terminal.
+            # Without a password, OpenSSL would prompt for one on the terminal.
             context.load_cert_chain(certificate, key, query.get("ssl_password", ""))
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
@@ -220,7 +223,7 @@ def _is_host(text: str) -> bool:
 
 
 def _host(text: str) -> tuple[str, int]:
-    """Return host and port of a Sentinel; the address was found whole."""
+    """Return host and port of a Sentinel, from an address that was checked."""
     found = _HOST.fullmatch(text)
     host, port = (text, "") if found is None else (found[1], found[2])
     return host.strip("[]") or "localhost", int(port or DEFAULT_SENTINEL_PORT)

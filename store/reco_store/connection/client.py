@@ -1,12 +1,7 @@
-"""Connections to the store, and the translation of the client library's errors.
+"""Facts about a client: its kind, its printable address, its account, and its errors.
 
-One kind of address serves all: ``redis://``, ``rediss://`` (verified TLS), ``unix://``,
-``redis+cluster://`` or ``?cluster=true`` for Redis Cluster, and ``redis-sentinel://`` for a primary
-that Sentinels name. No address means the embedded store.
-Everything else in this package takes a client as a parameter, made here or by the caller.
-
-Retries are off, unless asked for: a repeated command can hide that the server was restarted in
-between and lost what it had (a reader may ask for them, a publisher must not).
+All other modules of this package take a client as a parameter. ``connect`` makes one from an
+address; the caller may also pass a client of its own.
 """
 
 from __future__ import annotations
@@ -27,23 +22,39 @@ if TYPE_CHECKING:
 
     from reco_store.errors import RecoError
 
-__all__ = ["Client", "is_cluster", "store_errors", "translate"]
+__all__ = [
+    "CLIENT_ERRORS",
+    "EMBEDDED_SOCKET",
+    "AsyncClient",
+    "Client",
+    "account_of",
+    "embedded_folder_of",
+    "explained",
+    "follows_sentinel",
+    "in_embedded",
+    "is_cluster",
+    "label_of",
+    "location_of",
+    "require_bytes",
+    "store_errors",
+]
 
 Client: TypeAlias = Redis | RedisCluster
 AsyncClient: TypeAlias = "AsyncRedis | AsyncRedisCluster"
 
-#: What the client library raises; one of its bases stands apart from the others.
+#: Base classes of the errors that the client library raises.
 CLIENT_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+#: Name of the embedded store's socket, in its folder.
 EMBEDDED_SOCKET: Final = "store.sock"
 
 
 def is_cluster(client: Client) -> bool:
-    """Tell whether commands on several keys must be sent key by key."""
+    """Return whether commands on several keys must be sent key by key."""
     return isinstance(client, RedisCluster)
 
 
 def require_bytes(client: object) -> None:
-    """Refuse a client that decodes replies: values are bytes, and ids may be no text.
+    """Refuse a client that decodes replies: values are bytes, and ids need not be valid UTF-8.
 
     Raises:
         UsageError: the client was made with ``decode_responses=True``.
@@ -62,7 +73,7 @@ def label_of(client: object) -> str:
     options = pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}"
-    # Blocking and asyncio classes are called alike; the latter take long to import.
+    # Compared by name: importing the asyncio classes takes long.
     scheme = "rediss" if "SSL" in pool.connection_class.__name__ else "redis"
     database = f"/{options['db']}" if options.get("db") else ""
     manager = getattr(pool, "sentinel_manager", None)
@@ -73,18 +84,18 @@ def label_of(client: object) -> str:
 
 
 def _shown(options: dict[str, Any]) -> str:
-    """Return host and port as an address has them."""
+    """Return host and port in the notation of an address."""
     host = str(options.get("host", "localhost"))
     return f"{f'[{host}]' if ':' in host else host}:{options.get('port', 6379)}"
 
 
 def follows_sentinel(client: object) -> bool:
-    """Return whether Sentinels name the primary, so that a failover is a new connection."""
+    """Return whether the client asks Sentinels for the primary, so a failover is a reconnect."""
     return hasattr(getattr(client, "connection_pool", None), "sentinel_manager")
 
 
 def account_of(client: object) -> str:
-    """Return the name of the account with which a client logs in; empty: not known."""
+    """Return the name of the account with which a client logs in; empty if unknown."""
     holder = getattr(client, "connection_pool", None) or getattr(client, "nodes_manager", None)
     options = getattr(holder, "connection_kwargs", None)
     if options is None or options.get("credential_provider") is not None:
@@ -92,23 +103,23 @@ def account_of(client: object) -> str:
     return str(options.get("username") or "default")
 
 
-def place_of(client: object) -> str:
-    """Return where a client reads, as the end of a sentence."""
+def location_of(client: object) -> str:
+    """Return the location of a client's store, as the end of a sentence."""
     folder = embedded_folder_of(client)
     return f"at {label_of(client)}" if folder is None else in_embedded(folder)
 
 
 def embedded_folder_of(client: object) -> Path | None:
-    """Return the folder of the embedded store that a client reads; None if it reads another one."""
+    """Return the folder of the embedded store that a client uses; None for any other store."""
     socket = Path(label_of(client).removeprefix("unix://"))
     if socket.name != EMBEDDED_SOCKET:
         return None
-    folder = socket.parent  # or a link to it, where its own path is too long to connect to
+    folder = socket.parent  # or a link to it, if its path is too long for a socket
     return folder if folder.name == "store" else folder.resolve()
 
 
 def in_embedded(folder: Path) -> str:
-    """Return which embedded store is read, and why, as the end of a sentence."""
+    """Return the location of the embedded store, and why it is used, as the end of a sentence."""
     return (
         f"in the embedded store in {folder}, which is used because no server is named "
         "(--redis-url, REDIS_URL)"
@@ -116,7 +127,7 @@ def in_embedded(folder: Path) -> str:
 
 
 class store_errors:  # noqa: N801  used as a verb: with store_errors(url)
-    """Context manager: errors of the client library leave it as errors of this package.
+    """Context manager that turns errors of the client library into errors of this package.
 
     Args:
         where: printable address of the store, or the client in use.

@@ -1,7 +1,7 @@
-"""Clients of a store, made of its address: a server, a cluster, Sentinels, or the embedded store.
+"""Clients made from an address: of a server, a cluster, Sentinels, or the embedded store.
 
-Retries are off, unless asked for: a repeated command can hide that the server was restarted in
-between and lost its data (a reader may ask for them, a publisher must not).
+Retries are off by default: a repeated command can hide that the server restarted in between and
+lost data. A reader may turn them on, a publisher must not.
 """
 
 from __future__ import annotations
@@ -24,15 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["connect", "open_client", "resolve"]
+__all__ = [
+    "DEFAULT_TIMEOUT_SECONDS",
+    "ClientClasses",
+    "client_options",
+    "connect",
+    "open_client",
+    "resolve",
+]
 
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
-# Older versions of the client library have no such option, and send what a server may refuse.
+#: Turns the client information off; older versions of the client library have no such option.
 _NO_CLIENT_INFO: Final = {"driver_info": None} if hasattr(connection, "DriverInfo") else {}
 
 
-class Kinds(NamedTuple):
-    """The client library's classes, blocking or asyncio."""
+class ClientClasses(NamedTuple):
+    """Client classes of the library, blocking or asyncio."""
 
     single: Any
     cluster: Any
@@ -50,14 +57,14 @@ def connect(
 ) -> Client:
     """Return a client of the store.
 
-    A single server is contacted by the first command, a cluster at once.
+    A cluster is contacted at once, a single server by the first command.
 
     Args:
-        url: address of the store; None means the embedded store, started if need be.
+        url: address of the store; None means the embedded store, which is started if necessary.
         home: folder of the embedded store; unused with a URL.
         cluster: treat the URL as one node of a Redis Cluster.
-        retries: how often a command is repeated after a lost connection.
-        timeout_seconds: for connecting, and for each reply.
+        retries: number of times that a command is repeated after a lost connection.
+        timeout_seconds: timeout in seconds of connecting and of each reply.
         start: start the embedded store even if it has no snapshot to serve.
 
     Raises:
@@ -65,13 +72,13 @@ def connect(
         NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
         StoreUnreachable: the cluster does not answer.
         StoreUnfit: the embedded store does not start or does not answer.
-        NotInstalled: the embedded store is wanted, but its extra is missing.
+        NotInstalled: the embedded store needs an extra that is not installed.
     """
     address = resolve(url, home=home, cluster=cluster, start=start)
     with store_errors(address.label):
         client: Client = open_client(
             address,
-            Kinds(Redis, RedisCluster, Sentinel),
+            ClientClasses(Redis, RedisCluster, Sentinel),
             retry=Retry(_backoff(retries), retries),
             timeout_seconds=timeout_seconds,
             hook=_tls_hook(address),
@@ -80,16 +87,16 @@ def connect(
 
 
 def resolve(url: str | None, *, home: Path | None, cluster: bool, start: bool = True) -> Address:
-    """Bring an address into the client library's form; start the embedded store for None.
+    """Return an address in the form of the client library; start the embedded store for None.
 
     Raises:
         UsageError: the URL has an unknown form, or switches the TLS check off.
         NothingPublished: the embedded store has nothing to serve, and ``start`` is False.
         StoreUnfit: the embedded store does not start or does not answer.
-        NotInstalled: the embedded store is wanted, but its extra is missing.
+        NotInstalled: the embedded store needs an extra that is not installed.
     """
     if url is None:
-        # Not needed by anyone who has a server, and not installed with the base package.
+        # Only the embedded store needs it, which is an extra.
         from reco_store.connection.embedded.server import ensure_server  # noqa: PLC0415
 
         url = ensure_server(home, start=start)
@@ -98,23 +105,23 @@ def resolve(url: str | None, *, home: Path | None, cluster: bool, start: bool = 
 
 def open_client(
     address: Address,
-    kinds: Kinds,
+    kinds: ClientClasses,
     *,
     retry: object,
     timeout_seconds: float,
     hook: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401  one of the kinds
-    """Make a client of an address.
+    """Return a client for an address.
 
     Args:
-        address: as `resolve` returns it.
-        kinds: of the client.
-        retry: the client library's, blocking or asyncio as the kinds are.
-        timeout_seconds: for connecting, and for each reply.
-        hook: options that are for some clients only.
+        address: the address, from `resolve`.
+        kinds: blocking or asyncio client classes.
+        retry: retry policy of the client library, blocking or asyncio like the classes.
+        timeout_seconds: timeout in seconds of connecting and of each reply.
+        hook: options of some clients only.
 
     Raises:
-        UsageError: an option of the address is unknown, or its value cannot be.
+        UsageError: an option of the address is unknown, or its value is invalid.
         redis.RedisError: a cluster does not answer.
     """
     options = {"retry": retry, **client_options(timeout_seconds), **hook}
@@ -125,7 +132,7 @@ def open_client(
             client = _client_by_sentinel(address, kinds, options)
         else:
             client = kinds.single.from_url(address.url, **options)
-        # Unknown options would show only when the first command connects.
+        # Otherwise unknown options would raise only when the first command connects.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (TypeError, ValueError) as error:
         option = re.search(r"'(\w+)'", str(error))
@@ -139,8 +146,8 @@ def open_client(
 def _tls_hook(address: Address) -> dict[str, Any]:
     """Return the option that lets a blocking client use a TLS connection without a password.
 
-    A server sends session tickets of TLS 1.3 after the handshake. Until something is read, they
-    make a new connection look as if a reply had been left in it, and the client library drops it.
+    A server sends TLS 1.3 session tickets after the handshake. Until something is read, a new
+    connection looks as if it had an unread reply, and the client library drops it.
     """
     if not address.url.startswith("rediss"):
         return {}
@@ -163,31 +170,31 @@ def _tls_hook(address: Address) -> dict[str, Any]:
     return {"redis_connect_func": read_something if address.cluster else greet}
 
 
-def _client_by_sentinel(address: Address, kinds: Kinds, options: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Make a client that asks Sentinels, at each new connection, who the primary is."""
-    asked = connection.parse_url(address.url)  # type: ignore[no-untyped-call]
+def _client_by_sentinel(address: Address, kinds: ClientClasses, options: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a client that asks Sentinels for the primary at each new connection."""
+    parsed = connection.parse_url(address.url)  # type: ignore[no-untyped-call]
     for name in ("host", "port"):
-        asked.pop(name, None)
-    tls = {name: value for name, value in asked.items() if name.startswith("ssl_")}
-    if asked.pop("connection_class", None) is not None:  # rediss
+        parsed.pop(name, None)
+    tls = {name: value for name, value in parsed.items() if name.startswith("ssl_")}
+    if parsed.pop("connection_class", None) is not None:  # rediss
         tls["ssl"] = True
     own = {
-        name: asked.pop(f"sentinel_{name}")
+        name: parsed.pop(f"sentinel_{name}")
         for name in ("username", "password")
-        if f"sentinel_{name}" in asked
+        if f"sentinel_{name}" in parsed
     }
     manager = kinds.sentinel(
         list(address.sentinels),
         sentinel_kwargs={**options, **tls, **own},
-        **{**options, **asked, **tls},
+        **{**options, **parsed, **tls},
     )
     return manager.master_for(address.service, redis_class=kinds.single)
 
 
 def client_options(timeout_seconds: float) -> dict[str, Any]:
-    """Return the options that every client shares, all but ``retry``.
+    """Return the options that all clients share, except ``retry``.
 
-    RESP2 and no client info, so that the handshake needs no right beyond the commands used.
+    RESP2 without client information: the handshake needs no rights beyond the commands used.
     """
     return {
         "protocol": 2,

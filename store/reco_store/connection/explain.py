@@ -1,7 +1,7 @@
-"""Explanations of the client library's errors: the cause and the next step.
+"""Translation of the client library's errors: the cause and the next step.
 
-Each function looks for one kind of cause and returns None for all others. A server's refusal is
-recognised by the words of its reply, because many replies have no error class of their own.
+Each function recognises one kind of cause and returns None for all others. Refusals of a server are
+recognised by the text of its reply, because many replies have no error class of their own.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from reco_store.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["is_passing", "translate"]
+__all__ = ["ENDED_AFTER_HANDSHAKE", "is_passing", "translate"]
 
-#: Begins the text of an error that the TLS hook of `client` raises.
+#: First words of an error that the TLS hook of `connect` raises.
 ENDED_AFTER_HANDSHAKE: Final = "the server ended the connection after the TLS handshake"
 _RIGHTS: Final = "docs/keys.md lists the rights that each account needs"
 _ENCODE: Final = "write / ? # @ % [ ] in them percent-encoded"
-#: Replies of servers to a script that runs a command, or uses a key, without the right to.
+#: Replies to a script that runs a command, or uses a key, without permission.
 _REFUSED_IN_SCRIPT: Final = re.compile(
     r"ACL failure in script|executing the script can't (?:run|access)"
 )
@@ -69,10 +69,10 @@ _REPLIES: Final = (
     (
         "NOREPLICAS",
         "takes no writes, because too few of its replicas are connected",
-        "Look after its replicas.",
+        "Check its replicas.",
     ),
 )
-#: OpenSSL's codes of a certificate that is not to be trusted (X509_V_ERR_*).
+#: Codes of OpenSSL for certificates that are not trusted (X509_V_ERR_*).
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
 _OTHER_HOST: Final = (62, 64)
@@ -115,7 +115,7 @@ def translate(error: Exception, where: str, account: str = "") -> RecoError:
     Args:
         error: a RedisError, or an OSError of its socket.
         where: printable address of the store.
-        account: of the server, as which the client logs in; empty: not known.
+        account: account with which the client logs in; empty if unknown.
     """
     fault = _Fault(error, where, account or "in use")
     for explain in _EXPLANATIONS:
@@ -130,7 +130,7 @@ def translate(error: Exception, where: str, account: str = "") -> RecoError:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Return whether a server replied that it cannot answer yet, so that waiting may help."""
+    """Return whether a server replied that it is not ready yet, so that waiting may help."""
     return isinstance(error, StoreNotReady) or bool(_reason_to_wait(error))
 
 
@@ -185,14 +185,15 @@ def _login(fault: _Fault) -> RecoError | None:
     if "Authentication required" in fault.text:
         return StoreUnreachable(
             fault.where,
-            f"the server wants a user name and password, and the address has none ({fault.text})",
+            f"the server requires a user name and password, and the address has none "
+            f"({fault.text})",
             f"Write them before the host, as in USER:PASSWORD@HOST; {_ENCODE}.",
         )
     if "without any password" in fault.text:
         return StoreUnreachable(
             fault.where,
-            "the address has a password, and the server asks for none",
-            "Leave it out, or see whether this is the right server.",
+            "the address has a password, and the server requires none",
+            "Leave it out, or check whether this is the right server.",
         )
     return StoreUnreachable(
         fault.where,
@@ -201,7 +202,7 @@ def _login(fault: _Fault) -> RecoError | None:
     )
 
 
-def _place(fault: _Fault) -> RecoError | None:
+def _server_kind(fault: _Fault) -> RecoError | None:
     """Explain an address that leads to a server of another kind."""
     if isinstance(fault.error, exceptions.MovedError):
         return StoreUnfit(
@@ -216,9 +217,9 @@ def _place(fault: _Fault) -> RecoError | None:
     if type(fault.error).__name__ == "MasterNotFoundError":  # sync and asyncio have one each
         return StoreUnreachable(
             fault.where,
-            "no Sentinel there knows a primary of that name that is up",
-            "Check that the Sentinels run and that they know the name; their own password goes "
-            "into ?sentinel_password=.",
+            "no Sentinel there has a primary of that name that is up",
+            "Check that the Sentinels run and that they are configured with the name; their own "
+            "password goes into ?sentinel_password=.",
         )
     if isinstance(fault.error, exceptions.ReadOnlyError):
         return StoreUnfit(
@@ -244,7 +245,7 @@ def _reply(fault: _Fault) -> RecoError | None:
     if unknown:
         return StoreUnfit(
             f"the store at {fault.where} does not know the command {unknown[1].upper()}",
-            f"It is renamed, switched off or too new for this server; {_RIGHTS}.",
+            f"It is renamed, disabled, or too new for this server; {_RIGHTS}.",
         )
     for part, meaning, remedy in _REPLIES:
         if part in fault.text:
@@ -272,13 +273,13 @@ def _certificate(fault: _Fault) -> RecoError | None:
 
 
 def _handshake(fault: _Fault) -> RecoError | None:
-    """Explain why no TLS connection came about."""
+    """Explain why no TLS connection was made."""
     text = fault.text + "".join(str(error) for error in fault.chain)
     if ENDED_AFTER_HANDSHAKE in text or _WANTS_CERTIFICATE.search(text):
         return StoreUnreachable(
             fault.where,
-            f"the server wants a certificate of the client, or another one ({fault.text})",
-            "Name one that an authority of the server's signed: "
+            f"the server requires a client certificate, or another one ({fault.text})",
+            "Name one that is signed by an authority of the server: "
             "rediss://...?ssl_certfile=FILE&ssl_keyfile=FILE.",
         )
     if not any(isinstance(error, _CUT_OFF) for error in fault.chain) and (
@@ -288,9 +289,9 @@ def _handshake(fault: _Fault) -> RecoError | None:
     if fault.is_tls:
         return StoreUnreachable(
             fault.where,
-            f"no TLS connection came about ({fault.text})",
-            "If the server speaks no TLS on this port, use redis:// instead of rediss://, or the "
-            "port that does.",
+            f"no TLS connection was made ({fault.text})",
+            "If the server has no TLS on this port, use redis:// instead of rediss://, or its TLS "
+            "port.",
         )
     if fault.where.startswith("unix:") or any(
         isinstance(error, TimeoutError | exceptions.TimeoutError) for error in fault.chain
@@ -299,7 +300,7 @@ def _handshake(fault: _Fault) -> RecoError | None:
     return StoreUnreachable(
         fault.where,
         f"the connection was cut off ({fault.text})",
-        "If the server speaks TLS, use rediss:// instead of redis://, and ssl_ca_certs=FILE for an "
+        "If the server uses TLS, use rediss:// instead of redis://, and ssl_ca_certs=FILE for an "
         "authority of your own; else see its log.",
     )
 
@@ -316,7 +317,7 @@ _EXPLANATIONS: Final[tuple[Callable[[_Fault], RecoError | None], ...]] = (
     _not_ready,
     _rights,
     _login,
-    _place,
+    _server_kind,
     _reply,
     _certificate,
     _name,

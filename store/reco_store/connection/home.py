@@ -1,4 +1,4 @@
-"""The folder for reco's own files where none is named: in the home of the account that runs it."""
+"""Default folder for the files of reco, in the home of the account, and account names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def default_home() -> Path:
     """Return the user's data folder, which need not exist.
 
     Raises:
-        UsageError: the account has no home: HOME is not set, and no entry in passwd names one.
-        NotInstalled: the package that knows where the data of users belong is missing.
+        UsageError: the account has no home: HOME is not set, and passwd has no entry for it.
+        NotInstalled: the package that finds the user's data folder is missing.
     """
     try:
         from platformdirs import user_data_path  # noqa: PLC0415  of the extra
@@ -33,14 +33,14 @@ def default_home() -> Path:
         folder = user_data_path("reco")
     except RuntimeError as error:
         raise homeless from error
-    if not folder.is_absolute():  # older versions of the package leave "~" as it is
+    if not folder.is_absolute():  # older versions of the package return "~" unexpanded
         raise homeless
     return folder
 
 
 def account(uid: int) -> str:
-    """Return the name of an account, or its number where it has no name."""
-    from pwd import getpwuid  # noqa: PLC0415  on POSIX only
+    """Return the name of an account, or its number if it has no name."""
+    from pwd import getpwuid  # noqa: PLC0415  POSIX only
 
     try:
         return getpwuid(uid).pw_name

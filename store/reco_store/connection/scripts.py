@@ -1,9 +1,9 @@
-"""The Lua scripts, and how one is run.
+"""Lua scripts of the control keys, and the function that runs them.
 
-Each script's own header says what it does. They are sent whole with EVAL, as an argument of
-``checked.lua``: they are short, and a restarted server has forgotten every SHA. Each may be
-repeated without harm, because a repeated call finds its own token or its own result; so a lost
-reply is answered by asking again.
+The header of each script describes it. A script is sent whole with EVAL, as an argument of
+``checked.lua``: scripts are short, and a restarted server has lost every SHA. Each is idempotent,
+because a repeated call finds its own token or its own result; so it is sent again if its reply is
+lost.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ RENEW: Final = "renew"
 UNLOCK: Final = "unlock"
 CHANGE: Final = "change"
 
-# Without this header (servers before 7.0 do not know it) a full server refuses every script that
+# Without this header, which needs a server of version 7.0, a full server refuses every script that
 # writes: no lock could be taken, nothing collected and nothing rolled back.
 _ALLOW_WHEN_FULL: Final = "#!lua flags=allow-oom\n"
 _ANSWERED_IN_PAIRS: Final = (ACQUIRE, CHANGE)
 _CHECKED: Final = "checked"
-_SPOILT: Final = [b"spoilt"]
+_DAMAGED: Final = [b"damaged"]
 _LOST: Final = (exceptions.ConnectionError, exceptions.TimeoutError)
 _PAUSES_SECONDS: Final = (0.02, 0.2)
 
@@ -50,16 +50,16 @@ def run_script(
     *,
     allow_when_full: bool,
     patience_seconds: float = WRITER_SECONDS,
-) -> Any:  # noqa: ANN401  each script's header says what it returns
-    """Run a script, again if its reply is lost.
+) -> Any:  # noqa: ANN401  the header of each script describes its reply
+    """Run a script; send it again if its reply is lost.
 
     Args:
         client: connection to the store.
-        name: one of this module's names.
-        keys: all keys that the script touches.
-        arguments: as the script's header says.
-        allow_when_full: the server is 7.0 or later.
-        patience_seconds: how long to wait for a server that cannot answer yet.
+        name: name of the script, a constant of this module.
+        keys: all keys that the script uses.
+        arguments: arguments, described in the header of the script.
+        allow_when_full: True for servers from version 7.0 on.
+        patience_seconds: seconds to wait for a server that is not ready.
 
     Raises:
         redis.RedisError: the server refuses, or does not answer repeatedly.
@@ -68,56 +68,57 @@ def run_script(
     outer = _source(_CHECKED)
     if allow_when_full:
         outer = _ALLOW_WHEN_FULL + outer
-    told = sha1("\0".join((text, *keys, *arguments)).encode(), usedforsecurity=False).hexdigest()
+    checksum = sha1(
+        "\0".join((text, *keys, *arguments)).encode(), usedforsecurity=False
+    ).hexdigest()
 
     def send() -> Any:  # noqa: ANN401  as above
-        reply = client.eval(outer, len(keys), *keys, told, text, *arguments)
-        if reply == _SPOILT:
-            raise exceptions.ConnectionError("a script arrived spoilt")
+        reply = client.eval(outer, len(keys), *keys, checksum, text, *arguments)
+        if reply == _DAMAGED:
+            raise exceptions.ConnectionError("a script arrived damaged")
         return replies(reply, 2) if name in _ANSWERED_IN_PAIRS else reply
 
     return insist(send, patience_seconds)
 
 
-def replies(reply: Any, count: int) -> list[Any]:  # noqa: ANN401  it may be anything
-    """Return a reply that must be a list of some length.
+def replies(reply: Any, count: int) -> list[Any]:  # noqa: ANN401  any reply
+    """Check that a reply is a list of some length, and return it.
 
     Raises:
-        redis.ConnectionError: it is none, so it was spoilt on its way; ask again.
+        redis.ConnectionError: it is not, so it was damaged on its way: send the command again.
     """
     if not isinstance(reply, list) or len(reply) != count:
-        raise exceptions.ConnectionError("a reply arrived spoilt")
+        raise exceptions.ConnectionError("a reply arrived damaged")
     return reply
 
 
-def values(reply: Any, count: int) -> list[bytes | None]:  # noqa: ANN401  it may be anything
-    """Return a reply that must be a list of some values, each there or not.
+def values(reply: Any, count: int) -> list[bytes | None]:  # noqa: ANN401  any reply
+    """Check that a reply is a list of some length of values or None, and return it.
 
-    One flipped bit makes a number of a value, which no later check expects.
+    One flipped bit turns a value into a number, which no later check expects.
 
     Raises:
-        redis.ConnectionError: it is none, so it was spoilt on its way; ask again.
+        redis.ConnectionError: it is not, so it was damaged on its way: send the command again.
     """
     found = replies(reply, count)
     if not all(value is None or isinstance(value, bytes) for value in found):
-        raise exceptions.ConnectionError("a reply arrived spoilt")
+        raise exceptions.ConnectionError("a reply arrived damaged")
     return found
 
 
 def insist(command: Callable[[], _Result], patience_seconds: float = WRITER_SECONDS) -> _Result:
-    """Call again after a lost connection or reply, a few times.
+    """Repeat an idempotent command a few times after a lost connection or reply.
 
-    A server that replies that it cannot answer yet (it loads its data, or the cluster is amid a
-    failover) is asked again for longer. Only for commands that may be repeated without harm. What a
-    restart in between may have lost is found by comparing the servers' run ids, and by reading
-    everything back.
+    A server that replies that it is not ready (it loads its data, or the cluster is in a failover)
+    gets more time. Data that a restart in between lost is detected later, by comparing the run ids
+    of the servers and by reading everything back.
 
     Args:
-        command: sends it, and returns the reply.
-        patience_seconds: how long to wait for a server that cannot answer yet.
+        command: sends the command and returns the reply.
+        patience_seconds: seconds to wait for a server that is not ready.
 
     Raises:
-        redis.RedisError: as the command does.
+        redis.RedisError: raised by the last call of the command.
     """
     waiting: Waiting | None = None
     pauses = iter(_PAUSES_SECONDS)

@@ -1,7 +1,7 @@
-"""The servers behind a client: which they are, whether they are fit, whether they restarted.
+"""Servers behind a client: their names, run ids, memory and fitness.
 
-A single server and the primaries of a Redis Cluster look alike from here. Only INFO is asked,
-never CONFIG, which a writer's account need not be allowed.
+A single server and the primaries of a Redis Cluster are treated alike. All facts come from INFO,
+never from CONFIG, which needs further rights.
 """
 
 from __future__ import annotations
@@ -33,52 +33,53 @@ SAFE_POLICIES: Final = (
 
 
 class Server(NamedTuple):
-    """What one server said about itself."""
+    """Facts about one server, from its INFO."""
 
-    name: str  # host:port; printable
-    run_id: str  # drawn anew at every start
+    name: str
+    """Printable name, host:port."""
+    run_id: str
+    """Random id, new at every start."""
     version: tuple[int, int]
     policy: str
+    """Its maxmemory-policy."""
     allocator: str
     used_bytes: int
-    limit_bytes: int  # maxmemory, or the machine's memory where there is no limit
+    limit_bytes: int
+    """Its maxmemory in bytes or, without a limit, the memory of the machine."""
     keys: int
 
     @property
     def free_bytes(self) -> int:
-        """Return what is left before the server refuses writes."""
+        """Memory left before the server refuses writes, in bytes."""
         return max(0, self.limit_bytes - self.used_bytes)
 
 
 class Servers(NamedTuple):
-    """All servers that hold data of the store."""
+    """All servers with data of the store."""
 
     nodes: tuple[Server, ...]
 
     @property
     def run_ids(self) -> tuple[tuple[str, str], ...]:
-        """Return who runs where; any restart, failover or resharding changes it."""
+        """Name and run id of each server; any restart, failover or resharding changes them."""
         return tuple(sorted((node.name, node.run_id) for node in self.nodes))
 
 
 def look_at_servers(client: Client) -> Servers:
-    """Ask every server that holds data about itself.
+    """Return facts about every server with data of the store.
 
     Raises:
-        redis.RedisError: one of them does not answer.
+        redis.RedisError: a server does not answer.
     """
     if isinstance(client, RedisCluster):
-        # The client learns of a failover only when a command fails: ask the cluster itself.
+        # The client notices a failover only when a command fails, so read the topology again.
         insist(client.nodes_manager.initialize)
         return Servers(tuple(_look(client, node.name, node) for node in _primaries(client)))
     return Servers((_look(client, label_of(client), None),))
 
 
 def control_run_id(client: Client, servers: Servers, key: str) -> str | None:
-    """Return the run id of the server that holds a control key.
-
-    None: that server was not among these, so nothing is known of its restarts.
-    """
+    """Return the run id of the server with a control key; None if it is not among `servers`."""
     if isinstance(client, RedisCluster):
         node = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
         name = getattr(node, "name", "")
@@ -87,7 +88,7 @@ def control_run_id(client: Client, servers: Servers, key: str) -> str | None:
 
 
 def runs_scripts_when_full(client: Client) -> bool:
-    """Tell whether the servers know the script header that lets a full server run them.
+    """Return whether the servers support the script header that lets a full server run scripts.
 
     Raises:
         redis.RedisError: the server does not answer.
@@ -101,7 +102,7 @@ def runs_scripts_when_full(client: Client) -> bool:
 
 
 def require_fit(servers: Servers) -> None:
-    """Refuse servers that would lose part of a generation without saying so.
+    """Refuse servers that would silently lose part of a generation.
 
     Raises:
         StoreUnfit: a server evicts keys, or is too old.
@@ -141,17 +142,17 @@ def _info(client: Client, section: str, node: ClusterNode | None) -> dict[str, A
 
 def _look(client: Client, name: str, node: ClusterNode | None) -> Server:
     sections = ("server", "memory", "keyspace")
-    said = {key: v for section in sections for key, v in _info(client, section, node).items()}
-    databases = [db for db in said.values() if isinstance(db, dict)]
+    facts = {key: v for section in sections for key, v in _info(client, section, node).items()}
+    databases = [db for db in facts.values() if isinstance(db, dict)]
     try:
         return Server(
             name=name,
-            run_id=str(said["run_id"]),
-            version=_version(said),
-            policy=str(said.get("maxmemory_policy", SAFE_POLICIES[0])),
-            allocator=str(said.get("mem_allocator", "")),
-            used_bytes=int(said["used_memory"]),
-            limit_bytes=int(said.get("maxmemory", 0)) or int(said.get("total_system_memory", 0)),
+            run_id=str(facts["run_id"]),
+            version=_version(facts),
+            policy=str(facts.get("maxmemory_policy", SAFE_POLICIES[0])),
+            allocator=str(facts.get("mem_allocator", "")),
+            used_bytes=int(facts["used_memory"]),
+            limit_bytes=int(facts.get("maxmemory", 0)) or int(facts.get("total_system_memory", 0)),
             keys=sum(int(db.get("keys", 0)) for db in databases),
         )
     except (KeyError, ValueError) as error:
@@ -168,6 +169,6 @@ def _version(info: dict[str, Any]) -> tuple[int, int]:
 
 def _not_understood(name: str) -> StoreUnfit:
     return StoreUnfit(
-        f"what the server {name} says about itself is not understood",
-        "Run again; if that does not help, see whether INFO answers as Redis's does.",
+        f"the INFO of the server {name} is not understood",
+        "Run again; if that does not help, compare its INFO with that of Redis.",
     )

@@ -1,8 +1,7 @@
-"""Waiting for a server that replies that it cannot answer yet.
+"""Waiting for a server that replies that it is not ready.
 
-A server that loads its data after a start, a replica that lost its primary, a cluster amid a
-failover and a server held up by a script are usually back within a minute. Everything else that
-goes wrong is not waited for.
+A server that loads its data after a start, a replica that lost its primary, a cluster in a failover
+and a server blocked by a script usually recover within a minute. Other errors are raised at once.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["READER_SECONDS", "WRITER_SECONDS", "Waiting"]
 
 WRITER_SECONDS: Final = 60.0
-#: A request waits behind it: long enough for a failover of a small store, too short to pile up.
+#: Long enough for a failover of a small store, short enough that requests do not pile up.
 READER_SECONDS: Final = 2.0
 _SHORTEST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
@@ -31,8 +30,8 @@ class Waiting:
 
     Args:
         limit_seconds: seconds after which waiting ends.
-        with_lost: wait for lost connections, too: Sentinels are about to name another primary.
-        clock: monotonic seconds.
+        with_lost: also wait after lost connections, until Sentinels name another primary.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Waiting:
         self._pause = _SHORTEST_PAUSE
 
     def pause(self, error: Exception) -> float | None:
-        """Return the seconds after which to ask again; None: the error does not pass in time."""
+        """Return the seconds until the next attempt; None if another attempt is useless."""
         left = self._until - self._clock()
         if left <= 0 or not (is_passing(error) or (self._with_lost and _is_lost(error))):
             return None

@@ -1,6 +1,7 @@
-"""The key contract: names of keys, encodings of values, and the rules both sides share.
+"""Key contract: key names, value encodings and the rules that writers and readers share.
 
-docs/keys.md describes it for other languages. Pure functions and values; nothing here connects.
+docs/keys.md describes the contract for other languages. Pure functions and values; no module here
+connects to a store.
 """
 
 __all__ = [

@@ -1,9 +1,8 @@
-"""Arguments as callers pass them: ids, counts, years, stars, names.
+"""Validation and conversion of arguments: ids, counts, years, ratings and names.
 
-An application may keep its ids as integers, and NumPy has integers of its own. A value with one
-obvious text or number is taken as that; anything else is refused, with the value found and the
-form expected, because a value that matches nothing would silently change the answer. Pure
-functions.
+Applications may keep ids as integers, also of NumPy. A value that converts unambiguously is
+converted; any other value is refused, with the value found and the form expected, because a value
+that matches nothing would silently change the answer. Pure functions.
 """
 
 from __future__ import annotations
@@ -30,23 +29,23 @@ __all__ = [
     "year_number",
 ]
 
-#: An id in a call; integers of NumPy are taken as well.
+#: Id as an argument; NumPy integers are accepted too.
 Id: TypeAlias = "str | int"
 
-MAX_LENGTH: Final = 2**31 - 1  # what fits in every language and in Redis
+MAX_LENGTH: Final = 2**31 - 1  # fits in the integers of every language and of Redis
 MAX_YEAR: Final = 9999
-_MAX_INTEGER: Final = 10**100  # Python itself refuses to write much longer ones
+_MAX_INTEGER: Final = 10**100  # Python refuses to format much longer integers
 
 
 def id_text(value: object, name: str) -> str:
-    """Return an id as the text that keys and values hold.
+    """Return an id as the text used in keys and values.
 
     Args:
-        value: a text, or an integer of Python or NumPy.
-        name: of the argument.
+        value: str, or an integer of Python or NumPy.
+        name: name of the argument, for the error.
 
     Raises:
-        UsageError: the value is something else, or no UTF-8 can be written of it.
+        UsageError: the value has another type, or cannot be encoded as UTF-8.
     """
     if type(value) is str and value.isascii():  # the common case, kept quick
         return value
@@ -59,19 +58,19 @@ def id_text(value: object, name: str) -> str:
 
 
 def id_texts(values: object, name: str) -> tuple[str, ...]:
-    """Return several ids as texts; None is no id.
+    """Return several ids as texts; None gives an empty tuple.
 
     Raises:
-        UsageError: a single id is given where several are expected, or one is not an id.
+        UsageError: a single id is given instead of several, or an element is not an id.
     """
     return tuple(id_text(value, name) for value in _several(values, name, "ids"))
 
 
 def name_text(value: object, name: str) -> str:
-    """Return a name, such as that of a genre.
+    """Return a name, such as the name of a genre.
 
     Raises:
-        UsageError: the value is not a text.
+        UsageError: the value is not a str.
     """
     if not isinstance(value, str):
         raise UsageError(f"{name} {_shown(value)}: expected a text")
@@ -79,16 +78,16 @@ def name_text(value: object, name: str) -> str:
 
 
 def name_texts(values: object, name: str) -> tuple[str, ...]:
-    """Return several names; None is no name.
+    """Return several names; None gives an empty tuple.
 
     Raises:
-        UsageError: a single text is given where several are expected, or one is not a text.
+        UsageError: a single name is given instead of several, or an element is not a str.
     """
     return tuple(name_text(value, name) for value in _several(values, name, "texts"))
 
 
 def list_length(value: object, name: str = "n") -> int:
-    """Return how many movies are asked for.
+    """Return the requested number of movies.
 
     Raises:
         UsageError: the value is not an integer from 1 to 2,147,483,647.
@@ -102,7 +101,7 @@ def list_length(value: object, name: str = "n") -> int:
 
 
 def year_number(value: object, name: str) -> int | None:
-    """Return a year; None is no bound.
+    """Return a year, or None for no limit.
 
     Raises:
         UsageError: the value is not an integer from 0 to 9999.
@@ -116,11 +115,11 @@ def year_number(value: object, name: str) -> int | None:
 
 
 def stars_by_id(ratings: object) -> dict[str, float]:
-    """Return ratings with their ids as texts.
+    """Return ratings by movie id, with ids as texts.
 
     Raises:
-        UsageError: the ratings are not a mapping, two of its ids have one text, or a rating is
-            not a finite number.
+        UsageError: the ratings are not a mapping, two of its ids have the same text, or a rating
+            is not a finite number.
     """
     if not isinstance(ratings, Mapping):
         raise UsageError(
@@ -147,7 +146,7 @@ def _finite(stars: object, movie_id: str) -> float:
 
 
 def _several(values: object, name: str, kind: str) -> Iterator[object]:
-    """Return an iterable of several values; the letters of a text are not meant."""
+    """Return an iterator over several values; a text is refused, not split into letters."""
     if values is None:
         return iter(())
     if not isinstance(values, str | bytes):
@@ -158,7 +157,7 @@ def _several(values: object, name: str, kind: str) -> Iterator[object]:
 
 
 def _integer(value: object) -> int | None:
-    """Return an integer of any library as Python's; None for anything else, a bool included."""
+    """Return an integer of any library as int; None for any other value and for bool."""
     if type(value) is int:
         return value
     try:
@@ -169,14 +168,14 @@ def _integer(value: object) -> int | None:
 
 def _written(text: str, name: str) -> str:
     try:
-        text.encode("utf-8", "surrogateescape")  # bytes of a command line that are no text
+        text.encode("utf-8", "surrogateescape")  # undecodable bytes of a command line are kept
     except UnicodeEncodeError as error:
         raise UsageError(f"{name} {text!r}: expected text that UTF-8 can hold") from error
     return text
 
 
 def _shown(value: object) -> str:
-    """Return a value for a message, shortened, with its type if the type is the fault."""
+    """Return a value for an error message, shortened, with its type if that is the error."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits

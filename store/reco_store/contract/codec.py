@@ -1,17 +1,17 @@
-"""How values are written: the contract's own definition, in plain JSON.
+"""Encoding of values: the reference implementation of the contract, in plain JSON.
 
     list    {"i":[movieId,...],"s":[score,...]}                     best first
     ids     {"i":[movieId,...]}
-    reasons {"i":[movieId|null,...]}                                one for each movie of a list
+    reasons {"i":[movieId|null,...]}                                one entry per movie of a list
     movie   {"t":title,"y":year|null,"g":[genre,...],"n":count,"m":mean|null}
 
 Values are compact JSON in UTF-8. Scores and means are rounded to thousandths: half to even of
 the score times 1000, in double precision, then divided by 1000, and written in the shortest form
-that reads back. Ids are JSON integers when the generation says so, else strings; readers turn
-them into strings always. A missing optional field has its default, and an unknown one is
-ignored, so that readers and writers may be upgraded in either order.
+that reads back. Ids are JSON integers if the manifest's `ids` is `integer`, otherwise strings;
+readers always convert them to strings. A missing optional field has its default, and an unknown
+field is ignored, so readers and writers can be upgraded in either order.
 
-Pure functions. The batch job has a faster encoder, tested equal to this one.
+Pure functions. The batch job has a faster encoder; a test compares the two.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
     "round_score",
 ]
 
-MAX_INTEGER_ID: Final = 2**53  # beyond it a reader in another language may lose digits
+MAX_INTEGER_ID: Final = 2**53  # larger numbers lose digits in some languages
 
 _LIST_START: Final = b'{"i":['
 _LIST_MIDDLE: Final = b'],"s":['
@@ -49,7 +49,7 @@ _DAMAGED: Final = "Publish the generation again with `batch republish`."
 
 
 class MovieRecord(NamedTuple):
-    """What a movie's value holds."""
+    """Decoded movie card."""
 
     title: str
     year: int | None
@@ -59,7 +59,7 @@ class MovieRecord(NamedTuple):
 
 
 def is_numeric_id(movie_id: str) -> bool:
-    """Tell whether an id is a canonical integer that every JSON reader keeps whole."""
+    """Return whether an id is a canonical integer that every JSON reader preserves."""
     return (
         movie_id.isascii()
         and movie_id.isdigit()
@@ -70,7 +70,7 @@ def is_numeric_id(movie_id: str) -> bool:
 
 
 def round_score(score: float) -> float:
-    """Round to thousandths, in the one way that vectorised code can repeat exactly.
+    """Round a score to thousandths, by the formula that vectorised code repeats exactly.
 
     Raises:
         ContractMismatch: the score is not finite.
@@ -83,42 +83,43 @@ def round_score(score: float) -> float:
 
 
 def encode_list(ids: Sequence[str], scores: Sequence[float], *, numeric_ids: bool) -> bytes:
-    """Write a list, best first.
+    """Encode a list, best movie first.
 
     Args:
         ids: movie ids.
-        scores: one for each id.
-        numeric_ids: write ids as integers; every id of the generation must be canonical.
+        scores: one score per id.
+        numeric_ids: write ids as JSON integers.
 
     Raises:
-        ContractMismatch: lengths differ, a score is not finite, or an id is no integer.
+        ContractMismatch: lengths differ, a score is not finite, or an id is not a canonical
+            integer although `numeric_ids` is true.
     """
     if len(ids) != len(scores):
         raise ContractMismatch(
-            f"{len(ids)} ids and {len(scores)} scores", "as many of each", "Check the lists."
+            f"{len(ids)} ids and {len(scores)} scores", "one score per id", "Check the lists."
         )
     columns = {"i": _written_ids(ids, numeric=numeric_ids), "s": [round_score(s) for s in scores]}
     return _dump(columns)
 
 
 def encode_ids(ids: Sequence[str], *, numeric_ids: bool) -> bytes:
-    """Write ids without scores.
+    """Encode ids without scores.
 
     Raises:
-        ContractMismatch: ``numeric_ids`` and an id is no canonical integer.
+        ContractMismatch: an id is not a canonical integer although `numeric_ids` is true.
     """
     return _dump({"i": _written_ids(ids, numeric=numeric_ids)})
 
 
 def encode_reasons(reasons: Sequence[str | None], *, numeric_ids: bool) -> bytes:
-    """Write why each movie of a list is in it.
+    """Encode the explanations of a list.
 
     Args:
-        reasons: movie ids, None where there is none.
-        numeric_ids: as in ``encode_list``.
+        reasons: for each movie of the list the id of the rated movie that explains it, or None.
+        numeric_ids: write ids as JSON integers.
 
     Raises:
-        ContractMismatch: ``numeric_ids`` and an id is no canonical integer.
+        ContractMismatch: an id is not a canonical integer although `numeric_ids` is true.
     """
     known = [movie_id for movie_id in reasons if movie_id is not None]
     written = iter(_written_ids(known, numeric=numeric_ids))
@@ -126,7 +127,7 @@ def encode_reasons(reasons: Sequence[str | None], *, numeric_ids: bool) -> bytes
 
 
 def encode_movie(movie: MovieRecord) -> bytes:
-    """Write a movie's label.
+    """Encode a movie card.
 
     Raises:
         ContractMismatch: the mean rating is not finite.
@@ -143,31 +144,31 @@ def encode_movie(movie: MovieRecord) -> bytes:
 
 
 def decode_list(value: bytes) -> tuple[list[str], list[float]]:
-    """Read a whole list.
+    """Decode a whole list into ids and scores.
 
     Raises:
-        ContractMismatch: the value is no list.
+        ContractMismatch: the value is not a list.
     """
     fields = _load(value)
     return _read_ids(fields, value), [float(score) for score in _column(fields, "s", value)]
 
 
 def decode_head(value: bytes, n: int) -> tuple[list[str], list[float]]:
-    """Read the first ``n`` of a list.
+    """Decode the first ``n`` movies of a list into ids and scores.
 
-    Equal to cutting what ``decode_list`` returns, and ten times as fast for ten of a hundred
-    integer ids: it splits the compact form that this contract fixes, and reads anything else as
-    JSON.
+    Returns the same as cutting the result of ``decode_list``, ten times faster for 10 of 100
+    integer ids: the compact form fixed by the contract is split as text, anything else is parsed
+    as JSON.
 
     Raises:
-        ContractMismatch: the value is no list.
+        ContractMismatch: the value is not a list.
     """
     middle = value.find(_LIST_MIDDLE)
     if middle > len(_LIST_START) and value.startswith(_LIST_START) and value.endswith(_LIST_END):
         try:
             ids = value[6:middle].decode("ascii").split(",", n)[:n]
             scores = list(map(float, value[middle + 7 : -2].split(b",", n)[:n]))
-        except ValueError:  # a field that this version does not know stands in between
+        except ValueError:  # contains a field of a later version
             pass
         else:
             if len(ids) == len(scores) and "".join(ids).isdigit():
@@ -177,29 +178,29 @@ def decode_head(value: bytes, n: int) -> tuple[list[str], list[float]]:
 
 
 def decode_ids(value: bytes) -> list[str]:
-    """Read ids.
+    """Decode ids without scores.
 
     Raises:
-        ContractMismatch: the value holds none.
+        ContractMismatch: the value contains no ids.
     """
     return _read_ids(_load(value), value)
 
 
 def decode_reasons(value: bytes) -> list[str | None]:
-    """Read why each movie of a list is in it; None where there is no reason.
+    """Decode the explanations of a list: one movie id per movie, or None without an explanation.
 
     Raises:
-        ContractMismatch: the value holds no ids.
+        ContractMismatch: the value contains no ids.
     """
     column = _column(_load(value), "i", value)
     return [None if movie_id is None else str(movie_id) for movie_id in column]
 
 
 def decode_movie(value: bytes) -> MovieRecord:
-    """Read a movie's label.
+    """Decode a movie card.
 
     Raises:
-        ContractMismatch: the value is no label.
+        ContractMismatch: the value is not a movie card.
     """
     fields = _load(value)
     title = fields.get("t")

@@ -1,4 +1,4 @@
-"""What is known of a generation's entries as a whole: their hash, their number, their sizes."""
+"""Digest and size statistics over all entries of a generation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SIZE_BUCKET_BYTES", "Digest", "Summary"]
 
-#: Values are counted by size to within this, which keeps the histogram short.
+#: Bucket width of the histogram of value sizes, in bytes.
 SIZE_BUCKET_BYTES: Final = 8
 
 
 class Digest:
-    """The hash over the entries of a generation in stage order, with which a read-back agrees."""
+    """SHA-256 over the entries of a generation in publishing order, compared after read-back."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -39,7 +39,7 @@ class Digest:
 
 
 class Summary(Digest):
-    """A digest that counts too: all that a manifest must say about the entries."""
+    """Digest with the key counts and size histograms that a manifest contains."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,9 +63,9 @@ class Summary(Digest):
         self._value_sizes.update(size // SIZE_BUCKET_BYTES * SIZE_BUCKET_BYTES for size in sizes)
 
     def manifest_fields(self) -> dict[str, Any]:
-        """Return the fields of a manifest that describe the entries.
+        """Return the manifest fields that describe the entries.
 
-        The histograms are what the memory is forecast from.
+        The memory forecast uses the histograms.
         """
         return {
             "entries": self.entries,

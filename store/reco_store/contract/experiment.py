@@ -1,10 +1,10 @@
-"""An experiment: users split between namespaces, so that two recommenders can be compared.
+"""Experiment that splits users between namespaces to compare two recommenders.
 
     {"name": text, "arms": [[namespace, share], ...]}
 
-Which arm a user is in depends on the experiment's name and the user's id alone: the first eight
-hexadecimal digits of SHA-256 over ``<name>:<userId>`` are a number below 2^32, and the arms divide
-that range in their order by their shares. Another name draws anew.
+A user's arm depends only on the experiment's name and the user's id: the first eight hexadecimal
+digits of SHA-256 over ``<name>:<userId>`` are a number below 2^32, and the arms divide that range
+in order, in proportion to their shares. Another name gives an independent split.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["Experiment", "checked_experiment"]
 
 
 class Experiment(NamedTuple):
-    """Which namespaces share the users, and how."""
+    """Split of all users between the namespaces of an experiment."""
 
     name: str
     arms: tuple[tuple[str, float], ...]  # namespace and share, in order
 
     def assign(self, user_id: Id) -> str:
-        """Return the namespace that a user's answers come from.
+        """Return the namespace that serves a user.
 
         Raises:
             UsageError: the id is neither a text nor an integer.
@@ -49,20 +49,20 @@ class Experiment(NamedTuple):
 
     @property
     def parts(self) -> dict[str, float]:
-        """The part of all users that each namespace has, in order; together they are 1."""
+        """Fraction of all users that each namespace serves; the fractions add up to 1."""
         total = math.fsum(share for _, share in self.arms)
         return {namespace: share / total for namespace, share in self.arms}
 
     def dump(self) -> str:
-        """Write the experiment."""
+        """Return the experiment as JSON."""
         return json.dumps({"name": self.name, "arms": self.arms}, separators=(",", ":"))
 
     @classmethod
     def load(cls, value: bytes) -> Experiment:
-        """Read an experiment.
+        """Return the experiment that a stored value describes.
 
         Raises:
-            ContractMismatch: the value is none.
+            ContractMismatch: the value is damaged.
         """
         try:
             fields = json.loads(value)
@@ -77,11 +77,11 @@ class Experiment(NamedTuple):
 
 
 def checked_experiment(name: str, arms: Sequence[tuple[str, float]]) -> Experiment:
-    """Make an experiment.
+    """Return an experiment whose name, namespaces and shares are valid.
 
     Raises:
-        UsageError: it has no name, fewer than two namespaces, one twice, or a share that is not
-            above 0.
+        UsageError: the name is empty, there are fewer than two different namespaces, or a share is
+            not above 0.
     """
     names = [Keys(namespace).namespace for namespace, _ in arms]
     if not name.strip() or len(names) < 2 or len(set(names)) < len(names):

@@ -1,8 +1,8 @@
-"""The hold that a rollback puts on: until it ends, newer generations are staged but not live.
+"""Hold that a rollback places on publishing: until it ends, newer generations do not go live.
 
     {"until": seconds since 1970, "reason": text}
 
-Pure values; the script that flips compares ``until`` with the caller's clock.
+Pure values; the script that switches generations compares ``until`` with the caller's clock.
 """
 
 from __future__ import annotations
@@ -17,32 +17,34 @@ __all__ = ["Hold"]
 
 
 class Hold(NamedTuple):
-    """Why newer generations are held back, and until when."""
+    """End of a hold and the reason for it."""
 
     until: datetime
     reason: str
 
     @property
     def until_iso(self) -> str:
-        """Return the end as ISO 8601."""
+        """End of the hold, in ISO 8601."""
         return self.until.isoformat(timespec="seconds")
 
     def dump(self) -> str:
-        """Return the hold as it is stored."""
+        """Return the hold as JSON."""
         return json.dumps({"until": self.until.timestamp(), "reason": self.reason})
 
     @classmethod
     def load(cls, value: bytes | str) -> Hold:
-        """Read a stored hold.
+        """Return the hold that a stored value describes.
 
         Raises:
-            ContractMismatch: it is damaged.
+            ContractMismatch: the value is damaged.
         """
         try:
             fields = json.loads(value)
             until = datetime.fromtimestamp(float(fields["until"]), UTC)
         except (ValueError, KeyError, TypeError) as error:
             raise ContractMismatch(
-                f"the hold {value[:40]!r}", "what a rollback writes", "Run `batch release`."
+                f"the hold {value[:40]!r}",
+                "a hold as `batch rollback` writes it",
+                "Run `batch release`.",
             ) from error
         return cls(until, str(fields.get("reason", "a rollback put a hold on")))

@@ -1,17 +1,17 @@
-"""What a generation says about itself: the manifest, checked where it is read and written.
+"""Manifest of a generation: parsing, checking and writing.
 
     schema        1
-    generation    its id
-    created       ISO 8601, UTC: when its data was computed
-    ids           "integer" or "string": how movie ids stand in values
+    generation    name of the generation
+    created       time at which its data was computed, ISO 8601, UTC
+    ids           "integer" or "string": JSON type of movie ids in values
     counts        {family: number of keys}
-    entries, bytes   number of data keys, sum of their values
+    entries, bytes   number of data keys, total size of their values in bytes
     digest        "sha256:<hex>", see digest.Digest
     suffix_sizes, value_sizes   histograms, see digest.Summary; optional
-    metrics, parameters, data   free
-    gate          the verdict; null before there is one
-    rating_scale  [lowest, highest]; null where nobody rates, and so there are no ranked lists
-    genres        [name, ...] as the cards and keys spell them; optional
+    metrics, parameters, data   any JSON
+    gate          verdict of the quality gate; null until the gate has run
+    rating_scale  [lowest, highest]; null if the input has no ratings, hence no ranked lists
+    genres        [name, ...] as spelt in cards and keys; optional
 
 Unknown fields are kept and ignored. Pure functions.
 """
@@ -34,10 +34,10 @@ _REQUIRED: Final = ("schema", "generation", "created", "ids", "entries", "bytes"
 
 
 def check_manifest(manifest: Mapping[str, Any], generation: str) -> None:
-    """Refuse a manifest that this version cannot go by.
+    """Refuse a manifest that this version cannot use.
 
     Raises:
-        ContractMismatch: another schema, another generation, or a field is missing.
+        ContractMismatch: schema or generation is another, or a required field is missing.
     """
     schema = manifest.get("schema")
     if schema != SCHEMA:
@@ -56,16 +56,16 @@ def check_manifest(manifest: Mapping[str, Any], generation: str) -> None:
     if manifest["generation"] != generation:
         raise ContractMismatch(
             f"the manifest of {manifest['generation']}",
-            f"that of {generation}",
+            f"the manifest of {generation}",
             f"Publish again with `batch republish {generation}`.",
         )
 
 
 def load_manifest(value: bytes | str, generation: str) -> dict[str, Any]:
-    """Read a manifest.
+    """Parse and check a manifest.
 
     Raises:
-        ContractMismatch: it is damaged, or this version cannot go by it.
+        ContractMismatch: it is damaged, or this version cannot use it.
     """
     manifest = _parse(value)
     if manifest is None:
@@ -79,10 +79,10 @@ def load_manifest(value: bytes | str, generation: str) -> dict[str, Any]:
 
 
 def load_if_whole(value: bytes | str, generation: str) -> dict[str, Any] | None:
-    """Read a manifest; None where it is damaged, which must not stop what will replace it.
+    """Parse a manifest; None if it is damaged, so a damaged one can be replaced.
 
     Raises:
-        ContractMismatch: it is whole, and of a schema that this version is too old for.
+        ContractMismatch: it has a newer schema than this version supports.
     """
     try:
         return load_manifest(value, generation)
@@ -105,15 +105,15 @@ def _is_newer(schema: object) -> bool:
 
 
 def dump_manifest(manifest: Mapping[str, Any]) -> str:
-    """Write a manifest."""
+    """Return a manifest as compact JSON."""
     return json.dumps(dict(manifest), ensure_ascii=False, separators=(",", ":"))
 
 
 def created_seconds(manifest: Mapping[str, Any]) -> float:
-    """Return when the generation was computed, in seconds since 1970.
+    """Return the time at which a generation was computed, in seconds since 1970.
 
     Raises:
-        ContractMismatch: ``created`` is no time.
+        ContractMismatch: ``created`` is not a time.
     """
     try:
         created = datetime.fromisoformat(str(manifest["created"]))

@@ -1,4 +1,4 @@
-"""Titles as people type them: folding, words, and the forms under which a title is found.
+"""Normalisation of titles for lookup: folding, words, and loose forms of a title.
 
     title                       Matrix, The (1999)   X-Men (2000)   Seven (a.k.a. Se7en) (1995)
     folded                      matrix, the (1999)   x-men (2000)   seven (a.k.a. se7en) (1995)
@@ -8,8 +8,8 @@
     words                       matrix the 1999      x men 2000     seven a k a se7en 1995
                                                      xmen           aka
 
-The job publishes the index of titles with these functions, and readers fold questions with the
-same ones. Pure functions.
+The batch job builds the title index with these functions, and readers normalise queries with
+them. Pure functions.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ __all__ = [
     "word_matches",
 ]
 
-SEARCH_PREFIX: Final = 4  # letters of a word that are a key of their own
+SEARCH_PREFIX: Final = 4  # longest beginning of a word that has a key, in letters
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _YEAR_TAIL: Final = re.compile(r"\s*\((\d{4})\)\s*$")
 _IN_BRACKETS: Final = re.compile(r"\(([^()]*)\)")
 _ALSO: Final = re.compile(r"^(?:a\.?k\.?a\.?|aka)\s+")
 _APOSTROPHES: Final = re.compile("['`\u00b4\u02bc\u2018\u2019]")
-#: Scripts that are written without spaces: a word of a question may begin anywhere in a title's.
+#: Scripts written without spaces: a query word may begin anywhere in a title's word.
 _UNSPACED: Final = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-#: Articles that catalogues put behind the title: "Welle, Die".
+#: Articles that catalogues put after the title: "Welle, Die".
 _BEHIND: Final = re.compile(
     r"^(.+), (the|an?|l'|las?|les?|los?|une?|uno|una|der|die|das|den|det|eine?|el|il|gli|i|os?|as"
     r"|uma?|de|het|een|en|ett)$"
 )
-#: Articles that people leave out; not "die", which is a verb too.
+#: Leading articles that may be omitted; "die" is not one of them, because it is also a verb.
 _BEFORE: Final = re.compile(r"^(?:(?:the|an?|las?|les?|los|der|das|el|il) |l')(?=.)")
 _ARTICLES: Final = frozenset(
     ("the", "a", "an", "le", "la", "les", "l", "der", "das", "el", "los", "las", "il")
@@ -57,17 +57,17 @@ _ARTICLES: Final = frozenset(
 
 
 class Chunk(NamedTuple):
-    """A part of a title or question between two spaces."""
+    """Part of a title or query between two spaces."""
 
     words: tuple[str, ...]  # runs of letters and digits
-    joined: str  # all of them as one word; empty if there is only one
+    joined: str  # the words joined into one; empty if there is only one word
 
 
 def fold_title(title: str) -> str:
-    """Bring a title into the form under which it is looked up.
+    """Return the normal form of a title, under which it is looked up.
 
-    NFKD, combining marks dropped, case folded, whitespace collapsed and trimmed, NFC. Folding
-    twice changes nothing.
+    NFKD, combining marks removed, case folded, whitespace collapsed and trimmed, NFC. The function
+    is idempotent.
     """
     if title.isascii():
         return " ".join(title.casefold().split())
@@ -76,20 +76,20 @@ def fold_title(title: str) -> str:
 
 
 def fold_genre(genre: str) -> str:
-    """Return the letters and digits of a genre, folded: "Sci-Fi" and "sci fi" are one genre."""
+    """Return the folded letters and digits of a genre, equal for "Sci-Fi" and "sci fi"."""
     return "".join(word for chunk in chunks_of(genre) for word in chunk.words) or genre
 
 
 def split_year(title: str) -> tuple[str, int | None]:
-    """Return a title without the year in brackets at its end, and that year."""
+    """Return a title without the year in brackets at its end, and the year if there is one."""
     match = _YEAR_TAIL.search(title)
     return (title, None) if match is None else (title[: match.start()], int(match[1]))
 
 
 def loose_forms(title: str) -> tuple[str, ...]:
-    """Return the forms under which a title is found, in addition to the folded one.
+    """Return the forms that find a title in addition to its folded form.
 
-    The forms have no year; they are of the title and of each alternative title in brackets.
+    Each form is derived from the title without its year, or from an alternative title in brackets.
     """
     bare, _ = split_year(fold_title(title))
     alternatives = [_ALSO.sub("", inside) for inside in _IN_BRACKETS.findall(bare)]
@@ -102,8 +102,8 @@ def loose_forms(title: str) -> tuple[str, ...]:
 def plain_forms(folded: str) -> tuple[str, ...]:
     """Return a folded title without punctuation, closest form first.
 
-    The article is put before the title, then left out; hyphens and the like part words, then do
-    not; apostrophes never do.
+    The article is moved to the front, then omitted. Hyphens and similar characters separate words,
+    then join them; apostrophes always join.
     """
     natural = _BEHIND.sub(_article_first, folded)
     texts = [natural, _BEFORE.sub("", natural)]
@@ -119,7 +119,7 @@ def _article_first(match: re.Match[str]) -> str:
 
 
 def chunks_of(text: str) -> tuple[Chunk, ...]:
-    """Return the parts of a text, folded; an ampersand is the word "and"."""
+    """Return the folded parts of a text; an ampersand counts as the word "and"."""
     chunks = []
     for part in fold_title(text).split():
         words = tuple(_WORD.findall(part.replace("&", " and ")))
@@ -130,10 +130,10 @@ def chunks_of(text: str) -> tuple[Chunk, ...]:
 
 
 def title_words(title: str) -> tuple[str, ...]:
-    """Return the different words of a title, folded.
+    """Return the distinct folded words of a title.
 
-    Runs of letters and digits, in order, and what punctuation parts joined to one word:
-    "Schindler's" is schindler, s and schindlers.
+    Runs of letters and digits in order, then words that punctuation separates, joined:
+    "Schindler's" gives schindler, s and schindlers.
     """
     chunks = chunks_of(title)
     parted = (word for chunk in chunks for word in chunk.words)
@@ -146,7 +146,7 @@ def is_article(word: str) -> bool:
 
 
 def beginnings(word: str) -> Iterator[str]:
-    """Yield the beginnings of a word under which a movie is listed.
+    """Yield the beginnings of a word that have a search key.
 
     In scripts without spaces, a beginning may start at any character of the word.
     """

@@ -1,6 +1,6 @@
 """Control state of a namespace: lock, registry, inventory, hidden items, experiments.
 
-All changes of the live generation go through one Lua script.
+One Lua script makes every change of the live generation.
 """
 
 __all__ = ["collector", "experiments", "hide_list", "inventory", "lock", "registry", "rights"]

@@ -1,8 +1,8 @@
-"""Deleting generations from their inventories: never by looking around with SCAN or KEYS.
+"""Deletion of generations by their inventories, without SCAN or KEYS.
 
-A generation leaves in three steps, and a run that dies in between is continued by the next one:
-its manifest is removed as its record is marked (so "the manifest is there" means "every key is
-there"), its keys are deleted with pauses, its record is cleared.
+A generation is deleted in three steps, and the next run completes what a killed run began. First
+its manifest is removed and its record marked in one change, so an existing manifest means that
+every key exists. Then its keys are deleted with pauses, and finally its record is cleared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Final
 from reco_store.connection.transfer import Progress, no_progress, read_values, unlink, unlink_paced
 from reco_store.control import registry
 from reco_store.control.inventory import parse_chunk
-from reco_store.control.registry import Change, Control, Record, apply_change, gone, read_control
+from reco_store.control.registry import (
+    Change,
+    Control,
+    Record,
+    apply_change,
+    read_control,
+    without_keys,
+)
 from reco_store.errors import ContractMismatch
 
 if TYPE_CHECKING:
@@ -23,14 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["REPLACED", "leftovers", "outdated", "remove"]
 
-#: The note of a generation that left in the ordinary way.
+#: Note of a generation that was deleted because of its age.
 REPLACED: Final = "replaced by newer generations"
 
 
 def leftovers(control: Control) -> tuple[Record, ...]:
-    """Return what no run will use again: dead runs' keys, refused, quarantined, half deleted.
+    """Return the stored generations that no run will use again, oldest first.
 
-    Only for the holder of the lock, to whom every other staging generation is a dead run's.
+    Those are refused, quarantined and partly deleted ones, and all in state staging: the caller
+    holds the lock, so the runs that staged them are dead.
     """
     return tuple(
         record
@@ -40,10 +48,10 @@ def leftovers(control: Control) -> tuple[Record, ...]:
 
 
 def outdated(control: Control, keep: int) -> tuple[Record, ...]:
-    """Return the ready generations that are not kept, oldest first.
+    """Return the ready generations to delete, oldest first.
 
-    Kept are the live one, the ``keep - 1`` before it that were live too, and the newest after it,
-    which a hold may keep from going live.
+    The live generation, the ``keep - 1`` earlier ones that were live, and the newest later one,
+    which may be waiting for the end of a hold, are kept.
     """
     live = control.live
     ready = [
@@ -66,12 +74,12 @@ def remove(
     note: str,
     progress: Progress = no_progress,
 ) -> tuple[str, ...]:
-    """Delete generations, keys and all.
+    """Delete generations with all their keys.
 
     Args:
-        lock: held by the caller, with the connection and the namespace.
-        doomed: says which, given the present state; asked again if that changes meanwhile.
-        note: why, for the record.
+        lock: lock held by the caller, with the connection and the namespace.
+        doomed: returns the generations to delete for a state; called again if the state changes.
+        note: reason, for the record.
         progress: called with "retire" and the number of keys just deleted.
 
     Returns:
@@ -84,8 +92,8 @@ def remove(
     removed: list[str] = []
     for generation in [record.id for record in doomed(read_control(lock.client, lock.keys))]:
         if not _mark(lock, generation, doomed, note=note):
-            continue  # an operator made it live meanwhile
-        marked = read_control(lock.client, lock.keys).find(generation)
+            continue  # an operator made it live in the meantime
+        marked = read_control(lock.client, lock.keys).record_of(generation)
         if marked is not None:
             _delete(lock, marked, progress)
         removed.append(generation)
@@ -104,24 +112,25 @@ def _mark(
     def decide(control: Control) -> Change | None:
         nonlocal found
         found = any(record.id == generation for record in doomed(control))
-        record = control.find(generation)
+        record = control.record_of(generation)
         if not found or record is None:
             return None
-        # Also where the state stays: else a rollback that is undone just now would not notice.
+        # Marked even if the state stays the same: undoing a rollback checks the mark.
         marked = record.marked_for_deletion()
         if record.state in (registry.READY, registry.STAGING):
             marked = replace(marked, state=registry.RETIRED, note=note)
-        return Change(control.put(marked), manifest_of=generation, manifest=registry.REMOVE)
+        records = control.with_records(marked)
+        return Change(records, manifest_of=generation, manifest=registry.REMOVE)
 
     apply_change(lock.client, lock.keys, decide, token=lock.token)
     return found
 
 
 def _delete(lock: RunLock, record: Record, progress: Progress) -> None:
-    """Delete what the inventory names, and the inventory.
+    """Delete the keys that the inventory lists, and the inventory.
 
-    A damaged part of it names nothing. What it named stays, which the record says: one night's keys
-    left over are better than no night ever again.
+    Keys of a damaged chunk are unknown and stay, as the record's note reports: leftover keys of one
+    generation are better than a failure of every later run.
     """
     client, keys = lock.client, lock.keys
     prefix = keys.data_prefix(record.id)
@@ -130,7 +139,7 @@ def _delete(lock: RunLock, record: Record, progress: Progress) -> None:
         lock.tick()
         inventory = keys.inventory(record.id, chunk)
         (value,) = read_values(client, [inventory])
-        if value is None:  # the run died before it wrote this chunk, hence before any data
+        if value is None:  # the run died before it wrote this chunk, thus before any data
             continue
         try:
             suffixes = parse_chunk(value, inventory)
@@ -149,9 +158,9 @@ def _delete(lock: RunLock, record: Record, progress: Progress) -> None:
 
 
 def _clear(control: Control, generation: str, left: str) -> Change | None:
-    record = control.find(generation)
+    record = control.record_of(generation)
     if record is None:
         return None
-    cleared = gone(record)
+    cleared = without_keys(record)
     note = "; ".join(filter(None, (cleared.note, left)))
-    return Change(control.put(replace(cleared, note=note)))
+    return Change(control.with_records(replace(cleared, note=note)))

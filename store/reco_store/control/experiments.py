@@ -1,4 +1,4 @@
-"""Starting and ending an experiment of a namespace."""
+"""Start and end of a namespace's experiment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["begin_experiment", "end_experiment"]
 
 
 def begin_experiment(client: Client, keys: Keys, experiment: Experiment) -> None:
-    """Split the users of a namespace from now on; it takes the place of another experiment.
+    """Start an experiment, replacing one that is under way.
 
     Raises:
         StoreError: the store does not answer or refuses.
@@ -24,7 +24,10 @@ def begin_experiment(client: Client, keys: Keys, experiment: Experiment) -> None
 
 
 def end_experiment(client: Client, keys: Keys) -> bool:
-    """Give all users the namespace's own answers again; tell whether there was an experiment.
+    """End the experiment, so the namespace serves all its users again.
+
+    Returns:
+        True if there was an experiment.
 
     Raises:
         StoreError: the store does not answer or refuses.

@@ -1,7 +1,7 @@
-"""The hide list: movies that no list shows, whatever generation is live.
+"""Hide list: movies that no list shows, whichever generation is live.
 
-A SET of movie ids beside the pointer. Readers ask it at every request, so a change acts at once and
-needs no night. Applications may change it themselves, with SADD and SREM.
+The list is a SET of movie ids. Readers check it at every request, so a change takes effect at once
+and needs no run. Applications may change it themselves with SADD and SREM.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def hide(client: Client, keys: Keys, movie_ids: Iterable[Id]) -> int:
     """Hide movies.
 
     Returns:
-        How many were not hidden before.
+        Number of movies that were not hidden before.
 
     Raises:
-        UsageError: no movie is named, or an id is empty or neither a text nor an integer.
+        UsageError: there is no id, or one is empty or neither a str nor an integer.
         StoreError: the store does not answer or refuses.
     """
     movies = _checked(movie_ids)
@@ -37,13 +37,13 @@ def hide(client: Client, keys: Keys, movie_ids: Iterable[Id]) -> int:
 
 
 def unhide(client: Client, keys: Keys, movie_ids: Iterable[Id]) -> int:
-    """Show movies again.
+    """Stop hiding movies.
 
     Returns:
-        How many were hidden before.
+        Number of movies that were hidden before.
 
     Raises:
-        UsageError: no movie is named, or an id is empty or neither a text nor an integer.
+        UsageError: there is no id, or one is empty or neither a str nor an integer.
         StoreError: the store does not answer or refuses.
     """
     movies = _checked(movie_ids)
@@ -52,7 +52,7 @@ def unhide(client: Client, keys: Keys, movie_ids: Iterable[Id]) -> int:
 
 
 def hidden(client: Client, keys: Keys) -> tuple[str, ...]:
-    """Return what is hidden, in the order of the ids as texts.
+    """Return the hidden movie ids, sorted as texts.
 
     Raises:
         StoreError: the store does not answer or refuses.

@@ -1,9 +1,9 @@
-"""Inventories: the key names of a generation, written before its data, by which it is deleted.
+"""Inventory of a generation: its key names, written before its data and used to delete it.
 
     {ns}:inventory:<generation>:<chunk>   zlib-compressed JSON list of at most 50,000 suffixes
 
-Each chunk is read back as it is written, and written again if it differs: with a damaged one a
-generation could never be deleted, and every later night would stumble over it.
+Each chunk is read back at once and written again if it differs, because a generation with a
+damaged inventory cannot be deleted.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _CHUNKS_SAMPLED: Final = 8
 
 
 def chunks_of(entries: int) -> int:
-    """Return how many chunks the inventory of so many keys has; never none."""
+    """Return the number of inventory chunks for a number of keys; at least 1."""
     return max(1, -(-entries // INVENTORY_CHUNK))
 
 
 def write_inventory(lock: RunLock, generation: str, suffixes: Iterator[str]) -> int:
-    """Write the names of all keys.
+    """Write the inventory of a generation.
 
     Args:
-        lock: held by the caller, with the connection and the namespace.
-        generation: whose keys they are.
-        suffixes: of the keys.
+        lock: lock held by the caller, with the connection and the namespace.
+        generation: name of the generation.
+        suffixes: suffix of every key.
 
     Returns:
-        How many there are.
+        Number of suffixes.
 
     Raises:
-        VerifyFailed: a chunk does not arrive as it was sent.
+        VerifyFailed: a chunk differs from what was sent when it is read back.
         Fenced: another run took over.
         redis.RedisError: the store does not answer, or refuses.
     """
@@ -69,25 +69,25 @@ def _write_chunk(lock: RunLock, generation: str, key: str, value: bytes) -> None
         if read_values(lock.client, [key]) == [value]:
             return
     unlink(lock.client, [key])
-    raise VerifyFailed(generation, f"{key} does not arrive as it was sent")
+    raise VerifyFailed(generation, f"{key} differs from what was sent")
 
 
 def sample_suffixes(client: Client, keys: Keys, generation: str, most: int) -> list[str]:
-    """Return suffixes of a generation, evenly spaced over its inventory.
+    """Return a sample of a generation's suffixes, evenly spaced over its inventory.
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        generation: whose keys they are.
-        most: how many at most.
+        keys: keys of the namespace.
+        generation: name of the generation.
+        most: maximum number of suffixes.
 
     Returns:
-        The suffixes; none if the inventory is missing or damaged.
+        The suffixes; empty if the inventory is missing or damaged.
 
     Raises:
         redis.RedisError: the store does not answer.
     """
-    record = read_control(client, keys).find(generation)
+    record = read_control(client, keys).record_of(generation)
     chunks = 1 if record is None else max(1, record.chunks)
     step = -(-chunks // _CHUNKS_SAMPLED)
     found: list[str] = []
@@ -101,10 +101,14 @@ def sample_suffixes(client: Client, keys: Keys, generation: str, most: int) -> l
 
 
 def parse_chunk(value: bytes, key: str) -> list[str]:
-    """Return the suffixes of a stored chunk.
+    """Return the suffixes in an inventory chunk.
+
+    Args:
+        value: stored value of the chunk.
+        key: key of the chunk, for the error.
 
     Raises:
-        ContractMismatch: it is damaged.
+        ContractMismatch: the chunk is damaged.
     """
     try:
         names = json.loads(zlib.decompress(value))

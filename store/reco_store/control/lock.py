@@ -1,9 +1,9 @@
-"""One run at a time: a lock with a lease, and a fence for the run that lost it.
+"""Run lock of a namespace: a lease, and a fencing token for a run that lost it.
 
-The token is chosen here, so that taking the lock may be repeated after a lost reply. The lock
-alone cannot stop a run that was paused beyond its lease; the fence does: every change of what
-readers see compares the token with the fence in the same script (``change.lua``). Waits for
-nobody: a held lock is an error that says who holds it.
+The client chooses the token, so acquiring can be repeated after a lost reply. A lease cannot stop
+a run that was paused for longer than it; the fencing token does, because the script that changes
+what readers see (``change.lua``) compares tokens first. Acquiring never waits: if another run
+holds the lock, the error names that run.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ RENEWALS_PER_LEASE: Final = 3
 
 
 class RunLock:
-    """The lock of one namespace, held while the ``with`` block runs.
+    """Lock of one namespace, held while the ``with`` block runs.
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        lease_seconds: how long a killed run keeps others out.
-        heartbeat: renew in the background, for stages that compute for long. A stopped process
+        keys: keys of the namespace.
+        lease_seconds: time after which the lock of a killed run expires.
+        heartbeat: renew the lease in a background thread, for long computations. A stopped process
             stops its heartbeat too.
-        clock: monotonic seconds.
+        clock: monotonic clock, in seconds.
 
     Raises:
         UsageError: the client decodes replies.
-        LockHeld: on entering, if another run holds it.
+        LockHeld: on entering, if another run holds the lock.
         StoreUnreachable, StoreUnfit: on entering, if the store does not answer or refuses.
     """
 
@@ -95,17 +95,17 @@ class RunLock:
         self.release()
 
     def release(self) -> None:
-        """Let the next run begin; whatever this one still does, it no longer renews its lease.
+        """Release the lock for the next run and stop renewing the lease.
 
         Called on leaving the block, and by a thread that ends the process without leaving it.
         """
         self._stop.set()
-        self._fenced_by = self._fenced_by or "nobody: this run has ended"
-        with suppress(*CLIENT_ERRORS):  # the lease ends by itself
+        self._fenced_by = self._fenced_by or "none: this run released its lock"
+        with suppress(*CLIENT_ERRORS):  # the lease expires by itself
             self._run(UNLOCK, (), patience_seconds=0)
 
     def renew(self) -> None:
-        """Extend the lease now.
+        """Renew the lease now.
 
         Raises:
             Fenced: another run took over.
@@ -116,7 +116,7 @@ class RunLock:
         self._require_mine()
 
     def tick(self) -> None:
-        """Extend the lease if a good part of it is over; cheap, so call it for every batch.
+        """Renew the lease if a third of it has passed; cheap enough to call for every batch.
 
         Raises:
             Fenced: another run took over.
@@ -127,7 +127,7 @@ class RunLock:
             self.renew()
 
     def check(self) -> None:
-        """Ask the store whether this run still owns the namespace; the same as ``renew``.
+        """Require that this run still holds the lock in the store; the same as ``renew``.
 
         Raises:
             Fenced: another run took over.
@@ -136,7 +136,7 @@ class RunLock:
         self.renew()
 
     def _renew(self, *, patience_seconds: float = WRITER_SECONDS) -> None:
-        asked_at = self._clock()  # before the call: the server counts from later than this
+        asked_at = self._clock()  # before the call: the lease begins on the server later
         owner = _text(self._run(RENEW, self._lease(), patience_seconds=patience_seconds))
         if owner != self.token:
             self._fenced_by = owner
@@ -150,9 +150,9 @@ class RunLock:
     def _beat(self) -> None:
         while not self._stop.wait(self.lease_seconds / RENEWALS_PER_LEASE):
             try:
-                self._renew(patience_seconds=0)  # the run's end must not wait for this thread
+                self._renew(patience_seconds=0)  # the end of the run must not wait for this thread
             except CLIENT_ERRORS:
-                continue  # the next beat, or the next check of the run itself, will tell
+                continue  # the next beat or the run's next check finds out
             if self._fenced_by is not None:
                 return
 
@@ -165,7 +165,7 @@ class RunLock:
         arguments: tuple[str, ...],
         *,
         patience_seconds: float = WRITER_SECONDS,
-    ) -> Any:  # noqa: ANN401  as the scripts
+    ) -> Any:  # noqa: ANN401  replies of scripts differ
         return run_script(
             self.client,
             script,

@@ -1,26 +1,27 @@
-"""What exists in a namespace: the registry, one JSON value, and its atomic changes.
+"""Registry of a namespace's generations, one JSON value, and its atomic changes.
 
     {"v": 1, "generations": [{"id": ..., "state": ..., "created": ..., "entries": ...,
                               "bytes": ..., "chunks": ..., "since": ..., "note": ...},
                              ...]}
 
-``chunks`` counts the inventory chunks of a generation that are in the store: 0 means that
-nothing of it is left. ``since`` is when it last became live, empty if it never was. States:
+``chunks`` is the number of a generation's inventory chunks in the store; 0 means that nothing of
+the generation is stored. ``since`` is the time at which it last became live, empty if it never was
+live. States:
 
     staging      being written, or left behind by a run that died
-    ready        complete and verified: live, or one to roll back to
+    ready        complete and verified: live, or available for a rollback
     refused      complete, but refused by the gate
-    quarantined  was live and was rolled back from: never live again, unless overruled
-    retired      replaced; being deleted, or gone
+    quarantined  rolled back from while it was live: never live again, unless overruled
+    retired      replaced; being deleted, or deleted
 
-Of the generations that are gone, the newest ``MAX_GONE`` are listed. Quarantined generations are
-listed for ever, so that none of them is published again: each is the work of a person, so there
-are few. While one is published all the same, its record has the note of its quarantine as
-``overruled``: it is in quarantine again if it does not go live.
+The registry lists the newest ``MAX_GONE`` deleted generations. Quarantined generations stay listed
+forever, so that none is published again; there are few, because each is the decision of an
+operator. While an operator publishes one nevertheless, its record keeps the note of the quarantine
+as ``overruled``, and returns to quarantine unless the generation goes live.
 
-Which generation is live is said by the pointer alone. Every change reads registry and pointer,
-computes, and writes both if neither changed meanwhile (``change.lua``); else it starts over, so an
-operator's rollback and a nightly run cannot undo each other's work.
+The pointer alone determines the live generation. Every change reads registry and pointer, computes
+the new state, and writes both unless one has changed since (``change.lua``). Otherwise it starts
+over, so a rollback and a nightly run cannot undo each other's work.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ RETIRED: Final = "retired"
 
 REMOVE: Final = "-"
 VERSION: Final = 1
-MAX_GONE: Final = 30  # how many generations of which nothing is left are still listed
+MAX_GONE: Final = 30  # deleted generations that stay listed
 _ATTEMPTS: Final = 50
 _DELETING: Final = "deleting"
 _OVERRULED: Final = "overruled"
@@ -58,7 +59,7 @@ _OVERRULED: Final = "overruled"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One generation, as the registry has it."""
+    """Registry entry of one generation."""
 
     id: str
     state: str
@@ -68,46 +69,46 @@ class Record:
     chunks: int = 0
     since: str = ""
     note: str = ""
-    # Fields of later versions, which are kept.
+    # Fields of later versions, kept unchanged.
     more: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def is_being_deleted(self) -> bool:
-        """True once its deletion has begun: some keys may be gone already."""
+        """True once the deletion has begun: some keys may already be missing."""
         return bool(self.more.get(_DELETING))
 
     @property
     def is_quarantined(self) -> bool:
-        """True if it was rolled back from and has not been live since."""
+        """True if the generation was rolled back from and has not been live since."""
         return self.state == QUARANTINED or self.is_overruled
 
     @property
     def is_overruled(self) -> bool:
-        """True while it is being published in spite of a rollback from it."""
+        """True while the generation is being published despite its quarantine."""
         return _OVERRULED in self.more
 
     def overruling(self, quarantined: Record) -> Record:
-        """Return the record of a new attempt at a quarantined generation, which keeps its note."""
+        """Return the record of a new attempt to publish a quarantined generation, with its note."""
         note = quarantined.more.get(_OVERRULED, quarantined.note)
         return replace(self, more={**self.more, _OVERRULED: note})
 
     def quarantined_again(self) -> Record:
-        """Return the record with its quarantine in force, if an attempt overruled one."""
+        """Return the record with an overruled quarantine restored."""
         if not self.is_overruled:
             return self
         note = str(self.more[_OVERRULED])
         return replace(self.no_longer_overruled(), state=QUARANTINED, note=note)
 
     def no_longer_overruled(self) -> Record:
-        """Return the record without the quarantine that an attempt overruled."""
+        """Return the record without an overruled quarantine."""
         return replace(self, more={k: v for k, v in self.more.items() if k != _OVERRULED})
 
     def marked_for_deletion(self) -> Record:
-        """Return the record marked as being deleted: the generation's keys may be gone from now."""
+        """Return the record marked as being deleted, after which keys may be missing."""
         return replace(self, more={**self.more, _DELETING: True})
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as the registry writes it."""
+        """Return the record as a JSON object."""
         return {
             **self.more,
             "id": self.id,
@@ -122,37 +123,37 @@ class Record:
 
 
 class Control(NamedTuple):
-    """Registry and pointer, as read together."""
+    """Control state: registry and pointer, read together."""
 
     live: str | None
     records: tuple[Record, ...]  # newest first
-    raw: str  # the registry's text, to be compared when it is written
+    raw: str  # stored text of the registry, compared when it is written
 
-    def find(self, generation: str) -> Record | None:
-        """Return the record of a generation, if it has one."""
+    def record_of(self, generation: str) -> Record | None:
+        """Return the record of a generation; None if it is not listed."""
         return next((record for record in self.records if record.id == generation), None)
 
-    def put(self, *records: Record) -> tuple[Record, ...]:
-        """Return all records with some of them new or replaced."""
+    def with_records(self, *records: Record) -> tuple[Record, ...]:
+        """Return all records, newest first, with the given ones added or replaced."""
         changed = {record.id: record for record in records}
         kept = [record for record in self.records if record.id not in changed]
         return tuple(sorted([*kept, *changed.values()], key=lambda r: r.id, reverse=True))
 
 
 class Change(NamedTuple):
-    """What shall be written; None leaves a part as it is."""
+    """Change of the control state; a part that is None stays as it is."""
 
     records: tuple[Record, ...]
     live: str | None = None
-    hold: str | None = None  # REMOVE removes it
+    hold: str | None = None  # REMOVE deletes it
     manifest_of: str | None = None
-    manifest: str | None = None  # REMOVE removes it
-    heed_hold_at: float | None = None  # seconds since 1970; None: a hold does not matter
-    run_id: str | None = None  # the server must be this one still
+    manifest: str | None = None  # REMOVE deletes it
+    hold_checked_at: float | None = None  # seconds since 1970; None: ignore holds
+    run_id: str | None = None  # required run id of the server
 
 
 class HoldInForce(Exception):
-    """A hold forbids this change."""
+    """Signal that a hold forbids the change."""
 
     def __init__(self, hold: Hold) -> None:
         super().__init__(hold)
@@ -166,7 +167,7 @@ def read_control(client: Client, keys: Keys) -> Control:
         ContractMismatch: the registry is damaged, or of a later version.
         redis.RedisError: the store does not answer.
     """
-    # Both have the hash tag of the namespace, so this is one command on a cluster too.
+    # Both keys have the hash tag of the namespace, so one command reads them on a cluster too.
     names = (keys.generations, keys.current)
     raw, pointer = insist(lambda: values(client.mget(names), len(names)))
     text = "" if raw is None else _text(raw)
@@ -180,18 +181,18 @@ def apply_change(
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        decide: computes the change from the present state; called again whenever the state
-            changed meanwhile; None means that there is nothing to change.
-        token: of the run, which is then fenced; empty for an operator.
+        keys: keys of the namespace.
+        decide: returns the change for a state, or None for no change; called again if the state
+            has changed since it was read.
+        token: fencing token of the run; empty for an operator.
 
     Returns:
-        The state from which the change was decided.
+        The state for which the change was decided.
 
     Raises:
         Fenced: another run took over.
-        HoldInForce: the change heeds holds, and there is one.
-        VerifyFailed: the server is not the one that was staged to.
+        HoldInForce: the change respects holds, and one is in force.
+        VerifyFailed: the server is not the one that the generation was staged to.
         redis.RedisError: the store does not answer, or refuses.
     """
     for _ in range(_ATTEMPTS):
@@ -211,8 +212,8 @@ def apply_change(
                 change.live or change.manifest_of or "", "the server was restarted meanwhile"
             )
     raise StoreUnfit(
-        "the registry changed at every attempt to change it",
-        f"Look for other programs that write {keys.generations}.",
+        f"the registry changed during each of {_ATTEMPTS} attempts to write it",
+        f"Check which other programs write {keys.generations}.",
     )
 
 
@@ -221,7 +222,7 @@ def _send(
 ) -> tuple[str, str]:
     names = (keys.current, keys.generations, keys.lock, keys.fence, keys.hold)
     manifest_key = keys.manifest(change.manifest_of or change.live or "none")
-    heed = "" if change.heed_hold_at is None else repr(change.heed_hold_at)
+    checked_at = "" if change.hold_checked_at is None else repr(change.hold_checked_at)
     arguments = (
         token,
         control.raw,
@@ -230,7 +231,7 @@ def _send(
         change.live or "",
         change.hold or "",
         change.manifest or "",
-        heed,
+        checked_at,
         change.run_id or "",
     )
     word, fact = run_script(
@@ -243,8 +244,8 @@ def _send(
     return _text(word), _text(fact)
 
 
-def gone(record: Record) -> Record:
-    """Return a record of which nothing is left in the store."""
+def without_keys(record: Record) -> Record:
+    """Return the record of a generation after its keys were deleted."""
     state = RETIRED if record.state in (STAGING, READY) else record.state
     more = {name: value for name, value in record.more.items() if name != _DELETING}
     return replace(record, state=state, chunks=0, more=more).quarantined_again()
@@ -274,7 +275,7 @@ def _parse(text: str) -> tuple[Record, ...]:
     except (ValueError, KeyError, TypeError) as error:
         raise ContractMismatch(
             f"the registry {text[:60]!r}",
-            "what reco writes",
+            "the registry of generations",
             "Something else writes under this namespace; choose another with --namespace.",
         ) from error
 
@@ -299,12 +300,12 @@ def _text(reply: bytes | str) -> str:
 
 
 def refuse_quarantined(control: Control, generation: str) -> None:
-    """Refuse what a rollback has found bad.
+    """Refuse to publish a quarantined generation.
 
     Raises:
         UsageError: the generation was rolled back from.
     """
-    known = control.find(generation)
+    known = control.record_of(generation)
     if known is not None and known.is_quarantined:
         note = known.quarantined_again().note
         raise UsageError(

@@ -1,8 +1,8 @@
-"""Check, before a run begins, of the rights that publishing needs.
+"""Check of the rights that publishing needs, made before a run begins.
 
-An account may lack the right to ask for its own rights (ACL DRYRUN), so each command is tried in a
-form that changes nothing: on keys of a generation that does not exist, with SET only where a key
-is there already. Refusals for any other reason are left for the run itself to report.
+An account may lack the right to query its rights (ACL DRYRUN), so each command is tried in a form
+that changes nothing: on keys of a generation that does not exist, and SET only with XX. Errors for
+any other reason are left for the run itself to report.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _NO_SCRIPT: Final = "return 1"
 
 
 def require_rights(client: Client, keys: Keys) -> None:
-    """Refuse an account that may not do what publishing needs.
+    """Refuse an account that lacks rights that publishing needs.
 
     Raises:
-        StoreUnfit: it lacks rights; names all of them.
+        StoreUnfit: rights are missing; the message names all of them.
         StoreUnreachable: the store does not answer.
     """
     lacking: dict[str, None] = {}
@@ -43,18 +43,18 @@ def require_rights(client: Client, keys: Keys) -> None:
         raise StoreUnfit(
             f"the account {account_of(client) or 'in use'} of the store at {label_of(client)} "
             f"lacks rights that publishing needs: {' '.join(lacking)}",
-            "Grant them to it, or use the account that has them; docs/keys.md lists the rights "
-            "that each account needs.",
+            "Grant them, or use an account that has them; docs/keys.md lists the rights that each "
+            "account needs.",
         )
 
 
 def _attempts(client: Client, keys: Keys) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield every command that publishing sends, with the pattern of the keys it is tried on."""
+    """Yield each command that publishing sends, with the ACL pattern of the key it is tried on."""
     absent = new_generation_id(datetime.now(UTC))
     manifest, inventory = keys.manifest(absent), keys.inventory(absent, 0)
     value = keys.data(absent, user_suffix("0"))
     control, data = f"~{{{keys.namespace}}}:*", f"~{keys.namespace}:*"
-    # A server looks at the rights to a script's keys before it runs the script.
+    # A server checks the rights to a script's keys before it runs the script.
     scripted = (keys.current, keys.generations, keys.lock, keys.fence, keys.hold, manifest)
     yield "", ("INFO", "server")
     yield control, ("EVAL", _NO_SCRIPT, str(len(scripted)), *scripted)
@@ -70,7 +70,7 @@ def _attempts(client: Client, keys: Keys) -> Iterator[tuple[str, tuple[str, ...]
 
 
 def _refusal(client: Client, words: tuple[str, ...]) -> str:
-    """Return the reply of a server that does not grant a right; empty: it does."""
+    """Return the server's refusal of a command; empty if the account may send it."""
     try:
         insist(lambda: client.execute_command(*words))  # type: ignore[no-untyped-call]
     except exceptions.NoPermissionError as error:

@@ -1,3 +1,11 @@
-"""Publishing: stage a generation, verify it, switch to it, keep or collect the earlier ones."""
+"""Publishing: stage a generation, verify it, switch to it, keep or delete earlier ones."""
 
-__all__ = ["capacity", "generations", "memory_forecast", "outcome", "publisher", "staging"]
+__all__ = [
+    "capacity",
+    "generations",
+    "memory_forecast",
+    "outcome",
+    "publisher",
+    "replicas",
+    "staging",
+]

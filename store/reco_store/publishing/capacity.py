@@ -1,4 +1,4 @@
-"""Making sure that a new generation fits beside the live one, before its first key is written."""
+"""Memory check before publishing: a new generation must fit in addition to the live one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["make_room", "needed_bytes", "require_room"]
 
-#: Keys spread over the servers of a cluster by a hash, so not quite evenly.
+#: Factor for the uneven spread of keys over the servers of a cluster.
 UNEVENNESS: Final = 1.1
 
 
@@ -33,20 +33,20 @@ def make_room(
     overrule: bool = False,
     progress: Progress = no_progress,
 ) -> None:
-    """Delete what nobody uses, and refuse if the generation will still not fit.
+    """Delete unused generations, and refuse a generation that still does not fit.
 
-    Older generations than the live one are given up early, oldest first, where that is what makes
-    it fit; the live one never is.
+    If necessary and sufficient, generations older than the live one are deleted early, oldest
+    first.
 
     Args:
-        lock: held by the caller, with the connection and the namespace.
-        manifest: of the generation to come.
-        servers: as they are now.
+        lock: lock held by the caller, with the connection and the namespace.
+        manifest: manifest of the generation to publish.
+        servers: present state of the servers.
         overrule: publish the generation although it was rolled back from.
         progress: called with "retire" and the number of keys just deleted.
 
     Raises:
-        StoreUnfit: it will not fit; the message contains the bytes needed and the bytes free.
+        StoreUnfit: the generation does not fit; the error contains the bytes needed and free.
         UsageError: the generation was rolled back from.
         Fenced: another run took over.
         redis.RedisError: the store does not answer.
@@ -57,8 +57,8 @@ def make_room(
         refuse_quarantined(read_control(client, keys), generation)
 
     def unused(control: Control) -> tuple[Record, ...]:
-        # An earlier attempt at this very generation may have had other keys: start clean.
-        own = control.find(generation)
+        # An earlier attempt to publish this generation may have written other keys.
+        own = control.record_of(generation)
         again = (own,) if own and own.chunks and generation != control.live else ()
         return tuple(dict.fromkeys((*leftovers(control), *again)))
 
@@ -66,7 +66,7 @@ def make_room(
     if remove(lock, unused, note=note, progress=progress):
         servers = look_at_servers(client)
     if read_control(client, keys).live == generation:
-        return  # a refill of the live generation takes the place of what is there
+        return  # rewriting the live generation needs no additional memory
 
     shortage = _shortage(client, keys, manifest, servers)
     if shortage > 0:
@@ -75,7 +75,7 @@ def make_room(
     if shortage > 0:
         free = min(server.free_bytes for server in servers.nodes)
         raise StoreUnfit(
-            f"generation {generation} does not fit into the store beside the live one",
+            f"generation {generation} does not fit into the store in addition to the live one",
             f"Raise maxmemory by {math.ceil(shortage / MEGABYTE)} MB or more.",
             free + shortage,
             free,
@@ -83,16 +83,16 @@ def make_room(
 
 
 def require_room(client: Client, keys: Keys, manifest: Mapping[str, Any]) -> None:
-    """Refuse a generation that will not fit even after `make_room`; delete nothing.
+    """Refuse a generation that would not fit even after `make_room`, without deleting anything.
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        manifest: sizes of the generation to come, or an estimate: ``entries``, ``bytes`` and, if
+        keys: keys of the namespace.
+        manifest: actual or estimated sizes of the generation: ``entries``, ``bytes`` and, if
             known, the histograms.
 
     Raises:
-        StoreUnfit: it will not fit; the message contains the bytes needed and the bytes free.
+        StoreUnfit: the generation does not fit; the error contains the bytes needed and free.
         redis.RedisError: the store does not answer.
     """
     servers, control = look_at_servers(client), read_control(client, keys)
@@ -106,7 +106,7 @@ def require_room(client: Client, keys: Keys, manifest: Mapping[str, Any]) -> Non
     if shortage > 0:
         free = min(server.free_bytes for server in servers.nodes) + freed
         raise StoreUnfit(
-            "the generation to come will not fit into the store beside the live one",
+            "the generation to come will not fit into the store in addition to the live one",
             f"Raise maxmemory by {math.ceil(shortage / MEGABYTE)} MB or more.",
             free + shortage,
             free,
@@ -125,7 +125,7 @@ def _give_up(
     servers: Servers,
     progress: Progress,
 ) -> tuple[int, Servers]:
-    """Delete old generations early, and look again at what is lacking."""
+    """Delete old generations early; return the remaining shortage and the servers' new state."""
 
     def given_up(control: Control) -> tuple[Record, ...]:
         return tuple(record for record in outdated(control, 1) if record.id in surplus)
@@ -138,13 +138,13 @@ def _give_up(
 
 
 def needed_bytes(keys: Keys, manifest: Mapping[str, Any], server: Server, share: int) -> int:
-    """Return what one server will need for a generation.
+    """Return the memory that one server needs for a generation, in bytes.
 
     Args:
-        keys: the namespace's keys.
-        manifest: of the generation.
-        server: which one.
-        share: among how many servers the keys are spread.
+        keys: keys of the namespace.
+        manifest: manifest of the generation.
+        server: server that stores a part of the keys.
+        share: number of servers that the keys are spread over.
     """
     prefix_bytes = len(keys.data_prefix(str(manifest["generation"])))
     whole = forecast_bytes(
@@ -158,7 +158,7 @@ def needed_bytes(keys: Keys, manifest: Mapping[str, Any], server: Server, share:
 
 
 def _shortage(client: Client, keys: Keys, manifest: Mapping[str, Any], servers: Servers) -> int:
-    """Return how many bytes the scarcest server lacks; negative if all have enough."""
+    """Return the largest shortage of a server in bytes; negative if every server has enough."""
     share = len(servers.nodes) if is_cluster(client) else 1
     return max(
         needed_bytes(keys, manifest, server, share) + TRANSIENT_BYTES - server.free_bytes
@@ -169,7 +169,7 @@ def _shortage(client: Client, keys: Keys, manifest: Mapping[str, Any], servers: 
 def _surplus(
     client: Client, keys: Keys, servers: Servers, shortage: int, control: Control
 ) -> frozenset[str]:
-    """Return the fewest old generations whose end frees enough; none if all would not."""
+    """Return the fewest old generations to delete for a shortage; none if all do not suffice."""
     share = len(servers.nodes) if is_cluster(client) else 1
     chosen: list[str] = []
     for record in outdated(control, 1):

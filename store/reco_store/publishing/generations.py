@@ -1,7 +1,7 @@
-"""What the operator does with generations: list, collect, roll back, release.
+"""Operations on generations: list, collect, roll back, release a hold.
 
-A rollback is one script of constant size, so it is quick and works on a full server. It needs no
-lock: a night that is under way finds the hold when it comes to its flip.
+A rollback is one script call of constant size, so it is fast and works on a full server. It needs
+no lock: a run under way finds the hold when it is about to switch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from reco_store.connection.client import Client, place_of, store_errors
+from reco_store.connection.client import Client, location_of, store_errors
 from reco_store.connection.scripts import insist
 from reco_store.connection.transfer import Progress, no_progress
 from reco_store.contract.hold import Hold
@@ -49,20 +49,20 @@ class GenerationRecord:
     entries: int
     size_bytes: int
     live: bool
-    stored: bool  # False: nothing of it is left in the store
-    live_since: str  # ISO 8601, when it last became live; empty if it never was
+    stored: bool  # False if all its keys are deleted
+    live_since: str  # ISO 8601, time at which it last became live; empty if it never was
     note: str
 
 
 def list_generations(
     client: Client, keys: Keys, *, now: Callable[[], datetime] = utc_now
 ) -> list[GenerationRecord]:
-    """Return what the registry knows, newest first.
+    """Return the listed generations, newest first.
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        now: the time, with which a hold is compared.
+        keys: keys of the namespace.
+        now: returns the present time, compared with the end of a hold.
 
     Raises:
         ContractMismatch: the registry is damaged.
@@ -89,7 +89,7 @@ def list_generations(
 
 
 def _present_note(record: Record, control: Control, until: datetime | None, now: datetime) -> str:
-    """Return a record's note without the hold that it waited for, once that has ended."""
+    """Return a record's note, without the hold it was waiting for if that has ended."""
     waiting, _, rest = record.note.partition("; ")
     if not waiting.startswith(HELD_UNTIL):
         return record.note
@@ -98,20 +98,16 @@ def _present_note(record: Record, control: Control, until: datetime | None, now:
 
 
 def collect(
-    client: Client,
-    keys: Keys,
     *,
     lock: RunLock,
     keep: int,
     progress: Progress = no_progress,
 ) -> tuple[str, ...]:
-    """Delete old generations, and what runs that died left behind.
+    """Delete old generations and leftovers of killed runs.
 
     Args:
-        client: connection to the store.
-        keys: the namespace's keys.
-        lock: held by the caller; its connection and namespace are used.
-        keep: how many ready generations to keep, the live one among them.
+        lock: lock held by the caller, with the connection and the namespace.
+        keep: ready generations to keep, including the live one.
         progress: called with "retire" and the number of keys just deleted.
 
     Returns:
@@ -124,7 +120,6 @@ def collect(
     """
     if keep < 1:
         raise UsageError(f"keep {keep}: expected 1 or more")
-    del client, keys
     with store_errors(lock.client):
         dead = remove(lock, leftovers, note="left behind by a run", progress=progress)
         old = remove(
@@ -146,58 +141,58 @@ def rollback(
     marks: Mapping[str, str] = MappingProxyType({}),
     now: Callable[[], datetime] = utc_now,
 ) -> str:
-    """Return to an older generation, quarantine the present one, and hold newer ones back.
+    """Return to an older generation, quarantine the live one, and hold newer generations.
 
-    With ``force``, a rollback that was a mistake is undone: ``to`` is live again, the present
-    generation stays ready, and the hold ends.
+    With ``force``, a mistaken rollback is undone: ``to`` goes live again, the live generation stays
+    ready, and the hold ends.
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        to: where to; None means the newest one before the live one that was live itself.
-        reason: why, for the record.
-        force: why to return to ``to`` although it was rolled back from; None: do not.
-        marks: generations that are known to be rolled back from, with the reasons. A registry from
-            an older backup may not know; it learns of them with the change.
-        now: the time; the hold lasts for 24 hours from it.
+        keys: keys of the namespace.
+        to: generation to return to; None: the newest one before the live one that was live.
+        reason: reason for the rollback, for the record.
+        force: reason for returning to ``to`` although it was rolled back from; None: refuse that.
+        marks: generations known to be rolled back from, with the reasons. A registry restored from
+            an older backup may lack them; the change adds them.
+        now: returns the present time; the hold ends 24 hours later.
 
     Returns:
-        The generation that is live now.
+        The generation that is live after the rollback.
 
     Raises:
         NothingPublished: there is no live generation.
-        UnknownGeneration: there is none to return to, or ``to`` is not ready; with ``force``, it is
-            not quarantined, or no longer in the store.
+        UnknownGeneration: there is no generation to return to, or ``to`` is not ready; with
+            ``force``, ``to`` is not quarantined, or is no longer in the store.
         UsageError: ``force`` without ``to``.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
     if force is not None and to is None:
-        raise UsageError("a rollback is undone by name; name the generation that was rolled back")
+        raise UsageError("undoing a rollback needs the name of the generation that was rolled back")
     target = ""
 
     def decide(control: Control) -> Change | None:
         nonlocal target
         control = _with_marks(control, marks)
         if control.live is None:
-            raise NothingPublished(keys.namespace, place_of(client))
+            raise NothingPublished(keys.namespace, location_of(client))
         if target and control.live == target:
-            return None  # done by the call whose reply was lost
+            return None  # an earlier call did it, and its reply was lost
         time = now()
         if to is not None and force is not None:
             change = _undone(control, to, f"rollback undone at {_iso(time)}: {force}", time)
             target = to
             return change
         target = _target(control, to)
-        bad = control.find(control.live) or Record(control.live, registry.READY)
+        bad = control.record_of(control.live) or Record(control.live, registry.READY)
         note = f"rolled back to {target} at {_iso(time)}"
         quarantined = replace(
             bad, state=registry.QUARANTINED, note=f"{note}: {reason}" if reason else note
         )
         why = f"{control.live} was rolled back from" + (f": {reason}" if reason else "")
         hold = Hold(until=time + HOLD_FOR, reason=why).dump()
-        good = control.find(target) or Record(target, registry.READY)
+        good = control.record_of(target) or Record(target, registry.READY)
         good = replace(good, since=_iso(time))
-        return Change(control.put(quarantined, good), live=target, hold=hold)
+        return Change(control.with_records(quarantined, good), live=target, hold=hold)
 
     with store_errors(client):
         apply_change(client, keys, decide)
@@ -208,9 +203,9 @@ def _undone(control: Control, to: str, note: str, time: datetime) -> Change:
     """Return the change that makes a quarantined generation live again.
 
     Raises:
-        UnknownGeneration: it was not rolled back from, or its keys are gone, or about to be.
+        UnknownGeneration: it was not rolled back from, or its keys are deleted or being deleted.
     """
-    bad = control.find(to)
+    bad = control.record_of(to)
     if bad is None or bad.state != registry.QUARANTINED:
         state = "is unknown" if bad is None else f"is {bad.state}, not quarantined"
         raise UnknownGeneration(to, f"{state}: there is no rollback to undo", ready_ids(control))
@@ -222,17 +217,17 @@ def _undone(control: Control, to: str, note: str, time: datetime) -> Change:
             ready_ids(control),
         )
     good = replace(bad, state=registry.READY, since=_iso(time), note=note)
-    return Change(control.put(good), live=to, hold=registry.REMOVE)
+    return Change(control.with_records(good), live=to, hold=registry.REMOVE)
 
 
 def _with_marks(control: Control, marks: Mapping[str, str]) -> Control:
-    """Return the control state with every marked generation but the live one in quarantine."""
+    """Return the control state with every marked generation except the live one quarantined."""
     marked = [
         replace(record, state=registry.QUARANTINED, note=marks[record.id])
         for record in control.records
         if record.id in marks and record.state == registry.READY and record.id != control.live
     ]
-    return control._replace(records=control.put(*marked))
+    return control._replace(records=control.with_records(*marked))
 
 
 def _iso(time: datetime) -> str:
@@ -240,10 +235,10 @@ def _iso(time: datetime) -> str:
 
 
 def release(client: Client, keys: Keys) -> bool:
-    """End the hold, so that the next night may go live.
+    """End the hold, so that the next run can go live.
 
     Returns:
-        True if there was one.
+        True if there was a hold.
 
     Raises:
         StoreUnreachable: the store does not answer.
@@ -263,7 +258,7 @@ def _target(control: Control, to: str | None) -> str:
             raise UnknownGeneration(f"before {live}", "does not exist", choice)
         return proven[0]  # newest first
     if to not in choice:
-        record = control.find(to)
+        record = control.record_of(to)
         state = "is unknown" if record is None else f"is {record.state}"
         if record is not None and record.state == registry.QUARANTINED:
             state += f"; `batch rollback {to} --force REASON` serves it all the same"

@@ -1,9 +1,9 @@
-"""How much memory a generation will take on a server, before a byte of it is written.
+"""Forecast of the memory that a generation will need on a server.
 
-A model of the allocations for one STRING key, checked against real servers (tests hold it within
-5 %): a value is rounded up to the allocator's size class, which costs 0 to 25 %, so the sum of
-the value sizes alone says too little. The manifest therefore carries two histograms, of suffix
-and of value sizes. Pure functions.
+The forecast models the allocations for one STRING key; tests hold it within 5 % of real servers.
+Allocators round each value up to a size class, which adds 0 to 25 %, so the sum of value sizes is
+not enough. The manifest therefore contains histograms of suffix sizes and value sizes. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Sizes", "forecast_bytes", "sizes_of"]
 
-#: What the server needs for a moment beside the data: buffers for one batch and its replies.
+#: Memory that the server needs temporarily for the buffers of one batch and its replies.
 TRANSIENT_BYTES: Final = 2_000_000
 TYPICAL_SUFFIX_BYTES: Final = 14
-INVENTORY_BYTES_A_SUFFIX: Final = 6  # zlib-compressed, measured on MovieLens ids and titles
+INVENTORY_BYTES_A_SUFFIX: Final = 6  # compressed, measured on MovieLens ids and titles
 
-# Redis up to 7: object, embedded value up to 44 bytes, key and hash table entry apart.
+# Redis up to 7: an object with an embedded value of up to 44 bytes, and separate key and entry.
 _OBJECT_BYTES: Final = 16
 _ENTRY_BYTES: Final = 24
 _CLUSTER_ENTRY_BYTES: Final = 40
 _EMBEDDED_VALUE_BYTES: Final = 44
 _POINTER_BYTES: Final = 8
-# Valkey 9: the key is embedded in the object; buckets of seven entries.
+# Valkey 9: an object with an embedded key, in buckets of seven entries.
 _EMBEDDED_KEY_OBJECT_BYTES: Final = 17
 _BUCKET_BYTES: Final = 64
 _BUCKET_ENTRIES: Final = 7
@@ -38,19 +38,19 @@ _BUCKET_CHAINING: Final = 1.1
 
 
 class Sizes(NamedTuple):
-    """What a generation consists of."""
+    """Histograms of the key suffixes and values of a generation."""
 
-    suffixes: Mapping[int, int]  # length in bytes -> how many
-    values: Mapping[int, int]  # length in bytes, to within a bucket -> how many
+    suffixes: Mapping[int, int]  # length in bytes -> number of suffixes
+    values: Mapping[int, int]  # length in bytes, rounded down to a bucket -> number of values
 
     @property
     def entries(self) -> int:
-        """Return the number of keys."""
+        """Number of keys."""
         return sum(self.values.values())
 
 
 def sizes_of(manifest: Mapping[str, Any]) -> Sizes:
-    """Read the histograms of a manifest, or make do with its totals if it has none."""
+    """Return the histograms of a manifest, estimated from its totals if it has none."""
     entries = int(manifest["entries"])
     suffixes = manifest.get("suffix_sizes") or {TYPICAL_SUFFIX_BYTES: entries}
     mean = int(manifest["bytes"]) // max(1, entries)
@@ -64,14 +64,14 @@ def sizes_of(manifest: Mapping[str, Any]) -> Sizes:
 def forecast_bytes(
     sizes: Sizes, *, prefix_bytes: int, allocator: str, keys_before: int, cluster: bool = False
 ) -> int:
-    """Return how much ``used_memory`` will grow.
+    """Return the forecast growth of ``used_memory``, in bytes.
 
     Args:
-        sizes: of the generation.
-        prefix_bytes: length of what stands before the suffix in each key.
-        allocator: ``mem_allocator`` as INFO has it.
-        keys_before: keys that the server holds already.
-        cluster: the server is a node of a cluster, which keeps a list of keys for each slot.
+        sizes: sizes of the generation.
+        prefix_bytes: length of the prefix that every data key has before its suffix.
+        allocator: value of ``mem_allocator`` in INFO.
+        keys_before: number of keys already on the server.
+        cluster: True for a node of a cluster, which keeps a list of keys for each slot.
     """
     jemalloc = allocator.startswith("jemalloc")
     each = _redis_bytes if jemalloc else _valkey_bytes
@@ -89,7 +89,7 @@ def forecast_bytes(
 
 
 def _redis_bytes(key: int | None, value: int | None, *, cluster: bool) -> int:
-    """Return the bytes of a key with its entry, or of a value with its object."""
+    """Return the size of a key with its table entry, or of a value with its object."""
     if key is not None:
         entry = _CLUSTER_ENTRY_BYTES if cluster else _ENTRY_BYTES
         return _jemalloc_class(_sds(key, shortest=1)) + _jemalloc_class(entry)
@@ -101,8 +101,8 @@ def _redis_bytes(key: int | None, value: int | None, *, cluster: bool) -> int:
 
 
 def _valkey_bytes(key: int | None, value: int | None, *, cluster: bool) -> int:
-    """Return the bytes of an object with its key, or of a value."""
-    del cluster  # a slot is a hash table of its own, at no cost for each key
+    """Return the size of an object with its key, or of a value."""
+    del cluster  # each slot has its own hash table, at no cost per key
     if key is not None:
         return _libc_usable(_EMBEDDED_KEY_OBJECT_BYTES + _sds(key, shortest=1))
     if value is None:
@@ -123,13 +123,13 @@ def _power_of_two(n: float) -> int:
 
 
 def _sds(length: int, shortest: int = 3) -> int:
-    """Return the bytes of a string with its header and its closing NUL."""
+    """Return the size of a string with its header and terminating NUL."""
     header = shortest if length < 32 else 3 if length < 256 else 5 if length < 65536 else 9
     return header + length + 1
 
 
 def _libc_usable(size: int) -> int:
-    """Return what glibc hands out: chunks of 16, of which 8 are its own."""
+    """Return the usable size that glibc allocates: a multiple of 16 bytes, less 8 for itself."""
     return max(24, (size + 8 + 15) // 16 * 16 - 8)
 
 

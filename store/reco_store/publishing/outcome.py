@@ -1,4 +1,4 @@
-"""What goes into the gate and what comes out of publishing: plain frozen values."""
+"""Input of the quality gate and result of publishing, as frozen values."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ REFUSED: Final = "refused"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate says of a staged generation."""
+    """Verdict of the gate on a staged generation."""
 
     passed: bool
-    report: Mapping[str, Any] = field(default_factory=dict)  # goes into the manifest
-    reason: str = ""  # one line, for the record
+    report: Mapping[str, Any] = field(default_factory=dict)  # becomes `gate` of the manifest
+    reason: str = ""  # one line, becomes the note in the registry
 
 
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """What the gate may look at: two manifests, and the values behind them."""
+    """Input of the gate: the staged and the live generation, and access to their values."""
 
     generation: str
     manifest: Mapping[str, Any]
     live: str | None
-    live_manifest: Mapping[str, Any] | None  # None on the first night: no baseline
+    live_manifest: Mapping[str, Any] | None  # None at the first run: no baseline
     client: Client
     keys: Keys
 
@@ -49,9 +49,9 @@ class GateInput:
     def read_from(
         cls, client: Client, keys: Keys, generation: str, manifest: Mapping[str, Any]
     ) -> GateInput:
-        """Return the gate's input for a generation, with the live one read from the store.
+        """Return the input for a generation, with the live generation read from the store.
 
-        A damaged live manifest counts as none.
+        A damaged live manifest counts as missing.
 
         Raises:
             ContractMismatch: the registry is damaged, or the live manifest of a newer schema.
@@ -64,16 +64,16 @@ class GateInput:
         return cls(generation, manifest, live, live_manifest, client, keys)
 
     def read(self, generation: str, suffixes: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
-        """Yield values of the staged or the live generation."""
+        """Yield suffixes of the staged or live generation with their values; None if missing."""
         with store_errors(self.client):
             prefix = self.keys.data_prefix(generation)
             for batch, values in read_batches(self.client, prefix, suffixes):
                 yield from zip(batch, values, strict=True)
 
     def sample(self, generation: str, most: int) -> Sequence[str]:
-        """Return suffixes that a generation was published with, evenly spaced.
+        """Return a sample of the suffixes that a generation was published with, evenly spaced.
 
-        Where its inventory is gone too, that of the one list that every generation has.
+        Without an inventory, the suffix of the one list that every generation contains is returned.
         """
         with store_errors(self.client):
             found = sample_suffixes(self.client, self.keys, generation, most)
@@ -82,12 +82,12 @@ class GateInput:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """How publishing ended."""
+    """Result of publishing a generation."""
 
     generation: str
     outcome: str  # live, held (a rollback's hold is in force) or refused (by the gate)
-    previous: str | None  # what was live before
+    previous: str | None  # generation that was live before
     verdict: Verdict | None = None
     held: Held | None = None
     retired: tuple[str, ...] = ()
-    warning: str = ""  # what went wrong after the flip; the next run makes it good
+    warning: str = ""  # failure after the switch, which the next run repairs; empty if none

@@ -1,8 +1,9 @@
-"""Publishing: stage, read back, gate, flip, retire.
+"""Publishing: stage, read back, judge, switch, delete old generations.
 
-Readers see the old generation until ``flip``, a single script that checks the lock, the fence, the
-hold and the server's run id, and moves pointer and registry together. Whatever fails before leaves
-the pointer where it was, and what it left in the store is deleted at once or by the next run.
+Readers see the old generation until the switch, a single script call that checks the lock, the
+fencing token, the hold and the server's run id, and changes pointer and registry together. If a
+step fails before the switch, the pointer stays, and staged keys are deleted at once or by the next
+run.
 """
 
 from __future__ import annotations
@@ -71,23 +72,23 @@ def publish(
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        source: what to publish.
-        lock: held by the caller.
-        keep: how many generations to keep, the live one among them.
+        keys: keys of the namespace.
+        source: generation to publish.
+        lock: lock held by the caller.
+        keep: generations to keep, including the live one.
         gate: judges the staged generation; None passes everything.
-        replicas: how many replicas of each server must have everything before the flip.
-        overrule: publish it although it was rolled back from; unless it goes live, it stays in
-            quarantine.
+        replicas: replicas of each server that must confirm every key before the switch.
+        overrule: publish the generation although it was rolled back from; unless it goes live, it
+            stays in quarantine.
         progress: called with "stage", "verify" or "retire" and a number of keys.
-        now: the time, with which a hold is compared.
+        now: returns the present time, compared with the end of a hold.
 
     Returns:
-        How it ended: live, held or refused.
+        The outcome (live, held or refused) and its circumstances.
 
     Raises:
-        StoreUnfit, VerifyFailed, ContractMismatch, StoreUnreachable: nothing was switched; what
-            was staged is deleted, or will be by the next run.
+        StoreUnfit, VerifyFailed, ContractMismatch, StoreUnreachable: nothing was switched; staged
+            keys are deleted at once or by the next run.
         Fenced: another run took over; nothing was switched.
         UsageError: the generation must not be published (again), or ``keep`` is below 1.
     """
@@ -115,7 +116,7 @@ def publish(
             lock, manifest, servers=servers, now=now, note=note, overrule=overrule
         )
     except Exception as error:
-        _tell_if_fenced(lock, error)
+        _raise_if_fenced(lock, error)
         _clean_up(lock, generation, error)
         raise
     retired, warning = _retire(lock, keep, progress)
@@ -124,32 +125,27 @@ def publish(
 
 
 def flip(
-    client: Client,
-    keys: Keys,
     generation: str,
     *,
     lock: RunLock,
     servers: Servers | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Make a ready generation the live one, atomically; doing it twice is doing it once.
+    """Switch to a ready generation, atomically and idempotently.
 
     Args:
-        client: connection to the store.
-        keys: the namespace's keys.
-        generation: which one; staged, verified and not refused.
-        lock: held by the caller.
-        servers: what ``stage`` returned; a server that restarted since is refused.
-        now: the time, with which a hold is compared.
+        generation: generation that is staged, verified and not refused.
+        lock: lock held by the caller, with the connection and the namespace.
+        servers: result of ``stage``; a server that restarted since is refused.
+        now: returns the present time, compared with the end of a hold.
 
     Raises:
-        UnknownGeneration: it is not ready.
+        UnknownGeneration: the generation is not ready.
         Held: a rollback's hold is in force; the generation stays ready.
         VerifyFailed: a server restarted since staging.
         Fenced: another run took over; nothing was switched.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
-    del client, keys  # the lock's own
     _switch(lock, generation, None, servers=servers, now=now)
 
 
@@ -162,12 +158,12 @@ def _switch(
     now: Callable[[], datetime],
     note: str = "",
 ) -> None:
-    """Move the pointer; with a manifest, complete a staged generation in the same step."""
+    """Move the pointer; with a manifest, complete a staged generation in the same change."""
     client, keys = lock.client, lock.keys
     run_id: str | None = None
 
     def decide(control: Control) -> Change | None:
-        record = control.find(generation)
+        record = control.record_of(generation)
         refill = control.live == generation
         if refill and manifest is None:
             return None
@@ -177,11 +173,11 @@ def _switch(
             raise UnknownGeneration(generation, state, ready_ids(control))
         since = record.since if refill else now().isoformat(timespec="seconds")
         return Change(
-            control.put(
+            control.with_records(
                 replace(record.no_longer_overruled(), state=registry.READY, since=since, note=note)
             ),
             live=generation,
-            heed_hold_at=None if refill else now().timestamp(),
+            hold_checked_at=None if refill else now().timestamp(),
             manifest=None if manifest is None else dump_manifest(manifest),
             run_id=run_id,
         )
@@ -191,8 +187,8 @@ def _switch(
         if servers is not None:
             require_same(client, servers, generation)
             run_id = control_run_id(client, servers, keys.current)
-            if run_id is None:  # it took over since, and nothing would notice a restart
-                raise VerifyFailed(generation, "another server holds the pointer by now")
+            if run_id is None:  # it took over since, so a restart would go unnoticed
+                raise VerifyFailed(generation, "another server has taken over the pointer")
         try:
             apply_change(client, keys, decide, token=lock.token)
         except HoldInForce as signal:
@@ -218,7 +214,7 @@ def _switch_or_hold(
 
 
 def ready_ids(control: Control) -> tuple[str, ...]:
-    """Return the generations that can be switched to."""
+    """Return the generations that readers can be switched to, newest first."""
     return tuple(r.id for r in control.records if r.state == registry.READY and r.chunks)
 
 
@@ -241,15 +237,15 @@ def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str
     generation = str(manifest["generation"])
 
     def decide(control: Control) -> Change | None:
-        record = control.find(generation)
+        record = control.record_of(generation)
         if record is None:
-            raise UnknownGeneration(generation, "vanished from the registry", ready_ids(control))
+            raise UnknownGeneration(generation, "is no longer in the registry", ready_ids(control))
         if not record.is_overruled:
-            refuse_quarantined(control, generation)  # rolled back from meanwhile, which stays so
-        # Refilled, the live generation stays live whatever a gate says of it now.
+            refuse_quarantined(control, generation)  # rolled back from in the meantime
+        # The live generation, written again, stays live whatever its new verdict.
         final = registry.READY if control.live == generation else state
         return Change(
-            control.put(replace(record, state=final, note=note).quarantined_again()),
+            control.with_records(replace(record, state=final, note=note).quarantined_again()),
             manifest_of=generation,
             manifest=dump_manifest(manifest),
         )
@@ -259,7 +255,7 @@ def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str
 
 
 def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ...], str]:
-    """Delete what need not be kept; a failure here does not undo that the night succeeded."""
+    """Delete generations beyond `keep`; a failure becomes a warning, as the switch is done."""
     try:
         with store_errors(lock.client):
             retired = remove(
@@ -273,11 +269,11 @@ def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ..
     return retired, ""
 
 
-def _tell_if_fenced(lock: RunLock, error: Exception) -> None:
-    """Say that another run took over, where that is why things are not as this run left them.
+def _raise_if_fenced(lock: RunLock, error: Exception) -> None:
+    """Replace an error by `Fenced` if another run took over, as that is then the cause.
 
     Raises:
-        Fenced: it is.
+        Fenced: another run took over.
     """
     if isinstance(error, (Fenced, StoreUnreachable)):
         return
@@ -286,16 +282,16 @@ def _tell_if_fenced(lock: RunLock, error: Exception) -> None:
     except Fenced as fenced:
         raise fenced from error
     except StoreError:
-        return  # the error that brought us here is the one to report
+        return  # the original error is the one to report
 
 
 def _clean_up(lock: RunLock, generation: str, error: Exception) -> None:
-    """Delete what a failed run staged, if that is possible; else the next run does."""
+    """Delete what a failed run staged, if possible; otherwise the next run does."""
     if isinstance(error, StoreUnreachable):
         return
 
     def own(control: Control) -> tuple[registry.Record, ...]:
-        record = control.find(generation)
+        record = control.record_of(generation)
         if record is None or record.state != registry.STAGING or control.live == generation:
             return ()
         return (record,)
@@ -304,4 +300,4 @@ def _clean_up(lock: RunLock, generation: str, error: Exception) -> None:
         with store_errors(lock.client):
             remove(lock, own, note=f"failed: {type(error).__name__}")
     except StoreError:
-        return  # the error that brought us here is the one to report
+        return  # the original error is the one to report

@@ -1,18 +1,19 @@
-"""Waiting until replicas have what was written, where the operator asks for it.
+"""Confirmation by replicas: a run waits until enough of them have received what it wrote.
 
-WAIT never fails: it returns how many replicas answered, so the number is what counts. It speaks
-of the writes of its own connection only; each WAIT therefore travels behind a repeated write of a
-staged key (the same value again, so nothing changes), on every server that holds data. Waiting
-every 32 MB keeps a bulk load from overrunning a replica's output buffer.
+WAIT never fails. It returns the number of replicas that acknowledged the writes of its own
+connection, so that number has to be compared. Each WAIT is therefore sent after a repeated write
+of a staged key (with the same value, so nothing changes), to every server that holds data. Waiting
+every 32 MB keeps a bulk load from overflowing a replica's output buffer.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from redis import RedisCluster
 
-from reco_store.connection.client import Client, label_of
+from reco_store.connection.client import Client, label_of, store_errors
 from reco_store.connection.scripts import insist
 from reco_store.errors import StoreUnfit
 
@@ -21,20 +22,40 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-__all__ = ["Confirmation"]
+__all__ = ["Confirmation", "require_replicas"]
 
 WAIT_EVERY_BYTES: Final = 32_000_000
-WAIT_MILLISECONDS: Final = 2_000  # below the client's own timeout
+WAIT_MILLISECONDS: Final = 2_000  # shorter than the client's own timeout
 WAIT_ATTEMPTS: Final = 5
 
 
-class Confirmation:
-    """Counts what is written, and makes sure that replicas follow.
+def require_replicas(client: Client, replicas: int) -> None:
+    """Refuse a store with fewer connected replicas than a run will wait for.
 
     Args:
         client: connection to the store.
-        prefix: of the data keys.
-        replicas: how many of each server must confirm; 0 asks for nothing.
+        replicas: replicas of each server that must confirm; 0 requires none.
+
+    Raises:
+        StoreUnfit: a server has too few replicas, or the account may not use WAIT.
+        StoreUnreachable: the store does not answer.
+    """
+    if replicas == 0:
+        return
+    with store_errors(client):
+        for name, server in _primaries(client):
+            connected = insist(partial(server.wait, replicas, WAIT_MILLISECONDS))
+            if connected < replicas:
+                raise _too_few(name, connected, replicas)
+
+
+class Confirmation:
+    """Batches written by a run that replicas have yet to confirm.
+
+    Args:
+        client: connection to the store.
+        prefix: prefix of the generation's data keys.
+        replicas: replicas of each server that must confirm; 0 never waits.
     """
 
     def __init__(self, client: Client, prefix: str, replicas: int) -> None:
@@ -42,11 +63,11 @@ class Confirmation:
         self._prefix = prefix
         self._replicas = replicas
         self._unconfirmed_bytes = 0
-        #: Server name -> keys and values of the last batch that wrote anything to that server.
+        #: Server name -> keys and values of the last batch that wrote to that server.
         self._written: dict[str, dict[str, bytes]] = {}
 
     def wrote(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        """Take note of a batch, and wait if much is unconfirmed.
+        """Add a batch that was just written, and wait if many bytes are unconfirmed.
 
         Raises:
             StoreUnfit: too few replicas confirm.
@@ -60,7 +81,7 @@ class Confirmation:
             self.require_all()
 
     def require_all(self) -> None:
-        """Wait until enough replicas have everything.
+        """Wait until enough replicas have everything that was written.
 
         Raises:
             StoreUnfit: too few replicas confirm in time.
@@ -71,7 +92,7 @@ class Confirmation:
         self._unconfirmed_bytes = 0
 
     def _remember(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        """Keep what a batch wrote to each server; later batches take the place of earlier ones."""
+        """Replace the last batch of each server that this batch wrote to."""
         client = self._client
         if not isinstance(client, RedisCluster):
             suffix, value = batch[-1]
@@ -85,10 +106,12 @@ class Confirmation:
         self._written |= written
 
     def _owners(self) -> Iterator[tuple[str, Redis, str, bytes]]:
-        """Yield each server that was written to, or took over from one, with a key that it has.
+        """Yield each server that holds written keys, with the key and value to write again.
+
+        After a failover or a moved slot, that is the server that holds the keys now.
 
         Raises:
-            StoreUnfit: all known keys of a server moved away, so its replicas cannot be asked.
+            StoreUnfit: all known keys of a server moved away, so its replicas cannot be checked.
             redis.RedisError: the store does not answer.
         """
         client = self._client
@@ -97,7 +120,7 @@ class Confirmation:
             for key, value in samples:
                 yield label_of(client), client, key, value
             return
-        # A replica may have taken over, which the client learns of only when a command fails.
+        # A replica may have taken over, which the client notices only when a command fails.
         insist(client.nodes_manager.initialize)
         owners: dict[str, tuple[str, Redis, str, bytes]] = {}
         for key, value in samples:
@@ -105,11 +128,11 @@ class Confirmation:
             if node is not None and node.name not in owners:
                 server = client.get_redis_connection(node)
                 owners[node.name] = (node.name, server, key, value)
-        primaries = {node.name for node in client.get_primaries()}  # type: ignore[no-untyped-call]
+        primaries = {name for name, _ in _primaries(client)}
         for name in sorted(self._written.keys() & primaries - owners.keys()):
             raise StoreUnfit(
                 f"keys moved away from {name} while they were written, so its replicas cannot be "
-                "asked",
+                "checked",
                 "Run again when the cluster has settled.",
             )
         yield from owners.values()
@@ -126,8 +149,20 @@ class Confirmation:
             confirmed = insist(send)
             if confirmed >= self._replicas:
                 return
-        raise StoreUnfit(
-            f"{confirmed} replicas of {name} confirm the new generation, "
-            f"{self._replicas} are asked for",
-            "Look after the replicas, or ask for fewer.",
-        )
+        raise _too_few(name, confirmed, self._replicas)
+
+
+def _primaries(client: Client) -> Iterator[tuple[str, Redis]]:
+    """Yield the name and a connection of each server that holds data."""
+    if not isinstance(client, RedisCluster):
+        yield label_of(client), client
+        return
+    for node in client.get_primaries():  # type: ignore[no-untyped-call]
+        yield node.name, client.get_redis_connection(node)
+
+
+def _too_few(name: str, confirmed: int, replicas: int) -> StoreUnfit:
+    return StoreUnfit(
+        f"{confirmed} replicas of {name} confirm writes, expected {replicas}",
+        "Check the replication of that server, or give a lower --replicas.",
+    )

@@ -1,8 +1,8 @@
-"""Writing a generation beside the live one, and reading every key of it back.
+"""Staging: writing a generation while another one is live, and reading every key back.
 
-Nothing here moves the pointer (publisher.py does). Order of writing: registry, inventory, data,
-so that whatever a killed run leaves behind can be found and deleted by the next one. Staged keys
-have no TTL, so no policy can drop a part of them.
+Nothing here moves the pointer (`publisher` does). Registry, inventory and data are written in this
+order, so the next run can find and delete all keys that a killed run left behind. Staged keys have
+no TTL, so that no eviction policy can drop a part of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from reco_store.control.registry import (
     refuse_quarantined,
 )
 from reco_store.errors import ContractMismatch, Fenced, UsageError, VerifyFailed
-from reco_store.prefetch import ahead
+from reco_store.prefetch import prefetch
 from reco_store.publishing.capacity import make_room
 from reco_store.publishing.replicas import Confirmation
 
@@ -49,15 +49,15 @@ __all__ = ["PayloadSource", "require_same", "stage", "verify"]
 
 
 class PayloadSource(Protocol):
-    """Everything that is to be published of one generation."""
+    """Generation to publish, as key suffixes and values."""
 
     @property
     def generation(self) -> str:
-        """The generation's id."""
+        """Name of the generation."""
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """The manifest, complete but for the gate's verdict."""
+        """Manifest, complete except for the verdict of the gate."""
 
     def suffixes(self) -> Iterator[str]:
         """Yield the suffix of every key, always in the same order."""
@@ -76,22 +76,23 @@ def stage(
     overrule: bool = False,
     progress: Progress = no_progress,
 ) -> Servers:
-    """Write a generation beside the live one.
+    """Write all keys of a generation, without changing what readers see.
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        source: what to write.
-        lock: held by the caller.
-        replicas: how many replicas of each server must have everything.
-        overrule: write it although it was rolled back from; its record keeps the quarantine.
+        keys: keys of the namespace.
+        source: generation to write.
+        lock: lock held by the caller.
+        replicas: replicas of each server that must confirm every key.
+        overrule: write the generation although it was rolled back from; its record keeps the
+            quarantine.
         progress: called with "stage" and the number of keys just written.
 
     Returns:
-        The servers as they were before the first write, for ``verify`` and ``flip``.
+        The servers before the first write, for ``verify`` and ``flip``.
 
     Raises:
-        StoreUnfit: an evicting policy, not enough memory, too few replicas.
+        StoreUnfit: a server evicts keys or has too little memory, or too few replicas confirm.
         ContractMismatch: the source's manifest or number of suffixes is wrong.
         UsageError: the generation must not be published (again).
         Fenced: another run took over.
@@ -118,9 +119,9 @@ def stage(
                 confirmation.wrote(batch)
                 progress("stage", len(batch))
             confirmation.require_all()
-            lock.check()  # asks the store: what was written since it was lost must be taken back
+            lock.check()  # if the lock was lost, keys written since then must be deleted
         except Fenced:
-            _take_back(client, keys, source, begun)
+            _delete_written(client, keys, source, begun)
             raise
     return servers
 
@@ -134,14 +135,14 @@ def verify(
     servers: Servers | None = None,
     progress: Progress = no_progress,
 ) -> None:
-    """Read every key back and compare with the digest of what was computed.
+    """Read every key back and compare with the digest of the computed values.
 
     Args:
-        client: connection to the store; it may be another account than the writer's.
-        keys: the namespace's keys.
-        source: what was written.
-        lock: held by the caller.
-        servers: what ``stage`` returned; a server that restarted since is refused.
+        client: connection to the store; may use another account than the writer's.
+        keys: keys of the namespace.
+        source: generation that was written.
+        lock: lock held by the caller.
+        servers: result of ``stage``; a server that restarted since is refused.
         progress: called with "verify" and the number of keys just read.
 
     Raises:
@@ -154,7 +155,7 @@ def verify(
     entries = 0
     with store_errors(client):
         prefix = keys.data_prefix(generation)
-        for batch, values in ahead(read_batches(client, prefix, source.suffixes())):
+        for batch, values in prefetch(read_batches(client, prefix, source.suffixes())):
             lock.tick()
             present = [value for value in values if value is not None]
             if len(present) < len(values):
@@ -169,51 +170,51 @@ def verify(
 
 
 def require_same(client: Client, servers: Servers, generation: str) -> None:
-    """Refuse to go on with servers that restarted, failed over, moved slots or began to evict.
+    """Refuse servers that restarted, failed over, moved slots or began to evict since staging.
 
-    What they had may be gone, whatever the replies said.
+    They may have lost acknowledged writes.
 
     Raises:
-        VerifyFailed: they are not those that were staged to.
-        StoreUnfit: one of them evicts keys by now.
+        VerifyFailed: the servers are not those that the generation was staged to.
+        StoreUnfit: a server now evicts keys.
         redis.RedisError: the store does not answer.
     """
     present = look_at_servers(client)
     if present.run_ids != servers.run_ids:
-        raise VerifyFailed(generation, "a server restarted or was replaced meanwhile")
+        raise VerifyFailed(generation, "a server restarted or was replaced in the meantime")
     require_fit(present)
 
 
 def _first_difference(client: Client, keys: Keys, source: PayloadSource) -> VerifyFailed:
-    """Say where the store and the source differ; only after the digests did."""
+    """Return the error for the first key that differs, once the digests are known to differ."""
     generation = source.generation
     prefix = keys.data_prefix(generation)
     for batch in write_batches(source.entries()):
         values = read_values(client, [prefix + suffix for suffix, _ in batch])
         for (suffix, expected), found in zip(batch, values, strict=True):
             if found != expected:
-                what = "the key is missing" if found is None else "the value is another"
-                return VerifyFailed(generation, what, suffix)
+                fault = "the key is missing" if found is None else "the value differs"
+                return VerifyFailed(generation, fault, suffix)
     return VerifyFailed(generation, "the artifact itself differs from its digest")
 
 
-def _take_back(client: Client, keys: Keys, source: PayloadSource, begun: int) -> None:
-    """Delete what a fenced run wrote, unless another run has its generation in hand.
+def _delete_written(client: Client, keys: Keys, source: PayloadSource, begun: int) -> None:
+    """Delete the keys that a fenced run wrote, unless another run publishes its generation.
 
-    The run may have written many batches since another one collected its generation, because
-    between two renewals of the lease the store is not asked.
+    The run may have written many batches since another run deleted its generation, because the lock
+    is checked in the store only when the lease is renewed.
 
     Args:
         client: connection to the store.
-        keys: the namespace's keys.
-        source: what was being written.
-        begun: how many entries may have been written.
+        keys: keys of the namespace.
+        source: generation that was being written.
+        begun: number of entries that may have been written.
     """
     generation = source.generation
     control = read_control(client, keys)
-    record = control.find(generation)
+    record = control.record_of(generation)
     if control.live == generation or (record is not None and record.chunks):
-        return  # another run published it, or has yet to collect it
+        return  # another run published it, or will delete it
     prefix = keys.data_prefix(generation)
     chunks = chunks_of(int(source.manifest["entries"]))
     written = islice(source.suffixes(), begun)
@@ -229,7 +230,7 @@ def _take_back(client: Client, keys: Keys, source: PayloadSource, begun: int) ->
 
 
 def _register(lock: RunLock, source: PayloadSource, *, overrule: bool) -> None:
-    """Enter the generation before its first key, with the number of inventory chunks."""
+    """Add the generation to the registry before its first key, with its inventory chunks."""
     generation = source.generation
     manifest = source.manifest
     entries = int(manifest["entries"])
@@ -244,17 +245,19 @@ def _register(lock: RunLock, source: PayloadSource, *, overrule: bool) -> None:
 
     def decide(control: Control) -> Change | None:
         if not overrule:
-            refuse_quarantined(control, generation)  # a rollback may have come since the first look
-        known = control.find(generation)
+            refuse_quarantined(control, generation)  # rolled back from since the first check
+        known = control.record_of(generation)
         if control.live == generation:
-            # Refilling the live generation: readers use it, so it must stay what it is.
+            # The live generation is written again: readers use it, so its content must not change.
             _require_equal_to_live(lock, source)
             since = known.since if known is not None else ""
-            return Change(control.put(replace(entered, state=registry.READY, since=since)))
+            return Change(control.with_records(replace(entered, state=registry.READY, since=since)))
         record = entered
         if known is not None and known.is_quarantined:
             record = entered.overruling(known)
-        return Change(control.put(record), manifest_of=generation, manifest=registry.REMOVE)
+        return Change(
+            control.with_records(record), manifest_of=generation, manifest=registry.REMOVE
+        )
 
     apply_change(lock.client, lock.keys, decide, token=lock.token)
 
@@ -262,12 +265,12 @@ def _register(lock: RunLock, source: PayloadSource, *, overrule: bool) -> None:
 def _require_equal_to_live(lock: RunLock, source: PayloadSource) -> None:
     generation = source.generation
     value = read_values(lock.client, [lock.keys.manifest(generation)])[0]
-    if value is None:  # lost with the rest: there is nothing to contradict
+    if value is None:  # the store lost it, so there is nothing to compare with
         return
     live = load_manifest(value, generation)
     if live["digest"] != source.manifest["digest"]:
         raise UsageError(
-            f"generation {generation} is live with other content than this artifact; "
+            f"generation {generation} is live with other content than this artifact's; "
             "run `batch run` for a new generation"
         )
 
@@ -277,6 +280,6 @@ def _require_all_suffixes(source: PayloadSource, found: int) -> None:
     if found != expected:
         raise ContractMismatch(
             f"{found} suffixes in the artifact of {source.generation}",
-            f"{expected}, as its manifest says",
+            f"the {expected} of its manifest",
             "The artifact is damaged; run `batch run` again.",
         )

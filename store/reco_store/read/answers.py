@@ -1,7 +1,7 @@
-"""What a reader hands out. Plain frozen values: nothing in them is loaded later.
+"""Answers of a reader: plain frozen values, complete when they are returned.
 
-Items and movies are named tuples, because ten of them are built for every answer and a frozen
-dataclass takes three times as long.
+Items and movies are named tuples: every answer builds ten of them, and a frozen dataclass takes
+three times as long.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ MOST_RATED: Final = "most_rated"
 HIGHEST_RATED: Final = "highest_rated"
 MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
 
-# Notes on an answer. There are fewer movies than asked for, since no further published movie may
-# be shown:
+#: Note: the answer is short because no further published movie passes the filters.
 USED_UP: Final = "used_up"
-# ... and there is none, since the user has rated all that could be shown.
+#: Note: the answer is empty because the user has rated all movies that could be shown.
 ALL_SEEN: Final = "all_seen"
-# The set of available movies does not exist, or is empty.
+#: Note: the set of available movies does not exist, or is empty.
 AVAILABLE_MISSING: Final = "available_missing"
-# The list is short because the store lost the lists that would fill it.
+#: Note: the answer is short because the store lost its fallback lists.
 DATA_LOST: Final = "data_lost"
 
 
 class Reason(NamedTuple):
-    """The movie of somebody's history that speaks most for a recommended one."""
+    """Explanation of a recommended movie: the rated movie that contributes most to its score."""
 
     movie_id: str
     title: str
@@ -44,37 +43,44 @@ class Item(NamedTuple):
     """One recommended movie."""
 
     movie_id: str
-    score: float  # comparable within one source of one answer only
-    source: str  # one of the names above; more may come
-    title: str  # the id, where the movie has no label
+    score: float
+    """Score, comparable only within one source of one answer."""
+    source: str
+    """Source of the movie: one of the names above; later versions may add names."""
+    title: str
+    """Title; the id of a movie without a label."""
     year: int | None
     genres: tuple[str, ...]
-    because: Reason | None = None  # only where it was asked for, and is known
+    because: Reason | None = None
+    """Explanation, if requested and known."""
 
 
 class Movie(NamedTuple):
-    """A movie's label."""
+    """Label of a movie: title, year, genres and rating statistics."""
 
     movie_id: str
     title: str
     year: int | None
     genres: tuple[str, ...]
     rating_count: int
-    mean_rating: float | None  # None: never rated
+    mean_rating: float | None
+    """Mean rating in stars; None for a movie without ratings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A list of movies, best first, from one generation."""
+    """List of movies, best first, from one generation."""
 
     generation: str
-    age_seconds: float  # since the generation was computed
+    age_seconds: float
+    """Seconds since the generation was computed."""
     items: tuple[Item, ...]
-    notes: tuple[str, ...] = ()  # names from above; more may come
+    notes: tuple[str, ...] = ()
+    """Notes on the answer: names from above; later versions may add names."""
 
     @property
     def source(self) -> str | None:
-        """Where the best item comes from; None when there is no item."""
+        """Source of the best item; None if there is no item."""
         return self.items[0].source if self.items else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,21 +101,31 @@ def _item_object(item: Item) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is live in a namespace."""
+    """Live generation of a namespace."""
 
     namespace: str
     generation: str
-    created: str  # ISO 8601, UTC
+    created: str
+    """Time at which the generation was computed, ISO 8601, UTC."""
     age_seconds: float
-    entries: int  # number of data keys
-    size_bytes: int  # sum of all values
-    counts: Mapping[str, int]  # number of keys of each family
-    manifest: Mapping[str, Any]  # everything the night wrote about itself
-    held_until: str | None  # ISO 8601; not None while a rollback holds back newer generations
+    """Seconds since the generation was computed."""
+    entries: int
+    """Number of data keys."""
+    size_bytes: int
+    """Size of all values in bytes."""
+    counts: Mapping[str, int]
+    """Number of keys of each family."""
+    manifest: Mapping[str, Any]
+    """Manifest of the generation."""
+    held_until: str | None
+    """End of the hold of a rollback, ISO 8601: until then no newer generation goes live."""
     held_reason: str | None
-    hidden: int = 0  # number of movies that no list shows
-    sampled: int = 0  # number of data keys that were looked for ...
-    missing: int = 0  # ... and of those that are gone: not 0 if the store lost data
+    hidden: int = 0
+    """Number of hidden movies."""
+    sampled: int = 0
+    """Number of data keys checked for existence."""
+    missing: int = 0
+    """Number of those keys that do not exist; above 0 if the store lost data."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON values."""

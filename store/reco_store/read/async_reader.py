@@ -1,4 +1,4 @@
-"""The asyncio reader: the same requests, awaited. See ``core.py`` and ``reader.py``."""
+"""Asyncio reader: the requests of the blocking reader, awaited."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from reco_store.connection.client import (
     CLIENT_ERRORS,
     explained,
     follows_sentinel,
-    place_of,
+    location_of,
     require_bytes,
     store_errors,
 )
-from reco_store.connection.connect import DEFAULT_TIMEOUT_SECONDS, Kinds, open_client, resolve
+from reco_store.connection.connect import (
+    DEFAULT_TIMEOUT_SECONDS,
+    ClientClasses,
+    open_client,
+    resolve,
+)
 from reco_store.connection.waiting import READER_SECONDS, Waiting
 from reco_store.contract.keys import BY_MOST_RATED, Keys
 from reco_store.errors import NothingPublished
 from reco_store.read.list_query import DEFAULT_N
 from reco_store.read.pinning import flattened, queue
 from reco_store.read.reader import RETRIES
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +44,7 @@ if TYPE_CHECKING:
     from reco_store.contract.arguments import Id
     from reco_store.contract.experiment import Experiment
     from reco_store.read.answers import Answer, Movie, Status
-    from reco_store.read.list_query import Choice
+    from reco_store.read.list_query import ListFilters
     from reco_store.read.pinning import Request, Step
 
 __all__ = ["AsyncReader"]
@@ -48,10 +53,10 @@ _T = TypeVar("_T")
 
 
 class AsyncReader:
-    """Reads what is published, without blocking the event loop. Tasks may share one.
+    """Asyncio reader of the published lists. Tasks may share one.
 
-    Arguments, answers and errors are those of ``Reader``; the connection is made by the first
-    request, which reports options of the address that are unknown.
+    Arguments, answers and errors are those of ``Reader``. The first request connects, and reports
+    unknown options of the address.
     """
 
     def __init__(
@@ -63,7 +68,7 @@ class AsyncReader:
         client: AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._core = Core(Keys(namespace), clock)
+        self._requests = Requests(Keys(namespace), clock)
         if url is not None and client is None:
             resolve(url, home=home, cluster=False)  # a wrong address is refused here, as by Reader
         self._url = url if client is None else None
@@ -74,59 +79,61 @@ class AsyncReader:
         if client is not None:
             require_bytes(client)
 
-    async def user(self, user_id: Id, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
-        """Return the best movies for a user, by the retrieval model, and why, if that is asked."""
-        return await self._run(self._core.user(user_id, why=why, **choice))
+    async def user(
+        self, user_id: Id, *, why: bool = False, **filters: Unpack[ListFilters]
+    ) -> Answer:
+        """Return the best movies for a user, by the retrieval model."""
+        return await self._run(self._requests.user(user_id, why=why, **filters))
 
-    async def ranked(self, user_id: Id, **choice: Unpack[Choice]) -> Answer:
+    async def ranked(self, user_id: Id, **filters: Unpack[ListFilters]) -> Answer:
         """Return the best movies for a user, by predicted rating."""
-        return await self._run(self._core.ranked(user_id, **choice))
+        return await self._run(self._requests.ranked(user_id, **filters))
 
-    async def similar(self, movie_id: Id, **choice: Unpack[Choice]) -> Answer:
-        """Return the movies most like a movie, never itself."""
-        return await self._run(self._core.similar(movie_id, **choice))
+    async def similar(self, movie_id: Id, **filters: Unpack[ListFilters]) -> Answer:
+        """Return the movies most similar to a movie, never itself."""
+        return await self._run(self._requests.similar(movie_id, **filters))
 
     async def for_ratings(
-        self, ratings: Mapping[str, float] | Mapping[int, float], **choice: Unpack[Choice]
+        self, ratings: Mapping[str, float] | Mapping[int, float], **filters: Unpack[ListFilters]
     ) -> Answer:
-        """Return movies for somebody who has no list yet, by a few ratings of theirs."""
-        return await self._run(self._core.for_ratings(ratings, **choice))
+        """Return movies for a new user with a few ratings (cold start)."""
+        return await self._run(self._requests.for_ratings(ratings, **filters))
 
     async def popular(
-        self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
+        self, by: str = BY_MOST_RATED, genre: str | None = None, **filters: Unpack[ListFilters]
     ) -> Answer:
-        """Return what is popular, most_rated or highest_rated, of all or of one genre."""
-        return await self._run(self._core.popular(by, genre, **choice))
+        """Return popular movies, by most_rated or highest_rated, of all genres or of one."""
+        return await self._run(self._requests.popular(by, genre, **filters))
 
     async def movie(self, movie_id: Id) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
-        return await self._run(self._core.movie(movie_id))
+        return await self._run(self._requests.movie(movie_id))
 
     async def find_title(self, title: str) -> tuple[Movie, ...]:
-        """Return the movies of a title, with or without its year, whatever case and accents."""
-        return await self._run(self._core.find_title(title))
+        """Return the movies with a title, with or without its year, ignoring case and accents."""
+        return await self._run(self._requests.find_title(title))
 
     async def search(
         self, text: str, *, n: int = DEFAULT_N, partial: bool = False
     ) -> tuple[Movie, ...]:
-        """Return movies by words of their titles, or by the words' beginnings."""
-        return await self._run(self._core.search(text, n, partial=partial))
+        """Return movies by words of their titles, or by prefixes of words."""
+        return await self._run(self._requests.search(text, n, partial=partial))
 
     async def seen(self, user_id: Id) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
-        return await self._run(self._core.seen(user_id))
+        return await self._run(self._requests.seen(user_id))
 
     async def assign(self, user_id: Id) -> str:
-        """Return the namespace that an experiment gives a user; without one, the reader's own."""
-        return await self._run(self._core.assign(user_id))
+        """Return the namespace that an experiment assigns to a user, or the reader's namespace."""
+        return await self._run(self._requests.assign(user_id))
 
     async def experiment(self) -> Experiment | None:
-        """Return how users are split between namespaces; None: everybody is in the reader's own."""
-        return await self._run(self._core.experiment())
+        """Return the experiment that splits users between namespaces; None if there is none."""
+        return await self._run(self._requests.experiment())
 
     async def status(self) -> Status:
-        """Return what is live."""
-        return await self._run(self._core.status())
+        """Return the status of the live generation."""
+        return await self._run(self._requests.status())
 
     async def close(self) -> None:
         """Close the connection, if the reader made it."""
@@ -159,20 +166,20 @@ class AsyncReader:
         except CLIENT_ERRORS as error:
             raise explained(error, client) from error
         except NothingPublished as error:
-            place = f"at {mask_url(self._url)}" if self._url else place_of(client)
+            place = f"at {mask_url(self._url)}" if self._url else location_of(client)
             raise NothingPublished(error.namespace, place) from None
 
     async def _connect(self) -> AsyncClient:
         async with self._connecting:
             if self._client is None:
-                # Starting the embedded store takes a moment, which the loop need not wait.
+                # Starting the embedded store takes a moment, which must not block the loop.
                 address = await asyncio.to_thread(
                     resolve, self._url, home=self._home, cluster=False, start=False
                 )
                 with store_errors(address.label):
                     self._client = open_client(
                         address,
-                        Kinds(Redis, RedisCluster, Sentinel),
+                        ClientClasses(Redis, RedisCluster, Sentinel),
                         retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), RETRIES),
                         timeout_seconds=DEFAULT_TIMEOUT_SECONDS,
                     )
@@ -180,7 +187,7 @@ class AsyncReader:
 
 
 async def _take_patiently(client: AsyncClient, step: Step) -> Sequence[Any]:
-    """Make one round trip, again for a moment if the server cannot answer yet."""
+    """Make one round trip, and retry for READER_SECONDS if the server is not ready."""
     try:
         return await _take(client, step)
     except CLIENT_ERRORS as error:

@@ -1,16 +1,16 @@
-"""How a list is answered: its own movies first, then the chain of what stands in for them.
+"""Answers of list queries: the stored list first, then its fallbacks.
 
-    own list -> most rated of the genres asked for -> most rated of all
+    own list -> most rated of the requested genres -> most rated of all
 
-All of them pass the same filters: what the caller excludes, genres, years, the set of available
-movies, the hide list; and fallbacks for a user's list leave out movies that the user has seen. So
-an answer may be short, or empty for a user who rated everything; its notes contain the reason.
+All of them pass the same filters: excluded movies, genres, years, the set of available movies, the
+hide list. Fallbacks of a user's list also leave out movies that the user has rated. So an answer
+may be short, or empty for a user who rated everything; its notes contain the reason.
 
-A filtered answer takes two steps of a reader that knows the generation. The first reads every list
-of the chain and the sizes of the sets; the second the labels that are not remembered yet, and which
-candidates are in the sets. A warm reader needs the first alone where no set has to be asked, and
-a list that is not filtered is read without its chain while nothing is hidden. Why a movie is in a
-user's list is read in the same steps: the reasons beside the list, their labels beside its labels.
+A filtered answer takes two steps if the reader has cached the generation's manifest. The first step
+reads all lists and the sizes of the sets; the second reads labels that are not cached, and checks
+which candidates are in the sets. With all labels cached and no set to check, the first step is
+enough. Without filters and hidden movies, it reads the own list alone. Explanations are read in the
+same steps: the movies with the list, their labels with its labels.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from reco_store.read.pinning import MAX_MOVES, Moved, Step
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-    from reco_store.read.list_query import Wish
+    from reco_store.read.list_query import ListQuery
     from reco_store.read.pinning import Command, Pinned, Pinning, Request
     from reco_store.read.snapshot import Label
 
-__all__ = ["Listing"]
+__all__ = ["ListAnswerer"]
 
-#: Candidates that are looked at in one step, where filters may refuse many of them ...
+#: Candidates checked in one step if filters may refuse many of them.
 _WINDOW: Final = 500
-#: ... and how many more than are wanted, where only the hide list may.
+#: Candidates checked beyond the number still needed if only the hide list may refuse some.
 _SLACK: Final = 50
 _WHOLE: Final = 1 << 30
 
 
-#: A movie's id, its score, and the source of both. No class: hundreds are looked at for an answer.
+#: A movie's id, its score, and their source. A plain tuple: an answer may check hundreds.
 _Candidate: TypeAlias = "tuple[str, float, str]"
 
 
-class Listing:
-    """Answers wishes, and remembers whether anything is hidden.
+class ListAnswerer:
+    """Answers of list queries in one namespace; caches whether any movie is hidden.
 
     Args:
-        pinning: of the namespace.
+        pinning: pins generations of the namespace.
     """
 
     def __init__(self, pinning: Pinning) -> None:
@@ -71,100 +71,106 @@ class Listing:
         self._how_many_hidden: tuple[Command, ...] = (("SCARD", self._hidden),)
         self._hiding = False
 
-    def answer(self, wish: Wish) -> Request[Answer]:
-        """Answer a wish.
+    def answer(self, query: ListQuery) -> Request[Answer]:
+        """Answer a query.
 
         Raises:
-            RecoError: as ``Pinning.pin``.
+            RecoError: see ``Pinning.pin``.
             DataLost: the list and its fallbacks are gone.
-            UsageError: no genre has a name that is asked for.
+            UsageError: a requested genre is unknown.
         """
-        asked, view = wish, self._pinning.view
-        if view is not None:
-            wish = asked.spelt(view, verified=False)
-        plain = not wish.filters.restricts and wish.ratings is None
-        if view is not None and plain and not self._hiding:
+        original, snapshot = query, self._pinning.snapshot
+        if snapshot is not None:
+            query = original.spelled(snapshot, verified=False)
+        plain = not query.filters.restricts and query.ratings is None
+        if snapshot is not None and plain and not self._hiding:
             # The warm path, kept short: one step, and no nested generator.
-            names: tuple[str | bytes, ...] = (self._current, view.key(wish.suffix))
-            if wish.because is not None and view.has_reasons:
-                names = (*names, view.key(wish.because))
+            names: tuple[str | bytes, ...] = (self._current, snapshot.key(query.suffix))
+            if query.because is not None and snapshot.has_reasons:
+                names = (*names, snapshot.key(query.because))
             pointer, value, *because, hidden = yield Step(names, self._how_many_hidden)
             whole = value is not None and None not in because
-            if pointer == view.pointer and whole and not hidden:
-                ids, scores = _head(value, wish)
-                if len(ids) == wish.filters.n:
+            if pointer == snapshot.pointer and whole and not hidden:
+                ids, scores = _head(value, query)
+                if len(ids) == query.filters.n:
                     try:
-                        items = _items(view.labels, zip(ids, scores, repeat(wish.source)))
+                        items = _items(snapshot.labels, zip(ids, scores, repeat(query.source)))
                         if because:
-                            reasons = _reasons(value, because[0], wish.first)
-                            items = _explained(items, reasons, view.labels)
-                        return Answer(view.generation, self._pinning.age(view), tuple(items))
-                    except KeyError:  # a label that is not known yet
+                            reasons = _reasons(value, because[0], query.first)
+                            items = _explained(items, reasons, snapshot.labels)
+                        return Answer(
+                            snapshot.generation, self._pinning.age(snapshot), tuple(items)
+                        )
+                    except KeyError:  # a label that is not cached yet
                         pass
-        return (yield from self._answer_slowly(asked))
+        return (yield from self._answer_slowly(original))
 
-    def _answer_slowly(self, asked: Wish) -> Request[Answer]:
-        available = asked.filters.available
+    def _answer_slowly(self, original: ListQuery) -> Request[Answer]:
+        available = original.filters.available
         sizes = self._how_many_hidden
         if available is not None:
             sizes = (*sizes, ("SCARD", available))
         for _ in range(MAX_MOVES):
-            known = self._pinning.view
-            wish = asked if known is None else asked.spelt(known, verified=False)
-            pinned = yield from self._pinning.pin(wish.suffixes, sizes)
-            view, _, (hidden, *others) = pinned
-            if asked.spelt(view, verified=True) != wish:
+            known = self._pinning.snapshot
+            query = original if known is None else original.spelled(known, verified=False)
+            pinned = yield from self._pinning.pin(query.suffixes, sizes)
+            snapshot, _, (hidden, *others) = pinned
+            if original.spelled(snapshot, verified=True) != query:
                 continue  # the lists of these genres have other names
             self._hiding = bool(hidden)
             missing = available is not None and not any(others)
             sets = Sets(self._hidden if hidden else None, None if missing else available)
             items: list[Item] = []
-            if not missing or wish.filters.available_missing != SHOW_NONE:
+            if not missing or query.filters.available_missing != SHOW_NONE:
                 try:
-                    items = yield from self._choose(wish, pinned, sets)
+                    items = yield from self._choose(query, pinned, sets)
                 except Moved:
                     continue
             notes = (AVAILABLE_MISSING,) if missing else ()
-            notes = (*notes, *_shortage(wish, pinned, len(items)))
-            return Answer(view.generation, self._pinning.age(view), tuple(items), notes)
+            notes = (*notes, *_shortage(query, pinned, len(items)))
+            return Answer(snapshot.generation, self._pinning.age(snapshot), tuple(items), notes)
         raise self._pinning.never_still()
 
-    def _choose(self, wish: Wish, pinned: Pinned, sets: Sets) -> Request[list[Item]]:
-        """Return the best that pass."""
-        if wish.ratings is not None:
-            filters = wish.filters
+    def _choose(self, query: ListQuery, pinned: Pinned, sets: Sets) -> Request[list[Item]]:
+        """Return the best movies that pass the filters."""
+        if query.ratings is not None:
+            filters = query.filters
             looked_at = _WINDOW if filters.restricts else filters.n + _SLACK
-            arrival = yield from blend_lists(self._pinning, pinned, wish.ratings, looked_at)
-            rest = pinned.values[len(wish.ratings) :]
-            pinned = pinned._replace(values=[(arrival.ids, arrival.scores), *rest])
+            cold_start = yield from blend_lists(self._pinning, pinned, query.ratings, looked_at)
+            rest = pinned.values[len(query.ratings) :]
+            pinned = pinned._replace(values=[(cold_start.ids, cold_start.scores), *rest])
             return (
-                yield from self._pick(wish, pinned, sets, missing=False, reasons=arrival.reasons)
+                yield from self._pick(
+                    query, pinned, sets, missing=False, reasons=cold_start.reasons
+                )
             )
         reasons: Mapping[str, str] = {}
         missing = None in pinned.values
-        if wish.because is not None:
+        if query.because is not None:
             *values, because = pinned.values
-            missing = None in (pinned.values if pinned.view.has_reasons else values)
+            missing = None in (pinned.values if pinned.snapshot.has_reasons else values)
             reasons = _reasons(values[0], because)
             pinned = pinned._replace(values=values)
-        return (yield from self._pick(wish, pinned, sets, missing=missing, reasons=reasons))
+        return (yield from self._pick(query, pinned, sets, missing=missing, reasons=reasons))
 
     def _pick(
         self,
-        wish: Wish,
+        query: ListQuery,
         pinned: Pinned,
         sets: Sets,
         *,
         missing: bool,
         reasons: Mapping[str, str] = MappingProxyType({}),
     ) -> Request[list[Item]]:
-        """Look at candidates, so many at a time, until there are enough that pass."""
-        view, n = pinned.view, wish.filters.n
-        admits = wish.filters.admission()
+        """Check candidates, a window at a time, until enough of them pass."""
+        snapshot, n = pinned.snapshot, query.filters.n
+        admits = query.filters.admission()
         items: list[Item] = []
-        rest = _candidates(wish, pinned.values, view.labels, admits)
+        rest = _candidates(query, pinned.values, snapshot.labels, admits)
         while len(items) < n:
-            window = _window(rest, view.labels, sets, wanted=n - len(items), sure=admits is None)
+            window = _window(
+                rest, snapshot.labels, sets, wanted=n - len(items), sure=admits is None
+            )
             if not (window or missing):
                 break
             ids = [movie_id for movie_id, _, _ in window]
@@ -172,9 +178,9 @@ class Listing:
                 own = (reasons[movie_id] for movie_id in ids if movie_id in reasons)
                 ids = list(dict.fromkeys((*ids, *own)))
             labels, replies = yield from self._pinning.labels(
-                view, ids, sets.commands(ids), missing=missing
+                snapshot, ids, sets.commands(ids), missing=missing
             )
-            missing = False  # that step has made sure
+            missing = False  # that step has checked the generation
             kept, named = sets.kept(ids, replies)
             passed = [
                 candidate
@@ -186,32 +192,32 @@ class Listing:
         return items
 
 
-def _shortage(wish: Wish, pinned: Pinned, shown: int) -> tuple[str, ...]:
-    """Return why an answer has fewer movies than asked for; nothing if it has them all.
+def _shortage(query: ListQuery, pinned: Pinned, shown: int) -> tuple[str, ...]:
+    """Return why an answer has fewer movies than requested; empty if it is complete.
 
     Raises:
-        DataLost: it has none, because the store lost the lists.
+        DataLost: the answer is empty because the store lost the lists.
     """
-    if shown == wish.filters.n:
+    if shown == query.filters.n:
         return ()
-    values = dict(zip(wish.suffixes, pinned.values, strict=True))
+    values = dict(zip(query.suffixes, pinned.values, strict=True))
     notes = [USED_UP]
-    if wish.fill or values[wish.suffix] is None:
+    if query.fill or values[query.suffix] is None:
         try:
-            pinned.view.require("popular", values[EVERYBODY], EVERYBODY)
+            pinned.snapshot.require("popular", values[EVERYBODY], EVERYBODY)
         except DataLost:
             if not shown:
                 raise
             notes.append(DATA_LOST)
-    seen = None if wish.seen is None else values[wish.seen]
-    only_seen = not (shown or wish.filters.restricts or wish.excluded)
+    seen = None if query.seen is None else values[query.seen]
+    only_seen = not (shown or query.filters.restricts or query.excluded)
     if only_seen and seen is not None and decode_ids(seen):
         notes.append(ALL_SEEN)
     return tuple(notes)
 
 
 def _items(labels: Mapping[str, Label], candidates: Iterable[tuple[str, float, str]]) -> list[Item]:
-    new = tuple.__new__  # half the time of Item(), which only names its arguments
+    new = tuple.__new__  # half the time of Item(...)
     return [
         new(Item, (movie_id, score, source, *labels[movie_id][:3], None))
         for movie_id, score, source in candidates
@@ -219,7 +225,7 @@ def _items(labels: Mapping[str, Label], candidates: Iterable[tuple[str, float, s
 
 
 def _reasons(value: bytes | None, because: bytes | None, most: int = _WHOLE) -> Mapping[str, str]:
-    """Return why a stored list's first movies are in it, by movie, as far as that is known."""
+    """Return the explanations of a stored list's first movies: recommended movie -> rated movie."""
     if value is None or because is None:
         return {}
     ids, _ = decode_head(value, most)
@@ -233,13 +239,13 @@ def _explained(
     labels: Mapping[str, Label],
     named: Container[str] | None = None,
 ) -> list[Item]:
-    """Add the reasons to the movies that have one.
+    """Add explanations to the items that have one.
 
     Args:
-        items: of which those of a stand-in for the own list have none.
-        reasons: by movie.
-        labels: of these as well.
-        named: the movies that are not hidden; None: no movie is.
+        items: the items; those of a fallback have no explanation.
+        reasons: recommended movie -> rated movie.
+        labels: labels of the rated movies, among others.
+        named: movies that are not hidden; None: no movie is hidden.
     """
     return [
         item._replace(because=Reason(reason, labels[reason][0]))
@@ -257,14 +263,14 @@ def _window(
     wanted: int,
     sure: bool,
 ) -> list[_Candidate]:
-    """Take as many candidates as one step should look at.
+    """Take the candidates to check in one step.
 
     Args:
-        rest: candidates that are not refused so far.
-        labels: those that are remembered.
-        sets: those that will be asked.
-        wanted: how many have to pass.
-        sure: whether those without a remembered label pass as well.
+        rest: candidates that no filter has refused so far.
+        labels: cached labels.
+        sets: sets that this step will check.
+        wanted: number of candidates that have to pass.
+        sure: True if candidates without a cached label pass as well.
     """
     if sets.available is not None:
         return list(islice(rest, _WINDOW))
@@ -282,14 +288,14 @@ def _window(
 
 
 def _candidates(
-    wish: Wish,
+    query: ListQuery,
     values: Sequence[bytes | None],
     labels: Mapping[str, Label],
     admits: Callable[[Label], bool] | None,
 ) -> Iterator[_Candidate]:
-    """Yield the movies of the chain, each once, but those whose remembered label is refused."""
-    taken = set(wish.excluded)
-    for ids, scores, source in _chain(wish, values, taken):
+    """Yield the movies of all lists, each once, except those whose cached label is refused."""
+    taken = set(query.excluded)
+    for ids, scores, source in _chain(query, values, taken):
         for movie_id, score in zip(ids, scores, strict=True):
             if movie_id in taken:
                 continue
@@ -300,19 +306,19 @@ def _candidates(
 
 
 def _chain(
-    wish: Wish, values: Sequence[bytes | None], taken: set[str]
+    query: ListQuery, values: Sequence[bytes | None], taken: set[str]
 ) -> Iterator[tuple[list[str], list[float], str]]:
-    """Yield the columns of each list in turn, decoded when it is reached.
+    """Yield ids, scores and source of each list in turn, decoded when it is reached.
 
-    What the user has seen is taken before anything that stands in for the own list.
+    Movies that the user has rated are added to `taken` before the first fallback.
     """
-    own, *popular = values if wish.seen is None else values[:-1]
+    own, *popular = values if query.seen is None else values[:-1]
     if own is not None:
         columns = own if isinstance(own, tuple) else decode_head(own, _WHOLE)
-        yield *columns, wish.source
-        if not wish.fill:
+        yield *columns, query.source
+        if not query.fill:
             return
-    if wish.seen is not None and values[-1] is not None:
+    if query.seen is not None and values[-1] is not None:
         taken.update(decode_ids(values[-1]))
     *of_genres, of_all = [value and decode_head(value, _WHOLE) for value in popular]
     if of_genres:
@@ -323,11 +329,11 @@ def _chain(
         yield *of_all, MOST_RATED
 
 
-def _head(value: bytes, wish: Wish) -> tuple[list[str], list[float]]:
-    """Return the first of a stored list that are not excluded."""
-    excluded, n = wish.excluded, wish.filters.n
-    ids, scores = decode_head(value, wish.first)
+def _head(value: bytes, query: ListQuery) -> tuple[list[str], list[float]]:
+    """Return the first movies of a stored list that are not excluded."""
+    excluded, n = query.excluded, query.filters.n
+    ids, scores = decode_head(value, query.first)
     if not excluded:
         return ids, scores
-    kept = [place for place, movie_id in enumerate(ids) if movie_id not in excluded][:n]
-    return [ids[place] for place in kept], [scores[place] for place in kept]
+    kept = [at for at, movie_id in enumerate(ids) if movie_id not in excluded][:n]
+    return [ids[at] for at in kept], [scores[at] for at in kept]

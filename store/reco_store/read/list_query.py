@@ -1,7 +1,7 @@
-"""Queries of lists: how many items, which filters, and the keys that answer them.
+"""List queries: number of movies, filters, and the keys that answer them.
 
-Pure functions and values. Hidden and available items are known to the store alone
-(``list_answer``).
+Pure functions and values. The sets of hidden and available movies are in the store; ``list_answer``
+reads them.
 """
 
 from __future__ import annotations
@@ -19,56 +19,57 @@ if TYPE_CHECKING:
     from reco_store.contract.arguments import Id
     from reco_store.contract.keys import Keys
     from reco_store.read.pinning import Command
-    from reco_store.read.snapshot import Label, View
+    from reco_store.read.snapshot import Label, Snapshot
 
-__all__ = ["Choice", "Filters", "Sets", "Wish", "check_choice"]
+__all__ = ["CheckedFilters", "ListFilters", "ListQuery", "Sets", "check_filters"]
 
 DEFAULT_N: Final = 10
 SHOW_ALL: Final = "all"
 SHOW_NONE: Final = "none"
 
 
-class Choice(TypedDict, total=False):
-    """The options of every list; each may be left out."""
+class ListFilters(TypedDict, total=False):
+    """Options of every list; each may be left out."""
 
     n: int
-    """How many; fewer only if no more of what is published may be shown. 10."""
+    """Number of movies, 10 by default. Fewer are returned only if no more may be shown."""
     exclude: Iterable[Id]
-    """Movies not to be shown."""
+    """Movies to leave out."""
     genres: Iterable[str]
-    """Only movies of at least one of these, in any case; none means all."""
+    """Return only movies of at least one of these genres, in any case; empty means all."""
     year_from: int | None
-    """Only movies of this year or a later one; a movie without a year is left out."""
+    """Return only movies of this year or later ones; movies without a year are left out."""
     year_to: int | None
-    """Only movies of this year or an earlier one."""
+    """Return only movies of this year or earlier ones; movies without a year are left out."""
     available: bool | str
-    """Only movies in the set of available movies, or in the set of this name."""
+    """Return only movies in the set of available movies (True), or in the set of this name."""
     available_missing: Literal["all", "none"]
     """Movies to show if that set is missing or empty, which Redis does not distinguish: "all", the
     default, or "none". The answer's notes contain ``available_missing`` either way."""
 
 
-class Filters(NamedTuple):
-    """A choice that was checked."""
+class CheckedFilters(NamedTuple):
+    """List filters after their check."""
 
     n: int
     exclude: frozenset[str]
     genres: tuple[str, ...]
     year_from: int | None
     year_to: int | None
-    available: str | None  # key of the set
+    available: str | None
+    """Key of the set of available movies; None: any movie may be shown."""
     available_missing: str = SHOW_ALL
 
     @property
     def restricts(self) -> bool:
-        """Whether anything but the number and single movies is asked for."""
+        """True if movies are filtered by year, genre or availability."""
         years = self.year_from is not None or self.year_to is not None
         return years or bool(self.genres) or self.available is not None
 
     def admission(self) -> Callable[[Label], bool] | None:
-        """Return what tells by a movie's label whether it may be shown; None if any may.
+        """Return a predicate on labels for the genre and year filters; None if any movie passes.
 
-        Made once for an answer, as it is asked of hundreds of movies.
+        It is built once an answer, which may check hundreds of movies.
         """
         genres, low, high = frozenset(self.genres), self.year_from, self.year_to
         if low is None and high is None:
@@ -84,7 +85,7 @@ class Filters(NamedTuple):
         return admits
 
 
-def check_choice(
+def check_filters(
     keys: Keys,
     *,
     n: int = DEFAULT_N,
@@ -95,35 +96,35 @@ def check_choice(
     available: bool | str = False,
     available_missing: str = SHOW_ALL,
     **unknown: object,
-) -> Filters:
-    """Check what is asked of a list.
+) -> CheckedFilters:
+    """Check the options of a list.
 
     Args:
-        keys: of the namespace, which name the sets of available movies.
-        n: these and the following: see ``Choice``.
-        exclude: movies.
-        genres: names.
+        keys: keys of the namespace, with the names of the sets of available movies.
+        n: for this and the following, see ``ListFilters``.
+        exclude: movie ids.
+        genres: genre names.
         year_from: the first year.
         year_to: the last year.
-        available: whether, or the name of the set.
+        available: True, False, or the name of a set.
         available_missing: "all" or "none".
-        unknown: options that do not exist, such as a misspelt one.
+        unknown: options that do not exist, such as misspelled ones.
 
     Raises:
-        UsageError: an option does not exist, its value has another type or range, a text is given
-            where several are expected, or the years are in the wrong order.
+        UsageError: an option does not exist, its value has the wrong type or range, a string is
+            given in place of several, or the years are in the wrong order.
     """
     if unknown:
         raise UsageError(
             f"option {', '.join(map(repr, unknown))}: expected one of "
-            f"{', '.join(Choice.__annotations__)}"
+            f"{', '.join(ListFilters.__annotations__)}"
         )
     if available_missing not in (SHOW_ALL, SHOW_NONE):
         raise UsageError(f"available_missing {available_missing!r}: expected 'all' or 'none'")
     first, last = year_number(year_from, "year_from"), year_number(year_to, "year_to")
     if first is not None and last is not None and first > last:
         raise UsageError(f"years {first} to {last}: expected the earlier one first")
-    return Filters(
+    return CheckedFilters(
         list_length(n),
         frozenset(id_texts(exclude, "exclude")),
         name_texts(genres, "genres"),
@@ -145,38 +146,46 @@ def _set_of(keys: Keys, available: object) -> str | None:
     return keys.available(available)
 
 
-class Wish(NamedTuple):
-    """A list that is asked for."""
+class ListQuery(NamedTuple):
+    """Query of one list: its key, its filters and its fallbacks."""
 
     suffix: str
+    """Suffix of the list's key; empty with ``ratings``."""
     source: str
-    filters: Filters
-    seen: str | None = None  # suffix of what the user rated
-    itself: str | None = None  # the movie whose list it is
-    fill: bool = True  # where the list is short; a missing one has a stand-in always
-    ratings: Mapping[str, float] | None = None  # of somebody who has no list of their own
-    because: str | None = None  # suffix of the reasons, if they are asked for
-    popular: tuple[str, str] | None = None  # kind and genre, as asked for, of the list of a genre
+    """Source of the list's movies in the answer."""
+    filters: CheckedFilters
+    seen: str | None = None
+    """Suffix of the user's rated movies, which fallbacks leave out."""
+    itself: str | None = None
+    """Movie whose similar movies are requested; it is left out."""
+    fill: bool = True
+    """Fill a short list with fallbacks; a missing list is always replaced."""
+    ratings: Mapping[str, float] | None = None
+    """Movie id -> stars of a user without a list (cold start)."""
+    because: str | None = None
+    """Suffix of the explanations, if requested."""
+    popular: tuple[str, str] | None = None
+    """Kind and genre, as spelled by the caller, of the popular list of a genre."""
 
-    def spelt(self, view: View, *, verified: bool) -> Wish:
-        """Return the wish with its genres as a generation spells them.
+    def spelled(self, snapshot: Snapshot, *, verified: bool) -> ListQuery:
+        """Return the query with its genres spelled as in a generation.
 
         Raises:
-            UsageError: as ``View.spelt``.
+            UsageError: see ``Snapshot.spelled``.
         """
-        wish = self
+        query = self
         if self.filters.genres:
-            genres = view.spelt(self.filters.genres, verified=verified)
-            wish = wish._replace(filters=self.filters._replace(genres=genres))
+            genres = snapshot.spelled(self.filters.genres, verified=verified)
+            query = query._replace(filters=self.filters._replace(genres=genres))
         if self.popular is not None:
             by, genre = self.popular
-            (genre, *_) = view.spelt((genre,), verified=verified)
-            wish = wish._replace(suffix=popular_suffix(by, genre))
-        return wish
+            (genre, *_) = snapshot.spelled((genre,), verified=verified)
+            query = query._replace(suffix=popular_suffix(by, genre))
+        return query
 
     @property
     def excluded(self) -> frozenset[str]:
-        """Which single movies may not be shown."""
+        """Movies to leave out: excluded, rated, or the movie itself."""
         excluded = self.filters.exclude
         if self.ratings is not None:
             return excluded.union(self.ratings)
@@ -184,12 +193,12 @@ class Wish(NamedTuple):
 
     @property
     def first(self) -> int:
-        """How many of the own list are enough, if all but the excluded ones may be shown."""
+        """Number of movies of the own list that suffice if only excluded ones are left out."""
         return self.filters.n + len(self.excluded)
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The own list, those that stand in for it, what the user rated, and the reasons."""
+        """Suffixes of the own list, its fallbacks, the rated movies and the explanations."""
         genres = (popular_suffix(BY_MOST_RATED, genre) for genre in self.filters.genres)
         seen = () if self.seen is None else (self.seen,)
         own = (self.suffix,) if self.ratings is None else map(next_suffix, self.ratings)
@@ -198,19 +207,19 @@ class Wish(NamedTuple):
 
 
 class Sets(NamedTuple):
-    """Which sets have to be asked; None: not this one."""
+    """Keys of the sets to check; None: the set need not be checked."""
 
     hidden: str | None
     available: str | None
 
     def commands(self, ids: Sequence[str]) -> tuple[Command, ...]:
-        """Return the commands that ask, none if there are no ids."""
+        """Return the commands that check movies in the sets; none if there are no ids."""
         return tuple(("SMISMEMBER", key, *ids) for key in self if key is not None and ids)
 
     def kept(
         self, ids: Sequence[str], replies: Sequence[Sequence[int]]
     ) -> tuple[set[str], set[str]]:
-        """Return which movies may be shown, and which may be named: all that are not hidden."""
+        """Return the movies that may be shown, and those that are not hidden."""
         kept, answers = set(ids), iter(replies)
         named = kept
         for key, wanted in ((self.hidden, 0), (self.available, 1)):

@@ -1,6 +1,6 @@
-"""The blocking reader: one GET's worth of time for an answer.
+"""Blocking reader: answers in the time of one GET.
 
-What is asked and what it means stands in ``core.py``; here is only the connection.
+``requests`` contains the logic of the requests; this module contains the connection.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from reco_store.connection.client import (
     explained,
     follows_sentinel,
     is_cluster,
-    place_of,
+    location_of,
     require_bytes,
 )
 from reco_store.connection.connect import connect
+from reco_store.connection.resp import exchange
 from reco_store.connection.waiting import READER_SECONDS, Waiting
 from reco_store.contract.keys import BY_MOST_RATED, Keys
 from reco_store.errors import NothingPublished
 from reco_store.read.list_query import DEFAULT_N
 from reco_store.read.pinning import flattened, queue
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,38 +40,38 @@ if TYPE_CHECKING:
     from reco_store.contract.arguments import Id
     from reco_store.contract.experiment import Experiment
     from reco_store.read.answers import Answer, Movie, Status
-    from reco_store.read.list_query import Choice
+    from reco_store.read.list_query import ListFilters
     from reco_store.read.pinning import Request, Step
 
 __all__ = ["Reader"]
 
-RETRIES = 2  # reading may be repeated without harm
+RETRIES = 2  # reads are idempotent
 
 _T = TypeVar("_T")
 
 
 class Reader:
-    """Reads what is published. Threads may share one.
+    """Blocking reader of the published lists. Threads may share one.
 
-    Each request is answered from one generation. A user or movie that is unknown gets the most
-    rated movies, and each item has its source. No answer for a user has a movie that the user
+    Each request is answered from one generation. An unknown user or movie gets the most rated
+    movies, and each item contains its source. No answer for a user contains a movie that the user
     rated: it is short or empty instead, and its notes contain the reason.
 
-    Ids are texts; integers are taken as well, those of NumPy included.
+    Ids are strings or integers, including NumPy integers.
 
     Args:
         url: address of the store; None means the embedded store.
-        namespace: which of the models that live side by side.
+        namespace: namespace of the model; a store may contain several.
         home: folder of the embedded store; unused with a URL or a client.
-        client: a connection to use instead; it is not closed with the reader.
-        clock: seconds since 1970.
+        client: a connection to use instead; the reader does not close it.
+        clock: returns seconds since 1970.
 
     Raises:
         UsageError: the address or namespace has an unknown form, or the client decodes replies.
         NothingPublished: the embedded store has nothing to serve, so it is not started.
         StoreUnreachable: a cluster does not answer.
         StoreUnfit: the embedded store does not start or does not answer.
-        NotInstalled: the embedded store is wanted, but its extra is missing.
+        NotInstalled: the embedded store needs an extra that is not installed.
 
     Every request raises:
         NothingPublished: the namespace has no live generation.
@@ -89,7 +90,7 @@ class Reader:
         client: Client | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._core = Core(Keys(namespace), clock)
+        self._requests = Requests(Keys(namespace), clock)
         self._own = client is None
         if client is None:
             client = connect(url, home=home, retries=RETRIES, start=False)
@@ -97,10 +98,10 @@ class Reader:
         self._url = url if self._own else None
         require_bytes(self._client)
         self._clustered = is_cluster(self._client)
-        #: Another's client may do more around a command than one of our own making.
+        #: A client of the caller may wrap its commands, so it is used through its own pipelines.
         self._own_server = self._own and not self._clustered
 
-    def user(self, user_id: Id, *, why: bool = False, **choice: Unpack[Choice]) -> Answer:
+    def user(self, user_id: Id, *, why: bool = False, **filters: Unpack[ListFilters]) -> Answer:
         """Return the best movies for a user, by the retrieval model.
 
         Args:
@@ -109,100 +110,100 @@ class Reader:
             why: add to each item, as ``because``, the rated movie that contributes most to it.
                 Fallbacks for a short list have no explanation, nor has any item of a generation
                 published without explanations.
-            choice: how many, and which: see ``Choice``.
+            filters: number and kind of the movies; see ``ListFilters``.
 
         Raises:
             UsageError: an argument has another type or range, or a genre is unknown.
         """
-        return self._run(self._core.user(user_id, why=why, **choice))
+        return self._run(self._requests.user(user_id, why=why, **filters))
 
-    def ranked(self, user_id: Id, **choice: Unpack[Choice]) -> Answer:
-        """Return the best movies for a user, by predicted rating; otherwise as ``user``."""
-        return self._run(self._core.ranked(user_id, **choice))
+    def ranked(self, user_id: Id, **filters: Unpack[ListFilters]) -> Answer:
+        """Return the best movies for a user, by predicted rating; otherwise like ``user``."""
+        return self._run(self._requests.ranked(user_id, **filters))
 
-    def similar(self, movie_id: Id, **choice: Unpack[Choice]) -> Answer:
-        """Return the movies most like a movie, never itself; otherwise as ``user``."""
-        return self._run(self._core.similar(movie_id, **choice))
+    def similar(self, movie_id: Id, **filters: Unpack[ListFilters]) -> Answer:
+        """Return the movies most similar to a movie, never itself; otherwise like ``user``."""
+        return self._run(self._requests.similar(movie_id, **filters))
 
     def for_ratings(
-        self, ratings: Mapping[str, float] | Mapping[int, float], **choice: Unpack[Choice]
+        self, ratings: Mapping[str, float] | Mapping[int, float], **filters: Unpack[ListFilters]
     ) -> Answer:
-        """Return movies for somebody who has no list yet, by a few ratings of theirs.
+        """Return movies for a new user with a few ratings (cold start).
 
-        Each item says under ``because`` which of the rated movies speaks most for it, of those with
-        no fewer stars than the mean; None if there is none, or if that one is hidden.
+        Each item contains, as ``because``, the rated movie that contributes most to it, among those
+        with at least the mean rating; None if there is none, or if that movie is hidden.
 
         Args:
-            ratings: stars by movie id, on the scale of the published data; up to fifty.
-            choice: how many, and which: see ``Choice``. Rated movies are left out.
+            ratings: movie id -> stars, on the scale of the published data; 1 to 50 ratings.
+            filters: number and kind of the movies; see ``ListFilters``. Rated movies are left out.
 
         Raises:
-            UsageError: no rating, too many, one that is not on the scale, or a value of the
-                choice cannot be.
+            UsageError: there are no or too many ratings, one is not on the scale, or a filter has
+                the wrong type or range.
         """
-        return self._run(self._core.for_ratings(ratings, **choice))
+        return self._run(self._requests.for_ratings(ratings, **filters))
 
     def popular(
-        self, by: str = BY_MOST_RATED, genre: str | None = None, **choice: Unpack[Choice]
+        self, by: str = BY_MOST_RATED, genre: str | None = None, **filters: Unpack[ListFilters]
     ) -> Answer:
-        """Return what is popular.
+        """Return popular movies.
 
         Args:
             by: most_rated or highest_rated.
-            genre: of one genre only, in any case.
-            choice: how many, and which: see ``Choice``.
+            genre: return movies of this genre only; its case does not matter.
+            filters: number and kind of the movies; see ``ListFilters``.
 
         Raises:
-            UsageError: ``by`` is neither, the genre is unknown, or a value of the choice cannot
-                be.
+            UsageError: ``by`` has another value, the genre is unknown, or a filter has the wrong
+                type or range.
         """
-        return self._run(self._core.popular(by, genre, **choice))
+        return self._run(self._requests.popular(by, genre, **filters))
 
     def movie(self, movie_id: Id) -> Movie | None:
         """Return a movie's label; None if it is unknown."""
-        return self._run(self._core.movie(movie_id))
+        return self._run(self._requests.movie(movie_id))
 
     def find_title(self, title: str) -> tuple[Movie, ...]:
-        """Return the movies of a title, with or without its year, whatever case and accents.
+        """Return the movies with a title, with or without its year, ignoring case and accents.
 
-        Where no movie has exactly this title: those whose title differs in punctuation or its
-        article only, or has it in brackets.
+        If no movie has exactly this title, return those whose title differs only in punctuation or
+        its article, or contains it in brackets.
         """
-        return self._run(self._core.find_title(title))
+        return self._run(self._requests.find_title(title))
 
     def search(self, text: str, *, n: int = DEFAULT_N, partial: bool = False) -> tuple[Movie, ...]:
-        """Return movies by words of their titles, or by the words' beginnings.
+        """Return movies by words of their titles, or by prefixes of words.
 
         Args:
-            text: words; case, accents, hyphens, apostrophes and the order do not matter, and
-                articles may be left out. All words must be there.
-            n: how many.
-            partial: whether some of the words are enough.
+            text: words, all of which must match. Case, accents, hyphens, apostrophes and the order
+                do not matter, and articles may be left out.
+            n: largest number of movies to return.
+            partial: accept movies that match only some of the words.
 
         Returns:
             Movies of exactly this title first, then those with the most words, the most whole
             words and the most ratings; no hidden movie.
 
         Raises:
-            UsageError: there is no word, or ``n`` is below 1.
+            UsageError: the text has no word, or ``n`` is below 1.
         """
-        return self._run(self._core.search(text, n, partial=partial))
+        return self._run(self._requests.search(text, n, partial=partial))
 
     def seen(self, user_id: Id) -> tuple[str, ...]:
         """Return the ids of the movies that a user rated, newest first."""
-        return self._run(self._core.seen(user_id))
+        return self._run(self._requests.seen(user_id))
 
     def assign(self, user_id: Id) -> str:
-        """Return the namespace that an experiment gives a user; without one, the reader's own."""
-        return self._run(self._core.assign(user_id))
+        """Return the namespace that an experiment assigns to a user, or the reader's namespace."""
+        return self._run(self._requests.assign(user_id))
 
     def experiment(self) -> Experiment | None:
-        """Return how users are split between namespaces; None: everybody is in the reader's own."""
-        return self._run(self._core.experiment())
+        """Return the experiment that splits users between namespaces; None if there is none."""
+        return self._run(self._requests.experiment())
 
     def status(self) -> Status:
-        """Return what is live."""
-        return self._run(self._core.status())
+        """Return the status of the live generation."""
+        return self._run(self._requests.status())
 
     def close(self) -> None:
         """Close the connection, if the reader made it."""
@@ -230,11 +231,11 @@ class Reader:
         except CLIENT_ERRORS as error:
             raise explained(error, self._client) from error
         except NothingPublished as error:
-            place = f"at {mask_url(self._url)}" if self._url else place_of(self._client)
+            place = f"at {mask_url(self._url)}" if self._url else location_of(self._client)
             raise NothingPublished(error.namespace, place) from None
 
     def _take_patiently(self, step: Step) -> Sequence[Any]:
-        """Make one round trip, again for a moment if the server cannot answer yet."""
+        """Make one round trip, and retry for READER_SECONDS if the server is not ready."""
         try:
             return self._take(step)
         except CLIENT_ERRORS as error:
@@ -258,32 +259,17 @@ class Reader:
 
 
 def _ask(client: Redis, step: Step) -> list[Any]:
-    """Return what a pipeline of a step would, in a third less of the time.
-
-    What is left out is what the client does around each command: statistics, options, and packing
-    arguments of any kind. Connections and retries are its own.
+    """Return the replies to a step; connections and retries are those of the client.
 
     Raises:
         redis.RedisError: the server refuses, or does not answer.
     """
     commands: tuple[tuple[str | bytes, ...], ...] = (("MGET", *step.keys), *step.commands)
-    packed = [b"".join(map(_packed, commands))]
     pool = client.connection_pool
     connection = pool.get_connection()
-
-    def ask() -> list[Any]:
-        connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
-        replies: list[Any] = []
-        for _ in commands:
-            try:
-                replies.append(connection.read_response())
-            except ResponseError as error:  # the other replies are on their way all the same
-                replies.append(error)
-        return replies
-
     try:
-        replies = connection.retry.call_with_retry(
-            ask,
+        replies: list[Any] = connection.retry.call_with_retry(
+            lambda: exchange(connection, commands),
             lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
         )
     finally:
@@ -292,11 +278,3 @@ def _ask(client: Redis, step: Step) -> list[Any]:
         if isinstance(reply, ResponseError):
             raise reply
     return replies
-
-
-def _packed(command: tuple[str | bytes, ...]) -> bytes:
-    words = [word.encode() if isinstance(word, str) else word for word in command]
-    return b"*%d\r\n%b" % (
-        len(words),
-        b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]),
-    )

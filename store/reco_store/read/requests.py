@@ -1,6 +1,6 @@
-"""What can be asked of a namespace, without asking: requests for ``Reader`` and ``AsyncReader``.
+"""Requests of one namespace, as generators that ``Reader`` and ``AsyncReader`` drive.
 
-How a request pins a generation stands in ``pinning.py``, how a list is answered in ``listing.py``.
+``pinning`` pins the generation of a request; ``list_answer`` answers list queries.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from reco_store.contract.keys import (
 )
 from reco_store.contract.titles import split_year
 from reco_store.read.answers import FOR_RATINGS, PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
-from reco_store.read.list_answer import Listing
-from reco_store.read.list_fusion import require_few
-from reco_store.read.list_query import Wish, check_choice
+from reco_store.read.cold_start import require_few
+from reco_store.read.list_answer import ListAnswerer
+from reco_store.read.list_query import ListQuery, check_filters
 from reco_store.read.pinning import MAX_MOVES, Moved, Pinning, Step
 from reco_store.read.title_match import best_matches, candidates, question_of, title_question
 
@@ -36,91 +36,97 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from reco_store.contract.arguments import Id
-    from reco_store.read.list_query import Choice
+    from reco_store.read.list_query import ListFilters
     from reco_store.read.pinning import Request
-    from reco_store.read.snapshot import View
+    from reco_store.read.snapshot import Snapshot
     from reco_store.read.title_match import Question
 
-__all__ = ["Core"]
+__all__ = ["Requests"]
 
 _MOST_SAMPLED: Final = 100
 
 
-class Core:
-    """The requests of one namespace, and what is remembered between them.
+class Requests:
+    """Requests of one namespace, with a cache that they share.
 
     Args:
-        keys: the namespace's keys.
-        clock: seconds since 1970.
+        keys: keys of the namespace.
+        clock: returns seconds since 1970.
     """
 
     def __init__(self, keys: Keys, clock: Callable[[], float] = time.time) -> None:
         self._keys = keys
         self._clock = clock
         self._pinning = Pinning(keys, clock)
-        self._listing = Listing(self._pinning)
+        self._lists = ListAnswerer(self._pinning)
 
-    def user(self, user_id: Id, *, why: bool = False, **choice: Unpack[Choice]) -> Request[Answer]:
-        """Ask for a user's retrieval list, and why each movie is in it."""
+    def user(
+        self, user_id: Id, *, why: bool = False, **filters: Unpack[ListFilters]
+    ) -> Request[Answer]:
+        """Request a user's list by the retrieval model, with explanations if `why`."""
         user_id = id_text(user_id, "user")
-        filters = check_choice(self._keys, **choice)
+        checked = check_filters(self._keys, **filters)
         because = because_suffix(user_id) if why else None
-        wish = Wish(user_suffix(user_id), PERSONAL, filters, seen_suffix(user_id), because=because)
-        return self._listing.answer(wish)
+        query = ListQuery(
+            user_suffix(user_id), PERSONAL, checked, seen_suffix(user_id), because=because
+        )
+        return self._lists.answer(query)
 
-    def ranked(self, user_id: Id, **choice: Unpack[Choice]) -> Request[Answer]:
-        """Ask for a user's list by predicted rating."""
+    def ranked(self, user_id: Id, **filters: Unpack[ListFilters]) -> Request[Answer]:
+        """Request a user's list by predicted rating."""
         user_id = id_text(user_id, "user")
-        filters = check_choice(self._keys, **choice)
-        wish = Wish(ranked_suffix(user_id), RANKED, filters, seen_suffix(user_id))
-        return self._listing.answer(wish)
+        checked = check_filters(self._keys, **filters)
+        query = ListQuery(ranked_suffix(user_id), RANKED, checked, seen_suffix(user_id))
+        return self._lists.answer(query)
 
-    def similar(self, movie_id: Id, **choice: Unpack[Choice]) -> Request[Answer]:
-        """Ask for a movie's similar movies."""
+    def similar(self, movie_id: Id, **filters: Unpack[ListFilters]) -> Request[Answer]:
+        """Request the movies most similar to a movie."""
         movie_id = id_text(movie_id, "movie")
-        filters = check_choice(self._keys, **choice)
-        wish = Wish(similar_suffix(movie_id), SIMILAR, filters, itself=movie_id)
-        return self._listing.answer(wish)
+        checked = check_filters(self._keys, **filters)
+        query = ListQuery(similar_suffix(movie_id), SIMILAR, checked, itself=movie_id)
+        return self._lists.answer(query)
 
     def for_ratings(
-        self, ratings: Mapping[str, float] | Mapping[int, float], **choice: Unpack[Choice]
+        self, ratings: Mapping[str, float] | Mapping[int, float], **filters: Unpack[ListFilters]
     ) -> Request[Answer]:
-        """Ask for what suits somebody of whom a few ratings are known."""
+        """Request a list for a user with a few ratings (cold start)."""
         stars = stars_by_id(ratings)
         require_few(stars)
-        filters = check_choice(self._keys, **choice)
-        return self._listing.answer(Wish("", FOR_RATINGS, filters, ratings=stars))
+        checked = check_filters(self._keys, **filters)
+        return self._lists.answer(ListQuery("", FOR_RATINGS, checked, ratings=stars))
 
-    def popular(self, by: str, genre: str | None, **choice: Unpack[Choice]) -> Request[Answer]:
-        """Ask for what is popular."""
-        filters = check_choice(self._keys, **choice)
+    def popular(
+        self, by: str, genre: str | None, **filters: Unpack[ListFilters]
+    ) -> Request[Answer]:
+        """Request a popular list."""
+        checked = check_filters(self._keys, **filters)
         genre = None if genre is None else name_text(genre, "genre")
         named = None if genre is None else (by, genre)
         suffix = popular_suffix(by, genre)
-        return self._listing.answer(Wish(suffix, by, filters, fill=False, popular=named))
+        return self._lists.answer(ListQuery(suffix, by, checked, fill=False, popular=named))
 
     def movie(self, movie_id: Id) -> Request[Movie | None]:
-        """Ask for a movie's label."""
+        """Request a movie's label."""
         movie_id = id_text(movie_id, "movie")
         value = (yield from self._pinning.one(movie_suffix(movie_id)))[1]
         return None if value is None else Movie(movie_id, *decode_movie(value))
 
     def seen(self, user_id: Id) -> Request[tuple[str, ...]]:
-        """Ask for what a user rated."""
+        """Request the movies that a user rated."""
         value = (yield from self._pinning.one(seen_suffix(id_text(user_id, "user"))))[1]
         return () if value is None else tuple(decode_ids(value))
 
     def find_title(self, title: str) -> Request[tuple[Movie, ...]]:
-        """Ask for the movies that bear a title, or else a loose form of it."""
+        """Request the movies with a title, or else with a loose form of it."""
         suffixes, year = title_question(name_text(title, "title"))
         for _ in range(MAX_MOVES):
-            view, found = yield from self._pinning.some(suffixes)
+            snapshot, found = yield from self._pinning.some(suffixes)
             if not found:
                 return ()
             suffix = next(suffix for suffix in suffixes if suffix in found)
             ids = decode_ids(found[suffix])
             try:
-                values, _ = yield from self._pinning.more(view, map(movie_suffix, ids))
+                values, _ = yield from self._pinning.more(snapshot, map(movie_suffix, ids))
             except Moved:
                 continue
             movies = (
@@ -134,34 +140,37 @@ class Core:
         raise self._pinning.never_still()
 
     def assign(self, user_id: Id) -> Request[str]:
-        """Ask for the namespace that a user's answers come from."""
+        """Request the namespace that an experiment assigns to a user."""
         user_id = id_text(user_id, "user")
         experiment = yield from self.experiment()
         return self._keys.namespace if experiment is None else experiment.assign(user_id)
 
     def experiment(self) -> Request[Experiment | None]:
-        """Ask for how users are split."""
+        """Request the experiment."""
         (value,) = yield Step((self._keys.experiment,))
         return None if value is None else Experiment.load(value)
 
     def search(self, text: str, n: int, *, partial: bool) -> Request[tuple[Movie, ...]]:
-        """Ask for movies by words of their titles."""
+        """Request movies by words of their titles."""
         question = question_of(name_text(text, "search"))
         return self._search(question, list_length(n), partial=partial)
 
     def _search(self, question: Question, n: int, *, partial: bool) -> Request[tuple[Movie, ...]]:
         suffixes = question.suffixes
         for _ in range(MAX_MOVES):
-            view, found = yield from self._pinning.some(suffixes)
+            snapshot, found = yield from self._pinning.some(suffixes)
             lists = {suffix: decode_ids(value) for suffix, value in found.items()}
             likely = candidates(question, lists, n)
             ids = likely.ids
             if not ids:
                 return ()
-            asked = (("SMISMEMBER", self._keys.hidden, *ids),)
+            hidden_check = (("SMISMEMBER", self._keys.hidden, *ids),)
             try:
                 cards, (hidden,) = yield from self._pinning.more(
-                    view, map(movie_suffix, ids), asked, missing=len(found) < len(suffixes)
+                    snapshot,
+                    map(movie_suffix, ids),
+                    hidden_check,
+                    missing=len(found) < len(suffixes),
                 )
             except Moved:
                 continue
@@ -174,26 +183,26 @@ class Core:
         raise self._pinning.never_still()
 
     def status(self) -> Request[Status]:
-        """Ask for what is live."""
+        """Request the status of the live generation."""
         sizes = (("SCARD", self._keys.hidden),)
-        view, (popular,), (hidden,) = yield from self._pinning.pin((EVERYBODY,), sizes)
-        sample = _sample(view, popular)
-        # Whatever is missing because the generation was retired meanwhile is not lost.
+        snapshot, (popular,), (hidden,) = yield from self._pinning.pin((EVERYBODY,), sizes)
+        sample = _sample(snapshot, popular)
+        # Keys that are missing because the generation was retired meanwhile are not lost.
         own: tuple[str | bytes, ...] = (self._keys.hold, self._keys.current)
-        hold_value, pointer, *values = yield Step((*own, *map(view.key, sample)))
-        missing = values.count(None) if pointer == view.pointer else 0
+        hold_value, pointer, *values = yield Step((*own, *map(snapshot.key, sample)))
+        missing = values.count(None) if pointer == snapshot.pointer else 0
         hold = None if hold_value is None else Hold.load(hold_value)
         if hold is not None and hold.until.timestamp() <= self._clock():
             hold = None
         return Status(
             namespace=self._keys.namespace,
-            generation=view.generation,
-            created=str(view.manifest["created"]),
-            age_seconds=self._pinning.age(view),
-            entries=int(view.manifest["entries"]),
-            size_bytes=int(view.manifest["bytes"]),
-            counts=dict(view.manifest.get("counts", {})),
-            manifest=view.manifest,
+            generation=snapshot.generation,
+            created=str(snapshot.manifest["created"]),
+            age_seconds=self._pinning.age(snapshot),
+            entries=int(snapshot.manifest["entries"]),
+            size_bytes=int(snapshot.manifest["bytes"]),
+            counts=dict(snapshot.manifest.get("counts", {})),
+            manifest=snapshot.manifest,
             held_until=None if hold is None else hold.until_iso,
             held_reason=None if hold is None else hold.reason,
             hidden=int(hidden),
@@ -202,8 +211,8 @@ class Core:
         )
 
 
-def _sample(view: View, popular: bytes | None) -> tuple[str, ...]:
-    """Return suffixes of keys that the generation must have: a list, and the cards in it."""
-    ids = decode_head(popular, _MOST_SAMPLED)[0] if popular and view.counts.get("movie") else []
-    own = (EVERYBODY,) if view.counts.get("popular") else ()
+def _sample(snapshot: Snapshot, popular: bytes | None) -> tuple[str, ...]:
+    """Return suffixes of keys that the generation must have: a list, and the labels in it."""
+    ids = decode_head(popular, _MOST_SAMPLED)[0] if popular and snapshot.counts.get("movie") else []
+    own = (EVERYBODY,) if snapshot.counts.get("popular") else ()
     return (*own, *map(movie_suffix, ids))

@@ -1,4 +1,4 @@
-"""What a reader remembers of the generation that it reads."""
+"""Snapshot of a generation: its pointer, manifest and labels, as cached by a reader."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
     from reco_store.contract.keys import Keys
 
-__all__ = ["Label", "View"]
+__all__ = ["Label", "Snapshot"]
 
 _MOST_NAMED: Final = 30
 
-#: Title, year, genres, number of ratings.
+#: Label of a movie: title, year, genres, number of ratings.
 Label: TypeAlias = "tuple[str, int | None, tuple[str, ...], int]"
 
 
-class View:
-    """One generation, as far as it is known.
+class Snapshot:
+    """Cache of one generation, which requests fill.
 
     Args:
-        keys: the namespace's keys.
-        pointer: the pointer's value, which names the generation.
+        keys: keys of the namespace.
+        pointer: value of the pointer, the name of the generation.
     """
 
     __slots__ = (
@@ -46,22 +46,22 @@ class View:
         self.generation = pointer.decode("utf-8", "replace")
         self.prefix = keys.data_prefix(self.generation).encode()
         self.labels: dict[str, Label] = {}
-        self.manifest: dict[str, Any] = {}  # empty: not read yet
+        self.manifest: dict[str, Any] = {}  # empty until it is read
         self.created = 0.0  # seconds since 1970
-        self.has_reasons = False  # beside the user lists, as far as the manifest tells
-        self.counts: Mapping[str, Any] = {}  # keys by family; empty if the manifest has none
-        self.genres: dict[str, list[str]] | None = None  # spellings by folded name, if known
+        self.has_reasons = False  # True unless the manifest counts no explanations
+        self.counts: Mapping[str, Any] = {}  # family -> number of keys; empty if unknown
+        self.genres: dict[str, list[str]] | None = None  # folded name -> spellings; None if unknown
 
     def key(self, suffix: str) -> bytes:
-        """Return the key of a value; an id that is no text stands for the bytes it came from."""
+        """Return the key of a suffix; surrogate escapes in it become the bytes that they encode."""
         return self.prefix + suffix.encode("utf-8", "surrogateescape")
 
     def learn(self, manifest: bytes | None) -> None:
-        """Take in the manifest.
+        """Parse the manifest and cache it.
 
         Raises:
-            DataLost: there is none.
-            ContractMismatch: this version cannot go by it.
+            DataLost: the manifest is missing.
+            ContractMismatch: it follows another contract.
         """
         if manifest is None:
             raise DataLost(self.generation, "the manifest")
@@ -77,28 +77,28 @@ class View:
                 self.genres.setdefault(fold_genre(str(genre)), []).append(str(genre))
 
     def require(self, family: str, value: bytes | None, suffix: str) -> None:
-        """Refuse to take a key for one that was never published.
+        """Refuse a missing key that must have been published.
 
         Args:
-            family: of the key, which the manifest counts.
-            value: of a key that every generation with this family has, or None.
-            suffix: of that key.
+            family: family of the key, as counted in the manifest.
+            value: value of a key that every generation with this family has; None if missing.
+            suffix: suffix of that key.
 
         Raises:
-            DataLost: the key is gone.
+            DataLost: the key is missing.
         """
         if value is None and self.counts.get(family):
             raise DataLost(self.generation, suffix)
 
-    def spelt(self, genres: Sequence[str], *, verified: bool) -> tuple[str, ...]:
-        """Return genres as they are published: case, spaces and hyphens do not matter.
+    def spelled(self, genres: Sequence[str], *, verified: bool) -> tuple[str, ...]:
+        """Return genres as they are published, ignoring case, spaces and hyphens.
 
         Args:
-            genres: as they are asked for.
-            verified: whether this generation is live, so that an unknown genre is a mistake.
+            genres: genres as spelled by the caller.
+            verified: True if this generation is live, so that an unknown genre is a mistake.
 
         Raises:
-            UsageError: there is no such genre.
+            UsageError: a genre is unknown.
         """
         if self.genres is None:
             return tuple(genres)
@@ -114,7 +114,7 @@ class View:
 
 
 def _unknown_genre(genre: str, known: Mapping[str, list[str]]) -> str:
-    """Describe a genre that is not published, and name those that are."""
+    """Return the message about an unknown genre, with similar or with all genres."""
     from difflib import get_close_matches  # noqa: PLC0415  seldom needed
 
     names = [name for spellings in known.values() for name in spellings]

@@ -1,4 +1,4 @@
-"""The fast encoder writes the same bytes as the contract's own codec."""
+"""Encoding: the fast encoder writes the same bytes as the codec of the contract."""
 
 import numpy as np
 import pyarrow as pa
@@ -35,14 +35,14 @@ FLOAT32_SCORES = st.floats(-2000, 2000, width=32) | st.floats(
 
 
 def lists_of(values, kind):
-    """Make a list column whose memory does not start with its first row, as a slice's does."""
+    """Return a list column whose memory does not start with its first row, like a slice."""
     before = "x" if kind == pa.string() else 7
     return pa.array([[before], *values], pa.list_(kind)).slice(1)
 
 
 @st.composite
 def rows(draw, ids, scores):
-    """Some lists of (id, score), empty ones among them."""
+    """Lists of (id, score), some of them empty."""
     return draw(st.lists(st.lists(st.tuples(ids, scores), max_size=8), max_size=5))
 
 
@@ -68,7 +68,7 @@ def check(lists, id_type, score_type, *, numeric):
 )
 @example([[None], [], [2**53 - 1, None]], [["null", None], [None, None], [""]])
 def test_reasons(of_integers, of_texts):
-    """Where there is none, null; the text null is another thing."""
+    """A missing explanation becomes null; the text "null" does not."""
     found = encode_reasons(lists_of(of_integers, pa.int64()))
     assert found == [
         codec.encode_reasons([None if i is None else str(i) for i in row], numeric_ids=True)
@@ -83,20 +83,20 @@ def test_reasons(of_integers, of_texts):
 @example([[(2**20 - 1, 1048.575), (0, -1048.575)]])  # the largest that are looked up
 @example([[(2**20, 1048.576)], [], [(1, -1048.576)]])  # and the smallest that are not
 def test_integer_ids(lists):
-    """Ids that are integers become JSON numbers; scores as the artifact holds them."""
+    """Integer ids become JSON numbers."""
     check(lists, pa.int64(), pa.float32(), numeric=True)
 
 
 @given(rows(TEXT, SCORES))
 @example([[('"\\\n\t\x00\x7f\u2028', 0.0005), ("🎬 é", 1e16)]])
 def test_text_ids(lists):
-    """Quotes, control characters, emoji: any text is written as the codec writes it."""
+    """Quotes, control characters and emoji are written as the codec writes them."""
     check(lists, pa.string(), pa.float64(), numeric=False)
 
 
 @given(st.lists(st.lists(INTEGER_IDS, max_size=8), max_size=5))
 def test_lists_of_integers_without_scores(lists):
-    """What a user has seen has no scores."""
+    """Histories have integer ids without scores."""
     found = list(encode_id_lists(lists_of(lists, pa.int64())))
 
     assert found == [codec.encode_ids(list(map(str, row)), numeric_ids=True) for row in lists]
@@ -104,7 +104,7 @@ def test_lists_of_integers_without_scores(lists):
 
 @given(st.lists(st.lists(TEXT, max_size=8), max_size=5))
 def test_lists_of_text_without_scores(lists):
-    """The same for ids that are text."""
+    """Histories have text ids without scores."""
     found = list(encode_id_lists(lists_of(lists, pa.string())))
 
     assert found == [codec.encode_ids(row, numeric_ids=False) for row in lists]
@@ -118,7 +118,7 @@ def test_lists_of_text_without_scores(lists):
     st.one_of(st.none(), SCORES),
 )
 def test_movie(title, year, genres, count, mean):
-    """A card is the codec's, a mean that does not exist included."""
+    """A card equals that of the codec, also without a mean."""
     record = codec.MovieRecord(title, year, tuple(genres), count, mean)
 
     assert encode_movie(title, year, genres, count, mean) == codec.encode_movie(record)
@@ -126,7 +126,7 @@ def test_movie(title, year, genres, count, mean):
 
 @given(st.lists(SCORES))
 def test_rounding(scores):
-    """Every score rounds to the codec's number."""
+    """Every score rounds as in the codec."""
     found = thousandths(np.array(scores, np.float64)) / 1000.0
 
     np.testing.assert_array_equal(found, [codec.round_score(score) for score in scores])
@@ -134,6 +134,6 @@ def test_rounding(scores):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_score_that_json_cannot_hold(bad):
-    """What is no number is refused as the codec refuses it, not written as null."""
+    """A score that is not finite is refused as by the codec, not written as null."""
     with pytest.raises(ContractMismatch, match="a finite number"):
         list(encode_lists(lists_of([[1]], pa.int64()), lists_of([[bad]], pa.float32())))

@@ -1,4 +1,4 @@
-"""The artifact folder: what is written comes out as the key contract has it, every time."""
+"""Artifact folder: its entries follow the key contract, at every iteration."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ from reco_batch.scoring.popularity import (
 from reco_batch.scoring.topk import TopK
 from reco_store.contract import codec
 from reco_store.contract.digest import Digest, Summary
-from reco_store.contract.families import BECAUSE, NEXT, USER, family_named
+from reco_store.contract.families import BECAUSE, FAMILIES, NEXT, USER, family_named
 from reco_store.contract.keys import new_generation_id
 
 GENERATION = new_generation_id(datetime(2026, 11, 24, 3, 15, 2, tzinfo=UTC), "7f3a")
@@ -48,7 +48,7 @@ USERS = ("1", "10", 'u:"{}*', "🎬", "é e")
 
 
 def movies_of(ids):
-    """Make six movies: titles shared up to case, a year missing, the last without a genre."""
+    """Return six movies: titles equal up to case, one without a year, one without a genre."""
     return Movies(
         ids,
         TITLES,
@@ -58,14 +58,14 @@ def movies_of(ids):
 
 
 def ratings_of_all_but_the_last():
-    """Make ratings of movies 0 to 4 by users 0 to 3; the last user has none."""
+    """Return ratings of movies 0 to 4 by users 0 to 3; the last user has none."""
     users, movies = np.divmod(np.arange(20, dtype=np.int32), 5)
     return Ratings(users, movies, np.float32(0.5 + np.arange(20) % 10 / 2), np.arange(20))
 
 
 @pytest.mark.parametrize(("ids", "users"), [(("10", "20"), ("1", "2")), (("10", "x"), ("1", "é"))])
 def test_split_and_metrics_can_be_joined_with_the_input(tmp_path, ids, users):
-    """Ids are numbers where all of them are, as `pandas.read_csv` takes them; else text."""
+    """Ids are integers if all are canonical integers, as for `pandas.read_csv`; else text."""
     movies = Movies(ids, ids, ((), ()), (None, None))
     ratings = Ratings(
         *(np.array(rows, np.int32) for rows in ([1, 0, 1, 0], [0, 1, 1, 0])), None, None
@@ -91,7 +91,7 @@ def test_split_and_metrics_can_be_joined_with_the_input(tmp_path, ids, users):
 
 
 def blocks_of(rows, movie_count, *, seed):
-    """Make lists of shrinking length, in two blocks, as scoring yields them."""
+    """Return lists of decreasing length, in two blocks."""
     rng = np.random.default_rng(seed)
     items = np.array([rng.permutation(movie_count)[:4] for _ in range(rows)], np.int32)
     scores = -np.sort(-rng.normal(size=items.shape).astype(np.float32), axis=1)
@@ -102,7 +102,7 @@ def blocks_of(rows, movie_count, *, seed):
 
 
 def reasons_of(blocks, movie_count, *, seed):
-    """Add reasons to lists: any movies, and for every third place none."""
+    """Add explanations to lists: any movies, and none for every third entry."""
     rng = np.random.default_rng(seed)
     for block in blocks:
         reasons = rng.integers(0, movie_count, block.items.shape).astype(np.int32)
@@ -111,7 +111,7 @@ def reasons_of(blocks, movie_count, *, seed):
 
 
 class Written:
-    """A finished artifact and all that went into it."""
+    """A complete artifact and everything that it was made of."""
 
     def __init__(self, artifacts, ids):
         self.movies = movies_of(ids)
@@ -157,7 +157,7 @@ class Written:
         return [self.movies.ids[index] for index in indices]
 
     def expected(self):
-        """Everything that should be published, through the contract's own codec."""
+        """All expected entries, encoded by the codec of the contract."""
         numeric = self.movies.numeric_ids
         found = {}
         for family, blocks in self.blocks.items():
@@ -171,8 +171,8 @@ class Written:
         reasons = np.concatenate([block.reasons for block in self.explained])
         items = np.concatenate([block.lists.items for block in self.explained])
         for user_id, row, own in zip(USERS, items, reasons, strict=True):
-            said = [None if i < 0 else self.movies.ids[i] for i in own[row >= 0]]
-            found[f"because:{user_id}"] = codec.encode_reasons(said, numeric_ids=numeric)
+            reason_ids = [None if i < 0 else self.movies.ids[i] for i in own[row >= 0]]
+            found[f"because:{user_id}"] = codec.encode_reasons(reason_ids, numeric_ids=numeric)
         for index, user_id in enumerate(USERS):
             rated = self.ids_at(self.seen.of(index))
             found[f"seen:{user_id}"] = codec.encode_ids(rated, numeric_ids=numeric)
@@ -196,12 +196,12 @@ class Written:
 
 @pytest.fixture(params=[tuple("123456"), ODD_IDS], ids=["integer", "string"], scope="module")
 def written(request, tmp_path_factory):
-    """An artifact with ids that are integers, and one with ids that are any text."""
+    """An artifact with integer ids, and one with text ids."""
     return Written(tmp_path_factory.mktemp("artifacts"), request.param)
 
 
 def test_entries_are_the_contract(written):
-    """Every list and card is what the contract's codec makes of what went in."""
+    """Every list and card equals the one that the codec makes of the input."""
     entries = dict(written.artifact.entries())
 
     expected = written.expected()
@@ -209,7 +209,7 @@ def test_entries_are_the_contract(written):
 
 
 def test_titles_lead_to_their_movies(written):
-    """Folded, with the year and without; movies that share a title stand in one list."""
+    """Titles are folded, with and without the year; movies that share a title share a list."""
     entries = dict(written.artifact.entries())
 
     titles = {k: codec.decode_ids(v) for k, v in entries.items() if k.startswith("title:")}
@@ -225,7 +225,7 @@ def test_titles_lead_to_their_movies(written):
 
 
 def test_an_older_artifact_keeps_its_titles(written):
-    """Without a version of the index it has the entries that its digest is of."""
+    """An artifact without a version of the title index has the entries of its digest."""
     manifest = {k: v for k, v in written.artifact.manifest.items() if k != "title_index"}
     older = dict(Artifact(written.artifact.folder, manifest).entries())
 
@@ -233,7 +233,7 @@ def test_an_older_artifact_keeps_its_titles(written):
 
 
 def test_words_lead_to_their_movies(written):
-    """Each beginning of a word of up to four letters, the most rated movies first."""
+    """Each beginning of a word of up to four letters lists the most rated movies first."""
     entries = dict(written.artifact.entries())
     ids = written.movies.ids
 
@@ -248,7 +248,7 @@ def test_words_lead_to_their_movies(written):
 
 
 def test_an_older_artifact_has_no_words(written):
-    """What was written before there were such keys can be published again as it was."""
+    """An artifact written before such keys existed can be published again unchanged."""
     manifest = dict(written.artifact.manifest)
     manifest["counts"] = {k: n for k, n in manifest["counts"].items() if k != "search"}
     older = artifact_module.Artifact(written.artifact.folder, manifest)
@@ -258,7 +258,7 @@ def test_an_older_artifact_has_no_words(written):
 
 
 def test_reasons_may_be_missing(written):
-    """In an older artifact, and in one that was told to have none, whatever lies in the folder."""
+    """Explanations are published only if the manifest has them, whatever the folder contains."""
     for parameters in ({}, {"because": False}):
         manifest = {**written.artifact.manifest, "parameters": parameters}
         without = artifact_module.Artifact(written.artifact.folder, manifest)
@@ -270,15 +270,22 @@ def test_reasons_may_be_missing(written):
 
 
 def test_suffixes_are_the_keys_of_the_entries(written):
-    """Same order, none twice."""
+    """Keys have the same order as entries, and none occurs twice."""
     suffixes = list(written.artifact.suffixes())
 
     assert suffixes == [suffix for suffix, _ in written.artifact.entries()]
     assert len(set(suffixes)) == len(suffixes)
 
 
+def test_families_are_published_in_the_order_of_their_records(written):
+    """The digest depends on the order, which the records define."""
+    names = dict.fromkeys(suffix.partition(":")[0] for suffix in written.artifact.suffixes())
+
+    assert list(names) == [family.name for family in FAMILIES]
+
+
 def test_iterating_twice_is_the_same(written):
-    """A read-back can be compared with the artifact as often as need be."""
+    """An artifact can be iterated any number of times."""
     assert list(written.artifact.entries()) == list(written.artifact.entries())
     assert list(written.artifact.suffixes()) == list(written.artifact.suffixes())
     chunks = [entry for chunk in written.artifact.entry_chunks() for entry in chunk]
@@ -286,7 +293,7 @@ def test_iterating_twice_is_the_same(written):
 
 
 def test_manifest_describes_the_entries(written):
-    """Digest, sizes and counts are those of the entries; what was given is kept."""
+    """Digest, sizes and counts are those of the entries; given fields are kept."""
     entries = list(written.artifact.entries())
     digest, summary = Digest(), Summary()
     for suffix, value in entries:
@@ -315,7 +322,7 @@ def test_manifest_describes_the_entries(written):
 
 
 def test_opened_again_it_is_the_same(written):
-    """Another process reads from disk what this one wrote."""
+    """Another process reads the same entries from disk."""
     opened = open_artifact(written.artifact.folder.parent, GENERATION)
 
     assert opened.manifest == written.artifact.manifest
@@ -324,7 +331,7 @@ def test_opened_again_it_is_the_same(written):
 
 @pytest.mark.parametrize("rows", [1, 2, 100])
 def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
-    """The entries, their order and so the digest do not depend on the batches they are read in."""
+    """Entries and digest do not depend on the batch size."""
     entries = list(written.artifact.entries())
 
     monkeypatch.setattr(artifact_module, "_ROWS_PER_BATCH", rows)
@@ -338,7 +345,7 @@ def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
 
 
 def test_memory_of_reading_does_not_grow_with_the_file(tmp_path):
-    """Lists are read a piece at a time, whatever Arrow would like to have ready."""
+    """Lists are read in batches, without buffering the whole file."""
     rng = np.random.default_rng(0)
     ids = tuple(map(str, range(2000)))
     writer = ArtifactWriter(tmp_path / GENERATION, Movies(ids, ids, ((),) * 2000, (None,) * 2000))
@@ -354,7 +361,7 @@ def test_memory_of_reading_does_not_grow_with_the_file(tmp_path):
 
 
 def test_an_older_artifact_lacks_a_family(written, tmp_path):
-    """Without the file and with nothing counted of it, the rest is what it was."""
+    """Without the file and its count, the other entries stay the same."""
     folder = shutil.copytree(written.artifact.folder, tmp_path / "older")
     (folder / "lists" / "next.parquet").unlink()
     manifest = written.artifact.manifest
@@ -368,7 +375,7 @@ def test_an_older_artifact_lacks_a_family(written, tmp_path):
 
 
 def test_a_lost_file_is_no_older_artifact(written, tmp_path):
-    """What the manifest counts must be there."""
+    """A file that the manifest counts is required."""
     folder = shutil.copytree(written.artifact.folder, tmp_path / "lost")
     (folder / "lists" / "next.parquet").unlink()
 
@@ -376,13 +383,13 @@ def test_a_lost_file_is_no_older_artifact(written, tmp_path):
         list(Artifact(folder, written.artifact.manifest).entries())
 
 
-def test_writing_says_how_many(written):
-    """The number of lists, those that are empty included."""
+def test_writing_returns_the_number_of_lists(written):
+    """Empty lists are counted too."""
     assert written.rows == {"user": 5, "ranked": 5, "similar": 6, "next": 6}
 
 
 def without_users(artifacts, movies):
-    """Begin an artifact that has no list but those to be added."""
+    """Begin an artifact with empty families, to which a test adds lists."""
     writer = ArtifactWriter(artifacts / GENERATION, movies)
     for family in ("user", "ranked", "similar", "next"):
         writer.write_top_k(family_named(family), (), ())
@@ -391,7 +398,7 @@ def without_users(artifacts, movies):
 
 
 def test_popular_list_and_card_show_the_same_mean(tmp_path):
-    """A mean between two thousandths is rounded one way wherever it stands."""
+    """A mean between two thousandths is rounded the same way in a list and on a card."""
     movies = Movies(("1", "2"), ("A", "B"), ((), ()), (None, None))
     statistics = MovieStatistics(np.array([40, 80]), np.array([140.5 / 40, 281.0 / 80 + 0.0125]))
     writer = without_users(tmp_path, movies)
@@ -405,7 +412,7 @@ def test_popular_list_and_card_show_the_same_mean(tmp_path):
 
 
 def test_movies_whose_titles_fold_to_nothing(tmp_path):
-    """A title of blanks names no key, and is no reason to fail."""
+    """A title of blanks has no key, and is no error."""
     movies = Movies(("1",), (" ",), ((),), (None,))
     writer = without_users(tmp_path, movies)
     writer.write_popular(())
@@ -418,7 +425,7 @@ def test_movies_whose_titles_fold_to_nothing(tmp_path):
 
 
 def test_folder_must_be_new(tmp_path):
-    """Two nights never write into one folder."""
+    """Two runs never write into one folder."""
     ArtifactWriter(tmp_path / GENERATION, movies_of(ODD_IDS))
 
     with pytest.raises(FileExistsError):
@@ -426,14 +433,14 @@ def test_folder_must_be_new(tmp_path):
 
 
 def test_models_have_a_place_in_the_folder(tmp_path):
-    """SavedModels lie beside the lists."""
+    """SavedModels are in the artifact's folder."""
     writer = ArtifactWriter(tmp_path / GENERATION, movies_of(ODD_IDS))
 
     assert writer.models == tmp_path / GENERATION / "models"
 
 
 def test_unfinished_folder_is_not_complete(tmp_path):
-    """Without its manifest an artifact is not there; the message names those that are."""
+    """Without its manifest an artifact cannot be opened; the error names complete ones."""
     write_manifest_of(tmp_path, "20261123T031502Z-0001")
     ArtifactWriter(tmp_path / GENERATION, movies_of(ODD_IDS))
 
@@ -444,7 +451,7 @@ def test_unfinished_folder_is_not_complete(tmp_path):
 
 
 def test_no_artifacts_at_all(tmp_path):
-    """A home that was never used has none, and the message says what to do."""
+    """Without any artifact the error names the command to run."""
     assert complete_generations(tmp_path / "none") == []
     with pytest.raises(NightFailed, match=r"complete ones: none.*batch run"):
         open_artifact(tmp_path / "none", GENERATION)
@@ -452,7 +459,7 @@ def test_no_artifacts_at_all(tmp_path):
 
 @pytest.mark.parametrize("content", [b'{"generation": "2026', b"\xff\xfe", b""])
 def test_damaged_manifest(tmp_path, content):
-    """A manifest that is cut short or no text is named as damaged."""
+    """A manifest that is cut or not text is reported as damaged."""
     write_manifest_of(tmp_path, GENERATION)
     (tmp_path / GENERATION / MANIFEST).write_bytes(content)
 
@@ -461,7 +468,7 @@ def test_damaged_manifest(tmp_path, content):
 
 
 def test_generations_stand_oldest_first(tmp_path):
-    """In the order of their names, which is that of time."""
+    """Complete generations are sorted by name, which is by time."""
     names = [f"202611{day:02}T031502Z-7f3a" for day in (7 * n % 29 for n in range(1, 29))]
     for name in names:
         write_manifest_of(tmp_path, name)
@@ -469,8 +476,8 @@ def test_generations_stand_oldest_first(tmp_path):
     assert complete_generations(tmp_path) == sorted(names)
 
 
-def test_manifest_is_there_whole_or_not_at_all(tmp_path):
-    """A manifest that cannot be written leaves the one before as it was."""
+def test_manifest_is_written_atomically(tmp_path):
+    """A manifest that cannot be written leaves the earlier one unchanged."""
     write_manifest(tmp_path, {"title": "Émma 🎬"})
 
     with pytest.raises(TypeError):
@@ -480,6 +487,6 @@ def test_manifest_is_there_whole_or_not_at_all(tmp_path):
 
 
 def write_manifest_of(artifacts, generation):
-    """Make a folder that counts as complete."""
+    """Create a folder that counts as complete."""
     (artifacts / generation).mkdir(parents=True)
     write_manifest(artifacts / generation, {"generation": generation})

@@ -1,4 +1,4 @@
-"""Which artifacts go, and what is left of one if the run is killed while it goes."""
+"""Pruning: artifacts that are deleted, and the remains if the run is killed meanwhile."""
 
 import json
 import os
@@ -17,13 +17,13 @@ NOW = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
 
 
 def name(days):
-    """Name the generation of so many days ago."""
+    """Return the name of a generation of so many days ago."""
     return new_generation_id(NOW - timedelta(days=days), "7f3a")
 
 
 @pytest.fixture
 def make(tmp_path):
-    """Write a complete artifact, as far as pruning looks at it."""
+    """Write a complete artifact, as far as pruning reads it."""
 
     def write(days, *, verdict="passed", note=None):
         folder = tmp_path / name(days)
@@ -49,13 +49,13 @@ def make(tmp_path):
 
 
 def prune(folder, **more):
-    """Prune as a run does that keeps two."""
+    """Prune with two artifacts to keep."""
     options = {"namespace": "reco", "keep": 2, "live": None, "unfinished": set(), "now": NOW}
     prune_artifacts(folder, **{**options, **more})
 
 
-def test_what_was_rolled_back_from_pushes_no_good_one_out(make, tmp_path):
-    """Counted apart, with the refused ones: the newest of either kind stay."""
+def test_quarantined_artifacts_do_not_displace_good_ones(make, tmp_path):
+    """The newest good and the newest refused artifacts stay, counted separately."""
     good = [make(9), make(8), make(7)]
     bad = [make(6, note="odd"), make(5, verdict="refused"), make(4, note="odd")]
 
@@ -65,7 +65,7 @@ def test_what_was_rolled_back_from_pushes_no_good_one_out(make, tmp_path):
 
 
 def test_a_killed_deletion_leaves_no_artifact(make, tmp_path, monkeypatch):
-    """What is left of it does not count as complete, and the next run deletes it."""
+    """The remains do not count as complete, and the next run deletes them."""
     old, *kept = make(9), make(8), make(7)
 
     def kill(folder):
@@ -84,8 +84,8 @@ def test_a_killed_deletion_leaves_no_artifact(make, tmp_path, monkeypatch):
     assert old not in kept
 
 
-def test_what_a_killed_run_left_under_a_name_of_the_future_goes_too(tmp_path):
-    """By its last change, which is long ago."""
+def test_unfinished_artifact_with_a_future_name_is_deleted(tmp_path):
+    """An unfinished artifact whose last change is long ago is deleted."""
     left = tmp_path / name(-900)
     left.mkdir()
     prune(tmp_path)
@@ -97,7 +97,7 @@ def test_what_a_killed_run_left_under_a_name_of_the_future_goes_too(tmp_path):
 
 
 def test_an_old_artifact_that_is_being_copied_back_stays(tmp_path):
-    """Its name is old, but it changed just now."""
+    """An unfinished artifact with an old name that has just changed stays."""
     copied = tmp_path / name(900)
     copied.mkdir()
 
@@ -110,7 +110,7 @@ def test_an_old_artifact_that_is_being_copied_back_stays(tmp_path):
 
 
 def test_two_namespaces_prune_one_folder(make, tmp_path, monkeypatch):
-    """Whatever the other run renames or deletes first, both go on to the end."""
+    """Both runs finish, whatever the other one renames or deletes first."""
     kept = [make(9), make(8), make(7)][1:]
     left = tmp_path / name(900)
     left.mkdir()

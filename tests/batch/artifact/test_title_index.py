@@ -1,4 +1,4 @@
-"""The index of titles, and that every movie is found by it."""
+"""Title index: every movie is found by its title and words."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from reco_store.read.title_match import best_matches, candidates, question_of
 
 
 def test_the_most_rated_are_kept():
-    """A beginning that many titles have names the most rated ones, ties in catalogue order."""
+    """A frequent beginning lists the most rated movies, ties in catalogue order."""
     count = LENGTH + 20
     titles = [f"The {movie}" for movie in range(count)]
     counts = np.arange(count) // 2
@@ -20,13 +20,13 @@ def test_the_most_rated_are_kept():
     assert lists["search:7"] == [movie for movie in order if str(movie).startswith("7")]
 
 
-def test_a_movie_stands_once_under_a_beginning():
-    """However many of its words begin alike."""
+def test_a_movie_is_listed_once_under_a_beginning():
+    """A movie is found by a rare word, however frequent the beginnings of its words."""
     assert search_lists(["Star Stars Stare"], np.array([1]))["search:star"] == [0]
 
 
 def test_whole_words_of_a_frequent_beginning():
-    """All movies with the word, where its beginning is cut; none for articles."""
+    """If the list of a beginning is cut, each whole word but articles has a full list."""
     titles = [*(f"The Love Story {movie}" for movie in range(LENGTH + 20)), "Lovely Stork, A"]
     lists = search_lists(titles, np.arange(len(titles))[::-1])
     assert lists["search:=love"] == list(range(LENGTH + 20))
@@ -35,7 +35,7 @@ def test_whole_words_of_a_frequent_beginning():
 
 
 def test_a_loose_form_gives_way_to_a_title():
-    """A title without its article is no second meaning of a title that is exactly so."""
+    """A title without its article is not listed if another movie has exactly that title."""
     lists = title_lists(["Heat (1995)", "Heat, The (2013)", "Matrix, The (1999)"])
     assert lists["title:heat"] == [0]
     assert lists["title:the heat"] == [1]
@@ -44,7 +44,7 @@ def test_a_loose_form_gives_way_to_a_title():
 
 @pytest.mark.parametrize("kind", ["title", "words"])
 def test_every_movie_is_found_by_its_title_and_its_words(kind):
-    """However frequent the words are, and however few ratings a movie has."""
+    """A movie is found by its words, however frequent they are and however rarely it is rated."""
     common = ["love", "man", "night", "story", "dark", "last", "great", "house"]
     rng = np.random.default_rng(5)
     titles = [" ".join(rng.permutation(common)[:3]).title() for _ in range(300)]
@@ -62,7 +62,7 @@ def test_every_movie_is_found_by_its_title_and_its_words(kind):
 
 
 def test_the_first_version_of_the_index():
-    """An older artifact is published with the entries that its digest is of."""
+    """An older artifact is published with the entries of its digest."""
     titles, counts = ["Matrix, The (1999)", "X-Men (2000)"], np.array([2, 1])
     assert set(title_lists(titles, index=1)) == {
         "title:matrix, the (1999)",

@@ -1,4 +1,4 @@
-"""What a night remembers of its stages, which nights may be resumed, and which are deleted."""
+"""Unfinished runs: complete stages, resuming, and deletion."""
 
 import errno
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from reco_batch.artifact.unfinished import (
     FINISH,
-    Place,
+    RunFolders,
     is_full,
     open_night,
     reusable_bytes,
@@ -26,33 +26,33 @@ MADE_OF = {"seed": 42, "rating_scale": [0.5, 5.0]}
 
 
 class Killed(BaseException):
-    """In place of a kill."""
+    """Error in place of a kill."""
 
 
 @pytest.fixture
 def place(tmp_path):
-    """Where the nights are."""
-    return Place(tmp_path / "artifacts", tmp_path / "unfinished" / "reco")
+    """Folders of the namespace's runs."""
+    return RunFolders(tmp_path / "artifacts", tmp_path / "unfinished" / "reco")
 
 
 @pytest.fixture
-def said():
-    """The lines that were said."""
+def shown():
+    """Lines that were shown."""
     return []
 
 
 @pytest.fixture
-def opened(place, said):
-    """Open a night; without resuming, unless it is asked for."""
+def opened(place, shown):
+    """Open a run; by default without resuming."""
 
     def open_(name=NAME, *, made_of=MADE_OF, resume=False):
-        return open_night(place, name, STARTED, made_of, resume=resume, say=said.append)
+        return open_night(place, name, STARTED, made_of, resume=resume, show=shown.append)
 
     return open_
 
 
 def write(night, name, content="lists"):
-    """Write one stage's file, `name`, as a stage of this name."""
+    """Write the file `name` in a stage of this name."""
     file = night.artifact_folder / name
 
     def fill():
@@ -65,31 +65,31 @@ def write(night, name, content="lists"):
 
 @contextmanager
 def killed(night):
-    """Leave a night at the end of the block as a killed process does."""
+    """End the block as a killed process does."""
     with suppress(Killed), night:
         yield night
         raise Killed
 
 
 def kill(night, *stages):
-    """Let a night complete some stages, and no more."""
+    """Let a run complete some stages."""
     with killed(night):
         for stage in stages:
             write(night, stage)
 
 
 def names(folder):
-    """Return what is in a folder."""
+    """Return the content of a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def unexpected():
-    """Fail: what is complete is not done again."""
+    """Fail, because the stage is already complete."""
     raise AssertionError
 
 
-def test_a_night_that_ends_well_leaves_its_artifact_alone(opened, place):
-    """Nothing of it is unfinished then."""
+def test_a_successful_run_leaves_its_artifact(opened, place):
+    """A run that ends without an error leaves no state."""
     with opened() as night:
         write(night, "user")
 
@@ -97,8 +97,8 @@ def test_a_night_that_ends_well_leaves_its_artifact_alone(opened, place):
     assert not place.unfinished.exists()
 
 
-def test_what_is_complete_is_not_done_again(opened, said):
-    """Files and values; the rest is, and the night has its name and its start."""
+def test_complete_stages_are_not_repeated(opened, shown):
+    """Complete files and values are not computed again; name and start stay."""
     kill(opened(), "user", "similar")
     metrics = {"rmse": 0.1 + 0.2, "none": {}}
     with killed(opened(NEWER, resume=True)) as night:
@@ -111,15 +111,15 @@ def test_what_is_complete_is_not_done_again(opened, said):
         assert not night.is_complete("ranked")
         write(night, "ranked")
 
-    assert said == [
+    assert shown == [
         f"resuming {NAME}; complete: user, similar",
         f"resuming {NAME}; complete: user, similar, measure",
     ]
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_a_value_and_its_files_belong_together(opened, place, said, damaged):
-    """Without the file that it was computed with, a value is computed anew."""
+def test_a_value_and_its_files_belong_together(opened, place, shown, damaged):
+    """A value is computed again if the file written with it is missing."""
     file = place.artifacts / NAME / "users"
 
     def measured(figure):
@@ -141,11 +141,11 @@ def test_a_value_and_its_files_belong_together(opened, place, said, damaged):
         known = night.value("measure", measured("0.9"), may_write=paths)
 
     assert known == file.read_text() == ("0.9" if damaged else "0.8")
-    assert ("measure: users is not what was written, and is made again" in said) == damaged
+    assert ("measure: users is not what was written, and is made again" in shown) == damaged
 
 
 def test_a_stage_that_was_cut_short_begins_with_nothing(opened, place):
-    """Its files and folders are deleted before it is done again."""
+    """The files of an incomplete stage are deleted before it starts again."""
     kill(opened())
     for name in ("user", "model/variables"):
         (place.artifacts / NAME / name).mkdir(parents=True)
@@ -158,8 +158,8 @@ def test_a_stage_that_was_cut_short_begins_with_nothing(opened, place):
 
 
 @pytest.mark.parametrize("how", ["missing", "cut", "changed"])
-def test_a_file_that_is_not_what_was_written_is_made_again(opened, place, said, how):
-    """So is the manifest, which describes it; the others stay."""
+def test_a_changed_file_is_written_again(opened, place, shown, how):
+    """A changed file invalidates its stage and the manifest, and no other stage."""
     kill(opened(), "user", "similar", "manifest.json", FINISH)
     file = place.artifacts / NAME / "similar"
     if how == "missing":
@@ -174,14 +174,14 @@ def test_a_file_that_is_not_what_was_written_is_made_again(opened, place, said, 
         assert not (night.artifact_folder / "manifest.json").exists()
         write(night, "similar")
 
-    assert said == [
+    assert shown == [
         "similar: similar is not what was written, and is made again",
         f"resuming {NAME}; complete: user, manifest.json",
     ]
 
 
 def test_a_finished_artifact_stays_finished(opened, place):
-    """As long as all of it is what was written."""
+    """A finished artifact stays complete while all its files are unchanged."""
     manifest = place.artifacts / NAME / "manifest.json"
     with killed(opened()) as night:
         write(night, "user")
@@ -194,7 +194,7 @@ def test_a_finished_artifact_stays_finished(opened, place):
 
 
 def test_a_manifest_whose_stage_was_not_recorded_is_written_again(opened, place):
-    """Killed between the two; while other files are written nothing may look complete."""
+    """After a kill between two stages, the artifact does not look complete."""
     kill(opened(), "user")
     (place.artifacts / NAME / "manifest.json").write_text("{}")
 
@@ -203,31 +203,31 @@ def test_a_manifest_whose_stage_was_not_recorded_is_written_again(opened, place)
         assert not (place.artifacts / NAME / "manifest.json").exists()
 
 
-def test_another_night_is_not_resumed(opened, place, said):
-    """It says why, and nothing of the old one stays."""
+def test_a_run_with_another_fingerprint_is_not_resumed(opened, place, shown):
+    """The reason is shown, and the old state is deleted."""
     kill(opened(), "user")
 
     with opened(NEWER, made_of={"seed": 43, "rating_scale": [0.5, 5.0]}, resume=True) as night:
         assert (night.generation, night.resumed, night.is_complete("user")) == (NEWER, False, False)
         assert names(place.unfinished) == [NEWER]
 
-    assert said == [
+    assert shown == [
         f"{NAME} is not resumed: seed was 42, is 43",
         "nothing to resume: the night begins anew",
     ]
     assert not (place.artifacts / NAME).exists()
 
 
-def test_nothing_to_resume(opened, said):
-    """A night from the start, and it says so."""
+def test_nothing_to_resume(opened, shown):
+    """The run starts anew, and a line reports it."""
     with opened(resume=True) as night:
         assert not night.resumed
 
-    assert said == ["nothing to resume: the night begins anew"]
+    assert shown == ["nothing to resume: the night begins anew"]
 
 
-def test_a_plain_run_deletes_what_is_unfinished(opened, place, said):
-    """But no artifact that is complete, and nothing of a foreign name."""
+def test_a_plain_run_deletes_unfinished_ones(opened, place, shown):
+    """Complete artifacts and folders with other names stay."""
     kill(opened(OLDER), "user", "manifest.json")
     place.unfinished.joinpath("notes").mkdir()
     place.artifacts.joinpath("notes").mkdir()
@@ -237,16 +237,16 @@ def test_a_plain_run_deletes_what_is_unfinished(opened, place, said):
 
     assert names(place.unfinished) == [NEWER, "notes"]
     assert names(place.artifacts) == [OLDER, NEWER, "notes"]
-    assert said == []
+    assert shown == []
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_what_can_be_used_again_is_what_opening_deletes_or_resumes(opened, place, resume):
-    """Not what is complete, at work, or of another namespace."""
+def test_reusable_bytes_are_those_deleted_or_resumed(opened, place, resume):
+    """Complete, locked and other namespaces' artifacts are not deleted."""
     home = place.artifacts.parent
     kill(opened(OLDER), "user", "manifest.json")  # complete, and its run was forgotten
-    other = Place(place.artifacts, place.unfinished.with_name("other"))
-    kill(open_night(other, OLDEST, STARTED, MADE_OF, resume=False, say=print), "user")
+    other = RunFolders(place.artifacts, place.unfinished.with_name("other"))
+    kill(open_night(other, OLDEST, STARTED, MADE_OF, resume=False, show=print), "user")
     with opened() as at_work:
         write(at_work, "user")
         kill(opened(NEWER), "user", "similar")
@@ -261,7 +261,7 @@ def test_what_can_be_used_again_is_what_opening_deletes_or_resumes(opened, place
 
 
 def test_a_complete_artifact_is_reusable_only_if_it_is_resumed(opened, place):
-    """A plain run leaves it."""
+    """A run without resuming keeps it."""
     kill(opened(), "user", "manifest.json")
     kept = size_of(place.artifacts)
 
@@ -270,8 +270,8 @@ def test_a_complete_artifact_is_reusable_only_if_it_is_resumed(opened, place):
     assert resumed == plain + kept > kept
 
 
-def test_of_several_the_newest_that_fits_is_resumed(opened, place, said):
-    """The others are deleted."""
+def test_of_several_the_newest_that_fits_is_resumed(opened, place, shown):
+    """All others are deleted."""
     kill(opened(OLDER), "user")
     for folder in place:
         shutil.copytree(folder / OLDER, folder / OLDEST)
@@ -285,11 +285,11 @@ def test_of_several_the_newest_that_fits_is_resumed(opened, place, said):
 
     assert names(place.artifacts) == [OLDER]
     damaged = "is not resumed: its night.json is damaged or missing"
-    assert said[:2] == [f"{NEWER} {damaged}", f"{NAME} {damaged}"]
+    assert shown[:2] == [f"{NEWER} {damaged}", f"{NAME} {damaged}"]
 
 
-def test_a_night_at_work_is_left_alone(opened, place, said):
-    """Of another server, since the run lock is the server's."""
+def test_a_run_under_way_is_left_alone(opened, place, shown):
+    """The unfinished run of another server is locked, because the run lock is per server."""
     with opened() as at_work:
         write(at_work, "user")
         kill(opened(NEWER))
@@ -298,13 +298,13 @@ def test_a_night_at_work_is_left_alone(opened, place, said):
         assert names(place.unfinished) == [NAME]
         write(at_work, "similar")
 
-    assert said == [f"resuming {NEWER}; complete: nothing yet"]
+    assert shown == [f"resuming {NEWER}; complete: nothing yet"]
 
 
 def test_other_namespaces_are_left_alone(opened, place):
-    """Each has its folder; all of them are known to be unfinished."""
-    other = Place(place.artifacts, place.unfinished.with_name("other"))
-    kill(open_night(other, OLDER, STARTED, MADE_OF, resume=False, say=print))
+    """Each namespace has its folder; all are listed as unfinished."""
+    other = RunFolders(place.artifacts, place.unfinished.with_name("other"))
+    kill(open_night(other, OLDER, STARTED, MADE_OF, resume=False, show=print))
 
     kill(opened())
 
@@ -312,7 +312,7 @@ def test_other_namespaces_are_left_alone(opened, place):
 
 
 def test_a_damaged_record_is_never_believed(opened, place):
-    """Cut at any byte, or with any byte changed."""
+    """A record cut or changed at any byte is refused."""
     with killed(opened()) as night:
         night.value("measure", lambda: {"rmse": 0.9})
     record = place.unfinished / NAME / "night.json"
@@ -328,16 +328,16 @@ def test_a_damaged_record_is_never_believed(opened, place):
                 _read_record(record.parent)
 
 
-def test_the_message_of_a_failed_night_says_how_to_go_on(opened):
-    """For the one line that cron mails."""
+def test_the_error_of_a_failed_run_names_the_command_to_resume(opened):
+    """The hint is one line, for mail of cron."""
     with pytest.raises(NightFailed) as failed, opened():
         raise NightFailed("the server is gone.")
 
     assert failed.value.__notes__ == [f"`batch run --resume` goes on with {NAME}."]
 
 
-def test_a_night_that_never_can_be_published_is_not_kept(opened, place):
-    """Its generation was rolled back, say: going on with it would fail every time."""
+def test_a_run_that_can_never_be_published_is_not_kept(opened, place):
+    """No hint: the generation was rolled back, so resuming would always fail."""
     with pytest.raises(UsageError) as failed, opened():
         raise UsageError("it is quarantined")
 
@@ -345,8 +345,8 @@ def test_a_night_that_never_can_be_published_is_not_kept(opened, place):
     assert not place.unfinished.exists()
 
 
-def test_a_full_disk_costs_a_night_only_the_file_that_did_not_fit(opened, place):
-    """What was complete stays, to be gone on with; the torn file is deleted to make room."""
+def test_a_full_disk_costs_only_the_file_that_did_not_fit(opened, place):
+    """Complete stages stay for resuming; the torn file is deleted to free space."""
     error = NightFailed("the disk is full.")
 
     def fill_the_disk():
@@ -370,7 +370,7 @@ def test_a_full_disk_costs_a_night_only_the_file_that_did_not_fit(opened, place)
 
 
 def test_which_errors_mean_a_full_disk():
-    """The disk, or the user's share of it."""
+    """The disk or the user's quota is full."""
     full = [OSError(code, "") for code in (errno.ENOSPC, errno.EDQUOT)]
 
     assert all(map(is_full, full))
@@ -378,7 +378,7 @@ def test_which_errors_mean_a_full_disk():
 
 
 def test_a_disk_that_is_full_at_once(opened, place, monkeypatch):
-    """Nothing of the night that could not begin stays."""
+    """A run that could not begin leaves no files."""
 
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -391,7 +391,7 @@ def test_a_disk_that_is_full_at_once(opened, place, monkeypatch):
 
 
 def test_checkpoints_of_a_training(opened, place):
-    """They have a folder of their own until what they are for is complete."""
+    """Checkpoints have a folder of their own until the model is no longer needed."""
     with opened() as night:
         folder = night.checkpoints("train rating")
         (folder / "epoch-0001").mkdir(parents=True)

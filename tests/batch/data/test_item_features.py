@@ -1,4 +1,4 @@
-"""Genres and years as numbers."""
+"""Item features: genres and years as numbers."""
 
 import numpy as np
 from hypothesis import given
@@ -9,13 +9,13 @@ from reco_batch.data.item_features import content_features
 
 
 def catalogue(genres, years):
-    """Make movies of these genres and years."""
+    """Return movies with the given genres and years."""
     ids = tuple(map(str, range(len(years))))
     return Movies(ids, ids, tuple(genres), tuple(years))
 
 
 def test_genres_in_alphabetical_order_then_years():
-    """One column a genre, one a knot of four years, linear between two knots."""
+    """Features are one column for each genre and each year knot, linear between knots."""
     features = content_features(catalogue([("War", "Comedy"), (), ("Comedy",)], [1930, 1933, 1938]))
 
     np.testing.assert_allclose(
@@ -30,7 +30,7 @@ def test_genres_in_alphabetical_order_then_years():
 
 
 def test_what_is_not_known_is_zero():
-    """No genre, MovieLens's words for it, and no year."""
+    """A movie without genres or year has zeros, also with MovieLens's text for no genres."""
     features = content_features(
         catalogue([(), ("(no genres listed)",), ("Noir",)], [None, None, 1990])
     )
@@ -42,7 +42,7 @@ def test_what_is_not_known_is_zero():
 
 
 def test_a_catalogue_of_nothing_but_ids():
-    """Some column, and nothing in it."""
+    """A catalogue without genres and years has features of zeros."""
     features = content_features(catalogue([(), ()], [None, None]))
 
     assert len(features) == 2
@@ -52,7 +52,7 @@ def test_a_catalogue_of_nothing_but_ids():
 
 @given(st.lists(st.none() | st.integers(1000, 9999), min_size=1, max_size=8))
 def test_a_known_year_is_shares_of_two_neighbours(years):
-    """They add up to one, and their mean is the year; before 1930 it is 1930."""
+    """The shares of a year add up to one, and their mean is the year, at least 1930."""
     features = content_features(catalogue([()] * len(years), years))
 
     knots = 1930 + 4 * np.arange(features.shape[1])

@@ -1,4 +1,4 @@
-"""Rows in order, as `np.lexsort` has them."""
+"""Sort order of ratings, compared with `np.lexsort`."""
 
 import numpy as np
 from hypothesis import given
@@ -19,7 +19,7 @@ def sorted_plainly(user, values, ties):
     st.randoms(use_true_random=False),
 )
 def test_the_order_is_that_of_three_keys(rows, chance):
-    """Ratings of one user and time by what breaks ties; values may be as far apart as they like."""
+    """The order is that of a sort by three keys, for values of any range."""
     user = np.array([user for user, _ in rows], np.int32)
     values = np.array([value for _, value in rows], np.int64)
     ties = np.array(chance.sample(range(len(rows)), len(rows)), np.uint64)

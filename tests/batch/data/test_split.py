@@ -1,4 +1,4 @@
-"""The parts of the ratings: the notebook's own, by time, and users with few ratings."""
+"""Splits: the notebook's random split, the split by time, and users with few ratings."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from sklearn.model_selection import train_test_split
 
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Ratings
-from reco_batch.data.split import SplitBy, split_ratings
+from reco_batch.data.split import SplitBy, split_ratings, stratified_parts
 from reco_batch.errors import DataRefused
 
 HOW = st.sampled_from(list(SplitBy))
 
 
 def ratings_with(counts, *, seed=0, timestamps=True):
-    """Make so many ratings of each user, in random order."""
+    """Return the given number of ratings of each user, in random order."""
     rng = np.random.default_rng(seed)
     users = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
     return Ratings(
@@ -32,7 +32,7 @@ def per_user(ratings, rows, count):
 
 
 def test_equals_the_notebooks_split(make_ratings, make_dataset):
-    """Row for row, order included, what scikit-learn gives the notebook for ids that are text."""
+    """The random split equals scikit-learn's split of text ids, including the order."""
     frame = make_ratings(seed=5, at_least=14)
     train_valid, test = train_test_split(
         frame, test_size=0.2, stratify=frame[c.USER_ID], random_state=42
@@ -52,7 +52,7 @@ def test_equals_the_notebooks_split(make_ratings, make_dataset):
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 25), min_size=1, max_size=12), HOW, st.integers(0, 2**31))
 def test_parts_divide_the_ratings(counts, how, seed):
-    """Every rating is in exactly one part; whoever has fewer than five is in training only."""
+    """Every rating is in one part; users with fewer than five are in training only."""
     if not sum(counts):
         return
     ratings = ratings_with(counts, seed=seed)
@@ -71,7 +71,7 @@ def test_parts_divide_the_ratings(counts, how, seed):
 @given(st.lists(st.integers(15, 40), min_size=1, max_size=8), HOW)
 @example([15, 37], SplitBy.RANDOM)
 def test_shares(counts, how):
-    """Of everyone who has enough, a fifth is held out, and a tenth of what is left."""
+    """A fifth of the ratings of users with enough is held out, and a tenth of the rest."""
     ratings = ratings_with(counts)
 
     split = split_ratings(ratings, by=how, seed=1)
@@ -97,7 +97,7 @@ def _share(part, sizes, how, share):
 
 @pytest.mark.parametrize("how", SplitBy)
 def test_one_user_with_one_rating(how):
-    """Nothing is held out where there is nothing to spare, and nothing fails."""
+    """The only rating of the only user stays in training."""
     split = split_ratings(ratings_with([1]), by=how, seed=42)
 
     assert split.train.tolist() == [0]
@@ -116,7 +116,7 @@ def test_a_single_user_is_split(how):
 @pytest.mark.parametrize("how", SplitBy)
 @pytest.mark.parametrize("few", [3, 8])
 def test_training_mixes_those_who_have_few_ratings(how, few):
-    """They do not stand together at the end, where a batch would hold nobody else."""
+    """Users with few ratings are spread over the training order, so batches are mixed."""
     ratings = ratings_with([few] * 50 + [40] * 20)
 
     split = split_ratings(ratings, by=how, seed=42)
@@ -127,7 +127,7 @@ def test_training_mixes_those_who_have_few_ratings(how, few):
 
 @pytest.mark.parametrize("how", SplitBy)
 def test_seed_fixes_the_parts(how):
-    """The same seed gives the same rows in the same order, another seed another order."""
+    """Equal seeds give equal rows in equal order, and another seed gives another order."""
     ratings = ratings_with([20] * 10)
 
     one, same, other = (split_ratings(ratings, by=how, seed=seed) for seed in (1, 1, 2))
@@ -139,7 +139,7 @@ def test_seed_fixes_the_parts(how):
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 99))
 def test_time_holds_out_the_latest(counts, seed):
-    """Nothing in training is newer than what was held out of the same user; ties by the file."""
+    """No training rating is newer than a held-out one of the same user; ties are in file order."""
     ratings = ratings_with(counts, seed=seed)
     when = np.stack([ratings.timestamp, np.arange(len(ratings))], axis=1).tolist()
 
@@ -155,7 +155,7 @@ def test_time_holds_out_the_latest(counts, seed):
 
 
 def test_time_needs_timestamps():
-    """Without a timestamp column a split by time is refused, with what to do."""
+    """A split by time without timestamps is refused with a next step."""
     with pytest.raises(DataRefused, match="no timestamp column") as refused:
         split_ratings(ratings_with([20], timestamps=False), by=SplitBy.TIME, seed=42)
 
@@ -164,7 +164,42 @@ def test_time_needs_timestamps():
 
 
 def test_random_needs_no_timestamps():
-    """The notebook's split works on ratings without a time."""
+    """The random split needs no timestamps."""
     split = split_ratings(ratings_with([20], timestamps=False), by=SplitBy.RANDOM, seed=42)
 
     assert len(split.test) == 4
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(10, 60), min_size=1, max_size=30),
+    st.sampled_from([0.1, 0.2, 0.25]),
+    st.integers(0, 2**32 - 1),
+)
+def test_equals_the_public_split(counts, share, seed):
+    """The stratified split equals scikit-learn's, row for row, for all strata and roundings."""
+    strata = np.repeat(np.arange(len(counts)) * 3, counts).astype(np.int32)  # some are not there
+    strata = np.random.default_rng(seed).permutation(strata)
+    rows = np.arange(len(strata))
+
+    stay, held_out = stratified_parts(strata, share=share, seed=seed)
+
+    theirs = train_test_split(rows, test_size=share, stratify=strata, random_state=seed)
+    np.testing.assert_array_equal(stay, theirs[0])
+    np.testing.assert_array_equal(held_out, theirs[1])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_many_users_are_as_few(share):
+    """The draws that break ties are also equal for thousands of strata."""
+    rng = np.random.default_rng(1)
+    strata = rng.permutation(np.repeat(np.arange(3000), rng.integers(10, 40, 3000)))
+    strata = strata.astype(np.int32)
+
+    ours = stratified_parts(strata, share=share, seed=42)
+
+    theirs = train_test_split(
+        np.arange(len(strata)), test_size=share, stratify=strata, random_state=42
+    )
+    for mine, their in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, their)

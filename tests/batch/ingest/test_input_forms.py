@@ -1,4 +1,4 @@
-"""Forms of files as people have them: each is read right, or refused with what to do."""
+"""Unusual input files: each form is read correctly, or refused with a next step."""
 
 import csv
 import gzip
@@ -20,7 +20,7 @@ from reco_batch.ingest.validate import build_dataset
 
 @pytest.fixture
 def folder(tmp_path):
-    """Write six users and thirty movies."""
+    """Write a data set of six users and thirty movies."""
     return write_folder(tmp_path / "data", *planted(users=6, movies=30, each=10))
 
 
@@ -30,14 +30,14 @@ def checked(folder, **options):
 
 
 def refused(folder, **options):
-    """Return the refusal of a folder, as it is printed."""
+    """Return the printed refusal of a folder."""
     with pytest.raises(DataRefused) as found:
         checked(folder, **options)
     return str(found.value)
 
 
 def content(data):
-    """Return what is learned from."""
+    """Return the ratings and movies of a dataset."""
     ratings = data.ratings
     return (
         [data.user_ids[i] for i in ratings.user_index],
@@ -54,7 +54,7 @@ def rows_of(path):
 
 
 def delimited(by):
-    """Return a function that separates values otherwise."""
+    """Return a function that rewrites a CSV file with another delimiter."""
 
     def write(data):
         out = io.StringIO()
@@ -96,7 +96,7 @@ FORMS = {
 
 @pytest.mark.parametrize(("change", "note"), FORMS.values(), ids=FORMS)
 def test_a_form_is_read(folder, change, note):
-    """And noted, unless it is plain."""
+    """Each form gives the same dataset as plain CSV, and unusual forms are noted."""
     plain = checked(folder)
     path = folder / "ratings.csv"
     path.write_bytes(change(path.read_bytes()))
@@ -109,7 +109,7 @@ def test_a_form_is_read(folder, change, note):
 
 @pytest.mark.parametrize("kind", ["ratings.parquet", "ratings.csv", "ratings"])
 def test_a_folder_of_parts_is_read(folder, kind):
-    """As Spark writes it: marks beside the parts, partitions, and an empty part."""
+    """A folder as Spark writes it is read: marker files, partitions and an empty part."""
     import pandas as pd  # noqa: PLC0415
 
     plain = checked(folder)
@@ -129,8 +129,15 @@ def test_a_folder_of_parts_is_read(folder, kind):
     assert set(digests) == {kind, "movies.csv"}
 
 
+def test_a_compressed_binary_format_is_refused(folder):
+    """A Parquet file inside gzip is refused with its format."""
+    (folder / "ratings.csv").write_bytes(gzip.compress(b"PAR1" + bytes(100)))
+
+    assert "it is a gzipped Parquet file; expected CSV or Parquet. Decompress" in refused(folder)
+
+
 def test_the_line_of_a_part_is_named(folder):
-    """With its name below the folder of the data set."""
+    """A refusal contains the name of the part below the folder of the data set."""
     text = (folder / "ratings.csv").read_text()
     (folder / "ratings.csv").unlink()
     (folder / "ratings").mkdir()
@@ -141,7 +148,7 @@ def test_the_line_of_a_part_is_named(folder):
 
 
 def test_two_forms_of_a_table_are_refused(folder):
-    """Both are named, with their dates."""
+    """A table in two formats is refused with the names and dates of both files."""
     os.utime(folder / "ratings.csv", (0, 0))
     (folder / "ratings.parquet").touch()
 
@@ -158,7 +165,7 @@ def test_two_forms_of_a_table_are_refused(folder):
     ],
 )
 def test_a_missing_table_is_looked_for(folder, names, advice):
-    """Names that are near lead to advice that works."""
+    """The refusal of a missing table gives advice from similar names in the folder."""
     (folder / "ratings.csv").unlink()
     for name in names:
         (folder / name).touch()
@@ -167,7 +174,7 @@ def test_a_missing_table_is_looked_for(folder, names, advice):
 
 
 def test_quotes_may_be_escaped_with_a_backslash(folder):
-    """As Spark and MySQL write them; with a year, a comma, and a backslash of its own."""
+    """Quotes escaped as by Spark and MySQL are read, and so is an escaped backslash."""
     path = folder / "movies.csv"
     rows = path.read_text().splitlines()
     rows[3] = '3,"Don\\"t look, now (1973)",Drama'
@@ -181,7 +188,7 @@ def test_quotes_may_be_escaped_with_a_backslash(folder):
 
 
 def test_a_backslash_without_escapes_stays(folder):
-    """At the end of a quoted value, too."""
+    """A backslash at the end of a quoted value is part of the value."""
     path = folder / "movies.csv"
     rows = path.read_text().splitlines()
     rows[3] = '3,"C:\\",Drama'
@@ -191,8 +198,8 @@ def test_a_backslash_without_escapes_stays(folder):
 
 
 def test_line_breaks_in_values_are_read_in_pieces(folder, monkeypatch):
-    """In a column of text, and in an id; the line of a fault is that of an editor."""
-    monkeypatch.setattr("reco_batch.ingest.table_reader._BLOCK_BYTES", 1024)
+    """Line breaks in texts and ids are read; lines are counted as in an editor."""
+    monkeypatch.setattr("reco_batch.ingest.formats.csv_file._BLOCK_BYTES", 1024)
     path = folder / "ratings.csv"
     rows = rows_of(path)
     text = "One,\n\ntwo."
@@ -225,7 +232,7 @@ GENRES = {
 
 @pytest.mark.parametrize(("text", "wanted"), GENRES.items())
 def test_genres_are_read(folder, text, wanted):
-    """With bars, as JSON, and as Python writes a list."""
+    """Genres are read with bars, as JSON, and as a Python list."""
     path = folder / "movies.csv"
     rows = rows_of(path)
     rows[1][2] = text
@@ -237,7 +244,7 @@ def test_genres_are_read(folder, text, wanted):
 
 
 def test_genres_may_have_commas_or_be_missing(folder):
-    """A comma separates where no movie has a bar; without the column nobody has genres."""
+    """Commas separate genres if no movie has a bar; the column may be missing."""
     path = folder / "movies.csv"
     rows = rows_of(path)
     with path.open("w", newline="") as file:
@@ -252,7 +259,7 @@ def test_genres_may_have_commas_or_be_missing(folder):
 
 
 def test_bad_rows_are_left_out_up_to_a_limit(folder):
-    """Each is told with its line and text; one more refuses."""
+    """Bad rows up to the limit are reported with line and text; one more refuses the input."""
     path = folder / "ratings.csv"
     rows = path.read_text().splitlines()
     rows[3] = "NULL,2,4,1500000000"
@@ -274,7 +281,7 @@ def test_bad_rows_are_left_out_up_to_a_limit(folder):
 
 
 def test_a_row_of_another_width_and_encoding_is_refused(folder):
-    """By its line, and without a word on standard error."""
+    """Invalid bytes in a ragged row are refused with their line."""
     path = folder / "ratings.csv"
     path.write_bytes(path.read_bytes() + b"\xff\n")
 
@@ -287,7 +294,7 @@ def test_a_row_of_another_width_and_encoding_is_refused(folder):
 
 
 def test_what_is_no_file_is_not_opened(folder):
-    """A pipe, a socket, a link to nowhere or to itself: at once, and by its name."""
+    """A pipe, a socket and a broken link are refused without being opened."""
     path = folder / "ratings.csv"
     path.unlink()
     for make, found in (
@@ -319,7 +326,7 @@ for folder in sys.argv[1:]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="acting as another account needs root")
 def test_another_account_is_named(folder, open_folder):
-    """With the path that it may not read, or the folder above that it may not enter."""
+    """A refusal contains the account and the path that it may not read or enter."""
     data = open_folder / "data"
     shutil.copytree(folder, data)
     data.chmod(0o755)
@@ -338,7 +345,7 @@ def test_another_account_is_named(folder, open_folder):
 
 @pytest.mark.parametrize("data", ["a" * 300, "~nobody-of-this-name/data", "a\0b"])
 def test_a_path_that_cannot_be_is_refused(tmp_path, data):
-    """Without a traceback."""
+    """An impossible path is refused without a traceback."""
     with pytest.raises(DataRefused):
         load(data, cache=tmp_path)
 
@@ -352,7 +359,7 @@ def test_a_path_that_cannot_be_is_refused(tmp_path, data):
     ],
 )
 def test_an_address_is_refused_without_its_password(tmp_path, data, shown):
-    """It is no folder."""
+    """A URL in place of a folder is refused, and its password is masked."""
     with pytest.raises(DataRefused) as found:
         load(data, cache=tmp_path)
 

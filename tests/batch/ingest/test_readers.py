@@ -1,4 +1,4 @@
-"""Files that are read in many pieces say what they say in one."""
+"""Reading in blocks: the result does not depend on the block size."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import pytest
 from planted import planted_ratings
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
-from reco_batch.ingest import table_reader
+from reco_batch.ingest.formats import csv_file
 from reco_batch.ingest.readers import read_folder
 from reco_batch.ingest.validate import build_dataset
 
@@ -22,11 +22,11 @@ def checked(folder, *, scale=(0.5, 5), **options):
 @pytest.fixture
 def in_pieces(monkeypatch):
     """Read CSV files a kilobyte at a time."""
-    monkeypatch.setattr(table_reader, "_BLOCK_BYTES", 1024)
+    monkeypatch.setattr(csv_file, "_BLOCK_BYTES", 1024)
 
 
 def test_pieces_are_put_together(in_pieces, data_folder):
-    """Ids that are new in a later piece, and those of an earlier one, keep their rows."""
+    """Ids that are new in a later block, and ids of an earlier block, keep their rows."""
     ratings = read_folder(data_folder).ratings
 
     wanted = planted_ratings()
@@ -38,7 +38,7 @@ def test_pieces_are_put_together(in_pieces, data_folder):
 
 
 def test_each_id_is_kept_once_as_text(in_pieces, data_folder):
-    """A rating takes 4 bytes for each of its ids, and 8 for its stars and for its time."""
+    """A rating takes at most 4 bytes for each id, and 8 each for stars and time."""
     ratings = read_folder(data_folder).ratings
 
     for column in (c.USER_ID, c.MOVIE_ID):
@@ -50,7 +50,7 @@ def test_each_id_is_kept_once_as_text(in_pieces, data_folder):
 
 
 def test_the_line_is_that_of_the_file(in_pieces, data_folder):
-    """Not that of the piece."""
+    """The line in a refusal is that of the file, not that of the block."""
     path = data_folder / "ratings.csv"
     lines = path.read_text().splitlines()
     lines[400] = "7,10,four,1"
@@ -62,7 +62,7 @@ def test_the_line_is_that_of_the_file(in_pieces, data_folder):
 
 @pytest.mark.parametrize("kind", ["int32", "uint16", "int64", "string", "category"])
 def test_ids_in_parquet_are_read_in_pieces_too(data_folder, kind):
-    """Row groups that have seen other ids, and ids of any type."""
+    """Row groups with different ids, of any type, give the same ids as CSV."""
     frame = planted_ratings()
     for column in (c.USER_ID, c.MOVIE_ID):
         frame[column] = frame[column].astype(kind)
@@ -79,7 +79,7 @@ def test_ids_in_parquet_are_read_in_pieces_too(data_folder, kind):
 
 
 def test_a_missing_id_in_a_later_row_group_is_named(data_folder):
-    """By its line, that of its row."""
+    """A missing id in a later row group is refused with the number of its row."""
     frame = planted_ratings().astype({c.USER_ID: "Int64"})
     frame.loc[300, c.USER_ID] = pd.NA
     pq.write_table(pa.Table.from_pandas(frame), data_folder / "ratings.parquet", row_group_size=50)
@@ -92,7 +92,7 @@ def test_a_missing_id_in_a_later_row_group_is_named(data_folder):
 @pytest.mark.parametrize("columns", [["userId", "movieId"], ["timestamp", "userId", "movieId"]])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_purchases_need_no_stars(data_folder, columns, ending):
-    """A user, an item and perhaps a time are enough, if there is nothing else."""
+    """A file with only users, items and perhaps times is implicit feedback."""
     frame = planted_ratings()[columns]
     (data_folder / "ratings.csv").unlink()
     write = frame.to_parquet if ending == "parquet" else frame.to_csv
@@ -106,7 +106,7 @@ def test_purchases_need_no_stars(data_folder, columns, ending):
 
 @pytest.mark.parametrize("other", ["stars", "price"])
 def test_a_rating_under_another_name_is_not_overlooked(data_folder, other):
-    """What else the file has may be the stars, so its owner says whether it is."""
+    """A file with an unknown column and no ratings is refused, because it may be the rating."""
     planted_ratings().rename(columns={c.RATING: other}).to_csv(
         data_folder / "ratings.csv", index=False
     )
@@ -119,4 +119,6 @@ def test_a_rating_under_another_name_is_not_overlooked(data_folder, other):
         "stars": "Write the header userId,movieId,rating,timestamp: 'stars' is probably rating.",
         "price": "Add 'rating', or give that name to the column that has it.",
     }
-    assert refused.value.remedy == (f"{advice[other]} If nobody gives stars, leave out '{other}'.")
+    assert refused.value.remedy == (
+        f"{advice[other]} If the data has no ratings, leave out '{other}'."
+    )

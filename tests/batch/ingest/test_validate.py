@@ -1,4 +1,4 @@
-"""What checking keeps and refuses, whatever the order of the rows."""
+"""Validation: the result and the refusals do not depend on the order of the rows."""
 
 from datetime import UTC, datetime
 
@@ -23,7 +23,7 @@ MOVIES = pd.DataFrame(
 
 
 def dataset_of(rows, *, timestamps=True, **more):
-    """Check ratings that are given as (user, movie, stars, second)."""
+    """Validate ratings given as (user, movie, stars, second)."""
     frame = pd.DataFrame(rows, columns=[c.USER_ID, c.MOVIE_ID, c.RATING, c.TIMESTAMP])
     frame.index = pd.RangeIndex(2, len(frame) + 2)
     for column in (c.USER_ID, c.MOVIE_ID):
@@ -44,7 +44,7 @@ ROWS = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(ROWS, st.booleans())
 def test_of_equal_pairs_the_latest_stays(rows, timestamps):
-    """By time, then by place in the file; what stays keeps the order of the file."""
+    """The latest of a repeated pair is kept, by time, then by position, in file order."""
     data = dataset_of([(u, m, float(s), t) for u, m, s, t in rows], timestamps=timestamps)
 
     latest = {}
@@ -64,7 +64,7 @@ def test_of_equal_pairs_the_latest_stays(rows, timestamps):
 
 @pytest.mark.parametrize("places", [(0,), (3, 7), (9,)])
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ((0, 1, 5.5, 1), "rating is 5.5"),
         ((0, 1, 0.4, 1), "rating is 0.4"),
@@ -75,20 +75,20 @@ def test_of_equal_pairs_the_latest_stays(rows, timestamps):
         ((0, "", 4.0, 1), "movieId is ''"),
     ],
 )
-def test_the_first_wrong_row_is_named_wherever_it_stands(places, row, said):
-    """With its line, and with how many others there are."""
+def test_the_first_wrong_row_is_named_wherever_it_stands(places, row, message):
+    """The first bad row is refused with its line and the number of similar rows."""
     rows = [row if place in places else (1, place % 5, 4.0, place) for place in range(10)]
 
     with pytest.raises(DataRefused) as refused:
         dataset_of(rows)
 
     more = f", the first of {len(places)} such rows" if len(places) > 1 else ""
-    assert refused.value.found == said + more
+    assert refused.value.found == message + more
     assert refused.value.line == places[0] + 2
 
 
 def test_ends_of_the_scale_and_of_time_are_inside():
-    """The lowest and the highest rating, the first second, the last of 2099."""
+    """The ends of the rating scale, the first second of 1970 and the last of 2099 are valid."""
     rows = [(0, 0, 0.5, 0), (0, 1, 5.0, 4_102_444_799)]
 
     assert np.array_equal(dataset_of(rows).ratings.rating, [0.5, 5.0])
@@ -99,12 +99,12 @@ DAY = 86_400
 
 
 def dated(*days):
-    """Return ratings of one user, so many days after now."""
+    """Return ratings of one user, dated the given numbers of days after now."""
     return [(1, movie, 3.0, int(NOW.timestamp()) + day * DAY) for movie, day in enumerate(days)]
 
 
 def test_a_date_in_the_future_is_that_of_the_newest_believed_one():
-    """Whatever the clock of whoever wrote it; a day ahead is believed."""
+    """A future time becomes the newest valid one; times up to a day ahead are valid."""
     rows = [*dated(-5, 400, 1), *[(u, 0, 3.0, 0) for u in range(2, 12)]]
 
     data = dataset_of(rows, now=NOW)
@@ -116,7 +116,7 @@ def test_a_date_in_the_future_is_that_of_the_newest_believed_one():
 
 
 def test_a_repeated_rating_with_a_date_in_the_future_is_not_the_latest_for_ever():
-    """Of the same time as the newest, the later row of the file wins."""
+    """A future rating gets the newest valid time, and among equal times the later row is kept."""
     newest = (1, 1, 5.0, int(NOW.timestamp()))
     ahead = (1, 1, 1.0, int(NOW.timestamp()) + 900 * DAY)
     others = [(u, 0, 3.0, 0) for u in range(2, 20)]
@@ -128,7 +128,7 @@ def test_a_repeated_rating_with_a_date_in_the_future_is_not_the_latest_for_ever(
 
 
 def test_more_dates_in_the_future_than_one_clock_explains():
-    """The refusal names the first line, both times and what to do."""
+    """Too many future ratings are refused with the first line, both times and a next step."""
     with pytest.raises(DataRefused) as refused:
         dataset_of(dated(-1, 30, -1, -1, -1), now=NOW)
 
@@ -140,7 +140,7 @@ def test_more_dates_in_the_future_than_one_clock_explains():
 
 
 def test_movies_without_a_row_stand_last():
-    """Whatever is to be shown takes the first ones; the limit is a share of the ratings."""
+    """Unlisted movies are last, and their share of the ratings is limited."""
     rows = [(1, movie, 3.0, 0) for movie in (7, 0, 1, 2, 3, 8)]
 
     data = dataset_of(rows, max_unknown_ratings=2 / 6)

@@ -1,4 +1,4 @@
-"""What cannot be used is refused in one line that helps, and nothing that is served changes.
+"""Unusable input is refused in one helpful line, and the served generation does not change.
 
 Every run is a process of its own, to which TensorFlow is not there: it is refused before.
 """
@@ -32,7 +32,7 @@ WIDE = "values, as in the header, and quotes closed"
 
 
 def line(number, text, encoding="utf-8"):
-    """Put a text in the place of one line."""
+    """Return a function that replaces one line."""
 
     def change(content):
         lines = content.split(b"\n")
@@ -43,17 +43,17 @@ def line(number, text, encoding="utf-8"):
 
 
 def replaced(old, new):
-    """Replace the first occurrence of a text."""
+    """Return a function that replaces the first occurrence of a text."""
     return lambda content: content.replace(old.encode(), new.encode(), 1)
 
 
 def always(content):
-    """Put a content in the place of the whole file."""
+    """Return a function that replaces the whole file."""
     return lambda _: content
 
 
 def cut(content):
-    """Gzip, and lose the second half."""
+    """Compress with gzip and drop the second half."""
     whole = gzip.compress(content)
     return whole[: len(whole) // 2]
 
@@ -74,11 +74,11 @@ def rating(value):
 
 
 def test_the_folder_of_these_tests_is_good(folder, accepted):
-    """Unchanged, the data below is accepted, so each refusal is for what was changed."""
-    said = accepted("run", "--data", folder())
+    """The unchanged data is accepted, so each refusal below is due to its change."""
+    notes = accepted("run", "--data", folder())
 
-    assert said[0].startswith("read and check the data")
-    assert said[0].endswith("60 ratings, 6 users, 30 movies")
+    assert notes[0].startswith("read and check the data")
+    assert notes[0].endswith("60 ratings, 6 users, 30 movies")
 
 
 REFUSED = {
@@ -87,7 +87,7 @@ REFUSED = {
         (
             "ratings.csv, line 1: the columns are 'userId', 'movieId', 'stars', 'timestamp'; "
             "expected also 'rating'. Write the header userId,movieId,rating,timestamp: 'stars' is "
-            "probably rating. If nobody gives stars, leave out 'stars'."
+            "probably rating. If the data has no ratings, leave out 'stars'."
         ),
     ),
     "missing column": (
@@ -271,7 +271,7 @@ REFUSED = {
         (
             "ratings.csv, line 2: movieId '16' is one of 26 that movies.csv lacks; "
             "53 of 60 ratings are of such movies; expected at most 10%. "
-            "Check that the two files are of the same data set; if these movies were taken off "
+            "Check that the two files are of the same data set; if these movies were removed from "
             "the catalogue, raise --max-unknown-ratings."
         ),
     ),
@@ -317,16 +317,16 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("changes", "said"), REFUSED.values(), ids=REFUSED)
-def test_4_for_data_that_cannot_be_used(folder, refused, served, changes, said):
-    """The line says file, line and value, what was expected, what to do, what is served."""
+@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
+def test_4_for_data_that_cannot_be_used(folder, refused, served, changes, message):
+    """The message contains file, line, value, expectation, next step and live generation."""
     shown = refused("run", "--data", folder(changes), code=4)
 
-    assert shown == f"error: {said} Still served: {served}."
+    assert shown == f"error: {message} Still served: {served}."
 
 
 def test_4_for_a_quote_that_is_not_closed(folder, refused):
-    """The line is the one where the quote was opened, and the end of the file is not repeated."""
+    """The message has the line of the open quote, and not the rest of the file."""
     shown = refused("run", "--data", folder(movies(line(5, '4,"Open,Drama'))), code=4)
 
     assert shown.startswith(r"""error: movies.csv, line 5: 2 values in '4,"Open,Drama\n5,Film 5""")
@@ -338,7 +338,7 @@ def test_4_for_a_quote_that_is_not_closed(folder, refused):
     ("missing", "there"), [("ratings", "movies.csv"), ("movies", "ratings.csv")]
 )
 def test_4_for_a_missing_file(folder, refused, served, missing, there):
-    """The line says what the folder has instead."""
+    """The message lists the files of the folder."""
     path = folder({f"{missing}.csv": None})
 
     assert refused("run", "--data", path, code=4) == (
@@ -349,7 +349,7 @@ def test_4_for_a_missing_file(folder, refused, served, missing, there):
 
 
 def test_4_for_a_missing_folder(tmp_path, refused, served):
-    """A folder that is not there, or a file in its place, is never replaced by other data."""
+    """A missing folder, or a file in its place, is never replaced by other data."""
     (tmp_path / "file").touch()
     folder = "expected a folder with ratings.csv and movies.csv."
     for name, found, remedy in (
@@ -367,7 +367,7 @@ def test_4_for_a_missing_folder(tmp_path, refused, served):
 
 
 def test_4_for_a_wrong_encoding(folder, refused):
-    """An encoding that knows more letters than UTF-8 or fewer is refused at the line, too."""
+    """Invalid bytes in other encodings are refused with their line."""
     path = folder(movies(line(5, "4,Amélie (2001),Drama")))
 
     shown = refused("run", "--data", path, "--encoding", "ascii", code=4)
@@ -376,7 +376,7 @@ def test_4_for_a_wrong_encoding(folder, refused):
 
 
 def test_4_for_a_split_by_time_without_a_time(folder, refused):
-    """The line names the option that works without it."""
+    """The message contains the option that needs no timestamps."""
     path = folder(ratings(lambda content: content.replace(b"timestamp", b"when")))
 
     shown = refused("run", "--data", path, "--split", "time", code=4)
@@ -396,7 +396,7 @@ def test_4_for_a_split_by_time_without_a_time(folder, refused):
     ],
 )
 def test_4_for_a_missing_value_in_parquet(folder, refused, file, column, row):
-    """Parquet knows values that are not there, which CSV does not."""
+    """Null values in Parquet are refused as missing."""
     path = folder()
     frame = pd.read_csv(path / f"{file}.csv").astype({column: object})
     frame.loc[row, column] = None
@@ -410,7 +410,7 @@ def test_4_for_a_missing_value_in_parquet(folder, refused, file, column, row):
 
 
 def test_4_for_lists_in_parquet(folder, refused):
-    """A column that holds several values a row is named, with its type."""
+    """A column of lists is refused with its type."""
     path = folder()
     frame = pd.read_csv(path / "ratings.csv")
     frame["rating"] = frame["rating"].map(lambda stars: [stars])
@@ -425,13 +425,13 @@ def test_4_for_lists_in_parquet(folder, refused):
 
 
 def note_of(folder, accepted, changes, *words):
-    """Return what is noted about a folder, but for movies without a rating, of which it has one."""
-    said = accepted("run", "--data", folder(changes), *words)
-    return [text for text in said[1:] if "have no rating" not in text]
+    """Return the notes on a folder, except those on movies without ratings."""
+    notes = accepted("run", "--data", folder(changes), *words)
+    return [text for text in notes[1:] if "have no rating" not in text]
 
 
 def test_repeated_ratings_are_counted(folder, accepted):
-    """The same user and movie twice is mended, and said."""
+    """A repeated pair of user and movie is repaired and noted."""
     twice = ratings(lambda content: content + b"\n".join(content.split(b"\n")[1:4]) + b"\n")
 
     assert note_of(folder, accepted, twice) == [
@@ -440,7 +440,7 @@ def test_repeated_ratings_are_counted(folder, accepted):
 
 
 def test_a_few_ratings_of_movies_that_are_not_listed_are_counted(folder, accepted):
-    """A movie that movies.csv lacks is learned from, shown nowhere, and said."""
+    """An unlisted movie is used for training, never shown, and noted."""
     without_the_last = movies(lambda content: content[: content.rindex(b"\n30,") + 1])
 
     assert note_of(folder, accepted, without_the_last) == [
@@ -452,7 +452,7 @@ def test_a_few_ratings_of_movies_that_are_not_listed_are_counted(folder, accepte
 
 
 def test_a_few_ratings_dated_after_the_run_are_counted(folder, accepted):
-    """One client's clock stops nothing; its ratings count, their dates do not."""
+    """A few future ratings are used with the newest valid time, and noted."""
     later = int(time.time()) + 3 * 86_400
     two_ahead = ratings(
         lambda content: content + b"1,30,4,4070908800\n2,30,4,%d\n" % later,
@@ -467,14 +467,14 @@ def test_a_few_ratings_dated_after_the_run_are_counted(folder, accepted):
 
 
 def test_a_clock_that_differs_by_hours_is_believed(folder, accepted):
-    """Time zones are mixed up easily."""
+    """Times up to a day ahead are accepted."""
     soon = int(time.time()) + 12 * 3600
 
     assert note_of(folder, accepted, ratings(lambda c: c + b"1,30,4,%d\n" % soon)) == []
 
 
 def test_4_when_many_ratings_are_dated_after_the_run(folder, refused):
-    """Then it is this machine's clock, or a unit, that is wrong."""
+    """Many future ratings are refused, because a clock or a unit is wrong."""
 
     def ahead(content):
         header, *rows = content.splitlines()
@@ -488,7 +488,7 @@ def test_4_when_many_ratings_are_dated_after_the_run(folder, refused):
 
 
 def test_users_with_few_ratings_are_counted(folder, accepted):
-    """A user with one rating stays in training, and it is said how many of them there are."""
+    """Users with one rating stay in training, and their number is noted."""
     one_more = ratings(lambda content: content + b"once,1,4,1500000000\n")
 
     assert note_of(folder, accepted, one_more) == [
@@ -497,14 +497,14 @@ def test_users_with_few_ratings_are_counted(folder, accepted):
 
 
 def test_a_single_user_is_enough(folder, accepted):
-    """One user, ten ratings."""
+    """A data set of one user with ten ratings is accepted."""
     first = ratings(lambda content: b"\n".join(content.split(b"\n")[:11]))
 
     assert accepted("run", "--data", folder(first))[0].endswith("10 ratings, 1 users, 30 movies")
 
 
 def same(one, other):
-    """Compare two data sets, all but where they came from."""
+    """Compare two data sets, except their sources."""
     assert one.user_ids == other.user_ids
     assert one.movies == other.movies
     for column in dataclasses.fields(one.ratings):
@@ -513,7 +513,7 @@ def same(one, other):
 
 
 def read(path, **options):
-    """Read and check a folder as the job does."""
+    """Read and validate a folder as a run does."""
     return build_dataset(read_folder(path, **options), rating_scale=(0.5, 5))
 
 
@@ -529,7 +529,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_other_forms_of_csv_say_the_same(folder, form):
-    """BOM, CRLF, quotes where none are needed, a last line that is not ended."""
+    """Byte order mark, CRLF, superfluous quotes and a missing last line break are accepted."""
     plain = read(folder())
     if form is FORMS["quoted"]:
         same(read(folder(ratings(form))), plain)
@@ -538,7 +538,7 @@ def test_other_forms_of_csv_say_the_same(folder, form):
 
 
 def test_gzip_says_the_same(folder):
-    """ratings.csv.gz beside a plain movies.csv."""
+    """A compressed ratings.csv.gz and a plain movies.csv are accepted."""
     plain = read(folder())
 
     same(read(folder({"ratings.csv.gz": gzip.compress})), plain)
@@ -546,7 +546,7 @@ def test_gzip_says_the_same(folder):
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
 def test_other_encodings_say_the_same(folder, encoding):
-    """With --encoding, letters are what they are in UTF-8."""
+    """With --encoding, texts equal those in UTF-8."""
     path = folder(movies(line(5, "4,Amélie ½ (2001),Drama")))
     utf8 = read(path)
     for file in path.iterdir():
@@ -558,7 +558,7 @@ def test_other_encodings_say_the_same(folder, encoding):
 
 @pytest.mark.parametrize("ids", [str, int, float])
 def test_parquet_says_the_same(folder, ids):
-    """Ids as text, as whole numbers, and as the floats that some programs make of them."""
+    """Ids as text, whole numbers and floats give the same dataset."""
     path = folder()
     csv = read(path)
     for name in ("ratings", "movies"):
@@ -583,7 +583,7 @@ def test_parquet_may_have_its_time_as_a_time(folder):
 
 
 def test_without_timestamps_the_later_row_counts(folder):
-    """The column may be missing; of a repeated pair the last row is then kept."""
+    """Without timestamps the last row of a repeated pair is kept."""
     path = folder(
         ratings(lambda content: b"\n".join(r.rpartition(b",")[0] for r in content.split()))
     )
@@ -601,7 +601,7 @@ def test_without_timestamps_the_later_row_counts(folder):
 
 @pytest.mark.parametrize(("tail", "year"), [("1870", 1870), ("2099", 2099), ("9999", None)])
 def test_a_year_that_no_film_is_of(folder, tail, year):
-    """Is part of the title, no more."""
+    """A number outside the range of years is part of the title only."""
     path = folder(movies(line(2, f"1,One ({tail}),Drama")))
 
     data = read(path)
@@ -610,7 +610,7 @@ def test_a_year_that_no_film_is_of(folder, tail, year):
 
 
 def test_the_latest_of_a_repeated_pair_is_kept(folder):
-    """By timestamp, not by place in the file."""
+    """The latest of a repeated pair is kept by timestamp, not by position."""
     path = folder(ratings(line(2, "1,16,1,2000000002\n1,16,2,2000000003\n1,16,3,2000000001")))
 
     data = read(path)
@@ -649,7 +649,7 @@ USAGE = {
 
 @pytest.mark.parametrize(("words", "expected"), USAGE.items())
 def test_2_for_a_value_that_cannot_be(folder, refused, words, expected):
-    """One line: which option, which value, what can be."""
+    """A wrong option is refused in one line with option, value and expectation."""
     option, value = words
 
     shown = refused("run", "--data", folder(), *words, code=2)
@@ -658,7 +658,7 @@ def test_2_for_a_value_that_cannot_be(folder, refused, words, expected):
 
 
 def test_2_for_another_namespace_or_address(folder, refused):
-    """The store's own limits are said in one line as well."""
+    """Errors of the store are reported in one line."""
     path = folder()
 
     assert refused("run", "--data", path, "--namespace", "Über", code=2).startswith(
@@ -673,7 +673,7 @@ def test_2_for_another_namespace_or_address(folder, refused):
 
 
 def test_2_for_a_file_of_parameters_that_cannot_be(folder, refused, tmp_path):
-    """One line: which file, which key, which value, what can be."""
+    """A wrong setting is refused in one line with file, key, value and expectation."""
     path = tmp_path / "mine.json"
     path.write_text('{"preset": "default", "rating": {"members": 0}}')
 
@@ -687,7 +687,7 @@ def test_2_for_a_file_of_parameters_that_cannot_be(folder, refused, tmp_path):
     "words", [(), ("run", "--data"), ("run", "--colour", "red"), ("republish",)]
 )
 def test_2_for_words_that_do_not_parse(untrained, words):
-    """The usage is shown, as every command does; no traceback."""
+    """An unknown option shows the usage, without a traceback."""
     ended = untrained(*words)
 
     assert ended.code == 2
@@ -696,7 +696,7 @@ def test_2_for_words_that_do_not_parse(untrained, words):
 
 
 def test_3_when_the_server_is_down(folder, untrained):
-    """The line says which server; the password of its address is masked."""
+    """An unreachable server is reported with its masked address."""
     ended = untrained("run", "--data", folder(), REDIS_URL="redis://writer:Hunter2@127.0.0.1:1/0")
 
     assert (ended.code, ended.out, len(ended.lines)) == (3, "", 1)
@@ -706,12 +706,15 @@ def test_3_when_the_server_is_down(folder, untrained):
 
 
 def test_3_when_the_password_is_refused(folder, refused, running, publish_to):
-    """No password and a wrong one are both refused, and say so."""
+    """A missing and a wrong password are reported differently."""
     with running("--requirepass", "right") as url:
         path = url.removeprefix("unix://")
         right = f"unix://:right@{path}"
         publish_to(right)
-        reasons = {"": "the server wants a user name", ":Hunter2@": "the server refused the login"}
+        reasons = {
+            "": "the server requires a user name",
+            ":Hunter2@": "the server refused the login",
+        }
         for login, reason in reasons.items():
             shown = refused(
                 "run", "--data", folder(), "--redis-url", f"unix://{login}{path}", code=3, url=right
@@ -731,7 +734,7 @@ def test_3_when_the_password_is_refused(folder, refused, running, publish_to):
     ids=["valkey", "redis"],
 )
 def test_3_when_the_server_may_evict(folder, refused, running, publish_to, program):
-    """Refused before the training, not after it: the policy, what it does, and what to set."""
+    """An evicting server is refused before training, with the policy to set."""
     with running(program=program) as url:
         generation = publish_to(url)
         with Redis.from_url(url) as client:
@@ -748,7 +751,7 @@ def test_3_when_the_server_may_evict(folder, refused, running, publish_to, progr
 
 
 def test_5_when_the_home_cannot_be_written(folder, untrained, untouched):
-    """Found out before the training, not after it."""
+    """A home that cannot be written is reported before training."""
     ended = untrained("run", "--data", folder(), "--home", "/dev/null/home")
 
     assert (ended.code, ended.out) == (5, "")
@@ -758,7 +761,7 @@ def test_5_when_the_home_cannot_be_written(folder, untrained, untouched):
 
 
 def test_75_while_another_run_is_at_work(folder, refused, server, served):
-    """The line says who, and for how long; nothing is read meanwhile."""
+    """A held lock is reported with its holder and age, before input is read."""
     with connect(server) as client, RunLock(client, Keys("reco")) as lock:
         shown = refused("run", "--data", folder(), code=75)
 
@@ -767,7 +770,7 @@ def test_75_while_another_run_is_at_work(folder, refused, server, served):
 
 
 def test_nothing_served_is_said_too(tmp_path, untrained):
-    """On the first night there is nothing yet that could be served."""
+    """On the first run the message ends with "nothing" as the live generation."""
     ended = untrained("run", "--data", tmp_path, "--namespace", "fresh")
 
     assert ended.code == 4
@@ -775,7 +778,7 @@ def test_nothing_served_is_said_too(tmp_path, untrained):
 
 
 def small_disk(tmp_path, size):
-    """Return a folder, and what runs `batch` with a small disk there, and shows what is left."""
+    """Return a folder and a function that runs `batch` on a small disk there."""
     disk = tmp_path / "disk"
     disk.mkdir()
     on_the_disk = (
@@ -787,7 +790,7 @@ def small_disk(tmp_path, size):
 
 @pytest.mark.usefixtures("may_mount")
 def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
-    """Before anything is trained, with what is needed and what is there."""
+    """Too little disk space is reported before training, with required and free space."""
     disk, on_the_disk = small_disk(tmp_path, "250k")
 
     ended = batch("run", "--data", small, "--home", disk, program=on_the_disk)
@@ -803,8 +806,9 @@ def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
 
 @pytest.mark.usefixtures("may_mount")
 @pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
+@pytest.mark.slow
 def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
-    """One line; what is complete is kept for `--resume`, without a manifest; the old is served."""
+    """A full disk ends the run in one line; finished stages are kept for `--resume`."""
     disk, on_the_disk = small_disk(tmp_path, size)
 
     ended = batch(

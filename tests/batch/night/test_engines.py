@@ -69,6 +69,7 @@ def manifest(batch, small, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_night_on_ray_serves_what_a_local_one_serves(manifest, tmp_path_factory):
     """Read back key by key, all of it has the same digest."""
     local = manifest("local")

@@ -164,6 +164,7 @@ main()
 
 
 @pytest.mark.parametrize("form", ["plain", "json"])
+@pytest.mark.slow
 def test_a_run_in_native_code_is_ended_with_all_that_follows(
     environment, server, served, tmp_path, form
 ):
@@ -235,6 +236,7 @@ main()
         ("failed", "SIGTERM", "plain", 4.5),
     ],
 )
+@pytest.mark.slow
 def test_a_signal_that_comes_late_changes_nothing(
     environment, running, tmp_path, what, number, form, seconds
 ):

@@ -12,7 +12,7 @@ import pytest
 from gated_nights import good_night
 from planted import planted_ratings
 from real_servers import running_server
-from reco_batch.artifact.unfinished import Place, open_night
+from reco_batch.artifact.unfinished import RunFolders, open_night
 from reco_batch.data.dataset import Movies
 from reco_batch.errors import InputRefused, NightFailed
 from reco_batch.files import size_of
@@ -85,7 +85,7 @@ def test_a_generation_that_will_not_fit_is_refused(night, tmp_path):
             checked(config_of(tmp_path), night, url)
         (said,) = checked(config_of(tmp_path, force="a test"), night, url)
 
-    assert "the generation to come will not fit into the store beside the live one" in said
+    assert "the generation to come will not fit into the store in addition to the live one" in said
     assert refused.value.needed_bytes > refused.value.free_bytes
     assert "Raise maxmemory by " in str(refused.value)
 
@@ -162,10 +162,10 @@ def test_a_disk_full_of_a_killed_run_stops_no_later_one(night, tmp_path, url, mo
         return DISK(capacity, 0, max(capacity - size_of(tmp_path), 0))
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    place = Place(config.artifacts, config.unfinished / config.namespace)
+    place = RunFolders(config.artifacts, config.unfinished / config.namespace)
 
     def begin(name):
-        return open_night(place, name, datetime.now(UTC), {}, resume=False, say=print)
+        return open_night(place, name, datetime.now(UTC), {}, resume=False, show=print)
 
     with suppress(KeyboardInterrupt), begin("20261124T031500Z-beef") as killed:
         killed.artifact_folder.mkdir(parents=True)

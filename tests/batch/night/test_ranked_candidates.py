@@ -8,6 +8,8 @@ import pytest
 from real_servers import running_server
 from resumed_nights import KILLED, ResumedNights, answers, artifact, unfinished
 
+pytestmark = pytest.mark.slow  # two whole runs
+
 CANDIDATES, LONG = 20, 12
 WORDS = ("--ranked-candidates", str(CANDIDATES), "--ranked-k", str(LONG))
 

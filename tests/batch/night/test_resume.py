@@ -104,6 +104,7 @@ def test_a_plain_run_resumes_nothing(resumed, killed):
     assert unfinished(resumed.home).name > artifact(killed).name
 
 
+@pytest.mark.slow
 def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
     """However old they are: who knows when they are resumed."""
     home = tmp_path / "home"
@@ -122,6 +123,7 @@ def test_unfinished_nights_of_other_namespaces_stay(nights, tmp_path):
     assert names[1] > "20200102T000000Z-dead"
 
 
+@pytest.mark.slow
 def test_a_night_killed_while_publishing_trains_nothing_again(
     nights, untrained, small, store, tmp_path
 ):

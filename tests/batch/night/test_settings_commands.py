@@ -1,4 +1,4 @@
-"""`batch init`, `batch config`, and what every command makes of a file of settings."""
+"""`batch init`, `batch config`, help, completion, and settings from a file."""
 
 import json
 import re
@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from typer.main import get_command
 
+from reco_batch.commands.app import app as batch_app
 from reco_batch.settings.option import choices
 from reco_batch.settings.precedence import SETTINGS
+from reco_cli.app import app as reco_app
 from terminals import show
 
 BATCH = Path(sys.executable).with_name("batch")
@@ -23,6 +26,10 @@ COMMANDS = (
     "generations",
     "rollback",
     "release",
+    "experiment",
+    "hide",
+    "report",
+    "diff",
     "init",
     "config",
 )
@@ -41,7 +48,7 @@ def file(tmp_path):
 
 
 def test_init_writes_a_file_that_config_reads(untrained, tmp_path):
-    """A second `init` leaves it alone; --force does not."""
+    """A second `init` fails, and replaces the file with --force."""
     path = tmp_path / "new.toml"
 
     first = untrained("init", path)
@@ -59,7 +66,7 @@ def test_init_writes_a_file_that_config_reads(untrained, tmp_path):
 
 
 def test_config_names_every_origin(untrained, file):
-    """Flag, variable, file and line, or default; one setting a line, separated by tabs."""
+    """An origin is an option, a variable, a line of the file, or the default."""
     path = file('keep = 5\n[notify]\nurl = "https://chat.example/hooks/Hunter2"\n')
     address = "redis://writer:Hunter2@h:1/0"
 
@@ -80,7 +87,7 @@ def test_config_names_every_origin(untrained, file):
 
 
 def test_config_is_one_json_object_on_request(untrained, file):
-    """With the same facts, values as JSON has them."""
+    """The object has the same values, and the file that was read."""
     path = file("rating_scale = [1, 7]\n[tune]\ntime_limit = inf\n")
 
     document = json.loads(untrained("config", "--json", "--config", path).out)
@@ -94,7 +101,7 @@ def test_config_is_one_json_object_on_request(untrained, file):
 
 @pytest.mark.parametrize("columns", [40, 80])
 def test_config_fits_the_terminal(environment, columns, file):
-    """As a table; what does not fit goes on in the next line, wide characters count as two."""
+    """The table wraps long values, and counts wide characters as two columns."""
     path = file('data = "千と千尋の神隠し/🎬/千と千尋の神隠し"\n')
 
     ended = show([BATCH, "config", "--config", path], environment, columns=columns)
@@ -107,8 +114,8 @@ def test_config_fits_the_terminal(environment, columns, file):
     assert "\x1b" not in ended.out
 
 
-def test_a_run_goes_by_the_file(folder, untrained, file):
-    """Its value is refused where it stands; an option in its place is not."""
+def test_a_run_reads_the_file(folder, untrained, file):
+    """A value of the file applies until an option overrides it."""
     path = file(f'data = "{folder()}"\nrating_scale = "1:2"\n')
 
     ended = untrained("run", "--config", path)
@@ -120,7 +127,7 @@ def test_a_run_goes_by_the_file(folder, untrained, file):
 
 
 def test_the_file_names_the_store(untrained, file, environment):
-    """Every command that has a store reads it there."""
+    """Commands read address and namespace of the store from the file."""
     path = file(f'redis_url = "{environment["REDIS_URL"]}"\nnamespace = "reco"\n')
 
     ended = untrained("generations", "--config", path, REDIS_URL="")
@@ -128,8 +135,8 @@ def test_the_file_names_the_store(untrained, file, environment):
     assert (ended.code, ended.out.count("\tlive\t")) == (0, 1)
 
 
-def test_data_must_be_said_somewhere(refused):
-    """Where, the message tells."""
+def test_data_is_required(refused):
+    """The error names all three places for it."""
     assert refused("run", code=2) == (
         "error: --data is missing; expected a folder, or the name of a data set: as an option, in "
         "RECO_DATA, or as data in reco.toml"
@@ -139,7 +146,7 @@ def test_data_must_be_said_somewhere(refused):
 @pytest.mark.parametrize("columns", ["40", "80"])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_fits_the_terminal(untrained, command, columns):
-    """Every line of it."""
+    """No line of the help is wider than the terminal."""
     ended = untrained(*command.split(), "--help", COLUMNS=columns)
 
     assert ended.code == 0
@@ -147,39 +154,52 @@ def test_help_fits_the_terminal(untrained, command, columns):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_says_default_and_allowed_values(untrained, command):
-    """Of every option; settings of words name each word."""
+def test_help_has_default_and_allowed_words(untrained, command):
+    """The help of each option contains its default, and every word of a choice."""
     shown = untrained(command, "--help").out
     entries = re.split(r"^  (?=-)", shown, flags=re.MULTILINE)[1:]
-    options = {re.search(r"--[a-z-]+", entry)[0]: " ".join(entry.split()) for entry in entries}
+    options = {re.search(r"--?[a-z-]+", entry)[0]: " ".join(entry.split()) for entry in entries}
 
     assert options.pop("--help")
-    assert all("[" in said and "default: " in said for said in options.values())
+    assert all("default: " in text for text in options.values())
     for name, field in SETTINGS.items():
         option = f"--{name.removeprefix('tune.').replace('_', '-')}"
         assert all(word in options.get(option, word) for word in choices(field))
 
 
+@pytest.mark.parametrize("app", [batch_app, reco_app], ids=["batch", "reco"])
+def test_help_texts_are_short(app):
+    """The text of an option, without the facts behind it, has at most 70 characters."""
+    long = {}
+    for name, command in get_command(app).commands.items():
+        for param in command.params:
+            text = re.split(r" \[\w+: | Default: ", param.help or "")[0]
+            if len(text) > 70:
+                long[f"{name} {param.name}"] = text
+
+    assert long == {}
+
+
 def test_help_is_in_sections(untrained):
-    """The headings are those of the file."""
+    """Sections have the order of the file, except that tables are last in TOML."""
     shown = untrained("run", "--help").out
     headings = re.findall(r"^(\S.*):$", shown, re.MULTILINE)
     assert headings == [
-        "Where everything is",
-        "What it learns from",
-        "How it learns",
-        "What it publishes",
-        "When it is served",
-        "How the night goes",
-        "What is shown meanwhile",
-        "Who is told how it ended",
+        "Input",
+        "Model",
+        "Output",
+        "Quality gate",
+        "Run",
+        "Logging",
+        "Monitoring",
+        "Store",
         "Options",
     ]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_commands_options_and_words(batch, shell):
-    """What the person has begun is completed, in each of the common shells."""
+    """Bash, zsh and fish complete the beginning of a word."""
 
     def complete(typed):
         words = typed.split(" ")
@@ -200,6 +220,6 @@ def test_a_shell_completes_commands_options_and_words(batch, shell):
 
 
 def test_version_is_one_line(environment):
-    """Name and version."""
+    """The line has the command's name and its version."""
     ended = subprocess.run([BATCH, "--version"], env=environment, capture_output=True, check=True)
     assert re.fullmatch(rb"batch \(reco\) \d+\.\d+\.\d+\n", ended.stdout)

@@ -13,6 +13,8 @@ from real_servers import running_server
 from reco_store import Reader, connect
 from resumed_nights import KEYS, KILLED, NAMESPACE, ResumedNights, answers, artifact
 
+pytestmark = pytest.mark.slow  # two whole runs
+
 RECO = Path(sys.executable).with_name("reco")
 USERS, PRODUCTS = 60, 150
 NOTE = (

@@ -1,4 +1,4 @@
-"""Engines: shards that are scored on their own are the lists of all rows, to the last bit."""
+"""Engines: lists scored in shards equal the lists of all rows, to the last bit."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ USERS, MOVIES, WIDTH = 1100, 70, 6
 
 
 def normal(*shape, seed=0):
-    """Return random numbers as weights are."""
+    """Return random weights."""
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
@@ -83,7 +83,7 @@ def in_shards(monkeypatch):
 
 @given(count=st.integers(0, 50), size=st.integers(1, 60))
 def test_shards_are_all_rows_in_their_order(count, size):
-    """Each row is in one shard, with its own vectors and what is excluded for it."""
+    """Each row is in one shard, with its own vectors and exclusions."""
     rows = Rows({"a": normal(count, 2), "b": normal(count, seed=1)}, seen_by(count))
 
     shards = list(rows.shards(size))
@@ -107,7 +107,7 @@ def test_products_in_shards(in_shards):
 
 
 def test_reasons_in_shards(in_shards):
-    """A shard brings what its users rated; lists and reasons are those of one call."""
+    """Lists and explanations of shards equal those of one call."""
     queries, items, seen = normal(USERS, WIDTH), normal(MOVIES, WIDTH, seed=1), seen_by(USERS)
     rated = Rated(seen, np.abs(normal(len(seen.movie_index), seed=3)))
     shares = np.abs(normal(USERS, 2, seed=4))
@@ -132,7 +132,7 @@ def test_reasons_in_shards(in_shards):
 @pytest.mark.parametrize("weights", [network(), linear()])
 @pytest.mark.parametrize("bound", [None, Bound(np.abs(normal(MOVIES, seed=9)), (0.5, 5.0))])
 def test_stars_in_shards(in_shards, weights, bound):
-    """A shard brings what is known of its users alone; the lists are those of one call."""
+    """Lists by predicted rating of shards equal those of one call."""
     seen = seen_by(USERS)
 
     catalogue, rows = by_stars(weights, seen, k=10, bound=bound)
@@ -143,7 +143,7 @@ def test_stars_in_shards(in_shards, weights, bound):
 
 
 def test_local_is_this_process():
-    """It needs nothing to be opened, and says what training did wrong."""
+    """The local engine needs no connection, and reports weights that are not finite."""
     items = np.full((MOVIES, WIDTH), np.nan, np.float32)
     rows = Rows({"queries": normal(3, WIDTH)}, seen_by(3))
 
@@ -155,7 +155,7 @@ def test_local_is_this_process():
 
 
 def test_a_worker_needs_no_tensorflow():
-    """It scores with NumPy, so it starts in a second and takes little memory."""
+    """Scoring does not load TensorFlow."""
     program = "import sys, reco_batch.scoring.ray_engine; print('tensorflow' in sys.modules)"
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

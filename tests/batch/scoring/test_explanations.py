@@ -1,4 +1,4 @@
-"""Reasons: of the user's own ratings the one that adds most to the score, and no disliked one."""
+"""Explanations: the rated movie with the largest contribution, and no disliked one."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ VECTORS = np.float32([[1, 1], [3, 0], [0, 3], [0, 0]])
 
 
 def block_of(rows):
-    """Make lists without scores that say anything."""
+    """Return lists with meaningless scores."""
     items = np.int32(rows)
     return TopK(items, np.zeros(items.shape, np.float32))
 
@@ -38,25 +38,25 @@ def of_one_user(rated, weights, shares=(1.0, 1.0)):
 
 
 def test_the_reason_adds_most_to_the_score():
-    """By hand: item 0 = (1, 0) has 1 from movie 0 and 3 from movie 1; item 1 the other way."""
+    """Computed by hand: item 0 has 1 from movie 0 and 3 from movie 1, item 1 the reverse."""
     assert reasons_of([[0, 1]], ITEMS, of_one_user([0, 1], [1, 1])) == [[1, 0]]
 
 
 def test_a_rating_counts_by_its_weight():
-    """A third of the weight makes 3 from movie 1 as much as 1 from movie 0; less is less."""
+    """A contribution is multiplied by the weight of the rating."""
     assert reasons_of([[0]], ITEMS, of_one_user([0, 1], [1, 0.25])) == [[0]]
     assert reasons_of([[0]], ITEMS, of_one_user([0, 1], [1, 0])) == [[0]]
     assert reasons_of([[0]], ITEMS, of_one_user([0, 1], [1, 0.5])) == [[1]]
 
 
 def test_a_part_counts_by_its_share():
-    """Item 2 = (2, 1) has 6 from movie 1 and 3 from movie 2; with shares 1 and 3 it is 6 and 9."""
+    """A contribution is multiplied by the share of its part: 6 and 3 become 6 and 9."""
     assert reasons_of([[2]], ITEMS, of_one_user([1, 2], [1, 1])) == [[1]]
     assert reasons_of([[2]], ITEMS, of_one_user([1, 2], [1, 1], shares=(1, 3))) == [[2]]
 
 
 def test_equal_ones_go_to_the_lowest_index():
-    """Movies 1 and 2 add 3 each to item 3 = (1, 1), whatever stands first in the history."""
+    """Among equal contributions the lowest index is the explanation."""
     assert reasons_of([[3]], ITEMS, of_one_user([2, 1], [1, 1])) == [[1]]
 
 
@@ -71,13 +71,13 @@ def test_equal_ones_go_to_the_lowest_index():
     ids=["no rating", "only disliked ones", "nothing added", "taken away"],
 )
 def test_there_may_be_no_reason(influence):
-    """-1, as where the list has no movie."""
+    """Without a positive contribution the explanation is -1."""
     assert reasons_of([[0, -1]], ITEMS, influence) == [[-1, -1]]
 
 
 @st.composite
 def cases(draw):
-    """Small integers, so that sums are exact, and equal ones common."""
+    """Draw small integers, so that sums are exact and ties common."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     users, widths = draw(st.integers(1, 6)), draw(st.sampled_from([(3,), (1, 2), (2, 1, 1)]))
     ratings = random_ratings(rng, users=users, movies=MOVIES)
@@ -98,7 +98,7 @@ def cases(draw):
 
 @given(cases(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 6))
 def test_reasons_are_those_of_the_definition(case, threads, ratings_at_once, at_once):
-    """Rating by rating in plain Python, in whatever pieces the ratings and the users are taken."""
+    """Explanations equal those of plain Python, for all tile and block sizes."""
     lists, items, influence = case
     expected = []
     for user, row in enumerate(lists):
@@ -123,7 +123,7 @@ def test_reasons_are_those_of_the_definition(case, threads, ratings_at_once, at_
 
 
 def test_what_is_disliked_is_no_reason():
-    """By hand: user 0 gave 5, 4 and 1, of mean 3.33; user 1 the same twice; user 2 nothing."""
+    """Computed by hand: ratings below the mean of the user have weight 0."""
     ratings = ratings_of([(0, 1), (1, 2), (0, 3), (0, 2), (1, 0)], stars=[4, 3, 1, 5, 3])
 
     history, weights = liked(ratings, user_count=3)
@@ -134,14 +134,14 @@ def test_what_is_disliked_is_no_reason():
 
 
 def test_equal_stars_are_all_liked():
-    """Whatever the last bit of their mean is."""
+    """Equal ratings all have weight 1, whatever the rounding of their mean."""
     ratings = ratings_of([(0, movie) for movie in range(7)], stars=[3.3] * 7)
 
     assert liked(ratings, user_count=1).weights.all()
 
 
 def test_whatever_was_bought_is_a_reason():
-    """Where nobody gives stars."""
+    """With implicit feedback every movie of the history may be an explanation."""
     ratings = replace(ratings_of([(0, 1), (0, 2)]), rating=None)
 
     assert liked(ratings, user_count=1).weights.tolist() == [1, 1]
@@ -149,7 +149,7 @@ def test_whatever_was_bought_is_a_reason():
 
 @given(st.integers(0, 2**32))
 def test_somebody_who_rated_likes_something(seed):
-    """The best rating is never below the mean."""
+    """Every user with a rating has one of weight 1."""
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=5, movies=6)
 

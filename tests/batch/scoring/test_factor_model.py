@@ -1,4 +1,4 @@
-"""Stars as biases and a dot product, however many models they are the mean of."""
+"""Factor models: biases and a dot product, for one model and for a mean of several."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ WIDE = -100.0, 100.0
 
 
 def member(seed, *, width=3, scale=WIDE):
-    """Make a model by chance."""
+    """Return a random model."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape):
@@ -38,7 +38,7 @@ def plain_stars(model):
 
 @given(st.integers(0, 10**6), st.integers(0, 4))
 def test_stars_are_the_sum_of_their_parts(seed, width):
-    """One by one or folded into a dot product."""
+    """Predictions by pair and by folded dot product equal the sum of the parts."""
     model = member(seed, width=width)
 
     users, movies = model.folded()
@@ -51,7 +51,7 @@ def test_stars_are_the_sum_of_their_parts(seed, width):
 
 
 def test_no_more_stars_than_there_are():
-    """Nor fewer."""
+    """Predictions are clipped to both ends of the scale."""
     model = member(1, scale=(-0.5, 0.5))
 
     stars = model.predict(*PAIRS)
@@ -63,7 +63,7 @@ def test_no_more_stars_than_there_are():
 
 
 def test_chunks_change_nothing(monkeypatch):
-    """However many pairs are asked for."""
+    """Predictions do not depend on the chunk size."""
     expected = member(2).predict(*PAIRS)
 
     monkeypatch.setattr(linear_rating, "_CHUNK_PAIRS", 4)
@@ -74,7 +74,7 @@ def test_chunks_change_nothing(monkeypatch):
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 4)), min_size=1, max_size=4))
 def test_mean_of_models_predicts_the_mean(members):
-    """Of different widths, too, and with shares of their own."""
+    """The mean of models with different widths predicts their weighted mean."""
     models = [member(seed, width=width) for seed, width in members]
     shares = np.arange(1, len(models) + 1) / sum(range(1, len(models) + 1))
 
@@ -88,7 +88,7 @@ def test_mean_of_models_predicts_the_mean(members):
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from([2.0, 3.0, 10.0]))
 def test_biases_are_the_penalised_least_squares(seed, shrinkage):
-    """As numpy solves it for all of them at once; who has no ratings has no bias."""
+    """Biases equal the penalised least-squares solution, and are 0 without ratings."""
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=USERS - 1, movies=MOVIES - 1, share=0.7)
     residual = rng.normal(size=len(ratings)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Popularity: what the thresholds let through comes first, and lists are full."""
+"""Popular lists: movies above the thresholds come first, and lists are full."""
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ def test_statistics_of_each_movie():
 
 
 def test_movies_with_more_ratings_than_the_threshold_are_highest_rated():
-    """Exactly as many as the threshold is not enough."""
+    """Movies need more ratings than the threshold to be in the first tier."""
     found = lists_of([(50, 5.0), (51, 3.0), (52, 4.0)], count=50)
 
     assert found[BY_HIGHEST_RATED, None] == [2, 1, 0]
@@ -74,7 +74,7 @@ def test_movies_with_a_mean_above_the_threshold_are_most_rated():
 
 
 def test_the_threshold_of_stars_falls_no_further_than_it_must():
-    """In tenths of the way to the lowest mean, until the list is full."""
+    """The threshold of the mean falls in tenths until the list is full."""
     pairs = [(9, 4.0), (50, 3.1), (60, 2.4), (99, 1.0)]
 
     assert lists_of(pairs, rating=3.5, n=1)[BY_MOST_RATED, None] == [0]
@@ -84,7 +84,7 @@ def test_the_threshold_of_stars_falls_no_further_than_it_must():
 
 
 def test_each_list_knows_only_its_own_threshold():
-    """Most rated asks for the mean alone, highest rated for the count alone."""
+    """Most rated uses the threshold of the mean only, highest rated that of the count only."""
     found = lists_of([(1, 5.0), (900, 1.0)], count=50, rating=3.5, n=1)
 
     assert found[BY_MOST_RATED, None] == [0]
@@ -96,7 +96,7 @@ def test_each_list_knows_only_its_own_threshold():
     [((3, 7), [1, 0]), ((6, 7), [1, 0]), ((4, 6), [0, 1]), ((3, 2), [0, 1]), ((1, 1), [0, 1])],
 )
 def test_fewer_ratings_than_half_the_threshold_come_later(counts, shown):
-    """50, 25, 12, 6, 3, 1, 0: between two of them the mean decides, whatever the count."""
+    """Within a tier (50, 25, 12, 6, 3, 1, 0 ratings) the mean decides."""
     means = (4.0, 3.5)
     found = lists_of(list(zip(counts, means, strict=True)), count=50)
 
@@ -104,7 +104,7 @@ def test_fewer_ratings_than_half_the_threshold_come_later(counts, shown):
 
 
 def test_lists_are_full():
-    """Or have all movies that anybody rated; one above the threshold is no list."""
+    """Lists have n movies, or all rated movies."""
     pairs = [(51, 3.0), *[(40, 2.0)] * 20, *[(1, 5.0)] * 30, (0, np.nan)]
 
     found = lists_of(pairs, count=50, rating=3.5, n=40)
@@ -126,7 +126,7 @@ def test_lists_are_full():
     ],
 )
 def test_where_the_threshold_of_stars_is(scale, stars, mean):
-    """Two thirds up the scale, which is 3.5 of MovieLens's, or a little below a lower mean."""
+    """The default threshold is two thirds of the scale, or a little below a lower mean."""
     count = 3 if stars is None else len(stars)
     ratings = Ratings(
         *(np.zeros(count, np.int32),) * 2,
@@ -142,14 +142,14 @@ def test_where_the_threshold_of_stars_is(scale, stars, mean):
 
 
 def test_negative_scale():
-    """Where all means are below the threshold the counts decide."""
+    """If all means are below the threshold, the counts decide."""
     found = lists_of([(9, -3.0), (8, -1.0)], rating=-0.5)
 
     assert found[BY_MOST_RATED, None] == [0, 1]
 
 
 def test_genre_has_a_threshold_of_its_own():
-    """What comes first in a small genre changes nothing for the others."""
+    """The lowered threshold of a small genre does not affect other genres."""
     pairs = [(100, 4.0), (60, 4.5), (10, 5.0)]
     found = lists_of(pairs, genres=[("War",), ("War", "Drama"), ("Noir",)], count=50)
 
@@ -160,7 +160,7 @@ def test_genre_has_a_threshold_of_its_own():
 
 
 def test_order_of_the_lists():
-    """Overall first, then the genres by name; most rated before highest rated."""
+    """Overall lists come first, then genres by name; most rated before highest rated."""
     found = lists_of([(1, 1.0)] * 2, genres=[("War",), ("Drama",)])
 
     assert list(found) == [
@@ -169,7 +169,7 @@ def test_order_of_the_lists():
 
 
 def test_movies_and_genres_without_ratings_are_left_out():
-    """Nobody's favourite is in no list, and a genre of such movies has none."""
+    """Movies without ratings are in no list, and a genre of such movies has no list."""
     found = lists_of([(0, np.nan), (2, 3.0)], genres=[("Noir",), ("War",)])
 
     assert found[BY_MOST_RATED, None] == [1]
@@ -192,7 +192,7 @@ def test_ties():
 
 
 def test_scores_are_what_the_list_is_sorted_by():
-    """Ratings counted in one list, mean stars in the other."""
+    """Scores are the number of ratings in one list and the mean in the other."""
     most, highest = popular_lists(
         statistics_of((3, 4.5), (7, 4.0)), movies_of((), ()), thresholds=NO_LIMITS, n=100
     )
@@ -205,7 +205,7 @@ def test_scores_are_what_the_list_is_sorted_by():
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(0, 6), st.floats(0, 5), st.integers(1, 12))
 def test_overall_lists_are_the_notebooks(seed, count, rating, n):
-    """Where its thresholds leave movies enough, the lists are what the notebook's pandas gives."""
+    """With enough movies above the thresholds, the lists equal those of the notebook."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {
@@ -237,7 +237,7 @@ def test_overall_lists_are_the_notebooks(seed, count, rating, n):
 
 
 def test_popularity_baseline_is_what_counting_gives():
-    """The movies with most ratings for everybody, and each movie's mean, on the held-out part."""
+    """The baseline equals counts and means computed on the held-out part."""
     rng = np.random.default_rng(4)
     movies = rng.integers(0, 12, 300).astype(np.int32) ** 2 // 12
     stars = rng.integers(1, 11, 300).astype(np.float32) / 2
@@ -262,14 +262,14 @@ def test_popularity_baseline_is_what_counting_gives():
 
 
 def test_popularity_without_held_out_ratings():
-    """Nothing was measured."""
+    """The baseline is empty without held-out ratings."""
     ratings = Ratings(*(np.zeros(3, kind) for kind in (np.int32, np.int32, np.float32)), None)
 
     assert popularity_baseline(ratings, ratings.take(np.arange(0)), movie_count=1, ks=(1,)) == {}
 
 
 def test_popularity_where_no_list_may_show_a_held_out_movie():
-    """A share of nothing is no number, which the manifest could not hold."""
+    """The baseline is empty if no held-out movie may be listed."""
     train, held_out = without_stars([0, 1]), without_stars([2, 2])
 
     for listed in (0, 2):
@@ -277,13 +277,13 @@ def test_popularity_where_no_list_may_show_a_held_out_movie():
 
 
 def without_stars(movie_index):
-    """Make interactions of one user."""
+    """Return interactions of one user."""
     count = len(movie_index)
     return Ratings(np.zeros(count, np.int32), np.array(movie_index, np.int32), None, None)
 
 
 def test_without_stars_the_most_chosen_are_popular():
-    """Whatever the threshold of stars; nothing is highest rated, and no card has a mean."""
+    """With implicit feedback most rated counts interactions, and nothing is highest rated."""
     statistics = movie_statistics(without_stars([2, 2, 0, 2, 0, 1]), movie_count=4)
 
     lists = popular_lists(
@@ -299,7 +299,7 @@ def test_without_stars_the_most_chosen_are_popular():
 
 
 def test_the_baseline_without_stars_is_of_lists_only():
-    """Nothing is said of errors in stars that nobody gave."""
+    """With implicit feedback the baseline has no RMSE."""
     found = popularity_baseline(
         without_stars([2, 2, 0]), without_stars([2, 1]), movie_count=3, ks=(1, 2)
     )

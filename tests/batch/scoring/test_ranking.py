@@ -1,4 +1,4 @@
-"""Ranked lists: what the formula says, for every movie, for retrieval's best, or for a pair."""
+"""Ranked lists: equal to the formula for all movies, for candidates, and for pairs."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ NOTHING_SEEN = None
 
 
 def integer_weights(*, users=3, movies=20, hidden=(4, 3), seed=0):
-    """Make a network of small integers, which float32 computes exactly, so that ties are common."""
+    """Return a network of small integers: exact in float32, with many ties."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape):
@@ -33,14 +33,14 @@ def integer_weights(*, users=3, movies=20, hidden=(4, 3), seed=0):
 
 
 def stars_of(weights, user, movie):
-    """The formula of `RatingWeights`, a pair at a time."""
+    """Compute the formula of `RatingWeights`, pair by pair."""
     first = np.maximum(weights.users[user] + weights.movies[movie], 0)
     second = np.maximum(first @ weights.hidden + weights.hidden_bias, 0)
     return second @ weights.output + weights.output_bias
 
 
 def all_stars(weights):
-    """Stars of every pair, [U, I]."""
+    """Return the ratings of all pairs, [U, I]."""
     return np.array(
         [
             [stars_of(weights, user, movie) for movie in range(len(weights.movies))]
@@ -51,7 +51,7 @@ def all_stars(weights):
 
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 30), st.data())
 def test_lists_are_the_unseen_movies_by_predicted_stars(seed, users, movies, data):
-    """Each list is the full sort of the unseen movies by stars, then catalogue order."""
+    """Each list is the full sort of the unseen movies by rating, then by index."""
     weights = integer_weights(users=users, movies=movies, seed=seed)
     k = data.draw(st.integers(1, movies))
     left_out = [data.draw(st.sets(st.integers(0, movies - 1))) for _ in range(users)]
@@ -71,7 +71,7 @@ def test_lists_are_the_unseen_movies_by_predicted_stars(seed, users, movies, dat
 
 
 def test_catalogue_longer_than_a_chunk():
-    """Movies of every chunk are scored, the last and partial one too."""
+    """Movies of every chunk are scored, including the last, partial one."""
     weights = integer_weights(users=2, movies=1100)
 
     (block,) = ranked_blocks(weights, NOTHING_SEEN, k=1100, threads=2)
@@ -94,7 +94,7 @@ def integer_linear(*, users, movies, seed):
 
 @st.composite
 def two_stages(draw):
-    """Draw a rating model of either kind, what users have seen, and vectors that propose."""
+    """Draw a rating model of either kind, seen movies, and retrieval vectors."""
     seed, users, movies = draw(st.integers(0, 10**6)), draw(st.integers(1, 70)), 30
     rng = np.random.default_rng(seed)
     make = draw(st.sampled_from([integer_weights, integer_linear]))
@@ -111,7 +111,7 @@ BOUNDS = st.sampled_from([None, Bound(np.float32(np.arange(30) % 4 / 4), (0.5, 5
 
 @given(two_stages(), st.integers(1, 30), BOUNDS)
 def test_as_many_candidates_as_movies_are_all_movies(case, k, bound):
-    """Then the lists are those of rating everything, whichever model rates."""
+    """With as many candidates as movies, the lists equal those of rating all movies."""
     weights, seen, vectors = case
 
     (whole,) = ranked_blocks(weights, seen, k=k, threads=2, bound=bound)
@@ -125,7 +125,7 @@ def test_as_many_candidates_as_movies_are_all_movies(case, k, bound):
 
 @given(two_stages(), st.integers(1, 30), st.integers(1, 30))
 def test_lists_are_retrieval_s_best_by_predicted_stars(case, k, most):
-    """Of the unseen movies those that retrieval puts first, in the order of their stars."""
+    """Lists contain the best candidates of retrieval, ordered by predicted rating."""
     weights, seen, vectors = case
 
     (block,) = ranked_blocks(weights, seen, k=k, threads=1, among=Candidates(*vectors, most))
@@ -144,7 +144,7 @@ def test_lists_are_retrieval_s_best_by_predicted_stars(case, k, most):
 
 @given(st.integers(0, 10**6), st.integers(0, 1100))
 def test_pairs_have_the_same_stars_as_the_lists(seed, count):
-    """A pair's stars do not depend on how many are asked for."""
+    """The rating of a pair does not depend on the number of pairs."""
     weights = integer_weights(users=4, movies=9, seed=seed)
     rng = np.random.default_rng(seed)
     users = rng.integers(0, 4, count).astype(np.int32)
@@ -157,7 +157,7 @@ def test_pairs_have_the_same_stars_as_the_lists(seed, count):
 
 
 def test_weights_stay_as_they_are():
-    """Scoring works on copies: a second run gives the same."""
+    """Scoring does not change the weights: a second call gives the same lists."""
     weights = integer_weights()
     before = [np.array(part) for part in weights]
 
@@ -173,7 +173,7 @@ def test_weights_stay_as_they_are():
 @pytest.mark.parametrize("part", ["users", "movies", "hidden", "hidden_bias", "output"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_diverged_network_is_refused(part, bad):
-    """A network that diverged gives no lists at all, rather than empty or arbitrary ones."""
+    """A diverged network is refused instead of giving arbitrary lists."""
     weights = integer_weights()
     getattr(weights, part)[..., 0] = bad
 
@@ -182,7 +182,7 @@ def test_diverged_network_is_refused(part, bad):
 
 
 def test_a_movie_of_which_nothing_is_known_is_compared_by_what_is_rated():
-    """All others by themselves; where all are known nothing is copied."""
+    """A movie without a vector is compared by the mean vector, the others by their own."""
     alike = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
 
     queries = compared_by(alike, np.array([6, 1, 1]))

@@ -1,4 +1,4 @@
-"""Scoring on Ray: a real one with two workers, on the loopback, one of which is killed."""
+"""Ray engine: a real cluster with two workers on the loopback, one of which is killed."""
 
 import os
 import socket
@@ -37,7 +37,7 @@ USERS = 9 * SHARD + SHARD // 3
 
 @pytest.fixture(scope="module")
 def engine():
-    """Two workers, and shards of one tile; afterwards none of its processes is left."""
+    """Open an engine with two workers and shards of one tile; no process is left afterwards."""
     before = {**os.environ}
     others = set(psutil.Process().children(recursive=True))
     with open_ray(None, workers=2, shard_rows=SHARD) as engine:
@@ -60,12 +60,12 @@ def dataset():
 
 
 def normal(*shape, seed):
-    """Return random numbers as weights are."""
+    """Return random weights."""
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def users_numbered(width=WIDTH):
-    """Return vectors whose first number tells the row."""
+    """Return vectors whose first number is the row."""
     vectors = normal(USERS, width, seed=1)
     vectors[:, 0] = np.arange(USERS)
     return vectors
@@ -77,13 +77,13 @@ def products():
 
 
 def numbered_rows(dataset):
-    """Return the rows that a catalogue of products takes."""
+    """Return the rows of a catalogue ranked by dot product."""
     seen = histories(dataset.ratings, user_count=USERS)
     return Rows({"queries": users_numbered()}, seen)
 
 
 def artifact_of(engine, dataset, folder, *, watched=lambda catalogue: catalogue):
-    """Write every list of a night without training, as an engine scores them."""
+    """Write all lists of a run with an engine, without training."""
     generation = new_generation_id(datetime(2026, 11, 24, tzinfo=UTC), "7f3a")
     movies, users = dataset.movies, dataset.user_ids
     seen = histories(dataset.ratings, user_count=len(users))
@@ -114,8 +114,8 @@ def artifact_of(engine, dataset, folder, *, watched=lambda catalogue: catalogue)
     writer.write_movies(movies, statistics)
     created = "2026-11-24T03:15:02+00:00"
     fixed = {"schema": 1, "generation": generation, "created": created, "ids": "integer"}
-    said = {"rating_scale": [0.5, 5.0], "parameters": {"because": True}, "gate": None}
-    return writer.finish({**fixed, **said})
+    facts = {"rating_scale": [0.5, 5.0], "parameters": {"because": True}, "gate": None}
+    return writer.finish({**fixed, **facts})
 
 
 def files_of(artifact):
@@ -123,8 +123,9 @@ def files_of(artifact):
     return {path.name: path.read_bytes() for path in artifact.folder.glob("lists/*.parquet")}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(engine, dataset, tmp_path, monkeypatch):
-    """One of two is killed in mid-shard: one shard is done twice, and the artifact is the same."""
+    """A shard whose worker is killed is scored again, and the artifact is the same."""
     assert tile_rows_of(MOVIES) == SHARD
     monkeypatch.setattr(engine_module, "BLOCK_ROWS", SHARD)  # as many in a row group of the file
     monkeypatch.setattr(engine_module, "_LOCAL_BLOCKS", 1)
@@ -151,7 +152,7 @@ def test_a_killed_worker_changes_nothing(engine, dataset, tmp_path, monkeypatch)
 def test_a_shard_that_always_kills_its_worker_ends_the_night(
     engine, dataset, tmp_path, monkeypatch
 ):
-    """It is tried a few times; then one line says what can be done."""
+    """A shard that always kills its worker ends the run after a few tries, with a next step."""
     monkeypatch.setattr(ray_engine, "_RETRIES", 1)
     catalogue = DyingCatalogue(
         ByProduct(normal(MOVIES, WIDTH, seed=2), 5), tmp_path, 0, always=True
@@ -164,7 +165,7 @@ def test_a_shard_that_always_kills_its_worker_ends_the_night(
 
 
 def test_what_a_task_refuses_is_said_as_it_is(engine, dataset):
-    """Weights that are no numbers are the night's own error, not one of Ray's."""
+    """An error of a task is raised unchanged, not as an error of Ray."""
     catalogue = ByProduct(np.full((MOVIES, WIDTH), np.inf, np.float32), 5)
 
     with pytest.raises(NotFinite, match="diverged") as raised:
@@ -174,7 +175,7 @@ def test_what_a_task_refuses_is_said_as_it_is(engine, dataset):
 
 
 def test_workers_of_another_version_are_refused(engine, dataset, monkeypatch):
-    """Their lists might differ from those of the others."""
+    """Workers with another version are refused, because their lists may differ."""
     other = {**program(), "numpy": "0"}
     monkeypatch.setattr(ray_engine, "program", lambda: other)
 
@@ -183,7 +184,7 @@ def test_workers_of_another_version_are_refused(engine, dataset, monkeypatch):
 
 
 def test_a_task_that_fits_nowhere_is_not_waited_for(engine, dataset, monkeypatch):
-    """Ray would wait for a larger machine for ever."""
+    """A task that fits on no machine is refused; Ray would wait forever."""
     monkeypatch.setattr(ray_engine, "_IDLE_WORKER_BYTES", 10**15)
 
     with pytest.raises(NightFailed, match=r"needs 1 CPU and 1,000,000,\d+ MB, the largest"):
@@ -191,7 +192,7 @@ def test_a_task_that_fits_nowhere_is_not_waited_for(engine, dataset, monkeypatch
 
 
 def test_what_is_asked_for_covers_what_is_taken(dataset):
-    """Catalogue, shard and lists count several times over: there are copies of each."""
+    """The requested memory covers all copies of catalogue, shard and lists."""
     rows = Rows({"queries": np.zeros((10_000, 100), np.float32)}, seen_nothing(10_000))
     catalogue = ByProduct(np.zeros((50_000, 100), np.float32), 1000)
 
@@ -211,7 +212,7 @@ def seen_nothing(users):
 
 
 def test_a_ray_of_the_nights_own_is_reachable_from_nowhere_else(engine, dataset):
-    """Whoever reaches a Ray can run code in it."""
+    """A cluster on this machine cannot be reached from others, since it runs any code."""
     list(engine.score(products(), numbered_rows(dataset)))
 
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
@@ -231,13 +232,13 @@ def test_a_ray_of_the_nights_own_is_reachable_from_nowhere_else(engine, dataset)
     "address", ["", "head", "ray://head:10001", "head:", ":6379", "head:ray", "head:65536"]
 )
 def test_what_cannot_be_an_address_is_refused(address):
-    """Ray Client's ray:// is none: it was never tried."""
+    """An invalid address, or one of Ray Client, is refused."""
     with pytest.raises(UsageError, match="expected HOST:PORT"), open_ray(address, workers=1):
         pass
 
 
 def test_a_cluster_that_does_not_answer_is_said_at_once():
-    """Ray itself would try for minutes, and then end the process."""
+    """A cluster that does not answer is reported at once; Ray would try for minutes."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -246,7 +247,7 @@ def test_a_cluster_that_does_not_answer_is_said_at_once():
 
 
 def test_without_the_extra_it_is_named(monkeypatch):
-    """Before anything is read or trained."""
+    """A missing extra is reported by name, before anything is read or trained."""
     monkeypatch.setitem(sys.modules, "ray", None)
 
     with (

@@ -1,4 +1,4 @@
-"""Exact top-k: the order of `tf.math.top_k`, exclusions that hold, memory that does not grow."""
+"""Exact top-k: the order of `tf.math.top_k`, reliable exclusions, bounded memory."""
 
 import threading
 import tracemalloc
@@ -24,14 +24,14 @@ SCORES = st.sampled_from([-3.4e38, -2.0, -1.0, -1e-45, -0.0, 0.0, 1e-45, 1.0, 2.
 
 
 def excluding(rows):
-    """Bring lists of columns into compressed rows."""
+    """Convert lists of columns to compressed rows."""
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     flat = np.array([column for row in rows for column in sorted(row)], np.int32)
     return Histories(offsets, flat)
 
 
 def reference(scores, excluded, k):
-    """The definition: score descending, lowest index first, excluded columns left out."""
+    """Sort by descending score and ascending index, without excluded columns."""
     items = np.full((len(scores), k), -1)
     best = np.full((len(scores), k), -np.inf, np.float32)
     for row, own in enumerate(scores):
@@ -43,7 +43,7 @@ def reference(scores, excluded, k):
 
 
 def joined(blocks):
-    """Put blocks back together."""
+    """Join blocks."""
     blocks = list(blocks)
     return (
         np.concatenate([block.items for block in blocks]),
@@ -52,7 +52,7 @@ def joined(blocks):
 
 
 def filled(scores, *, k):
-    """Return a buffer that holds the scores and, in its padding, what was there before."""
+    """Return a buffer with the scores and old values in its padding."""
     scratch = Scratch.create(scores.shape[1], k=k)
     scratch.scores[:] = 3.4e38
     scratch.scores[: len(scores), : scores.shape[1]] = scores
@@ -61,7 +61,7 @@ def filled(scores, *, k):
 
 @st.composite
 def cases(draw):
-    """Tiny integer embeddings: ties, emptied rows, and one query are common."""
+    """Draw tiny integer embeddings, with many ties and empty rows."""
     item_count = draw(st.integers(1, 70))
     query_count = draw(st.integers(1, 5))
     width = draw(st.integers(1, 3))
@@ -78,7 +78,7 @@ def cases(draw):
 
 @st.composite
 def tiles(draw):
-    """Scores of one tile, with columns to leave out."""
+    """Draw scores of one tile, with columns to leave out."""
     columns = draw(st.integers(1, 60))
     row = st.lists(SCORES, min_size=columns, max_size=columns)
     scores = np.array(draw(st.lists(row, min_size=1, max_size=3)), np.float32)
@@ -101,7 +101,7 @@ def test_equals_the_definition(case):
 
 @given(tiles())
 def test_tile_equals_the_definition(case):
-    """Any finite scores are ordered right: zeros of both signs, subnormal and huge ones."""
+    """All finite scores are ordered correctly, including signed zeros, subnormal and huge ones."""
     scores, excluded, k = case
 
     best = best_of_tile(filled(scores, k=k), len(scores), excluding(excluded), k=k)
@@ -115,7 +115,7 @@ def test_tile_equals_the_definition(case):
 
 @given(case=tiles())
 def test_order_is_that_of_tensorflow(tf, case):
-    """Without exclusions the lists are tf.math.top_k's, in its order among equal scores."""
+    """Without exclusions the lists equal those of tf.math.top_k, including ties."""
     scores, _, k = case
     scores[np.abs(scores) < 1e-38] *= 0  # TensorFlow takes subnormal numbers for zeros
 
@@ -149,7 +149,7 @@ def test_excluded_items_never_appear(case):
     seed=st.integers(0, 99),
 )
 def test_neither_blocks_nor_threads_change_anything(query_count, block_rows, threads, seed):
-    """Blocks come in order, each query in exactly one, whatever their size and the threads."""
+    """Blocks are in order and complete, for all block sizes and numbers of threads."""
     rng = np.random.default_rng(seed)
     queries = rng.integers(-2, 3, (query_count, 2)).astype(np.float32)
     items = rng.integers(-2, 3, (37, 2)).astype(np.float32)
@@ -167,7 +167,7 @@ def test_neither_blocks_nor_threads_change_anything(query_count, block_rows, thr
 
 
 def test_everything_excluded_leaves_an_empty_list():
-    """Whoever has seen all movies is shown none, and others are not affected."""
+    """A query with all items excluded has an empty list, and others are unaffected."""
     items = np.arange(20, dtype=np.float32)[:, np.newaxis]
     queries = np.ones((2, 1), np.float32)
 
@@ -180,7 +180,7 @@ def test_everything_excluded_leaves_an_empty_list():
 
 
 def test_all_scores_equal():
-    """Of equals the first k of the catalogue are shown, in every group of columns."""
+    """With equal scores the first k items of the catalogue are returned."""
     found, _ = joined(
         top_k_blocks(
             np.zeros((3, 4), np.float32), np.ones((1000, 4), np.float32), None, k=10, threads=1
@@ -193,7 +193,7 @@ def test_all_scores_equal():
 @pytest.mark.parametrize("item_count", [1, 7, 8, 40, 41, 1601, 9737])
 @pytest.mark.parametrize("k", [1, 5, 100])
 def test_buffer_suits_any_catalogue(item_count, k):
-    """The buffer has one column an item, and less than a set more; its sets outnumber k."""
+    """The buffer has a column for each item, little padding, and more sets than k."""
     k = min(k, item_count)
     scratch = Scratch.create(item_count, k=k)
 
@@ -207,7 +207,7 @@ def test_buffer_suits_any_catalogue(item_count, k):
 
 
 def test_large_catalogue_is_scanned_in_full_groups():
-    """Where it pays, the fast way is taken: eight items a group, several groups a set."""
+    """A large catalogue has groups of eight items and several groups in a set."""
     _, _, members, groups = Scratch.create(9737, k=100)
 
     assert (members, groups) == (8, 3)
@@ -250,7 +250,7 @@ def test_whole_matrix_is_never_in_memory():
     [(1, 256), (9_737, 256), (20_000, 256), (25_000, 128), (87_585, 64), (10_000_000, 64)],
 )
 def test_large_catalogue_has_small_tiles(item_count, rows):
-    """A thread's buffer does not grow with the catalogue while it can be helped."""
+    """Tiles of large catalogues have fewer rows, so that buffers do not grow."""
     assert tile_rows_of(item_count) == rows
     assert BLOCK_ROWS % rows == 0
     seen = []
@@ -265,7 +265,7 @@ def test_large_catalogue_has_small_tiles(item_count, rows):
 
 
 def test_only_as_many_buffers_as_threads():
-    """Tiles reuse the buffers, one for each thread; few are scored before their block is due."""
+    """Tiles reuse one buffer for each thread, and few tiles are scored ahead."""
     lock = threading.Lock()
     buffers: set[int] = set()
     scored: list[tuple[int, int]] = []
@@ -288,7 +288,7 @@ def test_only_as_many_buffers_as_threads():
 
 
 def test_more_threads_than_a_block_has_tiles_are_all_at_work():
-    """Tiles of the next blocks are under way: here none ends before four have begun."""
+    """Tiles of the next blocks start early: here none ends before four have begun."""
     together = threading.Barrier(4)
 
     def score(start, stop, scratch):
@@ -301,7 +301,7 @@ def test_more_threads_than_a_block_has_tiles_are_all_at_work():
 
 
 def test_failure_in_a_thread_is_the_one_reported():
-    """What went wrong in a tile comes out as it is, and not as a later tile's trouble."""
+    """The first error in a tile is raised unchanged."""
 
     def score(start, stop, scratch):
         if start == 64:
@@ -314,14 +314,14 @@ def test_failure_in_a_thread_is_the_one_reported():
 
 @pytest.mark.parametrize("k", [0, 5])
 def test_k_out_of_range(k):
-    """No list of length zero, none longer than the catalogue."""
+    """A list length of zero or beyond the catalogue is refused."""
     four = np.ones((4, 2), np.float32)
     with pytest.raises(ValueError, match=f"k={k} must be between 1 and the 4"):
         list(top_k_blocks(four, four, None, k=k, threads=1))
 
 
 def test_widths_must_agree():
-    """Embeddings of two models do not fit together."""
+    """Queries and items of different widths are refused."""
     with pytest.raises(ValueError, match="of one width"):
         list(top_k_blocks(np.ones((2, 3)), np.ones((2, 4)), None, k=1, threads=1))
 
@@ -329,11 +329,11 @@ def test_widths_must_agree():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["queries", "items"])
 def test_diverged_embeddings_are_refused(bad, where):
-    """A model that diverged gives no lists at all, rather than arbitrary ones."""
+    """Diverged embeddings are refused instead of giving arbitrary lists."""
     arrays = {"queries": np.ones((2, 3), np.float32), "items": np.ones((4, 3), np.float32)}
     arrays[where][1, 1] = bad
 
-    with pytest.raises(ValueError, match=f"the {where} hold a value that is not finite"):
+    with pytest.raises(ValueError, match=f"the {where} contain a value that is not finite"):
         list(top_k_blocks(**arrays, excluded=None, k=1, threads=1))
 
 
@@ -354,7 +354,7 @@ def test_equals_brute_force(tf, tfrs, case):
 @settings(max_examples=40)
 @given(cases())
 def test_equals_brute_force_with_exclusions(tf, tfrs, case):
-    """Where TFRS can exclude (k and the exclusions fit into the catalogue) the lists agree."""
+    """If k and the exclusions fit into the catalogue, the lists equal those of TFRS."""
     queries, items, excluded, _ = case
     longest = max(map(len, excluded))
     k = min(5, len(items) - longest)
@@ -373,7 +373,7 @@ def test_equals_brute_force_with_exclusions(tf, tfrs, case):
 
 
 def test_exclusion_holds_where_brute_force_leaks(tf, tfrs):
-    """A score above TFRS's penalty of 100,000 brings a seen movie back there, and not here."""
+    """A seen movie with a score above TFRS's penalty of 100,000 stays excluded."""
     items = np.array([[3e5], [1.0], [0.0]], np.float32)
     query = np.ones((1, 1), np.float32)
     layer = tfrs.layers.factorized_top_k.BruteForce(k=1).index(tf.constant(items))

@@ -1,4 +1,4 @@
-"""Ranked lists by what the stars are at least: the fewer ratings, the further down."""
+"""Ranked lists by a lower bound: movies with few ratings are further down."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ SCALE = 0.5, 5.0
 
 
 def model_of(rng, *, users=5, movies=9):
-    """Make a model by chance that predicts beyond the scale as well."""
+    """Return a random model that also predicts beyond the scale."""
 
     def normal(*shape):
         return rng.normal(size=shape).astype(np.float32)
@@ -25,7 +25,7 @@ def model_of(rng, *, users=5, movies=9):
 
 
 def test_doubt_is_two_over_the_root_of_the_ratings():
-    """And one more, so that a movie without ratings has the most."""
+    """The uncertainty is 2 / sqrt(ratings + 1), largest without ratings."""
     doubt = doubt_of(np.array([0, 1, 3, 99]))
 
     np.testing.assert_allclose(doubt, [2, np.sqrt(2), 1, 0.2], rtol=1e-6)
@@ -35,7 +35,7 @@ def test_doubt_is_two_over_the_root_of_the_ratings():
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 9))
 def test_order_is_by_the_bound_and_what_is_shown_are_the_stars(seed, k):
-    """Compared with sorting all unseen movies in numpy; empty places stay empty."""
+    """The order equals a NumPy sort by the bound, and scores are the predictions."""
     rng = np.random.default_rng(seed)
     model = model_of(rng)
     ratings = random_ratings(rng, users=4, movies=9)
@@ -59,7 +59,7 @@ def test_order_is_by_the_bound_and_what_is_shown_are_the_stars(seed, k):
 
 
 def test_stars_beyond_the_scale_count_as_its_end():
-    """Of two movies that nothing could be better than, the better known comes first."""
+    """Predictions are clipped to the scale before the uncertainty is subtracted."""
     model = LinearRating(
         9.0,
         np.zeros(1, np.float32),
@@ -80,7 +80,7 @@ def test_stars_beyond_the_scale_count_as_its_end():
 
 
 def test_what_one_person_loved_does_not_lead():
-    """By the prediction it would."""
+    """A movie with one high rating is not first, although its prediction is highest."""
     model = LinearRating(
         3.5,
         np.zeros(1, np.float32),

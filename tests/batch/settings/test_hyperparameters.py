@@ -1,10 +1,5 @@
 """The presets: the notebook's numbers do not move."""
 
-import dataclasses
-import json
-
-import pytest
-
 from reco_batch.settings.hyperparameters import PRESETS
 
 
@@ -33,18 +28,3 @@ def test_notebook_is_the_notebook():
 def test_default_publishes_models_of_all_ratings():
     """A night publishes models that saw what was held out, too."""
     assert PRESETS["default"].refit is True
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_manifest_can_hold_the_parameters(name):
-    """The parameters survive JSON."""
-    parameters = PRESETS[name].to_dict()
-
-    assert json.loads(json.dumps(parameters)).keys() == parameters.keys()
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_frozen(name):
-    """No code can change what a name stands for."""
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        PRESETS[name].retrieval = None

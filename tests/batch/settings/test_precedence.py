@@ -1,4 +1,4 @@
-"""Flag before environment before file before default, and errors that name the place."""
+"""Option before environment before file before default, and errors that name the origin."""
 
 import os
 from pathlib import Path
@@ -8,16 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reco_batch.settings.fields import Settings
-from reco_batch.settings.option import choices, valued
-from reco_batch.settings.precedence import SETTINGS, lines_of, masked, read_settings, variable
+from reco_batch.settings.option import choices
+from reco_batch.settings.precedence import (
+    SETTINGS,
+    dotted,
+    lines_of,
+    masked,
+    read_settings,
+    variable,
+)
 from reco_store import UsageError
 
-SECRET = "Hunter2"  # noqa: S105  # nobody's
+SECRET = "Hunter2"  # noqa: S105  # opens nothing
 
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch, tmp_path):
-    """No variable is set, and there is no file in the folder where the test is."""
+    """Start in an empty folder without any of our variables."""
     for name in (*map(variable, SETTINGS), "RECO_CONFIG", "RECO_GATE_BOUNDS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -25,7 +32,7 @@ def empty(monkeypatch, tmp_path):
 
 @pytest.fixture
 def file(tmp_path):
-    """Write a file of settings that is not the usual one."""
+    """Write a file of settings under another name than reco.toml."""
 
     def write(text, name="mine.toml"):
         path = tmp_path / name
@@ -35,27 +42,31 @@ def file(tmp_path):
     return write
 
 
-def test_nothing_said_is_the_defaults():
-    """As if the models were made by hand."""
-    told = read_settings({"k": None, "gate_bound": None})
-
-    assert told.settings == Settings()
-    assert (told.said, told.file) == ({}, None)
+def values_of(resolved):
+    """Return the value of each setting by its dotted name."""
+    return dotted(resolved.settings.model_dump())
 
 
-def test_each_source_counts_before_the_next(file, monkeypatch):
-    """Take the first away, and the second shows."""
+def test_every_setting_has_a_default():
+    """Without options, variables and file, no setting has an origin."""
+    resolved = read_settings({"k": None, "gate_bound": None})
+
+    assert resolved.settings == Settings()
+    assert (resolved.origins, resolved.file) == ({}, None)
+
+
+def test_each_source_overrides_the_next(file, monkeypatch):
+    """An option overrides a variable, which overrides the file; each value has its origin."""
     path = file("k = 1\nseed = 1\nkeep = 1\n[gate]\nchurn = 0.1\nshrink = 0.1\nalike = 0.1\n")
     for name in ("RECO_K", "RECO_SEED", "RECO_GATE_CHURN", "RECO_GATE_SHRINK"):
         monkeypatch.setenv(name, "0.2" if "GATE" in name else "2")
 
-    told = read_settings({"k": "3", "gate_bound": ["churn=0.3"]}, path)
+    resolved = read_settings({"k": "3", "gate_bound": ["churn=0.3"]}, path)
 
-    have = told.settings
-    assert (have.k, have.seed, have.keep, have.popular_n) == (3, 2, 1, 100)
-    assert (have.gate.churn, have.gate.shrink, have.gate.alike) == (0.3, 0.2, 0.1)
-    places = {name: said.place for name, said in told.said.items()}
-    assert places == {
+    settings, gate = resolved.settings, resolved.settings.gate
+    assert (settings.k, settings.seed, settings.keep, settings.popular_n) == (3, 2, 1, 100)
+    assert (gate.churn, gate.shrink, gate.alike) == (0.3, 0.2, 0.1)
+    assert {name: origin.place for name, origin in resolved.origins.items()} == {
         "k": "--k",
         "seed": "RECO_SEED",
         "keep": f"{path}:3",
@@ -65,8 +76,8 @@ def test_each_source_counts_before_the_next(file, monkeypatch):
     }
 
 
-def test_bounds_in_one_variable_are_still_read(monkeypatch):
-    """One that names the bound itself counts more."""
+def test_one_variable_may_contain_several_thresholds(monkeypatch):
+    """The variable of a single threshold overrides RECO_GATE_BOUNDS."""
     monkeypatch.setenv("RECO_GATE_BOUNDS", "churn=0.1 shrink=0.2")
     monkeypatch.setenv("RECO_GATE_CHURN", "0.3")
 
@@ -75,8 +86,8 @@ def test_bounds_in_one_variable_are_still_read(monkeypatch):
     assert (gate.churn, gate.shrink) == (0.3, 0.2)
 
 
-def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
-    """By the name that `batch init` gives it; the value is what was said."""
+def test_environment_and_file_set_every_setting(file, monkeypatch):
+    """Both accept the names in the template of `batch init`, and yield the same value."""
     values = {
         "refit": True,
         "redis_url": "redis://h:1",
@@ -100,19 +111,19 @@ def test_every_setting_can_be_said_in_every_place(file, monkeypatch):
         words = [word for word in choices(field) if word != field.default]
         value = values.get(name, 7 if number else words[-1] if words else "x")
         monkeypatch.setenv(variable(name), str(value))
-        by_environment = valued(read_settings({}).settings)[name]
+        by_environment = values_of(read_settings({}))[name]
         monkeypatch.delenv(variable(name))
 
         table, dot, inner = name.rpartition(".")
         spelled = str(value).lower() if isinstance(value, bool | int | float) else f'"{value}"'
         text = (f"[{table}]\n" if dot else "") + f"{inner} = {spelled}\n"
-        by_file = valued(read_settings({}, file(text)).settings)[name]
+        by_file = values_of(read_settings({}, file(text)))[name]
 
         assert by_environment == by_file != field.default, name
 
 
-def test_an_empty_variable_says_nothing(file, monkeypatch):
-    """A cron line may set one to nothing; an empty option is another matter."""
+def test_an_empty_variable_is_ignored(file, monkeypatch):
+    """A cron line may set an empty variable. An empty option is a value."""
     path = file('redis_url = "redis://h:1"')
     monkeypatch.setenv("REDIS_URL", "")
 
@@ -120,8 +131,8 @@ def test_an_empty_variable_says_nothing(file, monkeypatch):
     assert read_settings({"redis_url": ""}, path).settings.redis_url == ""
 
 
-def test_the_file_is_looked_for_in_three_places(file, monkeypatch):
-    """The option's, the environment's, the one in this folder."""
+def test_three_ways_to_name_the_file(file, monkeypatch):
+    """`--config` overrides RECO_CONFIG, which overrides reco.toml in the working folder."""
     here, named, given_one = (file(f"k = {n}", f"{n}.toml") for n in (1, 2, 3))
     here.rename("reco.toml")
     assert read_settings({}).settings.k == 1
@@ -130,8 +141,8 @@ def test_the_file_is_looked_for_in_three_places(file, monkeypatch):
     assert read_settings({}, given_one).settings.k == 3
 
 
-def test_a_file_that_is_named_must_be_there(monkeypatch):
-    """A typing error is no reason to publish with other settings."""
+def test_a_named_file_must_exist(monkeypatch):
+    """A misspelt name must not lead to a run with default settings."""
     with pytest.raises(UsageError, match=r"^--config 'no.toml': expected a file; `batch init"):
         read_settings({}, Path("no.toml"))
     monkeypatch.setenv("RECO_CONFIG", "no.toml")
@@ -157,8 +168,8 @@ def test_a_file_that_is_named_must_be_there(monkeypatch):
         ("k = ", "{}: is not TOML (Invalid value (at end of document)); see `batch init`"),
     ],
 )
-def test_what_cannot_be_in_a_file_is_refused(file, text, message):
-    """File, line, key, value, and what can be."""
+def test_file_errors_name_the_line(file, text, message):
+    """An error has file, line, key and value, and what was expected."""
     path = file(text)
 
     with pytest.raises(UsageError) as refused:
@@ -177,8 +188,8 @@ def test_what_cannot_be_in_a_file_is_refused(file, text, message):
         ("RECO_GATE_BOUNDS", "x=2", "RECO_GATE_BOUNDS 'x=2': expected NAME=VALUE, where NAME is"),
     ],
 )
-def test_what_cannot_be_in_the_environment_is_refused(monkeypatch, name, value, message):
-    """The variable's name takes the place of the option's."""
+def test_environment_errors_name_the_variable(monkeypatch, name, value, message):
+    """An error has variable and value, and what was expected."""
     monkeypatch.setenv(name, value)
 
     with pytest.raises(UsageError) as refused:
@@ -189,17 +200,17 @@ def test_what_cannot_be_in_the_environment_is_refused(monkeypatch, name, value, 
 
 @pytest.mark.parametrize("value", ["x", "1", "{}", "tcp://10.0.0.1:80"])
 @pytest.mark.parametrize("name", ["RECO_GATE", "RECO_TUNE", "RECO_NOTIFY"])
-def test_table_is_no_variable(monkeypatch, name, value):
-    """Each of its keys is one; the message shows how."""
+def test_a_table_has_no_variable(monkeypatch, name, value):
+    """Only its keys have variables; the error suggests one."""
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(UsageError, match=rf"^{name} is not known.*such as {name}_\w+$"):
+    with pytest.raises(UsageError, match=rf"^{name} is not known; the nearest .* {name}_\w+\. "):
         read_settings({})
 
 
 @pytest.mark.parametrize("service", ["RECO", "RECO_GATE", "RECO_TUNE", "RECO_HOME", "RECO_DATA"])
-def test_variables_of_kubernetes_say_nothing(monkeypatch, service):
-    """Every container gets them for every Service, whatever its name."""
+def test_variables_of_kubernetes_are_ignored(monkeypatch, service):
+    """Kubernetes sets them in every container for every Service, whatever its name."""
     monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv(f"{service}_SERVICE_PORT", "80")
     monkeypatch.setenv(f"{service}_SERVICE_PORT_HTTP", "80")
@@ -207,11 +218,11 @@ def test_variables_of_kubernetes_say_nothing(monkeypatch, service):
     for last in ("", "_PROTO", "_PORT", "_ADDR"):
         monkeypatch.setenv(f"{service}_PORT_80_TCP{last}", "x")
 
-    assert read_settings({}).said == {}
+    assert read_settings({}).origins == {}
 
 
-def test_blanks_and_line_ends_are_no_part_of_a_variable(file, monkeypatch):
-    """As files with foreign line ends leave them; a variable of nothing else says nothing."""
+def test_blanks_around_a_variable_are_removed(file, monkeypatch):
+    """Files with foreign line ends leave carriage returns. A blank variable is ignored."""
     monkeypatch.setenv("RECO_HOME", "/srv/reco\r")
     monkeypatch.setenv("RECO_K", " 7 ")
     monkeypatch.setenv("RECO_NAMESPACE", " \r\n")
@@ -225,8 +236,8 @@ def test_blanks_and_line_ends_are_no_part_of_a_variable(file, monkeypatch):
 
 
 @pytest.mark.parametrize("namespace", ["a.b", "A", "-a", "a" * 33])
-def test_namespace_that_no_key_can_have(monkeypatch, namespace):
-    """Refused where it was said, in the words of the help."""
+def test_namespaces_follow_the_key_contract(monkeypatch, namespace):
+    """The error contains the words of the help."""
     monkeypatch.setenv("RECO_NAMESPACE", namespace)
 
     with pytest.raises(UsageError, match=r"^RECO_NAMESPACE .*: expected 1 to 32 of a-z, 0-9, _ -"):
@@ -235,7 +246,7 @@ def test_namespace_that_no_key_can_have(monkeypatch, namespace):
 
 @pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])
 def test_found_file_that_others_may_write_is_refused(file, mode):
-    """It could name a command to run; one that is named is trusted."""
+    """A found file could name a command to run. A file that is named is trusted."""
     found = file('[notify]\ncommand = ["touch", "x"]', "reco.toml")
     found.chmod(mode)
 
@@ -249,7 +260,7 @@ def test_found_file_that_others_may_write_is_refused(file, mode):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("link", [False, True])
 def test_found_file_of_another_account_is_refused(file, monkeypatch, link):
-    """Whoever owns it, or the link that leads to it, may change what it names."""
+    """The owner of the file, or of a link to it, may change its content."""
     found = file("k = 1", "other.toml" if link else "reco.toml")
     if link:
         Path("reco.toml").symlink_to(found)
@@ -262,39 +273,39 @@ def test_found_file_of_another_account_is_refused(file, monkeypatch, link):
 
 
 @pytest.mark.parametrize(
-    ("flags", "command", "url"),
+    ("value", "command", "url"),
     [
         ("mail -s 'it failed' me", ("mail", "-s", "it failed", "me"), None),
         ("https://h/x", (), "https://h/x"),
     ],
 )
-def test_on_failure_is_a_command_or_an_address(file, flags, command, url):
-    """Whichever it is, the option takes the place of both that the file has."""
+def test_on_failure_is_a_command_or_an_address(file, value, command, url):
+    """In both cases the option replaces command and address of the file."""
     path = file('[notify]\ncommand = ["other"]\nurl = "https://other/"\n')
 
-    notify = read_settings({"on_failure": flags}, path).settings.notify
+    notify = read_settings({"on_failure": value}, path).settings.notify
 
     assert (notify.command, notify.url) == (command, url)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "name"),
     [
         (f'redis_url = ["redis://u:{SECRET}@h"]', "redis_url"),
         (f'[notify]\nurl = "ftp://h/{SECRET}"', "notify.url"),
         (f'[notify]\ncommand = ["curl", 5, "{SECRET}"]', "notify.command"),
     ],
 )
-def test_no_error_shows_a_secret(file, text, said):
-    """Not even where it is refused for another reason."""
-    with pytest.raises(UsageError, match=said) as refused:
+def test_no_error_shows_a_secret(file, text, name):
+    """The value is masked even if the secret is not what is wrong with it."""
+    with pytest.raises(UsageError, match=name) as refused:
         read_settings({}, file(text))
 
     assert SECRET not in str(refused.value)
 
 
 def test_no_repr_shows_a_secret(file):
-    """Settings may end in a traceback."""
+    """Settings may appear in a traceback."""
     text = f'redis_url = "redis://u:{SECRET}@h"\n[notify]\nurl = "https://h/{SECRET}"\n'
     text += f'command = ["curl", "{SECRET}"]\n'
 
@@ -302,14 +313,14 @@ def test_no_repr_shows_a_secret(file):
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
-def test_masking_takes_any_text(text):
-    """Whatever stands where an address should be, its path is not shown."""
+def test_masking_accepts_any_text(text):
+    """Even a text that is no address is shown without its path."""
     assert SECRET not in str(masked("notify.url", f"{text}/{SECRET}"))
     assert SECRET not in str(masked("notify.command", f"{text} {SECRET}"))
 
 
-def test_lines_are_those_of_keys_and_no_others():
-    """What looks like a key inside a text, a list or a comment is none."""
+def test_only_keys_have_lines():
+    """Text that looks like a key inside a string, a list or a comment is none."""
     text = '''# k = 1
 a = """
 k = 2
@@ -323,4 +334,4 @@ b = [
 churn = 0.5
 notify.x = 1
 '''
-    assert lines_of(text) == {"a": 2, "b": 5, "gate": 9, "gate.churn": 11, "gate.notify.x": 12}
+    assert lines_of(text) == {"a": 2, "b": 5, "gate.churn": 11, "gate.notify": 12}

@@ -1,4 +1,4 @@
-"""How many threads TensorFlow is given."""
+"""Number of threads for TensorFlow."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from reco_batch.settings.processors import THREADS, share_processors
     ("processors", "trainings", "threads"), [(8, 2, "4"), (8, 1, "8"), (3, 2, "1"), (1, 2, "1")]
 )
 def test_each_training_has_its_share(monkeypatch, processors, trainings, threads):
-    """At least one thread, however few processors there are, and whatever stood there before."""
+    """A training has at least one thread, and an earlier value of the variable is replaced."""
     monkeypatch.setattr(os, "environ", {THREADS: "99"})
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
 
@@ -37,8 +37,9 @@ print(len(os.listdir("/proc/self/task")))
     return int(subprocess.check_output([sys.executable, "-c", code], env=environment, text=True))
 
 
+@pytest.mark.slow
 def test_tensorflow_starts_as_many_threads():
-    """What was shared out before it starts counts; else there are two trainings."""
+    """The share before the start counts; without a call it is that of two trainings."""
     one_each = threads_with("share_processors(6)")
 
     assert threads_with("share_processors(1)") == one_each + 5

@@ -1,4 +1,4 @@
-"""Where a command publishes to, and how `reco` is told to read there."""
+"""Target of a command, and options with which `reco` reads the same store."""
 
 from pathlib import Path
 
@@ -11,43 +11,43 @@ from reco_store.connection.embedded.server import stop_server
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch):
-    """Nothing is said by the environment."""
+    """Remove our variables from the environment."""
     for name in ("REDIS_URL", "RECO_NAMESPACE", "RECO_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_usual_place_needs_no_options():
-    """The default store, namespace and home are what `reco` reads by itself."""
+def test_defaults_need_no_options():
+    """`reco` reads the default store, namespace and home without options."""
     assert Target.of(None, "reco", None).reading_options == ""
 
 
-def test_options_that_were_given_are_repeated():
-    """What `reco` would not find by itself is said, quoted for a shell."""
+def test_other_values_need_options():
+    """Values other than the defaults become options, quoted for a shell."""
     target = Target.of(None, "mine", Path("/srv/a b"))
     assert target.reading_options == " --namespace mine --home '/srv/a b'"
     assert target.label == "embedded in /srv/a b/store"
 
 
-def test_what_the_environment_says_is_not_repeated(monkeypatch):
-    """A command typed in the same shell has the same environment."""
+def test_variables_need_no_options(monkeypatch):
+    """A command in the same shell has the same environment."""
     monkeypatch.setenv("REDIS_URL", "redis://h:1")
     assert Target.of("redis://h:1", "reco", None).reading_options == ""
 
 
 def test_no_password_is_shown():
-    """A suggestion may end in a log."""
+    """A suggested command may be logged."""
     target = Target.of("redis://writer:secret@h:1", "reco", None)
     assert "secret" not in target.reading_options + target.label
     assert target.reading_options.startswith(" --redis-url ")
 
 
-def test_empty_address_is_no_address():
-    """An unset variable in a cron line means the embedded store."""
+def test_an_empty_address_means_the_embedded_store():
+    """A cron line may pass an unset variable."""
     assert Target.of("", "reco", Path("/srv")).label == "embedded in /srv/store"
 
 
 def test_a_change_that_is_not_on_disk_is_in_effect(short_folder):
-    """The error of a rollback, a release or a hidden movie does not speak of publishing."""
+    """The error after a rollback or a release does not mention publishing."""
     target = Target.of(None, "reco", short_folder / "unsaved")
     snapshot = target.home / "store" / "store.rdb"
     try:
@@ -61,8 +61,8 @@ def test_a_change_that_is_not_on_disk_is_in_effect(short_folder):
         stop_server(target.home)
 
 
-def test_only_what_publishes_starts_an_empty_store(tmp_path):
-    """Every other command would find nothing in it, and hide that the address is missing."""
+def test_only_publishing_starts_an_empty_store(tmp_path):
+    """Other commands would find nothing in it, and hide that the address is missing."""
     target = Target.of(None, "reco", tmp_path / "home")
     with pytest.raises(NothingPublished, match=f"{tmp_path}/home/store, .* no server is named"):
         target.connect()

@@ -1,4 +1,4 @@
-"""`batch init`: a file that lists every setting and says none."""
+"""The template that `batch init` writes."""
 
 import re
 import tomllib
@@ -6,45 +6,45 @@ import tomllib
 import pytest
 
 from reco_batch.settings.fields import Settings
-from reco_batch.settings.option import allowed, default_words, valued
-from reco_batch.settings.precedence import SETTINGS, read_settings, variable
+from reco_batch.settings.option import allowed, default_words
+from reco_batch.settings.precedence import SETTINGS, dotted, read_settings, variable
 from reco_batch.settings.toml_template import template, toml_text, write_template
 from reco_store import UsageError
 
 
-def test_it_says_nothing():
-    """A night with the file is the night without it."""
+def test_the_template_sets_nothing():
+    """A run with the template equals a run without a file."""
     assert tomllib.loads(template()) == {"gate": {}, "tune": {}, "notify": {}}
 
 
-def test_every_setting_stands_there_with_all_that_is_to_be_known():
-    """Its words, what it may be, what it is otherwise, its variable; no line is too wide."""
+def test_the_template_describes_every_setting():
+    """Help, allowed values, default and variable are there, in lines of at most 80 columns."""
     text = template()
     words = " ".join(re.sub(r"^# ?", "", text, flags=re.MULTILINE).split())
 
     for name, field in SETTINGS.items():
         assert re.search(rf"^#{name.rpartition('.')[2]} = ", text, re.MULTILINE)
-        told = f"Allowed: {allowed(field)}. Default: {default_words(field)}. "
-        assert " ".join(f"{told}Environment: {variable(name)}.".split()) in words
+        facts = f"Allowed: {allowed(field)}. Default: {default_words(field)}. "
+        assert f"{field.description} {facts}Environment: {variable(name)}." in words
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_without_its_comment_signs_it_is_valid(tmp_path, monkeypatch):
-    """Where there is a default, the line has it."""
+def test_the_template_is_valid_without_its_comment_signs(tmp_path, monkeypatch):
+    """Each line has the default, or an example for a default that TOML cannot express."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     path = tmp_path / "all.toml"
     path.write_text(re.sub(r"^#(\w+ = )", r"\1", template(), flags=re.MULTILINE), "utf-8")
 
-    told = read_settings({}, path)
+    resolved = read_settings({}, path)
 
-    assert told.said.keys() == SETTINGS.keys()
-    have, usual = valued(told.settings), valued(Settings())
-    without = {name for name in SETTINGS if usual[name] in (None, float("inf"))}
-    assert {name for name in SETTINGS if have[name] != usual[name]} == without
+    assert resolved.origins.keys() == SETTINGS.keys()
+    values, defaults = dotted(resolved.settings.model_dump()), dotted(Settings().model_dump())
+    inexpressible = {name for name in SETTINGS if defaults[name] in (None, float("inf"))}
+    assert {name for name in SETTINGS if values[name] != defaults[name]} == inexpressible
 
 
-def test_a_file_that_is_there_stays(tmp_path):
-    """Unless it shall not."""
+def test_an_existing_file_is_replaced_only_on_request(tmp_path):
+    """Without `--force` the file stays as it is."""
     path = tmp_path / "reco.toml"
     path.write_text("k = 7")
 
@@ -56,8 +56,8 @@ def test_a_file_that_is_there_stays(tmp_path):
     assert path.read_text() == template()
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
-    """One line, no traceback."""
+def test_a_missing_folder_is_an_error(tmp_path):
+    """The error is one line, without a traceback."""
     with pytest.raises(UsageError, match="could not be written"):
         write_template(tmp_path / "no" / "reco.toml", replace=False)
 
@@ -65,6 +65,6 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
 @pytest.mark.parametrize(
     "value", [True, False, 7, 0.5, float("inf"), "a", 'q"\\\n\t日本🎬', [1.5, 2.0], ["a", "b"], []]
 )
-def test_values_read_back(value):
-    """As TOML has them."""
+def test_toml_text_reads_back(value):
+    """A TOML parser returns the value that was written."""
     assert tomllib.loads(f"x = {toml_text(value)}")["x"] == value

@@ -1,12 +1,13 @@
-"""A simulation as files: what a night reads, whole or not at all, the same bytes each time."""
+"""Files of a simulation: readable by a run, complete or absent, and reproducible."""
 
 import pytest
 
 from reco_batch.errors import NightFailed
+from reco_batch.ingest.formats.registry import FORMATS
 from reco_batch.ingest.readers import read_folder
 from reco_batch.ingest.validate import build_dataset
 from reco_batch.simulate import files as simulated_files
-from reco_batch.simulate.files import Form, write_simulation
+from reco_batch.simulate.files import write_simulation
 from reco_batch.simulate.simulation import Shape, Simulation
 from reco_store import UsageError
 
@@ -19,9 +20,9 @@ def simulation():
     return Simulation(SHAPE, seed=5)
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_night_reads_what_was_written(simulation, form, tmp_path, stage):
-    """Every rating, stars, second, title and genre; nothing to mend."""
+    """A run reads every rating, time, title and genre that was written, without findings."""
     write_simulation(simulation, tmp_path / "out", form=form, stage=stage)
 
     data = build_dataset(read_folder(tmp_path / "out"), rating_scale=(0.5, 5))
@@ -41,9 +42,9 @@ def test_a_night_reads_what_was_written(simulation, form, tmp_path, stage):
     assert at == len(data.ratings) == SHAPE.ratings
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", FORMATS)
 def test_the_same_seed_writes_the_same_bytes(form, tmp_path, stage):
-    """Byte by byte, in both formats."""
+    """Equal seeds write equal bytes in every format."""
     for name in ("one", "two"):
         write_simulation(Simulation(SHAPE, seed=5), tmp_path / name, form=form, stage=stage)
 
@@ -55,25 +56,25 @@ def test_the_same_seed_writes_the_same_bytes(form, tmp_path, stage):
 
 @pytest.mark.parametrize("there", ["ratings.csv", "movies.parquet", "ratings.csv.gz"])
 def test_no_ratings_are_written_over(simulation, there, tmp_path, stage):
-    """Whatever a night would read in their place stops it, and stays."""
+    """A folder with ratings or movies is refused and left unchanged."""
     (tmp_path / there).write_text("mine")
 
-    with pytest.raises(UsageError, match=f"holds {there}: expected no ratings and no movies"):
-        write_simulation(simulation, tmp_path, form=Form.CSV, stage=stage)
+    with pytest.raises(UsageError, match=f"contains {there}: expected no ratings and no movies"):
+        write_simulation(simulation, tmp_path, form="csv", stage=stage)
 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(simulation, tmp_path, stage):
-    """And stays what it is."""
+    """A file in place of the folder is refused and left unchanged."""
     (tmp_path / "out").write_text("mine")
 
     with pytest.raises(UsageError, match="is a file: expected a folder"):
-        write_simulation(simulation, tmp_path / "out", form=Form.CSV, stage=stage)
+        write_simulation(simulation, tmp_path / "out", form="csv", stage=stage)
 
 
 def test_half_a_data_set_is_none(simulation, tmp_path, stage, monkeypatch):
-    """What a full disk stops leaves nothing that a night could take for data."""
+    """A full disk leaves no files that a run could read."""
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -81,6 +82,6 @@ def test_half_a_data_set_is_none(simulation, tmp_path, stage, monkeypatch):
     monkeypatch.setattr(simulated_files, "_ratings", lambda *_: iter(full, None))
 
     with pytest.raises(NightFailed, match="No space left on device"):
-        write_simulation(simulation, tmp_path / "out", form=Form.CSV, stage=stage)
+        write_simulation(simulation, tmp_path / "out", form="csv", stage=stage)
 
     assert list((tmp_path / "out").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Ratings that nobody gave: their shape, and that there is something to learn in them."""
+"""Simulated ratings: their size and distribution, and the structure that models can learn."""
 
 from dataclasses import fields, replace
 
@@ -16,7 +16,7 @@ from reco_batch.simulate.simulation import FEWEST_RATINGS, SHAPES, Shape, Simula
 from reco_store import UsageError
 
 SMALL = Shape(users=600, movies=3000, ratings=30_000)
-#: Of the movies, those that the linear model looks at: it inverts a matrix of them.
+#: Movies in the linear model, which inverts a matrix of this size.
 MOST_RATED = 1000
 
 
@@ -35,14 +35,14 @@ def small():
 
 @pytest.fixture(scope="module")
 def ratings(small):
-    """Its ratings."""
+    """The ratings of the small simulation."""
     return ratings_of(small)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 40), st.integers(200, 300), st.integers(20, 25), st.integers(0, 2**31))
 def test_the_shape_is_kept_to_the_rating(users, movies, each, seed):
-    """As many users, movies and ratings as were asked for; twenty each at least; no pair twice."""
+    """The numbers of users, movies and ratings are exact; users have twenty distinct movies."""
     shape = Shape(users, movies, users * each)
 
     simulation = Simulation(shape, seed=seed)
@@ -60,7 +60,7 @@ def test_the_shape_is_kept_to_the_rating(users, movies, each, seed):
 
 
 def test_a_quarter_of_all_movies_is_found(monkeypatch):
-    """Where drawing finds too little that is new, the catalogue is looked through."""
+    """Slots that draws leave empty are filled from the whole catalogue."""
     monkeypatch.setattr("reco_batch.simulate.simulation._ROUNDS", (1,))
     shape = Shape(users=30, movies=160, ratings=600)
 
@@ -72,7 +72,7 @@ def test_a_quarter_of_all_movies_is_found(monkeypatch):
 
 
 def test_the_seed_makes_the_ratings(small, ratings):
-    """The same seed the same bytes, another seed others."""
+    """Equal seeds give equal ratings, and another seed gives others."""
     again = Simulation(SMALL, seed=1)
 
     assert again.movies == small.movies
@@ -108,7 +108,7 @@ def test_time_goes_in_sittings(small, ratings):
 
 
 def hits(scores, train, test, users):
-    """Return the mean recall in the first twenty, seen movies left out."""
+    """Return the mean recall@20 without seen movies."""
     seen = histories(train, user_count=users)
     wanted = histories(test, user_count=users)
     for user in range(users):
@@ -120,7 +120,7 @@ def hits(scores, train, test, users):
 
 @pytest.fixture(scope="module")
 def parts(ratings):
-    """The ratings for training, and those for the test."""
+    """Training and test ratings."""
     split = split_ratings(ratings, by=SplitBy.RANDOM, seed=0)
     return ratings.take(split.train), ratings.take(split.test)
 
@@ -151,14 +151,14 @@ def test_planted_taste_can_be_learned(parts):
 
 
 def nearness(ratings, factors):
-    """Return how near movies are that stand one after the other: the mean of their cosines."""
+    """Return the mean cosine of consecutive movies."""
     counts = co_ratings(ratings, movie_count=SMALL.movies, window=1).tocoo()
     cosines = np.einsum("pd,pd->p", factors[counts.row], factors[counts.col])
     return cosines @ counts.data / counts.data.sum()
 
 
 def test_the_order_of_rating_tells_something(small, ratings):
-    """Movies of one sitting are nearer to each other than all that the same user has rated."""
+    """Movies of one sitting are more similar than all movies of the same user."""
     factors = small._catalogue.factors
     rng = np.random.default_rng(0)
     order = np.lexsort((rng.random(len(ratings)), ratings.user_index))
@@ -168,7 +168,7 @@ def test_the_order_of_rating_tells_something(small, ratings):
 
 
 def test_stars_can_be_predicted(parts):
-    """A movie's and a user's mean explain a part of the stars that were held out."""
+    """The means of movie and user explain part of the held-out ratings."""
     train, test = parts
     overall = train.rating.mean()
 
@@ -176,13 +176,13 @@ def test_stars_can_be_predicted(parts):
         total = np.bincount(column, weights=train.rating - overall, minlength=size)
         return total / (np.bincount(column, minlength=size) + 5)
 
-    said = overall + means(train.movie_index, SMALL.movies)[test.movie_index]
-    said += means(train.user_index, SMALL.users)[test.user_index]
-    assert np.square(test.rating - said).mean() < 0.8 * np.square(test.rating - overall).mean()
+    message = overall + means(train.movie_index, SMALL.movies)[test.movie_index]
+    message += means(train.user_index, SMALL.users)[test.user_index]
+    assert np.square(test.rating - message).mean() < 0.8 * np.square(test.rating - overall).mean()
 
 
 def test_stars_follow_taste(small, parts):
-    """Somebody gives more stars to what is like the rest of what they rate."""
+    """Users rate movies similar to their others higher."""
     train, test = parts
     factors = small._catalogue.factors
     likes = np.zeros((SMALL.users, factors.shape[1]))
@@ -199,19 +199,19 @@ def test_stars_follow_taste(small, parts):
 
 
 def test_scale_takes_users_and_ratings_and_leaves_the_catalogue():
-    """So that cost is a constant and a part that grows with the scale."""
+    """A scale multiplies users and ratings, and leaves the number of movies."""
     assert SHAPES["ml-32m"].scaled(0.1) == (20_095, 87_585, 3_200_020)
     assert SHAPES["ml-latest-small"].scaled(1e-9).users == 1
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "message"),
     [
         (Shape(10, 79, 200), "79 movies: expected at least 160, for 20 ratings a user"),
         (Shape(10, 400, 199), "199 ratings of 10 users: expected at least 20 of each"),
     ],
 )
-def test_a_shape_that_cannot_be_is_refused(shape, said):
-    """With what could be."""
-    with pytest.raises(UsageError, match=said):
+def test_a_shape_that_cannot_be_is_refused(shape, message):
+    """An impossible size is refused with the possible one."""
+    with pytest.raises(UsageError, match=message):
         Simulation(shape, seed=0)

@@ -1,4 +1,4 @@
-"""Client: addresses are understood, passwords never shown, errors translated."""
+"""Clients: addresses are parsed, passwords masked, and errors translated."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_mask_url(url, shown):
 
 @given(WORDS, WORDS)
 def test_no_password_survives_masking(user, word):
-    """Wherever a password may stand in an address, it is not shown."""
+    """A password is masked in every position of an address."""
     secret = f"{SECRET}{word}"
     for url in (
         f"redis://{user}:{secret}@h:1",
@@ -68,7 +68,7 @@ def test_no_password_survives_masking(user, word):
     "password", ["ab/cd", "ab?cd", "ab#cd", "12/cd", "a@b/cd", "[cd", "12?cd", "12?x=cd", "1#cd"]
 )
 def test_password_that_cuts_the_address_short(password):
-    """A letter that must be percent-encoded is a usage error that says so, not the password."""
+    """A character that must be percent-encoded is a usage error, without the password."""
     with pytest.raises(UsageError, match=r"percent-encode / \? # @ %") as refused:
         connect(f"redis://writer:{password}@127.0.0.1:1/0")
     assert "cd" not in "".join(traceback.format_exception(refused.value))
@@ -76,7 +76,7 @@ def test_password_that_cuts_the_address_short(password):
 
 @pytest.mark.parametrize("url", ["unix:///tmp/a@b.sock", "redis://h?password=p@ss"])
 def test_at_sign_that_cuts_nothing(url):
-    """An @ in a socket's path or in an option is no reason to refuse an address."""
+    """An @ in the path of a socket or in an option is accepted."""
     assert resolve(url, home=None, cluster=False).url.startswith(url[:8])
 
 
@@ -113,27 +113,27 @@ def test_resolve(url, plain, cluster):
     ],
 )
 def test_resolve_sentinel(url, sentinels, plain):
-    """Several hosts, the primary's name, and then the number of the database."""
+    """A Sentinel address has hosts, the name of the primary and a database."""
     address = resolve(url, home=None, cluster=False)
     assert (address.sentinels, address.url) == (sentinels, plain)
     assert address.service in ("main", "my one")
 
 
 def test_sentinel_without_a_name():
-    """An address that names no primary shows how one does."""
+    """A Sentinel address without the name of the primary is refused with an example."""
     with pytest.raises(UsageError, match=r"redis-sentinel://HOST:26379,HOST:26379/NAME/0"):
         connect("redis-sentinel://h:26379")
 
 
 @pytest.mark.parametrize("url", ["redis://h:1/x", "redis-sentinel://h/main/x", "redis://h/1/2"])
 def test_database_that_is_no_number(url):
-    """The client library would take database 0."""
+    """A database that is not a number is refused; the client library would use 0."""
     with pytest.raises(UsageError, match="expected the number of a database"):
         connect(url)
 
 
 async def test_asyncio_reader_refuses_the_same():
-    """At the same moment as the blocking one; options when it connects."""
+    """The asyncio reader refuses a wrong address at once, wrong options on connecting."""
     for url in ("h:1", "redis://h:1/x", "redis://:a/b@h:1", "rediss://h:1?ssl_cert_reqs=none"):
         with pytest.raises(UsageError):
             AsyncReader(url)
@@ -152,14 +152,14 @@ async def test_asyncio_reader_refuses_the_same():
     ],
 )
 def test_label(url, label):
-    """What a client is called in messages has the form of its address."""
+    """The printable address of a client has the form of its URL."""
     with connect(url) as client:
         assert label_of(client) == label
 
 
 @pytest.mark.parametrize("url", ["h:6379", "http://h", "", "mysql://u:canary-7f3a@h"])
 def test_unknown_address(url):
-    """An address of another kind is a usage error that names those that work."""
+    """An unknown scheme is a usage error with the known ones."""
     with pytest.raises(UsageError, match="rediss://") as refused:
         connect(url)
     assert SECRET not in str(refused.value)
@@ -169,14 +169,14 @@ def test_unknown_address(url):
     "option", ["ssl_cert_reqs=none", "ssl_cert_reqs=optional", "ssl_check_hostname=false"]
 )
 def test_tls_cannot_be_left_unverified(option):
-    """TLS that checks nobody is refused, with what to do instead."""
+    """TLS without verification is refused with a next step."""
     with pytest.raises(UsageError, match="ssl_ca_certs"):
         connect(f"rediss://h:1?{option}")
 
 
 @pytest.mark.parametrize("option", ["colour=blue", "socket_timeout=soon"])
 def test_unknown_option(option):
-    """A misspelt option is a usage error, whatever the client library makes of it."""
+    """An unknown option is a usage error."""
     with pytest.raises(UsageError, match="option"):
         connect(f"redis://127.0.0.1:1?{option}").ping()
 
@@ -198,7 +198,7 @@ def test_unknown_option(option):
     ],
 )
 def test_translation(error, kind, word):
-    """Every error of the client library becomes one that says what it means here."""
+    """Every error of the client library becomes an error of this package."""
     with pytest.raises(kind, match=word) as translated, store_errors("redis://h"):
         raise error
     assert translated.value.__cause__ is error
@@ -206,7 +206,7 @@ def test_translation(error, kind, word):
 
 
 def test_own_errors_pass():
-    """Errors that are no connection errors are left alone."""
+    """Other errors are not translated."""
     with pytest.raises(ZeroDivisionError), store_errors("redis://h"):
         _ = 1 / 0
     with store_errors("redis://h"):
@@ -214,7 +214,7 @@ def test_own_errors_pass():
 
 
 def test_server_that_is_down():
-    """Nobody listening: the address is named, and what to check."""
+    """A server that does not listen is reported with its address and a next step."""
     with (
         connect("redis://127.0.0.1:1") as client,
         pytest.raises(StoreUnreachable, match=r"127\.0\.0\.1:1"),
@@ -242,7 +242,7 @@ def test_wrong_password_is_not_shown(make_server):
 
 
 def test_wrong_type_is_a_mismatch(client, keys):
-    """A key of another program's type is told as such."""
+    """A key of the wrong type is reported as a contract mismatch."""
     client.lpush(keys.current, "x")
     with pytest.raises(ContractMismatch, match="another type"), store_errors(client):
         client.get(keys.current)

@@ -28,13 +28,13 @@ from reco_store.read.reader import Reader
 
 @pytest.fixture
 def client(cluster):
-    """A connection to the cluster."""
+    """Return a connection to the cluster."""
     with connect(cluster.url) as connection:
         yield connection
 
 
 def test_whole_life_of_generations(cluster, client, keys, make_source):
-    """Publish, replace, roll back, collect, with confirmed replicas; readers see whole nights."""
+    """All writing commands work on a cluster, and readers see complete generations."""
     sources = [make_source(tag / 2) for tag in range(4)]
     with RunLock(client, keys, heartbeat=False) as lock:
         for source in sources[:3]:
@@ -43,7 +43,7 @@ def test_whole_life_of_generations(cluster, client, keys, make_source):
         assert result.retired == (sources[0].generation,)
     with Reader(client=client, namespace=keys.namespace) as reader:
         assert reader.user("1", n=1).items[0].score == 6.0
-        assert reader.user("nobody", n=1).source == "most_rated"
+        assert reader.user("unknown", n=1).source == "most_rated"
         assert [movie.movie_id for movie in reader.find_title("heat")] == ["3", "4"]
         assert rollback(client, keys) == sources[1].generation
         assert reader.user("1", n=1).items[0].score == 5.5
@@ -61,7 +61,7 @@ def test_whole_life_of_generations(cluster, client, keys, make_source):
 
 
 def test_lost_data(cluster, client, keys, make_source):
-    """Keys that one node lost are missed by the status and by the gate; all of them, by readers."""
+    """Lost keys of one node show in status and gate, and loss of all nodes in readers."""
     source = make_source()
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, source, lock=lock)
@@ -86,11 +86,11 @@ async def test_asyncio_reader(cluster, client, keys, make_source):
         publish(client, keys, make_source(), lock=lock)
     async with AsyncReader(cluster.url, keys.namespace) as reader:
         assert (await reader.user("1", n=1)).items[0].title == "Heat (1995)"
-        assert (await reader.user("nobody", n=2)).source == "most_rated"
+        assert (await reader.user("unknown", n=2)).source == "most_rated"
 
 
 def test_evicting_node_is_refused(cluster, client, keys, make_source):
-    """One node that evicts is enough to refuse the cluster, and it is named."""
+    """A cluster with one evicting node is refused with the name of the node."""
     node = cluster.nodes[1]
     node.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -104,7 +104,7 @@ def test_evicting_node_is_refused(cluster, client, keys, make_source):
 
 
 def promote(cluster, primary: int) -> int:
-    """Let a primary and its replica change places; return the number of the new primary."""
+    """Fail over a primary to its replica; return the number of the new primary."""
     replicas: list[int] = []
 
     def knows_replica() -> bool:  # a node learns a moment after a failover who follows whom
@@ -121,7 +121,7 @@ def promote(cluster, primary: int) -> int:
 
 
 def test_pointer_on_an_unknown_server_is_not_moved(cluster, client, keys, make_source, monkeypatch):
-    """A replica that took over a moment before the flip was not there when the run began."""
+    """A failover just before the flip stops the run."""
     first = make_source()
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, first, lock=lock)
@@ -142,7 +142,7 @@ def test_pointer_on_an_unknown_server_is_not_moved(cluster, client, keys, make_s
 
 
 def test_confirmation_asks_who_holds_the_keys_by_now(cluster, keys, monkeypatch):
-    """After a failover between two batches it is the new primary whose replica must confirm."""
+    """After a failover between batches, the replica of the new primary must confirm."""
     monkeypatch.setattr("reco_store.publishing.replicas.WAIT_MILLISECONDS", 20)
     prefix = keys.data_prefix("20261124T031502Z-7f3a")
     with connect(cluster.url, timeout_seconds=0.5) as client:

@@ -1,4 +1,4 @@
-"""Explanations of what servers refuse: by the replies of real servers."""
+"""Translation of refusals, with replies of real servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def account(server, client):
 
 
 def refusal(url: str, *words: str) -> str:
-    """Return what a command's refusal is explained with."""
+    """Return the message about the refusal of a command."""
     with (
         connect(url) as client,
         pytest.raises((StoreUnfit, StoreUnreachable)) as refused,
@@ -38,18 +38,18 @@ def refusal(url: str, *words: str) -> str:
 
 
 def test_missing_command(account):
-    """The account and the command are named."""
-    said = refusal(account("+get", "~*"), "SCARD", "x")
-    assert "account ann " in said
-    assert "may not run SCARD" in said
-    assert "Grant the account +scard" in said
+    """A refused command is reported with account and command."""
+    message = refusal(account("+get", "~*"), "SCARD", "x")
+    assert "account ann " in message
+    assert "may not run SCARD" in message
+    assert "Grant the account +scard" in message
 
 
 def test_missing_key(account):
-    """A key that is closed is another matter than a command."""
-    said = refusal(account("+get", "~mine"), "GET", "x")
-    assert "account ann " in said
-    assert "may not use one of the keys" in said
+    """A refused key is reported differently from a refused command."""
+    message = refusal(account("+get", "~mine"), "GET", "x")
+    assert "account ann " in message
+    assert "may not use one of the keys" in message
 
 
 @pytest.mark.parametrize(
@@ -60,46 +60,46 @@ def test_missing_key(account):
     ],
 )
 def test_missing_right_of_a_script(account, words, script):
-    """Servers word the refusal of a script in their own ways."""
-    said = refusal(account(*words), "EVAL", script, "0")
-    assert "account ann " in said
-    assert "Grant the account" in said
+    """Refusals within a script are recognised in the wording of every server."""
+    message = refusal(account(*words), "EVAL", script, "0")
+    assert "account ann " in message
+    assert "Grant the account" in message
 
 
 def test_wrong_login(server, account):
-    """Neither the server nor the address is blamed."""
+    """A refused login is reported with the account, without the password."""
     account("+get")
-    said = refusal(f"{server.url}?username=ann&password=canary", "GET", "x")
-    assert "refused the login of the account ann" in said
-    assert "percent-encoded" in said
-    assert "canary" not in said
+    message = refusal(f"{server.url}?username=ann&password=canary", "GET", "x")
+    assert "refused the login of the account ann" in message
+    assert "percent-encoded" in message
+    assert "canary" not in message
 
 
 def test_no_login(make_server, binary):
-    """A server that wants a password says so to an address without one, and the reverse."""
+    """A missing password is reported, and so is a superfluous one."""
     server = make_server("--requirepass", "x", binary=binary)
-    assert "wants a user name and password" in refusal(server.url, "GET", "x")
+    assert "requires a user name and password" in refusal(server.url, "GET", "x")
 
 
 def test_password_that_nobody_asked_for(make_server, binary):
-    """The address has a password, the server none."""
+    """A password that the server does not require is reported."""
     server = make_server(binary=binary)
-    assert "asks for none" in refusal(f"{server.url}?password=x", "GET", "x")
+    assert "requires none" in refusal(f"{server.url}?password=x", "GET", "x")
 
 
 def test_database_out_of_range(server):
-    """A number that is too large is not a fault of the server."""
+    """A database number that is too large is reported."""
     assert "no database of that number" in refusal(f"{server.url}?db=99", "GET", "x")
 
 
 def test_command_that_is_switched_off(make_server, binary):
-    """As managed servers rename some."""
+    """A disabled command is reported by name."""
     server = make_server("--rename-command", "EVAL", "", binary=binary)
     assert "does not know the command EVAL" in refusal(server.url, "EVAL", "return 1", "0")
 
 
 def test_replica(make_server, binary):
-    """One that takes no writes, and one that lost its primary."""
+    """A read-only replica and one without a primary are reported."""
     server = make_server(binary=binary)
     with connect(server.url) as client:
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
@@ -114,7 +114,7 @@ def test_replica(make_server, binary):
 
 
 def test_slow_script(make_server, binary):
-    """Somebody's script that does not end."""
+    """A server that is blocked by a script is reported as not ready."""
     option = "--busy-reply-threshold" if binary.name == "valkey-server" else "--lua-time-limit"
     server = make_server(option, "20", binary=binary)
 
@@ -135,13 +135,13 @@ def test_slow_script(make_server, binary):
 
 
 def test_cluster_addresses(cluster, make_server):
-    """A node of a cluster under redis://, a single server under redis+cluster://."""
+    """A wrong scheme for a cluster or a single server is reported with the right one."""
     single = cluster.url.replace("redis+cluster", "redis")
-    told = [
+    messages = [
         refusal(single, "GET", key) for key in ("a", "b", "c", "d") if _is_elsewhere(single, key)
     ]
-    assert told
-    assert all("Use redis+cluster://" in said for said in told)
+    assert messages
+    assert all("Use redis+cluster://" in one for one in messages)
     port = free_port()
     make_server("--port", str(port), "--bind", "127.0.0.1")
     with pytest.raises(StoreUnfit, match="not part of a Redis Cluster"):
@@ -158,5 +158,5 @@ def _is_elsewhere(url: str, key: str) -> bool:
 
 
 def test_host_that_is_not_known():
-    """A typing error in the host."""
+    """An unknown host name is reported."""
     assert "host is not known" in refusal("redis://nowhere.invalid:6379", "GET", "x")

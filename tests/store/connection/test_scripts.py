@@ -1,4 +1,4 @@
-"""Scripts: what comes back is what was asked for, or is asked for again."""
+"""Scripts: damaged replies are requested again."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from reco_store.connection.scripts import insist, values
 
 
 @pytest.mark.parametrize("reply", [None, b"a", [b"a"], [b"a", 2.5], [b"a", 1], [b"a", [b"b"]]])
-def test_a_spoilt_reply_is_asked_for_again(reply):
-    """A list that is too short, or a number where a value was, is no answer."""
+def test_a_damaged_reply_is_requested_again(reply):
+    """A short list, or a number in place of a value, is requested again."""
     answers = iter([reply, [b"a", None]])
 
     assert insist(lambda: values(next(answers), 2)) == [b"a", None]
 
 
-def test_a_reply_that_stays_spoilt_is_an_error():
-    """Not for ever."""
-    with pytest.raises(ConnectionLost, match="spoilt"):
+def test_a_reply_that_stays_damaged_is_an_error():
+    """Repeatedly damaged replies are an error."""
+    with pytest.raises(ConnectionLost, match="damaged"):
         insist(lambda: values([2.5], 1))

@@ -1,4 +1,4 @@
-"""Sentinel: each new connection asks for the primary, and a failover loses no whole night."""
+"""Sentinel: each new connection finds the primary, and a failover splits no generation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET = "canary-7f3a"  # noqa: S105  a canary, to be found wherever it leaks
 
 
 class Watched:
-    """A primary and a replica on loopback, and a Sentinel that wants a password."""
+    """Primary and replica on the loopback, and a Sentinel with a password."""
 
     def __init__(self, make_server, folder) -> None:
         first, second, self.sentinel_port = free_ports(3)
@@ -50,7 +50,7 @@ class Watched:
 
     @property
     def url(self) -> str:
-        """The address; the first Sentinel of it is down."""
+        """Address of the Sentinels, the first of which is down."""
         hosts = f"127.0.0.1:1,127.0.0.1:{self.sentinel_port}"
         return f"redis-sentinel://{hosts}/mymaster/0?sentinel_password={SECRET}"
 
@@ -60,7 +60,7 @@ class Watched:
         return False
 
     def fail_over(self) -> None:
-        """Kill the primary, and wait until the other one is in its place."""
+        """Kill the primary, and wait for the failover."""
         self.servers[0].kill()
         wait_until(
             lambda: self.sentinel.sentinel_get_master_addr_by_name("mymaster")[1] == self.ports[1]
@@ -77,14 +77,14 @@ class Watched:
 
 @pytest.fixture
 def watched(make_server, tmp_path):
-    """A primary, its replica and a Sentinel."""
+    """Start a primary, its replica and a Sentinel."""
     found = Watched(make_server, tmp_path)
     yield found
     found.end()
 
 
 async def test_failover(watched, keys, make_source):
-    """A night amid a failover is published whole or not at all; readers follow the primary."""
+    """A run during a failover publishes all or nothing, and readers follow the primary."""
     first, second = make_source(), make_source()
     with connect(watched.url) as client, RunLock(client, keys, heartbeat=False) as lock:
         require_rights(client, keys)
@@ -111,7 +111,7 @@ async def test_failover(watched, keys, make_source):
 
 
 def test_name_or_password_that_sentinels_do_not_take(watched):
-    """One line with what to check, and no password."""
+    """An unknown primary is reported with a next step, without the password."""
     for url in (
         watched.url.replace("mymaster", "other"),
         watched.url.replace(SECRET, "wrong"),
@@ -119,7 +119,7 @@ def test_name_or_password_that_sentinels_do_not_take(watched):
     ):
         with (
             connect(url) as client,
-            pytest.raises(StoreUnreachable, match="no Sentinel there knows a primary") as refused,
+            pytest.raises(StoreUnreachable, match="no Sentinel there has a primary") as refused,
             store_errors(client),
         ):
             client.get("x")

@@ -1,4 +1,4 @@
-"""TLS: what keeps a connection from coming about is told apart; without a password it is steady."""
+"""TLS: reasons of a failed connection are distinguished; connections work without password."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAST = datetime.now(UTC) - timedelta(days=1)
 
 @pytest.fixture
 def authority(tmp_path):
-    """An authority that the client is told to trust."""
+    """Return a certificate authority and its file."""
     made = trustme.CA()
     made.cert_pem.write_to_path(tmp_path / "ca.pem")
     return made
@@ -27,7 +27,7 @@ def authority(tmp_path):
 
 @pytest.fixture
 def serve(make_server, tmp_path, authority):
-    """Start a server that speaks TLS only; return its port."""
+    """Return a function that starts a TLS-only server and returns its port."""
 
     def start(certificate: trustme.LeafCert, *, wants_client: bool = False) -> int:
         chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
@@ -45,7 +45,7 @@ def serve(make_server, tmp_path, authority):
 
 
 def refusal(url: str) -> str:
-    """Return what keeps an address from being used."""
+    """Return the message about an address that cannot be used."""
     with (
         connect(url, timeout_seconds=0.5) as client,
         pytest.raises(StoreUnreachable) as refused,
@@ -56,7 +56,7 @@ def refusal(url: str) -> str:
 
 
 def test_every_connection_comes_about(serve, authority, tmp_path):
-    """Session tickets that arrive after the handshake are not taken for a reply left over."""
+    """Session tickets after the handshake do not break the connection."""
     url = f"rediss://127.0.0.1:{serve(authority.issue_cert('127.0.0.1'))}"
     for _ in range(40):
         with connect(f"{url}?ssl_ca_certs={tmp_path / 'ca.pem'}") as client:
@@ -64,7 +64,7 @@ def test_every_connection_comes_about(serve, authority, tmp_path):
 
 
 async def test_asyncio_reader(serve, authority, tmp_path):
-    """It gets through, too."""
+    """The asyncio reader connects over TLS."""
     url = f"rediss://127.0.0.1:{serve(authority.issue_cert('127.0.0.1'))}"
     async with AsyncReader(f"{url}?ssl_ca_certs={tmp_path / 'ca.pem'}") as reader:
         with pytest.raises(NothingPublished):
@@ -72,58 +72,58 @@ async def test_asyncio_reader(serve, authority, tmp_path):
 
 
 def test_authority_that_is_not_known(serve, authority):
-    """The usual first try: the authority is one's own, and not named."""
-    said = refusal(f"rediss://127.0.0.1:{serve(authority.issue_cert('127.0.0.1'))}")
-    assert "from an authority that is not known here" in said
-    assert "rediss://...?ssl_ca_certs=FILE" in said
-    assert said.startswith("cannot use the store at rediss://")
+    """A certificate of an unknown authority is reported with the option to add."""
+    message = refusal(f"rediss://127.0.0.1:{serve(authority.issue_cert('127.0.0.1'))}")
+    assert "from an authority that is not known here" in message
+    assert "rediss://...?ssl_ca_certs=FILE" in message
+    assert message.startswith("cannot use the store at rediss://")
 
 
 @pytest.mark.parametrize("name", ["elsewhere.example", "10.0.0.1"])
 def test_certificate_of_another_host(serve, authority, tmp_path, name):
-    """By name or by number."""
+    """A certificate for another host name or address is reported."""
     port = serve(authority.issue_cert(name))
-    said = refusal(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}")
-    assert "certificate is for another host" in said
+    message = refusal(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}")
+    assert "certificate is for another host" in message
 
 
 def test_expired_certificate(serve, authority, tmp_path):
-    """Nothing is wrong with the address then."""
+    """An expired certificate is reported."""
     port = serve(authority.issue_cert("127.0.0.1", not_after=PAST))
-    said = refusal(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}")
-    assert "certificate has expired" in said
-    assert "Renew it" in said
+    message = refusal(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}")
+    assert "certificate has expired" in message
+    assert "Renew it" in message
 
 
 def test_client_certificate_wanted(serve, authority, tmp_path):
-    """Without one the options are named; with one it works."""
+    """A required client certificate is reported with its options, and works."""
     port = serve(authority.issue_cert("127.0.0.1"), wants_client=True)
     url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}"
-    said = refusal(url)
-    assert "wants a certificate of the client" in said
-    assert "ssl_certfile=FILE&ssl_keyfile=FILE" in said
+    message = refusal(url)
+    assert "requires a client certificate" in message
+    assert "ssl_certfile=FILE&ssl_keyfile=FILE" in message
     mine = authority.issue_cert("client.example")
     mine.private_key_and_cert_chain_pem.write_to_path(tmp_path / "mine.pem")
     with connect(f"{url}&ssl_certfile={tmp_path / 'mine.pem'}") as client:
         assert client.get("x") is None
     stranger = trustme.CA().issue_cert("client.example")
     stranger.private_key_and_cert_chain_pem.write_to_path(tmp_path / "stranger.pem")
-    said = refusal(f"{url}&ssl_certfile={tmp_path / 'stranger.pem'}")
-    assert "or another one" in said
+    message = refusal(f"{url}&ssl_certfile={tmp_path / 'stranger.pem'}")
+    assert "or another one" in message
 
 
 def test_no_tls_to_a_server_with_tls(serve, authority):
-    """The server cuts the connection off; the usual reason is named."""
-    said = refusal(f"redis://127.0.0.1:{serve(authority.issue_cert('127.0.0.1'))}")
-    assert "use rediss:// instead of redis://" in said
+    """A plain connection to a TLS server is reported with the right scheme."""
+    message = refusal(f"redis://127.0.0.1:{serve(authority.issue_cert('127.0.0.1'))}")
+    assert "use rediss:// instead of redis://" in message
 
 
 def test_tls_to_a_server_without(make_server, authority, tmp_path):
-    """The server waits for a command, or replies with an error."""
+    """A TLS connection to a plain server is reported with the right scheme."""
     port = free_port()
     make_server("--port", str(port), "--bind", "127.0.0.1")
-    said = refusal(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}")
-    assert "use redis:// instead of rediss://" in said
+    message = refusal(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}")
+    assert "use redis:// instead of rediss://" in message
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_tls_to_a_server_without(make_server, authority, tmp_path):
     ],
 )
 def test_files_that_cannot_be_used(authority, tmp_path, options, named):
-    """Found before anything is connected."""
+    """Unusable certificate files are reported before connecting."""
     (tmp_path / "empty.pem").touch()
     url = f"rediss://h:1?{options.replace('{}', str(tmp_path))}"
     with pytest.raises(UsageError, match=rf"^the option {named} of .*expected a PEM file"):
@@ -144,6 +144,6 @@ def test_files_that_cannot_be_used(authority, tmp_path, options, named):
 
 
 def test_tls_options_without_tls():
-    """The scheme is what was forgotten."""
+    """TLS options without the TLS scheme are refused."""
     with pytest.raises(UsageError, match=re.escape("expected one that begins with rediss")):
         connect("redis://h:1?ssl_ca_certs=/etc/ca.pem")

@@ -1,4 +1,4 @@
-"""Waiting for a server that cannot answer yet: readers for a moment, writers for a minute."""
+"""Waiting for a server that is not ready: readers for seconds, writers for a minute."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECONDS = 0.6
 
 @pytest.fixture
 def published(make_server, binary, keys, make_source):
-    """A server with a generation."""
+    """Start a server with a generation."""
     server = make_server(binary=binary)
     with connect(server.url) as client, RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, make_source(), lock=lock)
@@ -36,7 +36,7 @@ def published(make_server, binary, keys, make_source):
 
 @contextmanager
 def stale(server, seconds: float):
-    """Make a server a replica without a primary that serves nothing; after a while it is back."""
+    """Turn a server into a replica without a primary for a while."""
     with connect(server.url) as admin:
         admin.config_set("replica-serve-stale-data", "no")
         admin.execute_command("REPLICAOF", "127.0.0.1", "1")
@@ -49,20 +49,20 @@ def stale(server, seconds: float):
 
 
 def test_reader_waits_for_a_moment(published, keys):
-    """A short failover is not noticed."""
+    """A blocking reader waits for the end of a short failover."""
     with Reader(published.url, keys.namespace) as reader, stale(published, SECONDS):
         assert reader.user("1", n=1).items
 
 
 async def test_asyncio_reader_waits_for_a_moment(published, keys):
-    """Likewise, without blocking the loop."""
+    """The asyncio reader waits without blocking the loop."""
     async with AsyncReader(published.url, keys.namespace) as reader:
         with stale(published, SECONDS):
             assert (await reader.user("1", n=1)).items
 
 
 async def test_readers_do_not_wait_for_long(published, keys, monkeypatch):
-    """Requests must not pile up; the error is one that a caller can tell from others."""
+    """After the limit a reader raises StoreNotReady, so that requests do not pile up."""
     for place in ("reader", "async_reader"):
         monkeypatch.setattr(f"reco_store.read.{place}.READER_SECONDS", 0.2)
     with stale(published, 2.5):
@@ -79,7 +79,7 @@ async def test_readers_do_not_wait_for_long(published, keys, monkeypatch):
 
 
 def test_writer_waits_for_longer(published, keys):
-    """Unless it is told not to: giving the lock back must not keep a run from its end."""
+    """A writer waits longer than a reader, unless its patience is 0."""
     with connect(published.url) as client, stale(published, SECONDS):
         with pytest.raises(MasterDownError):
             insist(lambda: client.get(keys.current), 0)
@@ -87,7 +87,7 @@ def test_writer_waits_for_longer(published, keys):
 
 
 def test_loading_is_waited_for(published, keys):
-    """A server that reads its data back after a start."""
+    """Readers and writers wait for a server that loads its data."""
     with connect(published.url) as client:
         pipeline = client.pipeline(transaction=False)
         for number in range(3000):
@@ -116,7 +116,7 @@ def test_loading_is_waited_for(published, keys):
 
 
 def test_waiting_ends():
-    """Pauses grow, stay within the limit, and are for nothing else."""
+    """Pauses grow within the limit, for passing errors only."""
     now = [0.0]
     patience = waiting.Waiting(10, clock=lambda: now[0])
     pauses = []
@@ -131,8 +131,9 @@ def test_waiting_ends():
 @pytest.mark.parametrize(
     "words", [("reco", "get-user", "1"), ("batch", "generations")], ids=" ".join
 )
+@pytest.mark.slow
 def test_commands_wait_and_say_so(published, keys, tmp_path, words):
-    """One line about the wait, then the answer."""
+    """A wait is reported in one line, then the answer follows."""
     program = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
     environment = {**os.environ, "REDIS_URL": published.url, "RECO_NAMESPACE": keys.namespace}
     with stale(published, 6):

@@ -1,4 +1,4 @@
-"""What callers pass: integers are ids too, and what would match nothing is refused."""
+"""Arguments: integers are accepted as ids, and values that would match nothing are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reco_store.errors import UsageError
 
 
 class Named(str, enum.Enum):  # noqa: UP042  a StrEnum would not do
-    """A text whose str() is another one."""
+    """Text whose str() differs from its value."""
 
     SEVEN = "7"
 
@@ -37,7 +37,7 @@ class Named(str, enum.Enum):  # noqa: UP042  a StrEnum would not do
     ],
 )
 def test_ids_with_one_obvious_text(value, text):
-    """Integers of any library, and texts of any kind; the result is a plain text."""
+    """Integers of any library and texts of any kind become plain texts."""
     found = arguments.id_text(value, "movie")
     assert (found, type(found)) == (text, str)
     assert arguments.id_texts([value], "exclude") == (text,)
@@ -46,8 +46,8 @@ def test_ids_with_one_obvious_text(value, text):
 @pytest.mark.parametrize(
     "value", [True, False, np.True_, 2.0, np.float32(2), None, b"7", [7], "\ud800"]
 )
-def test_what_is_no_id(value):
-    """A bool, a float, bytes or nothing matches no id, so it is refused and named."""
+def test_invalid_id_is_refused(value):
+    """A bool, a float, bytes or None matches no id, so it is refused, and the error names it."""
     with pytest.raises(UsageError, match=r"^movie .*expected"):
         arguments.id_text(value, "movie")
     with pytest.raises(UsageError, match=r"^exclude .*expected"):
@@ -58,7 +58,7 @@ def test_what_is_no_id(value):
     "values", ["12", "", b"12", 12, 1.5, np.int64(3), np.array(3), Named.SEVEN]
 )
 def test_one_value_where_several_are_expected(values):
-    """The letters of a text are no ids."""
+    """A single text is not split into letters."""
     with pytest.raises(UsageError, match="expected several"):
         arguments.id_texts(values, "exclude")
     with pytest.raises(UsageError, match="expected several"):
@@ -69,25 +69,25 @@ def test_one_value_where_several_are_expected(values):
     "values", [[3, "4"], (3, "4"), iter([3, "4"]), {3: 1, "4": 2}, np.array([3, 4])]
 )
 def test_several_ids(values):
-    """Any iterable of ids."""
+    """Any iterable of ids is accepted."""
     assert arguments.id_texts(values, "exclude") == ("3", "4")
 
 
 def test_nothing_is_no_value():
-    """Of an option that may be left out."""
+    """None gives an empty tuple, for an option that may be omitted."""
     assert arguments.id_texts(None, "exclude") == ()
     assert arguments.year_number(None, "year_from") is None
 
 
 @pytest.mark.parametrize("value", [1, 10, 2**31 - 1, np.int32(5)])
 def test_lengths(value):
-    """Integers from one."""
+    """Integers from 1 are accepted."""
     assert arguments.list_length(value) == int(value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**31, 2**63, "5", 2.0, np.float64(2), True, None])
-def test_what_is_no_length(value):
-    """The message has the range."""
+def test_invalid_length_is_refused(value):
+    """The error contains the range."""
     with pytest.raises(UsageError, match=r"n .*expected 1 or more, an integer up to 2,147,483,647"):
         arguments.list_length(value)
 
@@ -95,8 +95,8 @@ def test_what_is_no_length(value):
 @pytest.mark.parametrize(
     "value", ["1990", 1990.0, np.float64(1990), float("nan"), True, -1, 10**20]
 )
-def test_what_is_no_year(value):
-    """A column of years with a gap is one of floats."""
+def test_invalid_year_is_refused(value):
+    """A pandas column of years with a gap contains floats, which are refused."""
     with pytest.raises(UsageError, match=r"year_from .*expected a year"):
         arguments.year_number(value, "year_from")
     assert arguments.year_number(np.int16(1990), "year_from") == 1990
@@ -106,32 +106,32 @@ def test_what_is_no_year(value):
     "value", [5, 5.0, np.float32(5), decimal.Decimal(5), fractions.Fraction(5)]
 )
 def test_stars(value):
-    """Any number that is finite; the id of a rating is an id as any other."""
+    """Any finite number is a rating; its id follows the rules of ids."""
     assert arguments.stars_by_id({np.int64(2): value, "3": 1}) == {"2": 5.0, "3": 1.0}
 
 
 @pytest.mark.parametrize("value", ["5", b"5", True, None, float("nan"), float("inf"), 10**400, 5j])
-def test_what_is_no_number_of_stars(value):
-    """The message has the movie."""
+def test_invalid_stars_are_refused(value):
+    """The error names the movie."""
     with pytest.raises(UsageError, match="of movie '2': expected a finite number"):
         arguments.stars_by_id({2: value})
 
 
 @pytest.mark.parametrize("ratings", [[("1", 5.0)], "1=5", None, 5])
-def test_what_is_no_mapping(ratings):
-    """Pairs are not ratings by id."""
+def test_ratings_must_be_a_mapping(ratings):
+    """A list of pairs is refused, because ratings are a mapping."""
     with pytest.raises(UsageError, match="expected stars by movie id"):
         arguments.stars_by_id(ratings)
 
 
 def test_one_movie_under_two_ids():
-    """2 and "2" are one movie."""
+    """The ids 2 and "2" are the same movie."""
     with pytest.raises(UsageError, match="'2' is rated twice"):
         arguments.stars_by_id({2: 5.0, "2": 4.0})
 
 
 def test_a_long_value_is_not_repeated_at_length():
-    """A message is a line."""
+    """A long value is shortened to one line of the error."""
     with pytest.raises(UsageError) as caught:
         arguments.id_texts("1," * 5000, "exclude")
     assert len(str(caught.value)) < 200

@@ -1,4 +1,4 @@
-"""Codec: what is written can be read, by this version and by others."""
+"""Codec: values are read back unchanged, by this version and by others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = st.one_of(
 
 
 def encoded(rows):
-    """Encode what the strategy drew."""
+    """Encode a drawn list."""
     numeric, pairs = rows
     return codec.encode_list([p[0] for p in pairs], [p[1] for p in pairs], numeric_ids=numeric)
 
@@ -49,14 +49,14 @@ REASONS = st.one_of(
 
 @given(REASONS)
 def test_reasons_round_trip(drawn):
-    """Ids come back as they were, and so does that there is none."""
+    """Ids and missing explanations are read back unchanged."""
     numeric, reasons = drawn
 
     assert codec.decode_reasons(codec.encode_reasons(reasons, numeric_ids=numeric)) == reasons
 
 
 def test_a_reason_that_is_no_integer_is_refused():
-    """Where the generation says that ids are integers."""
+    """A text that is no integer is refused where ids are integers."""
     with pytest.raises(ContractMismatch, match="'a'"):
         codec.encode_reasons([None, "a"], numeric_ids=True)
     with pytest.raises(ContractMismatch):
@@ -65,7 +65,7 @@ def test_a_reason_that_is_no_integer_is_refused():
 
 @given(ROWS)
 def test_list_round_trip(rows):
-    """Ids come back as they were, scores to within half a thousandth."""
+    """Ids are read back unchanged, and scores to within half a thousandth."""
     ids, scores = codec.decode_list(encoded(rows))
 
     assert ids == [pair[0] for pair in rows[1]]
@@ -77,7 +77,7 @@ def test_list_round_trip(rows):
 
 @given(ROWS, st.integers(1, 40))
 def test_head_is_the_cut_of_the_whole(rows, n):
-    """The quick way to the first n gives what the plain way gives."""
+    """The fast path for the first n movies returns the same as the slow path."""
     value = encoded(rows)
     ids, scores = codec.decode_list(value)
 
@@ -97,20 +97,20 @@ def test_head_is_the_cut_of_the_whole(rows, n):
 )
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_unknown_fields_and_other_spacing_are_read(value, n):
-    """A value of a later version, or another writer's, is read as JSON."""
+    """A value of a later version or another writer is parsed as JSON."""
     assert codec.decode_head(value, n) == (["1", "2"][:n], [0.5, 0.25][:n])
 
 
 @given(st.floats(-1e9, 1e9))
 def test_rounding_is_the_documented_one(score):
-    """Rounding repeats in any language with doubles: half to even of the score times 1000."""
+    """Rounding is half to even of the score times 1000, repeatable in any language with doubles."""
     assert codec.round_score(score) == round(score * 1000.0) / 1000.0
     assert codec.round_score(codec.round_score(score)) == codec.round_score(score)
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_scores_that_are_no_numbers_are_refused(score):
-    """JSON has no NaN, and no reader should meet one."""
+    """Scores that JSON cannot represent are refused."""
     with pytest.raises(ContractMismatch, match="finite"):
         codec.encode_list(["1"], [score], numeric_ids=True)
 
@@ -132,7 +132,7 @@ def test_scores_that_are_no_numbers_are_refused(score):
     ],
 )
 def test_canonical_integers(movie_id, numeric):
-    """An id is written as an integer only if it comes back as the same text everywhere."""
+    """An id is written as an integer only if every reader gets the same text back."""
     assert codec.is_numeric_id(movie_id) == numeric
     if not numeric:
         with pytest.raises(ContractMismatch, match="integer"):
@@ -140,14 +140,14 @@ def test_canonical_integers(movie_id, numeric):
 
 
 def test_columns_of_different_length_are_refused():
-    """A score without a movie is a bug in the caller."""
+    """Lists of different lengths are refused."""
     with pytest.raises(ContractMismatch, match="1 ids and 2 scores"):
         codec.encode_list(["1"], [1.0, 2.0], numeric_ids=True)
 
 
 @given(st.lists(TEXT, max_size=5))
 def test_ids_round_trip(ids):
-    """Ids without scores come back as they were."""
+    """Ids without scores are read back unchanged."""
     assert codec.decode_ids(codec.encode_ids(ids, numeric_ids=False)) == ids
 
 
@@ -162,12 +162,12 @@ def test_ids_round_trip(ids):
     )
 )
 def test_movie_round_trip(movie):
-    """A label comes back as it was."""
+    """A card is read back unchanged."""
     assert codec.decode_movie(codec.encode_movie(movie)) == movie
 
 
 def test_missing_fields_have_defaults():
-    """A value of an earlier version, with fewer fields, is read."""
+    """A value of an earlier version, with fewer fields, can be read."""
     assert codec.decode_movie(b'{"t":"Heat"}') == MovieRecord("Heat", None, (), 0, None)
     assert codec.decode_list(b"{}") == ([], [])
 
@@ -175,7 +175,7 @@ def test_missing_fields_have_defaults():
 @pytest.mark.parametrize("value", [b"", b"\xff", b"[1]", b'{"i":7}', b'{"i":[1],"s"', b"null"])
 @pytest.mark.parametrize("decode", [codec.decode_list, codec.decode_ids, codec.decode_movie])
 def test_damaged_values_are_a_clear_error(value, decode):
-    """What is no value of the contract is never half read."""
+    """A value that violates the contract is refused as a whole."""
     with pytest.raises(ContractMismatch, match="republish"):
         decode(value)
 

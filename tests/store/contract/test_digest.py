@@ -1,4 +1,4 @@
-"""Digest: one hash for a generation, however its entries are handed over."""
+"""Digest: the hash of a generation does not depend on the batches of entries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_definition(entries):
 
 @given(ENTRIES, st.integers(0, 12))
 def test_batches_do_not_matter(entries, cut):
-    """One by one, in two parts or at once, the hash is the same."""
+    """One by one, in two parts or at once, the entries have the same hash."""
     single, parts = Digest(), Summary()
     for entry in entries:
         single.update(*entry)
@@ -38,7 +38,7 @@ def test_batches_do_not_matter(entries, cut):
 
 @given(ENTRIES)
 def test_summary_counts(entries):
-    """A manifest says how many keys of each family there are and how large they are."""
+    """A summary counts the keys of each family and their sizes."""
     summary = Summary()
     summary.update_many(entries)
     fields = json.loads(json.dumps(summary.manifest_fields()))

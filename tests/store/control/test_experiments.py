@@ -1,4 +1,4 @@
-"""Experiments: users are split between namespaces, always alike, and by their shares."""
+"""Experiments: users are split between namespaces, consistently and by their shares."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HALVES = Experiment("stars", (("reco", 50.0), ("reco-b", 50.0)))
     ("user", "namespace"), [("1", "reco-b"), ("42", "reco-b"), ("é", "reco"), ("", "reco")]
 )
 def test_the_split_is_the_documented_one(user, namespace):
-    """As `printf 'stars:42' | sha256sum` begins, so the user falls; in any language."""
+    """A user's arm is the one that docs/keys.md computes with sha256sum."""
     assert HALVES.assign(user) == namespace
 
 
 def test_shares_are_kept():
-    """Of many users each arm has its share, and a larger share takes nobody out of its own arm."""
+    """Each arm gets its share of many users, and a larger share moves no user out of its arm."""
     users = [str(user) for user in range(20_000)]
     small = Experiment("x", (("b", 10.0), ("a", 90.0)))
     large = Experiment("x", (("b", 30.0), ("a", 70.0)))
@@ -36,13 +36,13 @@ def test_shares_are_kept():
 
 
 def test_parts():
-    """Shares are numbers of any size; parts are of all users."""
+    """Shares are numbers of any size; parts are fractions of all users."""
     parts = Experiment("x", (("b", 30.0), ("a", 90.0))).parts
     assert list(parts.items()) == [("b", 0.25), ("a", 0.75)]
 
 
 def test_begin_and_end(server, client, keys):
-    """A reader sees the experiment from its next request on, and its end."""
+    """A reader sees the start and the end of an experiment at its next request."""
     with Reader(server.url, keys.namespace) as reader:
         assert (reader.assign("42"), reader.experiment()) == (keys.namespace, None)
         begin_experiment(client, keys, HALVES)
@@ -54,7 +54,7 @@ def test_begin_and_end(server, client, keys):
 
 
 async def test_the_asyncio_reader_sees_the_same(server, client, keys):
-    """The experiment, and who is in which arm."""
+    """The asynchronous reader returns the experiment and the arm of each user."""
     begin_experiment(client, keys, HALVES)
     async with AsyncReader(server.url, keys.namespace) as reader:
         assert (await reader.experiment(), await reader.assign("é")) == (HALVES, "reco")
@@ -71,15 +71,15 @@ async def test_the_asyncio_reader_sees_the_same(server, client, keys):
         ("x", (("a", 1), ("b", float("nan")))),
     ],
 )
-def test_what_is_no_experiment(name, arms):
-    """No name, one namespace, one twice, a wrong name, no share."""
+def test_invalid_experiment_is_refused(name, arms):
+    """An empty name, one namespace, a repeated one, an invalid one or a share of 0 is refused."""
     with pytest.raises(UsageError, match="expected"):
         checked_experiment(name, arms)
 
 
 @pytest.mark.parametrize("value", [b"x", b"{}", b'{"name":"x","arms":[["a",1]]}', b"[]"])
 def test_a_damaged_experiment(server, client, keys, value):
-    """It is named, and nobody is put into an arm by chance."""
+    """A damaged experiment is an error that names it, and assigns no user."""
     client.set(keys.experiment, value)
     with Reader(server.url, keys.namespace) as reader, pytest.raises(ContractMismatch):
         reader.assign("1")

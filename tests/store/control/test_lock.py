@@ -1,4 +1,4 @@
-"""Run lock: one run at a time, and no way back for a run that lost it."""
+"""Run lock: one run at a time, and a run that lost the lock cannot publish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reco_store.errors import Fenced, LockHeld, UsageError
 
 
 class Clock:
-    """Monotonic seconds that a test moves."""
+    """Monotonic clock, in seconds, that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -21,12 +21,12 @@ class Clock:
 
 
 def quiet(client, keys, **options):
-    """Make a lock without a heartbeat."""
+    """Return a lock without a heartbeat."""
     return RunLock(client, keys, heartbeat=False, **options)
 
 
-def test_second_run_is_told_who_holds_the_lock(client, keys):
-    """A held lock is refused at once, with its holder and the time left."""
+def test_error_of_a_second_run_names_the_holder(client, keys):
+    """A held lock is refused at once; the error names the holder and the time left."""
     with quiet(client, keys, lease_seconds=50) as first:
         with pytest.raises(LockHeld) as refused, quiet(client, keys):
             pass
@@ -36,7 +36,7 @@ def test_second_run_is_told_who_holds_the_lock(client, keys):
 
 
 def test_refused_run_changes_nothing(client, keys, stored):
-    """The refused run leaves neither the lock nor the fence changed."""
+    """A refused run changes neither the lock nor the fencing token."""
     with quiet(client, keys):
         before = stored(client, keys)
         with pytest.raises(LockHeld), quiet(client, keys):
@@ -54,7 +54,7 @@ def test_lock_is_given_back(client, keys):
 
 
 def test_lock_is_given_back_after_an_error(client, keys):
-    """A run that fails does not keep the next one out."""
+    """A run that fails releases the lock."""
     with pytest.raises(ZeroDivisionError), quiet(client, keys):
         _ = 1 / 0
     assert client.get(keys.lock) is None
@@ -71,14 +71,14 @@ def test_taking_it_twice_is_taking_it_once(client, keys):
 
 
 def test_lease_ends_by_itself(client, keys):
-    """A killed run keeps others out for its lease only."""
+    """The lock of a killed run expires with its lease."""
     lock = quiet(client, keys, lease_seconds=20)
     with lock:
         assert 0 < client.pttl(keys.lock) <= 20_000
 
 
-def test_expired_lock_is_taken_again_if_nobody_came(client, keys):
-    """A pause beyond the lease does no harm while no other run started."""
+def test_expired_lock_is_taken_again_without_another_run(client, keys):
+    """A pause longer than the lease does no harm unless another run started."""
     with quiet(client, keys) as lock:
         client.delete(keys.lock)
         lock.renew()
@@ -86,7 +86,7 @@ def test_expired_lock_is_taken_again_if_nobody_came(client, keys):
 
 
 def test_run_is_fenced_by_another_at_work(client, keys):
-    """A paused run learns that another holds the lock now."""
+    """A paused run is fenced if another run holds the lock."""
     with quiet(client, keys) as paused:
         client.delete(keys.lock)
         with quiet(client, keys) as other:
@@ -96,7 +96,7 @@ def test_run_is_fenced_by_another_at_work(client, keys):
 
 
 def test_run_is_fenced_by_another_that_finished(client, keys):
-    """A paused run learns that another came and went, though the lock is free."""
+    """A paused run is fenced if another run has ended, although the lock is free."""
     with quiet(client, keys) as paused:
         client.delete(keys.lock)
         with quiet(client, keys):
@@ -108,7 +108,7 @@ def test_run_is_fenced_by_another_that_finished(client, keys):
 
 
 def test_fenced_run_does_not_unlock_another(client, keys):
-    """Leaving the block gives back one's own lock only."""
+    """Leaving the block releases the run's own lock only."""
     with quiet(client, keys) as paused:
         client.delete(keys.lock)
         other = quiet(client, keys)
@@ -118,7 +118,7 @@ def test_fenced_run_does_not_unlock_another(client, keys):
 
 
 def test_lock_survives_a_server_that_lost_everything(client, keys):
-    """An emptied server has no other run either, so the night may go on and refill it."""
+    """A run goes on after the server was emptied, because no other run holds the lock."""
     with quiet(client, keys) as lock:
         client.delete(keys.lock, keys.fence)
         lock.renew()
@@ -126,7 +126,7 @@ def test_lock_survives_a_server_that_lost_everything(client, keys):
 
 
 def test_tick_asks_only_when_part_of_the_lease_is_over(client, keys):
-    """A tick costs nothing until a third of the lease has passed."""
+    """A tick sends nothing until a third of the lease has passed."""
     clock = Clock()
     with quiet(client, keys, lease_seconds=60, clock=clock) as lock:
         client.set(keys.fence, "another run")
@@ -138,7 +138,7 @@ def test_tick_asks_only_when_part_of_the_lease_is_over(client, keys):
 
 
 def test_heartbeat_renews_in_the_background(client, keys):
-    """While something computes for long, the lease does not end."""
+    """The heartbeat renews the lease during a long computation."""
     with RunLock(client, keys, lease_seconds=0.6) as lock:
         client.pexpire(keys.lock, 100_000)
         while client.pttl(keys.lock) > 1_000:
@@ -147,7 +147,7 @@ def test_heartbeat_renews_in_the_background(client, keys):
 
 
 def test_heartbeat_notices_that_another_took_over(client, keys):
-    """A run that was fenced while it computed learns it at its next tick, without asking."""
+    """A run fenced during a computation raises at its next tick, without a command."""
     with RunLock(client, keys, lease_seconds=0.3) as lock:
         client.set(keys.fence, "another run")
         lock._thread.join(timeout=10)
@@ -156,14 +156,14 @@ def test_heartbeat_notices_that_another_took_over(client, keys):
 
 
 def test_namespaces_do_not_lock_each_other(client, keys):
-    """Two models side by side publish at the same time."""
+    """Runs of two namespaces hold their locks at the same time."""
     other = type(keys)(f"{keys.namespace}-b")
     with quiet(client, keys), quiet(client, other):
         pass
 
 
 def test_decoding_client_is_refused(server, keys):
-    """Values are bytes; a client that decodes them would compare wrongly."""
+    """A client that decodes replies is refused, because values are compared as bytes."""
     client = Redis(unix_socket_path=str(server.socket), decode_responses=True)
     with client, pytest.raises(UsageError):
         RunLock(client, keys)

@@ -1,4 +1,4 @@
-"""Rights: a reader's and a writer's account need exactly what is listed here."""
+"""Rights: the accounts of readers and writers need exactly the documented rights."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WRITER += ["+sadd", "+srem", "+smembers"]
 
 @pytest.fixture
 def account(server, client, keys):
-    """Make an account of the test's namespace, and return a connection under it."""
+    """Create an account for the test's namespace, and return a connection with it."""
     connections = []
 
     def make(rights: list[str], *, read_only: bool):
         name = f"{keys.namespace}-{len(connections)}"
-        # %R~ is of 7.0; an account of 6.2 has ~ instead, and is held back by its commands alone.
+        # %R~ is of 7.0; an account of 6.2 has ~ instead, and is limited by its commands alone.
         mark = "%R~" if read_only else "~"
         patterns = [f"{mark}{keys.namespace}:*", f"{mark}{{{keys.namespace}}}:*"]
         rules = ["on", ">canary", "-@all", *rights, *patterns]
@@ -56,13 +56,13 @@ def whole_life(writer, reader, keys, make_source) -> None:
     release(writer, keys)
     list_generations(writer, keys)
     with RunLock(writer, keys, heartbeat=False) as lock:
-        collect(writer, keys, lock=lock, keep=1)
+        collect(lock=lock, keep=1)
     assert hide(writer, keys, ["2", "5"]) == 2
     assert unhide(writer, keys, ["5"]) == 1
     assert hidden(writer, keys) == ("2",)
     with Reader(client=reader, namespace=keys.namespace) as answers:
         assert answers.user("1").source == "personal"
-        assert answers.user("nobody").source == "most_rated"
+        assert answers.user("unknown").source == "most_rated"
         assert answers.user("1", n=1, available=True).source == "personal"
         assert answers.find_title("heat")
         assert answers.status().counts["user"] == 3
@@ -80,7 +80,7 @@ def test_listed_rights_suffice(account, keys, make_source, monkeypatch):
 
 @pytest.mark.parametrize("right", [right for right in WRITER if right != "+wait"])
 def test_no_right_of_the_writer_is_spare(account, keys, make_source, right):
-    """Without any one of them something fails, with an error that says so."""
+    """Without any one of them an operation fails, with an error that names the missing right."""
     writer = account([r for r in WRITER if r != right], read_only=False)
     reader = account(READER, read_only=True)
     with pytest.raises(StoreUnfit, match=r"may not (run|use)"):
@@ -102,7 +102,7 @@ def test_no_right_of_the_writer_is_spare(account, keys, make_source, right):
     ],
 )
 def test_reader_can_do_nothing_else(account, keys, command):
-    """The reader's account can neither write nor look around."""
+    """The reader's account can neither write nor list keys."""
     reader = account(READER, read_only=True)
     with pytest.raises(StoreUnfit, match=r"may not (run|use)"):
         run(reader, [part.replace("{}", f"{{{keys.namespace}}}") for part in command])

@@ -1,4 +1,4 @@
-"""Faults, each injected into a real server: the pointer never names anything but a whole night.
+"""Faults, each injected into a real server: the pointer always names a complete generation.
 
 Short forms; every one uses servers of its own, which it may kill, fill or freeze.
 """
@@ -42,12 +42,12 @@ BINARIES = [
 
 @pytest.fixture(params=BINARIES, ids=["valkey", "redis"])
 def binary(request):
-    """The binary of the server under fault; None is the embedded one."""
+    """Binary of the server under test; None is the embedded one."""
     return request.param
 
 
 def large(make_source, users: int, tag: float = 0.0):
-    """A generation of about 1.2 kB a user."""
+    """Return a generation of about 1.2 kB per user."""
     ids = [str(n) for n in range(1000, 1100)]
     value = encode_list(ids, [5.0 + tag, *[1.125 + n for n in range(99)]], numeric_ids=True)
     entries = [(f"user:{user}", value) for user in range(users)]
@@ -55,13 +55,13 @@ def large(make_source, users: int, tag: float = 0.0):
 
 
 def run(client, source, **options):
-    """Publish as one night does."""
+    """Publish as one run does."""
     with RunLock(client, KEYS, heartbeat=False) as lock:
         return publish(client, KEYS, source, lock=lock, **options)
 
 
 class Proxy:
-    """Passes bytes between a client and a server, and drops the reply to one request."""
+    """Proxy between a client and a server that drops the reply to one request."""
 
     def __init__(self, target: Path, path: Path, drop: int) -> None:
         self.target = target
@@ -74,7 +74,7 @@ class Proxy:
         self.thread.start()
 
     def serve(self) -> None:
-        """Serve one connection after the other: the publisher uses one at a time."""
+        """Serve one connection after the other, because the publisher uses one at a time."""
         while True:
             try:
                 near = self.listener.accept()[0]
@@ -85,7 +85,7 @@ class Proxy:
                 self.relay(near, far)
 
     def relay(self, near: socket.socket, far: socket.socket) -> None:
-        """Pass requests and replies on until either side ends, or the time to drop has come."""
+        """Forward requests and replies until one side closes, or until the reply to drop."""
         while request := near.recv(1 << 24):
             far.sendall(request)
             self.requests += 1
@@ -95,14 +95,15 @@ class Proxy:
             near.sendall(reply)
 
     def close(self) -> None:
-        """End; an open connection ends with its client."""
+        """Stop; an open connection ends with its client."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join(timeout=10)
 
 
+@pytest.mark.slow
 def test_lost_reply_at_any_command_changes_nothing(make_server, make_source, stored, tmp_path):
-    """Whichever reply is lost, the night ends with the very keys of a night without faults."""
+    """Whichever reply is lost, the run ends with the same keys as a run without faults."""
     server = make_server()
     nights = [make_source(tag) for tag in range(4)]
     outcomes = []
@@ -131,7 +132,7 @@ def test_lost_reply_at_any_command_changes_nothing(make_server, make_source, sto
 
 
 def test_restart_while_staging_publishes_no_hole(binary, make_server, make_source):
-    """A server that restarts and forgets between two writes is noticed, though no reply says so."""
+    """A server that restarts and loses data between two writes is noticed."""
     server = make_server(binary=binary)
     source = large(make_source, 2000)
 
@@ -152,7 +153,7 @@ def test_restart_while_staging_publishes_no_hole(binary, make_server, make_sourc
 def test_restart_before_the_flip_publishes_no_hole(
     binary, make_server, make_source, monkeypatch, moment
 ):
-    """A server that restarts after the read-back, even after the last look at it, is noticed."""
+    """A server that restarts after the read-back, even after the last check, is noticed."""
     server = make_server("--appendonly", "yes", "--appendfsync", "always", binary=binary)
     source = make_source()
 
@@ -174,7 +175,7 @@ def test_restart_before_the_flip_publishes_no_hole(
 
 
 def test_restart_while_reading_back(make_server, make_source):
-    """The read-back of a server that restarted since staging counts for nothing."""
+    """A read-back from a server that restarted since staging is refused."""
     server = make_server("--appendonly", "yes", "--appendfsync", "always")
     source = make_source()
     with connect(server.url) as client, RunLock(client, KEYS, heartbeat=False) as lock:
@@ -193,7 +194,7 @@ SPARING_POLICIES = ["volatile-lru", "volatile-lfu", "volatile-random", "volatile
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_evicting_policies_are_refused(binary, make_server, make_source, policy):
-    """A server that may drop keys gets none: the refusal names the policy and the remedy."""
+    """A server that may evict keys is refused; the error names the policy and the remedy."""
     server = make_server("--maxmemory", "100mb", "--maxmemory-policy", policy, binary=binary)
     with connect(server.url) as client:
         with pytest.raises(StoreUnfit, match=f"{policy}.*noeviction"):
@@ -203,7 +204,7 @@ def test_evicting_policies_are_refused(binary, make_server, make_source, policy)
 
 @pytest.mark.parametrize("policy", SPARING_POLICIES)
 def test_sparing_policies_evict_the_lock_alone(binary, make_server, make_source, policy):
-    """No other key has a TTL; a run whose lock was evicted takes it again, or is fenced."""
+    """A run whose evicted lock another run took is fenced; otherwise it acquires the lock again."""
     server = make_server("--maxmemory-policy", policy, binary=binary)
     first, second = make_source(), make_source()
     with connect(server.url) as client, connect(server.url) as other:
@@ -236,7 +237,7 @@ def test_sparing_policies_evict_the_lock_alone(binary, make_server, make_source,
 def test_generation_that_does_not_fit_is_refused_before_it_is_written(
     binary, make_server, make_source
 ):
-    """The forecast refuses in time, says how much is missing, and what is live stays."""
+    """The memory forecast refuses in time, the error gives the shortage, the live one stays."""
     server = make_server("--maxmemory", "12mb", binary=binary)
     first, second = large(make_source, 3000), large(make_source, 9000)
     with connect(server.url) as client:
@@ -249,7 +250,7 @@ def test_generation_that_does_not_fit_is_refused_before_it_is_written(
 
 
 def test_old_generations_make_room(binary, make_server, make_source):
-    """Where more than two generations do not fit, the oldest goes early; the live one never."""
+    """If only two generations fit, the oldest is deleted early, but never the live one."""
     server = make_server("--maxmemory", "16mb", binary=binary)
     sources = [large(make_source, 3000, tag) for tag in range(4)]
     with connect(server.url) as client:
@@ -260,10 +261,10 @@ def test_old_generations_make_room(binary, make_server, make_source):
 
 
 @pytest.mark.parametrize("megabytes", [5, 7, 9])
-def test_full_server_keeps_what_is_live(
+def test_full_server_keeps_the_live_generation(
     binary, make_server, make_source, stored, monkeypatch, megabytes
 ):
-    """Memory that runs out while staging leaves the old bytes as they were, and none of the new."""
+    """If memory runs out while staging, the old keys stay and no new key is left."""
     monkeypatch.setattr(
         "reco_store.publishing.capacity.needed_bytes", lambda *_: 0
     )  # a forecast that is wrong
@@ -284,7 +285,7 @@ def test_full_server_keeps_what_is_live(
 
 
 def test_rollback_on_a_full_server(binary, make_server, make_source):
-    """When no SET succeeds any more, an operator can still roll back, release and collect."""
+    """When every SET fails, an operator can still roll back, release and collect."""
     server = make_server(binary=binary)
     with connect(server.url) as client:
         for tag in range(3):
@@ -295,7 +296,7 @@ def test_rollback_on_a_full_server(binary, make_server, make_source):
         assert rollback(client, KEYS) == list_generations(client, KEYS)[1].id
         release(client, KEYS)
         with RunLock(client, KEYS, heartbeat=False) as lock:
-            assert len(collect(client, KEYS, lock=lock, keep=1)) == 2
+            assert len(collect(lock=lock, keep=1)) == 2
         assert client.dbsize() == 501 + 5
 
 
@@ -335,7 +336,7 @@ print("done", flush=True)
 
 
 def start_night(url: str, tag: int, lease: float = 1.0, go: str = "\n\n") -> subprocess.Popen[str]:
-    """Start a night in a process of its own, which says where it is.
+    """Start a run in a process of its own, which prints its steps.
 
     It waits for a line before it takes the lock, and for another before it goes on.
     """
@@ -345,18 +346,18 @@ def start_night(url: str, tag: int, lease: float = 1.0, go: str = "\n\n") -> sub
         stdout=subprocess.PIPE,
         text=True,
     )
-    tell(night, go)
+    send_line(night, go)
     return night
 
 
-def tell(night: subprocess.Popen[str], lines: str) -> None:
-    """Let a night go on."""
+def send_line(night: subprocess.Popen[str], lines: str) -> None:
+    """Let a run continue."""
     night.stdin.write(lines)
     night.stdin.flush()
 
 
 def end(night: subprocess.Popen[str]) -> int:
-    """Wait for a night to end, and return its exit code."""
+    """Wait for a run to end, and return its exit code."""
     night.stdin.close()
     night.stdout.read()
     night.stdout.close()
@@ -364,7 +365,7 @@ def end(night: subprocess.Popen[str]) -> int:
 
 
 def wait_for(process: subprocess.Popen[str], word: str, times: int) -> None:
-    """Read what a night says until a word has come often enough, or the night ends."""
+    """Read the output of a run until a word has appeared often enough, or the run ends."""
     for line in process.stdout:
         times -= line.strip() == word
         if times <= 0:
@@ -384,8 +385,8 @@ def wait_for(process: subprocess.Popen[str], word: str, times: int) -> None:
         ("done", 1),
     ],
 )
-def test_killed_night(binary, make_server, stored, word, times):
-    """Killed anywhere, a night leaves one whole generation, and the next one cleans up."""
+def test_killed_run(binary, make_server, stored, word, times):
+    """A run killed at any step leaves one complete generation, and the next one cleans up."""
     server = make_server(binary=binary)
     with connect(server.url) as client, Reader(client=client, namespace="faults") as reader:
         assert end(start_night(server.url, 1)) == 0
@@ -416,8 +417,8 @@ def test_killed_night(binary, make_server, stored, word, times):
 
 
 @pytest.mark.parametrize("word", ["stage", "verify"])
-def test_stopped_night_is_fenced(binary, make_server, word):
-    """A night that is stopped past its lease and goes on after another has published gives up."""
+def test_stopped_run_is_fenced(binary, make_server, word):
+    """A run stopped past its lease gives up if another run has published since."""
     server = make_server(binary=binary)
     with connect(server.url) as client:
         night = start_night(server.url, 1, lease=0.3)
@@ -434,18 +435,18 @@ def test_stopped_night_is_fenced(binary, make_server, word):
         assert client.dbsize() == 3001 + 5
 
 
-def test_overlapping_nights(binary, make_server):
-    """Of many nights that start together one publishes, and the others change nothing."""
+def test_overlapping_runs(binary, make_server):
+    """If many runs start together, one publishes, and the others change nothing."""
     server = make_server(binary=binary)
     nights = [start_night(server.url, tag, lease=30, go="") for tag in range(5)]
     for night in nights:
         wait_for(night, "ready", 1)
     for night in nights:
-        tell(night, "\n")
+        send_line(night, "\n")
     words = [night.stdout.readline().strip() for night in nights]
     winner = words.index("locked")
     codes = {tag: end(night) for tag, night in enumerate(nights) if tag != winner}
-    tell(nights[winner], "\n")
+    send_line(nights[winner], "\n")
     codes[winner] = end(nights[winner])
 
     assert words.count("locked") == 1
@@ -455,8 +456,8 @@ def test_overlapping_nights(binary, make_server):
         assert len(list_generations(client, KEYS)) == 1
 
 
-def test_frozen_replica_keeps_the_night_back(binary, make_server, make_source, monkeypatch):
-    """WAIT's number is believed: a replica that stands still keeps the pointer where it is."""
+def test_frozen_replica_prevents_the_switch(binary, make_server, make_source, monkeypatch):
+    """A run does not switch while a frozen replica has not confirmed."""
     primary = make_server("--repl-diskless-sync-delay", "0", binary=binary)
     replica = make_server("--replicaof", "127.0.0.1 1", binary=binary)
     with connect(primary.url) as client, connect(replica.url) as follower:
@@ -483,7 +484,7 @@ def test_frozen_replica_keeps_the_night_back(binary, make_server, make_source, m
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

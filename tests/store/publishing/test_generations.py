@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reco_store.contract.hold import Hold
-from reco_store.control import collector, registry
+from reco_store.control import collector
 from reco_store.control.lock import RunLock
 from reco_store.control.registry import Control, Record
 from reco_store.errors import ContractMismatch, NothingPublished, UnknownGeneration, UsageError
-from reco_store.publishing import publisher
 from reco_store.publishing.generations import collect, list_generations, release, rollback
 from reco_store.publishing.publisher import publish
 
@@ -22,7 +21,7 @@ NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def lock(client, keys):
-    """The lock of the test's namespace, held."""
+    """Held lock of the test's namespace."""
     with RunLock(client, keys, heartbeat=False) as held:
         yield held
 
@@ -37,12 +36,12 @@ def nights(client, keys, lock, make_source):
 
 
 def live(client, keys) -> str:
-    """Return what the pointer says."""
+    """Return the live generation."""
     return client.get(keys.current).decode()
 
 
 def test_list(client, keys, nights, make_source):
-    """All generations, newest first, with what is known of each."""
+    """All generations are listed, newest first."""
     records = list_generations(client, keys)
 
     assert [record.id for record in records] == nights[::-1]
@@ -54,7 +53,7 @@ def test_list(client, keys, nights, make_source):
 
 
 def test_rollback_goes_one_back(client, keys, nights):
-    """One command returns to the generation before, quarantines the present one and holds."""
+    """A rollback returns to the previous generation, quarantines the live one and sets a hold."""
     assert rollback(client, keys, reason="odd", now=lambda: NOON) == nights[1]
 
     records = {record.id: record for record in list_generations(client, keys)}
@@ -64,8 +63,8 @@ def test_rollback_goes_one_back(client, keys, nights):
     assert Hold.load(client.get(keys.hold)).until == NOON + timedelta(hours=24)
 
 
-def test_rollback_twice_never_returns_to_a_bad_night(client, keys, nights):
-    """After two bad nights the third is reached, and there is nothing beyond it."""
+def test_second_rollback_skips_quarantined_generations(client, keys, nights):
+    """A second rollback returns to the third generation; a third one is refused."""
     assert rollback(client, keys) == nights[1]
     assert rollback(client, keys) == nights[0]
     with pytest.raises(UnknownGeneration, match="does not exist"):
@@ -76,17 +75,13 @@ def test_rollback_twice_never_returns_to_a_bad_night(client, keys, nights):
             rollback(client, keys, to=bad)
 
 
-def test_rollback_passes_over_what_was_never_live(
-    client, keys, lock, nights, make_source, monkeypatch
-):
-    """A generation that a hold kept back is not what was there before."""
-    rollback(client, keys, now=lambda: NOON)
-    held, good = make_source(), make_source()
-    monkeypatch.setattr(publisher, "_retire", lambda *_: ((), ""))
-    publish(client, keys, held, lock=lock, now=lambda: NOON)
-    release(client, keys)
-    publish(client, keys, good, lock=lock, keep=9, now=lambda: NOON)
-    assert rollback(client, keys) == nights[1]
+def test_rollback_skips_generations_that_were_never_live(client, keys, nights):
+    """A generation that was held when it was published is not what readers saw before."""
+    registry = json.loads(client.get(keys.generations))
+    registry["generations"][1]["since"] = ""
+    client.set(keys.generations, json.dumps(registry))
+
+    assert rollback(client, keys) == nights[0]
 
 
 def test_rollback_to_a_given_one(client, keys, nights):
@@ -96,8 +91,8 @@ def test_rollback_to_a_given_one(client, keys, nights):
 
 
 @pytest.mark.parametrize(("to", "reason"), [("20200101T000000Z-0000", "unknown"), (2, "live")])
-def test_rollback_to_what_cannot_be(client, keys, nights, stored, to, reason):
-    """A rollback that cannot be done changes nothing, and says what can."""
+def test_impossible_rollback_changes_nothing(client, keys, nights, stored, to, reason):
+    """A rollback that is not possible changes nothing; the error lists the ready generations."""
     before = stored(client, keys)
     with pytest.raises(UnknownGeneration, match=reason) as refused:
         rollback(client, keys, to=nights[to] if isinstance(to, int) else to)
@@ -112,15 +107,13 @@ def test_rollback_of_nothing(client, keys):
 
 
 def test_rollback_needs_no_lock(client, keys, nights):
-    """A run that is under way does not keep the operator out."""
-    other = RunLock(client, keys, heartbeat=False)
+    """A run that holds the lock does not keep the operator out."""
     assert client.get(keys.lock) is not None
     assert rollback(client, keys) == nights[1]
-    del other
 
 
-def test_rollback_during_a_night_wins(client, keys, lock, nights, make_source):
-    """A night whose flip comes after the rollback finds the hold, and undoes nothing."""
+def test_rollback_during_a_run_wins(client, keys, lock, nights, make_source):
+    """A run that is about to switch after a rollback finds the hold, and undoes nothing."""
     source = make_source(9)
 
     def judge(view):
@@ -134,10 +127,8 @@ def test_rollback_during_a_night_wins(client, keys, lock, nights, make_source):
     assert (states[nights[2]], states[source.generation]) == ("quarantined", "ready")
 
 
-def test_quarantined_data_is_collected_by_the_next_night(
-    client, keys, lock, nights, make_source, stored
-):
-    """A quarantined generation stays for a look until the next run, and its record for good."""
+def test_next_run_deletes_quarantined_data(client, keys, lock, nights, make_source, stored):
+    """A quarantined generation is deleted by the next run, but stays listed."""
     rollback(client, keys)
     assert client.get(keys.data(nights[2], "user:1"))
     publish(client, keys, make_source(), lock=lock)
@@ -148,7 +139,7 @@ def test_quarantined_data_is_collected_by_the_next_night(
 
 
 def test_release(client, keys, lock, nights, make_source):
-    """A released hold lets the next night go live."""
+    """After a release the next run goes live."""
     rollback(client, keys)
     assert release(client, keys)
     assert not release(client, keys)
@@ -157,55 +148,36 @@ def test_release(client, keys, lock, nights, make_source):
 
 
 def test_collect(client, keys, lock, nights, stored):
-    """Collecting keeps as many as asked, and never deletes the live one."""
-    assert collect(client, keys, lock=lock, keep=2) == (nights[0],)
-    assert collect(client, keys, lock=lock, keep=1) == (nights[1],)
-    assert collect(client, keys, lock=lock, keep=1) == ()
+    """Collecting keeps the given number of generations, and never deletes the live one."""
+    assert collect(lock=lock, keep=2) == (nights[0],)
+    assert collect(lock=lock, keep=1) == (nights[1],)
+    assert collect(lock=lock, keep=1) == ()
     assert live(client, keys) == nights[2]
     assert client.get(keys.data(nights[2], "user:1"))
     assert not [name for name in stored(client, keys) if nights[0] in name or nights[1] in name]
     with pytest.raises(UsageError):
-        collect(client, keys, lock=lock, keep=0)
-
-
-def test_collector_spares_what_an_operator_made_live_meanwhile(
-    client, keys, lock, nights, monkeypatch
-):
-    """A rollback to a generation that is about to be deleted wins over the deletion."""
-    real = collector._mark
-
-    def mark(lock_, generation, doomed, *, note):
-        if live(client, keys) == nights[2]:
-            rollback(client, keys, to=nights[0])
-        return real(lock_, generation, doomed, note=note)
-
-    monkeypatch.setattr(collector, "_mark", mark)
-    collect(client, keys, lock=lock, keep=1)
-
-    assert live(client, keys) == nights[0]
-    assert client.get(keys.data(nights[0], "user:1"))
-    assert client.get(keys.manifest(nights[0]))
+        collect(lock=lock, keep=0)
 
 
 @pytest.mark.parametrize("work", ["collect", "publish"])
-def test_state_that_changes_between_reading_and_writing(
+def test_rollback_between_reading_and_writing_wins(
     client, keys, lock, nights, make_source, monkeypatch, work
 ):
-    """A rollback at the very moment of another change is not overwritten by it."""
+    """A rollback at the moment of another change is kept: the other change is decided again."""
     source = make_source()
-    real = registry._send
+    real = client.eval
     done = []
 
-    def send(connection, keys_, control, change, token):
-        deleting = change.manifest == registry.REMOVE and change.manifest_of == nights[0]
-        if not done and (change.live == source.generation or deleting):
+    def send(*words):
+        deletes = words[7] == keys.manifest(nights[0]) and words[-3] == "-"
+        if not done and (words[-5] == source.generation or deletes):
             done.append(1)
             rollback(client, keys, to=nights[0], now=lambda: NOON)
-        return real(connection, keys_, control, change, token)
+        return real(*words)
 
-    monkeypatch.setattr(registry, "_send", send)
+    monkeypatch.setattr(client, "eval", send)
     if work == "collect":
-        collect(client, keys, lock=lock, keep=1)
+        collect(lock=lock, keep=1)
     else:
         publish(client, keys, source, lock=lock, now=lambda: NOON)
 
@@ -214,32 +186,37 @@ def test_state_that_changes_between_reading_and_writing(
     states = {record.id: record.state for record in list_generations(client, keys)}
     assert (states[nights[0]], states[nights[2]]) == ("ready", "quarantined")
     assert client.get(keys.data(nights[0], "user:1"))
+    assert client.get(keys.manifest(nights[0]))
 
 
-def test_manifest_goes_before_the_data(client, keys, lock, nights, monkeypatch):
-    """While a generation is being deleted its manifest is gone already."""
-    seen = []
-    real = collector.unlink_paced
+def test_manifest_is_deleted_before_the_data(client, keys, lock, nights, monkeypatch):
+    """While a generation is being deleted its manifest is already gone."""
+    exists = []
+    real = client.unlink
 
-    def unlink_paced(connection, names, **options):
-        seen.append(client.exists(keys.manifest(nights[0])))
-        real(connection, names, **options)
+    def unlink(*names):
+        exists.append(client.exists(keys.manifest(nights[0])))
+        return real(*names)
 
-    monkeypatch.setattr(collector, "unlink_paced", unlink_paced)
-    collect(client, keys, lock=lock, keep=2)
-    assert seen == [0]
+    monkeypatch.setattr(client, "unlink", unlink)
+    collect(lock=lock, keep=2)
+
+    assert exists
+    assert not any(exists)
 
 
 def test_damaged_hold_is_a_clear_error():
-    """A hold that is not ours says how to get rid of it."""
+    """The error for a damaged hold names the command that ends it."""
     for value in (b"x", b"{}", b"[]", b'{"until":"soon"}'):
         with pytest.raises(ContractMismatch, match="release"):
             Hold.load(value)
 
 
 @pytest.mark.parametrize("damaged", [b"x", zlib.compress(b"5"), zlib.compress(b"[")])
-def test_damaged_inventory_stops_no_night(client, keys, lock, nights, make_source, damaged):
-    """Keys that cannot be known are not guessed: they stay, the record says so, nights go on."""
+def test_damaged_inventory_does_not_stop_later_runs(
+    client, keys, lock, nights, make_source, damaged
+):
+    """Keys of a damaged inventory stay, the note reports them, and later runs succeed."""
     client.set(keys.inventory(nights[0], 0), damaged)
 
     assert publish(client, keys, make_source(4), lock=lock, keep=2).retired == tuple(nights[:2])
@@ -255,8 +232,8 @@ def test_damaged_inventory_stops_no_night(client, keys, lock, nights, make_sourc
     assert publish(client, keys, make_source(5), lock=lock, keep=2).outcome == "live"
 
 
-def test_what_is_outdated():
-    """Kept: the live one, those before it up to the number, and the newest held one."""
+def test_outdated_generations():
+    """The live one, the given number before it, and the newest held one are kept."""
     records = tuple(
         Record(str(n), "ready", chunks=1, since="" if n == 4 else "once") for n in range(9, 0, -1)
     )
@@ -268,14 +245,14 @@ def test_what_is_outdated():
 
 
 def test_live_generation_is_never_a_leftover():
-    """Whatever the registry says of it, what readers see is not deleted."""
+    """The live generation is not deleted, whatever its state."""
     records = tuple(Record(str(n), "staging", chunks=1) for n in (3, 2, 1))
 
     assert [r.id for r in collector.leftovers(Control("2", records, ""))] == ["1", "3"]
 
 
 def test_hold_round_trip():
-    """A hold says when it ends and why, in any language."""
+    """A hold contains its end and its reason, in any language."""
     hold = Hold(NOON, "é")
     assert Hold.load(hold.dump()) == hold
     assert json.loads(hold.dump())["until"] == NOON.timestamp()

@@ -1,4 +1,4 @@
-"""Memory: the forecast is what the server then takes, to within 5 %."""
+"""Memory forecast: within 5 % of what real servers use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHAPES = {
 
 
 def entries_of(users: int, length: int, movies: int) -> list[tuple[str, bytes]]:
-    """Entries of a shape: lists of a length, and labels."""
+    """Return entries of a shape: lists of a length, and cards."""
     draw = random.Random(7)
     entries = []
     for user in range(users):
@@ -46,8 +46,9 @@ def entries_of(users: int, length: int, movies: int) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize(("shape", "before"), [*((s, 0) for s in SHAPES), ("lists", 20_000)])
 @pytest.mark.parametrize("binary", [None, SYSTEM_REDIS], ids=["valkey", "redis"])
+@pytest.mark.slow
 def test_forecast(make_server, make_source, shape, before, binary):
-    """What is forecast for a generation is what it takes."""
+    """The forecast for a generation matches the memory that it uses."""
     if binary is not None and not binary.exists():
         pytest.skip(f"{binary} is not installed")
     server = make_server(binary=binary)
@@ -68,7 +69,7 @@ def test_forecast(make_server, make_source, shape, before, binary):
 
 
 def settle(client) -> None:
-    """Wait until buffers are given back and hash tables have their size."""
+    """Wait until buffers are freed and hash tables have their size."""
     used = [0, client.info("memory")["used_memory"]]
     while abs(used[-1] - used[-2]) > 5_000 and len(used) < 6:
         time.sleep(0.2)

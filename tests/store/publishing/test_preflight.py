@@ -1,4 +1,4 @@
-"""Rights that publishing needs: found out before anything is begun, by accounts of any kind."""
+"""Rights that publishing needs: checked before a run begins, for accounts of any kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATTERNS = ["~{reco}:*", "~reco:*"]
 
 @pytest.fixture
 def look(server, client):
-    """Look at the rights of an account made of some words; it may not run ACL itself."""
+    """Check the rights of an account with the given ACL; it may not run ACL itself."""
 
     def with_words(*words: str) -> None:
         client.execute_command("ACL", "SETUSER", "looked-at", "reset", "on", ">pw", *words)
@@ -29,32 +29,32 @@ def look(server, client):
 
 
 def test_shipped_writer_has_all(look):
-    """The account of docker-compose.yml is enough."""
+    """The account of docker-compose.yml has enough rights."""
     look(*ComposeFile().granted("writer"))
 
 
 def test_managed_account_has_all(look):
-    """Everything but @admin and @dangerous, with INFO, as managed servers grant it."""
+    """All rights except @admin and @dangerous, plus INFO, suffice, as on managed servers."""
     look("+@all", "-@admin", "-@dangerous", "+info", "~*")
 
 
 @pytest.mark.parametrize("command", NEEDED)
 def test_each_missing_command_is_named(look, command):
-    """With the account and no wrong advice."""
+    """The error names the account, and gives no wrong advice."""
     granted = [f"+{name}" for name in NEEDED if name != command]
     with pytest.raises(StoreUnfit, match=rf"account looked-at .* needs: \+{command}\. Grant"):
         look(*granted, *PATTERNS)
 
 
 def test_all_missing_commands_are_named_at_once(look):
-    """Rather than one at each try."""
+    """One error names all missing rights."""
     with pytest.raises(StoreUnfit, match=r"\+info \+eval .*\+unlink"):
         look("+get", "+mget", *PATTERNS)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_missing_keys_are_named(look, pattern):
-    """By the pattern that is missing."""
+    """A missing key pattern is named."""
     granted = [f"+{name}" for name in NEEDED]
     rest = [other for other in PATTERNS if other != pattern]
     with pytest.raises(StoreUnfit) as refused:
@@ -63,7 +63,7 @@ def test_missing_keys_are_named(look, pattern):
 
 
 def test_nothing_is_written(client, stored):
-    """Neither where nothing is published nor where something is."""
+    """The check changes no key, with and without a live generation."""
     keys = Keys("preflight")
     require_rights(client, keys)
     assert stored(client, keys) == {}
@@ -76,13 +76,13 @@ def test_nothing_is_written(client, stored):
 
 
 def test_cluster(cluster):
-    """Keys of all nodes are tried one by one."""
+    """Keys of every node of a cluster are tried."""
     with connect(cluster.url) as client:
         require_rights(client, KEYS)
 
 
 def test_full_or_read_only_server_is_left_to_the_run(make_server, binary):
-    """What is refused for another reason is no right that is missing."""
+    """A refusal for another reason is not reported as a missing right."""
     server = make_server(binary=binary)
     with connect(server.url) as client:
         client.config_set("maxmemory", 1)

@@ -1,4 +1,4 @@
-"""Publishing: readers see one complete generation, before and after, whatever happens between."""
+"""Publishing: readers see one complete generation before, during and after."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def lock(client, keys):
-    """The lock of the test's namespace, held."""
+    """Held lock of the test's namespace."""
     with RunLock(client, keys, heartbeat=False) as held:
         yield held
 
@@ -41,8 +41,8 @@ def states(client, keys) -> dict[str, str]:
     return {record.id: record.state for record in list_generations(client, keys)}
 
 
-def test_what_is_stored_is_what_was_computed(client, keys, lock, make_source, stored):
-    """After publishing, exactly the entries are there, with pointer, manifest and inventory."""
+def test_stored_keys_are_the_computed_ones(client, keys, lock, make_source, stored):
+    """After publishing, exactly the entries exist, with pointer, manifest and inventory."""
     source = make_source()
     result = publish(client, keys, source, lock=lock)
     found = stored(client, keys)
@@ -75,7 +75,7 @@ def test_no_data_key_has_a_ttl(client, keys, lock, make_source, stored):
 
 
 def test_inventory_is_written_before_data(client, keys, lock, make_source, monkeypatch):
-    """At the first data key, registry and inventory already say how to delete all of them."""
+    """At the first data key, registry and inventory already list all keys."""
     source = make_source()
     seen = {}
 
@@ -98,7 +98,7 @@ def test_inventory_in_chunks(client, keys, lock, make_source, monkeypatch, store
     first = make_source()
     publish(client, keys, first, lock=lock, keep=1)
     chunks = -(-len(first.pairs) // 7)
-    assert read_control(client, keys).find(first.generation).chunks == chunks
+    assert read_control(client, keys).record_of(first.generation).chunks == chunks
     assert all(client.exists(keys.inventory(first.generation, c)) for c in range(chunks))
 
     publish(client, keys, make_source(), lock=lock, keep=1)
@@ -107,7 +107,7 @@ def test_inventory_in_chunks(client, keys, lock, make_source, monkeypatch, store
 
 
 def test_only_kept_generations_stay(client, keys, lock, make_source, stored):
-    """The live generation and those before it stay, up to the number kept; nothing else does."""
+    """The live generation and the given number before it stay; all others are deleted."""
     sources = [make_source(tag) for tag in range(5)]
     results = [publish(client, keys, source, lock=lock, keep=3) for source in sources]
 
@@ -124,7 +124,7 @@ def test_only_kept_generations_stay(client, keys, lock, make_source, stored):
 
 
 def test_retention_touches_only_its_own(client, keys, lock, make_source, stored):
-    """Foreign keys, look-alikes and other namespaces stay as they are."""
+    """Keys of other programs and namespaces stay unchanged."""
     first = make_source()
     publish(client, keys, first, lock=lock, keep=1)
     longer = Keys(f"{keys.namespace}-x")
@@ -146,7 +146,7 @@ def test_retention_touches_only_its_own(client, keys, lock, make_source, stored)
     ["a:b", "{x}", "*", "user:1", " ", "", "é\0\n", "c3e0c6f4-91b6-4c8e-8d0a-2f1a5b0f7d11"],
 )
 def test_hostile_ids_are_published_and_deleted(client, keys, lock, make_source, stored, user_id):
-    """An id may contain whatever keys, patterns or slots are made of."""
+    """An id may contain any character that is special in keys, patterns or slots."""
     hostile = make_source(entries=[(f"user:{user_id}", b'{"i":[1],"s":[1.0]}'), ("user:z", b"{}")])
     publish(client, keys, hostile, lock=lock, keep=1)
     assert client.get(keys.data(hostile.generation, f"user:{user_id}")) == hostile.pairs[0][1]
@@ -156,7 +156,7 @@ def test_hostile_ids_are_published_and_deleted(client, keys, lock, make_source, 
 
 
 def test_empty_generation(client, keys, lock, make_source):
-    """Nothing to say is published as nothing."""
+    """An empty generation can be published."""
     source = make_source(entries=[])
 
     assert publish(client, keys, source, lock=lock).outcome == "live"
@@ -164,7 +164,7 @@ def test_empty_generation(client, keys, lock, make_source):
 
 @pytest.mark.parametrize("damage", ["lost", "changed", "swapped"])
 def test_difference_in_one_key_is_found(client, keys, lock, make_source, damage):
-    """One key that is not what was computed fails the read-back, which names it."""
+    """A key that differs from its computed value fails the read-back, which names it."""
     source = make_source()
     stage(client, keys, source, lock=lock)
     prefix = keys.data_prefix(source.generation)
@@ -185,7 +185,7 @@ def test_difference_in_one_key_is_found(client, keys, lock, make_source, damage)
 
 
 def test_failed_read_back_leaves_no_trace(client, keys, lock, make_source, stored, monkeypatch):
-    """A night whose read-back fails switches nothing and leaves no staged key."""
+    """A run whose read-back fails does not switch, and leaves no staged key."""
     good, bad = make_source(1), make_source(2)
     publish(client, keys, good, lock=lock)
     before = stored(client, keys)
@@ -218,7 +218,7 @@ def test_wrong_manifest_is_refused(client, keys, lock, make_source, field, value
     assert client.get(keys.generations) is None
 
 
-def test_gate_sees_both_nights(client, keys, lock, make_source):
+def test_gate_reads_both_generations(client, keys, lock, make_source):
     """The gate compares the staged generation with the live one, manifests and values."""
     first, second = make_source(1), make_source(2)
     seen = []
@@ -240,7 +240,7 @@ def test_gate_sees_both_nights(client, keys, lock, make_source):
 
 
 def test_gate_can_refuse(client, keys, lock, make_source, stored):
-    """A refused generation is not switched to, its verdict is kept, the next run deletes it."""
+    """A refused generation does not go live; the next run deletes it."""
     good, bad, next_ = make_source(1), make_source(2), make_source(3)
     publish(client, keys, good, lock=lock)
     verdict = Verdict(passed=False, report={"churn": 0.95}, reason="churn 0.95 above 0.8")
@@ -252,14 +252,14 @@ def test_gate_can_refuse(client, keys, lock, make_source, stored):
     record = list_generations(client, keys)[0]
     assert (record.state, record.note) == ("refused", verdict.reason)
     with pytest.raises(UnknownGeneration, match="refused"):
-        flip(client, keys, bad.generation, lock=lock)
+        flip(bad.generation, lock=lock)
 
     publish(client, keys, next_, lock=lock)
     assert not [name for name in stored(client, keys) if bad.generation in name]
 
 
 def test_gate_that_raises_switches_nothing(client, keys, lock, make_source, stored):
-    """A bug in the gate is not a pass."""
+    """An error in the gate is not a pass."""
     source = make_source()
     with pytest.raises(ZeroDivisionError):
         publish(client, keys, source, lock=lock, gate=lambda _: 1 / 0)
@@ -268,7 +268,7 @@ def test_gate_that_raises_switches_nothing(client, keys, lock, make_source, stor
 
 
 def test_orphans_of_a_killed_run_are_collected(client, keys, make_source, stored):
-    """What a run left that died while staging is deleted by the next one."""
+    """The next run deletes the keys of a run killed while staging."""
     dead, next_ = make_source(1), make_source(2)
     with RunLock(client, keys, heartbeat=False) as lock:
         stage(client, keys, dead, lock=lock)
@@ -282,7 +282,7 @@ def test_orphans_of_a_killed_run_are_collected(client, keys, make_source, stored
 def test_half_deleted_generation_is_deleted_by_the_next_run(
     client, keys, lock, make_source, stored, monkeypatch
 ):
-    """A run that dies while it deletes leaves a record by which the next one goes on."""
+    """The next run completes the deletion that a killed run began."""
     old = make_source(1)
     publish(client, keys, old, lock=lock, keep=1)
     monkeypatch.setattr("reco_store.control.collector.unlink_paced", lambda *_, **__: 1 / 0)
@@ -296,7 +296,7 @@ def test_half_deleted_generation_is_deleted_by_the_next_run(
 
 
 def test_same_generation_again_heals_it(client, keys, lock, make_source, stored):
-    """Publishing the live generation again puts back what the store lost, and nothing else."""
+    """Publishing the live generation again restores lost keys, and changes nothing else."""
     source = make_source()
     publish(client, keys, source, lock=lock, now=lambda: NOON)
     before = stored(client, keys)
@@ -318,7 +318,7 @@ def test_live_generation_cannot_become_another(client, keys, lock, make_source):
 
 
 def test_emptied_store_is_refilled(client, keys, make_source, stored):
-    """A store that lost everything takes the same artifact again, without a word."""
+    """A store that lost everything accepts the same artifact again."""
     source = make_source()
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, source, lock=lock)
@@ -329,7 +329,7 @@ def test_emptied_store_is_refilled(client, keys, make_source, stored):
 
 
 def test_older_generation_can_be_published_again(client, keys, lock, make_source):
-    """An artifact of an earlier night may be made live, even while it is still stored."""
+    """An artifact of an earlier run can go live, even while it is still stored."""
     old, new = make_source(1), make_source(2)
     publish(client, keys, old, lock=lock)
     publish(client, keys, new, lock=lock)
@@ -339,7 +339,7 @@ def test_older_generation_can_be_published_again(client, keys, lock, make_source
 
 
 def test_quarantined_generation_is_never_published_again(client, keys, lock, make_source):
-    """What was rolled back from does not come back by publishing its artifact."""
+    """Publishing the artifact of a quarantined generation is refused."""
     old, bad = make_source(1), make_source(2)
     publish(client, keys, old, lock=lock)
     publish(client, keys, bad, lock=lock)
@@ -349,7 +349,7 @@ def test_quarantined_generation_is_never_published_again(client, keys, lock, mak
 
 
 def quarantined(client, keys, lock, make_source):
-    """Publish two generations and roll back from the second one; return it."""
+    """Publish two generations and roll back from the second one; return the second."""
     old, bad = make_source(1), make_source(2)
     publish(client, keys, old, lock=lock)
     publish(client, keys, bad, lock=lock)
@@ -366,7 +366,7 @@ def record_of(client, keys, source):
 def test_an_overruled_quarantine_is_in_force_until_the_generation_is_live(
     client, keys, lock, make_source, monkeypatch, error
 ):
-    """A run that dies or fails while it publishes the generation leaves it in quarantine."""
+    """A run that fails while publishing a quarantined generation leaves it in quarantine."""
     bad = quarantined(client, keys, lock, make_source)
     release(client, keys)
     note = record_of(client, keys, bad).note
@@ -394,7 +394,7 @@ def test_an_overruled_quarantine_is_in_force_until_the_generation_is_live(
 
 
 def test_an_overruled_generation_that_is_held_stays_in_quarantine(client, keys, lock, make_source):
-    """It is complete in the store, from where the rollback can be undone at once."""
+    """It is complete in the store, so the rollback can be undone at once."""
     bad = quarantined(client, keys, lock, make_source)
 
     ended = publish(client, keys, bad, lock=lock, overrule=True)
@@ -408,38 +408,38 @@ def test_an_overruled_generation_that_is_held_stays_in_quarantine(client, keys, 
 
 
 def test_flip_twice_is_flip_once(client, keys, lock, make_source, stored):
-    """A repeated flip, as after a lost reply, is a success that changes nothing."""
+    """A repeated switch, as after a lost reply, succeeds and changes nothing."""
     source = make_source()
     publish(client, keys, source, lock=lock)
     before = stored(client, keys)
-    flip(client, keys, source.generation, lock=lock)
+    flip(source.generation, lock=lock)
     assert stored(client, keys) == before
 
 
 def test_flip_to_a_ready_generation(client, keys, lock, make_source):
-    """Any generation that is ready can be made live."""
+    """Any ready generation can go live."""
     old, new = make_source(1), make_source(2)
     publish(client, keys, old, lock=lock)
     publish(client, keys, new, lock=lock)
-    flip(client, keys, old.generation, lock=lock)
+    flip(old.generation, lock=lock)
     assert client.get(keys.current).decode() == old.generation
 
 
 @pytest.mark.parametrize("state", ["unknown", "staging"])
-def test_flip_to_what_is_not_ready(client, keys, lock, make_source, state):
-    """A generation that is unknown or not read back is never made live."""
+def test_flip_to_a_generation_that_is_not_ready(client, keys, lock, make_source, state):
+    """A generation that is unknown or not verified never goes live."""
     source = make_source()
     if state == "staging":
         stage(client, keys, source, lock=lock)
     with pytest.raises(UnknownGeneration, match=state):
-        flip(client, keys, source.generation, lock=lock)
+        flip(source.generation, lock=lock)
     assert client.get(keys.current) is None
 
 
 @pytest.mark.parametrize("moment", ["stage", "verify"])
 @pytest.mark.parametrize("other_finished", [True, False])
 def test_paused_run_is_fenced(client, keys, make_source, stored, moment, other_finished):
-    """A run that lost its lock while paused changes nothing, and leaves nothing behind."""
+    """A run that lost its lock while paused changes nothing, and leaves no key."""
     mine, theirs = make_source(1), make_source(2)
     others = []
 
@@ -447,7 +447,7 @@ def test_paused_run_is_fenced(client, keys, make_source, stored, moment, other_f
         if step != moment or others:
             return
         client.delete(keys.lock)  # the lease ended
-        lock._renewed_at = -1e9  # and the clock of the paused run says so when it wakes up
+        lock._renewed_at = -1e9  # the paused run sees an expired lease when it continues
         other = RunLock(client, keys, heartbeat=False)
         others.append(other)
         other.__enter__()
@@ -463,7 +463,7 @@ def test_paused_run_is_fenced(client, keys, make_source, stored, moment, other_f
 
 
 def test_run_that_notices_late_takes_all_back(client, keys, make_source, stored, monkeypatch):
-    """Between two renewals the store is not asked, and many batches may be written meanwhile."""
+    """Between two renewals the lock is not checked, so many batches may be written meanwhile."""
     monkeypatch.setattr("reco_store.connection.transfer.MAX_BATCH_COMMANDS", 2)
     mine, theirs = make_source(1), make_source(2)
     batches = []
@@ -471,7 +471,7 @@ def test_run_that_notices_late_takes_all_back(client, keys, make_source, stored,
     def lose(step, count):
         batches.append(step)
         if step == "stage" and len(batches) == 2:
-            client.delete(keys.lock)  # evicted, say: no clock of this run notices
+            client.delete(keys.lock)  # evicted, which no clock of this run notices
             with RunLock(client, keys, heartbeat=False) as other:
                 publish(client, keys, theirs, lock=other)
 
@@ -484,20 +484,20 @@ def test_run_that_notices_late_takes_all_back(client, keys, make_source, stored,
 
 
 def test_fence_is_checked_by_the_flip_itself(client, keys, make_source):
-    """Even a run that looked at its lock a moment ago cannot flip after another took it."""
+    """A run that has just checked its lock cannot switch after another run took it."""
     mine, theirs = make_source(1), make_source(2)
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, theirs, lock=lock)
         publish(client, keys, mine, lock=lock)
-        flip(client, keys, theirs.generation, lock=lock)
+        flip(theirs.generation, lock=lock)
         client.delete(keys.lock)
         with RunLock(client, keys, heartbeat=False), pytest.raises(Fenced):
-            flip(client, keys, mine.generation, lock=lock)
+            flip(mine.generation, lock=lock)
     assert client.get(keys.current).decode() == theirs.generation
 
 
 def test_hold_stages_but_does_not_flip(client, keys, lock, make_source):
-    """After a rollback the next night is complete in the store, but not live, for 24 hours."""
+    """After a rollback the next generation is complete in the store, but held for 24 hours."""
     sources = [make_source(tag) for tag in range(4)]
     for source in sources[:2]:
         publish(client, keys, source, lock=lock)
@@ -517,8 +517,8 @@ def test_hold_stages_but_does_not_flip(client, keys, lock, make_source):
     assert client.get(keys.hold) is None
 
 
-def test_held_nights_do_not_push_out_what_to_roll_back_to(client, keys, lock, make_source):
-    """However long a hold lasts, the generations before the live one stay."""
+def test_held_generations_do_not_displace_earlier_ones(client, keys, lock, make_source):
+    """During a hold, the generations before the live one stay, however long it lasts."""
     sources = [make_source(tag) for tag in range(7)]
     for source in sources[:3]:
         publish(client, keys, source, lock=lock, keep=3)
@@ -531,7 +531,7 @@ def test_held_nights_do_not_push_out_what_to_roll_back_to(client, keys, lock, ma
 
 
 def test_progress_counts_every_key(client, keys, lock, make_source):
-    """A progress bar reaches its end in each step."""
+    """The progress of each step adds up to the number of keys."""
     counts: dict[str, int] = {}
 
     def progress(step, count):
@@ -548,13 +548,13 @@ def test_progress_counts_every_key(client, keys, lock, make_source):
 
 
 def test_keep_below_one_is_refused(client, keys, lock, make_source):
-    """The live generation is always kept."""
+    """A number of generations to keep below 1 is refused."""
     with pytest.raises(UsageError, match="keep 0"):
         publish(client, keys, make_source(), lock=lock, keep=0)
 
 
 def test_replicas_that_are_not_there(client, keys, lock, make_source, monkeypatch):
-    """Asked for a replica that does not confirm, the night fails and nothing is switched."""
+    """If a replica does not confirm, the run fails and does not switch."""
     monkeypatch.setattr("reco_store.publishing.replicas.WAIT_MILLISECONDS", 10)
     with pytest.raises(StoreUnfit, match="0 replicas"):
         publish(client, keys, make_source(), lock=lock, replicas=1)
@@ -562,7 +562,7 @@ def test_replicas_that_are_not_there(client, keys, lock, make_source, monkeypatc
 
 
 def test_damaged_registry_is_a_clear_error(client, keys, lock, make_source):
-    """A registry that is not ours is never overwritten."""
+    """A registry of another program is never overwritten."""
     client.set(keys.generations, "[]")
     with pytest.raises(ContractMismatch, match="registry"):
         publish(client, keys, make_source(), lock=lock)
@@ -570,18 +570,18 @@ def test_damaged_registry_is_a_clear_error(client, keys, lock, make_source):
 
 
 def test_fields_of_a_later_version_are_kept(client, keys, lock, make_source):
-    """An older writer does not lose what a newer one put into the registry."""
+    """Fields that a newer version added to the registry are kept."""
     source = make_source()
     publish(client, keys, source, lock=lock)
     content = json.loads(client.get(keys.generations))
     content["generations"][0]["colour"] = "blue"
     client.set(keys.generations, json.dumps(content))
     publish(client, keys, make_source(), lock=lock)
-    assert read_control(client, keys).find(source.generation).more == {"colour": "blue"}
+    assert read_control(client, keys).record_of(source.generation).more == {"colour": "blue"}
 
 
 def test_registry_does_not_grow_for_ever(client, keys, lock, make_source, monkeypatch):
-    """Of generations that are gone, only the latest are listed."""
+    """Only the newest deleted generations are listed."""
     monkeypatch.setattr(registry, "MAX_GONE", 2)
     for tag in range(5):
         publish(client, keys, make_source(tag), lock=lock, keep=1)

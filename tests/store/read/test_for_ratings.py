@@ -1,4 +1,4 @@
-"""Movies for somebody who arrived today, blended from the lists that go on from what they rated."""
+"""Cold start: lists for new users, combined from the lists of the movies that they rated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reco_store.control.lock import RunLock
 from reco_store.errors import UsageError
 from reco_store.publishing.publisher import publish
 from reco_store.read.answers import Reason
-from reco_store.read.list_fusion import blended, star_weights, votes_of
+from reco_store.read.cold_start import blended, star_weights, votes_of
 from reco_store.read.reader import Reader
 
 COUNTS = {"1": 50, "2": 50, "3": 50, "4": 50, "5": 50, "6": 400, "7": 10}
@@ -30,7 +30,7 @@ ENTRIES = [
 
 @pytest.fixture
 def reader(server, client, keys, make_source):
-    """A reader of a generation of seven movies."""
+    """Return a reader of a generation of seven movies."""
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, make_source(entries=ENTRIES), lock=lock)
     with Reader(server.url, keys.namespace) as opened:
@@ -38,12 +38,12 @@ def reader(server, client, keys, make_source):
 
 
 def ids(answer) -> list[str]:
-    """Return which movies an answer shows."""
+    """Return the movie ids of an answer."""
     return [item.movie_id for item in answer.items]
 
 
 def test_stars_weigh(reader):
-    """Both lists are added up, and the better rated movie counts more; no rated one is shown."""
+    """Both lists are summed, weighted by the ratings, and rated movies are left out."""
     answer = reader.for_ratings({"1": 5, "2": 2}, n=3)
     assert [(item.movie_id, item.score) for item in answer.items] == [
         ("3", 1.0),
@@ -54,26 +54,26 @@ def test_stars_weigh(reader):
     assert [item.because for item in answer.items] == [
         Reason("1", "Film 1"),
         Reason("1", "Film 1"),
-        None,  # only movie 2 speaks for it, which was liked less than the other
+        None,  # only movie 2 votes for it, which was rated lower than the other
     ]
     assert ids(reader.for_ratings({"1": 2, "2": 5}, n=1)) == ["5"]
     assert answer.to_dict()["items"][0]["because"] == {"movie_id": "1", "title": "Film 1"}
 
 
 def test_what_two_lists_have_comes_before_what_one_has(reader):
-    """Neither list begins with it, but somebody who likes both has two reasons for it."""
+    """A movie in both lists is first, although it is first in neither."""
     assert ids(reader.for_ratings({"1": 4, "2": 4}, n=3)) == ["4", "3", "5"]
 
 
 def test_the_last_of_a_list_is_in_the_answer(reader):
-    """Its list says nothing for it beyond that it is there; also where it is the only one."""
+    """The last movie of a list has a score of 0, even if it is the only one."""
     (item,) = reader.for_ratings({"7": 5}, n=1).items
     assert (item.movie_id, item.score, item.source) == ("6", 0.0, "for_ratings")
     assert item.because == Reason("7", "Film 7")
 
 
 def test_the_chain_fills_up(reader):
-    """Where votes end, the most rated follow, without those that were rated."""
+    """After the last vote the most rated movies follow, without rated ones."""
     answer = reader.for_ratings({"1": 5}, n=9)
     assert [(item.movie_id, item.source) for item in answer.items] == [
         ("3", "for_ratings"),
@@ -85,7 +85,7 @@ def test_the_chain_fills_up(reader):
 
 
 def test_unknown_and_worst_movies_say_nothing(reader):
-    """A movie that nobody knows and one with the fewest stars leave what everybody gets."""
+    """Unknown movies and the lowest ratings give the most rated movies."""
     for ratings in ({"nothing": 5}, {"1": 0.5}):
         answer = reader.for_ratings(ratings, n=3)
         assert {item.source for item in answer.items} == {"most_rated"}
@@ -93,7 +93,7 @@ def test_unknown_and_worst_movies_say_nothing(reader):
 
 
 def test_filters_and_hidden_movies(reader, client, keys):
-    """The same filters as of every list, and the hide list."""
+    """The filters of every list and the hide list apply."""
     assert ids(reader.for_ratings({"1": 5}, year_from=1994, n=2)) == ["4", "6"]
     assert ids(reader.for_ratings({"1": 5}, exclude=["3"], n=1)) == ["4"]
     hide(client, keys, ["3"])
@@ -101,7 +101,7 @@ def test_filters_and_hidden_movies(reader, client, keys):
 
 
 def test_a_hidden_movie_is_not_named_as_a_reason(reader, client, keys):
-    """It still says what it says; whoever rated it is not reminded of it."""
+    """A hidden rated movie still votes, but is no explanation."""
     hide(client, keys, ["1"])
     assert [(item.movie_id, item.because) for item in reader.for_ratings({"1": 5}, n=2).items] == [
         ("3", None),
@@ -109,21 +109,21 @@ def test_a_hidden_movie_is_not_named_as_a_reason(reader, client, keys):
     ]
     both = reader.for_ratings({"1": 5, "2": 5}, n=3).items
     assert {item.movie_id: item.because for item in both} == {
-        "4": None,  # both say as much, and the first is named, or nobody
+        "4": None,  # both votes are equal: the first is the explanation, or neither
         "3": None,
         "5": Reason("2", "Film 2"),
     }
 
 
 def test_too_many_ratings_are_refused_before_anything_is_read(keys):
-    """Whatever is at the address."""
+    """Ratings are refused before the store is read."""
     nowhere = Reader("redis://127.0.0.1:1", keys.namespace)
     with nowhere, pytest.raises(UsageError, match="expected 1 to 50"):
         nowhere.for_ratings({str(n): 5 for n in range(51)})
 
 
 @pytest.mark.parametrize(
-    ("ratings", "said"),
+    ("ratings", "message"),
     [
         ({}, "expected 1 to 50"),
         ({str(n): 5 for n in range(51)}, "expected 1 to 50"),
@@ -132,9 +132,9 @@ def test_too_many_ratings_are_refused_before_anything_is_read(keys):
         ({"1": float("nan")}, "expected a finite number"),
     ],
 )
-def test_ratings_that_cannot_be(reader, ratings, said):
-    """No rating, too many, or stars that the scale does not have."""
-    with pytest.raises(UsageError, match=said):
+def test_ratings_that_cannot_be(reader, ratings, message):
+    """No rating, too many ratings, and ratings off the scale are refused."""
+    with pytest.raises(UsageError, match=message):
         reader.for_ratings(ratings)
 
 
@@ -149,20 +149,20 @@ lists = st.dictionaries(
 
 @given(st.dictionaries(movies, st.floats(0.5, 5), min_size=1), lists)
 def test_votes_are_sums(ratings, lists):
-    """Each movie has the sum of what is said for it, and the liked one that says most."""
+    """A vote is the sum of all contributions, explained by the largest one of a liked movie."""
     weights = star_weights(ratings, (0.5, 5))
     mean = sum(weights.values()) / len(weights)
     votes = votes_of(weights, lists)
-    said: dict[str, dict[str, float]] = {}
+    parts: dict[str, dict[str, float]] = {}
     for rated, weight in weights.items():
         ids, scores = lists.get(rated, ([], []))
         for movie, score in zip(ids, scores, strict=True):
             if movie not in ratings and weight > 0:
-                said.setdefault(movie, {})[rated] = weight * (score - scores[-1])
-    assert votes.keys() == said.keys()
+                parts.setdefault(movie, {})[rated] = weight * (score - scores[-1])
+    assert votes.keys() == parts.keys()
     for movie, vote in votes.items():
-        assert vote.weight == pytest.approx(sum(said[movie].values()))
-        liked = {m: part for m, part in said[movie].items() if weights[m] >= mean - 1e-9}
+        assert vote.weight == pytest.approx(sum(parts[movie].values()))
+        liked = {m: part for m, part in parts[movie].items() if weights[m] >= mean - 1e-9}
         assert liked.get(vote.because) == max(liked.values(), default=None)
     order, scores = blended(votes)
     assert scores == sorted(scores, reverse=True)

@@ -18,14 +18,14 @@ from reco_store.control.lock import RunLock
 from reco_store.errors import ContractMismatch, UsageError
 from reco_store.publishing.publisher import publish
 from reco_store.read.reader import Reader
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 from round_trips import steps
 
 GENRES = ("Comedy", "Drama", "War")
 
 
 def catalogue(rng: random.Random, movies: int = 40) -> dict[str, MovieRecord]:
-    """Make movies of up to two genres, some without a year."""
+    """Return movies of up to two genres, some without a year."""
     return {
         str(movie): MovieRecord(
             f"Film {movie}",
@@ -45,12 +45,12 @@ POPULAR = sorted(MOVIES, key=lambda movie: -MOVIES[movie].rating_count)
 
 
 def popular(genre: str | None = None, length: int = 20) -> list[str]:
-    """Return a popularity list: it does not hold the whole catalogue."""
+    """Return a popular list, which is shorter than the catalogue."""
     return [m for m in POPULAR if genre is None or genre in MOVIES[m].genres][:length]
 
 
 def rows(movies: list[str]) -> bytes:
-    """Write a list whose scores are rating counts."""
+    """Encode a list whose scores are rating counts."""
     return encode_list(movies, [MOVIES[m].rating_count for m in movies], numeric_ids=True)
 
 
@@ -69,7 +69,7 @@ ENTRIES = [
 
 @pytest.fixture
 def reader(server, client, keys, make_source):
-    """A reader of a generation of forty movies."""
+    """Return a reader of a generation of forty movies."""
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, make_source(entries=ENTRIES), lock=lock)
     with Reader(server.url, keys.namespace) as opened:
@@ -77,12 +77,12 @@ def reader(server, client, keys, make_source):
 
 
 def shown(answer) -> list[tuple[str, str]]:
-    """Return which movies an answer shows, and where each is from."""
+    """Return the movie ids and sources of an answer."""
     return [(item.movie_id, item.source) for item in answer.items]
 
 
 def expected(admits, *, n: int, genres=(), own=OWN, seen=SEEN) -> list[tuple[str, str]]:
-    """Return the answer as its definition has it, written in another way than the reader is."""
+    """Return the answer by definition, implemented differently from the reader."""
     chain = [(movie, "personal") for movie in own]
     of_genres = {movie for genre in genres for movie in popular(genre, 12)} - set(seen)
     chain += [(m, "most_rated_in_genre") for m in POPULAR if m in of_genres]
@@ -95,7 +95,7 @@ def expected(admits, *, n: int, genres=(), own=OWN, seen=SEEN) -> list[tuple[str
 
 
 def sorted_ties(pairs):
-    """Make answers comparable where popularity lists leave the order of equal counts open."""
+    """Sort movies of equal counts, whose order popular lists leave open."""
     return [(source, MOVIES[movie].rating_count) for movie, source in pairs]
 
 
@@ -109,7 +109,7 @@ def sorted_ties(pairs):
     there=st.none() | st.sets(st.sampled_from(sorted(MOVIES)), min_size=1, max_size=30),
 )
 def test_every_filter_at_once(reader, client, keys, n, genres, years, out, away, there):
-    """Whatever is asked, the answer is the chain's movies that pass, in order, each with source."""
+    """For all filters the answer equals its definition, with sources."""
     client.delete(keys.hidden, keys.available())
     if away:
         client.sadd(keys.hidden, *away)
@@ -140,7 +140,7 @@ def test_every_filter_at_once(reader, client, keys, n, genres, years, out, away,
 
 @pytest.mark.parametrize("verb", ["ranked", "similar"])
 def test_other_lists_take_the_same_filters(reader, verb):
-    """Ranked and similar lists are filtered and filled alike; a similar list knows no user."""
+    """Ranked and similar lists are filtered and filled; similar lists depend on no user."""
     answer = getattr(reader, verb)("1", n=40, genres=["War"])
     own = OWN[::-1] if verb == "ranked" else [m for m in OWN if m != "1"]
     war = [movie for movie in own if "War" in MOVIES[movie].genres]
@@ -152,7 +152,7 @@ def test_other_lists_take_the_same_filters(reader, verb):
 
 
 def test_popular_lists_are_filtered_and_not_filled(reader):
-    """What is popular of a genre since a year is what its list has of it."""
+    """The popular list of a genre is filtered by year."""
     answer = reader.popular("most_rated", "Drama", n=40, year_from=1995)
     assert [movie for movie, _ in shown(answer)] == [
         m for m in popular("Drama", 12) if MOVIES[m].year and MOVIES[m].year >= 1995
@@ -160,19 +160,19 @@ def test_popular_lists_are_filtered_and_not_filled(reader):
 
 
 def test_nothing_passes(reader):
-    """A filter that nothing passes has an empty answer, not one that ignores it."""
+    """A filter that no movie passes gives an empty answer."""
     assert reader.user("1", year_from=2050).items == ()
-    assert reader.user("nobody", genres=["No such"]).items == ()
+    assert reader.user("unknown", genres=["No such"]).items == ()
 
 
 def test_seen_movies_do_not_come_back(reader):
-    """Of everything that is published, what the user rated is left out at any length."""
+    """Rated movies are left out of answers of any length."""
     everything = reader.user("1", n=1000, year_from=1900)
     assert not {item.movie_id for item in everything.items} & set(SEEN)
 
 
 def test_set_that_does_not_exist_restricts_nothing(reader, client, keys):
-    """An application that keeps no set of available movies gets everything; an own one counts."""
+    """Without a set of available movies all are shown; a named set is used."""
     unfiltered = shown(reader.user("1", n=5))
     assert shown(reader.user("1", n=5, available=True)) == unfiltered
     client.sadd(keys.available("de"), OWN[3], "not in the catalogue")
@@ -196,7 +196,7 @@ def test_hide_list_acts_at_once(reader, client, keys):
 
 
 def test_hidden_movies_are_made_up_for(reader, client, keys):
-    """However many are hidden, the chain fills up to n as long as it has others."""
+    """Answers have n movies as long as enough are not hidden."""
     hide(client, keys, OWN)
     answer = reader.user("1", n=10)
     assert len(answer.items) == 10
@@ -204,34 +204,36 @@ def test_hidden_movies_are_made_up_for(reader, client, keys):
 
 
 def test_round_trips(client, keys, reader):
-    """A warm filtered answer takes one round trip, two if a set or new labels have to be asked."""
-    core = Core(keys)
-    assert steps(client, core.user("1", n=1)) == 3  # pointer, list and manifest, label
-    assert steps(client, core.user("1", n=9, genres=["War"])) == 2
-    assert steps(client, core.user("1", n=9, genres=["War"])) == 1
+    """A warm filtered answer takes one round trip, or two with a set or new labels."""
+    requests = Requests(keys)
+    assert steps(client, requests.user("1", n=1)) == 3  # pointer, list and manifest, label
+    assert steps(client, requests.user("1", n=9, genres=["War"])) == 2
+    assert steps(client, requests.user("1", n=9, genres=["War"])) == 1
     client.sadd(keys.available(), *MOVIES)
-    assert steps(client, core.user("1", n=9, genres=["War"], available=True)) == 2
+    assert steps(client, requests.user("1", n=9, genres=["War"], available=True)) == 2
     hide(client, keys, ["1"])
-    assert steps(client, core.user("1", n=9)) == 3  # finds that something is hidden
-    assert steps(client, core.user("1", n=9)) == 2
-    assert steps(client, core.user("nobody", n=9, genres=["War"])) == 2
-    assert steps(client, core.user("1", n=40)) == 2
+    assert steps(client, requests.user("1", n=9)) == 3  # finds that something is hidden
+    assert steps(client, requests.user("1", n=9)) == 2
+    assert steps(client, requests.user("unknown", n=9, genres=["War"])) == 2
+    assert steps(client, requests.user("1", n=40)) == 2
 
 
 def test_round_trips_of_somebody_who_arrived(client, keys, reader):
-    """The lists, then all cards that are needed; with the manifest before, a reader that is new."""
-    core, ratings = Core(keys), dict.fromkeys(OWN[:2], 4.0)
-    assert steps(client, core.for_ratings(ratings, n=3)) == 3
-    assert steps(client, core.for_ratings(ratings, n=3)) == 1
-    assert steps(client, core.for_ratings(ratings, n=9, genres=["War"])) == 1
+    """A cold-start answer takes two round trips, three for a new reader."""
+    requests, ratings = Requests(keys), dict.fromkeys(OWN[:2], 4.0)
+    assert steps(client, requests.for_ratings(ratings, n=3)) == 3
+    assert steps(client, requests.for_ratings(ratings, n=3)) == 1
+    assert steps(client, requests.for_ratings(ratings, n=9, genres=["War"])) == 1
     client.sadd(keys.available(), *MOVIES)
-    assert steps(client, core.for_ratings(ratings, n=3, available=True)) == 2
+    assert steps(client, requests.for_ratings(ratings, n=3, available=True)) == 2
     unknown = dict.fromkeys([*OWN[:2], "nothing"], 4.0)
-    assert steps(client, core.for_ratings(unknown, n=3)) == 2  # makes sure that there is no list
+    assert (
+        steps(client, requests.for_ratings(unknown, n=3)) == 2
+    )  # makes sure that there is no list
 
 
 @pytest.mark.parametrize(
-    ("choice", "said"),
+    ("choice", "message"),
     [
         ({"genres": "Comedy"}, r"genres 'Comedy': expected several"),
         ({"exclude": "12"}, r"exclude '12': expected several"),
@@ -240,14 +242,14 @@ def test_round_trips_of_somebody_who_arrived(client, keys, reader):
         ({"available": ""}, "expected the name of a set"),
     ],
 )
-def test_choices_that_cannot_be(reader, choice, said):
-    """A choice that means something else than it says is refused, with what is expected."""
-    with pytest.raises(UsageError, match=said):
+def test_choices_that_cannot_be(reader, choice, message):
+    """Invalid or ambiguous filters are refused with the expected form."""
+    with pytest.raises(UsageError, match=message):
         reader.user("1", **choice)
 
 
 def test_hide_list_of_another_type(reader, client, keys):
-    """A key of another type under the name of the hide list is named, not passed over."""
+    """A hide list with the wrong type of key is an error that contains the key."""
     client.set(keys.hidden, "1")
     with pytest.raises(ContractMismatch, match="another type"):
         reader.user("1")
@@ -255,7 +257,7 @@ def test_hide_list_of_another_type(reader, client, keys):
 
 @pytest.mark.parametrize("movies", [[], [""], ["1", ""]])
 def test_hiding_nothing_is_refused(client, keys, movies):
-    """An empty id would hide nothing, and say it did."""
+    """An empty id cannot be hidden."""
     for change in (hide, unhide):
         with pytest.raises(UsageError, match="one id or more"):
             change(client, keys, movies)

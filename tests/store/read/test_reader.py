@@ -1,4 +1,4 @@
-"""Reader: one generation an answer, and each item says where it is from.
+"""Readers: each answer is from one generation, and each item contains its source.
 
 Every test runs with the blocking reader and with the asyncio one, on every server.
 """
@@ -34,11 +34,11 @@ from reco_store.read.answers import Item
 from reco_store.read.async_reader import AsyncReader
 from reco_store.read.pinning import flattened, queue
 from reco_store.read.reader import Reader
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 
 
 class Awaiting:
-    """The asyncio reader with blocking verbs, so that one test serves both."""
+    """Asyncio reader with blocking methods, so that tests cover both readers."""
 
     def __init__(self, *args, **options) -> None:
         self.loop = asyncio.new_event_loop()
@@ -56,7 +56,7 @@ class Awaiting:
 
 @pytest.fixture(params=["blocking", "asyncio"])
 def make_reader(request, server, keys):
-    """Make readers of the test's namespace."""
+    """Return a function that makes readers of the test's namespace."""
     readers = []
 
     def make(url=None, **options):
@@ -72,7 +72,7 @@ def make_reader(request, server, keys):
 
 @pytest.fixture
 def reader(make_reader):
-    """A reader of the test's namespace."""
+    """Return a reader of the test's namespace."""
     return make_reader()
 
 
@@ -90,7 +90,7 @@ def put(client, keys, make_source):
 
 
 def shown(answer):
-    """Return which movies an answer shows, and where each is from."""
+    """Return the movie ids and sources of an answer."""
     return [(item.movie_id, item.source) for item in answer.items]
 
 
@@ -109,7 +109,7 @@ def test_personal_list(reader, put):
 
 
 def test_age(make_reader, put):
-    """An answer knows how old its data is; a clock that is behind makes it no younger than 0."""
+    """An answer contains the age of its data, at least 0 if the clock is behind."""
     source = put()
     created = datetime.fromisoformat(source.manifest["created"]).timestamp()
 
@@ -118,19 +118,19 @@ def test_age(make_reader, put):
 
 
 def test_ranked_list(reader, put):
-    """The rating model's list is another list with another source."""
+    """A ranked list is a separate list with its own source."""
     put()
     assert shown(reader.ranked("2", n=2)) == [("5", "ranked"), ("3", "ranked")]
 
 
 def test_similar_list(reader, put):
-    """A movie's neighbours."""
+    """Similar movies have the source `similar`."""
     put()
     assert shown(reader.similar("1", n=2)) == [("2", "similar"), ("5", "similar")]
 
 
 def test_short_list_is_filled_up(reader, put):
-    """Where the personal list ends, most rated movies follow that are new to the user."""
+    """After the personal list, most rated movies follow that the user has not rated."""
     put()
     personal = [("3", "personal"), ("5", "personal"), ("1", "personal")]
     assert shown(reader.user("1", n=10)) == [*personal, ("6", "most_rated")]
@@ -139,7 +139,7 @@ def test_short_list_is_filled_up(reader, put):
 
 
 def test_excluded_movies_are_not_shown(reader, put):
-    """What the caller excludes appears nowhere, and is made up for."""
+    """Excluded movies are left out and replaced by others."""
     put()
     assert shown(reader.user("1", n=3, exclude=["3", "6"])) == [
         ("5", "personal"),
@@ -151,7 +151,7 @@ def test_excluded_movies_are_not_shown(reader, put):
 
 
 def test_ids_as_integers(reader, client, keys, put):
-    """Whatever takes an id takes an integer for its text."""
+    """Integer ids are accepted for their text."""
     put()
     assert shown(reader.user(1, n=2, exclude=[3, 6])) == shown(
         reader.user("1", n=2, exclude=["3", "6"])
@@ -169,7 +169,7 @@ def test_ids_as_integers(reader, client, keys, put):
 
 
 @pytest.mark.parametrize(
-    ("ask", "said"),
+    ("ask", "message"),
     [
         (lambda reader: reader.user(1.0), r"user 1.0 \(float\): expected an id"),
         (lambda reader: reader.ranked(None), "user None"),
@@ -196,23 +196,23 @@ def test_ids_as_integers(reader, client, keys, put):
         (lambda reader: reader.user("1", year_to=10**20), "year_to 10"),
     ],
 )
-def test_arguments_that_cannot_be(reader, put, ask, said):
-    """What would change nothing, or end in a traceback, is refused with what is expected."""
+def test_arguments_that_cannot_be(reader, put, ask, message):
+    """Invalid arguments are refused with the expected form."""
     put()
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         ask(reader)
 
 
 def test_unknown_user(reader, put):
-    """Someone without a list gets the most rated movies, and each item says so."""
+    """A user without a list gets the most rated movies, marked by their source."""
     put()
-    answer = reader.user("nobody", n=3)
+    answer = reader.user("unknown", n=3)
     assert answer.source == "most_rated"
     assert shown(answer) == [("1", "most_rated"), ("5", "most_rated"), ("2", "most_rated")]
 
 
 def test_known_user_without_a_list(reader, put):
-    """The fallback leaves out what the user rated."""
+    """The fallback leaves out rated movies."""
     value = encode_list(["1", "2", "3"], [3, 2, 1], numeric_ids=True)
     entries = [("seen:7", b'{"i":[1,2]}'), ("popular:most_rated", value)]
     put(entries=entries)
@@ -222,7 +222,7 @@ def test_known_user_without_a_list(reader, put):
 
 @pytest.mark.parametrize("own", [[], ["user:7", "ranked:7"]])
 def test_user_who_rated_everything(reader, put, own):
-    """No rated movie is shown, with or without a list; the notes name the reason."""
+    """No answer contains a rated movie; the notes contain the reason of a short answer."""
     value = encode_list(["1", "2"], [2, 1], numeric_ids=True)
     empty = [(suffix, b'{"i":[],"s":[]}') for suffix in own]
     put(entries=[*empty, ("seen:7", b'{"i":[1,2]}'), ("popular:most_rated", value)])
@@ -234,7 +234,7 @@ def test_user_who_rated_everything(reader, put, own):
 
 
 def test_paging_to_the_end(reader, put):
-    """An application that excludes what it showed reaches an end, and never a rated movie."""
+    """Excluding all shown movies page by page ends, and never shows a rated movie."""
     put()
     pages: list[str] = []
     while items := reader.user("1", n=2, exclude=pages).items:
@@ -251,7 +251,7 @@ def test_unknown_movie(reader, put):
 
 
 def test_popular(reader, put):
-    """Both popularity lists, overall and by genre; an unknown genre gets the overall one."""
+    """Both popular lists exist overall and by genre; an unknown genre gets the overall list."""
     put()
     assert shown(reader.popular("highest_rated", n=2)) == [
         ("2", "highest_rated"),
@@ -272,7 +272,7 @@ def test_movie_without_a_label(reader, put):
 
 
 def test_movie(reader, put):
-    """A movie's label; nothing for an unknown one."""
+    """A movie's label is returned; None for an unknown movie."""
     put()
     movie = reader.movie("2")
     assert movie == ("2", "Amélie (2001)", 2001, ("Comedy", "Romance"), 120, 4.183)
@@ -298,14 +298,14 @@ def test_find_title(reader, put, title, ids):
 
 
 def test_seen(reader, put):
-    """What a user rated; nothing for an unknown one."""
+    """The rated movies of a user are returned; none for an unknown user."""
     put()
     assert reader.seen("1") == ("2", "4")
-    assert reader.seen("nobody") == ()
+    assert reader.seen("unknown") == ()
 
 
 def test_status(reader, client, keys, put):
-    """What is live, how old it is, and whether a hold is on."""
+    """The status contains the live generation, its age and the hold."""
     put()
     source = put(1)
     status = reader.status()
@@ -325,7 +325,7 @@ def test_status(reader, client, keys, put):
 
 
 def test_hold_that_is_over_is_not_shown(client, keys, make_reader, put):
-    """After its 24 hours a hold is no longer told."""
+    """After its end a hold is no longer in the status."""
     put()
     put(1)
     rollback(client, keys)
@@ -351,7 +351,7 @@ def test_answer_as_json(reader, put):
 
 
 def test_warm_reader_follows_the_pointer(reader, put):
-    """A reader that has read one generation shows the next one from its first request on."""
+    """A warm reader answers from a new generation at once."""
     old = put(0.0)
     assert reader.user("1", n=1).items[0].score == 5.0
     new = put(0.5)
@@ -361,7 +361,7 @@ def test_warm_reader_follows_the_pointer(reader, put):
 
 
 def test_nothing_published(reader, keys, server):
-    """An empty namespace is an error that names the store and what to run."""
+    """An empty namespace is an error with the store and the next step."""
     expected = rf"the namespace '{keys.namespace}' at {re.escape(server.url)}\. .*batch run"
     for ask in (lambda: reader.user("1"), lambda: reader.movie("1"), reader.status):
         with pytest.raises(NothingPublished, match=expected):
@@ -369,7 +369,7 @@ def test_nothing_published(reader, keys, server):
 
 
 def test_store_that_was_emptied_under_a_warm_reader(reader, client, keys, put, stored):
-    """A reader does not go on with what it remembers of a store that lost everything."""
+    """A reader does not answer from its cache if the store lost everything."""
     put()
     reader.user("1")
     client.delete(*stored(client, keys))
@@ -378,7 +378,7 @@ def test_store_that_was_emptied_under_a_warm_reader(reader, client, keys, put, s
 
 
 def test_lost_manifest(reader, client, keys, put):
-    """A live generation without its manifest is damage, and the error names the remedy."""
+    """A live generation without a manifest is an error with a next step."""
     source = put()
     client.delete(keys.manifest(source.generation))
     with pytest.raises(DataLost, match=f"{source.generation}.*batch republish latest"):
@@ -386,13 +386,13 @@ def test_lost_manifest(reader, client, keys, put):
 
 
 def test_lost_data(reader, client, keys, put):
-    """A generation whose keys are gone is not an empty catalogue, whatever is asked."""
+    """A generation whose keys are gone is an error for every request."""
     source = put()
     reader.user("1")
     client.delete(*(keys.data(source.generation, suffix) for suffix in source.suffixes()))
     for ask in (
         lambda: reader.user("1"),
-        lambda: reader.user("nobody", genres=["Comedy"]),
+        lambda: reader.user("unknown", genres=["Comedy"]),
         lambda: reader.ranked("1"),
         lambda: reader.similar("1"),
         lambda: reader.popular("highest_rated", "Comedy"),
@@ -410,7 +410,7 @@ def test_lost_data(reader, client, keys, put):
 
 
 def test_data_lost_in_part(reader, client, keys, put):
-    """What is left is shown, with a note; the status counts what is gone."""
+    """After a partial loss the rest is shown with a note, and the status counts missing keys."""
     source = put()
     assert (reader.status().sampled, reader.status().missing) == (7, 0)
     lost = ("popular:most_rated", "movie:1")
@@ -422,15 +422,15 @@ def test_data_lost_in_part(reader, client, keys, put):
 
 
 def test_what_was_never_published_is_not_lost(reader, put):
-    """A generation without popular movies, or whose manifest counts nothing, lacks nothing."""
+    """A generation without popular movies, or without counts, is not reported as lost."""
     put(entries=[("user:1", b'{"i":[],"s":[]}')])
-    assert reader.user("nobody").items == ()
+    assert reader.user("unknown").items == ()
     assert reader.movie("1") is None
     assert reader.status().sampled == 0
 
 
 def test_later_schema_is_refused(reader, client, keys, put):
-    """A reader does not guess at a contract that it does not know."""
+    """An unknown contract is refused."""
     source = put()
     manifest = json.loads(client.get(keys.manifest(source.generation)))
     client.set(keys.manifest(source.generation), json.dumps({**manifest, "schema": 2}))
@@ -440,41 +440,41 @@ def test_later_schema_is_refused(reader, client, keys, put):
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_n_below_one_is_refused(reader, put, n):
-    """Zero movies is no answer."""
+    """A list length of zero is refused."""
     put()
     with pytest.raises(UsageError, match="expected 1 or more"):
         reader.user("1", n=n)
 
 
 def test_unknown_list_is_refused(reader, put):
-    """There are two popularity lists."""
+    """Another kind of popular list is refused."""
     put()
     with pytest.raises(UsageError, match="highest_rated"):
         reader.popular("best")
 
 
 def test_string_ids(reader, put):
-    """Ids that are no integers are read as they are."""
+    """Text ids are read unchanged."""
     value = encode_list(["a:b", '"],"s":['], [2, 1], numeric_ids=False)
     put(entries=[("user:{x} *", value), ("popular:most_rated", value)])
     assert shown(reader.user("{x} *", n=2)) == [("a:b", "personal"), ('"],"s":[', "personal")]
 
 
 def test_id_that_is_no_text(reader, put):
-    """An id from a command line may hold any bytes; it is unknown, not an error."""
+    """An id with invalid UTF-8 from the command line is unknown, not an error."""
     put()
     assert reader.user("\udcff", n=1).source == "most_rated"
 
 
 def test_server_that_is_down(make_reader, short_folder):
-    """A store that does not answer is a clear error."""
+    """A store that does not answer is reported as unreachable."""
     reader = make_reader(f"unix://{short_folder}/none")
     with pytest.raises(StoreUnreachable, match="none"):
         reader.user("1")
 
 
 def test_own_client_is_left_open(client, keys, put):
-    """A connection that the caller made is not closed with the reader."""
+    """A reader does not close the connection of the caller."""
     put()
     with Reader(client=client, namespace=keys.namespace) as reader:
         reader.user("1")
@@ -482,7 +482,7 @@ def test_own_client_is_left_open(client, keys, put):
 
 
 async def test_own_async_client(server, keys, put):
-    """The asyncio reader takes a connection too, and tasks may share it."""
+    """The asyncio reader accepts a connection, and tasks may share it."""
     put()
     async with (
         AsyncRedis.from_url(server.url) as client,
@@ -502,14 +502,14 @@ async def test_tasks_connect_once(server, keys, put):
 
 
 def test_decoding_client_is_refused(server):
-    """Values are bytes; a client that decodes them would compare wrongly."""
+    """A client that decodes replies is refused."""
     client = Redis(unix_socket_path=str(server.socket), decode_responses=True)
     with client, pytest.raises(UsageError):
         Reader(client=client)
 
 
 class Script:
-    """Answers the steps of a request from a dictionary, and lets the test change it between."""
+    """Driver of a request that changes the store before given steps."""
 
     def __init__(self, client, changes) -> None:
         self.client = client
@@ -532,13 +532,13 @@ class Script:
 
 @pytest.fixture
 def moving(client, keys, put):
-    """Two generations, the older one live, and what makes the newer one live or the older gone."""
+    """Publish two generations; return functions that switch to the newer and retire the older."""
     old, new = put(0.0), put(0.5)
 
     def to(source):
         def move():
             with RunLock(client, keys, heartbeat=False) as lock:
-                flip(client, keys, source.generation, lock=lock)
+                flip(source.generation, lock=lock)
 
         return move
 
@@ -552,11 +552,11 @@ def moving(client, keys, put):
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-@pytest.mark.parametrize("ask", ["user", "nobody"])
+@pytest.mark.parametrize("ask", ["user", "unknown"])
 def test_pointer_that_moves_between_steps(client, keys, moving, step, ask):
-    """Wherever the pointer moves within a request, all of its answer is of one generation."""
+    """Wherever the pointer moves within a request, the answer is from one generation."""
     old, new, move, _ = moving
-    answer = Script(client, {step: move}).run(Core(keys).user(ask, n=3))
+    answer = Script(client, {step: move}).run(Requests(keys).user(ask, n=3))
 
     first = {old.generation: 5.0, new.generation: 5.5}[answer.generation]
     assert answer.items[0].score == first
@@ -566,9 +566,9 @@ def test_pointer_that_moves_between_steps(client, keys, moving, step, ask):
 @pytest.mark.parametrize("step", [1, 2, 3])
 @pytest.mark.parametrize("ask", ["user", "1"])
 def test_generation_that_vanishes_between_steps(client, keys, moving, step, ask):
-    """A generation that is retired within a request is never taken for an unknown user."""
+    """A generation retired within a request never makes a user unknown."""
     _, _, _, away = moving
-    answer = Script(client, {step: away}).run(Core(keys).user(ask, n=3))
+    answer = Script(client, {step: away}).run(Requests(keys).user(ask, n=3))
 
     assert len(answer.items) == 3
     assert all(item.title != item.movie_id for item in answer.items)
@@ -577,53 +577,53 @@ def test_generation_that_vanishes_between_steps(client, keys, moving, step, ask)
 
 @pytest.mark.parametrize("step", [2, 3])
 def test_miss_is_made_sure_of(client, keys, moving, step):
-    """That a movie is unknown is said only by a generation that is still live."""
+    """A movie is unknown only if the generation is still live."""
     _, _, _, away = moving
-    core = Core(keys)
-    Script(client, {}).run(core.movie("1"))
-    assert Script(client, {step - 1: away}).run(core.movie("1")).title == "Toy Story (1995)"
-    assert Script(client, {}).run(core.seen("1")) == ("2", "4")
-    assert len(Script(client, {}).run(core.find_title("heat"))) == 2
+    requests = Requests(keys)
+    Script(client, {}).run(requests.movie("1"))
+    assert Script(client, {step - 1: away}).run(requests.movie("1")).title == "Toy Story (1995)"
+    assert Script(client, {}).run(requests.seen("1")) == ("2", "4")
+    assert len(Script(client, {}).run(requests.find_title("heat"))) == 2
 
 
 def test_warm_answer_takes_one_step(client, keys, put):
-    """Labels are remembered, so a personal list costs one round trip."""
+    """Labels are cached, so a personal list takes one round trip."""
     put()
-    core = Core(keys)
+    requests = Requests(keys)
     script = Script(client, {})
-    script.run(core.user("1", n=3))
+    script.run(requests.user("1", n=3))
     cold = script.steps
-    script.run(core.user("2", n=3))
-    script.run(core.user("1", n=2, exclude=["3"]))
+    script.run(requests.user("2", n=3))
+    script.run(requests.user("1", n=2, exclude=["3"]))
     assert (cold, script.steps) == (3, 5)
 
 
 def test_labels_are_bounded(client, keys, put, monkeypatch):
-    """What is remembered does not grow without end."""
+    """The cache of labels is bounded."""
     monkeypatch.setattr("reco_store.read.pinning.MAX_LABELS", 2)
     put()
-    core = Core(keys)
+    requests = Requests(keys)
     for n in (3, 6, 3):
-        assert len(Script(client, {}).run(core.popular("most_rated", None, n=n)).items) == n
+        assert len(Script(client, {}).run(requests.popular("most_rated", None, n=n)).items) == n
 
 
 def test_labels_forgotten_meanwhile(client, keys, put, monkeypatch):
-    """Another request may clear what is remembered while this one reads the rest."""
+    """Another request may clear the cache while this one reads labels."""
     monkeypatch.setattr("reco_store.read.pinning.MAX_LABELS", 2)
     put()
-    core = Core(keys)
-    Script(client, {}).run(core.popular("most_rated", None, n=2))
+    requests = Requests(keys)
+    Script(client, {}).run(requests.popular("most_rated", None, n=2))
 
     def forget():
-        core._pinning.view.labels = {}
+        requests._pinning.snapshot.labels = {}
 
     script = Script(client, {3: forget})
-    assert len(script.run(core.popular("most_rated", None, n=6)).items) == 6
+    assert len(script.run(requests.popular("most_rated", None, n=6)).items) == 6
 
 
 def test_pointer_that_never_stays(keys):
-    """A pointer that is different at every look is reported, not waited for for ever."""
-    request = Core(keys).user("1", n=1)
+    """A pointer that moves at every attempt is an error."""
+    request = Requests(keys).user("1", n=1)
     step = next(request)
 
     def move_for_ever(step):

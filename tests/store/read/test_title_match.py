@@ -1,4 +1,4 @@
-"""Reader.search: words and beginnings of words, folded, best match first, nothing hidden."""
+"""Title search: words and prefixes, folded, best match first, without hidden movies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TITLES = {
 
 
 def entries():
-    """Write cards, and under each beginning the most rated movies."""
+    """Return labels, and the most rated movies for each prefix."""
     lists: dict[str, list[str]] = {}
     for movie_id, (title, _) in sorted(TITLES.items(), key=lambda item: -item[1][1]):
         words = title_words(title)
@@ -55,7 +55,7 @@ def entries():
 
 @pytest.fixture
 def reader(server, client, keys, make_source):
-    """A reader of six titles."""
+    """Return a reader of six titles."""
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, make_source(entries=list(entries())), lock=lock)
     with Reader(server.url, keys.namespace) as opened:
@@ -94,12 +94,12 @@ def reader(server, client, keys, make_source):
     ],
 )
 def test_words_and_beginnings(reader, text, ids):
-    """All words must be there; whole words come before beginnings, then the most rated."""
+    """All words must match; whole words come before prefixes, then the most rated."""
     assert [movie.movie_id for movie in reader.search(text)] == ids
 
 
 def test_some_of_the_words(reader):
-    """Only where the caller wants them: most words first, then the rarer ones."""
+    """With `partial` some words are enough: most words first, then the rarer ones."""
     assert reader.search("forest gump") == ()
     found = reader.search("forest gump story", partial=True)
     assert [movie.movie_id for movie in found][:2] == ["12", "6"]
@@ -125,7 +125,7 @@ def test_some_of_the_words(reader):
     ],
 )
 def test_titles_as_people_type_them(reader, title, ids):
-    """Articles in front, behind or left out; hyphens, apostrophes, alternative titles."""
+    """Articles, hyphens, apostrophes and alternative titles are matched loosely."""
     assert [movie.movie_id for movie in reader.find_title(title)] == ids
 
 
@@ -143,14 +143,14 @@ def test_titles_as_people_type_them(reader, title, ids):
     ],
 )
 def test_loose_forms(title, forms):
-    """Closest form first; a verb is no article."""
+    """Loose forms of a title are with and without its article, closest form first."""
     assert loose_forms(title) == forms
 
 
 @settings(max_examples=300)
 @given(st.text(max_size=30))
 def test_any_title_is_found_by_its_own_words(title):
-    """Whatever it is made of: all words of the question are words of the title."""
+    """Every title is found by its words."""
     words = title_words(title)
     assert fold_title(fold_title(title)) == fold_title(title)
     if words:
@@ -162,14 +162,14 @@ def test_any_title_is_found_by_its_own_words(title):
 
 
 def test_hidden_movies_are_not_found(reader, client, keys):
-    """The hide list counts here too."""
+    """Hidden movies are not found."""
     hide(client, keys, ["1"])
     assert [movie.movie_id for movie in reader.search("toy", n=1)] == ["2"]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "?!", "_"])
 def test_a_question_without_words(reader, text):
-    """Nothing to look for is a mistake, and says so."""
+    """A query without words is refused."""
     with pytest.raises(UsageError, match="expected words"):
         reader.search(text)
     with pytest.raises(UsageError, match="1 or more"):
@@ -177,7 +177,7 @@ def test_a_question_without_words(reader, text):
 
 
 def test_a_generation_without_words(server, client, keys, make_source):
-    """One that an older job published has no such keys: nothing is found."""
+    """A generation without search keys finds nothing."""
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, make_source(), lock=lock)
     with Reader(server.url, keys.namespace) as opened:

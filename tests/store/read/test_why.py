@@ -1,4 +1,4 @@
-"""Why a movie is in a user's list: read with the list, in as many round trips.
+"""Explanations of a user's list, read with the list in the same round trips.
 
 Every reader, on every server; the hide list and the round trips with the blocking one.
 """
@@ -16,7 +16,7 @@ from reco_store.publishing.publisher import publish
 from reco_store.read.answers import Reason
 from reco_store.read.async_reader import AsyncReader
 from reco_store.read.reader import Reader
-from reco_store.read.requests import Core
+from reco_store.read.requests import Requests
 from round_trips import steps
 from small_nights import small_entries
 
@@ -25,7 +25,7 @@ AMELIE, HEAT = Reason("2", "Amélie (2001)"), Reason("4", "Heat (1986)")
 
 
 def entries(tag: float = 0.0, reasons: list[str | None] = REASONS) -> list[tuple[str, bytes]]:
-    """Entries of six movies, with the reasons of one user."""
+    """Return entries of six movies, with explanations for one user."""
     return [*small_entries(tag), ("because:1", encode_reasons(reasons, numeric_ids=True))]
 
 
@@ -42,7 +42,7 @@ def put(client, keys, make_source):
 
 @pytest.fixture(params=["blocking", "asyncio"])
 def ask(request, server, keys):
-    """Ask one reader of the kind for a user's list, again and again."""
+    """Return a function that requests a user's list from one reader."""
     if request.param == "blocking":
         with Reader(server.url, keys.namespace) as reader:
             yield reader.user
@@ -54,12 +54,12 @@ def ask(request, server, keys):
 
 
 def reasons(answer) -> list[tuple[str, Reason | None]]:
-    """Return which movies an answer shows, and why."""
+    """Return the movie ids of an answer with their explanations."""
     return [(item.movie_id, item.because) for item in answer.items]
 
 
 def test_each_movie_says_why(ask, put):
-    """The reasons stand beside the list; what fills it up has none. Warm as cold."""
+    """Items of the own list have explanations, fallbacks have none, warm and cold."""
     put(entries())
     own = [("3", AMELIE), ("5", None), ("1", HEAT)]
     for _ in range(2):
@@ -69,14 +69,14 @@ def test_each_movie_says_why(ask, put):
 
 
 def test_nobody_asked(ask, put):
-    """Without `why` there is none."""
+    """Without `why` there are no explanations."""
     put(entries())
     for _ in range(2):
         assert {because for _, because in reasons(ask("1", n=3))} == {None}
 
 
 def test_a_reason_goes_with_its_movie(ask, put):
-    """Whatever is left out before it."""
+    """Explanations belong to their movies after filters."""
     put(entries())
     for _ in range(2):
         assert reasons(ask("1", n=2, exclude=["3"], why=True)) == [("5", None), ("1", HEAT)]
@@ -84,7 +84,7 @@ def test_a_reason_goes_with_its_movie(ask, put):
 
 
 def test_a_night_without_reasons(ask, put):
-    """As an older one is, or one that was told to publish none; the next one has some again."""
+    """A generation without explanations gives none, and the next one gives some again."""
     for tag, content in enumerate((small_entries(), entries(1.0), small_entries(2.0))):
         put(content, float(tag))
         for _ in range(2):
@@ -93,26 +93,26 @@ def test_a_night_without_reasons(ask, put):
 
 
 def test_somebody_unknown(ask, put):
-    """Stand-ins are for no reason."""
+    """Fallbacks have no explanations."""
     put(entries())
-    assert {because for _, because in reasons(ask("nobody", n=9, why=True))} == {None}
+    assert {because for _, because in reasons(ask("unknown", n=9, why=True))} == {None}
 
 
 def test_a_reason_without_a_label(ask, put):
-    """Is told by its id, as any movie without a label."""
+    """An explanation without a label is shown by its id."""
     put(entries(reasons=["77", None, None]))
     assert reasons(ask("1", n=1, why=True)) == [("3", Reason("77", "77"))]
 
 
 @pytest.fixture
 def reader(server, keys):
-    """A blocking reader."""
+    """Return a blocking reader."""
     with Reader(server.url, keys.namespace) as opened:
         yield opened
 
 
 def test_a_hidden_movie_is_no_reason(reader, client, keys, put):
-    """It is not named, at once; the movie that it speaks for stays."""
+    """A hidden movie is no explanation; the explained movie stays."""
     put(entries())
     reader.user("1", why=True)
     hide(client, keys, ["2"])
@@ -122,7 +122,7 @@ def test_a_hidden_movie_is_no_reason(reader, client, keys, put):
 
 
 def test_a_reason_need_not_be_available(reader, client, keys, put):
-    """Who saw a movie has seen it."""
+    """An explanation may be a movie that is not available."""
     put(entries())
     client.sadd(keys.available(), "1", "3", "2")
     hide(client, keys, ["2"])
@@ -132,15 +132,17 @@ def test_a_reason_need_not_be_available(reader, client, keys, put):
 
 @pytest.mark.parametrize("content", [entries(), small_entries()], ids=["reasons", "none"])
 def test_it_takes_no_round_trip_more(client, keys, put, content):
-    """Cold, warm, filtered, of somebody unknown, and once something is hidden."""
+    """Explanations take no further round trips: cold, warm, filtered, unknown, hidden."""
     put(content)
 
     def counted(*, why: bool) -> list[int]:
-        core = Core(keys)
-        wishes = [("1", {}), ("1", {}), ("1", {"genres": ["Crime"]}), ("nobody", {})]
-        counts = [steps(client, core.user(user, n=3, why=why, **c)) for user, c in wishes]
+        requests = Requests(keys)
+        wishes = [("1", {}), ("1", {}), ("1", {"genres": ["Crime"]}), ("unknown", {})]
+        counts = [steps(client, requests.user(user, n=3, why=why, **c)) for user, c in wishes]
         hide(client, keys, ["6"])
-        counts += [steps(client, core.user("1", n=3, why=why, **c)) for c in ({}, {}, wishes[2][1])]
+        counts += [
+            steps(client, requests.user("1", n=3, why=why, **c)) for c in ({}, {}, wishes[2][1])
+        ]
         unhide(client, keys, ["6"])
         return counts
 
@@ -148,17 +150,17 @@ def test_it_takes_no_round_trip_more(client, keys, put, content):
 
 
 def test_a_label_that_is_not_known_yet(client, keys, put):
-    """A warm reader that knows the movies, but not what speaks for them, asks once more."""
+    """A warm reader without the labels of explanations takes one more round trip."""
     put(entries())
-    core = Core(keys)
-    steps(client, core.user("1", n=3))
+    requests = Requests(keys)
+    steps(client, requests.user("1", n=3))
 
-    assert steps(client, core.user("1", n=3, why=True)) == 3
-    assert steps(client, core.user("1", n=3, why=True)) == 1
+    assert steps(client, requests.user("1", n=3, why=True)) == 3
+    assert steps(client, requests.user("1", n=3, why=True)) == 1
 
 
 def test_nothing_left_to_explain(reader, put):
-    """Who has seen all that is popular, and whose own list is empty, gets nothing."""
+    """A user with an empty list who has rated all popular movies gets no movies."""
     everything = encode_ids(["1", "2", "3", "4", "5", "6"], numeric_ids=True)
     nothing = [("user:1", b'{"i":[],"s":[]}'), ("because:1", b'{"i":[]}'), ("seen:1", everything)]
     put(list({**dict(small_entries()), **dict(nothing)}.items()))

@@ -1,10 +1,10 @@
-"""The folder of the embedded store: where it is, whose it is, and whether a server has it.
+"""Folder of the embedded store: its files, its owner, and the lock of its server.
 
-A lock on ``<home>/store/lock`` decides who owns the data. The server inherits its descriptor, so
-the kernel keeps the lock for exactly as long as the server, or a child of it that is still
-writing a snapshot, lives. Silence therefore never counts as absence.
+The lock on ``<home>/store/lock`` decides which process owns the data. The server inherits its
+descriptor, so the kernel keeps the lock for exactly as long as the server, or a child of it that
+is still writing a snapshot, lives. A silent server therefore never counts as absent.
 
-The folder belongs to its user alone.
+Only its user can read the folder.
 """
 
 from __future__ import annotations
@@ -27,55 +27,56 @@ from reco_store.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Place", "absence", "make_private", "place_of_home", "refusing"]
+__all__ = ["StoreFiles", "absence", "files_of_home", "make_private", "refusing"]
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 MAX_SOCKET_PATH_BYTES: Final = 100  # the kernel's limit is 107, 103 on macOS
 _ELSEWHERE: Final = "Choose another folder with RECO_HOME, or name a server with --redis-url."
 
 
-class Place(NamedTuple):
-    """The files of one embedded store."""
+class StoreFiles(NamedTuple):
+    """Files of one embedded store."""
 
     folder: Path
-    socket: Path  # may lead through a link, where the folder's own path is too long to connect to
+    socket: Path
+    """Path of the socket, through a link if the path of the folder is too long to connect to."""
 
     @property
     def lock(self) -> Path:
-        """Locked by the server that has the data."""
+        """File that the server of this folder locks."""
         return self.folder / "lock"
 
     @property
     def snapshot(self) -> Path:
-        """All that the server stored, as of when it last saved."""
+        """Snapshot of the data, as of the last save."""
         return self.folder / "store.rdb"
 
     @property
     def log(self) -> Path:
-        """Written by the server."""
+        """Log of the server."""
         return self.folder / "server.log"
 
     def pid(self) -> int | None:
-        """Return the process id that the server has noted, if it has."""
+        """Return the process id in the server's PID file; None if there is none."""
         with suppress(OSError, ValueError):
             return int((self.folder / "server.pid").read_text("ascii"))
         return None
 
 
-def place_of_home(home: Path | None) -> Place:
-    """Return where the store of a home is, after a check of whose it is."""
+def files_of_home(home: Path | None) -> StoreFiles:
+    """Return the files of the store of a home, after a check of their owner."""
     if home is None:
         home = default_home()
     folder = home.absolute() / "store"
     with refusing(folder):
         _require_own(folder)
-        place = Place(folder, _short(folder) / EMBEDDED_SOCKET)
+        files = StoreFiles(folder, _short(folder) / EMBEDDED_SOCKET)
         _require_own(folder / EMBEDDED_SOCKET)
-    return place
+    return files
 
 
 def _short(folder: Path) -> Path:
-    """Return the folder, or a link to it where a socket in it had too long a path to connect to."""
+    """Return the folder, or a link to it if the path of a socket in it would be too long."""
     if len(os.fsencode(folder / EMBEDDED_SOCKET)) <= MAX_SOCKET_PATH_BYTES:
         return folder
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
@@ -87,19 +88,19 @@ def _short(folder: Path) -> Path:
 
 
 @contextmanager
-def absence(place: Place) -> Iterator[int | None]:
-    """Hold the lock in the block, if no server has it: none runs, and none can be started.
+def absence(files: StoreFiles) -> Iterator[int | None]:
+    """Hold the lock in the block if no server has it, so that none can be started.
 
     Yields:
-        The lock's descriptor; None if a server runs, or is being started. -1 if there is no
+        The descriptor of the lock; None if a server runs or is being started; -1 if there is no
         file to lock, and therefore no server.
     """
-    lock = _open_lock(place.lock) if place.folder.exists() else None
+    lock = _open_lock(files.lock) if files.folder.exists() else None
     try:
         # A server that holds no lock was started by an earlier version, or its lock was deleted.
         if lock is None:
-            yield None if _listens(place.socket) else -1
-        elif _taken(lock, place.lock) and not _listens(place.socket):
+            yield None if _listens(files.socket) else -1
+        elif _taken(lock, files.lock) and not _listens(files.socket):
             yield lock
         else:
             yield None
@@ -109,9 +110,9 @@ def absence(place: Place) -> Iterator[int | None]:
 
 
 def _open_lock(path: Path) -> int | None:
-    """Open the lock, or return None where there is none and none can be made.
+    """Open the lock, or return None if it does not exist and cannot be created.
 
-    It is opened for reading: a server that kept a file open for writing would keep its disk from
+    It is opened for reading: a server with a file open for writing would prevent its disk from
     being remounted read-only.
     """
     try:
@@ -123,14 +124,14 @@ def _open_lock(path: Path) -> int | None:
 
 
 def _taken(lock: int, path: Path) -> bool:
-    """Take the lock, if it is free and its file is still the one that others would open."""
+    """Take the lock if it is free and its file is still the one that others would open."""
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
-            _reopen_for_writing(lock, path)  # as network file systems want it
+            _reopen_for_writing(lock, path)  # required by network file systems
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
@@ -153,16 +154,16 @@ def _listens(path: Path) -> bool:
             probe.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
-        except (BlockingIOError, TimeoutError):  # many wait to be accepted
+        except (BlockingIOError, TimeoutError):  # its queue of connections is full
             return True
     return True
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner can read.
+    """Create a folder that only its owner can read.
 
     Raises:
-        UsageError: it cannot be made, or belongs to another account.
+        UsageError: it cannot be created, or belongs to another account.
     """
     with refusing(folder):
         _require_own(folder)
@@ -175,11 +176,11 @@ def make_private(folder: Path) -> None:
 def _require_own(path: Path) -> None:
     """Refuse a path that belongs to another account; a missing path is accepted.
 
-    A link, to a larger disk for instance, must be the user's own as well as its target.
+    A link, such as to a larger disk, and its target must both belong to the user.
 
     Raises:
-        UsageError: it is another account's, or a link to nothing.
-        OSError: it cannot be looked at.
+        UsageError: the path belongs to another account, or is a broken link.
+        OSError: its owner cannot be read.
     """
     try:
         owners = {path.lstat().st_uid}
@@ -197,7 +198,7 @@ def _require_own(path: Path) -> None:
 
 @contextmanager
 def refusing(folder: Path) -> Iterator[None]:
-    """Turn errors of the operating system into one line."""
+    """Turn errors of the operating system into a `UsageError` with a next step."""
     try:
         yield
     except OSError as error:
@@ -209,9 +210,9 @@ def refusing(folder: Path) -> Iterator[None]:
 
 
 def _barred(folder: Path) -> Path:
-    """Return the first folder on the way that may not be entered, or the last that is there."""
-    there = [path for path in (*reversed(folder.parents), folder) if os.path.lexists(path)]
-    return next((path for path in there if not os.access(path, os.X_OK)), there[-1])
+    """Return the first folder of the path that may not be entered, or the last existing one."""
+    existing = [path for path in (*reversed(folder.parents), folder) if os.path.lexists(path)]
+    return next((path for path in existing if not os.access(path, os.X_OK)), existing[-1])
 
 
 def _whose(path: Path, owner: int) -> str:

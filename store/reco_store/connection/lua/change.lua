@@ -1,22 +1,22 @@
--- The only place where the control state of a namespace changes: pointer, registry, hold and one
--- manifest move together or not at all. Running this twice changes nothing the second time.
+-- Change the control state of a namespace: pointer, registry, hold and one manifest change together
+-- or not at all, and only here. Idempotent.
 --
 -- KEYS  1 current   2 generations   3 lock   4 fence   5 hold   6 manifest of one generation
--- ARGV  1 token         of the run; empty for an operator, who needs no lock
+-- ARGV  1 token         token of the run; empty for an operator, who needs no lock
 --       2 old registry  as read by the caller; empty if there was none
 --       3 new registry
 --       4 old pointer   as read by the caller; empty if there was none
 --       5 new pointer   empty: leave it
 --       6 hold          empty: leave it; '-': remove it; else its new value
 --       7 manifest      empty: leave it; '-': remove it; else its new value
---       8 now           seconds since 1970; empty: a hold does not matter
---       9 run_id        of the server as staging saw it; empty: not checked
+--       8 now           seconds since 1970; empty: ignore the hold
+--       9 run_id        run id of the server during staging; empty: not checked
 -- returns {word, fact}: done | stale | fenced, owner | held, hold | restarted, run_id
 local pointer = redis.call('GET', KEYS[1]) or ''
 local registry = redis.call('GET', KEYS[2]) or ''
 
--- "Already mine" comes first: a call is repeated when its reply was lost, and by then the lock may
--- be another run's.
+-- "Already mine" is checked first: a call is repeated if its reply was lost, and by then another run
+-- may have the lock.
 if registry == ARGV[3] and (ARGV[5] == '' or pointer == ARGV[5])
     and (registry ~= ARGV[2] or pointer ~= ARGV[4]) then
   return {'done', ''}

@@ -1,4 +1,4 @@
--- Give the lock back, unless it is another run's by now.
+-- Release the lock, unless another run has it by now.
 --
 -- KEYS  1 lock
 -- ARGV  1 token

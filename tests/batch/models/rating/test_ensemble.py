@@ -123,6 +123,7 @@ def test_seed_fixes_the_model(fit, trained, stage):
     ("after", "said"),
     [(2, "member-1: goes on after epoch 2"), (4, "member-2: goes on after epoch 1")],
 )
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage, after, said):
     """Whichever member it was stopped in; those before are not trained again."""
     lines = []
@@ -180,6 +181,7 @@ def test_who_is_not_known_has_the_mean_and_the_others_bias(trained, sittings, tf
 
 
 @pytest.mark.parametrize("name", ODD_DATA)
+@pytest.mark.slow
 def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
     """Little or equal or missing; ids are text; a user and movies have no ratings."""
     ratings, movies = ODD_DATA[name]

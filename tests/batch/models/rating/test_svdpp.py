@@ -191,6 +191,7 @@ def test_seed_fixes_the_model(fit, trained, stage):
     assert not same_bits(fit(stage=stage, seed=43), trained[0])
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage):
     """Nothing but variables and the number of steps outlives an epoch."""
     said = []
@@ -207,6 +208,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
 
 
 @pytest.mark.parametrize("name", ["one rating", "no timestamps", "nothing but ids"])
+@pytest.mark.slow
 def test_odd_data_has_finite_stars(stage, name):
     """Also for the user and the movies without ratings."""
     ratings, movies = ODD_DATA[name]

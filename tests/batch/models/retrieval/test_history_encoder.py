@@ -209,6 +209,7 @@ def trained(stage, *, seed=3, checkpoints=None):
     return [variable.numpy() for variable in model.trainable_variables]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stage):
     """What is hidden follows from the count of steps, which is saved."""
     said = []

@@ -359,6 +359,7 @@ def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ODD_DATA)
+@pytest.mark.slow
 def test_odd_data_has_lists(stage, tf, tmp_path, name):
     """Little or equal or missing; ids are text; a user and movies have no ratings."""
     ratings, movies = ODD_DATA[name]

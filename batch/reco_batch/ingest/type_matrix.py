@@ -1,8 +1,8 @@
 """Type matrix of the input: the conversion of each Arrow type in each kind of column.
 
-`MATRIX` is the one table that reading, the documentation and the tests go by. A cell either
-converts an array or refuses the column by the name of its type. Conversions never raise for a
-value: missing values become null, and so do unreadable ones, which are marked as unreadable too.
+`MATRIX` is the table that the reader, the documentation and the tests use. A cell either converts
+an array or refuses the column by the name of its type. Conversions never raise an error for a
+value: missing and unreadable values become null, and unreadable ones are flagged.
 """
 
 import re
@@ -21,7 +21,7 @@ from reco_batch.data.columns import Kind
 from reco_batch.ingest.converted import MISSING, NUMBER, Converted, marked, mask, trimmed
 from reco_batch.ingest.times import dates, float_times, time_text, timestamps, whole_times
 
-#: Up to here every whole number has a float of its own.
+#: Largest whole number up to which every whole number is a float.
 _EXACT: Final = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 _EXPONENT: Final = r"^-?\d(\.\d+)?[eE]\+\d+$"
 _LARGEST_EXPONENT: Final = 18
@@ -30,7 +30,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 class Family(StrEnum):
-    """Arrow types that are treated alike; dictionaries and run-end encoding are unwrapped first."""
+    """Arrow types with the same conversions, without dictionaries and run-end encoding."""
 
     INTEGER = "int8 ... int64, uint8 ... uint64"
     HALF = "halffloat"
@@ -53,16 +53,16 @@ class Family(StrEnum):
 
 
 class Cell(NamedTuple):
-    """One cell of the matrix."""
+    """Cell of the matrix: one conversion."""
 
     becomes: str
     """Result of the conversion in words, for the documentation."""
     convert: Callable[[pa.Array], Converted] | None
-    """None: the column is refused."""
+    """Conversion of an array; None: the column is refused."""
 
 
 def family_of(kind: pa.DataType) -> Family:
-    """Return the family of a type; that of its values for a dictionary or run-end encoding."""
+    """Return the family of a type; for a dictionary or run-end encoding, that of its values."""
     if isinstance(kind, pa.DictionaryType | pa.RunEndEncodedType):
         return family_of(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
@@ -79,15 +79,14 @@ def cell_of(kind: Kind, type_: pa.DataType) -> Cell:
 
 
 def convert(kind: Kind, array: pa.Array, *, coded: bool = False) -> Converted:
-    """Convert an array of any type that the matrix does not refuse.
+    """Convert an array of any type that the matrix accepts.
 
-    Ids become a dictionary of text, in the order in which they occur: each different one is
-    converted once.
+    Ids become a dictionary of text in the order of occurrence; each different id is converted once.
 
     Args:
-        kind: of the column.
-        array: its values.
-        coded: ids are such a dictionary already.
+        kind: kind of the column.
+        array: values of the column.
+        coded: True if ids already are such a dictionary.
     """
     array = _unwrapped(array)
     to = cell_of(kind, array.type).convert
@@ -101,7 +100,7 @@ def convert(kind: Kind, array: pa.Array, *, coded: bool = False) -> Converted:
 
 
 def _unwrapped(array: pa.Array) -> pa.Array:
-    """Return an array with its values once a row, or behind a dictionary, in one of few types."""
+    """Return an array without run-end encoding, its values in one of few types."""
     if pa.types.is_run_end_encoded(array.type):
         array = pc.run_end_decode(array)
     if isinstance(array, pa.DictionaryArray):
@@ -110,7 +109,7 @@ def _unwrapped(array: pa.Array) -> pa.Array:
 
 
 def _usual(values: pa.Array) -> pa.Array:
-    """Return values in the type of their family for which every function is there."""
+    """Return values in the type of their family that supports every function."""
     family = family_of(values.type)
     if family is Family.TEXT:
         return pc.cast(values, pa.string())
@@ -131,7 +130,7 @@ def _coded(array: pa.Array, to: Callable[[pa.Array], Converted], *, in_order: bo
         at = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False)
         there = np.asarray(indices.is_valid())
         unreadable = ids.unreadable[at] & there if len(ids.unreadable) else None
-    # A dictionary of a file may have ids that no row has, and those of others in another order.
+    # The dictionary of a file may have ids without a row, and in another order.
     if (
         not in_order
         or ids.array.null_count
@@ -165,7 +164,7 @@ def _id_text(array: pa.Array) -> Converted:
 
 
 def _in_full(number: str) -> str | None:
-    """Write 1e+05 as 100000; None for 1.23457E+10, of which a spreadsheet rounded the end away."""
+    """Return 100000 for 1e+05, and None for 1.23457E+10, which a spreadsheet has rounded."""
     digits, _, exponent = number.lower().partition("e")
     decimals = len(digits.partition(".")[2])
     exact = decimals == 0 or decimals == int(exponent)
@@ -182,7 +181,7 @@ def _integer_text(array: pa.Array) -> Converted:
 
 
 def _whole_text(array: pa.Array) -> Converted:
-    """Write floats as the whole numbers that they are; others cannot be read."""
+    """Return floats that are whole numbers as text; others are unreadable."""
     exact = _EXACT[array.type]
     values = array.to_numpy(zero_copy_only=False).astype(np.float64)
     whole = (np.abs(values) <= exact) & (np.floor(values) == values)
@@ -198,7 +197,7 @@ def _decimal_text(array: pa.Array) -> Converted:
 
 
 def _float_label(array: pa.Array) -> Converted:
-    """Write floats as people do: whole ones without a fraction."""
+    """Return floats as text, whole numbers without a fraction."""
     text = pc.coalesce(_whole_text(array).array, pc.cast(array, pa.string()))
     return Converted(pc.if_else(pc.is_in(text, MISSING), None, text))
 
@@ -259,7 +258,7 @@ def _star_text(array: pa.Array) -> Converted:
     try:
         return Converted(pc.cast(array, pa.float64()))
     except pa.ArrowInvalid:
-        pass  # the usual case is quick; now whatever a person would still read
+        pass  # not all are plain numbers: try decimal commas, booleans and infinities
     text, missing = trimmed(array)
     text = pc.replace_substring_regex(text, _DECIMAL_COMMA, r"\1.\2")
     lower = pc.utf8_lower(text)

@@ -1,7 +1,7 @@
-"""Form of a CSV file: compression, encoding, delimiter and escapes, seen from its beginning.
+"""Form of a CSV file: compression, encoding, delimiter and escapes, detected from its beginning.
 
-The content decides, not the name. Anything but plain comma-separated UTF-8 is noted, so that a run
-reports how it read the file.
+The content decides, not the name. Every form other than comma-separated UTF-8 is noted, so that a
+run reports how it read the file.
 """
 
 import codecs
@@ -9,7 +9,7 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
@@ -31,23 +31,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 GZIP: Final = b"\x1f\x8b"
-PARQUET: Final = b"PAR1"
-_OTHER: Final = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Unpack it, or save it as CSV."),
-    (b"BZh", "compressed with bzip2", "Decompress it with bunzip2."),
-    (b"\xfd7zXZ", "compressed with xz", "Decompress it with unxz."),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Decompress it with unzstd."),
-    (b"7z\xbc\xaf", "a 7z archive", "Unpack it."),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook", "Save it as CSV."),
-    (b"ORC", "an ORC file", "Write it as Parquet."),
-    (b"Obj\x01", "an Avro file", "Write it as Parquet."),
-    (b"ARROW1", "an Arrow or Feather file", "Write it as Parquet."),
-    (b"SQLite format 3", "an SQLite database", "Export its tables as CSV."),
-    (PARQUET, "a Parquet file", "Give it a name that ends in .parquet."),
-    (GZIP, "compressed with gzip twice", "Decompress it once."),
-)
 _SEP: Final = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
-_VALUE: Final = re.compile(r"\s*[-+]?\d[\d.,:TZ +-]*\s*")
 
 
 class CsvForm(NamedTuple):
@@ -58,13 +42,12 @@ class CsvForm(NamedTuple):
     compressed: bool
     delimiter: str
     names: tuple[str, ...]
-    """Columns, as the header has them."""
+    """Column names in the header."""
     header_line: int
     offset: int
-    """Bytes of the file's text in UTF-8 up to the first row."""
+    """Position of the first row in the text of the file, in bytes of UTF-8."""
     escapes: bool
-    """Quotes in values are written as a backslash and a quote."""
-    notes: tuple[str, ...]
+    """True if quotes in values are written as a backslash and a quote."""
 
     @property
     def has_text(self) -> bool:
@@ -89,37 +72,54 @@ class CsvForm(NamedTuple):
         return _opened(self.path, compressed=self.compressed)
 
     def open_text(self) -> BinaryIO:
-        """Return the whole file as UTF-8, one kind of escape in it."""
+        """Return the whole file as UTF-8 with doubled quotes."""
         stream = self.open_bytes()
         if self.encoding != "utf-8":
             stream = cast("BinaryIO", _Recoded(stream, self.encoding))
         return cast("BinaryIO", _Unescaped(stream)) if self.escapes else stream
 
 
-def csv_form(path: Path, name: str, encoding: str) -> CsvForm:
-    """Look at the beginning of a file.
+class Head(NamedTuple):
+    """Beginning of a file's text."""
 
-    Args:
-        path: of a plain file.
-        name: of the file, for refusals.
-        encoding: as set; a byte order mark of UTF-16 or UTF-32 counts for more.
+    content: bytes
+    compressed: bool
+    is_all: bool
+    """True if the file ends within `content`."""
+
+
+def read_head(path: Path) -> Head:
+    """Return the beginning of a file, decompressed.
 
     Raises:
-        DataRefused: the file is empty, is no text, or has no header.
-        OSError, EOFError: it cannot be read.
+        OSError, EOFError: the file cannot be read.
     """
     with path.open("rb") as file:
         compressed = file.read(len(GZIP)) == GZIP
     with _opened(path, compressed=compressed) as stream:
-        head = stream.read(_HEAD_BYTES)
-        more = bool(stream.read(1))
-    _require_text(head, name)
-    encoding, notes = _encoding(head, encoding, name)
+        return Head(stream.read(_HEAD_BYTES), compressed, not stream.read(1))
+
+
+def csv_form(path: Path, name: str, encoding: str, head: Head) -> tuple[CsvForm, list[str]]:
+    """Return the form of a CSV file, and notes on its unusual properties.
+
+    Args:
+        path: a regular file.
+        name: its name in messages.
+        encoding: the configured encoding; a byte order mark of UTF-16 or UTF-32 overrides it.
+        head: the beginning of its text.
+
+    Raises:
+        DataRefused: the file has no header, or its header is not in the encoding.
+        OSError, EOFError: it cannot be read.
+    """
+    compressed = head.compressed
+    encoding, notes = _encoding(head.content, encoding, name)
     if compressed != (path.suffix == ".gz"):
         is_or_not = "is" if compressed else "is not"
         notes.append(f"{name} {is_or_not} compressed, whatever its name")
-    text, bom = _decoded(head, encoding)
-    if more and not _has_line_end(text):
+    text, bom = _decoded(head.content, encoding)
+    if not head.is_all and not _has_line_end(text):
         raise DataRefused(
             f"the first line has more than {_HEAD_BYTES // 1024} kB",
             "a header line, with the names of the columns",
@@ -141,18 +141,12 @@ def csv_form(path: Path, name: str, encoding: str) -> CsvForm:
         header.names,
         skipped + len(lines),
         bom + len("".join([*_lines(text)[:skipped], *lines]).encode()),
-        False,  # noqa: FBT003
-        (),
+        escapes=False,
     )
     if form.has_text and _has_escapes(form):
         form = form._replace(escapes=True)
         notes.append(f'{name} has \\" for a quote inside of a value')
-    return form._replace(notes=tuple(notes))
-
-
-def looks_like_data(names: Sequence[str]) -> bool:
-    """Return whether the first line of a file is a row rather than a header."""
-    return sum(_VALUE.fullmatch(name) is not None for name in names) >= 2
+    return form, notes
 
 
 class _Header(NamedTuple):
@@ -164,36 +158,12 @@ def _opened(path: Path, *, compressed: bool) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
-def _require_text(head: bytes, name: str) -> None:
-    if not head:
-        raise DataRefused(
-            "the file is empty",
-            "a header and at least one row",
-            "Check the export that writes this file.",
-            name,
-        )
-    for magic, what, remedy in _OTHER:
-        if head.startswith(magic):
-            raise DataRefused(f"it is {what}", "CSV, plain or gzipped, or Parquet", remedy, name)
-    if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] in (b"{", b"["):
-        raise DataRefused("it is JSON", "CSV or Parquet", "Write it as CSV or Parquet.", name)
-    if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"<":
-        raise DataRefused("it is HTML or XML", "CSV or Parquet", "Export the data again.", name)
-    if not head.strip(b"\x00"):
-        raise DataRefused(
-            "it has nothing but NUL bytes",
-            "a header and at least one row",
-            "Write it again: a crash or a full disk leaves such a file.",
-            name,
-        )
-
-
 def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
     usual = codecs.lookup(encoding).name
     for bom, found in _BOMS:
         if head.startswith(bom):
-            told = usual.replace("_", "-").startswith(found)
-            return found, [] if told else [f"{name} is read as {found.upper()}"]
+            is_configured = usual.replace("_", "-").startswith(found)
+            return found, [] if is_configured else [f"{name} is read as {found.upper()}"]
     if usual == "utf-8":
         for first, order in ((1, "le"), (0, "be")):
             every_other = head[first:200:2]
@@ -208,7 +178,7 @@ def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
 
 
 def _decoded(head: bytes, encoding: str) -> tuple[str, int]:
-    """Return the text of a file's beginning, and the bytes of a byte order mark before it."""
+    """Return the text of a file's beginning, and the length of its byte order mark."""
     bom = len(codecs.BOM_UTF8) if encoding == "utf-8" and head.startswith(codecs.BOM_UTF8) else 0
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     return decoder.decode(head[bom:]), bom
@@ -233,7 +203,7 @@ def _has_line_end(text: str) -> bool:
 
 
 def _preamble(text: str, name: str, notes: list[str]) -> tuple[int, str]:
-    """Return how many lines precede the header, and the delimiter if one of them names it."""
+    """Return the number of lines before the header, and the delimiter if `sep=` sets it."""
     delimiter = ""
     lines = _lines(text)
     for number, line in enumerate(lines):
@@ -252,13 +222,13 @@ def _preamble(text: str, name: str, notes: list[str]) -> tuple[int, str]:
 
 
 def _known(line: str) -> int:
-    """Return how many names of a line are columns that are read, whatever separates them."""
+    """Return the number of names of known columns in a line, with any delimiter."""
     names = re.split(r"[,;\t|]", line)
     return len(c.matched(names, (*c.RATINGS, *c.MOVIES)))
 
 
 def _header(text: str, skipped: int, given: str) -> tuple[_Header, list[str]]:
-    """Return the header and its lines; of the delimiters the one that gives most known names."""
+    """Return the header and its lines, with the delimiter that gives the most known names."""
     lines = _lines(text)[skipped:]
     tried = [_split(lines, delimiter) for delimiter in ([given] if given else _DELIMITERS)]
     best = max(tried, key=_fitness)
@@ -294,9 +264,9 @@ def _safely(rows: Iterator[list[str]]) -> Iterator[list[str]]:
 
 
 def _has_escapes(form: CsvForm) -> bool:
-    """Look for a backslash and a quote where only an escaped quote can be.
+    """Return whether a quote is escaped with a backslash inside a value.
 
-    In a file that doubles its quotes, a backslash before one can only end a value.
+    In a file with doubled quotes, a backslash before a quote can only end a value.
     """
     inside = re.compile(rb'\\"[^"\r\n' + re.escape(form.delimiter.encode()) + b"]")
     kept = b""
@@ -310,14 +280,14 @@ def _has_escapes(form: CsvForm) -> bool:
 
 
 class _Stream(io.RawIOBase):
-    """A binary stream that is made of another one."""
+    """Binary stream that transforms another one."""
 
     def readable(self) -> bool:
         return True
 
 
 class _Recoded(_Stream):
-    """A text of any encoding, as UTF-8."""
+    """Text of any encoding as a stream of UTF-8."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._text = io.TextIOWrapper(stream, encoding, newline="")
@@ -333,7 +303,7 @@ class _Recoded(_Stream):
 
 
 class _Unescaped(_Stream):
-    """A CSV whose quotes are doubled instead of escaped."""
+    """CSV with escaped quotes as a stream with doubled quotes."""
 
     _ESCAPE = re.compile(rb'\\(["\\])')
 
@@ -341,7 +311,7 @@ class _Unescaped(_Stream):
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, none of which is half of an escape."""
+        """Return up to `size` bytes, without splitting an escape."""
         block = self._stream.read(size if size < 0 else max(1, size - 1))
         if (len(block) - len(block.rstrip(b"\\"))) % 2:
             block += self._stream.read(1)

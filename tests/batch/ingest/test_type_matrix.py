@@ -1,4 +1,4 @@
-"""Every Arrow type in every column is read as a person means it, or refused by its name."""
+"""Type matrix: every Arrow type in every column is converted, or refused by its name."""
 
 import datetime as dt
 import uuid
@@ -15,8 +15,8 @@ from csv_folders import planted, write_folder
 from planted import planted_ratings
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.conversions import MATRIX, Family, cell_of, convert, family_of, matrix_table
 from reco_batch.ingest.readers import read_folder
+from reco_batch.ingest.type_matrix import MATRIX, Family, cell_of, convert, family_of, matrix_table
 from reco_batch.ingest.validate import build_dataset
 
 DAY = dt.date(2020, 9, 13)
@@ -26,7 +26,7 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uin
 
 
 def plain_arrays():
-    """Yield an array of every type, of one value that fits as many columns as possible."""
+    """Yield an array of every type, with a value that fits as many columns as possible."""
     for name in INTEGERS:
         yield pa.array([4], getattr(pa, name)())
     yield pa.array([np.float16(4)], pa.float16())
@@ -95,13 +95,13 @@ USUAL = {c.Kind.STARS: 4.0, c.Kind.TIME: 4}
 
 
 def test_every_family_is_tried():
-    """No row of the matrix is without a type."""
+    """Every row of the matrix has a type in these tests."""
     assert {family_of(array.type) for array in ARRAYS.values()} == set(MATRIX) == set(Family)
 
 
 @pytest.mark.parametrize(("array", "kind"), CASES)
 def test_a_value_is_what_it_means(array, kind):
-    """Or its column is refused."""
+    """A value of each type is converted correctly, or its column is refused."""
     if cell_of(kind, array.type).convert is None:
         return
     family = family_of(array.type)
@@ -114,7 +114,7 @@ def test_a_value_is_what_it_means(array, kind):
 
 @pytest.mark.parametrize(("array", "kind"), CASES)
 def test_a_missing_value_is_missing(array, kind):
-    """In a column of any type; a movie without genres has none."""
+    """A missing value is null in a column of any type; missing genres are empty."""
     if cell_of(kind, array.type).convert is None:
         return
     array = (
@@ -133,7 +133,7 @@ COLUMNS = [("ratings", name) for name in c.RATINGS] + [("movies", name) for name
 
 
 def replace_column(folder, file, column, values, write):
-    """Replace a column by values of another type; return whether the format can have it."""
+    """Replace a column by values of another type; return whether the format supports it."""
     csv = folder / f"{file}.csv"
     table = pa_csv.read_csv(csv)
     repeated = (
@@ -151,7 +151,7 @@ def replace_column(folder, file, column, values, write):
 @pytest.mark.parametrize(("file", "column"), COLUMNS)
 @pytest.mark.parametrize("write", [pq.write_table, pa_csv.write_csv], ids=["parquet", "csv"])
 def test_files_are_read_or_refused(tmp_path, file, column, write):
-    """Whatever the type of a column; a refusal of Parquet names column and type."""
+    """A file is read or refused for every column type; refusals contain column and type."""
     kind = {**c.RATINGS, **c.MOVIES}[column]
     read = refused = unnamed = 0
     for number, values in enumerate(plain_arrays()):
@@ -189,7 +189,7 @@ def test_files_are_read_or_refused(tmp_path, file, column, write):
     ],
 )
 def test_texts_are_read_as_people_write_them(kind, texts, wanted):
-    """Blanks, missing values, decimal commas, and times of any form."""
+    """Blanks, missing values, decimal commas and all forms of times are read."""
     found = convert(kind, pa.array(texts))
 
     assert found.array.to_pylist() == wanted
@@ -212,7 +212,7 @@ def test_texts_are_read_as_people_write_them(kind, texts, wanted):
     ],
 )
 def test_what_has_no_meaning_is_marked(kind, array):
-    """Not guessed, and no exception."""
+    """Meaningless values are flagged as unreadable, without an exception."""
     found = convert(kind, array)
 
     assert found.array.null_count == len(array)
@@ -220,21 +220,21 @@ def test_what_has_no_meaning_is_marked(kind, array):
 
 
 def test_ids_of_a_dictionary_are_those_that_occur():
-    """In the order of the rows, without ids that no row has."""
+    """Ids from a dictionary are in row order, without unused entries."""
     array = pa.DictionaryArray.from_arrays([2, 0], ["a", "b", "c"])
 
     assert convert(c.Kind.ID, array).array.dictionary.to_pylist() == ["c", "a"]
 
 
 def test_the_page_has_the_matrix(pytestconfig):
-    """As the code has it."""
+    """The documentation contains the matrix of the code."""
     page = (pytestconfig.rootpath / "docs/data.md").read_text()
 
     assert "\n".join(matrix_table()) in page
 
 
 def test_planted_ratings_are_the_same_with_float_ids(data_folder):
-    """As pandas writes ids that it takes for floats."""
+    """Ids that pandas wrote as floats are read as whole numbers."""
     frame = planted_ratings()
     before = build_dataset(read_folder(data_folder), rating_scale=(0.5, 5))
     frame[c.USER_ID] = frame[c.USER_ID] + ".0"

@@ -1,4 +1,4 @@
-"""`batch hide`, `unhide` and `hidden`: what a person sees of the hide list."""
+"""Output of `batch hide`, `unhide` and `hidden`."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from reco_store import Reader, RunLock, publish
 
 @pytest.fixture
 def batch(server, client, keys, make_source):
-    """Run `batch` in a namespace where a generation of six movies is live."""
+    """Run `batch` in a namespace whose live generation has six movies."""
     with RunLock(client, keys, heartbeat=False) as lock:
         publish(client, keys, make_source(), lock=lock)
 
@@ -28,7 +28,7 @@ def batch(server, client, keys, make_source):
 
 
 def test_hide_and_unhide(batch, server, keys):
-    """A hidden movie is gone from the next request on; the list tells ids and titles."""
+    """The next request no longer returns a hidden movie; `hidden` lists ids and titles."""
     with Reader(server.url, keys.namespace) as reader:
         assert reader.user("1", n=1).items[0].movie_id == "3"
         ended = batch("hide", "3", "77")
@@ -49,7 +49,7 @@ def test_hide_and_unhide(batch, server, keys):
 
 
 def test_an_empty_id_is_refused(batch):
-    """It would hide nothing, and say that it did."""
+    """It would hide nothing, and report a hidden movie."""
     ended = batch("hide", "")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "expected one id or more" in ended.stderr
