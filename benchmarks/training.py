@@ -60,7 +60,7 @@ class Epochs:
     def note(self, text: str) -> None:
         """Ignore the text."""
 
-    def loss(self, epoch: int, loss: float) -> None:
+    def record_loss(self, epoch: int, loss: float) -> None:
         """Ignore the loss."""
 
 

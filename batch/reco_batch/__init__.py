@@ -1,6 +1,6 @@
-"""The nightly job: ratings in, one atomic generation of answers out.
+"""The nightly job: reads ratings, trains models, and publishes all lists as one generation.
 
-Importing this package loads nothing heavy; `reco_batch.commands.app` has the commands and
+Importing this package loads nothing heavy. `reco_batch.commands.app` has the commands,
 `reco_batch.night.run` the order of the stages.
 """
 
@@ -8,12 +8,12 @@ from reco_store.errors import NotInstalled
 
 
 def main() -> None:
-    """Run the `batch` command, or say what to install for it."""
+    """Run the `batch` command; report missing packages."""
     from reco_batch import signals  # noqa: PLC0415
     from reco_terminal.console import guard, open_streams  # noqa: PLC0415
 
     open_streams()
-    signals.hear()
+    signals.handle_signals()
     with guard():
         try:
             from reco_batch.commands.app import app  # noqa: PLC0415

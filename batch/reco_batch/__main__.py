@@ -1,4 +1,4 @@
-"""`python -m reco_batch` is `batch`."""
+"""Entry point: `python -m reco_batch` runs `batch`."""
 
 from reco_batch import main
 

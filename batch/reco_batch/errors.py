@@ -1,16 +1,15 @@
-"""What can go wrong in a night, as one tree.
+"""Errors of `batch`, as one tree.
 
 RecoError                        (reco_store.errors: the base of both packages)
 ├── DataRefused                  4  the input is missing, damaged or implausible
-├── NightFailed                  5  this machine could not finish: disk full, damaged artifact
-│   ├── NotFinite                5  training diverged
-│   └── ProcessLost              5  one of the processes that trained together
-├── GateRefused                  6  the new generation is not good enough to be served
-│   └── InputRefused             6  the input cannot make a generation good enough to be served
-└── AtWork                      75  another process is at work on the same
+├── NightFailed                  5  the run could not finish: disk full, damaged artifact
+│   └── NotFinite                5  training diverged
+├── GateRefused                  6  the new generation did not pass the quality gate
+│   └── InputRefused             6  the input did not pass the gate; nothing was trained
+└── AtWork                      75  another process is doing the same work
 
-The number is the exit code of `batch`. Every message says what was found, what was expected
-and what to do next, in one line; the facts stand as attributes too.
+The number is the exit code of `batch`. Every message contains, in one line, the value found, the
+value expected and the next step; these are attributes of the error, too.
 """
 
 import traceback
@@ -22,7 +21,7 @@ from reco_terminal.console import interrupted
 
 
 class DataRefused(RecoError):
-    """The input cannot be used as it is; nothing was trained and nothing published."""
+    """The input cannot be used; nothing was trained or published."""
 
     exit_code = 4
 
@@ -34,14 +33,14 @@ class DataRefused(RecoError):
         file: str | None = None,
         line: int | None = None,
     ) -> None:
-        """Keep the facts.
+        """Create the error.
 
         Args:
-            found: what is wrong, with the offending value.
-            expected: what would have been right.
-            remedy: what to do next, a sentence.
-            file: the file's name, where there is one.
-            line: 1-based line of the file, the header being line 1.
+            found: the problem, with the offending value.
+            expected: a valid value or form.
+            remedy: the next step, a sentence.
+            file: name of the file, if the problem is in one.
+            line: line of the file, the header being line 1.
         """
         super().__init__(found, expected, remedy, file, line)  # in .args, so it can be pickled
         self.found = found
@@ -59,46 +58,27 @@ class DataRefused(RecoError):
 
 
 class NightFailed(RecoError):
-    """This machine could not finish the night; what is served has not changed."""
+    """The run could not finish; the live generation has not changed."""
 
     exit_code = 5
 
 
 class NotFinite(NightFailed, ValueError):
-    """A trained weight is infinite or no number, so nothing can be scored with it."""
-
-
-class ProcessLost(NightFailed):
-    """Of the processes that trained together one was lost; the others cannot go on without it."""
-
-    def __init__(self, reason: str) -> None:
-        """Say how it was noticed.
-
-        Args:
-            reason: what TensorFlow said.
-        """
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return (
-            f"a process of the training was lost ({self.reason}). Start all of them again: they go "
-            "on after the last checkpoint."
-        )
+    """A trained weight is infinite or not a number, so nothing can be scored with it."""
 
 
 class GateRefused(RecoError):
-    """The new generation was staged and found not fit to be served."""
+    """The quality gate refused a staged generation."""
 
     exit_code = 6
 
     def __init__(self, generation: str, reason: str, account: str) -> None:
-        """Say what was refused.
+        """Create the error.
 
         Args:
-            generation: what was staged.
-            reason: the failed checks, each with its figure and its bound.
-            account: path of its report, or of the folder where there is none, to be looked at.
+            generation: the staged generation.
+            reason: the failed checks, each with its value and its threshold.
+            account: path of its report, or of its folder if there is no report.
         """
         super().__init__(generation, reason, account)
         self.generation = generation
@@ -108,20 +88,20 @@ class GateRefused(RecoError):
     def __str__(self) -> str:
         return (
             f"the gate refused generation {self.generation}: {self.reason}. "
-            f"Look at {self.account}; mend the input or the bound (--gate-bound) and run again, or "
-            f"serve it all the same with `batch republish {self.generation} --force REASON`."
+            f"See {self.account}; fix the input or the threshold (--gate-bound) and run again, or "
+            f"serve it anyway with `batch republish {self.generation} --force REASON`."
         )
 
 
 class InputRefused(GateRefused):
-    """The gate refused the input, before anything was trained."""
+    """The quality gate refused the input, before anything was trained."""
 
     def __init__(self, reason: str, report: dict[str, Any]) -> None:
-        """Keep the verdict.
+        """Create the error.
 
         Args:
-            reason: the failed checks, each with its figure and its bound.
-            report: every check of the input, as a manifest has it.
+            reason: the failed checks, each with its value and its threshold.
+            report: every check of the input, in the form of a manifest.
         """
         super().__init__("", reason, "")
         self.args = (reason, report)  # so that it can be pickled
@@ -129,28 +109,28 @@ class InputRefused(GateRefused):
 
     def __str__(self) -> str:
         return (
-            f"the gate refused the input: {self.reason}. Nothing was trained; mend the input or "
-            "the bound (--gate-bound) and run again, or serve it all the same with "
+            f"the gate refused the input: {self.reason}. Nothing was trained; fix the input or "
+            "the threshold (--gate-bound) and run again, or serve it anyway with "
             "`batch run --force REASON`."
         )
 
 
 class AtWork(RecoError):
-    """Another process is at work on what only one can work on at a time."""
+    """Another process is doing work that allows one process at a time."""
 
     exit_code = 75
 
     def __init__(self, what: str) -> None:
-        """Say what is taken."""
+        """Create the error; `what` names the work."""
         super().__init__(what)
         self.what = what
 
     def __str__(self) -> str:
-        return f"{self.what} is at work in another process; expected none. Try again when it ended."
+        return f"{self.what} is running in another process; expected none. Try again later."
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why something failed, in one line; of a bug also where, since no traceback follows."""
+    """Return the cause of an error in one line; for a bug, with its location."""
     if isinstance(error, KeyboardInterrupt):
         return interrupted(error)[1]
     if isinstance(error, RecoError):

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and how to tell that they are what was written."""
+"""Files: atomic writes, checksums, deletion, and errors that name the account."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from reco_store.connection.home import account
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it finds the old content or the new, and no part.
+    """Write a file atomically: a reader finds the old content or the new, never a part.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
@@ -27,7 +27,7 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, or of all files of a folder with their names; hexadecimal.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: the file does not exist or cannot be read.
     """
     if not path.is_dir():
         with path.open("rb") as stream:
@@ -38,7 +38,7 @@ def sha256(path: Path) -> str:
 
 
 def unreadable(error: OSError, path: Path) -> str:
-    """Return the line that reports that a path is closed to this account, or cannot be read.
+    """Return a message that a path is not accessible to this account, or cannot be read.
 
     Args:
         error: the error of the operating system.
@@ -47,7 +47,7 @@ def unreadable(error: OSError, path: Path) -> str:
     named = Path(str(error.filename)) if error.filename else path
     reason = error.strerror or error
     if not isinstance(error, PermissionError):
-        return f"{named} could not be read ({reason}). Look at the disk, or name another --home."
+        return f"{named} could not be read ({reason}). Check the disk, or name another --home."
     return (
         f"{named} is closed to the account {account(os.geteuid())} ({reason}){_owned(named)}. "
         "Run as its owner, have the owner open it (chmod g+rX), or name another folder with "
@@ -56,7 +56,7 @@ def unreadable(error: OSError, path: Path) -> str:
 
 
 def _owned(path: Path) -> str:
-    """Return whose the nearest folder is that this account may look at."""
+    """Return the owner of the nearest accessible folder."""
     for place in (path, *path.parents):
         try:
             return f"; {place} belongs to {account(place.stat().st_uid)}"
@@ -66,13 +66,13 @@ def _owned(path: Path) -> str:
 
 
 def delete(path: Path) -> None:
-    """Delete a file or a folder, if it is there; another process may be deleting it as well.
+    """Delete a file or a folder, if it exists; another process may delete it at the same time.
 
     Raises:
-        OSError: it is there, and stays.
+        OSError: it exists and cannot be deleted.
     """
     while path.is_dir():
-        with suppress(FileNotFoundError):  # deleted by the other process: go on with the rest
+        with suppress(FileNotFoundError):  # deleted by the other process: continue with the rest
             shutil.rmtree(path)
     path.unlink(missing_ok=True)
 

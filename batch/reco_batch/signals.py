@@ -1,8 +1,8 @@
-"""Ends from outside: SIGTERM of systemd, Kubernetes and Docker, SIGHUP of a lost terminal.
+"""Signals that end a run: SIGTERM of systemd, Kubernetes and Docker, SIGHUP of a lost terminal.
 
-Both end a command as an interrupt does: by an exception in the main thread. Python raises it only
-between two of its own steps, and a training may be in native code for minutes. So a thread waits
-alongside a run (`Watch`), and ends the process itself if the run has not ended within seconds.
+Both end a command as an interrupt does: with an exception in the main thread. Python raises it only
+between two of its own steps, and training may be in native code for minutes. So a thread watches
+a run (`Watch`), and ends the process itself if the run has not ended within seconds.
 """
 
 import os
@@ -17,13 +17,13 @@ from reco_terminal.console import Terminated
 
 #: Docker kills after 10 seconds, Kubernetes after 30, systemd after 90.
 GRACE_SECONDS: Final = 3.0
-_HEARD: Final = (signal.SIGTERM, signal.SIGHUP)
-_ENDING: Final = frozenset({*_HEARD, signal.SIGINT})
+_HANDLED: Final = (signal.SIGTERM, signal.SIGHUP)
+_ENDING: Final = frozenset({*_HANDLED, signal.SIGINT})
 
 
-def hear() -> None:
-    """Make both signals raise `Terminated`; one that was ignored before (`nohup`) stays ignored."""
-    for number in _HEARD:
+def handle_signals() -> None:
+    """Make both signals raise `Terminated`; a signal ignored before (`nohup`) stays ignored."""
+    for number in _HANDLED:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _terminate)
 
@@ -31,7 +31,7 @@ def hear() -> None:
 @contextmanager
 def kept() -> Iterator[None]:
     """Restore signal handlers that a library replaces in the block."""
-    before = {number: signal.getsignal(number) for number in _HEARD}
+    before = {number: signal.getsignal(number) for number in _HANDLED}
     try:
         yield
     finally:
@@ -41,11 +41,11 @@ def kept() -> Iterator[None]:
 
 
 class Watch:
-    """Ends the process where a run does not end by itself after a signal.
+    """Thread that ends the process if a run does not end by itself after a signal.
 
     Args:
-        end_now: reports how the run ended, in a thread of its own, and returns the exit code.
-        grace_seconds: how long the run may take to end by itself.
+        end_now: reports the end of the run, in the watching thread, and returns the exit code.
+        grace_seconds: time that the run may take to end by itself, in seconds.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Watch:
         self._thread = threading.Thread(target=self._wait, daemon=True)
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # else no signal is heard at all
+        if threading.current_thread() is threading.main_thread():  # others receive no signals
             self._pipe = os.pipe()
             os.set_blocking(self._pipe[1], False)
-            # Written by the handler in C, whatever the main thread is doing.
+            # The C handler writes to it, even while the main thread is in native code.
             self._before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
             self._thread.start()
         return self
@@ -82,9 +82,9 @@ class Watch:
             os.close(self._pipe[0])
 
     def hush(self) -> None:
-        """Let no signal interrupt how the run ends, however often it comes.
+        """Ignore further signals while the run ends.
 
-        The thread stays: it ends the process if looking up the live generation takes too long.
+        The thread keeps watching: it ends the process if reading the live generation takes long.
         """
         if signal.getsignal(signal.SIGTERM) not in (_terminate, _ignore):
             return  # the handlers are those of another program
@@ -93,23 +93,23 @@ class Watch:
                 signal.signal(number, _ignore)
 
     def settle(self) -> None:
-        """Take over from the thread: the run has ended, and nothing may cut its reports short.
+        """Stop the thread from ending the process: the run has ended, and reports about it follow.
 
-        A hook has a time limit of its own.
+        A hook has its own time limit.
         """
         self.hush()
         self._settled.set()
         self._ending.acquire()  # held by the thread if it is about to end the process
 
     def _wait(self) -> None:
-        """Wait for a signal, then for the run's end."""
+        """Wait for a signal, then for the end of the run."""
         if self._pipe is None:
             return
-        while heard := os.read(self._pipe[0], 1):
-            if heard[0] in _ENDING:
+        while received := os.read(self._pipe[0], 1):
+            if received[0] in _ENDING:
                 break
-        if heard and not self._settled.wait(self._grace_seconds):
-            self._end(signal.Signals(heard[0]))
+        if received and not self._settled.wait(self._grace_seconds):
+            self._end(signal.Signals(received[0]))
 
     def _end(self, number: signal.Signals) -> None:
         if not self._ending.acquire(blocking=False):
@@ -123,9 +123,9 @@ class Watch:
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    for heard in _HEARD:
-        if signal.getsignal(heard) is _terminate:
-            signal.signal(heard, _ignore)  # a second one must not cut short how the run ends
+    for handled in _HANDLED:
+        if signal.getsignal(handled) is _terminate:
+            signal.signal(handled, _ignore)  # a second one must not interrupt the end of the run
     raise Terminated(number)
 
 

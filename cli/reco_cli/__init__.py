@@ -1,7 +1,7 @@
-"""`reco`, the reading commands: what a user, a movie or everybody is recommended.
+"""`reco`: commands that read published recommendations.
 
-The commands are in `app`. This module only starts them, so that an installation without
-the `cli` extra says what is missing instead of showing a traceback.
+The commands are in `app`. This module only starts them, so that an installation without the `cli`
+extra names the missing packages instead of showing a traceback.
 """
 
 import sys
@@ -16,7 +16,7 @@ def main() -> None:
         SystemExit: always, with one of the documented exit codes.
     """
     try:
-        import typer  # noqa: F401, PLC0415 - asked for here, to name the extra that brings it
+        import typer  # noqa: F401, PLC0415 - checked here, to name the extra that installs it
     except ModuleNotFoundError as error:
         if error.name != "typer":
             raise
@@ -30,5 +30,5 @@ def main() -> None:
     from reco_terminal.console import guard, open_streams  # noqa: PLC0415 - as above
 
     open_streams()
-    with guard():  # of the help, too
+    with guard():  # for the help, too
         app(prog_name="reco")

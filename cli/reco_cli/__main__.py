@@ -1,4 +1,4 @@
-"""`python -m reco_cli` is `reco`."""
+"""Entry point: `python -m reco_cli` runs `reco`."""
 
 from reco_cli import main
 

@@ -1,7 +1,7 @@
 """The commands of `reco`.
 
-Each command parses its options, asks the store one question and writes the page. Reading
-is `reco_store`'s, wording and layout are `pages`', writing is `output`'s.
+Each command parses its options, sends the store one query and writes the page. `reco_store` reads,
+`pages` and `status_pages` choose words and layout, `output` writes.
 """
 
 from typing import Annotated, Literal
@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from reco_cli import pages
-from reco_cli.live import look
-from reco_cli.lookup import look_up
+from reco_cli.live import read_live_states
+from reco_cli.lookup import look_up, ratings_of
 from reco_cli.options import (
     LISTING,
     READING,
@@ -20,7 +20,6 @@ from reco_cli.options import (
 )
 from reco_cli.output import write
 from reco_cli.quick import QuickCommand, QuickGroup
-from reco_cli.rated import ratings_of
 from reco_cli.status_pages import status_page
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
@@ -28,14 +27,14 @@ User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
 app = typer.Typer(
     cls=QuickGroup,
     no_args_is_help=True,
-    # Plain help, errors and tracebacks: rich is for tables, and loaded for these only.
+    # Plain help, errors and tracebacks: rich is loaded for tables only.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it like this
-    if asked:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it like this
+    if requested:
         from reco_store._version import __version__  # noqa: PLC0415
 
         typer.echo(f"reco {__version__}")
@@ -54,7 +53,7 @@ def _reco(
         ),
     ] = False,
 ) -> None:
-    """Read what the nightly job published: recommendations, similar and popular movies.
+    """Read published recommendations: lists for users, similar movies, popular movies.
 
     Prints a table on a terminal, tab-separated lines in a pipe (rank, movieId, score, source,
     title, year, genres), and one JSON object with --json.
@@ -68,16 +67,18 @@ def get_user(
     user_id: User,
     *,
     why: Annotated[
-        bool, typer.Option("--why", help="Say which of the user's ratings speaks most for each.")
+        bool, typer.Option("--why", help="Explain each movie by one that the user has rated.")
     ] = False,
 ) -> None:
     """Show the movies recommended to a user.
 
-    A user without a list gets the most rated movies instead, and the output says so.
+    A user without a list gets the most rated movies instead, with a note.
     """
     with options.where.open() as reader:
-        answer = reader.user(user_id, why=why, **options.asked.choice)
-        write(pages.user_page(answer, user_id, options.asked, why=why), as_json=options.as_json)
+        answer = reader.user(user_id, why=why, **options.list_options.choice)
+        write(
+            pages.user_page(answer, user_id, options.list_options, why=why), as_json=options.as_json
+        )
 
 
 @app.command(cls=QuickCommand)
@@ -85,11 +86,11 @@ def get_user(
 def get_ranked(options: Options, user_id: User) -> None:
     """Show a user's movies by predicted rating.
 
-    A user without a list gets the most rated movies instead, and the output says so.
+    A user without a list gets the most rated movies instead, with a note.
     """
     with options.where.open() as reader:
-        answer = reader.ranked(user_id, **options.asked.choice)
-        write(pages.ranked_page(answer, user_id, options.asked), as_json=options.as_json)
+        answer = reader.ranked(user_id, **options.list_options.choice)
+        write(pages.ranked_page(answer, user_id, options.list_options), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
@@ -98,17 +99,17 @@ def for_ratings(
     options: Options,
     ratings: Annotated[
         list[str],
-        typer.Argument(metavar="MOVIE=STARS...", help="Such as 'Heat (1995)=4'; a title or an id."),
+        typer.Argument(metavar="MOVIE=STARS...", help="Title or id, =, stars: 'Heat (1995)=4'."),
     ],
 ) -> None:
-    """Show movies for somebody who has no list yet, by a few ratings of theirs.
+    """Recommend movies from a few ratings, for a user who has no list yet.
 
-    Each line says which of the better rated movies speaks most for it.
+    Each movie is explained by one of the better rated ones.
     """
     with options.where.open() as reader:
         rated, notes = ratings_of(reader, ratings)
-        answer = reader.for_ratings(rated, **options.asked.choice)
-        page = pages.for_ratings_page(answer, rated, options.asked, notes=notes)
+        answer = reader.for_ratings(rated, **options.list_options.choice)
+        page = pages.for_ratings_page(answer, rated, options.list_options, notes=notes)
         write(page, as_json=options.as_json)
 
 
@@ -118,17 +119,17 @@ def get_movie(
     options: Options,
     movie: Annotated[
         str,
-        typer.Argument(metavar="ID|TITLE", help="Id, or whole title with or without its year."),
+        typer.Argument(metavar="ID|TITLE", help="Id, or whole title with or without the year."),
     ],
 ) -> None:
     """Show a movie and the movies similar to it.
 
-    Case, accents, punctuation and the article of a title do not matter. When several movies have
-    the title, they are listed with their ids, and the exit code is 2.
+    Case, accents, punctuation and articles are ignored. If several movies have the title, they are
+    listed with their ids, and the exit code is 2.
     """
     with options.where.open() as reader:
-        found = look_up(reader, movie, options.asked.choice)
-        write(pages.movie_page(found, movie, options.asked), as_json=options.as_json)
+        found = look_up(reader, movie, options.list_options.choice)
+        write(pages.movie_page(found, movie, options.list_options), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
@@ -136,13 +137,13 @@ def get_movie(
 def search(
     options: Options,
     text: Annotated[
-        list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or beginnings.")
+        list[str], typer.Argument(metavar="WORDS...", help="Words of a title, or their beginnings.")
     ],
 ) -> None:
     """Find movies by words of their titles.
 
-    Case, accents, punctuation and the order of the words do not matter; a beginning of a word is
-    enough. Where no title has all words, titles with some of them are shown, with a note.
+    Case, accents, punctuation and word order are ignored; a prefix of a word is enough. If no title
+    has all words, titles with some of them are shown, with a note.
     """
     with options.where.open() as reader:
         words = " ".join(text)
@@ -161,16 +162,16 @@ def get_popular(
     *,
     by: Annotated[
         Literal["most-rated", "highest-rated"],
-        typer.Option("--by", metavar="KIND", help="Either most-rated or highest-rated."),
+        typer.Option("--by", metavar="KIND", help="Order: most-rated or highest-rated."),
     ] = "most-rated",
     genre: Annotated[
         str | None, typer.Option("--genre", metavar="GENRE", help="Only movies of this genre.")
     ] = None,
 ) -> None:
-    """Show the movies with the most ratings, or with the best."""
+    """Show the most rated movies, or the highest rated ones."""
     with options.where.open() as reader:
-        answer = reader.popular(by.replace("-", "_"), genre=genre, **options.asked.choice)
-        write(pages.popular_page(answer, by, genre, options.asked), as_json=options.as_json)
+        answer = reader.popular(by.replace("-", "_"), genre=genre, **options.list_options.choice)
+        write(pages.popular_page(answer, by, genre, options.list_options), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
@@ -180,14 +181,16 @@ def status(
     context: typer.Context,
     *,
     every: Annotated[
-        bool, typer.Option("--all", help="Show every count, metric, setting and digest.")
+        bool, typer.Option("--all", help="Show every count, metric and setting.")
     ] = False,
 ) -> None:
-    """Show what is live: the generation, its age, its contents and its quality.
+    """Show the live generation: age, size, gate verdict and metrics.
 
-    Several namespaces stand side by side; so do those of an experiment (`batch experiment`), if
-    none is named.
+    Several namespaces are shown side by side, and so are the arms of an experiment
+    (`batch experiment`) if no namespace is named.
     """
     names = [name.strip() for name in options.namespaces or ()] or [options.namespace]
-    found = look(options.where, names, with_arms=not is_on_command_line(context, "namespaces"))
+    found = read_live_states(
+        options.where, names, with_arms=not is_on_command_line(context, "namespaces")
+    )
     write(status_page(found, options.where.label, every=every), as_json=options.as_json)

@@ -1,4 +1,4 @@
-"""Reads what is live, in one namespace or in several: those of an experiment, or any."""
+"""Live state of one namespace or of several: those of an experiment, or any."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,75 +13,80 @@ if TYPE_CHECKING:  # help and completion need not load redis
 _T = TypeVar("_T")
 
 
-class Live(NamedTuple):
-    """What one namespace has answered."""
+class LiveState(NamedTuple):
+    """Live state of one namespace."""
 
     namespace: str
-    status: Status | None  # None: the first of the errors says why
-    experiment: "Experiment | None"  # that is recorded there
-    errors: tuple[StoreError, ...]  # of what could not be read
+    status: Status | None
+    """None if it could not be read: the first of the errors is the reason."""
+    experiment: "Experiment | None"
+    """Experiment that the namespace records."""
+    errors: tuple[StoreError, ...]
+    """Errors of the parts that could not be read."""
 
 
-class Found(NamedTuple):
-    """What all of them have answered."""
+class LiveStates(NamedTuple):
+    """Live states of all requested namespaces."""
 
-    namespaces: tuple[Live, ...]  # in the order to be shown; one has a status, or more
-    experiments: "tuple[Experiment, ...]"  # that they record, each once
+    namespaces: tuple[LiveState, ...]
+    """In the order to be shown; at least one has a status."""
+    experiments: "tuple[Experiment, ...]"
+    """Experiments that the namespaces record, each once."""
 
-    def experiment_of(self, live: Live) -> "Experiment | None":
-        """Return what a namespace records, or the first experiment that it is an arm of."""
+    def experiment_of(self, live: LiveState) -> "Experiment | None":
+        """Return the namespace's own experiment, or the first one that it is an arm of."""
         others = (found for found in self.experiments if live.namespace in found.parts)
         return live.experiment or next(others, None)
 
-    def share_of(self, live: Live) -> float | None:
-        """Return the part of all users that this experiment gives the namespace, if any."""
+    def share_of(self, live: LiveState) -> float | None:
+        """Return the namespace's share of users in its experiment, 0 to 1; None without one."""
         experiment = self.experiment_of(live)
         return None if experiment is None else experiment.parts.get(live.namespace)
 
 
-def look(where: Where, names: Sequence[str], *, with_arms: bool) -> Found:
-    """Look at namespaces; what one lacks does not keep the others from being shown.
+def read_live_states(where: Where, names: Sequence[str], *, with_arms: bool) -> LiveStates:
+    """Read the live state of namespaces; an error in one does not hide the others.
 
     Args:
         where: the store.
-        names: of the namespaces.
-        with_arms: look at all arms of the experiments that are recorded in them, too.
+        names: names of the namespaces.
+        with_arms: read all arms of the experiments that are recorded in them, too.
 
     Raises:
         UsageError: the address, or a name, has an unknown form.
         StoreError: the store cannot be read, or none of the namespaces can.
     """
-    found = {name: _look(replace(where, namespace=name)) for name in names}
+    states = {name: _read(replace(where, namespace=name)) for name in names}
     if with_arms:
-        arms = dict.fromkeys([*found, *(arm for each in _recorded(found) for arm in each.parts)])
-        found = {arm: found.get(arm) or _look(replace(where, namespace=arm)) for arm in arms}
-    shown = tuple(found.values())
+        arms = dict.fromkeys([*states, *(arm for each in _recorded(states) for arm in each.parts)])
+        states = {arm: states.get(arm) or _read(replace(where, namespace=arm)) for arm in arms}
+    shown = tuple(states.values())
     if all(live.status is None for live in shown):
         raise shown[0].errors[0]
-    return Found(shown, _recorded(found))
+    return LiveStates(shown, _recorded(states))
 
 
-def _recorded(found: Mapping[str, Live]) -> "tuple[Experiment, ...]":
+def _recorded(states: Mapping[str, LiveState]) -> "tuple[Experiment, ...]":
     """Return each experiment once."""
-    recorded = (live.experiment for live in found.values() if live.experiment is not None)
+    recorded = (live.experiment for live in states.values() if live.experiment is not None)
     return tuple(dict.fromkeys(recorded))
 
 
-def _look(where: Where) -> Live:
+def _read(where: Where) -> LiveState:
     errors: list[StoreError] = []
     with where.open() as reader:
-        status = _answer(reader.status, errors)
+        status = _result(reader.status, errors)
         if status is not None and status.missing:
             lost = f"{status.missing} of {status.sampled} sampled keys"
             errors.append(DataLost(status.generation, lost))
-        experiment = _answer(reader.experiment, errors)
-    return Live(where.namespace, status, experiment, tuple(errors))
+        experiment = _result(reader.experiment, errors)
+    return LiveState(where.namespace, status, experiment, tuple(errors))
 
 
-def _answer(question: Callable[[], _T], errors: list[StoreError]) -> _T | None:
-    """Return an answer, or None with one error more; a server that is down answers nothing."""
+def _result(query: Callable[[], _T], errors: list[StoreError]) -> _T | None:
+    """Return a query's result, or None after appending its error; an unreachable server raises."""
     try:
-        return question()
+        return query()
     except StoreUnreachable:
         raise
     except StoreError as error:

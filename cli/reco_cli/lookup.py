@@ -1,7 +1,13 @@
-"""Finds the movie that a person means by an id or a title."""
+"""Lookup of movies by id or title, also in ratings such as `Heat (1995)=4`.
 
+An id comes before a title, so every movie can be reached, whatever its title.
+"""
+
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from reco_cli.words import shadowed_note, suggestion
 from reco_store import Answer, ListFilters, Movie, UsageError
 
 if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load redis
@@ -10,41 +16,96 @@ if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load
 _NO_MOVIES: tuple[Movie, ...] = ()
 
 
-class Found(NamedTuple):
-    """What is known of the movie that was asked for."""
+class MovieLookup(NamedTuple):
+    """Result of looking up a movie by id or title."""
 
-    movie: Movie | None  # None: no movie has the id or the title, or several have the title
-    candidates: tuple[Movie, ...]  # the movies that share the title, when there are several
-    answer: Answer  # the movies similar to it
-    titled: tuple[Movie, ...] = ()  # the movies whose title is the id that was asked for
-    meant: tuple[Movie, ...] = ()  # of an unknown title: movies with some of its words
+    movie: Movie | None
+    """Movie with this id or title; None if there is none, or if several share the title."""
+    candidates: tuple[Movie, ...]
+    """Movies that share the title, if there are several."""
+    answer: Answer
+    """Movies similar to it."""
+    titled: tuple[Movie, ...] = ()
+    """Movies whose title equals the requested id."""
+    suggested: tuple[Movie, ...] = ()
+    """Movies with some words of an unknown title."""
 
 
-def look_up(reader: "Reader", wanted: str, choice: ListFilters) -> Found:
-    """Find a movie and what is similar to it.
-
-    An id comes before a title, so every movie can be reached, whatever its title.
+def look_up(reader: "Reader", wanted: str, choice: ListFilters) -> MovieLookup:
+    """Find a movie and the movies similar to it.
 
     Args:
         reader: the store.
         wanted: a movie's id, or its exact title with or without the year.
-        choice: how many similar movies to read, and which.
+        choice: number of similar movies, and filters.
 
     Raises:
         StoreError: the store cannot be read.
     """
     movie, titled = reader.movie(wanted), reader.find_title(wanted)
     if movie is not None:
-        return Found(movie, _NO_MOVIES, reader.similar(movie.movie_id, **choice), titled)
+        return MovieLookup(movie, _NO_MOVIES, reader.similar(movie.movie_id, **choice), titled)
     if len(titled) == 1:
-        return Found(titled[0], _NO_MOVIES, reader.similar(titled[0].movie_id, **choice))
-    meant = _NO_MOVIES if titled else similar_titles(reader, wanted)
-    return Found(None, titled, reader.similar(wanted, **choice), meant=meant)
+        return MovieLookup(titled[0], _NO_MOVIES, reader.similar(titled[0].movie_id, **choice))
+    suggested = _NO_MOVIES if titled else _similar_titles(reader, wanted)
+    return MovieLookup(None, titled, reader.similar(wanted, **choice), suggested=suggested)
 
 
-def similar_titles(reader: "Reader", wanted: str) -> tuple[Movie, ...]:
+def _similar_titles(reader: "Reader", wanted: str) -> tuple[Movie, ...]:
     """Return up to three movies with words of a title that no movie has."""
     try:
         return reader.search(wanted, n=3, partial=True)
     except UsageError:  # it has no word
         return _NO_MOVIES
+
+
+def ratings_of(reader: "Reader", texts: Sequence[str]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Parse ratings such as `Heat (1995)=4`, and find their movies by id or exact title.
+
+    Args:
+        reader: the store.
+        texts: each an id or a title, `=`, and stars.
+
+    Returns:
+        Stars by id, and a sentence for each id that is another movie's title as well.
+
+    Raises:
+        UsageError: a text has another form, or its movie is unknown, or several have the title.
+        StoreError: the store cannot be read.
+    """
+    ratings: dict[str, float] = {}
+    notes: list[str | None] = []
+    for text in texts:
+        wanted, stars = _parsed(text)
+        movie, titled = _movie(reader, wanted)
+        if movie.movie_id in ratings:
+            raise UsageError(f"{wanted!r} is rated twice")
+        ratings[movie.movie_id] = stars
+        notes.append(shadowed_note(wanted, movie, titled))
+    return ratings, tuple(note for note in notes if note is not None)
+
+
+def _parsed(text: str) -> tuple[str, float]:
+    """Split a rating into the id or title and the stars."""
+    wanted, _, number = text.rpartition("=")
+    try:
+        stars = float(number)
+    except ValueError:
+        stars = math.nan
+    if not wanted.strip() or not math.isfinite(stars):
+        raise UsageError(f"{text!r}: expected an id or a title, =, and stars, such as 'Heat=4'")
+    return wanted.strip(), stars
+
+
+def _movie(reader: "Reader", wanted: str) -> tuple[Movie, tuple[Movie, ...]]:
+    """Return the movie with an id or title; if it is an id, also the movies with this title."""
+    movie, titled = reader.movie(wanted), reader.find_title(wanted)
+    if movie is not None:
+        return movie, titled
+    if not titled:
+        suggested = suggestion(_similar_titles(reader, wanted))
+        raise UsageError(f"no movie has the id or the title {wanted!r}.{suggested}")
+    if len(titled) > 1:
+        named = ", ".join(f"{movie.movie_id} ({movie.title})" for movie in titled)
+        raise UsageError(f"{len(titled)} movies have the title {wanted!r}; name one by id: {named}")
+    return titled[0], ()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from reco_cli.page import Asked
+from reco_cli.page import ListOptions
 from reco_store.errors import StoreNotReady
 from reco_terminal.console import guard
 
@@ -145,10 +145,10 @@ class Options:
     ] = None
 
     @property
-    def asked(self) -> Asked:
+    def list_options(self) -> ListOptions:
         """Options of a listing. Naming a set of available movies implies `available`."""
         own = "" if self.available else None
-        return Asked(
+        return ListOptions(
             self.namespace,
             self.n,
             exclude=tuple(self.exclude or ()),

@@ -1,7 +1,7 @@
-"""What one command has to say, before it is decided how it is written.
+"""Pages: the answer of a command, before a form of output is chosen.
 
-A `Page` is built from the store's answers by the pure functions of `pages`, and written by
-`output` as a table, as tab-separated lines or as one JSON object, so the three never
+A `Page` is built from the store's answers by the pure functions of `pages` and `status_pages`, and
+written by `output` as a table, as tab-separated lines or as one JSON object, so the three never
 disagree. The fields of the JSON object are documented in `document`.
 """
 
@@ -13,39 +13,35 @@ from reco_store import ListFilters, RecoError
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The options that every listing shares.
-
-    Attributes:
-        namespace: the recommender that was asked.
-        n: how many movies were asked for.
-        exclude: ids that were not to be shown.
-        genres: names, one of which a movie had to have; empty for all.
-        year_from: the first year, or None.
-        year_to: the last year, or None.
-        available: name of the set of available movies, empty for the namespace's own; None to
-            leave out nothing that is not available.
-        available_missing: `all` or `none`, shown if that set does not exist.
-    """
+class ListOptions:
+    """Options that every listing shares."""
 
     namespace: str
+    """Namespace to read."""
     n: int
+    """Number of movies to show."""
     exclude: tuple[str, ...] = ()
+    """Ids to leave out."""
     genres: tuple[str, ...] = ()
+    """Genres, at least one of which a movie must have; empty for all."""
     year_from: int | None = None
+    """First year; None for no limit."""
     year_to: int | None = None
+    """Last year; None for no limit."""
     available: str | None = None
+    """Name of the set of available movies, empty for the namespace's own; None for no filter."""
     available_missing: Literal["all", "none"] = "all"
+    """Movies to show if that set does not exist."""
 
     @property
     def filtered(self) -> bool:
-        """Whether only some of the movies were asked for."""
-        chosen = (self.year_from, self.year_to, self.available)
-        return bool(self.genres) or any(value is not None for value in chosen)
+        """True if any filter is set."""
+        filters = (self.year_from, self.year_to, self.available)
+        return bool(self.genres) or any(value is not None for value in filters)
 
     @property
     def choice(self) -> ListFilters:
-        """The options as the reader takes them."""
+        """The options as arguments of the reader."""
         return {
             "n": self.n,
             "exclude": self.exclude,
@@ -58,7 +54,7 @@ class Asked:
 
     @property
     def query(self) -> dict[str, Any]:
-        """The options as the JSON object tells them."""
+        """The options as fields of the JSON object."""
         return {
             "n": self.n,
             "exclude": list(self.exclude),
@@ -72,41 +68,41 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a listing; `rank` starts at 1."""
+    """One line of a listing."""
 
     rank: int
+    """Position, from 1."""
     movie_id: str
     score: str
     source: str
     title: str
     year: int | None
     genres: tuple[str, ...]
-    because: str = ""  # title of the movie that speaks for it, where that was asked for
+    because: str = ""
+    """Title of the rated movie that explains this one; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One command's answer. Its texts are as the store has them: writers escape them.
-
-    Attributes:
-        heading: what is shown, in one line.
-        document: the JSON object.
-        footer: generation and age.
-        rows: the listing, which may be empty.
-        facts: names, each with a value or, side by side, several: all of `status`, the card of
-            `get-movie`.
-        notes: sentences for a person, such as that the answer is a fallback.
-        show_ids: whether the table needs the ids to tell the movies apart.
-        listing: whether the answer is `rows`; a page of facts has none.
-        error: raised when the page is written: it answers less than was asked.
-    """
+    """Answer of one command. Texts are as the store has them: writers escape them."""
 
     heading: str
+    """Subject of the page, in one line."""
     document: Mapping[str, Any]
+    """The JSON object."""
     footer: str
+    """Generation and age."""
     rows: tuple[Row, ...] = ()
+    """The listing, which may be empty."""
     facts: tuple[tuple[str, ...], ...] = ()
+    """Names, each with a value, or with one for each namespace: `status`, the card of a movie."""
+    value_names: frozenset[str] | None = None
+    """Dotted names of the values that `status` writes in a pipe; None for all."""
     notes: tuple[str, ...] = ()
+    """Sentences about the answer, such as that it is a fallback."""
     show_ids: bool = False
+    """True if the table needs ids to distinguish the movies."""
     listing: bool = True
+    """True if the answer is `rows`, False for a page of facts."""
     error: RecoError | None = None
+    """Raised after the page is written, if a part of the answer is missing."""

@@ -1,4 +1,4 @@
-"""Builds the page of each command that lists movies from the store's answer. Pure functions."""
+"""Pages of the commands that list movies, built from the store's answers. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,42 +6,42 @@ from types import MappingProxyType
 from typing import Any
 
 from reco_cli import document, words
-from reco_cli.lookup import Found
-from reco_cli.page import Asked, Page, Row
+from reco_cli.lookup import MovieLookup
+from reco_cli.page import ListOptions, Page, Row
 from reco_store import Answer, Movie, Status, UsageError
 
 
-def user_page(answer: Answer, user_id: str, asked: Asked, *, why: bool) -> Page:
+def user_page(answer: Answer, user_id: str, options: ListOptions, *, why: bool) -> Page:
     """Lay out the movies recommended to a user.
 
     Args:
-        answer: what the store said.
+        answer: the store's answer.
         user_id: the user.
-        asked: the other options.
-        why: whether the reasons were asked for.
+        options: the options of every listing.
+        why: whether explanations were requested.
     """
     return _listing(
         answer,
-        asked,
+        options,
         command="get-user",
         heading=f"Movies for user {user_id}",
         fallback=words.fallback_note(
-            answer.items, wanted="personal", whose=f"user {user_id}", filtered=asked.filtered
+            answer.items, wanted="personal", whose=f"user {user_id}", filtered=options.filtered
         ),
         query={"user_id": user_id, "why": why},
         whose=f"user {user_id}",
     )
 
 
-def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
+def ranked_page(answer: Answer, user_id: str, options: ListOptions) -> Page:
     """Lay out a user's movies by predicted rating."""
     return _listing(
         answer,
-        asked,
+        options,
         command="get-ranked",
         heading=f"Movies for user {user_id}, by predicted rating",
         fallback=words.fallback_note(
-            answer.items, wanted="ranked", whose=f"user {user_id}", filtered=asked.filtered
+            answer.items, wanted="ranked", whose=f"user {user_id}", filtered=options.filtered
         ),
         query={"user_id": user_id},
         whose=f"user {user_id}",
@@ -49,22 +49,26 @@ def ranked_page(answer: Answer, user_id: str, asked: Asked) -> Page:
 
 
 def for_ratings_page(
-    answer: Answer, ratings: Mapping[str, float], asked: Asked, *, notes: tuple[str, ...] = ()
+    answer: Answer,
+    ratings: Mapping[str, float],
+    options: ListOptions,
+    *,
+    notes: tuple[str, ...] = (),
 ) -> Page:
     """Lay out the movies recommended for a few given ratings.
 
     Args:
         answer: the reader's answer.
         ratings: stars by id.
-        asked: the other options.
-        notes: about the ratings.
+        options: the options of every listing.
+        notes: sentences about the ratings.
     """
     whose = "these ratings"
     page = _listing(
         answer,
-        asked,
+        options,
         command="for-ratings",
-        heading=f"Movies for somebody with {len(ratings)} rating{'s' * (len(ratings) != 1)}",
+        heading=f"Movies for {len(ratings)} rating{'s' * (len(ratings) != 1)}",
         fallback=words.fallback_note(
             answer.items, wanted="for_ratings", whose=whose, filtered=True
         ),
@@ -74,19 +78,19 @@ def for_ratings_page(
     return replace(page, notes=(*notes, *page.notes))
 
 
-def popular_page(answer: Answer, by: str, genre: str | None, asked: Asked) -> Page:
+def popular_page(answer: Answer, by: str, genre: str | None, options: ListOptions) -> Page:
     """Lay out the popular movies, of one genre or of all.
 
     Args:
-        answer: what the store said.
+        answer: the store's answer.
         by: `most-rated` or `highest-rated`.
         genre: the genre, or None for all.
-        asked: the other options.
+        options: the options of every listing.
     """
     whose = "the whole catalogue" if genre is None else f"the genre {genre}"
     return _listing(
         answer,
-        asked,
+        options,
         command="get-popular",
         heading=f"The {by.replace('-', ' ')} movies of {whose}",
         fallback=words.fallback_note(
@@ -97,31 +101,31 @@ def popular_page(answer: Answer, by: str, genre: str | None, asked: Asked) -> Pa
     )
 
 
-def movie_page(found: Found, wanted: str, asked: Asked) -> Page:
-    """Lay out a movie's card and what is similar to it, or the movies that share its title.
+def movie_page(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
+    """Lay out a movie's card and similar movies, or the movies that share its title.
 
     Args:
-        found: what the store said.
-        wanted: the id or title that was asked for.
-        asked: the other options.
+        found: the lookup's result.
+        wanted: the requested id or title.
+        options: the options of every listing.
     """
     if found.candidates:
-        return _candidates(found, wanted, asked)
+        return _candidates(found, wanted, options)
     movie, items = found.movie, found.answer.items
     whose = f"movie {wanted if movie is None else movie.movie_id}"
     shadowed = None
     if movie is None:
         heading, card = "Popular movies", None
-        fallback: str | None = words.unknown_note(items, wanted, found.meant)
+        fallback: str | None = words.unknown_note(items, wanted, found.suggested)
     else:
         heading, card = f"Movies similar to {movie.title}", document.movie_object(movie)
         shadowed = words.shadowed_note(wanted, movie, found.titled)
         fallback = words.fallback_note(
-            items, wanted="similar", whose=whose, filtered=asked.filtered
+            items, wanted="similar", whose=whose, filtered=options.filtered
         )
     page = _listing(
         found.answer,
-        asked,
+        options,
         command="get-movie",
         heading=heading,
         fallback=fallback,
@@ -143,11 +147,11 @@ def search_page(
     Args:
         found: best match first.
         text: the search query.
-        n: how many movies were asked for.
-        status: of the live generation.
-        partial: whether some of the words were enough, since no title has all of them.
+        n: number of movies requested.
+        status: status of the live generation.
+        partial: True if no title has all words, and these have some of them.
     """
-    none = "no title has all of these words, or words that begin so"
+    none = "no title has all of these words or prefixes"
     notes = (f"{none}; these have some of them." if found else f"{none}, nor any of them.",)
     return Page(
         heading=f"Movies with {text} in the title",
@@ -177,7 +181,7 @@ def search_page(
 
 def _listing(
     answer: Answer,
-    asked: Asked,
+    options: ListOptions,
     *,
     command: str,
     heading: str,
@@ -186,7 +190,7 @@ def _listing(
     whose: str,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Page:
-    short = words.short_notes(answer, asked.n, whose=whose, available=asked.available)
+    short = words.short_notes(answer, options.n, whose=whose, available=options.available)
     return Page(
         heading=heading,
         rows=tuple(
@@ -205,8 +209,8 @@ def _listing(
         notes=(*((fallback,) if fallback else ()), *short),
         footer=words.generation_words(answer.generation, answer.age_seconds),
         document={
-            **_frame(command, answer, asked),
-            "query": {**query, **asked.query},
+            **_frame(command, answer, options),
+            "query": {**query, **options.query},
             **more,
             "fallback": fallback is not None,
             "items": document.item_objects(answer.items),
@@ -215,7 +219,7 @@ def _listing(
     )
 
 
-def _candidates(found: Found, wanted: str, asked: Asked) -> Page:
+def _candidates(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
     count = len(found.candidates)
     return Page(
         heading=f"{count} movies have the title {wanted}",
@@ -227,8 +231,8 @@ def _candidates(found: Found, wanted: str, asked: Asked) -> Page:
         show_ids=True,
         error=UsageError(f"{count} movies have the title {wanted!r}; ask for one by its id"),
         document={
-            **_frame("get-movie", found.answer, asked),
-            "query": {"movie": wanted, **asked.query},
+            **_frame("get-movie", found.answer, options),
+            "query": {"movie": wanted, **options.query},
             "movie": None,
             "candidates": [document.movie_object(movie) for movie in found.candidates],
             "fallback": False,
@@ -238,8 +242,8 @@ def _candidates(found: Found, wanted: str, asked: Asked) -> Page:
     )
 
 
-def _frame(command: str, answer: Answer, asked: Asked) -> dict[str, Any]:
-    return document.frame(command, asked.namespace, answer.generation, answer.age_seconds)
+def _frame(command: str, answer: Answer, options: ListOptions) -> dict[str, Any]:
+    return document.frame(command, options.namespace, answer.generation, answer.age_seconds)
 
 
 def _card(movie: Movie) -> tuple[tuple[str, str], ...]:

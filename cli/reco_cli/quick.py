@@ -1,15 +1,15 @@
 """Typer commands that start without pydantic.
 
-From 0.29 on typer sends every parameter, even plain text, through a pydantic TypeAdapter.
-To import pydantic and build the first adapter takes half as long as everything else that
-a `reco` command does. So a value that needs no conversion, or only `int()`, is passed on
-here as it is; everything else, and every error message, is still typer's own.
+Since 0.29, typer converts every parameter, even plain text, with a pydantic TypeAdapter. Importing
+pydantic and building the first adapter takes half as long as the rest of a `reco` command. So a
+value that needs no conversion, or only `int()`, bypasses pydantic here; all other conversions and
+every error message are still typer's own.
 
-What a command receives is the same with and without this module, which a test holds.
-A typer without the hook that is used here is left alone: then only the time differs.
+A command receives the same values with and without this module, which a test verifies. A typer
+without the hook that is replaced here is left alone: only the start is slower then.
 """
 
-# ruff: noqa: ANN401 - typer has no public types for what passes through here
+# ruff: noqa: ANN401 - typer has no public types for these objects
 
 from typing import Any, Literal, get_args, get_origin
 
@@ -17,24 +17,24 @@ from typer.core import TyperCommand, TyperGroup
 
 from reco_terminal.plain_help import fit, write_sections
 
-# Longer numbers are left to typer, which knows their limits.
+# Longer numbers are left to typer, which checks their limits.
 _SHORT_NUMBER = 9
 
 
 class _QuickConversion:
-    """Stands before typer's own conversion of one parameter."""
+    """Conversion of one parameter, with typer's own conversion as the fallback."""
 
     def __init__(self, param: Any) -> None:
         self._annotation: Any = param.type_descriptor.annotation
         self._typers_own = param.get_runtime_param
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return what typer's own conversion returns for a value.
+        """Return the value that typer's own conversion would return.
 
         Args:
-            value: what the command line, the environment or the default gave.
-            param: the parameter, as typer knows it.
-            ctx: typer's context, which its error messages show.
+            value: raw value from the command line, the environment or the default.
+            param: typer's parameter.
+            ctx: typer's context, for its error messages.
         """
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
@@ -65,37 +65,37 @@ def _is_short_number(value: Any) -> bool:
 def _quicken(params: list[Any]) -> list[Any]:
     for param in params:
         has_hook = hasattr(param, "get_runtime_param") and hasattr(param, "type_descriptor")
-        if has_hook and "get_runtime_param" not in vars(param):  # typer asks more than once
+        if has_hook and "get_runtime_param" not in vars(param):  # typer calls this more than once
             quick = _QuickConversion(param)
             param.get_runtime_param = lambda quick=quick: quick
     return params
 
 
 class QuickCommand(TyperCommand):
-    """A command that converts plain values without pydantic; its help is in sections."""
+    """Command that converts plain values without pydantic, with a help section for each panel."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters as typer does, each with the quick conversion."""
+        """Return the parameters, each with the quick conversion."""
         return _quicken(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
+        """Write the help, no wider than the terminal."""
         fit(formatter)
         super().format_help(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, panel after panel."""
+        """Write the options, a section for each panel."""
         write_sections(self.get_params(ctx), ctx, formatter)
 
 
 class QuickGroup(TyperGroup):
-    """A group of commands that converts plain values without pydantic."""
+    """Group of commands that converts plain values without pydantic."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters as typer does, each with the quick conversion."""
+        """Return the parameters, each with the quick conversion."""
         return _quicken(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
+        """Write the help, no wider than the terminal."""
         fit(formatter)
         super().format_help(ctx, formatter)

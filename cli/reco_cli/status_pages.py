@@ -1,19 +1,20 @@
-"""Builds the pages of `status`: of one namespace, or of several side by side. Pure functions."""
+"""Pages of `status`: one namespace, or several side by side. Pure functions of live states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from reco_cli import document, words
-from reco_cli.live import Found, Live
+from reco_cli.live import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
+from reco_terminal.metrics import Use, figures
 from reco_terminal.wording import age_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 
-# What the job says about a night, as far as `reco status` shows it.
-_NIGHT: Final = ("rating_scale", "metrics", "parameters", "data", "gate")
-# The fields that only a namespace with a live generation has.
+#: Fields of the manifest that `reco status` shows.
+_MANIFEST: Final = ("rating_scale", "metrics", "parameters", "data", "gate")
+#: Fields that only a namespace with a live generation has.
 _LIVE: Final = (
     "created",
     "entries",
@@ -24,41 +25,58 @@ _LIVE: Final = (
     "hidden",
     "sampled",
     "missing",
-    *_NIGHT,
+    *_MANIFEST,
 )
-
-
+#: Values that a pipe gets without --all, in twelve lines.
+_MAIN_VALUES: Final = frozenset(
+    {
+        "namespace",
+        "generation",
+        "age_seconds",
+        "store",
+        "entries",
+        "gate.verdict",
+        "metrics.retrieval.ndcg@10",
+        "metrics.retrieval.recall@100",
+        "metrics.rating.rmse",
+        "missing",
+        "held_until",
+        "experiment",
+    }
+)
 _MORE: Final = "`reco status --all` shows every count, metric and setting."
 
 
-def status_page(found: Found, store: str, *, every: bool) -> Page:
+def status_page(found: LiveStates, store: str, *, every: bool) -> Page:
     """Lay out what is live.
 
     Args:
-        found: what the namespaces have answered.
-        store: its address without a password.
-        every: show a person all of one namespace, not the dozen lines that matter most.
+        found: live states of the namespaces.
+        store: the store's address without a password.
+        every: show every value instead of the dozen most important ones.
     """
     first, *others = (_object(live, store, found) for live in found.namespaces)
     errors = [error for live in found.namespaces for error in live.errors]
     status = found.namespaces[0].status
-    if others or status is None:
-        heading, facts = _heading(found), _facts_beside(found)
-    else:
+    is_single = not others and status is not None
+    if is_single and status is not None:
         heading = f"Generation {status.generation} is live"
         facts = _all_facts(status, first) if every else _main_facts(status, first)
+    else:
+        heading, facts = _heading(found), _facts_side_by_side(found)
     return Page(
         heading=heading,
         facts=facts,
+        value_names=None if every else _MAIN_VALUES,
         notes=tuple(map(str, errors[1:])),  # the first one ends the command
-        footer=_MORE if facts and len(facts[0]) == 2 and not every else "",
+        footer=_MORE if is_single and not every else "",
         listing=False,
         error=errors[0] if errors else None,
         document={**first, "beside": others},
     )
 
 
-def _object(live: Live, store: str, found: Found) -> dict[str, Any]:
+def _object(live: LiveState, store: str, found: LiveStates) -> dict[str, Any]:
     """Return a namespace's JSON object; where nothing is live, its fields are null."""
     status, experiment = live.status, found.experiment_of(live)
     generation = None if status is None else status.generation
@@ -67,14 +85,14 @@ def _object(live: Live, store: str, found: Found) -> dict[str, Any]:
         **document.frame("status", live.namespace, generation, age_seconds),
         "store": store,
         **dict.fromkeys(_LIVE),
-        **({} if status is None else _said_of(status)),
+        **({} if status is None else _live_fields(status)),
         "experiment": None if experiment is None else experiment.name,
         "share": found.share_of(live),
         "errors": list(map(str, live.errors)),
     }
 
 
-def _said_of(status: Status) -> dict[str, Any]:
+def _live_fields(status: Status) -> dict[str, Any]:
     return {
         "created": status.created,
         "entries": status.entries,
@@ -85,62 +103,69 @@ def _said_of(status: Status) -> dict[str, Any]:
         "hidden": status.hidden,
         "sampled": status.sampled,
         "missing": status.missing,
-        **{name: status.manifest.get(name) for name in _NIGHT},
+        **{name: status.manifest.get(name) for name in _MANIFEST},
     }
 
 
-def _main_facts(status: Status, said: Mapping[str, Any]) -> _Facts:
-    """Return the most important fields of one namespace, as labels and texts."""
-    held, reason = said["held_until"], said["held_reason"]
+def _main_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
+    """Return the most important values of one namespace, at most ten, as labels and texts."""
+    held, reason = fields["held_until"], fields["held_reason"]
     facts = {
-        **_head(status, said),
-        "input": _input_words(said["data"]),
-        "gate": _gate_words(status),
-        **quality_figures(said["metrics"]),
-        "hidden movies": str(status.hidden or ""),
+        **_head(status, fields),
+        "input": _input_text(fields["data"]),
+        "gate": _gate_text(status),
+        **quality_figures(fields["metrics"]),
         "held until": f"{held}: {reason}" if held and reason else held,
-        "experiment": said["experiment"],
-        "share": None if said["share"] is None else _share_words(said["share"]),
     }
+    if fields["share"] is not None:
+        facts["namespace"] += f", {_experiment_text(fields)}"
+    if status.hidden:
+        facts["keys"] += f", {status.hidden:,} hidden movie{'s' * (status.hidden != 1)}"
     return tuple((name, text) for name, text in facts.items() if text)
 
 
-def _head(status: Status, said: Mapping[str, Any]) -> dict[str, str]:
+def _head(status: Status, fields: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "store": said["store"],
+        "store": fields["store"],
         "namespace": status.namespace,
         "created": f"{status.created}, {age_words(status.age_seconds)} ago",
         "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
     }
 
 
-def _input_words(data: object) -> str:
-    """Return the sizes of the input, as far as the run, of whatever version, has them."""
+def _experiment_text(fields: Mapping[str, Any]) -> str:
+    return f"{_share_text(fields['share'])} in experiment {fields['experiment']}"
+
+
+def _input_text(data: object) -> str:
+    """Return the sizes of the input; a size that the manifest lacks is left out."""
     sizes = data if isinstance(data, Mapping) else {}
     counts = [(name, sizes.get(name)) for name in ("users", "movies", "ratings")]
     return ", ".join(f"{count:,} {name}" for name, count in counts if isinstance(count, int))
 
 
-def _all_facts(status: Status, said: Mapping[str, Any]) -> _Facts:
-    """Return every readable field of one namespace, as labels and texts."""
-    quality = quality_words(said["metrics"])
-    # The verdict, and what was asked for, without the dozens of checks and hyper-parameters behind
-    # them; and what the metrics mean, rather than dozens of them.
+def _all_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
+    """Return every readable value of one namespace, as labels and texts."""
+    quality = quality_words(fields["metrics"])
+    # Without the single checks and the models' hyper-parameters, which are hundreds of lines: the
+    # report and the JSON object have them.
     shown = {
-        "held_until": said["held_until"],
-        "held_reason": said["held_reason"],
-        "hidden": said["hidden"],
-        "keys lost": f"{said['missing']} of {said['sampled']} sampled" if said["missing"] else "",
-        "rating_scale": said["rating_scale"],
-        "metrics": None if quality else said["metrics"],
-        "parameters": _without(said["parameters"], "models"),
-        "data": said["data"],
-        "gate": _without(said["gate"], "checks"),
-        "experiment": said["experiment"],
-        "share": None if said["share"] is None else _share_words(said["share"]),
+        "held_until": fields["held_until"],
+        "held_reason": fields["held_reason"],
+        "hidden": fields["hidden"],
+        "keys lost": f"{fields['missing']} of {fields['sampled']} sampled"
+        if fields["missing"]
+        else "",
+        "rating_scale": fields["rating_scale"],
+        "metrics": None if quality else fields["metrics"],
+        "parameters": _without(fields["parameters"], "models"),
+        "data": fields["data"],
+        "gate": _without(fields["gate"], "checks"),
+        "experiment": fields["experiment"],
+        "share": None if fields["share"] is None else _share_text(fields["share"]),
     }
     facts = {
-        **_head(status, said),
+        **_head(status, fields),
         **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
         **quality,
         **{name: text for name, text in document.flattened(shown) if text},
@@ -152,66 +177,74 @@ def _without(part: object, name: str) -> object:
     return {k: v for k, v in part.items() if k != name} if isinstance(part, dict) else part
 
 
-def _share_words(share: float) -> str:
+def _share_text(share: float) -> str:
     return f"{share:.1%} of users"
 
 
-def _heading(found: Found) -> str:
-    """Name what is shown; several experiments have a line of their own instead."""
-    beside = f"{len(found.namespaces)} namespaces side by side"
+def _heading(found: LiveStates) -> str:
+    """Return the heading of several namespaces; several experiments have a row instead."""
+    heading = f"{len(found.namespaces)} namespaces side by side"
     if len(found.experiments) != 1:
-        return beside
-    return f"Experiment {found.experiments[0].name}: {beside}"
+        return heading
+    return f"Experiment {found.experiments[0].name}: {heading}"
 
 
-def _facts_beside(found: Found) -> _Facts:
-    """Return the lines that one of the namespaces has a text for, with a text for each of them."""
+def _facts_side_by_side(found: LiveStates) -> _Facts:
+    """Return the rows for which any namespace has a text, with a text for each of them."""
     experiments = [found.experiment_of(live) for live in found.namespaces]
     several = len(found.experiments) > 1
     shares = [found.share_of(live) for live in found.namespaces]
-    lines = [
+    rows = [
         ("namespace", [live.namespace for live in found.namespaces]),
-        # One experiment is in the heading.
+        # A single experiment is in the heading.
         ("experiment", [each.name if each and several else "" for each in experiments]),
-        ("share", ["" if share is None else _share_words(share) for share in shares]),
-        ("generation", list(map(_generation_words, found.namespaces))),
+        ("share", ["" if share is None else _share_text(share) for share in shares]),
+        ("generation", list(map(_generation_text, found.namespaces))),
         *(
-            (name, ["" if live.status is None else say(live.status) for live in found.namespaces])
-            for name, say in _LINES
+            (name, ["" if live.status is None else text(live.status) for live in found.namespaces])
+            for name, text in _ROWS
         ),
     ]
-    return tuple((name, *(text or "-" for text in texts)) for name, texts in lines if any(texts))
+    return tuple((name, *(text or "-" for text in texts)) for name, texts in rows if any(texts))
 
 
-def _generation_words(live: Live) -> str:
+def _generation_text(live: LiveState) -> str:
     if live.status is not None:
         return live.status.generation
-    nothing = isinstance(live.errors[0], NothingPublished)
-    return "nothing published" if nothing else "cannot be read"
+    is_empty = isinstance(live.errors[0], NothingPublished)
+    return "nothing published" if is_empty else "cannot be read"
 
 
 def _count(family: str) -> Callable[[Status], str]:
-    """Return what says how many keys of a family there are."""
+    """Return a function that formats the number of keys in a family."""
 
-    def say(status: Status) -> str:
+    def text(status: Status) -> str:
         return f"{status.counts[family]:,}" if family in status.counts else ""
 
-    return say
+    return text
 
 
-def _metric(group: str, name: str) -> Callable[[Status], str]:
-    """Return what says a metric; empty where the night, of whatever version, has none."""
+def _metric(group: str, name: str, spec: str) -> Callable[[Status], str]:
+    """Return a function that formats a metric; empty if the manifest does not have it."""
 
-    def say(status: Status) -> str:
+    def text(status: Status) -> str:
         metrics = status.manifest.get("metrics")
         part = metrics.get(group) if isinstance(metrics, Mapping) else None
         value = part.get(name) if isinstance(part, Mapping) else None
-        return f"{value:.4f}" if isinstance(value, int | float) else ""
+        return f"{value:{spec}}" if isinstance(value, int | float) else ""
 
-    return say
+    return text
 
 
-def _gate_words(status: Status) -> str:
+def _quality_rows() -> Iterator[tuple[str, Callable[[Status], str]]]:
+    """Yield the rows of the metrics, each followed by one of its baseline."""
+    for figure in figures(Use.DETAILS):
+        group, spec = figure.group, figure.metric.format
+        yield figure.label, _metric(group.name, figure.name, spec)
+        yield f"  {group.baseline_column}", _metric(group.baseline, figure.name, spec)
+
+
+def _gate_text(status: Status) -> str:
     gate = status.manifest.get("gate")
     if not isinstance(gate, Mapping):
         return ""
@@ -220,20 +253,13 @@ def _gate_words(status: Status) -> str:
     return f"{gate.get('verdict', '')}{warnings}"
 
 
-# The lines side by side. Below a metric stands what doing without models would give.
-_LINES: Final[tuple[tuple[str, Callable[[Status], str]], ...]] = (
+#: Rows of several namespaces. Below a metric is its baseline.
+_ROWS: Final[tuple[tuple[str, Callable[[Status], str]], ...]] = (
     ("age", lambda status: age_words(status.age_seconds)),
     ("users", _count("user")),
     ("movies", _count("movie")),
-    ("gate", _gate_words),
-    ("ndcg@10", _metric("retrieval", "ndcg@10")),
-    ("  most popular", _metric("popularity", "ndcg@10")),
-    ("recall@100", _metric("retrieval", "recall@100")),
-    ("  most popular", _metric("popularity", "recall@100")),
-    ("coverage@10", _metric("lists", "coverage@10")),
-    ("  most popular", _metric("popular_lists", "coverage@10")),
-    ("rmse of stars", _metric("rating", "rmse")),
-    ("  means", _metric("means", "rmse")),
+    ("gate", _gate_text),
+    *_quality_rows(),
     ("values", lambda status: words.size_words(status.size_bytes)),
     ("hidden movies", lambda status: str(status.hidden or "")),
     ("held until", lambda status: status.held_until or ""),

@@ -1,9 +1,9 @@
-"""Pages as tables, for a terminal. The only module that needs rich.
+"""Pages drawn as tables on a terminal. The only module that needs rich.
 
-One movie is one line: what does not fit ends in an ellipsis. On a narrow terminal genres
-and titles share the room that is left, and when that is too little for a title, columns
-are left out, the least needed first. Widths are counted in terminal cells, so CJK titles
-and emoji keep the columns straight. rich leaves colours out when NO_COLOR is set.
+One movie is one line: a text that does not fit ends in an ellipsis. On a narrow terminal genres and
+titles share the remaining width, and if that is too little for a title, columns are left out, the
+least needed first. Widths are counted in terminal cells, so CJK titles and emoji keep the columns
+aligned. rich leaves colours out if NO_COLOR is set.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +20,10 @@ from reco_terminal.console import printable
 
 _GAP = 2  # cells between two columns
 _LEAST_TITLE = 20  # a title is cut to this before another column is left out
-_LEAST_GENRES = 12  # with less, genres say too little to be worth the room
-_GENRES_SHARE = 0.35  # of the room for text, when neither titles nor genres fit
+_LEAST_GENRES = 12  # narrower genres are not worth the room
+_GENRES_SHARE = 0.35  # of the width for text, if neither titles nor genres fit
 
-# The columns in their order, each with the side that its texts keep to.
+# The columns in their order, each with its alignment.
 _JUSTIFY: dict[str, Literal["left", "right"]] = {
     "#": "right",
     "id": "right",
@@ -54,15 +54,15 @@ def draw(page: Page) -> None:
 
 
 def column_widths(needs: Mapping[str, int], width: int) -> dict[str, int]:
-    """Share the width of the terminal between the columns.
+    """Distribute the width of the terminal over the columns.
 
     Args:
-        needs: for each column the width of its widest cell, in terminal cells.
-        width: of the terminal.
+        needs: width of the widest cell in each column, in terminal cells.
+        width: width of the terminal, in cells.
 
     Returns:
-        The columns to show, each with its width: together with the gaps between them no
-        wider than the terminal, unless that is too narrow even for a title alone.
+        The columns to show, each with its width: with the gaps no wider than the terminal, unless
+        that is too narrow even for a title alone.
     """
     widths = dict(needs)
     for name in ("", *_LEFT_OUT_FIRST):
@@ -77,7 +77,7 @@ def column_widths(needs: Mapping[str, int], width: int) -> dict[str, int]:
 
 
 def _genres_width(need: int, title_need: int, room: int) -> int:
-    """Give the genres what the titles leave, or their share when both want more."""
+    """Return the width that titles leave to genres, or the genres' share if both need more."""
     return min(need, max(room - title_need, _LEAST_GENRES, int(room * _GENRES_SHARE)))
 
 
@@ -107,15 +107,14 @@ def _row_table(page: Page, width: int) -> Table:
 
 
 def column_blocks(needs: Sequence[int], room: int) -> list[slice]:
-    """Part columns into blocks that stand one below the other, each as wide as there is room.
+    """Divide columns into blocks, drawn one below the other, each as wide as fits.
 
     Args:
-        needs: for each column the width of its widest cell, in terminal cells.
-        room: for one block, without what stands before it.
+        needs: width of the widest cell in each column, in terminal cells.
+        room: width of one block, without the names at its left.
 
     Returns:
-        The columns of each block, in order: as many as fit with the gaps before them, but at
-        least one.
+        The columns of each block, in order: as many as fit with their gaps, at least one.
     """
     blocks: list[slice] = []
     start, used = 0, 0

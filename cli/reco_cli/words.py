@@ -1,6 +1,6 @@
-"""What the commands say in plain words: ages, scores, and where an answer came from.
+"""Texts of the pages: ages, scores, notes about fallbacks. Pure functions of the store's answers.
 
-Pure functions over the store's answers; nothing is escaped and nothing printed here.
+Nothing is escaped or printed here.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from reco_terminal.wording import age_words
 
 
 def generation_words(generation: str, age_seconds: float) -> str:
-    """Name a generation and its age in one clause."""
+    """Return a generation and its age, such as `generation X, 3 hours old`."""
     return f"generation {generation}, {age_words(age_seconds)} old"
 
 
 def score_words(score: float, source: str) -> str:
-    """Write a score as its source means it.
+    """Format a score as its source defines it.
 
     Args:
         score: the number from the list.
@@ -32,12 +32,12 @@ def score_words(score: float, source: str) -> str:
 
 
 def source_words(source: str) -> str:
-    """Write the name of a source for people: `most_rated` is `most rated`."""
+    """Return a source in words: `most_rated` becomes `most rated`."""
     return source.replace("_", " ")
 
 
 def size_words(size_bytes: int) -> str:
-    """Write a size in kilobytes below a megabyte, else in megabytes."""
+    """Format a size: kilobytes below a megabyte, else megabytes."""
     if size_bytes < 1_000_000:
         return f"{size_bytes / 1_000:.1f} kB"
     return f"{size_bytes / 1_000_000:,.1f} MB"
@@ -56,17 +56,17 @@ def fallback_note(
     genre: str | None = None,
     filtered: bool = False,
 ) -> str | None:
-    """Say in plain words that an answer, or the rest of one, is a fallback.
+    """Return a note that an answer, or the rest of one, is a fallback.
 
     Args:
         items: the answer, best first.
-        wanted: the source that was asked for.
-        whose: what the list belongs to, for example `user 42`.
-        genre: the genre that was asked for, if any.
-        filtered: whether only some movies were asked for: a list may then have none to show.
+        wanted: the requested source.
+        whose: owner of the list, such as `user 42`.
+        genre: the requested genre, if any.
+        filtered: True if a filter may have removed every movie of the list.
 
     Returns:
-        One sentence, or None when the answer is all that was asked for.
+        One sentence, or None if every item is from the requested source.
     """
     others = [item for item in items if item.source != wanted or not _has_genre(item, genre)]
     if not others:
@@ -75,7 +75,7 @@ def fallback_note(
     kept = len(items) - len(others)
     if kept == 0 and filtered:
         return (
-            f"the {source_words(wanted)} list of {whose} has nothing of that kind; "
+            f"the {source_words(wanted)} list of {whose} has no movie that passes the filters; "
             f"these are {instead} instead."
         )
     if kept == 0:
@@ -87,35 +87,35 @@ def fallback_note(
 
 
 def _has_genre(item: Item, genre: str | None) -> bool:
-    """Return whether an item has a genre, in any spelling; True if no genre is asked for."""
+    """Return whether an item has a genre, in any spelling; True if no genre is requested."""
     return genre is None or fold_genre(genre) in map(fold_genre, item.genres)
 
 
 def unknown_note(items: Sequence[Item], wanted: str, similar: Sequence[Movie] = ()) -> str:
-    """Return a note that there is no such movie, with the kind of list shown instead.
+    """Return a note that no movie has this id or title, with the kind of list shown instead.
 
     Args:
         items: the answer, best first.
-        wanted: the id or title that was asked for.
-        similar: movies that may be meant.
+        wanted: the requested id or title.
+        similar: suggested movies.
     """
     instead = f"; these are {_kinds(items)} instead" if items else ""
-    return f"no movie has the id or the title {wanted}{instead}.{meant_words(similar)}"
+    return f"no movie has the id or the title {wanted}{instead}.{suggestion(similar)}"
 
 
-def meant_words(similar: Sequence[Movie]) -> str:
-    """Return a sentence that names movies that may be meant, after a space; empty for none."""
+def suggestion(similar: Sequence[Movie]) -> str:
+    """Return a sentence that suggests movies, after a space; empty for none."""
     named = ", ".join(f"{movie.title} (id {movie.movie_id})" for movie in similar)
     return f" Did you mean {named}?" if named else ""
 
 
 def shadowed_note(wanted: str, shown: Movie, titled: Sequence[Movie]) -> str | None:
-    """Return a note that the id asked for is a title as well; None if it is not.
+    """Return a note that the requested id is a title as well; None if it is not.
 
     Args:
-        wanted: the id or title that was asked for.
-        shown: the movie of this id.
-        titled: the movies of this title.
+        wanted: the requested id or title.
+        shown: the movie with this id.
+        titled: the movies with this title.
     """
     others = [movie for movie in titled if movie.movie_id != shown.movie_id]
     if not others:
@@ -125,22 +125,22 @@ def shadowed_note(wanted: str, shown: Movie, titled: Sequence[Movie]) -> str | N
 
 
 def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) -> tuple[str, ...]:
-    """Return why an answer has fewer items than asked for, or others: one sentence for each note.
+    """Return a sentence for each note of an answer: why it has fewer items, or others.
 
     Args:
-        answer: with its notes.
-        n: how many movies were asked for.
-        whose: the owner of the list, such as `user 42`.
+        answer: the store's answer.
+        n: number of movies requested.
+        whose: owner of the list, such as `user 42`.
         available: name of the set of available movies, empty for the namespace's own.
     """
     the_set = f"the set of available movies{f' {available!r}' if available else ''}"
-    unrestricted = "so it leaves nothing out" if answer.items else "so nothing is shown"
+    unrestricted = "so nothing is filtered out" if answer.items else "so nothing is shown"
     texts = {
         "available_missing": f"{the_set} does not exist or is empty, {unrestricted} "
         "(--available-missing).",
         "all_seen": f"{whose} has rated every movie that could be shown; rated movies are not "
         "recommended again.",
-        "data_lost": "the store lost the lists that would fill the rest; run "
+        "data_lost": "the store has lost the lists that would fill the rest; run "
         "`batch republish latest`.",
     }
     if answer.notes == (USED_UP,):

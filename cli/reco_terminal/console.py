@@ -1,7 +1,4 @@
-"""What both commands share on a terminal: one line an error, and no surprises from data.
-
-Knows nothing of commands, options or tables.
-"""
+"""Streams, errors and exit codes of both commands, and text that is safe on a terminal."""
 
 from __future__ import annotations
 
@@ -36,11 +33,11 @@ EXIT_OUTPUT_LOST = 1
 # Control, surrogate, line and paragraph separators, and invisible formatting: each can move the
 # cursor, reverse a line or hide text.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_ZERO_WIDTH_JOINER = "\u200d"  # holds an emoji family together, and does nothing else
+_ZERO_WIDTH_JOINER = "\u200d"  # joins the parts of an emoji, and does nothing else
 
 
 def printable(text: str) -> str:
-    r"""Return a text that cannot command a terminal: unsafe characters become ``\x1b`` and so on.
+    r"""Return a text with unsafe characters escaped, such as ``\x1b``.
 
     Titles and ids come from data, so everything that is printed passes through here.
     """
@@ -56,7 +53,7 @@ def _escaped(character: str) -> str:
 
 
 def at_blanks(line: str, width: int) -> str:
-    """Break a line that is wider than the terminal, at blanks only: a path or an id stays whole."""
+    """Wrap a line at blanks only: a path or an id stays whole."""
     import textwrap  # noqa: PLC0415 - most commands end without an error
 
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
@@ -69,14 +66,14 @@ def _print_error(line: str) -> None:
 
 
 def _size_of_stderr() -> tuple[int, int]:
-    """Return the columns and lines to take where standard output is no terminal."""
+    """Return columns and lines of standard error, for when standard output is not a terminal."""
     with suppress(OSError):
         return os.get_terminal_size(sys.stderr.fileno())
     return 80, 24
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asked the process to end: SIGTERM or SIGHUP."""
+    """SIGTERM or SIGHUP was received."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -84,7 +81,7 @@ class Terminated(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """The exit code that a shell gives to a process which the signal ended."""
+        """Exit code that a shell reports for a process ended by the signal."""
         return 128 + self.number
 
     def __str__(self) -> str:
@@ -92,7 +89,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def interrupted(error: KeyboardInterrupt) -> tuple[int, str]:
-    """Return the exit code of an interrupted command, and the cause in words."""
+    """Return the exit code of an interrupted command, and the cause as text."""
     if isinstance(error, Terminated):
         return error.exit_code, f"ended by {error}"
     return EXIT_INTERRUPTED, "interrupted"
@@ -107,7 +104,7 @@ def account_of_interrupt(error: KeyboardInterrupt) -> str:
 
 
 class _Output(io.FileIO):
-    """Standard output, which remembers that it could not be written."""
+    """Standard output that records a failure to write."""
 
     failure: OSError | None = None
 
@@ -121,10 +118,10 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Standard error, whose writes never fail: messages must not change how a command ends."""
+    """Standard error whose writes never fail: a message must not change the exit code."""
 
     def write(self, data: Any) -> int:  # noqa: ANN401  any buffer
-        """Write, or pretend to."""
+        """Write; report success even if that fails."""
         try:
             return super().write(data) or 0
         except OSError:
@@ -132,17 +129,17 @@ class _Messages(io.FileIO):
 
 
 def open_streams() -> None:
-    """Give the process its three standard files, and a standard error that never fails.
+    """Open all three standard files, with a standard error that never fails.
 
-    If the parent process closed one of them, the next file or socket that is opened would take its
-    number, and output would be written into it.
+    If the parent process closed one of them, the next file or socket to be opened would get its
+    number, and output would be written into that.
     """
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is this one. Standard output cannot be written to: who prints
-            # a result shall notice.
+            # The lowest free number is this one. Writing to standard output fails, so that a lost
+            # result is an error.
             os.open(os.devnull, mode)
             os.set_inheritable(number, True)  # noqa: FBT003  its only form
     if sys.stdout is sys.__stdout__:
@@ -152,7 +149,7 @@ def open_streams() -> None:
 
 
 def _text(raw: io.FileIO, before: io.TextIOBase | Any) -> io.TextIOWrapper:  # noqa: ANN401
-    """Return a stream of text like the one before, which is None if its file was closed."""
+    """Return a text stream like the previous one, which is None if its file was closed."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(before, "encoding", None) or "utf-8",
@@ -162,7 +159,7 @@ def _text(raw: io.FileIO, before: io.TextIOBase | Any) -> io.TextIOWrapper:  # n
 
 
 def discard_output() -> None:
-    """Give up a standard output that cannot be written, so that nothing fails there any more."""
+    """Redirect a standard output that cannot be written to the null device."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -171,19 +168,18 @@ def discard_output() -> None:
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Turn the end of a command into an exit code.
+    """Turn an error of a command into an exit code.
 
-    A RecoError becomes one line on stderr and its own exit code; an interrupt 130, SIGTERM 143 and
-    SIGHUP 129; a closed pipe (``| head``) a quiet 141, as a signal would give; any other output
-    that cannot be written one line and 1. Anything else is a bug, and passes with its traceback
-    (exit code 1).
+    A RecoError becomes one line on stderr and its own exit code; an interrupt becomes 130, SIGTERM
+    143, SIGHUP 129; a closed pipe (``| head``) 141, silently; any other failure to write the output
+    one line and 1. Anything else is a bug, which keeps its traceback (exit code 1).
 
     Raises:
-        SystemExit: for each of these but the bug.
+        SystemExit: for every error but a bug.
     """
     try:
         yield
-        sys.stdout.flush()  # so that a closed pipe shows here, and not as Python shuts down
+        sys.stdout.flush()  # so that a closed pipe fails here, and not while Python shuts down
     except RecoError as error:
         text = " ".join((str(error), *getattr(error, "__notes__", ())))
         _print_error(f"error: {printable(text)}")

@@ -89,7 +89,7 @@ class SilentStage:
         """Keep."""
         self.notes.append(text)
 
-    def loss(self, epoch: int, loss: float) -> None:
+    def record_loss(self, epoch: int, loss: float) -> None:
         """Keep."""
         self.losses.append((epoch, loss))
 

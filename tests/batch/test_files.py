@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files: atomic writes, checksums, deletion and sizes."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ import pytest
 from reco_batch.files import delete, sha256, size_of, write_whole
 
 
-def test_what_cannot_be_replaced_stays(tmp_path, monkeypatch):
-    """Until the new content is on disk as a whole, the old one is what is read."""
+def test_a_file_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    """Until the new content is on disk as a whole, readers get the old one."""
     file = tmp_path / "file"
     write_whole(file, b"old")
 
@@ -23,22 +23,22 @@ def test_what_cannot_be_replaced_stays(tmp_path, monkeypatch):
     assert file.read_bytes() == b"old"
 
 
-def test_what_is_written_is_all_that_stays(tmp_path):
-    """The part that was written first has become the file."""
+def test_no_partial_file_remains(tmp_path):
+    """The partial file has become the file."""
     write_whole(tmp_path / "file", b"new")
 
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"new"]
 
 
 def test_a_file_has_the_sum_of_its_bytes(tmp_path):
-    """As `sha256sum` prints it."""
+    """The checksum of a file is that of `sha256sum`."""
     (tmp_path / "abc").write_bytes(b"abc")
 
     assert sha256(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")
 
 
 def test_a_folder_has_one_sum_for_names_and_contents(tmp_path):
-    """Whatever changes in it, the sum is another; the order of writing is no matter."""
+    """The checksum of a folder covers names and contents, not the order of writing."""
 
     def folder(name, files):
         for path, content in files:
@@ -54,8 +54,8 @@ def test_a_folder_has_one_sum_for_names_and_contents(tmp_path):
     assert len(sums) == 4
 
 
-def test_deleting_what_is_there_and_what_is_not(tmp_path):
-    """Files, folders with what is in them, and nothing."""
+def test_deleting_existing_and_missing_paths(tmp_path):
+    """Files, folders with their content, and missing paths."""
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "file").touch()
 
@@ -66,14 +66,14 @@ def test_deleting_what_is_there_and_what_is_not(tmp_path):
 
 
 def test_two_processes_delete_one_folder(tmp_path, monkeypatch):
-    """What the other one deleted first is no error, and nothing stays."""
+    """A file that the other process deleted first is not an error, and nothing remains."""
     folder = tmp_path / "folder"
     for name in "abc":
         (folder / name).mkdir(parents=True)
     rmtree = shutil.rmtree
 
     def overtaken(path):
-        """Delete what the other process has just deleted."""
+        """Delete the file that the other process has just deleted."""
         monkeypatch.undo()
         rmtree(folder / "a")
         rmtree(folder / "a")
@@ -86,7 +86,7 @@ def test_two_processes_delete_one_folder(tmp_path, monkeypatch):
 
 
 def test_the_size_of_a_folder_whose_files_come_and_go(tmp_path, monkeypatch):
-    """A file that was replaced after the folder was listed is left out."""
+    """A file replaced after the folder was listed is left out."""
     (tmp_path / "folder").mkdir()
     for name in ("a", "folder/b", "folder/partial"):
         (tmp_path / name).write_bytes(bytes(10))

@@ -1,11 +1,11 @@
-"""The package as a program: `python -m reco_batch` is `batch`."""
+"""The package as a program: `python -m reco_batch` runs `batch`."""
 
 import subprocess
 import sys
 
 
 def test_module_runs_as_the_command_does():
-    """With the command's own name in its help."""
+    """The help has the command's own name."""
     done = subprocess.run(
         [sys.executable, "-m", "reco_batch", "rollback", "--help"],
         capture_output=True,

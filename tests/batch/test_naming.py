@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 29, 3, 0, 5, 123_456, tzinfo=UTC)
 
 @pytest.fixture
 def named(client, keys, tmp_path, capsys):
-    """Name a generation; return the name and what was warned of."""
+    """Name a generation; return the name and the warnings."""
 
     def name(now=NOW):
         config = SimpleNamespace(artifacts=tmp_path, namespace=keys.namespace)
@@ -28,7 +28,7 @@ def named(client, keys, tmp_path, capsys):
 
 
 def on_disk(folder, generation, namespace):
-    """Write an artifact, as far as its name and namespace go."""
+    """Write an artifact with a name and a namespace only."""
     (folder / generation).mkdir()
     manifest = dict.fromkeys(("created", "ids", "digest"), "x") | {
         "schema": 1,
@@ -41,17 +41,17 @@ def on_disk(folder, generation, namespace):
 
 
 def test_the_first_run_is_named_by_its_clock(named):
-    """And so is every later one."""
+    """The name is the clock's time, for every later run as well."""
     name, err = named()
     assert name.startswith("20261129T030005Z-")
     assert err == ""
 
 
 @pytest.mark.parametrize("where", ["store", "disk"])
-def test_a_clock_that_was_ahead_does_not_make_a_run_the_newest_for_ever(
+def test_a_clock_that_was_ahead_does_not_stop_later_runs(
     named, client, keys, make_source, tmp_path, where
 ):
-    """The next one follows it, and warns."""
+    """A run after one with a fast clock follows it, with a warning."""
     ahead = new_generation_id(NOW + timedelta(days=900), "7f3a")
     if where == "disk":
         on_disk(tmp_path, ahead, keys.namespace)
@@ -66,8 +66,8 @@ def test_a_clock_that_was_ahead_does_not_make_a_run_the_newest_for_ever(
     assert err.startswith(f"warning: the clock is behind that of an earlier run, {ahead}; ")
 
 
-def test_two_runs_of_one_second_are_in_order_without_a_word(named, keys, tmp_path):
-    """As on a quick machine; another recommender's names are of no concern."""
+def test_two_runs_of_one_second_are_in_order(named, keys, tmp_path):
+    """Two runs in one second need no warning; names of other namespaces do not matter."""
     on_disk(tmp_path, "20261129T030005Z-ffff", keys.namespace)
     on_disk(tmp_path, "20991129T030005Z-ffff", f"{keys.namespace}-other")
 

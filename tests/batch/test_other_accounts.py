@@ -22,7 +22,7 @@ os.setgroups([]); os.setgid({other}); os.setuid({other})
 artifacts, name = Path(sys.argv[1]), sys.argv[2]
 for ask in (
     lambda: reco_batch.report.file.report_of(artifacts, None, namespace="reco"),
-    lambda: reco_batch.evaluation.list_diff.choose_nights(artifacts, None, None, namespace="reco"),
+    lambda: reco_batch.evaluation.list_diff.choose_runs(artifacts, None, None, namespace="reco"),
     lambda: reco_batch.artifact.quarantine.list_artifacts(artifacts, "reco"),
     lambda: open_artifact(artifacts, name),
 ):
@@ -36,7 +36,7 @@ for ask in (
 @pytest.mark.parametrize("closed", ["", "20261124T031502Z-7f3a"])
 @pytest.mark.skipif(os.getuid() != 0, reason="acting as another account needs root")
 def test_a_closed_folder_is_named_with_both_accounts(open_folder, closed):
-    """Whether it is the folder of all artifacts or one of them."""
+    """The closed folder may be the folder of all artifacts or one of them."""
     artifacts = open_folder / "artifacts"
     night = artifacts / "20261124T031502Z-7f3a"
     night.mkdir(parents=True)
@@ -59,7 +59,7 @@ def test_a_closed_folder_is_named_with_both_accounts(open_folder, closed):
         assert f"{place} belongs to {pwd.getpwuid(os.getuid()).pw_name}" in line
 
 
-def test_other_errors_of_the_disk_are_no_matter_of_accounts():
-    """They name the path and the reason."""
+def test_other_errors_of_the_disk_name_no_account():
+    """Other errors name the path and the reason, no account."""
     line = unreadable(OSError(5, "Input/output error"), Path("/x"))
     assert line.startswith("/x could not be read (Input/output error).")

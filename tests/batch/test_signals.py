@@ -1,4 +1,4 @@
-"""Ends from outside: a run ends by itself, or is ended where it does not hear."""
+"""Signals that end a run: it ends by itself, or its process is ended."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ def body():
         if how == "hears":
             time.sleep(60)
         elif how == "deaf":
-            # As one that waits for a thread in native code.
+            # Like a run that waits for a thread in native code.
             try:
                 time.sleep(60)
             except KeyboardInterrupt:
@@ -46,14 +46,14 @@ def body():
     print("went on", flush=True)
 
 open_streams()
-signals.hear()
+signals.handle_signals()
 with guard():
     body()
 """
 
 
 def start(how, *before):
-    """Start the program, and wait until it is at work."""
+    """Start the program, and wait until it is in its run."""
     process = subprocess.Popen(
         [*before, sys.executable, "-c", PROGRAM, how],
         stdout=subprocess.PIPE,
@@ -61,13 +61,13 @@ def start(how, *before):
         text=True,
     )
     assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)  # it has returned from printing that
+    time.sleep(0.2)  # the print has returned
     return process
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
 def test_a_signal_ends_a_command_with_one_line(number, code):
-    """And with the exit code that a shell has for it."""
+    """The exit code is that of a shell for the signal."""
     process = start("hears")
     process.send_signal(signal.Signals[number])
     out, err = process.communicate(timeout=20)
@@ -77,11 +77,11 @@ def test_a_signal_ends_a_command_with_one_line(number, code):
 
 
 def test_a_run_that_does_not_end_by_itself_is_ended():
-    """Within seconds, however long its native code takes."""
+    """The process ends within seconds, even while native code is running."""
     process = start("deaf")
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)  # the second one cuts nothing short
+    process.send_signal(signal.SIGTERM)  # the second one interrupts nothing
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 143
     assert out == "ended by a thread: SIGTERM\n"
@@ -89,8 +89,8 @@ def test_a_run_that_does_not_end_by_itself_is_ended():
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_what_is_live_cannot_be_ended_any_more(number):
-    """It only reports how it ended, and ends with 0."""
+def test_a_live_run_exits_with_zero(number):
+    """A live run only reports its end, and exits with 0."""
     process = start("live")
     assert process.stdout.readline() == "settled\n"
     process.send_signal(signal.Signals[number])
@@ -99,8 +99,8 @@ def test_what_is_live_cannot_be_ended_any_more(number):
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_a_run_that_looks_at_what_is_served_is_not_interrupted(number):
-    """However often a signal comes."""
+def test_reading_the_live_generation_is_not_interrupted(number):
+    """Further signals do not interrupt reading the live generation."""
     process = start("hushed")
     assert process.stdout.readline() == "hushed\n"
     for _ in range(3):
@@ -109,8 +109,8 @@ def test_a_run_that_looks_at_what_is_served_is_not_interrupted(number):
     assert (process.returncode, out, err) == (0, "went on\n", "")
 
 
-def test_a_run_that_looks_for_too_long_is_ended():
-    """A store that does not answer must not outlast the patience of whoever asks it to end."""
+def test_a_run_that_reads_for_too_long_is_ended():
+    """A store that does not answer cannot delay the end."""
     process = start("hushed for long")
     assert process.stdout.readline() == "hushed\n"
     process.send_signal(signal.SIGTERM)
@@ -118,8 +118,8 @@ def test_a_run_that_looks_for_too_long_is_ended():
     assert (process.returncode, out) == (143, "ended by a thread: SIGTERM\n")
 
 
-def test_what_was_ignored_stays_ignored():
-    """`nohup batch run`."""
+def test_an_ignored_signal_stays_ignored():
+    """`nohup batch run` ignores SIGHUP."""
     process = start("live", "nohup")
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=20) == 0
@@ -128,9 +128,9 @@ def test_what_was_ignored_stays_ignored():
 
 
 def test_hooks_inherit_nothing():
-    """A program that a hook starts can be ended as usual."""
+    """A program started by a hook can be ended as usual."""
     code = (
-        "from reco_batch import signals; import subprocess, os, signal; signals.hear();"
+        "from reco_batch import signals; import subprocess, os, signal; signals.handle_signals();"
         "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle();"
         "print(open('/proc/%d/status' % os.getpid()).read());"
         "subprocess.run(['grep', 'SigIgn', '/proc/self/status'])"

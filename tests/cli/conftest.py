@@ -163,7 +163,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def client(server: str) -> Iterator[Redis]:
-    """A connection to the server, to publish more."""
+    """Connection to the server, to publish more."""
     with Redis.from_url(server) as client:
         yield client
 
@@ -176,7 +176,7 @@ def publish() -> Callable[..., str]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A folder for an embedded store, which is stopped in the end."""
+    """Folder for an embedded store, which is stopped at the end."""
     yield tmp_path / "home"
     stop_server(tmp_path / "home")
 
@@ -211,7 +211,7 @@ def without() -> Callable[..., tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that has ended."""
+    """Exit code and output of a finished process."""
 
     code: int
     out: str
@@ -219,13 +219,13 @@ class Ended:
 
     @property
     def rows(self) -> list[list[str]]:
-        """The fields of each line of standard output."""
+        """Fields of each line of standard output."""
         return [line.split("\t") for line in self.out.splitlines()]
 
 
 @pytest.fixture
 def environment(tmp_path: Path, server: str) -> dict[str, str]:
-    """The environment of the commands: a home of their own, and the server's address."""
+    """Environment of the commands: their own home, and the server's address."""
     paths = [str(ROOT / "cli"), str(ROOT / "store")]
     return {
         "PATH": os.environ["PATH"],

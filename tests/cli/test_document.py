@@ -19,7 +19,7 @@ values = st.recursive(
 
 @given(st.dictionaries(texts, values, max_size=4), st.booleans(), st.booleans())
 def test_json_reads_back_and_shows_no_control_character(document, indented, ascii_only):
-    """What is written is the object, and only its own line ends are not printable."""
+    """The text parses to the same object, and only its line ends are unprintable."""
     text = json_text(document, indented=indented, ascii_only=ascii_only)
     assert json.loads(text) == document
     assert text.replace("\n", "").isprintable()
@@ -28,7 +28,7 @@ def test_json_reads_back_and_shows_no_control_character(document, indented, asci
 
 
 def test_json_leaves_readable_text_readable():
-    """CJK and emoji are not escaped when the output can show them."""
+    """CJK and emoji are not escaped if the output can show them."""
     assert (
         json_text({"t": "千と千尋 🎬"}, indented=False, ascii_only=False)
         == '{"t": "千と千尋 🎬"}\n'

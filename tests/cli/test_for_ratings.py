@@ -6,7 +6,7 @@ import pytest
 
 
 def test_titles_and_ids(reco):
-    """Added up from what goes on from both; each line says which, of those with more stars."""
+    """Scores are summed over both next lists; each item is explained by a better rated movie."""
     ended = reco("for-ratings", "toy story=5", "11=2.5", "-n", "3")
     assert [(row[1], row[3], row[7]) for row in ended.rows[:3]] == [
         ("2", "for_ratings", "Toy Story (1995)"),
@@ -17,7 +17,7 @@ def test_titles_and_ids(reco):
 
 
 def test_as_json(reco):
-    """The ratings as they were understood, and the reasons."""
+    """The object contains the parsed ratings and the explanations."""
     found = json.loads(reco("for-ratings", "1=5", "-n", "5", "--json").out)
     assert found["query"]["ratings"] == {"1": 5.0}
     assert found["items"][0]["because"] == {"movie_id": "1", "title": "Toy Story (1995)"}
@@ -27,7 +27,7 @@ def test_as_json(reco):
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [
         ("Toy Story", "expected an id or a title, =, and stars"),
         ("=4", "expected an id or a title, =, and stars"),
@@ -38,20 +38,20 @@ def test_as_json(reco):
         ("Hamlet=4", "2 movies have the title 'Hamlet'; name one by id: 11"),
     ],
 )
-def test_what_cannot_be_understood(reco, word, said):
-    """One line that says what was found and what to write."""
+def test_invalid_ratings(reco, word, message):
+    """One line with the text that was found and the form that was expected."""
     ended = reco("for-ratings", word)
     assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert message in ended.err
 
 
 def test_a_movie_twice(reco):
-    """By its id and by its title, it is one movie."""
+    """A movie given by id and by title is one movie."""
     assert "is rated twice" in reco("for-ratings", "1=4", "Toy Story (1995)=5").err
 
 
-def test_a_table_shows_why(terminal):
-    """On a terminal, too."""
+def test_a_table_shows_explanations(terminal):
+    """A table has a column of explanations, too."""
     shown = terminal("for-ratings", "1=5", "-n", "2", columns=120).out
     assert "because" in shown
     assert "Toy Story" in shown

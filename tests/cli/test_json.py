@@ -118,26 +118,26 @@ def test_candidates_are_an_object_of_the_same_form(reco):
 
 
 def test_a_fallback_is_a_field(reco):
-    """A caller need not read notes: fallback says it, and each item's source."""
-    found = json.loads(reco("get-user", "nobody", "--json").out)
+    """A program needs no notes: `fallback` and each item's source are fields."""
+    found = json.loads(reco("get-user", "unknown", "--json").out)
     assert found["fallback"] is True
     assert {item["source"] for item in found["items"]} == {"most_rated"}
 
 
 def test_an_unknown_movie_is_null(reco):
-    """get-movie of what does not exist has movie null and fallback true."""
+    """get-movie with an unknown id has movie null and fallback true."""
     found = json.loads(reco("get-movie", "Toy Stry", "--json").out)
     assert (found["movie"], found["fallback"], found["candidates"]) == (None, True, [])
 
 
-def test_what_does_not_exist_is_null(reco):
+def test_absent_values_are_null(reco):
     """A movie without year and mean rating has nulls, not zeros or empty texts."""
     movie = json.loads(reco("get-movie", "901", "--json").out)["movie"]
     assert (movie["year"], movie["mean_rating"], movie["genres"]) == (None, None, [])
 
 
 def test_status_has_the_documented_fields(reco, server):
-    """The generation, its keys, and what the job wrote about its night."""
+    """The generation, its keys, and the fields of the manifest."""
     ended = reco("status", "--json")
     found = json.loads(ended.out)
     assert (ended.code, ended.err) == (0, "")
@@ -146,7 +146,7 @@ def test_status_has_the_documented_fields(reco, server):
 
 
 def test_hostile_titles_are_exact_and_harmless(reco):
-    """The object holds the title as it is; on the way every control character is an escape."""
+    """The parsed title is exact; in the text every control character is an escape."""
     ended = reco("get-user", "7", "-n", "8", "--json")
     titles = {item["movie_id"]: item["title"] for item in json.loads(ended.out)["items"]}
     assert titles["900"] == "\x1b[31mRed\x1b[0m \x9b2J\x07 (2001)"
@@ -157,7 +157,7 @@ def test_hostile_titles_are_exact_and_harmless(reco):
 
 
 def test_an_object_is_one_line_in_a_pipe_and_ascii_where_it_must_be(reco):
-    """A line a call can be gathered in one file, whatever the encoding of the machine."""
+    """One line a call can be collected in a file, whatever the machine's encoding."""
     ended = reco("get-user", "7", "-n", "8", "--json", PYTHONIOENCODING="latin-1")
     assert ended.out.isascii()
     assert ended.out.count("\n") == 1
@@ -165,7 +165,7 @@ def test_an_object_is_one_line_in_a_pipe_and_ascii_where_it_must_be(reco):
 
 
 def test_an_object_on_a_terminal_is_indented(terminal):
-    """A person reads it line by line; it is the same object, without colour."""
+    """On a terminal it is the same object, one field a line, without colour."""
     shown = terminal("get-user", "42", "--json", "-n", "1").out
     assert "\x1b" not in shown
     assert shown.startswith('{\n  "schema": 1,\n')

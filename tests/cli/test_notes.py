@@ -1,4 +1,4 @@
-"""What an answer is short of, and why: a sentence for people, a name in the JSON object."""
+"""Notes on answers that are short: a sentence for people, a name in the JSON object."""
 
 import json
 
@@ -10,7 +10,7 @@ from reco_store.contract.codec import encode_ids, encode_list
 
 @pytest.fixture
 def published(client, publish):
-    """Publish the generation of the tests to a namespace of its own, which is deleted again."""
+    """Publish the generation of the tests to a namespace of its own, and delete it afterwards."""
     names: list[str] = []
 
     def make(namespace: str, **manifest) -> tuple[str, Keys]:
@@ -23,8 +23,8 @@ def published(client, publish):
         client.delete(*found)
 
 
-def test_somebody_who_rated_everything(reco, client, published):
-    """Nothing is shown again; the reason is."""
+def test_a_user_who_rated_everything(reco, client, published):
+    """Rated movies are not recommended again; a note gives the reason."""
     generation, keys = published("seen")
     everything = [key.rpartition(b":")[2].decode() for key in client.scan_iter("seen:*:movie:*")]
     for suffix, value in (
@@ -40,7 +40,7 @@ def test_somebody_who_rated_everything(reco, client, published):
 
 
 def test_a_set_of_available_movies_that_does_not_exist(reco):
-    """It restricts nothing, which is reported; the caller may have it restrict everything."""
+    """A missing set filters nothing, with a note; the caller may have it filter everything."""
     ended = reco("get-user", "42", "-n", "2", "--available-in", "de")
     assert [row[1] for row in ended.rows] == ["50", "47"]
     assert "note: the set of available movies 'de' does not exist or is empty" in ended.err
@@ -51,7 +51,7 @@ def test_a_set_of_available_movies_that_does_not_exist(reco):
 
 
 def test_lost_data(reco, client, published):
-    """Lists that are gone end the command with 5, and `status` counts what is missing."""
+    """Lost lists end the command with 5, and `status` counts the missing keys."""
     generation, keys = published("lost")
     client.delete(*client.scan_iter("lost:*"))
     for words in (("get-user", "42"), ("get-movie", "1"), ("get-popular",), ("search", "heat")):
@@ -85,7 +85,7 @@ def test_numbers_out_of_range(reco, words):
 
 
 def test_genres_in_any_spelling(reco, published):
-    """Case, spaces and hyphens do not matter; what is unknown is an error with what is known."""
+    """Case, spaces and hyphens are ignored; an error lists the known genres."""
     published("genres", genres=["Action", "Drama", "Sci-Fi"])
 
     def run(*words):
@@ -108,7 +108,7 @@ def test_genres_in_any_spelling(reco, published):
 
 
 def test_an_id_that_is_a_title_too(reco):
-    """The id comes first, and the movie of that title is named."""
+    """The id takes precedence, and a note names the movie with that title."""
     ended = reco("get-movie", "300", "-n", "1")
     assert "note: 300 is the id of Quiz Show (1994); 300 (2007) has the id 51662." in ended.err
     ended = reco("for-ratings", "300=5", "1=4", "-n", "1")

@@ -6,7 +6,7 @@ from reco_cli.options import Options, Where
 
 
 def test_no_repr_shows_the_password():
-    """The address is there without it, since a repr may be logged."""
+    """A repr, which may be logged, has everything but the password."""
     shown = repr(Where("redis://reader:Hunter2@host:6379/1", "reco", "/somewhere"))
     assert "Hunter2" not in shown
     assert "redis://reader:***@host:6379/1" in shown
@@ -26,11 +26,15 @@ def test_no_repr_shows_the_password():
 )
 def test_the_name_of_a_set_implies_available(options, available):
     """None leaves out nothing; an empty name is the namespace's own set."""
-    assert Options(**options).asked.available == available
+    assert Options(**options).list_options.available == available
 
 
 def test_defaults():
     """Ten movies of any kind, from the namespace reco in the embedded store."""
     options = Options()
-    assert (options.asked.n, options.asked.namespace, options.asked.filtered) == (10, "reco", False)
+    assert (
+        options.list_options.n,
+        options.list_options.namespace,
+        options.list_options.filtered,
+    ) == (10, "reco", False)
     assert options.where == Where(None, "reco", None)

@@ -10,7 +10,7 @@ COLUMNS = ["rank", "movieId", "score", "source", "title", "year", "genres"]
 
 
 def test_a_users_list_is_one_line_a_movie(reco, generation):
-    """Seven columns, best first, without header or colour; the seen movie is nowhere."""
+    """Seven columns, best first, without header or colour; rated movies are left out."""
     ended = reco("get-user", "42", "-n", "4")
     title = "Lord of the Rings: The Return of the King, The (2003)"
     assert ended.code == 0
@@ -23,14 +23,14 @@ def test_a_users_list_is_one_line_a_movie(reco, generation):
     assert ended.err == f"note: generation {generation}, 3 hours old\n"
 
 
-def test_ten_movies_are_shown_unless_another_number_is_asked_for(reco):
-    """-n has the default 10 and may exceed what a list holds."""
+def test_ten_movies_are_shown_by_default(reco):
+    """-n defaults to 10 and may exceed the length of a list."""
     assert len(reco("get-user", "42").rows) == 10
     assert len(reco("get-user", "42", "-n", "11").rows) == 11
 
 
 def test_excluded_movies_are_replaced_by_the_next(reco):
-    """--exclude may be repeated; the answer is still as long as asked for."""
+    """--exclude may be repeated; the answer is still as long as requested."""
     rows = reco("get-user", "42", "-n", "2", "--exclude", "50", "--exclude", "6").rows
     assert [row[1] for row in rows] == ["47", "7153"]
 
@@ -42,36 +42,36 @@ def test_a_ranked_list_has_predicted_ratings(reco):
 
 
 @pytest.mark.parametrize("command", ["get-user", "get-ranked"])
-def test_an_unknown_user_gets_popular_movies_and_is_told(reco, command):
+def test_an_unknown_user_gets_popular_movies_with_a_note(reco, command):
     """Never an empty answer: the most rated movies, named as such in every line."""
-    ended = reco(command, "nobody", "-n", "2")
+    ended = reco(command, "unknown", "-n", "2")
     kind = {"get-user": "personal", "get-ranked": "ranked"}[command]
     assert [row[1:4] for row in ended.rows] == [
         ["1", "215", "most_rated"],
         ["50", "204", "most_rated"],
     ]
     assert (
-        f"note: user nobody has no {kind} list; these are most rated movies instead." in ended.err
+        f"note: user unknown has no {kind} list; these are most rated movies instead." in ended.err
     )
     assert ended.code == 0
 
 
-def test_a_short_list_is_filled_up_and_said(reco):
+def test_a_short_list_is_filled_up_with_a_note(reco):
     """Three movies of the user's own, then popular ones, each with its source."""
     ended = reco("get-user", "8", "-n", "5")
     assert [row[3] for row in ended.rows] == ["personal"] * 3 + ["most_rated"] * 2
     assert "has only 3 to show; most rated movies fill the rest." in ended.err
 
 
-def test_an_answer_shorter_than_asked_for_is_said(reco):
-    """When the store has no more, the number is explained."""
-    ended = reco("get-user", "nobody", "-n", "1000")
+def test_a_short_answer_has_a_note(reco):
+    """A note explains an answer that is shorter than requested."""
+    ended = reco("get-user", "unknown", "-n", "1000")
     assert f"note: {len(ended.rows)} of 1000: the published lists have no more." in ended.err
 
 
 @pytest.mark.parametrize("words", [("get-popular",), ("get-user", "1"), ("get-movie", "2")])
 def test_a_listing_without_movies_is_no_line(reco, client, publish, words):
-    """Nothing to show is an empty output, and the note says it; never another kind of lines."""
+    """An empty answer is no line, and a note explains it."""
     generation, keys = publish(client, "bare", counts={}), Keys("bare")
     for by in ("most_rated", "highest_rated"):
         client.delete(keys.data(generation, f"popular:{by}"))
@@ -81,7 +81,7 @@ def test_a_listing_without_movies_is_no_line(reco, client, publish, words):
 
 
 def test_odd_ids_are_ids(reco):
-    """Braces, colons, stars and spaces in an id need no escape."""
+    """Braces, colons, asterisks and spaces in an id need no escape."""
     assert reco("get-user", "a:{b} *", "-n", "1").rows[0][1:4] == ["6", "0.900", "personal"]
 
 
@@ -93,7 +93,7 @@ def test_an_id_may_look_like_an_option(reco):
 
 @pytest.mark.parametrize("wanted", ["1", "Toy Story (1995)", "toy story", "  TOY   Störy "])
 def test_a_movie_is_found_by_id_and_by_exact_title(reco, wanted):
-    """Case, accents, spaces and the year's tail do not matter; the card goes to stderr."""
+    """Case, accents, spaces and the year's suffix are ignored; the card goes to stderr."""
     ended = reco("get-movie", wanted)
     assert [row[1:4] for row in ended.rows[:3]] == [
         ["2", "0.912", "similar"],
@@ -104,14 +104,14 @@ def test_a_movie_is_found_by_id_and_by_exact_title(reco, wanted):
     assert "ratings: 215, mean 3.92\n" in ended.err
 
 
-def test_an_id_goes_before_a_title(reco):
+def test_an_id_takes_precedence_over_a_title(reco):
     """300 is the id of one movie and the title of another, which its full title finds."""
     assert "title: Quiz Show (1994)\nid: 300\n" in reco("get-movie", "300").err
     assert "title: 300 (2007)\nid: 51662\n" in reco("get-movie", "300 (2007)").err
 
 
 def test_a_title_of_several_movies_lists_them_with_their_ids(reco):
-    """The candidates are the result, the exit code says that the question is open."""
+    """The candidates are printed, and exit code 2 reports the ambiguity."""
     ended = reco("get-movie", "hamlet")
     assert [row[1:6] for row in ended.rows] == [
         ["11", "", "candidate", "Hamlet (1996)", "1996"],
@@ -122,8 +122,8 @@ def test_a_title_of_several_movies_lists_them_with_their_ids(reco):
     assert reco("get-movie", "Hamlet (1990)").code == 0
 
 
-def test_an_unknown_movie_gets_popular_movies_and_is_told(reco):
-    """A typing error is not an empty answer, and does not pass for a similar list."""
+def test_an_unknown_movie_gets_popular_movies_with_a_note(reco):
+    """A typing error gives popular movies, not an empty answer, and they are named as such."""
     ended = reco("get-movie", "Toy Stry", "-n", "1")
     assert [row[1:4] for row in ended.rows] == [["1", "215", "most_rated"]]
     assert (
@@ -144,18 +144,23 @@ def test_popular_movies_of_a_genre(reco):
     assert [row[1:3] for row in rows] == [["7153", "185"], ["300", "90"], ["11", "44"]]
 
 
-def test_an_unknown_genre_gets_all_genres_and_is_told(reco):
-    """A genre without a list is not an empty answer, and is said not to be one."""
+def test_an_unknown_genre_gets_all_genres_with_a_note(reco):
+    """A genre without a list gets the fallback, with a note."""
     ended = reco("get-popular", "--genre", "Opera", "-n", "1")
     assert ended.rows[0][1] == "1"
     assert "these are most rated movies of all genres instead." in ended.err
 
 
 def test_status_is_one_value_a_line(reco, server, generation):
-    """Dotted names, as in the JSON object; nothing on standard error."""
-    ended = reco("status")
+    """Twelve values by default, all of them with --all; names as in the JSON object."""
+    short, ended = reco("status"), reco("status", "--all")
     values = dict(ended.rows)
     assert (ended.code, ended.err) == (0, "")
+    assert {"generation", "age_seconds", "missing", "held_until"} <= dict(short.rows).keys()
+    assert len(short.rows) <= 12
+    assert set(map(tuple, short.rows)) - set(values.items()) == {
+        ("age_seconds", dict(short.rows)["age_seconds"])
+    }
     assert values["generation"] == generation
     assert values["store"] == server
     assert values["counts.user"] == "5"
@@ -165,7 +170,7 @@ def test_status_is_one_value_a_line(reco, server, generation):
 
 
 def test_control_characters_are_written_as_escapes(reco):
-    """Every movie is one line of seven fields, whatever its title holds."""
+    """Every movie is one line of seven fields, whatever its title contains."""
     ended = reco("get-user", "7", "-n", "8")
     assert all(len(row) == len(COLUMNS) for row in ended.rows)
     titles = {row[1]: row[4] for row in ended.rows}
@@ -178,7 +183,7 @@ def test_control_characters_are_written_as_escapes(reco):
 
 
 def test_a_hostile_id_cannot_write_on_the_terminal(reco):
-    """What the caller typed comes back escaped, in notes as in errors."""
+    """The caller's own text is escaped, in notes as in errors."""
     for words in (
         ("get-user", "\x1b[31m\n"),
         ("get-movie", "\x9b2J"),
@@ -188,28 +193,28 @@ def test_a_hostile_id_cannot_write_on_the_terminal(reco):
 
 
 def test_an_output_that_is_not_utf8_gets_escapes(reco):
-    """A title that the encoding lacks is no crash."""
+    """A title that the encoding lacks does not end the command."""
     ended = reco("get-user", "7", "-n", "8", PYTHONIOENCODING="ascii")
     assert (ended.code, ended.out.isascii()) == (0, True)
     assert r"\u5343\u3068" in ended.out
 
 
 def test_another_namespace_is_another_recommender(reco, client, publish):
-    """--namespace and RECO_NAMESPACE choose it; the option goes before the environment."""
+    """--namespace and RECO_NAMESPACE choose it; the option takes precedence."""
     publish(client, "other")
     assert dict(reco("status", RECO_NAMESPACE="other").rows)["namespace"] == "other"
     assert reco("status", "--namespace", "reco", RECO_NAMESPACE="nowhere").code == 0
     assert reco("status", RECO_NAMESPACE="nowhere").code == 5
 
 
-def test_an_option_goes_before_the_environment(reco, server):
+def test_an_option_overrides_the_environment(reco, server):
     """--redis-url is used although REDIS_URL names a server that is down."""
     ended = reco("status", "--redis-url", server, REDIS_URL="redis://127.0.0.1:1")
     assert ended.code == 0
 
 
 def test_without_an_address_the_embedded_store_is_read(reco, home, publish):
-    """An empty REDIS_URL is none; RECO_HOME and --home name the store's folder."""
+    """An empty REDIS_URL counts as unset; RECO_HOME and --home name the store's folder."""
     with connect(None, home=home) as client:
         publish(client, "reco")
     for words, more in (

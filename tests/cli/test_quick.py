@@ -1,4 +1,4 @@
-"""Commands without pydantic receive what typer's own commands receive."""
+"""Commands without pydantic receive the same values as typer's own commands."""
 
 import contextlib
 import io
@@ -76,7 +76,7 @@ def test_values_and_errors_are_typers_own(text, given_options):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_odd_numbers_are_typers_own(number):
-    """What is a number, and what is said of what is none, typer decides."""
+    """Typer decides which texts are numbers, and words the error for the others."""
     assert quick(["show", "a", "-n", number]) == own(["show", "a", "-n", number])
 
 
@@ -89,7 +89,7 @@ def test_the_group_is_typers_own(words, capsys):
 
 
 def test_the_environment_counts(monkeypatch):
-    """A value from the environment is used, and the command line goes before it."""
+    """A value from the environment is used; the command line takes precedence."""
     monkeypatch.setenv("QUICK_TEST_URL", "redis://from-the-environment")
     assert quick(["show", "a"])[1]["url"] == "redis://from-the-environment"
     assert quick(["show", "a", "--url", "redis://given"])[1]["url"] == "redis://given"

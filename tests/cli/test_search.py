@@ -1,4 +1,4 @@
-"""`reco search`: words of titles."""
+"""`reco search`: movies by words of their titles."""
 
 import json
 
@@ -10,7 +10,7 @@ from reco_store.contract.codec import encode_ids
 
 @pytest.fixture
 def searchable(client, generation):
-    """Put the keys that the job publishes for one word beside the generation of the tests."""
+    """Add the keys that the job publishes for one word to the generation of the tests."""
     key = Keys("reco").data(generation, "search:seve")
     client.set(key, encode_ids(["47"], numeric_ids=True))
     yield
@@ -18,7 +18,7 @@ def searchable(client, generation):
 
 
 def test_found(reco, searchable):
-    """A line a movie: id, number of ratings, title; the same as JSON."""
+    """One line a movie: id, number of ratings, title; the same as JSON."""
     ended = reco("search", "se7en", "SEVEN")
     assert [row[1] for row in ended.rows] == ["47"]
     (row,) = reco("search", "seven").rows
@@ -29,14 +29,14 @@ def test_found(reco, searchable):
 
 
 def test_not_found(reco):
-    """Nothing on standard output, and a sentence about it."""
+    """Nothing on standard output, and a note."""
     ended = reco("search", "zebra")
     assert (ended.code, ended.out) == (0, "")
     assert "no title has all of these words" in ended.err
 
 
 def test_no_words(reco):
-    """Punctuation is no word."""
+    """Punctuation alone is a usage error."""
     ended = reco("search", "?")
     assert ended.code == 2
     assert "expected words of a title" in ended.err

@@ -1,4 +1,4 @@
-"""How `reco` starts: what it loads, what it says of itself, and what it misses."""
+"""Start of `reco`: imported packages, help, completion, missing extras."""
 
 import re
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_command_in_a_pipe_loads_what_it_needs(reco, words):
 
 
 def test_a_table_loads_rich_and_nothing_heavy(terminal):
-    """On a terminal rich draws; numpy and its kin are still not needed."""
+    """On a terminal rich is loaded; numpy and pandas are not."""
     ended = terminal("get-user", "42", python=("-X", "importtime", "-m", "reco_cli"))
     packages = loaded(ended.err)
     assert "rich" in packages
@@ -48,13 +48,13 @@ def test_a_table_loads_rich_and_nothing_heavy(terminal):
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("get-user", "--help")])
 def test_help_needs_no_redis(reco, words):
-    """Help and version come at once: the client library is not loaded."""
+    """Help and version do not load the client library."""
     packages = loaded(reco(*words, python=("-X", "importtime", "-m", "reco_cli")).err)
     assert not packages & {*NOT_FOR_A_PIPE, "redis"}
 
 
 def test_without_typer_the_extra_is_named(reco, without):
-    """A plain installation has the script; it says what to install, without a traceback."""
+    """Without typer, the script names the extra to install, without a traceback."""
     ended = reco("status", python=without("typer"))
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
@@ -64,7 +64,7 @@ def test_without_typer_the_extra_is_named(reco, without):
 
 
 def test_without_rich_the_extra_is_named(terminal, reco, without):
-    """Only a table misses rich; a pipe works without it."""
+    """Only a table needs rich; a pipe works without it."""
     ended = terminal("get-user", "42", python=without("rich"))
     assert (ended.code, ended.out) == (2, "")
     assert "pip install '.[cli]'" in ended.err
@@ -78,7 +78,7 @@ def test_the_version_is_the_distributions(reco):
 
 
 def test_help_lists_every_command_and_the_exit_codes(reco):
-    """Each command has a line of help, and the codes are there to be looked up."""
+    """Each command has a line of help, and the exit codes are listed."""
     shown = reco("--help").out
     for command in COMMANDS:
         assert re.search(rf"^  {command} +\S.*\.$", shown, re.MULTILINE)
@@ -87,7 +87,7 @@ def test_help_lists_every_command_and_the_exit_codes(reco):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_explains_every_option(reco, command):
-    """No option without a text, and where the store is looked for in the environment."""
+    """Every option has a text, and options of the store name their environment variables."""
     shown = " ".join(reco(command, "--help").out.split())
     options = re.findall(r" (--?[a-z-]+)(?: [A-Z]+)? ([A-Z].*?\.)(?= |$)", shown)
     assert {"--redis-url", "--namespace", "--home", "--json", "--help"} <= dict(options).keys()
@@ -98,13 +98,13 @@ def test_help_of_a_command_explains_every_option(reco, command):
 
 @pytest.mark.parametrize("words", [(), ("get-user",), ("get-popular",)])
 def test_help_fits_the_terminal(reco, words):
-    """Every line of it, on a narrow terminal too."""
+    """Every line fits, on a narrow terminal too."""
     shown = reco(*words, "--help", COLUMNS="40").out
     assert max(map(len, shown.splitlines())) <= 40
 
 
-def test_help_says_apart_where_it_is_read(reco):
-    """A section of its own for what all commands have."""
+def test_help_has_a_section_for_the_store(reco):
+    """Options that choose the store have a section of their own."""
     shown = reco("get-user", "--help").out
     assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [
         "Arguments",
@@ -114,7 +114,7 @@ def test_help_says_apart_where_it_is_read(reco):
 
 
 def complete(reco, shell, typed):
-    """Ask for the completion of a line, as the shell's own script does."""
+    """Return the completion of a line, as the shell's own script requests it."""
     words = typed.split(" ")
     environment = {
         "_RECO_COMPLETE": f"complete_{shell}",
@@ -129,7 +129,7 @@ def complete(reco, shell, typed):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_commands_options_and_choices(reco, shell):
-    """What the user has begun is completed, in each of the common shells."""
+    """A prefix is completed, in each of the common shells."""
     commands = complete(reco, shell, "reco get-")
     assert all(name in commands for name in COMMANDS[:4])
     assert "--namespace" in complete(reco, shell, "reco get-user --na")
@@ -137,7 +137,7 @@ def test_a_shell_completes_commands_options_and_choices(reco, shell):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_completion_script_can_be_had(reco, shell):
+def test_the_completion_script_is_printed(reco, shell):
     """The script that `--show-completion` prints calls `reco` back."""
     ended = reco(_RECO_COMPLETE=f"source_{shell}")
     assert "_RECO_COMPLETE=complete_" in ended.out

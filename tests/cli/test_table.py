@@ -1,4 +1,4 @@
-"""How a table shares the width of the terminal."""
+"""Widths of a table's columns."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ def test_columns_fit_the_terminal(wanted, width):
 
 @given(needs, st.integers(20, 300))
 def test_short_columns_are_whole_or_left_out(wanted, width):
-    """A rank, year, score or source is never cut; rank and title are always there."""
+    """A rank, year, score or source is never cut; rank and title are always shown."""
     widths = column_widths(wanted, width)
     cut = {name for name, size in widths.items() if size < wanted[name]}
     assert cut <= {"title", "genres"}
@@ -43,14 +43,14 @@ def test_everything_is_whole_where_there_is_room(wanted):
 
 
 def test_eighty_columns_show_every_column_and_most_of_the_title():
-    """The usual list on the usual terminal: genres have a third of the room for text."""
+    """A usual list at 80 columns: genres have a third of the width for text."""
     wanted = {"#": 2, "title": 60, "year": 4, "genres": 40, "score": 5, "source": 10}
     assert column_widths(wanted, 80) == {**wanted, "title": 32, "genres": 17}
 
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=9), st.integers(0, 120))
 def test_blocks_hold_every_column_once_and_fit(columns, room):
-    """In their order, as many beside each other as there is room for; one alone may be too wide."""
+    """In their order, as many side by side as fit; a single one may be too wide."""
     blocks = column_blocks(columns, room)
     assert [need for block in blocks for need in columns[block]] == columns
     for block, after in zip(blocks, [*blocks[1:], None], strict=True):

@@ -1,4 +1,4 @@
-"""`reco` on a terminal: a table that fits, and a sentence where one is due."""
+"""`reco` on a terminal: a table that fits, with notes below."""
 
 import re
 
@@ -10,7 +10,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 
 
 def bare(shown):
-    """Return what is shown, line by line, without colours."""
+    """Return the output, line by line, without colours."""
     return [line.rstrip() for line in STYLE.sub("", shown).splitlines()]
 
 
@@ -29,10 +29,10 @@ def test_a_users_list_at_eighty_columns(terminal, generation):
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_a_fallback_is_said_in_plain_words(terminal):
-    """The sentence stands on the screen, where the table is."""
-    shown = bare(terminal("get-user", "nobody", "-n", "3").out)
-    assert "Note: user nobody has no personal list; these are most rated movies instead." in shown
+def test_a_fallback_is_noted(terminal):
+    """The note is on the screen, below the table."""
+    shown = bare(terminal("get-user", "absent", "-n", "3").out)
+    assert "Note: user absent has no personal list; these are most rated movies instead." in shown
     assert shown[2].split()[-2:] == ["most", "rated"]
 
 
@@ -45,16 +45,16 @@ def test_a_fallback_is_said_in_plain_words(terminal):
         ("get-movie", "1"),
         ("get-movie", "Hamlet"),
         ("status",),
-        ("status", "--namespace", "reco", "--namespace", "nobody", "--namespace", "nowhere"),
+        ("status", "--namespace", "reco", "--namespace", "absent", "--namespace", "nowhere"),
     ],
 )
 def test_nothing_is_wider_than_the_terminal(terminal, words, columns):
-    """Wide characters and emoji count as what they take; every movie is one line."""
+    """Wide characters and emoji count as two cells; every movie is one line."""
     shown = bare(terminal(*words, columns=columns).out)
     assert max(map(cell_len, shown)) <= columns
 
 
-def test_columns_stay_straight_beside_wide_titles(terminal):
+def test_columns_stay_aligned_with_wide_titles(terminal):
     """The year starts in the same cell in every line, after CJK, emoji and combining marks."""
     lines = bare(terminal("get-user", "7", "-n", "8").out)
     header = next(line for line in lines if line.startswith("#"))
@@ -74,7 +74,7 @@ def test_a_wide_title_is_whole_where_there_is_room(terminal):
 
 
 def test_hostile_titles_cannot_command_the_terminal(terminal):
-    """Of the escape sequences in titles, genres and ids none arrives; markup is text."""
+    """No escape sequence of a title, genre or id reaches the terminal; markup is text."""
     shown = terminal("get-user", "7", "-n", "8", columns=200).out
     text = STYLE.sub("", shown)
     assert re.fullmatch(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]*", text)
@@ -85,19 +85,19 @@ def test_hostile_titles_cannot_command_the_terminal(terminal):
 
 
 def test_a_hostile_id_in_the_heading_is_escaped(terminal):
-    """What the caller typed comes back as text."""
+    """The caller's own text is escaped."""
     assert bare(terminal("get-user", "\x1b[2J").out)[0] == r"Movies for user \x1b[2J"
 
 
-def test_colours_are_left_out_when_asked(terminal):
-    """NO_COLOR takes every colour away; without it there are some."""
-    assert COLOUR.search(terminal("get-user", "nobody").out)
-    assert not COLOUR.search(terminal("get-user", "nobody", NO_COLOR="1").out)
+def test_no_color_is_respected(terminal):
+    """NO_COLOR removes every colour; without it there are some."""
+    assert COLOUR.search(terminal("get-user", "absent").out)
+    assert not COLOUR.search(terminal("get-user", "absent", NO_COLOR="1").out)
 
 
 def test_a_dumb_terminal_gets_no_escape_sequence(terminal):
-    """TERM=dumb understands none."""
-    assert "\x1b" not in terminal("get-user", "nobody", TERM="dumb").out
+    """TERM=dumb gets no escape sequence."""
+    assert "\x1b" not in terminal("get-user", "absent", TERM="dumb").out
 
 
 def test_a_movie_shows_its_card(terminal):
@@ -114,7 +114,7 @@ def test_a_movie_shows_its_card(terminal):
 
 
 def test_candidates_show_their_ids(terminal):
-    """Movies that share a title are told apart by id and year."""
+    """Movies that share a title are distinguished by id and year."""
     ended = terminal("get-movie", "hamlet")
     assert bare(ended.out)[:4] == [
         "2 movies have the title hamlet",
@@ -134,7 +134,7 @@ def test_a_long_fact_goes_on_in_the_next_line(terminal):
 
 
 def test_status_is_a_page_of_facts(terminal, server, generation):
-    """What is live, from where, how old, how much."""
+    """Store, generation, age and number of keys."""
     shown = bare(terminal("status", "--all").out)
     assert shown[0] == f"Generation {generation} is live"
     facts = {" ".join(line.split()) for line in shown}

@@ -1,4 +1,4 @@
-"""Ages, scores and fallbacks in plain words."""
+"""Texts of the pages: ages, scores and notes."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def items(*sources, genres=()):
 
 
 @pytest.mark.parametrize(
-    ("age_seconds", "said"),
+    ("age_seconds", "expected"),
     [
         (-5, "less than a minute"),
         (59.9, "less than a minute"),
@@ -29,14 +29,14 @@ def items(*sources, genres=()):
         (31 * 86_400, "31 days"),
     ],
 )
-def test_age_is_said_in_its_natural_unit(age_seconds, said):
-    """Minutes up to two hours, hours up to two days, then days; singular where it is one."""
-    assert age_words(age_seconds) == said
+def test_age_has_its_natural_unit(age_seconds, expected):
+    """Minutes up to two hours, hours up to two days, then days; singular for one."""
+    assert age_words(age_seconds) == expected
 
 
 @given(st.floats(-1e6, 1e9))
 def test_age_never_rounds_up(age_seconds):
-    """A generation is never said to be older than it is."""
+    """The age in words never exceeds the real age."""
     number, _, unit = age_words(age_seconds).partition(" ")
     seconds = {"minute": 60, "hour": 3600, "day": 86_400}
     if number.isdigit():
@@ -58,25 +58,25 @@ def test_a_size_has_the_unit_that_fits():
 
 
 def test_a_title_loses_its_own_year_only():
-    """The tail goes when it repeats the year; another number in brackets stays."""
+    """The suffix is removed if it repeats the year; another number in brackets stays."""
     assert words.bare_title("Heat (1995)", 1995) == "Heat"
     assert words.bare_title("Heat (1995)", 1986) == "Heat (1995)"
     assert words.bare_title("Heat (1995)", None) == "Heat (1995)"
 
 
 def test_an_answer_from_the_wanted_list_needs_no_note():
-    """Nothing is said when nothing is a fallback."""
+    """Without a fallback there is no note."""
     assert words.fallback_note(items("personal"), wanted="personal", whose="user 1") is None
 
 
-def test_a_whole_fallback_is_said():
-    """The note names the user, the missing list and what is shown instead."""
+def test_a_complete_fallback_has_a_note():
+    """The note names the user, the missing list and its substitute."""
     note = words.fallback_note(items("most_rated"), wanted="personal", whose="user 9")
     assert note == "user 9 has no personal list; these are most rated movies instead."
 
 
-def test_a_fallback_that_fills_up_is_said():
-    """The note says how many movies are the user's own."""
+def test_a_fallback_that_fills_up_has_a_note():
+    """The note counts the movies of the user's own list."""
     mixed = items("ranked", "ranked", "most_rated", "highest_rated")
     note = words.fallback_note(mixed, wanted="ranked", whose="user 9")
     assert note == (
@@ -86,23 +86,23 @@ def test_a_fallback_that_fills_up_is_said():
 
 
 def test_an_unknown_genre_is_a_fallback_though_the_source_is_the_wanted_one():
-    """Most rated movies of all genres are not those of the genre asked for."""
+    """Most rated movies of all genres are not those of the requested genre."""
     answer = items("most_rated", genres=("Drama",))
-    said = {"wanted": "most_rated", "whose": "the genre X"}
-    assert words.fallback_note(answer, **said, genre="Drama") is None
-    assert words.fallback_note(answer, **said, genre="drama") is None
-    assert words.fallback_note(answer, **said, genre="War") == (
+    expected = {"wanted": "most_rated", "whose": "the genre X"}
+    assert words.fallback_note(answer, **expected, genre="Drama") is None
+    assert words.fallback_note(answer, **expected, genre="drama") is None
+    assert words.fallback_note(answer, **expected, genre="War") == (
         "the genre X has no most rated list; these are most rated movies of all genres instead."
     )
 
 
-def test_a_short_answer_is_said():
-    """Fewer movies than asked for are explained; as many are not."""
-    said = {"n": 2, "whose": "user 9", "available": "de"}
+def test_a_short_answer_has_a_note():
+    """Fewer movies than requested are explained; a full list has no note."""
+    expected = {"n": 2, "whose": "user 9", "available": "de"}
 
     def notes(*names, sources=("personal",)):
         answer = Answer("20261124T031502Z-7f3a", 0.0, tuple(items(*sources)), names)
-        return words.short_notes(answer, **said)
+        return words.short_notes(answer, **expected)
 
     assert notes() == ()
     assert notes("used_up") == ("1 of 2: the published lists have no more.",)
@@ -110,7 +110,7 @@ def test_a_short_answer_is_said():
         "user 9 has rated every movie that could be shown; rated movies are not recommended again.",
     )
     (note,) = notes("available_missing")
-    assert "'de' does not exist or is empty, so it leaves nothing out" in note
+    assert "'de' does not exist or is empty, so nothing is filtered out" in note
     (note,) = notes("available_missing", "used_up", sources=())
     assert "so nothing is shown" in note
     assert "batch republish latest" in notes("used_up", "data_lost")[0]

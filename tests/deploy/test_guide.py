@@ -94,8 +94,8 @@ def test_every_event_of_the_log_is_on_the_page(capsys):
     """Every event of the JSON log is on the page."""
     reporter = JsonReporter(open_log(Settings()))
     with reporter.stage("read"):
-        reporter.say("x")
-        reporter.find("x")
+        reporter.info("x")
+        reporter.report_finding("x")
         reporter.warn("x")
 
     for event in re.findall(r'"event": "([^"]+)"', capsys.readouterr().err):

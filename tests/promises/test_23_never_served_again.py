@@ -110,7 +110,10 @@ def test_23_refused_stays_refused_on_an_emptied_store(home):
     ended = home.batch("republish", bad, "-q")
 
     assert ended.exit_code == 6, ended.stderr
-    assert f"rating.rmse (refused beside {first}, 1, and cannot be judged now)" in ended.stderr
+    assert (
+        f"rating.rmse (refused in comparison with {first}, 1, and cannot be judged now)"
+        in ended.stderr
+    )
     assert home.served() == "nothing"
     home.empty()
     assert home.batch("republish", "latest", "-q").exit_code == 0
@@ -126,7 +129,7 @@ def test_23_refused_stays_refused_on_an_emptied_store(home):
         (flat_similar, "similar.flat"),
         (flat_next, "next.flat"),
         (below_popularity, "popularity."),
-        (worse_stars, "rating.rmse (refused beside "),
+        (worse_stars, "rating.rmse (refused in comparison with "),
     ],
 )
 def test_23_refused_stays_refused_however_often_it_is_tried(home, spoil, check):
@@ -141,7 +144,7 @@ def test_23_refused_stays_refused_however_often_it_is_tried(home, spoil, check):
 
         assert ended.exit_code == 6, ended.stderr
         assert check in ended.stderr
-        assert "refused beside no baseline" not in ended.stderr
+        assert "refused in comparison with no baseline" not in ended.stderr
         assert home.served() == "nothing"
     assert home.batch("republish", "latest", "-q").exit_code == 0
     assert home.served() == first
@@ -350,7 +353,7 @@ def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
     assert all(re.fullmatch(r"\d+ days|in the future", line[4]) for line in lines)
     assert {line[5] for line in lines} == {"yes"}
 
-    from reco_batch.commands import messages as pages  # noqa: PLC0415
+    from reco_batch.commands import messages  # noqa: PLC0415
 
     class Terminal:
         encoding = "utf-8"
@@ -360,7 +363,7 @@ def test_23_states_are_explained_and_kept_apart(home, monkeypatch):
 
     monkeypatch.setattr("sys.stdout", Terminal())
     with connect(home.store.writer_url) as client:
-        page = pages.generations(list_generations(client, KEYS), [], now=datetime.now(UTC))
+        page = messages.generation_table(list_generations(client, KEYS), [], now=datetime.now(UTC))
     monkeypatch.undo()
     for state in ("live", "ready", "refused"):
         assert f"\n{state:12}{STATES[state]}" in page

@@ -20,5 +20,5 @@ class StoppingStage:
         if self.left < 0:
             raise Stopped
 
-    def loss(self, epoch: int, loss: float) -> None:
+    def record_loss(self, epoch: int, loss: float) -> None:
         """Ignore the loss."""

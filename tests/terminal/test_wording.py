@@ -1,7 +1,8 @@
-"""Metrics in words."""
+"""Texts of metrics: values, baselines and meanings."""
 
 import pytest
 
+from reco_terminal.metrics import Use, figures
 from reco_terminal.wording import quality_figures, quality_words
 
 METRICS = {
@@ -14,27 +15,27 @@ METRICS = {
 }
 
 
-#: topic -> (figure, baseline)
-IN_WORDS = {
-    "first 10": ("88 of 100 users", "62"),
-    "first 100": ("55 of 100 movies", "30"),
-    "shown": ("8 of 100 movies", "0.5"),
-    "stars": ("0.805", "0.869"),
+#: Label -> value and baseline.
+VALUES = {
+    "NDCG@10": "0.397",
+    "Recall@100": "0.546 (most popular 0.303)",
+    "Hit rate@10": "0.882 (most popular 0.621)",
+    "Coverage@10": "8.3% (most popular 0.5%)",
+    "RMSE": "0.805 (user and item means 0.869)",
 }
 
 
-def test_each_figure_comes_with_its_baseline():
-    """Baselines show readers whether a figure is good."""
-    words = quality_words(METRICS)
+def test_each_metric_has_its_baseline_and_meaning():
+    """`reco status --all` explains each metric in one sentence."""
+    meanings = {figure.label: figure.meaning for figure in figures(Use.DETAILS)}
 
-    assert words.keys() == IN_WORDS.keys()
-    for topic, (figure, baseline) in IN_WORDS.items():
-        assert figure in words[topic]
-        assert words[topic].endswith(f": {baseline}")
+    assert quality_words(METRICS) == {
+        label: f"{value}. {meanings[label]}" for label, value in VALUES.items()
+    }
 
 
-def test_main_figures_with_the_last_run():
-    """Each figure has the last run's value or its baseline, as far as known."""
+def test_the_main_metrics_have_the_last_run_and_a_baseline():
+    """A value that a manifest lacks is left out."""
     before = {"retrieval": {"ndcg@10": 0.39, "recall@100": "many"}, "rating": None}
 
     assert quality_figures(METRICS | {"popularity": {"recall@100": 0.303}}, before) == {
@@ -46,27 +47,17 @@ def test_main_figures_with_the_last_run():
     assert quality_figures(None, before) == quality_figures([], None) == {}
 
 
-def test_a_figure_without_a_baseline_is_given_alone():
-    """Another version may have written a manifest without baselines."""
-    words = quality_words({name: METRICS[name] for name in ("retrieval", "lists", "rating")})
-
-    assert words.keys() == IN_WORDS.keys()
-    for topic, (figure, baseline) in IN_WORDS.items():
-        assert figure in words[topic]
-        assert baseline not in words[topic]
-
-
 @pytest.mark.parametrize(
     "metrics", [None, {}, [], "x", {"retrieval": None}, {"retrieval": {"hit@10": "many"}}]
 )
-def test_what_is_not_there_is_not_said(metrics):
-    """Missing metrics have no words."""
+def test_missing_metrics_are_left_out(metrics):
+    """Manifests of other versions, and damaged ones, have no text."""
     assert quality_words(metrics) == {}
 
 
-def test_a_night_without_stars_says_so():
-    """Without ratings, a sentence explains the missing errors."""
+def test_a_run_without_ratings_has_no_rmse():
+    """Implicit feedback: the text gives the reason."""
     words = quality_words({"rating": {}, "without_stars": True})
 
-    assert words == {"stars": "none are predicted, since the input has none to learn from"}
+    assert words == {"RMSE": "not measured: the input has no ratings"}
     assert quality_words({"rating": {}, "without_stars": "yes"}) == {}

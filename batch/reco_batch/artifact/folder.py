@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reco_batch.artifact.encoding import encode_id_lists, encode_lists, encode_movie, encode_reasons
-from reco_batch.artifact.manifests import MANIFEST, complete_generations
+from reco_batch.artifact.manifests import MANIFEST, complete_generations, section
 from reco_batch.artifact.title_index import search_lists, title_lists
 from reco_batch.data import columns as c
 from reco_batch.errors import NightFailed
@@ -68,6 +68,12 @@ class Artifact:
         Artifacts of earlier versions may have fewer.
         """
         return tuple(family for family in LISTS if self.publishes(family))
+
+    @property
+    def namespace(self) -> str | None:
+        """Namespace that the generation is published to; None if the manifest lacks it."""
+        namespace = section(self.manifest, "parameters").get("namespace")
+        return namespace if isinstance(namespace, str) else None
 
     def publishes(self, family: Family) -> bool:
         """Return whether the generation has keys of a family."""
@@ -207,6 +213,25 @@ def open_artifact(artifacts: Path, generation: str) -> Artifact:
     except (ValueError, AttributeError, ContractMismatch) as error:  # no JSON, no object, ...
         raise NightFailed(f"{folder / MANIFEST} is damaged ({error}). Run `batch run`.") from error
     return Artifact(folder, manifest)
+
+
+def artifacts_of(artifacts: Path, namespace: str | None) -> list[Artifact]:
+    """Return the complete artifacts of a namespace, oldest first.
+
+    Artifacts that are damaged, or of a later version, are left out.
+
+    Raises:
+        NightFailed: the folder of all artifacts cannot be read.
+    """
+    found = []
+    for generation in complete_generations(artifacts):
+        try:
+            artifact = open_artifact(artifacts, generation)
+        except NightFailed:  # the commands that name this artifact report the error
+            continue
+        if artifact.namespace == namespace:
+            found.append(artifact)
+    return found
 
 
 def report_or_folder(folder: Path) -> Path:

@@ -21,11 +21,12 @@ MANIFEST: Final = "manifest.json"
 NO_STARS: Final = "the input has no ratings, so there are none"
 
 
-class Nights(NamedTuple):
-    """Manifests of a new generation and of the live one, which is None at the first run."""
+class Manifests(NamedTuple):
+    """Manifests of the staged and the live generation."""
 
-    tonight: Mapping[str, Any]
+    staged: Mapping[str, Any]
     live: Mapping[str, Any] | None
+    """None without a live generation, or if its manifest is damaged."""
 
 
 def number(manifest: Mapping[str, Any] | None, *path: str) -> float | None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.checks import REFUSED
-from reco_batch.artifact.manifests import complete_generations, read_manifest, section
+from reco_batch.artifact.folder import artifacts_of
+from reco_batch.artifact.manifests import section
 from reco_batch.files import write_whole
 from reco_store import UsageError
 from reco_store.control.registry import QUARANTINED
@@ -96,12 +97,8 @@ def list_artifacts(artifacts: Path, namespace: str) -> list[StoredArtifact]:
     Raises:
         NightFailed: the folder cannot be read.
     """
-    found = []
-    for generation in reversed(complete_generations(artifacts)):
-        manifest = read_manifest(artifacts / generation)
-        if manifest and section(manifest, "parameters").get("namespace") == namespace:
-            found.append(_stored(artifacts / generation, manifest))
-    return found
+    found = reversed(artifacts_of(artifacts, namespace))
+    return [_stored(artifact.folder, artifact.manifest) for artifact in found]
 
 
 def latest_servable(found: Iterable[StoredArtifact], records: Iterable[GenerationRecord]) -> str:

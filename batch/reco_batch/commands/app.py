@@ -14,7 +14,7 @@ from reco_batch.commands.help import PlainCommand, PlainGroup
 from reco_batch.commands.setting_options import takes
 from reco_batch.commands.settings_commands import settings_commands
 from reco_batch.commands.store_commands import store_app, store_commands
-from reco_batch.progress.terminal import announced, fitted
+from reco_batch.progress.terminal import fit_to_terminal, print_errors_as_warnings
 from reco_batch.settings.option import Panel
 from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.target import Target
@@ -78,7 +78,7 @@ def _batch(
 def _summarise(resolved: ResolvedSettings, page: str) -> None:
     """Print the summary of a run, unless `--quiet`: cron mails everything that is printed."""
     if not resolved.settings.quiet:
-        typer.echo(fitted(page))
+        typer.echo(fit_to_terminal(page))
 
 
 @app.command(cls=PlainCommand)
@@ -99,15 +99,15 @@ def run(resolved: ResolvedSettings, *, force: Force = None) -> None:
         live = run_command(resolved.settings, target, force=force, ended=ended)
     finally:  # also if the generation is refused or held: the error with the reason follows
         for night, seconds in ended:
-            with announced():
+            with print_errors_as_warnings():
                 options = target.reading_options
-                page = messages.night(
+                page = messages.run_summary(
                     night, store=target.label, reading_options=options, seconds=seconds
                 )
                 _summarise(resolved, page)
     if not ended:  # cut short after readers were switched to the generation
-        with announced():
-            _summarise(resolved, f"live      {live}")
+        with print_errors_as_warnings():
+            _summarise(resolved, messages.live_line(str(live)))
 
 
 @app.command(cls=PlainCommand)
@@ -133,10 +133,10 @@ def tune(resolved: ResolvedSettings) -> None:
 
     settings = resolved.settings
     searches = tune_command(settings, Target.from_settings(settings))
-    page = messages.tuned(
+    page = messages.tuning_summary(
         searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
     )
-    typer.echo(fitted(page))
+    typer.echo(fit_to_terminal(page))
 
 
 @app.command(cls=PlainCommand)
@@ -190,7 +190,9 @@ def simulate(
     with guard():
         from reco_batch.commands.run_commands import simulate_command  # noqa: PLC0415
 
-        typer.echo(fitted(messages.simulated(simulate_command(options, quiet=quiet))))
+        typer.echo(
+            fit_to_terminal(messages.simulation_summary(simulate_command(options, quiet=quiet)))
+        )
 
 
 @app.command(cls=PlainCommand)
@@ -212,11 +214,11 @@ def republish(
 
     settings = resolved.settings
     published = republish_command(settings, Target.from_settings(settings), generation, force=force)
-    with announced():
+    with print_errors_as_warnings():
         page = (
-            f"live      {published}"
+            messages.live_line(published)
             if isinstance(published, str)
-            else messages.published(published)
+            else messages.publish_summary(published)
         )
         _summarise(resolved, page)
 
@@ -282,11 +284,11 @@ def diff(
     its kind, and tabs separate the fields.
     """
     from reco_batch.commands import diff_page  # noqa: PLC0415
-    from reco_batch.evaluation.list_diff import choose_nights, difference, user_difference  # noqa: PLC0415
+    from reco_batch.evaluation.list_diff import choose_runs, difference, user_difference  # noqa: PLC0415
 
     target = Target.from_settings(resolved.settings)
     if after is None:  # a single name is that of the later generation
         before, after = None, before
-    nights = choose_nights(target.artifacts, before, after, namespace=target.keys.namespace)
+    nights = choose_runs(target.artifacts, before, after, namespace=target.keys.namespace)
     found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)
     typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found))

@@ -1,13 +1,13 @@
-"""What `batch diff` prints: columns on a terminal, lines with tabs in a pipe, or one JSON object.
+"""Output of `batch diff`: columns on a terminal, tab-separated lines in a pipe, or a JSON object.
 
-In a pipe the first field says what a line is about:
+In a pipe the first field is the kind of the line:
 
     night    before|after, generation
     figure   name, value
-    rose     movie id, users before, users now, title: stands in more first tens than before
-    fell     the same: stands in fewer
-    user     user id, overlap@10, rank-biased overlap: those whose lists changed most
-    place    movie id, place before, place now, title: with --user; empty where there is none
+    rose     movie id, users before, users now, title: in more top-10 lists than before
+    fell     movie id, users before, users now, title: in fewer top-10 lists than before
+    user     user id, overlap@10, rank-biased overlap: users whose lists changed most
+    place    movie id, position before, position now, title: with --user; empty if not in the list
 """
 
 import json
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from reco_batch.evaluation.generation_diff import DEPTH, PERSISTENCE
 from reco_batch.evaluation.list_diff import Difference, MovieMove, UserDifference
-from reco_batch.progress.terminal import fitted, table
+from reco_batch.progress.terminal import fit_to_terminal, table
 from reco_terminal.console import printable
 
 Found = Difference | UserDifference
@@ -24,15 +24,15 @@ _RBO = f"rank-biased overlap (p = {PERSISTENCE})"
 
 
 def page(found: Found) -> str:
-    """Return a comparison as it suits where standard output goes."""
+    """Return a comparison in the form that suits standard output."""
     if not sys.stdout.isatty():
-        return "\n".join("\t".join(line) for line in _lines(found))
-    blocks = _of_user(found) if isinstance(found, UserDifference) else _of_nights(found)
+        return "\n".join("\t".join(line) for line in _pipe_lines(found))
+    blocks = _user_blocks(found) if isinstance(found, UserDifference) else _run_blocks(found)
     return "\n\n".join(blocks)
 
 
 def json_text(found: Found) -> str:
-    """Return a comparison as one JSON object; a figure that nobody can have is null."""
+    """Return a comparison as one JSON object; an undefined value is null."""
     kinds = {"rose", "fell", "most_changed", "places"}
     fields = {
         name: [row._asdict() for row in value] if name in kinds else value
@@ -42,7 +42,7 @@ def json_text(found: Found) -> str:
     return json.dumps(about | fields)
 
 
-def _lines(found: Found) -> Iterator[Sequence[str]]:
+def _pipe_lines(found: Found) -> Iterator[Sequence[str]]:
     yield "night", "before", found.before
     yield "night", "after", found.after
     for name, value in _figures(found).items():
@@ -75,31 +75,31 @@ def _figures(found: Found) -> dict[str, float | None]:
     return figures
 
 
-def _of_nights(found: Difference) -> Iterator[str]:
-    said = [
-        f"before    {found.before}",
-        f"after     {found.after}",
-        (f"users     {found.users:,} in both, {found.new_users:,} new, {found.gone_users:,} gone"),
+def _run_blocks(found: Difference) -> Iterator[str]:
+    lines = [
+        f"before      {found.before}",
+        f"after       {found.after}",
+        f"users       {found.users:,} in both, {found.new_users:,} new, {found.gone_users:,} gone",
     ]
     if found.overlap is not None:
-        said += [
+        lines += [
             (
-                f"first 10  {_percent(found.overlap)} of it stays on average; "
-                f"{found.unchanged:,} users keep all of it"
+                f"overlap@10  {_percent(found.overlap)} on average; "
+                f"{found.unchanged:,} users keep all ten movies"
             ),
-            f"alike     {_percent(found.rbo)} {_RBO}",
+            f"rbo         {_percent(found.rbo)} {_RBO}",
         ]
-    said.append(
-        f"movies    {found.entered:,} entered somebody's first ten, {found.left:,} left "
-        f"everybody's; of the catalogue {found.new_movies:,} are new, {found.gone_movies:,} gone"
+    lines.append(
+        f"movies      {found.entered:,} entered at least one top-10, {found.left:,} left all of "
+        f"them; in the catalogue {found.new_movies:,} are new, {found.gone_movies:,} gone"
     )
-    yield fitted("\n".join(said))
+    yield fit_to_terminal("\n".join(lines))
     for title, moves in (("more users see", found.rose), ("fewer users see", found.fell)):
         if moves:
             yield table(("before", "now", title), [_move(move) for move in moves])
     if found.most_changed:
         yield table(
-            ("stays", "alike", "users whose lists changed most"),
+            ("overlap@10", "rbo", "users whose lists changed most"),
             [
                 (_percent(user.overlap), _percent(user.rbo), printable(user.user_id))
                 for user in found.most_changed
@@ -107,22 +107,22 @@ def _of_nights(found: Difference) -> Iterator[str]:
         )
 
 
-def _of_user(found: UserDifference) -> Iterator[str]:
-    said = [
-        f"before    {found.before}",
-        f"after     {found.after}",
-        f"user      {printable(found.user_id)}",
+def _user_blocks(found: UserDifference) -> Iterator[str]:
+    lines = [
+        f"before      {found.before}",
+        f"after       {found.after}",
+        f"user        {printable(found.user_id)}",
     ]
     if found.overlap is not None:
-        said.append(f"first 10  {_percent(found.overlap)} of it stays")
+        lines.append(f"overlap@10  {_percent(found.overlap)}")
     if found.rbo is not None:
-        said.append(f"alike     {_percent(found.rbo)} {_RBO}")
-    yield fitted("\n".join(said))
+        lines.append(f"rbo         {_percent(found.rbo)} {_RBO}")
+    yield fit_to_terminal("\n".join(lines))
     if found.places:
         yield table(
             ("before", "now", "movie"),
             [
-                (_place(before), _place(after), printable(title))
+                (_position(before), _position(after), printable(title))
                 for _, title, before, after in found.places
             ],
         )
@@ -132,8 +132,8 @@ def _move(move: MovieMove) -> tuple[str, str, str]:
     return f"{move.before:,}", f"{move.after:,}", printable(move.title)
 
 
-def _place(place: int | None) -> str:
-    return "" if place is None else str(place)
+def _position(position: int | None) -> str:
+    return "" if position is None else str(position)
 
 
 def _percent(share: float | None) -> str:

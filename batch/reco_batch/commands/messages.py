@@ -1,17 +1,30 @@
-"""What the commands print when all went well. Words only: no store, no files."""
+"""Result texts of the `batch` commands. Pure functions of results: no store, no files.
+
+A result is a block of lines, each a label and a value. Parts of a value are three blanks apart,
+where `fit_to_terminal` breaks a line that is too wide.
+"""
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from reco_batch.artifact.checks import summary
+from reco_batch.artifact.checks import (
+    FORCED,
+    LIVE_DATA,
+    NAMED,
+    NO_BASELINE,
+    PASSED,
+    REFUSED,
+    WARNING,
+)
 from reco_batch.artifact.quarantine import StoredArtifact
-from reco_batch.progress.terminal import duration, table
+from reco_batch.progress.terminal import PART_GAP, duration, table
 from reco_store.control.collector import REPLACED
-from reco_store.control.registry import QUARANTINED, READY, REFUSED, RETIRED, STAGING
+from reco_store.control.registry import QUARANTINED, READY, RETIRED, STAGING
 from reco_store.publishing.generations import GenerationRecord
 from reco_store.publishing.outcome import LIVE
 from reco_terminal.console import printable
@@ -23,45 +36,49 @@ if TYPE_CHECKING:
     from reco_batch.tuning.tune import Search
     from reco_store import Published
 
-_EXAMPLE_USER = "42"
-HEADER = ("generation", "state", "keys", "MB", "age", "on disk", "note")
-#: State -> its meaning, in the order of the legend.
-STATES = {
+_EXAMPLE_USER: Final = "42"
+HEADER: Final = ("generation", "state", "keys", "MB", "age", "on disk", "note")
+#: State of a generation -> legend text, in the order of the legend.
+STATES: Final = {
     "live": "readers see it",
     READY: "complete in the store; `batch rollback GENERATION` serves it",
     STAGING: "being written, or left by a run that died; the next run deletes it",
-    REFUSED: "by the gate; `batch republish GENERATION --force REASON` serves it all the same",
+    REFUSED: "by the gate; `batch republish GENERATION --force REASON` serves it anyway",
     QUARANTINED: "rolled back from; not served again, unless with --force REASON",
     RETIRED: "deleted from the store; `batch republish GENERATION` serves it if it is on disk",
-    "stored": "on disk alone; `batch republish GENERATION` serves it",
+    "stored": "on disk only; `batch republish GENERATION` serves it",
 }
-_CLOCKS_APART_SECONDS = 60
+#: Clocks of two machines may differ by this much before an age is reported as negative.
+_CLOCK_SKEW_SECONDS: Final = 60
 
 
-def night(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
-    """Summarise a run: live or not, its quality, the path of its report, commands to try next.
+def run_summary(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
+    """Summarise a run: outcome, metrics, gate, store and the path of its report.
+
+    A refused or held run continues with the reason and the next command. The first run of a
+    namespace ends with commands that read what it published.
 
     Args:
         result: the finished run, whose generation may be live, held or refused.
         store: the store's name, without its password.
-        reading_options: what the suggested commands need to read there.
-        seconds: how long the run took.
+        reading_options: options that the suggested commands need to reach the same store.
+        seconds: duration of the run.
     """
-    manifest = result.artifact.manifest
+    manifest, published = result.artifact.manifest, result.published
     counts = manifest["counts"]
+    size = (
+        f"{counts['user']:,} users, {counts['movie']:,} movies, {manifest['entries']:,} keys "
+        f"({manifest['bytes'] / 1e6:.1f} MB), {duration(seconds)}"
+    )
+    figures = quality_figures(manifest["metrics"], result.before)
     lines = [
-        f"{result.published.outcome:10}{result.published.generation} after {duration(seconds)}",
-        (
-            f"{'':10}{counts['user']:,} users, {counts['movie']:,} movies, "
-            f"{manifest['entries']:,} keys ({manifest['bytes'] / 1e6:.1f} MB)"
-        ),
-        *_quality(manifest["metrics"], result.before),
-        *_gate(result.published),
+        _line(published.outcome, published.generation, size),
+        *_why_not_live(published, reading_options),
     ]
-    if result.published.warning:
-        lines.append(f"warning   {result.published.warning}")
-    lines += [f"store     {store}", _account(result.artifact.folder)]
-    if result.published.outcome != LIVE:  # the error that follows names the next command
+    if figures:
+        lines.append(_line("quality", *(f"{name} {text}" for name, text in figures.items())))
+    lines += [*_gate_lines(published), _line("store", store), _report_line(result.artifact.folder)]
+    if published.outcome != LIVE or published.previous is not None:
         return "\n".join(lines)
     reco = _sibling("reco")
     user = shlex.quote(printable(result.example_user(_EXAMPLE_USER)))
@@ -77,74 +94,123 @@ def night(result: "Night", *, store: str, reading_options: str, seconds: float) 
     )
 
 
-def _quality(metrics: object, before: object) -> list[str]:
-    """Return a line a figure, the first one labelled."""
-    said = [f"{name} {text}" for name, text in quality_figures(metrics, before).items()]
-    return [f"{'' if row else 'quality':10}{text}" for row, text in enumerate(said)]
+def publish_summary(result: "Published") -> str:
+    """Summarise a publication: the generation that is live, and the gate's verdict."""
+    return "\n".join([_line(result.outcome, result.generation), *_gate_lines(result)])
 
 
-def _account(folder: Path) -> str:
+def live_line(generation: str) -> str:
+    """Return the summary of a run that was cut short after its generation went live."""
+    return _line(LIVE, generation)
+
+
+def _line(label: str, *parts: str) -> str:
+    """Return a line of a summary: a label, and parts with gaps between them."""
+    return f"{label:12}{PART_GAP.join(parts)}"
+
+
+def _why_not_live(published: "Published", options: str) -> list[str]:
+    """Return the reason and the next commands of a run that is held or refused; else nothing."""
+    if published.outcome == LIVE:
+        return []
+    batch = _sibling("batch")
+    republish = f"  {batch} republish {published.generation}"
+    if published.held is not None:
+        held = published.held
+        return [
+            _line("reason", printable(f"{held.reason}; held until {held.until}")),
+            _line("next", "end the hold, then serve this generation:"),
+            f"  {batch} release{options}",
+            f"{republish}{' --force REASON' if held.force else ''}{options}",
+        ]
+    reason = published.verdict.reason if published.verdict else published.outcome
+    return [
+        _line("reason", printable(reason)),
+        _line(
+            "next",
+            "fix the input or the threshold (--gate-bound) and run again, or serve it anyway:",
+        ),
+        f"{republish} --force REASON{options}",
+    ]
+
+
+def _gate_lines(result: "Published") -> Iterable[str]:
+    """Yield the gate's verdict, if there is one, and all warnings of the publication."""
+    report = {} if result.verdict is None else result.verdict.report
+    if report.get("checks"):
+        yield _line("gate", printable(_gate_text(report)))
+    for warning in (*report.get("warnings", ()), result.warning):
+        if warning:
+            yield _line("warning", printable(warning))
+
+
+def _gate_text(report: Mapping[str, Any]) -> str:
+    """Return the verdict and its counts, such as `passed: 88 checks, 0 warnings`."""
+    counts = Counter(check["verdict"] for check in report["checks"].values())
+    judged = sum(counts[verdict] for verdict in (PASSED, WARNING, REFUSED))
+    parts = [_plural(judged, "check"), _plural(counts[WARNING], "warning")]
+    if refused := report["refused"]:
+        parts.append(f"{len(refused)} refused: {'; '.join(refused[:NAMED])}")
+    if report["baseline"] == NO_BASELINE:
+        lost = LIVE_DATA in report["checks"]
+        why = "the store lost what was live" if lost else "nothing was live before"
+        parts.append(f"{NO_BASELINE}: {why}")
+    if "forced" in report:
+        used = "forced" if report["verdict"] == FORCED else "--force was not needed"
+        parts.append(f"{used}: {report['forced']}")
+    return f"{report['verdict']}: {', '.join(parts)}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _report_line(folder: Path) -> str:
     """Return the line with the whole path of the report, or of the folder where there is none."""
     from reco_batch.artifact.folder import report_or_folder  # noqa: PLC0415  # pyarrow
 
     path = report_or_folder(folder)
-    return f"{'artifact' if path == folder else 'report':10}{path}"
+    return _line("artifact" if path == folder else "report", str(path))
 
 
-def _gate(result: "Published") -> list[str]:
-    report = {} if result.verdict is None else result.verdict.report
-    text = summary(report)
-    warnings = [f"warning   {text}" for text in report.get("warnings", ())]
-    return [*([f"gate      {printable(text)}"] if text else []), *warnings]
-
-
-def tuned(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) -> str:
-    """Say what was found, and how to use it."""
+def tuning_summary(searches: "Sequence[Search]", *, out: Path, data: str, preset: str) -> str:
+    """Summarise a search for hyper-parameters, with the command that uses the result."""
     lines = []
     for search in searches:
         before, best, count = search.of_preset, search.best, len(search.trials)
         if best is search.trials[0]:
-            said = f"{before:.4f} to begin with, and none of {count - 1} other trials is better"
+            text = f"{before:.4f} with the preset; none of {count - 1} other trials is better"
         else:
-            said = (
-                f"{before:.4f} as the preset has it, {best.score:.4f} in the best of {count} trials"
-            )
-        lines.append(f"{search.model:9} {search.aim.figure} on the validation part: {said}")
+            text = f"{before:.4f} with the preset, {best.score:.4f} in the best of {count} trials"
+        lines.append(_line(search.model, f"validation {search.metric}: {text}"))
     use = [_sibling("batch"), "run", "--data", data, "--parameters", str(out)]
     use += ["--preset", preset] if preset != "default" else []
-    return "\n".join([*lines, f"wrote     {out}", "use it", f"  {shlex.join(use)}"])
+    return "\n".join([*lines, _line("wrote", str(out)), "use it", f"  {shlex.join(use)}"])
 
 
-def simulated(config: "SimulateConfig") -> str:
-    """Say what was written, and how to use it."""
-    shape, out = config.shape, str(config.out)
+def simulation_summary(config: "SimulateConfig") -> str:
+    """Summarise a written simulation, with the command that uses it."""
+    shape, out = config.shape, printable(str(config.out))
     return "\n".join(
         [
-            (
-                f"wrote     {shape.ratings:,} ratings of {shape.users:,} users and "
-                f"{shape.movies:,} movies to {printable(out)}"
+            _line(
+                "wrote",
+                f"{shape.ratings:,} ratings of {shape.users:,} users and {shape.movies:,} movies "
+                f"to {out}",
             ),
             "use it",
-            f"  {shlex.join([_sibling('batch'), 'run', '--data', printable(out)])}",
+            f"  {shlex.join([_sibling('batch'), 'run', '--data', out])}",
         ]
     )
 
 
-def published(result: "Published") -> str:
-    """Say what is served now."""
-    lines = [f"{result.outcome:10}{result.generation}", *_gate(result)]
-    if result.warning:
-        lines.append(f"warning   {result.warning}")
-    return "\n".join(lines)
-
-
-def generations(
+def generation_table(
     records: Sequence[GenerationRecord], on_disk: Sequence[StoredArtifact], *, now: datetime
 ) -> str:
-    """Show a line a generation, tab-separated in a pipe, in columns on a terminal.
+    """Return one row per generation: tab-separated in a pipe, in columns on a terminal.
 
-    Of those that are gone from the store, the ones that are on disk yet, and the ones that did not
-    leave in the ordinary way: rolled back from, refused, failed, or given up early to make room.
+    Generations deleted from the store are listed if they are on disk, or if they were not just
+    replaced: rolled back from, refused, failed, or deleted early to make room.
 
     Args:
         records: the store's records of generations, newest first.
@@ -165,7 +231,7 @@ def generations(
     if not rows:
         return "no generations; run `batch run`"
     states = {row[1] for row in rows}
-    legend = [f"{state:12}{words}" for state, words in STATES.items() if state in states]
+    legend = [f"{state:12}{meaning}" for state, meaning in STATES.items() if state in states]
     return "\n".join([table(HEADER, rows), "", *legend])
 
 
@@ -209,46 +275,46 @@ def _age(created: str, now: datetime) -> str:
         seconds = (now - datetime.fromisoformat(created)).total_seconds()
     except (ValueError, TypeError):  # none, no time, or one without a zone
         return "unknown"
-    return "in the future" if seconds < -_CLOCKS_APART_SECONDS else age_words(seconds)
+    return "in the future" if seconds < -_CLOCK_SKEW_SECONDS else age_words(seconds)
 
 
-def rolled_back(live: str, *, undone: bool = False) -> str:
-    """Say what is served now and what the next nights will do."""
+def rollback_message(live: str, *, undone: bool = False) -> str:
+    """Report a rollback and its effect on the next runs."""
     if undone:
-        return f"live again: {live}\nThe rollback is undone; the next night may go live."
+        return f"live again: {live}\nThe rollback is undone; the next run may go live."
     return (
         f"live again: {live}\n"
-        "The nights of the next 24 hours stage their generation and do not switch to it; "
-        "`batch release` ends that. If this was a mistake: `batch rollback GENERATION --force "
-        "REASON`, with the generation that was live before."
+        "For 24 hours, runs stage their generation without switching to it; `batch release` ends "
+        "this hold. To undo the rollback: `batch rollback GENERATION --force REASON`, with the "
+        "generation that was live before."
     )
 
 
-def released(*, was_held: bool) -> str:
-    """Say whether there was a hold."""
-    return "the hold is off: the next night may go live" if was_held else "there was no hold"
+def release_message(*, was_held: bool) -> str:
+    """Report the end of a hold."""
+    return "the hold is off: the next run may go live" if was_held else "there was no hold"
 
 
-def hid(changed: int, titles: Mapping[str, str | None]) -> str:
-    """Say what is hidden now, and which of it is no movie of the live generation."""
+def hide_message(changed: int, titles: Mapping[str, str | None]) -> str:
+    """Report how many movies were hidden, and which of them the live generation does not have."""
     unknown = [printable(movie_id) for movie_id, title in titles.items() if title is None]
-    lines = [f"{changed} more hidden, from every list and at once"]
+    lines = [f"{changed} more hidden, in every list, effective immediately"]
     if unknown:
         lines.append(
-            f"note: not in the live generation: {', '.join(unknown)}; hidden once one has it. "
-            "`reco search` finds ids by words of titles"
+            f"note: not in the live generation: {', '.join(unknown)}; hidden as soon as a "
+            "generation has them. `reco search` finds ids by words of titles"
         )
     return "\n".join(lines)
 
 
-def unhid(changed: int, asked: int) -> str:
-    """Say how many are shown again."""
-    rest = "" if changed == asked else f"; {asked - changed} were not hidden"
+def unhide_message(changed: int, requested: int) -> str:
+    """Report how many movies are shown again."""
+    rest = "" if changed == requested else f"; {requested - changed} were not hidden"
     return f"{changed} shown again{rest}"
 
 
-def hidden(titles: Mapping[str, str | None]) -> str:
-    """List what is hidden, one movie a line."""
+def hidden_list(titles: Mapping[str, str | None]) -> str:
+    """Return the hidden movies, one a line: id, tab, title."""
     if not titles:
         return "nothing is hidden"
     return "\n".join(
@@ -257,12 +323,16 @@ def hidden(titles: Mapping[str, str | None]) -> str:
     )
 
 
-def stopped(*, was_running: bool) -> str:
-    """Say whether there was a server."""
-    return "the embedded store is saved and stopped" if was_running else "it was not running"
+def stop_message(*, was_running: bool) -> str:
+    """Report that the embedded store was stopped."""
+    return (
+        "the embedded store is saved and stopped"
+        if was_running
+        else "the embedded store was not running"
+    )
 
 
 def _sibling(command: str) -> str:
-    """Return how to call another of our commands from where this one was called."""
+    """Return a command of the same installation, with its path if this one was called by path."""
     own = Path(sys.argv[0])
     return str(own.with_name(command)) if "/" in sys.argv[0] and own.name == "batch" else command

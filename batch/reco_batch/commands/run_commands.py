@@ -1,4 +1,4 @@
-"""What stands between the settings and the night: what follows from them, and outcomes."""
+"""Functions of the commands that run, republish, tune and simulate: configuration and outcome."""
 
 import os
 from collections.abc import Mapping
@@ -35,29 +35,31 @@ def run_command(
     force: str | None,
     ended: list[tuple[Night, float]] | None = None,
 ) -> Night | str:
-    """Run a night as the settings say.
+    """Execute a run with the given settings.
 
     Args:
-        settings: as flags, environment and file have them.
-        target: where to publish.
-        force: why the generation shall be served whatever the gate finds; None: it shall not.
-        ended: list to which the night, live or not, and its seconds are appended; the errors that
-            are raised contain neither.
+        settings: merged from options, environment and file.
+        target: store and folder to publish to.
+        force: reason to overrule the gate; None to obey it.
+        ended: list that receives the run, live or not, and its seconds; the raised errors contain
+            neither.
 
     Returns:
-        A night whose generation is live; the generation alone if the night was cut short after
-        readers were switched to it.
+        A run whose generation is live; only the generation if the run was cut short after readers
+        were switched to it.
 
     Raises:
-        UsageError: an option's value cannot be.
-        GateRefused, Held: the generation is staged, but not served.
-        RecoError: as `run_night`.
+        UsageError: an option has an invalid value.
+        GateRefused, Held: the generation is staged, but not live.
+        RecoError: see `run_night`.
     """
     night: Night | None = None
     with followed(settings, "run") as run:
         config = _config(settings, target, force)
-        run.reporter.expect(last_times(config.artifacts, config.namespace))
-        run.reporter.count(1 if target.redis_url is None else 0)  # the embedded store is saved
+        run.reporter.set_earlier_times(last_times(config.artifacts, config.namespace))
+        run.reporter.expect_stages(
+            1 if target.redis_url is None else 0
+        )  # the embedded store is saved
         lock = run.connected(target)
         night = run_night(config, lock, reporter=run.reporter)
         run.made(night.published, night.artifact.manifest)
@@ -73,20 +75,19 @@ def republish_command(
     """Publish an artifact again.
 
     Args:
-        settings: as flags, environment and file have them.
-        target: where to publish.
-        generation: of the artifact, or `latest`.
-        force: why it shall be served whatever the gate finds, and although it was rolled back
-            from; None: it shall not.
+        settings: merged from options, environment and file.
+        target: store and folder to publish to.
+        generation: generation of the artifact, or `latest`.
+        force: reason to overrule the gate and an earlier rollback; None to obey them.
 
     Returns:
-        How it was published; the generation alone if that was cut short after readers were switched
-        to it.
+        Result of the publication; only the generation if it was cut short after readers were
+        switched to it.
 
     Raises:
-        UsageError: an option's value cannot be.
-        GateRefused, Held: the generation is staged, but not served.
-        RecoError: as `republish`.
+        UsageError: an option has an invalid value.
+        GateRefused, Held: the generation is staged, but not live.
+        RecoError: see `republish`.
     """
     published: Published | None = None
     with followed(settings, "republish") as run:
@@ -107,18 +108,18 @@ def republish_command(
 
 
 def tune_command(settings: Settings, target: Target) -> "list[Search]":
-    """Tune as the settings say, and write the file of parameters.
+    """Search for hyper-parameters, and write them to a file.
 
     Args:
-        settings: as flags, environment and file have them.
-        target: with the folder that keeps the trials.
+        settings: merged from options, environment and file.
+        target: target with the folder that keeps the trials.
 
     Returns:
-        The searches.
+        The searches, one a model.
 
     Raises:
-        UsageError: an option's value cannot be.
-        RecoError: as `tune.tune`.
+        UsageError: an option has an invalid value.
+        RecoError: see `tune.tune`.
     """
     config = TuneConfig(**_learning(settings, target), **_fields(TuneKeys, settings.tune))
     if not config.out.parent.is_dir():
@@ -134,7 +135,7 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
             "Give --model retrieval.",
         )
     with reporter.stage("load TensorFlow"):
-        share_processors(1)  # one trial after the other
+        share_processors(1)  # trials run one after another
         from reco_batch.tuning.tune import tune, without_test, write  # noqa: PLC0415  # takes seconds
 
     searches = tune(config, without_test(dataset, split), reporter)
@@ -142,27 +143,27 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
     return searches
 
 
-def simulate_command(said: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
+def simulate_command(options: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
     """Write a simulated data set.
 
     Args:
-        said: the options of `batch simulate` by the names of `SimulateConfig`.
+        options: options of `batch simulate`, by field of `SimulateConfig`.
         quiet: show no progress.
 
     Returns:
-        What was written, and where.
+        The configuration of the written data set.
 
     Raises:
-        UsageError: an option's value cannot be.
-        RecoError: as `write_simulation`.
+        UsageError: an option has an invalid value.
+        RecoError: see `write_simulation`.
     """
     try:
-        config = SimulateConfig(**said)
+        config = SimulateConfig(**options)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         option = "--format" if name == "form" else f"--{name}"
         expected = SimulateConfig.model_fields[name].description
-        raise UsageError(f"{option} {said[name]!r}: expected {expected}") from error
+        raise UsageError(f"{option} {options[name]!r}: expected {expected}") from error
     simulation = Simulation(config.shape, seed=config.seed)
     with choose_reporter(quiet=quiet).stage("simulate ratings", total=config.shape.users) as stage:
         write_simulation(simulation, config.out, form=config.form, stage=stage)
@@ -172,8 +173,8 @@ def simulate_command(said: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
 def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
     if settings.ray_address is not None and settings.engine is not EngineName.RAY:
         raise UsageError(
-            f"--ray-address {settings.ray_address!r} is of no use to the engine "
-            f"{settings.engine}; expected --engine ray beside it"
+            f"--ray-address {settings.ray_address!r} needs --engine ray; the engine is "
+            f"{settings.engine}"
         )
     return RunConfig(
         **_learning(settings, target),
@@ -184,10 +185,10 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
 
 
 def _learning(settings: Settings, target: Target) -> dict[str, Any]:
-    """Return what every command that trains makes of the settings.
+    """Return the part of the configuration that every command with training needs.
 
     Raises:
-        UsageError: there is no data, or the file of parameters cannot be used.
+        UsageError: no data is named, or the file of parameters cannot be used.
     """
     if settings.data is None:
         raise UsageError(
@@ -204,20 +205,20 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
     }
 
 
-def _fields(keys: type[BaseModel], said: BaseModel) -> dict[str, Any]:
-    """Return the values of some keys."""
-    return {name: getattr(said, name) for name in keys.model_fields}
+def _fields(keys: type[BaseModel], settings: BaseModel) -> dict[str, Any]:
+    """Return the settings that a model has as fields."""
+    return {name: getattr(settings, name) for name in keys.model_fields}
 
 
 def _reason(force: str | None) -> str | None:
-    """Return why the gate shall be overruled, which must be said in words."""
+    """Return the reason to overrule the gate; reject an empty one."""
     if force is not None and not force.strip():
         raise UsageError("--force: expected a reason in words; it stays on record")
     return force
 
 
 def _insist_live(published: Published, target: Target) -> None:
-    """Raise what says why a staged generation is not served."""
+    """Raise the error for a staged generation that is held or refused."""
     if published.held is not None:
         raise published.held
     if published.outcome != "live":

@@ -19,7 +19,7 @@ from reco_batch.commands.help import PlainCommand, PlainGroup
 from reco_batch.commands.setting_options import takes
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
-from reco_batch.progress.terminal import fitted
+from reco_batch.progress.terminal import fit_to_terminal
 from reco_batch.settings.option import Panel
 from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.target import Target
@@ -52,7 +52,7 @@ def generations(resolved: ResolvedSettings) -> None:
             raise
         typer.echo(f"note: {error}", err=True)
         records = []
-    typer.echo(messages.generations(records, on_disk, now=datetime.now(UTC)))
+    typer.echo(messages.generation_table(records, on_disk, now=datetime.now(UTC)))
 
 
 def _on_disk(target: Target) -> list[StoredArtifact]:
@@ -98,7 +98,7 @@ def rollback_(
     live = rollback(client, target.keys, to=to, reason=reason, force=force, marks=known)
     _mark_on_disk(target, client, undone=None if force is None else live)
     target.make_durable(client)
-    typer.echo(fitted(messages.rolled_back(live, undone=force is not None)))
+    typer.echo(fit_to_terminal(messages.rollback_message(live, undone=force is not None)))
 
 
 def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None:
@@ -129,7 +129,7 @@ def release_(resolved: ResolvedSettings) -> None:
     client = target.connect()
     was_held = release(client, target.keys)
     target.make_durable(client)
-    typer.echo(fitted(messages.released(was_held=was_held)))
+    typer.echo(fit_to_terminal(messages.release_message(was_held=was_held)))
 
 
 @store_commands.command(cls=PlainCommand)
@@ -154,7 +154,7 @@ def experiment(
     client = target.connect()
     page = change_experiment(client, target.keys, name, arms or (), end=end)
     target.make_durable(client)
-    typer.echo(fitted(page))
+    typer.echo(fit_to_terminal(page))
 
 
 @store_commands.command("hide", cls=PlainCommand)
@@ -168,7 +168,9 @@ def hide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
     client = target.connect()
     changed = hide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(fitted(messages.hid(changed, _titles(client, target.keys, movies))))
+    typer.echo(
+        fit_to_terminal(messages.hide_message(changed, _titles(client, target.keys, movies)))
+    )
 
 
 @store_commands.command("unhide", cls=PlainCommand)
@@ -179,7 +181,7 @@ def unhide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
     client = target.connect()
     changed = unhide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(messages.unhid(changed, len(movies)))
+    typer.echo(messages.unhide_message(changed, len(movies)))
 
 
 @store_commands.command("hidden", cls=PlainCommand)
@@ -188,7 +190,11 @@ def hidden_(resolved: ResolvedSettings) -> None:
     """List hidden movies: id, tab, title."""
     target = Target.from_settings(resolved.settings)
     client = target.connect()
-    typer.echo(fitted(messages.hidden(_titles(client, target.keys, hidden(client, target.keys)))))
+    typer.echo(
+        fit_to_terminal(
+            messages.hidden_list(_titles(client, target.keys, hidden(client, target.keys)))
+        )
+    )
 
 
 def _titles(client: Client, keys: Keys, movie_ids: Iterable[str]) -> Mapping[str, str | None]:
@@ -211,5 +217,5 @@ def store_stop(resolved: ResolvedSettings) -> None:
     from reco_store.connection.embedded.server import stop_server  # noqa: PLC0415
 
     typer.echo(
-        messages.stopped(was_running=stop_server(Target.from_settings(resolved.settings).home))
+        messages.stop_message(was_running=stop_server(Target.from_settings(resolved.settings).home))
     )

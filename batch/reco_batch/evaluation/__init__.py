@@ -1,7 +1,7 @@
-"""Measurements of models and of lists: on held-out ratings, and between two generations.
+"""Measurements of models on held-out ratings, and of the lists of artifacts.
 
-`evaluate` scores models on validation and test ratings. The other modules read the lists of
-artifacts: coverage, diversity, churn, and the differences between two of them.
+`evaluate` computes the metrics of models. The other modules read the lists of artifacts: their
+statistics and diversity, and the differences between two runs.
 """
 
 __all__ = ["evaluate", "generation_diff", "list_diff", "list_statistics", "top10_diversity"]

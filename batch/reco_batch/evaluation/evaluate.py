@@ -1,8 +1,8 @@
-"""How good the models are on ratings that training did not see.
+"""Evaluation of models on held-out ratings.
 
-Lists come from the same code as those that are published: the whole catalogue, seen movies left
-out. Each figure has a baseline: showing everyone the most rated movies, predicting stars from a
-user's and a movie's mean, and ordering movies by their mean rating.
+Lists come from the same code as the published ones: the whole catalogue without seen movies. Each
+metric has a baseline: the most popular movies for everyone, ratings predicted from the user's and
+the movie's mean, and movies ordered by their mean rating.
 
 Shapes: N held-out ratings, U users, I movies, D embedding width.
 """
@@ -31,37 +31,35 @@ from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.topk import Scratch, TopK, select_blocks, top_k_blocks
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
+from reco_terminal.metrics import Use, figures
 
-#: The k of the notebook's FactorizedTopK.
+#: Cutoffs of the notebook's FactorizedTopK.
 TOP_K: Final = (1, 5, 10)
-#: Figures whose bootstrap interval is kept, too.
-WITH_INTERVAL: Final = ("hit@10", "ndcg@10", "recall@10", "recall@100")
-#: Figures of the ranked lists whose bootstrap interval is kept, too.
-RANKED_WITH_INTERVAL: Final = ("ndcg@10",)
-_HEAD: Final = 10
-#: Movies by how many ratings they have in training: from, up to and including.
+_TOP: Final = 10
+#: Bands of movies by their number of ratings in training: lowest and highest, inclusive.
 BANDS: Final = ((0, 0), (1, 2), (3, 9), (10, 49), (50, None))
 _BASELINE_SHRINKAGE: Final = 2.0
 _LITTLE_KNOWN: Final = 2
 
 
 Keep = Callable[[str, Mapping[str, NDArray[Any]]], None]
-"""Takes a group of metrics, such as `retrieval`, and its columns: `user_index` and one a metric."""
+"""Receives a group, such as `retrieval`, and its columns: `user_index` and one per metric."""
 
 
-class _Found(NamedTuple):
-    """What lists of all users are like."""
+class _ListEvaluation(NamedTuple):
+    """Metrics of the lists of all users."""
 
     means: dict[str, float]
-    """How good: the mean of each figure over the users asked."""
-    like: Mapping[str, float]
+    """Mean of each ranking metric over the users with held-out ratings."""
+    list_metrics: Mapping[str, float]
+    """Metrics that need no held-out ratings: coverage, novelty and others."""
     intervals: dict[str, list[float]]
     per_user: dict[str, NDArray[np.float64]]
-    heads: NDArray[np.int32]  # [U, 10]
+    top10: NDArray[np.int32]  # [U, 10]
 
 
 class Evaluation:
-    """Measures models that saw some ratings on the others."""
+    """Metrics of models that were trained on some ratings, measured on the others."""
 
     def __init__(
         self,
@@ -75,29 +73,30 @@ class Evaluation:
         threads: int,
         keep: Keep = lambda _group, _columns: None,
     ) -> None:
-        """Prepare to measure.
+        """Prepare the histories and the held-out movies of all users.
 
         Args:
-            dataset: what the ratings are of.
-            fitted: what the models saw, which lists leave out.
-            held_out: what lists should find and stars should predict; may be empty.
+            dataset: users and movies.
+            fitted: ratings that the models were trained on; lists leave out their movies.
+            held_out: ratings to find in lists and to predict; may be empty.
             rank_by: order of the ranked lists.
-            candidates: retrieval's best that ranked lists are made of; None: all movies.
+            candidates: number of retrieval candidates that ranked lists are made of; None for all
+                movies.
             seed: of the bootstrap.
             threads: of scoring.
-            keep: takes the metrics of each user with held-out ratings, a group at a time.
+            keep: receives the metrics of each user with held-out ratings, group by group.
         """
         self._keep = keep
         users, self._movie_count = len(dataset.user_ids), len(dataset.movies)
         self._listed = dataset.movies.listed
         self._scale = dataset.rating_scale
-        # Without their times, which are 8 bytes of a rating's 20 and wanted by the histories alone.
+        # Without the times, 8 of 20 bytes per rating, which only the histories need.
         self._fitted = Ratings(fitted.user_index, fitted.movie_index, fitted.rating, None)
         self._held_out = held_out
         self._rank_by, self._candidates = rank_by, candidates
         self._seed, self._threads = seed, threads
         self._seen = histories(fitted, user_count=users).below(self._listed)
-        # Nothing can find a movie that no list may show.
+        # No list may contain an unlisted movie, so no list is measured on one.
         self._findable = held_out
         if self._listed < self._movie_count:
             self._findable = held_out.take(np.flatnonzero(held_out.movie_index < self._listed))
@@ -106,13 +105,13 @@ class Evaluation:
         self._rated = np.bincount(fitted.movie_index, minlength=self._movie_count)
 
     def of_retrieval(self, model: Retrieval) -> Mapping[str, Any]:
-        """Return the figures of the user lists, those of the most popular movies beside them.
+        """Return the metrics of the user lists and of the popularity baseline.
 
         Returns:
-            Parts of the manifest's metrics, empty without held-out ratings: `retrieval` and
-            `popularity`, each the notebook's `top_<k>_accuracy`, and `recall@k`, `ndcg@k`, `map@k`
-            and `hit@k` at 10, 20 and 100; `lists` and `popular_lists`, what the lists are like
-            (`ranked_metrics.list_metrics`); `intervals`, of 95 %, of some of them.
+            Groups of the manifest's metrics, empty without held-out ratings: `retrieval` and
+            `popularity` with the notebook's `top_<k>_accuracy`, and `recall@k`, `ndcg@k`, `map@k`
+            and `hit@k` at 10, 20 and 100; `lists` and `popular_lists`
+            (`ranking_metrics.list_metrics`); `intervals`, 95 % bootstrap intervals of some.
         """
         if not len(self._findable):
             return {"retrieval": {}, "popularity": {}}
@@ -122,7 +121,11 @@ class Evaluation:
             np.ones((len(embeddings.users), 1), np.float32),
             self._rated[: self._listed, np.newaxis].astype(np.float32),
         )
-        ours, theirs = (self._found(self._top_k(of)) for of in (embeddings, popular))
+        with_interval = _with_interval("retrieval")
+        ours, theirs = (
+            self._evaluate_lists(self._top_k(vectors, self._longest()), with_interval)
+            for vectors in (embeddings, popular)
+        )
         self._keep_users("retrieval", ours.per_user)
         self._keep_users("popularity", theirs.per_user)
         baseline = popularity_baseline(
@@ -138,27 +141,42 @@ class Evaluation:
                 **ours.means,
             },
             "popularity": {**baseline, **theirs.means},
-            "lists": ours.like,
-            "popular_lists": theirs.like,
+            "lists": ours.list_metrics,
+            "popular_lists": theirs.list_metrics,
             "intervals": {"retrieval": ours.intervals, "popularity": theirs.intervals},
         }
+
+    def retrieval_metric(self, model: Retrieval, name: str) -> float:
+        """Return one metric of the user lists, without the others; NaN without held-out ratings.
+
+        Args:
+            model: a trained one.
+            name: of a metric at a cutoff, such as `ndcg@10`; at least as many movies are listed.
+        """
+        if not len(self._findable):
+            return math.nan
+        k = int(name.partition("@")[2])
+        users, movies = model.embeddings()
+        blocks = self._top_k(Embeddings(users, movies[: self._listed]), k)
+        values = [metrics[name] for _, metrics in self._measured(blocks, [k])]
+        return float(np.concatenate(values).mean())
 
     def of_rating(
         self, model: RatingNetwork | LinearRating, retrieval: Retrieval | None = None
     ) -> Mapping[str, Any]:
-        """Return the errors of the stars, and the figures of the lists ordered by them.
+        """Return the errors of predicted ratings, and the metrics of the lists that they order.
 
         Args:
-            model: what rates.
-            retrieval: what proposes the candidates, if not all movies are rated.
+            model: a trained rating model.
+            retrieval: model that proposes the candidates, unless all movies are rated.
 
         Returns:
-            Parts of the manifest's metrics, empty without held-out ratings: `rating` and `means`,
-            each `rmse` and `mae`, the latter of a prediction from user and movie means;
-            `rmse_by_ratings` and `means_rmse_by_ratings`, the former by how many ratings the
-            movie has; `ranked`, as `retrieval`, and `little_known@10`, the share of the first ten
-            with at most two ratings; `ranked_means`, the same of lists in the order of the movies'
-            mean ratings; `intervals`, of 95 %, of some of them.
+            Groups of the manifest's metrics, empty without held-out ratings: `rating` and its
+            baseline `means` with `rmse` and `mae`; `rmse_by_ratings` and `means_rmse_by_ratings`,
+            RMSE by the number of ratings of the movie; `ranked`, metrics as in `retrieval`, and
+            `little_known@10`, the share of top-10 movies with at most two ratings; `ranked_means`,
+            the same for movies ordered by their mean rating; `intervals`, 95 % bootstrap intervals
+            of some.
         """
         if not len(self._held_out):
             return {"rating": {}}
@@ -194,24 +212,24 @@ class Evaluation:
         """Return the metrics of the ranked lists and of their baseline, and the intervals."""
         if not len(self._findable):
             return {"ranked": {}, "ranked_means": {}}, {}
-        found = self._found(blocks, RANKED_WITH_INTERVAL)
-        self._keep_users("ranked", found.per_user)
-        by_mean = self._found(self._by_mean(), ())
+        ranked = self._evaluate_lists(blocks, _with_interval("ranked"))
+        self._keep_users("ranked", ranked.per_user)
+        by_mean = self._evaluate_lists(self._by_mean(), ())
         return {
-            "ranked": self._with_little_known(found),
+            "ranked": self._with_little_known(ranked),
             "ranked_means": self._with_little_known(by_mean),
-        }, {"ranked": found.intervals}
+        }, {"ranked": ranked.intervals}
 
-    def _with_little_known(self, found: _Found) -> dict[str, float]:
-        shown = found.heads[found.heads >= 0]
+    def _with_little_known(self, lists: _ListEvaluation) -> dict[str, float]:
+        shown = lists.top10[lists.top10 >= 0]
         little = float((self._rated[shown] <= _LITTLE_KNOWN).mean())
-        return {**found.means, "little_known@10": little}
+        return {**lists.means, "little_known@10": little}
 
     def _by_mean(self) -> Iterator[TopK]:
-        """Return everybody's unseen movies in the order of their mean ratings, best first.
+        """Return every user's unseen movies by mean rating, the baseline of the ranked lists.
 
-        The baseline of the ranked lists. Means are shrunk and bounded as predictions are, or a
-        single five-star rating would come first.
+        Means are shrunk and bounded as predictions are, or a single five-star rating would come
+        first.
         """
         fitted = self._fitted
         sums = np.bincount(fitted.movie_index, fitted.stars, minlength=self._movie_count)
@@ -219,10 +237,9 @@ class Evaluation:
         shrunk = (sums + _BASELINE_SHRINKAGE * mean) / (self._rated + _BASELINE_SHRINKAGE)
         if self._rank_by is RankBy.BOUND:
             shrunk -= doubt_of(self._rated)
-        everybody = np.ones((len(self._seen.offsets) - 1, 1), np.float32)
-        return self._top_k(
-            Embeddings(everybody, shrunk[: self._listed, np.newaxis].astype(np.float32))
-        )
+        users = np.ones((len(self._seen.offsets) - 1, 1), np.float32)
+        movies = shrunk[: self._listed, np.newaxis].astype(np.float32)
+        return self._top_k(Embeddings(users, movies), self._longest())
 
     def _keep_users(self, group: str, per_user: Mapping[str, NDArray[np.float64]]) -> None:
         held_out = np.diff(self._wanted.offsets)[self._asked]
@@ -231,7 +248,7 @@ class Evaluation:
     def _errors_of_users(
         self, stars: NDArray[np.float32]
     ) -> tuple[dict[str, NDArray[Any]], dict[str, list[float]]]:
-        """Return each user's errors, and the intervals of the errors of all ratings together."""
+        """Return each user's errors, and the intervals of the errors over all ratings."""
         error = (stars - self._held_out.stars).astype(np.float64)
         users, row, counts = np.unique(
             self._held_out.user_index, return_inverse=True, return_counts=True
@@ -255,39 +272,50 @@ class Evaluation:
     def _longest(self) -> int:
         return min(max(KS), self._listed)
 
-    def _top_k(self, embeddings: Embeddings) -> Iterator[TopK]:
-        return top_k_blocks(*embeddings, self._seen, k=self._longest(), threads=self._threads)
+    def _top_k(self, embeddings: Embeddings, k: int) -> Iterator[TopK]:
+        return top_k_blocks(*embeddings, self._seen, k=k, threads=self._threads)
 
-    def _found(self, blocks: Iterable[TopK], bounded: Sequence[str] = WITH_INTERVAL) -> _Found:
-        """Measure lists of all users as they come; of each user only the first ten are kept.
+    def _measured(
+        self, blocks: Iterable[TopK], ks: Sequence[int]
+    ) -> Iterator[tuple[TopK, Mapping[str, NDArray[np.float64]]]]:
+        """Yield each block of lists with the metrics of its users with held-out movies.
 
-        Args:
-            blocks: the lists.
-            bounded: figures whose intervals are wanted.
+        Cutoffs beyond the length of the lists are left out.
         """
-        heads, measured = [], []
         first = 0
         for block in blocks:
             stop = first + len(block.items)
-            asked = self._asked[slice(*np.searchsorted(self._asked, (first, stop)))]
-            ks = [k for k in KS if k <= block.items.shape[1]]
-            measured.append(
-                per_user_metrics(block.items[asked - first], self._wanted, asked, ks=ks)
-            )
-            heads.append(block.items[:, :_HEAD].copy())  # a view would keep the block
+            users = self._asked[slice(*np.searchsorted(self._asked, (first, stop)))]
+            lists = block.items[users - first]
+            fitting = [k for k in ks if k <= lists.shape[1]]
+            yield block, per_user_metrics(lists, self._wanted, users, ks=fitting)
             first = stop
-        all_heads = np.concatenate(heads)
+
+    def _evaluate_lists(
+        self, blocks: Iterable[TopK], with_interval: Sequence[str]
+    ) -> _ListEvaluation:
+        """Return the metrics of all users' lists; of each list only the top-10 is kept.
+
+        Args:
+            blocks: the lists, in the order of the users.
+            with_interval: metrics whose bootstrap intervals are computed.
+        """
+        tops, measured = [], []
+        for block, metrics in self._measured(blocks, KS):
+            measured.append(metrics)
+            tops.append(block.items[:, :_TOP].copy())  # a view would keep the block
+        top10 = np.concatenate(tops)
         per_user = {name: np.concatenate([m[name] for m in measured]) for name in measured[0]}
-        return _Found(
+        return _ListEvaluation(
             {name: float(values.mean()) for name, values in per_user.items()},
-            list_metrics(all_heads[self._asked], self._rated[: self._listed], k=_HEAD),
+            list_metrics(top10[self._asked], self._rated[: self._listed], k=_TOP),
             {
                 name: list(interval(per_user[name], seed=self._seed))
-                for name in bounded
+                for name in with_interval
                 if name in per_user
             },
             per_user,
-            all_heads,
+            top10,
         )
 
     def _errors(self, stars: NDArray[np.float32]) -> dict[str, float]:
@@ -297,13 +325,13 @@ class Evaluation:
     def _by_ratings(self, stars: NDArray[np.float32]) -> dict[str, float]:
         error = (stars - self._held_out.stars).astype(np.float64)
         rated = self._rated[self._held_out.movie_index]
-        found = {}
+        errors = {}
         for low, high in BANDS:
             inside = (rated >= low) & (rated <= (rated.max() if high is None else high))
             if inside.any():
                 name = f"{low}+" if high is None else f"{low}-{high}" if high > low else f"{low}"
-                found[name] = _root_mean_square(error[inside])
-        return found
+                errors[name] = _root_mean_square(error[inside])
+        return errors
 
     def _from_means(self) -> NDArray[np.float32]:
         fitted, held_out = self._fitted, self._held_out
@@ -317,6 +345,11 @@ class Evaluation:
         return clipped
 
 
+def _with_interval(group: str) -> list[str]:
+    """Return the metrics of a group whose intervals are computed."""
+    return [figure.name for figure in figures(Use.INTERVAL) if figure.group.name == group]
+
+
 def _root_mean_square(error: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(error**2)))
 
@@ -324,23 +357,22 @@ def _root_mean_square(error: NDArray[np.float64]) -> float:
 def top_k_accuracy(
     embeddings: Embeddings, held_out: Ratings, *, ks: Sequence[int] = TOP_K, threads: int = 1
 ) -> Mapping[str, float]:
-    """Return the share of held-out ratings whose movie is among its user's best k of all movies.
+    """Return the share of held-out ratings whose movie is in the user's top-k of all movies.
 
-    What `tfrs.metrics.FactorizedTopK` computes: nothing is excluded, so that movies seen in
-    training stand above many held-out ones, and figures are low.
+    The same as `tfrs.metrics.FactorizedTopK`: no movie is excluded. Movies from training take many
+    of the positions, so values are low.
 
     Args:
         embeddings: of users and movies.
-        held_out: ratings that training did not see.
-        ks: list lengths.
-        threads: users worked on at a time.
+        held_out: ratings outside the training part.
+        ks: cutoffs.
+        threads: parallel tiles of users.
 
     Returns:
         `top_<k>_accuracy` -> share, 0 to 1; empty without held-out ratings.
 
     Cost:
-        O(A * I * D) time of A users with held-out ratings, who are scored once each; 4 bytes a
-        held-out rating.
+        O(A * I * D) time for A users with held-out ratings; 4 bytes per held-out rating.
     """
     if not len(held_out):
         return {}
@@ -349,7 +381,7 @@ def top_k_accuracy(
     row, movie = row[order], held_out.movie_index[order]
     starts = np.searchsorted(row, np.arange(len(asked) + 1))
     users, movies = embeddings.users[asked], embeddings.movies
-    own = np.empty(len(row), np.float32)  # the held-out movies' own scores, as they are compared
+    own = np.empty(len(row), np.float32)  # scores of the held-out movies
 
     def score(start: int, stop: int, scratch: Scratch) -> None:
         tile = scratch.scores[: stop - start, : len(movies)]
@@ -360,16 +392,13 @@ def top_k_accuracy(
     longest = min(max(ks), len(movies))
     blocks = select_blocks(score, None, len(users), len(movies), k=longest, threads=threads)
     best = np.concatenate([block.scores for block in blocks])  # [A, k]
-    # Only a better movie pushes one down: an equal one at the k-th place does not.
+    # A movie is outside the top-k only if k others are better: equal scores are inside.
     return {f"top_{k}_accuracy": float((own >= best[row, min(k, longest) - 1]).mean()) for k in ks}
 
 
-def rmse(weights: RatingWeights | LinearRating, held_out: Ratings) -> Mapping[str, float]:
-    """Return the root mean squared error of the predicted stars, as `rmse`.
-
-    Empty without held-out ratings.
-    """
+def rmse(weights: RatingWeights | LinearRating, held_out: Ratings) -> float:
+    """Return the root mean square error of predicted ratings; NaN without held-out ratings."""
     if not len(held_out):
-        return {}
+        return math.nan
     error = predict(weights, held_out.user_index, held_out.movie_index) - held_out.stars
-    return {"rmse": _root_mean_square(error.astype(np.float64))}
+    return _root_mean_square(error.astype(np.float64))

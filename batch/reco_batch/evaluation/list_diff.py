@@ -1,7 +1,6 @@
-"""What `batch diff` finds out: two nights beside each other, from their folders alone.
+"""Results of `batch diff`: the differences of two runs, or of one user's lists in both.
 
-The whole comparison is `changes.compare_nights`; this module chooses the nights, and of what
-changed the part that a person can read. `diff_page` says it.
+Reads the folders of the artifacts only. The comparison of all lists is in `generation_diff`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,34 +12,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reco_batch.artifact.folder import Artifact, open_artifact
+from reco_batch.artifact.folder import Artifact, artifacts_of, open_artifact
 from reco_batch.data import columns as c
 from reco_batch.errors import NightFailed
 from reco_batch.evaluation.generation_diff import (
     DEPTH,
     PERSISTENCE,
     Changes,
-    compare_nights,
-    night_before,
-    of_namespace,
+    baseline_run,
+    compare_runs,
 )
-from reco_batch.evaluation.top10_diversity import HEAD
-from reco_batch.metrics.rank_overlap import overlap, rank_biased_overlap
+from reco_batch.metrics.rank_overlap import overlap, padded, rank_biased_overlap
 from reco_store import UsageError
 from reco_store.contract.families import USER
 from reco_store.contract.keys import parse_generation_id, user_suffix
 
-#: The sum of the weights is 1 but for this.
+#: Rounding error of the sum of the weights of rank-biased overlap, which is 1.
 _ROUNDING: Final = 1e-9
 
 
 class MovieMove(NamedTuple):
-    """A movie that stands in more, or fewer, first tens than before."""
+    """A movie in more, or fewer, top-10 lists than before."""
 
     movie_id: str
     title: str
     before: int
+    """Users with the movie in their earlier top-10."""
     after: int
+    """Users with the movie in their later top-10."""
 
 
 class UserMove(NamedTuple):
@@ -48,36 +47,43 @@ class UserMove(NamedTuple):
 
     user_id: str
     overlap: float
+    """Share of the earlier top-10 that is in the later one."""
     rbo: float
+    """Rank-biased overlap, 0 to 1."""
 
 
 class Difference(NamedTuple):
-    """Two nights as a whole."""
+    """Differences between all user lists of two runs."""
 
     before: str
+    """Generation of the earlier run."""
     after: str
+    """Generation of the later run."""
     users: int
-    """Of both nights."""
+    """Users of both runs."""
     new_users: int
     gone_users: int
     new_movies: int
-    """Of the catalogue."""
+    """Movies that only the later catalogue contains."""
     gone_movies: int
+    """Movies that only the earlier catalogue contains."""
     overlap: float | None
-    """Mean share of the earlier first ten that is in the later one; None where nobody had one."""
+    """Mean share of the earlier top-10 that is in the later one; None if no user had one."""
     rbo: float | None
+    """Mean rank-biased overlap; None if no user had an earlier list."""
     unchanged: int
-    """Users who keep all of their first ten, in any order."""
+    """Users who keep their whole top-10, in any order."""
     entered: int
-    """Movies in somebody's first ten that were in nobody's."""
+    """Movies in a later top-10 that were in no earlier one."""
     left: int
+    """Movies in an earlier top-10 that are in no later one."""
     rose: list[MovieMove]
     fell: list[MovieMove]
     most_changed: list[UserMove]
 
 
 class Place(NamedTuple):
-    """A movie in a user's lists; the places count from 1, None: not in that list."""
+    """A movie in a user's lists, with its positions from 1; None if a list lacks it."""
 
     movie_id: str
     title: str
@@ -86,7 +92,7 @@ class Place(NamedTuple):
 
 
 class UserDifference(NamedTuple):
-    """One user's lists of two nights."""
+    """Differences between one user's lists of two runs."""
 
     before: str
     after: str
@@ -94,67 +100,65 @@ class UserDifference(NamedTuple):
     overlap: float | None
     rbo: float | None
     places: list[Place]
-    """The first of tonight's list, then those of the earlier one's first that are not in it."""
+    """Movies of the later top, then movies of the earlier top that the later list lacks."""
 
 
-def choose_nights(
+def choose_runs(
     artifacts: Path, before: str | None, after: str | None, *, namespace: str
 ) -> tuple[Artifact, Artifact]:
-    """Return the two nights to compare.
+    """Return the artifacts of the two runs to compare.
 
     Args:
-        artifacts: the folder of all artifacts.
-        before: the earlier one; None: the one that the later one was compared with, or the newest
-            one before it.
-        after: the later one; None: the newest one of the namespace.
-        namespace: of what is chosen.
+        artifacts: folder of all artifacts.
+        before: earlier generation; None for the one that the quality gate compared the later one
+            with, or else the newest one before it.
+        after: later generation; None for the newest one of the namespace.
+        namespace: namespace of the runs.
 
     Raises:
-        UsageError: that is not the name of a generation, or both are the same.
-        NightFailed: there is no such artifact, or none to choose.
+        UsageError: a name is not that of a generation, or both are the same.
+        NightFailed: an artifact does not exist, or the namespace has too few.
     """
     if before is not None and before == after:
         raise UsageError(
-            f"{before} beside itself; expected two generations. Leave one out to compare the other "
-            "with the night before it."
+            f"{before} twice; expected two generations. Leave one out to compare the other with "
+            "the run before it."
         )
     for name in (before, after):
         if name is not None:
-            parse_generation_id(name)  # rather than follow `..` out of the folder
-    nights = of_namespace(artifacts, namespace)
-    if after is None and not nights:
+            parse_generation_id(name)  # so that `..` cannot lead out of the folder
+    runs = artifacts_of(artifacts, namespace)
+    if after is None and not runs:
         raise NightFailed(
             f"no complete artifact of the namespace {namespace!r} in {artifacts}; expected two. "
             "Run `batch run`, or name another --home or --namespace."
         )
-    later = nights[-1] if after is None else open_artifact(artifacts, after)
+    later = runs[-1] if after is None else open_artifact(artifacts, after)
     if before is not None:
         return open_artifact(artifacts, before), later
-    older = [night for night in nights if night.generation < later.generation]
-    earlier = night_before(later, nights) or (older[-1] if older else None)
+    older = [run for run in runs if run.generation < later.generation]
+    earlier = baseline_run(later, runs) or (older[-1] if older else None)
     if earlier is None:
         raise NightFailed(
             f"no complete artifact in {artifacts} is older than {later.generation}; expected one "
-            "to compare it with. Run `batch run` once more, or name both generations."
+            "to compare with. Run `batch run` once more, or name both generations."
         )
     return earlier, later
 
 
 def difference(before: Artifact, after: Artifact, *, n: int) -> Difference:
-    """Compare two nights as a whole.
+    """Compare all user lists of two runs.
 
     Args:
-        before: the earlier one.
-        after: the later one.
-        n: movies that rose, movies that fell, and users to name.
+        before: artifact of the earlier run.
+        after: artifact of the later run.
+        n: number of movies that rose, of movies that fell, and of users to list.
 
     Raises:
         NightFailed: a file of an artifact is damaged or missing.
     """
-    changes = compare_nights(before, after)
+    changes = compare_runs(before, after)
     titles = {**before.titles(), **after.titles()}
-    known = changes.overlap[~np.isnan(changes.overlap)]
-    was, now = changes.shown_before > 0, changes.shown_after > 0
     return Difference(
         before=changes.before,
         after=changes.after,
@@ -163,11 +167,11 @@ def difference(before: Artifact, after: Artifact, *, n: int) -> Difference:
         gone_users=changes.gone_users,
         new_movies=changes.new_movies,
         gone_movies=changes.gone_movies,
-        overlap=float(known.mean()) if len(known) else None,
-        rbo=float(np.nanmean(changes.rbo)) if len(known) else None,
-        unchanged=int((known == 1).sum()),
-        entered=int((now & ~was).sum()),
-        left=int((was & ~now).sum()),
+        overlap=changes.mean_overlap,
+        rbo=None if changes.mean_overlap is None else changes.mean_rbo,
+        unchanged=changes.unchanged_users,
+        entered=changes.entered_movies,
+        left=changes.left_movies,
         rose=_moves(changes, titles, changes.shown_after - changes.shown_before, n),
         fell=_moves(changes, titles, changes.shown_before - changes.shown_after, n),
         most_changed=[
@@ -177,16 +181,16 @@ def difference(before: Artifact, after: Artifact, *, n: int) -> Difference:
 
 
 def user_difference(before: Artifact, after: Artifact, user_id: str, *, n: int) -> UserDifference:
-    """Compare one user's lists of two nights.
+    """Compare one user's lists of two runs.
 
     Args:
-        before: the earlier one.
-        after: the later one.
-        user_id: whose.
-        n: places of either list to name.
+        before: artifact of the earlier run.
+        after: artifact of the later run.
+        user_id: id of the user.
+        n: positions of either list to include.
 
     Raises:
-        UsageError: neither night has a list of that user.
+        UsageError: neither run has a list of the user.
         NightFailed: a file of an artifact is damaged or missing.
     """
     lists = _list_of(before, user_id), _list_of(after, user_id)
@@ -197,17 +201,17 @@ def user_difference(before: Artifact, after: Artifact, user_id: str, *, n: int) 
         )
     then, now = ([] if movies is None else movies for movies in lists)
     titles = {**before.titles(), **after.titles()}
-    was, stands = ({movie: place for place, movie in enumerate(m, start=1)} for m in (then, now))
-    named = dict.fromkeys([*now[:n], *(movie for movie in then[:n] if movie not in stands)])
+    was, is_at = ({movie: place for place, movie in enumerate(m, start=1)} for m in (then, now))
+    named = dict.fromkeys([*now[:n], *(movie for movie in then[:n] if movie not in is_at)])
     pair = _as_rows(then, now)
     return UserDifference(
         before=before.generation,
         after=after.generation,
         user_id=user_id,
-        overlap=_finite(overlap(*pair, k=HEAD)),
-        rbo=_finite(rank_biased_overlap(*pair, p=PERSISTENCE)),
+        overlap=_number(overlap(*pair)),
+        rbo=_number(rank_biased_overlap(*pair, p=PERSISTENCE)),
         places=[
-            Place(movie, titles.get(movie, movie), was.get(movie), stands.get(movie))
+            Place(movie, titles.get(movie, movie), was.get(movie), is_at.get(movie))
             for movie in named
         ],
     )
@@ -242,14 +246,13 @@ def _list_of(artifact: Artifact, user_id: str) -> list[str] | None:
 def _as_rows(
     then: Sequence[str], now: Sequence[str]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return both lists as rows of numbers, as deep as whole nights are compared."""
-    number = {movie: place for place, movie in enumerate(dict.fromkeys([*then, *now]))}
-    rows = np.full((2, DEPTH), -1, np.int32)
-    for row, movies in zip(rows, (then[:DEPTH], now[:DEPTH]), strict=True):
-        row[: len(movies)] = [number[movie] for movie in movies]
+    """Return both lists as rows of movie indices."""
+    index_of = {movie: index for index, movie in enumerate(dict.fromkeys([*then, *now]))}
+    rows = padded([[index_of[movie] for movie in movies] for movies in (then, now)], DEPTH)
     return rows[:1], rows[1:]
 
 
-def _finite(figure: NDArray[np.float64]) -> float | None:
-    value = float(figure[0])
+def _number(values: NDArray[np.float64]) -> float | None:
+    """Return the only value; None if it is NaN."""
+    value = float(values[0])
     return None if np.isnan(value) else value

@@ -1,8 +1,8 @@
-"""What the lists of an artifact are like: counted in one pass over each Parquet file.
+"""Statistics of an artifact's lists, counted in one pass over each Parquet file.
 
-Lists are read a few thousand at a time and measured in tiles whose work fits in the cache, so
-memory does not grow with users, but for 8 bytes each and a bounded sample. Pure reading: nothing
-here knows what is good (`checks`) or what is served (`comparison`).
+Lists are read a few thousand at a time and measured in tiles that fit in the processor's cache.
+Memory grows with the users by 8 bytes each, apart from a bounded sample. Thresholds, and the
+comparison with the live generation, are in `gate`.
 
 Shapes: R lists in a tile, E movies in all its lists, I movies of the catalogue.
 """
@@ -19,71 +19,83 @@ from numpy.typing import NDArray
 from reco_batch.artifact.folder import Artifact
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Histories
-from reco_batch.evaluation.top10_diversity import HEAD, HeadFigures, Heads, Tile
+from reco_batch.evaluation.top10_diversity import Tile, Top10Diversity, Top10Figures
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.scoring.popularity import count_tiers
 from reco_batch.scoring.uncertainty import doubt_of
 from reco_batch.settings.hyperparameters import RankBy
 from reco_store.contract.families import LISTS, POPULAR, RANKED, SEEN, USER, Family
 from reco_store.contract.keys import BY_HIGHEST_RATED, popular_suffix
 
-#: Lists kept of a family, evenly spaced, to be compared with last night's.
+#: Lists sampled from each family, evenly spaced, for the comparison with the live generation.
 SAMPLE_LISTS: Final = 2000
-#: Stars less doubt plus doubt are the stars again but for this.
+#: Rounding error of adding what was subtracted from a predicted rating.
 _ROUNDING: Final = 1e-5
 _ENTRIES_PER_BATCH: Final = 1_000_000
 #: [R, I] cells of a tile: 8 MB of int32.
 _CELLS: Final = 2_000_000
-#: Families that `measure` measures: all but explanations, for which see `explanation_checks`.
+#: Families that `measure` reads: all but explanations, which `gate.explanation_checks` reads.
 MEASURED: Final = tuple(family for family in LISTS if not family.explains)
-#: Ratings a movie needs for its lists to be judged; with fewer, all its scores may be equal.
+#: Ratings a movie needs for its scores to be judged; with fewer, all may be equal.
 ENOUGH_RATINGS: Final = 3
 
 
 @dataclass(slots=True)
 class ListFigures:
-    """Of one family; every figure but the first two counts lists."""
+    """Statistics of one family of lists."""
 
-    entries: int = 0  # movies in all lists together
-    sampled: dict[str, NDArray[np.int32]] = field(default_factory=dict)  # id -> its movies
+    entries: int = 0
+    """Movies in all lists together."""
+    sampled: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    """User or movie id -> top of its list, as catalogue indices; whole histories for `seen`."""
     lists: int = 0
-    full: int = 0  # k movies, or all that are not excluded
-    misplaced: int = 0  # not beside what it must leave out: another user's, or none
+    """Number of lists."""
+    full: int = 0
+    """Lists with k movies, or with all movies that are not excluded."""
+    misplaced: int = 0
+    """Lists in another row than the history, or the movie, that they must leave out."""
     duplicates: int = 0
-    excluded: int = 0  # shows what it must leave out: a seen movie, or the movie itself
-    unknown: int = 0  # shows a movie that is not in the catalogue
+    """Lists with a movie twice."""
+    excluded: int = 0
+    """Lists with a movie that they must leave out: a seen one, or the movie itself."""
+    unknown: int = 0
+    """Lists with a movie that is not in the catalogue."""
     not_finite: int = 0
+    """Lists with a score that is not finite."""
     unordered: int = 0
-    judged: int = 0  # of users, and of movies with enough ratings
-    flat: int = 0  # of those: two movies or more, all with one score
+    """Lists whose scores rise."""
+    judged: int = 0
+    """Lists whose scores should differ: all of users, and of movies with enough ratings."""
+    flat: int = 0
+    """Judged lists of two movies or more that all have the same score."""
 
 
 class Measured(NamedTuple):
-    """Everything about an artifact's lists."""
+    """Statistics of all lists of an artifact."""
 
-    movies: int  # of the catalogue
+    movies: int
+    """Movies of the catalogue."""
     families: dict[str, ListFigures]
-    heads: HeadFigures
-    index_of: dict[str, int]  # movie id -> index, of the samples
+    top10: Top10Figures
+    index_of: dict[str, int]
+    """Movie id -> catalogue index."""
 
 
 def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
-    """Look at every list of an artifact.
+    """Return the statistics of all lists of an artifact.
 
     Args:
-        artifact: a complete one.
-        k: how long the user, similar and next lists should be.
-        ranked_k: how long the ranked lists should be; None: as long as can be.
-
-    Returns:
-        The figures.
+        artifact: a complete artifact.
+        k: expected length of user, similar and next lists.
+        ranked_k: expected length of ranked lists; None for all movies.
 
     Cost:
-        About 60 ns a movie in a list, a third of it reading Parquet (26 million movies in 1.6 s of
-        one processor); 200 MB at peak, whatever the number of users.
+        About 60 ns per movie in a list, a third of it for reading Parquet (26 million movies in
+        1.6 s on one processor); 200 MB at peak, independent of the number of users.
     """
     catalogue = artifact.movie_ids()
     counts = artifact.rating_counts()
-    heads = Heads(counts)
+    top10 = Top10Diversity(counts)
     lengths = {"k": k, "ranked_k": ranked_k}
     families = {}
     for family in MEASURED:
@@ -99,15 +111,15 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
             tiers=_tiers(artifact) if family == POPULAR else None,
         )
         families[family.name] = measured.run(
-            _excluded(artifact, family, catalogue), heads if family == USER else None
+            _excluded(artifact, family, catalogue), top10 if family == USER else None
         )
     ids = catalogue.cast(pa.string()).to_pylist()
     index_of = {movie_id: index for index, movie_id in enumerate(ids)}
-    return Measured(len(catalogue), families, heads.figures(), index_of)
+    return Measured(len(catalogue), families, top10.figures(), index_of)
 
 
 def _doubt(artifact: Artifact) -> NDArray[np.float32] | None:
-    """Return what the order of the ranked lists takes off the stars that they show."""
+    """Return the uncertainty that ranking subtracts from predicted ratings, [I]; None for none."""
     if artifact.manifest.get("parameters", {}).get("rank_by") != RankBy.BOUND:
         return None
     return doubt_of(artifact.rating_counts())
@@ -129,7 +141,7 @@ def _excluded(
 
 
 class _Family:
-    """Measures the lists of one family."""
+    """Accumulator of the statistics of one family."""
 
     def __init__(
         self,
@@ -155,25 +167,30 @@ class _Family:
         self._figures = ListFigures()
 
     def run(
-        self, excluded: Iterator[pa.RecordBatch] | None, heads: Heads | None = None
+        self, excluded: Iterator[pa.RecordBatch] | None, top10: Top10Diversity | None = None
     ) -> ListFigures:
-        """Measure all lists beside what each must leave out."""
+        """Return the statistics of all lists.
+
+        Args:
+            excluded: movies that each list must leave out, in the order of the lists.
+            top10: receives the lists, too.
+        """
         pairs = (
             ((batch, None) for batch in self._batches)
             if excluded is None
             else side_by_side(self._batches, excluded)
         )
-        for batch, beside in pairs:
+        for batch, left_out in pairs:
             if batch is None:
-                continue  # of users without a list: `lists` is too small
-            self._measure_batch(batch, beside, heads, misplaced=excluded is not None)
+                continue  # users without a list: the count of lists shows that
+            self._measure_batch(batch, left_out, top10, misplaced=excluded is not None)
         return self._figures
 
     def _measure_batch(
         self,
         batch: pa.RecordBatch,
-        beside: pa.RecordBatch | None,
-        heads: Heads | None,
+        left_out: pa.RecordBatch | None,
+        top10: Top10Diversity | None,
         *,
         misplaced: bool,
     ) -> None:
@@ -184,9 +201,9 @@ class _Family:
             if c.SCORES in batch.schema.names
             else None
         )
-        excluded = None if beside is None else self._indexed(beside.column(c.MOVIE_IDS))
-        if beside is not None:
-            figures.misplaced += self._misplaced(batch, beside)
+        excluded = None if left_out is None else self._indexed(left_out.column(c.MOVIE_IDS))
+        if left_out is not None:
+            figures.misplaced += self._misplaced(batch, left_out)
         elif misplaced:
             figures.misplaced += len(batch)
         tiers = None if self._tiers is None else self._tiers_of(batch, lists, self._tiers)
@@ -204,8 +221,8 @@ class _Family:
                 self._judged_rows(figures.lists + start, stop - start),
             )
             self._measure_tile(tile)
-            if heads is not None:
-                heads.add(tile)
+            if top10 is not None:
+                top10.add(tile)
         self._sample(batch, lists)
         figures.lists += len(batch)
         figures.entries += len(lists.movie_index)
@@ -220,14 +237,14 @@ class _Family:
             figures.full += int((lengths >= np.minimum(self._k, eligible)).sum())
         position = tile.row[known] * self._count + tile.items[known]  # [E] cell of [R, I]
         order = np.arange(len(position), dtype=np.int32)
-        # The cell remembers which entry wrote it last. An entry whose cell says another is one of
-        # two; a cell is written in this tile only if the entry that it names stands there, so the
-        # buffer needs no clearing.
+        # Each cell keeps the entry that wrote it last, so an entry that finds another one in its
+        # cell is a duplicate. A cell is of this tile only if the entry that it names has this cell,
+        # so the buffer needs no clearing.
         self._owner[position] = order
         figures.duplicates += _rows(tile.row[known][self._owner[position] != order], rows)
         if tile.excluded is not None and len(position):
-            of = np.repeat(np.arange(rows), np.diff(tile.excluded.offsets))
-            cell = (of * self._count + tile.excluded.movie_index)[tile.excluded.movie_index >= 0]
+            row = np.repeat(np.arange(rows), np.diff(tile.excluded.offsets))
+            cell = (row * self._count + tile.excluded.movie_index)[tile.excluded.movie_index >= 0]
             writer = np.minimum(self._owner[cell], len(position) - 1)
             shown = cell[position[writer] == cell]
             figures.excluded += _rows(shown // self._count, rows)
@@ -235,7 +252,7 @@ class _Family:
             self._measure_scores(tile, tile.scores, lengths)
 
     def _judged_rows(self, first: int, rows: int) -> NDArray[np.bool_] | None:
-        """Return which of some rows' scores should differ, [R]; None: all."""
+        """Return the rows of a block whose scores should differ, [R]; None for all."""
         if self._judged is None:
             return None
         known = self._judged[first : first + rows]
@@ -244,7 +261,7 @@ class _Family:
     def _tiers_of(
         self, batch: pa.RecordBatch, lists: Histories, tiers: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return the part of its list that each movie belongs to, [E]; 0 where there are none."""
+        """Return the tier of each movie in its list, [E]; 0 in lists without tiers."""
         highest = pc.starts_with(batch.column(c.SUFFIX), popular_suffix(BY_HIGHEST_RATED))
         row = np.repeat(np.arange(len(batch)), np.diff(lists.offsets))
         parted = highest.to_numpy(zero_copy_only=False)[row] & (lists.movie_index >= 0)
@@ -266,7 +283,7 @@ class _Family:
         if tile.tiers is not None and unordered.any():
             step = np.diff(tile.tiers)
             rising = (step < 0) | ((order[1:] > order[:-1]) & (step == 0))
-            unordered &= _hit(rising & same, tile, rows)  # an older version had no parts
+            unordered &= _hit(rising & same, tile, rows)  # earlier versions had no tiers
         figures.unordered += int(unordered.sum())
         several = lengths > 1
         if tile.judged is not None:
@@ -276,16 +293,15 @@ class _Family:
         figures.flat += int((scores[first] == scores[last]).sum())
 
     def _indexed(self, lists: pa.ListArray) -> Histories:
-        """Return the lists with catalogue indices for ids, -1 for an id that is not there."""
-        found = pc.index_in(lists.flatten(), value_set=self._catalogue)
-        index = found.fill_null(-1).to_numpy(zero_copy_only=False)
+        """Return the lists as catalogue indices; -1 for a movie that the catalogue lacks."""
+        index = pc.index_in(lists.flatten(), value_set=self._catalogue).fill_null(-1)
         offsets = lists.offsets.to_numpy().astype(np.int64)
-        return Histories(offsets - offsets[0], index)
+        return Histories(offsets - offsets[0], index.to_numpy(zero_copy_only=False))
 
-    def _misplaced(self, batch: pa.RecordBatch, beside: pa.RecordBatch) -> int:
-        """Count the lists whose key is not that of the row beside them."""
+    def _misplaced(self, batch: pa.RecordBatch, left_out: pa.RecordBatch) -> int:
+        """Count the lists whose id differs from that of the same row in the other batch."""
         own = ids_of(batch.column(c.SUFFIX))
-        return len(batch) - int(pc.equal(own, ids_of(beside.column(c.SUFFIX))).true_count)
+        return len(batch) - int(pc.equal(own, ids_of(left_out.column(c.SUFFIX))).true_count)
 
     def _sample(self, batch: pa.RecordBatch, lists: Histories) -> None:
         skipped = -self._figures.lists % self._every
@@ -293,13 +309,13 @@ class _Family:
         names = ids_of(batch.column(c.SUFFIX).take(pa.array(rows))).to_pylist()
         for name, row in zip(names, rows.tolist(), strict=True):
             whole = lists.of(row)
-            self._figures.sampled[name] = (whole if self._family == SEEN else whole[:HEAD]).copy()
+            self._figures.sampled[name] = (whole if self._family == SEEN else whole[:TOP]).copy()
 
 
 def _hit(at: NDArray[np.bool_], tile: Tile, rows: int) -> NDArray[np.bool_]:
-    """Return which lists have something at one of their places but the first, [R]."""
-    found: NDArray[np.bool_] = np.bincount(tile.row[1:][at], minlength=rows) > 0
-    return found
+    """Return the lists with a hit at any position after the first, [R]."""
+    hit: NDArray[np.bool_] = np.bincount(tile.row[1:][at], minlength=rows) > 0
+    return hit
 
 
 def _rows(hit: NDArray[np.int64], rows: int) -> int:
@@ -308,12 +324,12 @@ def _rows(hit: NDArray[np.int64], rows: int) -> int:
 
 
 def ids_of(suffixes: pa.Array) -> pa.Array:
-    """Return the ids in key suffixes: what stands after the first colon."""
+    """Return the ids in key suffixes: the part after the first colon."""
     return pc.replace_substring_regex(suffixes, r"\A[a-z]+:", "", max_replacements=1)
 
 
 def _itself(catalogue: pa.Array, family: Family, rows: int = 4096) -> Iterator[pa.RecordBatch]:
-    """Yield for each movie what its list must leave out: the movie."""
+    """Yield each movie as the only one that its own list must leave out."""
     for start in range(0, len(catalogue), rows):
         ids = catalogue.slice(start, rows)
         names = pc.binary_join_element_wise(family.name, ids.cast(pa.string()), ":")
@@ -324,7 +340,7 @@ def _itself(catalogue: pa.Array, family: Family, rows: int = 4096) -> Iterator[p
 def side_by_side(
     left: Iterator[pa.RecordBatch], right: Iterator[pa.RecordBatch]
 ) -> Iterator[tuple[pa.RecordBatch | None, pa.RecordBatch | None]]:
-    """Yield both in pieces of as many rows; None where one of them has ended."""
+    """Yield both in blocks of the same number of rows; None after the end of one of them."""
     a = b = None
     while True:
         a = a if a is not None and len(a) else next(left, None)

@@ -1,7 +1,7 @@
-"""The quality gate: is this generation fit to be served?
+"""Quality gate: the verdict on a staged generation before it goes live.
 
-`verdict` judges a staged generation; the other modules contribute checks of lists, metrics,
+`judge` makes the verdict; the other modules contribute checks of the input, lists, metrics,
 explanations and churn. A check is data (`artifact.checks`): a value, a threshold, a result.
 """
 
-__all__ = ["list_checks", "verdict"]
+__all__ = ["input_checks", "judge"]

@@ -1,7 +1,7 @@
-"""How much tonight's lists differ from those that are served: a bounded sample of both.
+"""Churn and other changes of a staged generation, on a bounded sample of the live one's keys.
 
-Reads the live generation through the gate's input. A live value that cannot be read counts as
-one that is not there: damage in what is served is no reason to keep serving it.
+Live values are read through the gate's input. A live value that cannot be decoded counts as
+missing: a damaged live generation is no reason to refuse its successor.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,37 +10,44 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from reco_batch.artifact.checks import NO_BASELINE, Check, at_least, at_most
 from reco_batch.artifact.folder import Artifact
 from reco_batch.evaluation.list_statistics import SAMPLE_LISTS, Measured
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.metrics.rank_overlap import TOP, overlap, padded
+from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import GateInput
 from reco_store.contract.codec import decode_head, decode_ids, decode_movie
 from reco_store.contract.families import RANKED, SEEN, SIMILAR, USER, Family
 from reco_store.contract.keys import family_suffix, movie_suffix
 from reco_store.errors import ContractMismatch
 
-#: Of one family's live values: a list of a whole large catalogue takes a megabyte.
+#: Bytes read of one family's live values: a list of a whole large catalogue takes a megabyte.
 _BYTES_TO_READ: Final = 50_000_000
-_BYTES_A_MOVIE: Final = 13
+_BYTES_PER_MOVIE: Final = 13
 _FEWEST_LISTS: Final = 50
 #: Keys sampled from the whole live generation to estimate the share that the store lost.
 _SAMPLE_KEYS: Final = 500
+_CHURN_FAMILIES: Final = (USER, RANKED, SIMILAR)
 
 
 class Comparison(NamedTuple):
-    """Means over the sampled keys that both nights have; None where there is none."""
+    """Means over the sampled keys that both generations have; None without such keys."""
 
-    churn: Mapping[str, float | None]  # family -> share of the first ten that is new
-    known_users: float | None  # share of tonight's users whom the live night has
-    known_history: float | None  # share of the live night's newest ten that are seen still
+    churn: Mapping[str, float | None]
+    """Family -> share of the live top-10 that is not in the staged top-10."""
+    known_users: float | None
+    """Share of the staged users that the live generation has."""
+    known_history: float | None
+    """Share of the ten newest movies of a live history that are in the staged history."""
     known_titles: float | None
+    """Share of movies whose title has not changed."""
 
 
 def lost_share(given: GateInput, live: str) -> float:
     """Return the share of a sample of the live generation's keys that the store lost.
 
     Args:
-        given: the way to the live values.
+        given: access to the live values.
         live: the live generation.
 
     Raises:
@@ -52,68 +59,102 @@ def lost_share(given: GateInput, live: str) -> float:
 
 
 def compare(given: GateInput, live: str, artifact: Artifact, measured: Measured) -> Comparison:
-    """Compare samples with the live generation.
+    """Compare a staged generation with the live one.
 
     Args:
-        given: the way to the live values.
+        given: access to the live values.
         live: the live generation.
-        artifact: tonight's.
-        measured: tonight's figures with their samples.
-
-    Returns:
-        What has changed.
+        artifact: the staged generation.
+        measured: its list statistics, with samples of its lists.
 
     Raises:
         StoreUnreachable: the store does not answer.
     """
+    index_of = measured.index_of
 
-    def overlaps(family: Family, decode: Callable[[bytes], Sequence[str]]) -> list[float | None]:
+    def live_lists(family: Family, decode: Callable[[bytes], Sequence[str]]) -> _Pairs:
         figures = measured.families[family.name]
-        size = max(1, figures.entries * _BYTES_A_MOVIE // max(1, figures.lists))
+        size = max(1, figures.entries * _BYTES_PER_MOVIE // max(1, figures.lists))
         wanted = max(_FEWEST_LISTS, _BYTES_TO_READ // size)
         sampled = dict(list(figures.sampled.items())[:: -(-len(figures.sampled) // wanted) or 1])
-        return list(
-            _overlaps(given, live, family, sampled, decode=decode, index_of=measured.index_of)
-        )
+        values = given.read(live, (family_suffix(family, name) for name in sampled))
+        return [
+            (None if value is None else _decoded(value, decode), staged)
+            for (_, value), staged in zip(values, sampled.values(), strict=True)
+        ]
 
-    heads = {family.name: overlaps(family, _head) for family in (USER, RANKED, SIMILAR)}
-    history = overlaps(SEEN, lambda value: decode_ids(value)[:HEAD])
-    found = [share is not None for share in history]
+    histories = live_lists(SEEN, lambda value: decode_ids(value)[:TOP])
     return Comparison(
-        churn={family: _complement(_mean(shares)) for family, shares in heads.items()},
-        known_users=float(np.mean(found)) if found else None,
-        known_history=_mean(history),
+        churn={
+            family.name: _churn(live_lists(family, _top), index_of) for family in _CHURN_FAMILIES
+        },
+        known_users=_mean([float(history is not None) for history, _ in histories]),
+        known_history=_mean(list(_kept_histories(histories, index_of))),
         known_titles=_known_titles(given, live, artifact),
     )
 
 
-def _overlaps(
-    given: GateInput,
-    live: str,
-    family: Family,
-    sampled: Mapping[str, NDArray[np.int32]],
-    *,
-    decode: Callable[[bytes], Sequence[str]],
-    index_of: Mapping[str, int],
-) -> Iterator[float | None]:
-    """Yield for each sampled key the share that both lists have of the shorter; None: no such key.
+def check_churn(comparison: Comparison | None, bounds: GateBounds) -> Iterator[Check]:
+    """Yield the checks of the changes against the live generation.
 
-    An empty list has nothing to differ in: it yields NaN.
+    Args:
+        comparison: of both generations; None without a live one.
+        bounds: thresholds.
     """
-    values = given.read(live, (family_suffix(family, name) for name in sampled))
-    for (_, value), mine in zip(values, sampled.values(), strict=True):
-        theirs = None if value is None else _decoded(value, decode)
-        if theirs is None:
-            yield None
-            continue
-        if family == SEEN:
-            # Movies that the catalogue has lost since are in no history, which is as it should be.
-            theirs = [i for i in theirs if i in index_of]
-        # Of histories only theirs is cut to its head: tonight's may have grown by any number.
-        shorter = len(theirs) if family == SEEN else min(len(mine), len(theirs))
-        # A movie that the catalogue no longer has is in none of tonight's lists.
-        common = set(mine.tolist()).intersection(index_of.get(i, -2) for i in theirs)
-        yield len(common) / shorter if shorter else np.nan
+    limits = {
+        USER.name: bounds.churn,
+        RANKED.name: bounds.ranked_churn,
+        SIMILAR.name: bounds.similar_churn,
+    }
+    kept = {
+        "known.users": bounds.known_users,
+        "known.history": bounds.known_history,
+        "known.titles": bounds.known_titles,
+    }
+    if comparison is None:
+        for name in (*(f"churn.{family}" for family in limits), *kept):
+            yield Check(name, None, "", None, NO_BASELINE)
+        return
+    for family, most in limits.items():
+        yield at_most(
+            f"churn.{family}", comparison.churn[family], most, lacking="no list in both generations"
+        )
+    shares = (comparison.known_users, comparison.known_history, comparison.known_titles)
+    for (name, least), share in zip(kept.items(), shares, strict=True):
+        yield at_least(name, share, least, lacking="nothing in both generations")
+
+
+_Pairs = list[tuple[Sequence[str] | None, NDArray[np.int32]]]
+"""Live and staged list of each sampled key; None if there is no live list."""
+
+
+def _churn(pairs: _Pairs, index_of: Mapping[str, int]) -> float | None:
+    """Return the mean churn of the keys that both generations have."""
+    both = [(live, staged) for live, staged in pairs if live is not None]
+    if not both:
+        return None
+    earlier = padded([_indices(live, index_of) for live, _ in both], TOP)
+    later = padded([staged for _, staged in both], TOP)
+    kept = _mean(overlap(earlier, later).tolist())
+    return None if kept is None else 1 - kept
+
+
+def _indices(movies: Sequence[str], index_of: Mapping[str, int]) -> list[int]:
+    """Return the index of each movie; one beyond the catalogue for a movie that has left it."""
+    gone = len(index_of)
+    return [index_of.get(movie, gone + position) for position, movie in enumerate(movies)]
+
+
+def _kept_histories(pairs: _Pairs, index_of: Mapping[str, int]) -> Iterator[float]:
+    """Yield for each known user the share of the live history that the staged one contains.
+
+    Movies that have left the catalogue are in no history, so they do not count. The staged history
+    is not cut: it may have grown by any number of movies.
+    """
+    for live, staged in pairs:
+        known = {index_of[movie] for movie in live or () if movie in index_of}
+        if known:
+            yield len(known.intersection(staged.tolist())) / len(known)
 
 
 def _decoded(value: bytes, decode: Callable[[bytes], Sequence[str]]) -> Sequence[str] | None:
@@ -123,27 +164,25 @@ def _decoded(value: bytes, decode: Callable[[bytes], Sequence[str]]) -> Sequence
         return None
 
 
-def _head(value: bytes) -> Sequence[str]:
-    return decode_head(value, HEAD)[0]
+def _top(value: bytes) -> Sequence[str]:
+    return decode_head(value, TOP)[0]
 
 
 def _known_titles(given: GateInput, live: str, artifact: Artifact) -> float | None:
-    """Return the share of movies of both nights whose title has not changed."""
+    """Return the share of movies of both generations whose title has not changed."""
     catalogue = artifact.titles()
     step = max(1, len(catalogue) // SAMPLE_LISTS)
     sampled = dict(list(catalogue.items())[::step])
-    same: list[float | None] = []
+    same = []
     values = given.read(live, (movie_suffix(movie_id) for movie_id in sampled))
     for (_, value), title in zip(values, sampled.values(), strict=True):
-        theirs = None if value is None else _decoded(value, lambda v: (decode_movie(v).title,))
-        same.append(None if theirs is None else float(theirs[0] == title))
+        titles = None if value is None else _decoded(value, lambda v: (decode_movie(v).title,))
+        if titles is not None:
+            same.append(float(titles[0] == title))
     return _mean(same)
 
 
-def _mean(shares: Sequence[float | None]) -> float | None:
-    present = [share for share in shares if share is not None and not np.isnan(share)]
+def _mean(shares: Sequence[float]) -> float | None:
+    """Return the mean of the values that are numbers; None without any."""
+    present = [share for share in shares if not np.isnan(share)]
     return float(np.mean(present)) if present else None
-
-
-def _complement(share: float | None) -> float | None:
-    return None if share is None else 1 - share

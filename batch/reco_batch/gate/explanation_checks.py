@@ -1,6 +1,6 @@
-"""Are the reasons of a night sound? Counted over all of them, beside the lists and the histories.
+"""Checks of explanations: each names a movie from the history of the same user.
 
-Read a few thousand users at a time. Only an artifact that has reasons is looked at.
+All explanations are read with the lists and histories, a few thousand users at a time.
 """
 
 from collections.abc import Iterator
@@ -19,32 +19,35 @@ from reco_store.contract.families import BECAUSE, SEEN, USER
 
 
 @dataclass(slots=True)
-class ReasonFigures:
-    """How many users' reasons are like this."""
+class ExplanationFigures:
+    """Numbers of users by their explanations."""
 
     lists: int = 0
-    unpaired: int = 0  # not beside the same user's list, or not one for each of its movies
-    unrated: int = 0  # names a movie that is not in the same user's history
+    """Users with explanations."""
+    unpaired: int = 0
+    """Users whose explanations are in another row than their list, or of another number."""
+    unrated: int = 0
+    """Users with an explanation that is not in their history."""
 
 
-def check_reasons(artifact: Artifact) -> Iterator[Check]:
-    """Yield the checks of a complete artifact's reasons; none if it has no reasons.
+def check_explanations(artifact: Artifact) -> Iterator[Check]:
+    """Yield the checks of an artifact's explanations; none if it has no explanations.
 
     Raises:
         NightFailed: a file of the artifact is damaged or missing.
     """
     if not artifact.publishes(BECAUSE):
         return
-    figures = measure_reasons(artifact)
+    figures = measure_explanations(artifact)
     yield exactly(f"{BECAUSE.name}.lists", figures.lists, artifact.manifest["data"]["users"])
     yield at_most(f"{BECAUSE.name}.unpaired", figures.unpaired, 0)
     yield at_most(f"{BECAUSE.name}.unrated", figures.unrated, 0)
 
 
-def measure_reasons(artifact: Artifact) -> ReasonFigures:
-    """Look at the reasons of all users."""
+def measure_explanations(artifact: Artifact) -> ExplanationFigures:
+    """Count the users by their explanations."""
     catalogue = artifact.movie_ids()
-    figures = ReasonFigures()
+    figures = ExplanationFigures()
     for own, lists in side_by_side(artifact.lists(BECAUSE), artifact.lists(USER)):
         if own is not None:
             figures.lists += len(own)
@@ -56,7 +59,7 @@ def measure_reasons(artifact: Artifact) -> ReasonFigures:
 
 
 def _pairs(own: pa.RecordBatch, lists: pa.RecordBatch | None) -> int:
-    """Count the users whose reasons are as many as the movies of the list beside them."""
+    """Count the users with one explanation for each movie of their list."""
     if lists is None:
         return 0
     as_many = np.diff(_offsets(own)) == np.diff(_offsets(lists))
@@ -64,13 +67,13 @@ def _pairs(own: pa.RecordBatch, lists: pa.RecordBatch | None) -> int:
 
 
 def _unrated(own: pa.RecordBatch, seen: pa.RecordBatch | None, catalogue: pa.Array) -> int:
-    """Count the users of whose reasons one is not in the history beside them."""
+    """Count the users with an explanation that is not in their history."""
     if seen is None:
         return len(own)
-    reasons, rated = _cells(own, catalogue), _cells(seen, catalogue)
-    said = own.column(c.MOVIE_IDS).flatten().is_valid().to_numpy(zero_copy_only=False)
-    inside = pc.is_in(pa.array(reasons), value_set=pa.array(rated[rated >= 0]))
-    wrong = said & ~inside.to_numpy(zero_copy_only=False)
+    explanations, rated = _cells(own, catalogue), _cells(seen, catalogue)
+    is_given = own.column(c.MOVIE_IDS).flatten().is_valid().to_numpy(zero_copy_only=False)
+    inside = pc.is_in(pa.array(explanations), value_set=pa.array(rated[rated >= 0]))
+    wrong = is_given & ~inside.to_numpy(zero_copy_only=False)
     row = np.repeat(np.arange(len(own)), np.diff(_offsets(own)))
     bad = ~_same_users(own, seen)
     bad[row[wrong]] = True
@@ -78,9 +81,9 @@ def _unrated(own: pa.RecordBatch, seen: pa.RecordBatch | None, catalogue: pa.Arr
 
 
 def _cells(lists: pa.RecordBatch, catalogue: pa.Array) -> NDArray[np.int64]:
-    """Return a number for each pair of user and movie; -1 for a movie without a card, or none."""
-    found = pc.index_in(lists.column(c.MOVIE_IDS).flatten(), value_set=catalogue)
-    index = found.fill_null(-1).to_numpy(zero_copy_only=False)
+    """Return a number for each pair of user and movie; -1 without a movie of the catalogue."""
+    ids = lists.column(c.MOVIE_IDS).flatten()
+    index = pc.index_in(ids, value_set=catalogue).fill_null(-1).to_numpy(zero_copy_only=False)
     row = np.repeat(np.arange(len(lists)), np.diff(_offsets(lists)))
     return np.where(index >= 0, row * len(catalogue) + index, -1)
 
@@ -92,5 +95,5 @@ def _offsets(lists: pa.RecordBatch) -> NDArray[np.int32]:
 
 def _same_users(one: pa.RecordBatch, other: pa.RecordBatch) -> NDArray[np.bool_]:
     same = pc.equal(ids_of(one.column(c.SUFFIX)), ids_of(other.column(c.SUFFIX)))
-    found: NDArray[np.bool_] = same.to_numpy(zero_copy_only=False)
-    return found
+    mask: NDArray[np.bool_] = same.to_numpy(zero_copy_only=False)
+    return mask

@@ -1,7 +1,8 @@
-"""How good ranked lists are: one figure a user, from the very lists that are published.
+"""Ranking metrics of each user, computed from the lists that are published.
 
-Every held-out rating counts as relevant, whatever its stars; movies seen in training are not in
-the lists. Recall divides by min(k, relevant), so that 1 can be reached.
+Every held-out rating counts as relevant, however many stars it has. Lists contain no movies from
+training. Recall and MAP divide by min(k, relevant), so that 1 can be reached. Labels, directions
+and meanings are in `reco_terminal.metrics`.
 
 Pure functions over arrays. Shapes: U users, K list length, I movies.
 """
@@ -14,35 +15,20 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories
 
-#: 1: more is better, -1: less is, 0: neither. By the metric's name without its "@k".
-_DIRECTIONS: Final = {
-    **dict.fromkeys(("recall", "ndcg", "map", "hit", "coverage", "distinct_lists"), 1),
-    **dict.fromkeys(("rmse", "mae"), -1),
-    **dict.fromkeys(("novelty", "popularity", "little_known"), 0),
-}
-#: The k that a night reports.
+#: Cutoffs of a run's metrics.
 KS: Final = (10, 20, 100)
 _RESAMPLES: Final = 1000
-
-
-def direction(metric: str) -> int:
-    """Return 1 if more of a metric is better, -1 if less is, 0 if neither.
-
-    Args:
-        metric: such as `ndcg@10` or `rmse`, or the notebook's `top_<k>_accuracy`.
-    """
-    return 1 if metric.endswith("_accuracy") else _DIRECTIONS.get(metric.partition("@")[0], 0)
 
 
 def hits_of(
     lists: NDArray[np.int32], relevant: Histories, users: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return which places of the lists hold a relevant movie, [U, K].
+    """Return which positions of the lists hold a relevant movie, [U, K].
 
     Args:
         lists: [U, K] movie indices, best first; -1 is no movie.
-        relevant: of all users, in any order.
-        users: [U] the user of each list.
+        relevant: movies of all users, in any order.
+        users: [U] user of each list.
     """
     hits = np.zeros(lists.shape, np.bool_)
     for row, user in enumerate(users):
@@ -57,30 +43,30 @@ def per_user_metrics(
     *,
     ks: Sequence[int] = KS,
 ) -> Mapping[str, NDArray[np.float64]]:
-    """Return recall, ndcg, MAP and hit rate of each user at each k.
+    """Return recall, NDCG, MAP and hit rate of each user at each cutoff.
 
     Args:
-        lists: [U, K] movie indices, best first, K at least the largest k.
-        relevant: of all users.
-        users: [U] the user of each list; each must have something relevant.
-        ks: list lengths.
+        lists: [U, K] movie indices, best first; K is at least the largest cutoff.
+        relevant: movies of all users.
+        users: [U] user of each list; each must have a relevant movie.
+        ks: cutoffs.
 
     Returns:
         `recall@k`, `ndcg@k`, `map@k`, `hit@k` -> [U].
 
     Source:
-        Binary relevance as `ranx` has it, except that recall and MAP divide by min(k, relevant).
+        Binary relevance as in `ranx`, except that recall and MAP divide by min(k, relevant).
     """
     hits = hits_of(lists, relevant, users)
     count = np.diff(relevant.offsets)[users]
     discount: NDArray[np.float64] = 1 / np.log2(np.arange(2, lists.shape[1] + 2))
-    places = np.arange(1, lists.shape[1] + 1)
+    positions = np.arange(1, lists.shape[1] + 1)
     metrics: dict[str, Any] = {}
     for k in ks:
         top = hits[:, :k]
         most = np.minimum(count, k)
         ideal: NDArray[np.float64] = np.cumsum(discount[:k])[most - 1]  # [U]
-        precision = np.cumsum(top, axis=1) / places[:k]
+        precision = np.cumsum(top, axis=1) / positions[:k]
         metrics[f"recall@{k}"] = top.sum(axis=1) / most
         metrics[f"ndcg@{k}"] = (top @ discount[:k]) / ideal
         metrics[f"map@{k}"] = (precision * top).sum(axis=1) / most
@@ -91,17 +77,17 @@ def per_user_metrics(
 def list_metrics(
     lists: NDArray[np.int32], rating_count: NDArray[np.int64], *, k: int = 10
 ) -> Mapping[str, float]:
-    """Return what the lists are like, apart from being right.
+    """Return metrics of the lists that need no held-out ratings.
 
     Args:
         lists: [U, K] movie indices, best first; -1 is no movie.
         rating_count: [I] ratings of each movie in training.
-        k: how much of each list is looked at.
+        k: cutoff.
 
     Returns:
-        `coverage`: share of the catalogue that stands in any list; `novelty`: mean bits, -log2 of
-        the share of ratings that a shown movie has; `popularity`: mean percentile of a shown
-        movie's rating count, 1 is the most rated; `distinct_lists`: share of lists no two alike.
+        `coverage`: share of the catalogue that is in any list; `novelty`: mean bits, -log2 of the
+        share of ratings that a listed movie has; `popularity`: mean percentile of a listed movie's
+        rating count, 1 for the most rated movie; `distinct_lists`: share of lists that differ.
     """
     top = lists[:, :k]
     shown = top[top >= 0]
@@ -123,16 +109,16 @@ def interval(
     seed: int,
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean over users.
+    """Return the bootstrap interval of a mean over users.
 
-    For the difference of two systems give the differences, user by user.
+    For the difference between two systems pass the differences, user by user.
 
     Args:
         values: [U].
-        counts: [U] if a user's value is a sum over so many ratings, and the mean one over all of
-            them; users are drawn with all their ratings.
+        counts: [U] ratings behind each value, if a value is a sum over a user's ratings and the
+            mean is one over all ratings; users are drawn with all their ratings.
         seed: of the resampling.
-        confidence: share of resamples inside.
+        confidence: share of the resamples inside the interval.
     """
     rng = np.random.default_rng(seed)
     draws = (rng.integers(0, len(values), len(values)) for _ in range(_RESAMPLES))

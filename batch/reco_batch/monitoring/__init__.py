@@ -1,4 +1,4 @@
-"""The outcome of a run, as people and machines see it: exit code, Prometheus file, failure hook.
+"""Outcome of a run for people and machines: exit code, Prometheus file, failure hook.
 
 `run_outcome` wraps a run; the other modules write one output each.
 """

@@ -1,7 +1,7 @@
-"""Tells somebody that a night failed or was refused: a command, or an address of the web.
+"""Notification about a failed or refused run: a command, a URL, or both.
 
-What is told is one small JSON object. A hook that fails or takes too long is a warning, and never
-changes how the night ends.
+The command and the URL receive one small JSON object. A hook that fails or takes too long causes a
+warning and does not change the outcome of the run.
 """
 
 import json
@@ -17,35 +17,36 @@ from reco_batch.settings.fields import NotifyKeys
 from reco_store import RecoError
 
 SCHEMA: Final = 1
-_TAIL: Final = 200  # characters of what a hook says when it fails
+#: Characters of a failed hook's error output that the warning quotes.
+_TAIL: Final = 200
 
 
 class HookFailed(RecoError):
-    """Nobody was told: the hook could not be run, failed, or took too long."""
+    """The hook could not be called, failed, or took too long."""
 
 
-def notify(hook: NotifyKeys, told: Mapping[str, Any]) -> None:
-    """Call the command and post to the address, as far as there are any.
+def notify(hook: NotifyKeys, event: Mapping[str, Any]) -> None:
+    """Run the configured command, and post to the configured URL.
 
     Args:
-        hook: whom to tell.
-        told: what; values are text, numbers or None.
+        hook: settings of the notification.
+        event: fields of the JSON object: text, numbers or None.
 
     Raises:
-        HookFailed: one of them failed; says how, without what may be secret.
+        HookFailed: the command or the URL failed; the message contains no secret.
     """
-    body = json.dumps({"schema": SCHEMA, **told}).encode()
+    body = json.dumps({"schema": SCHEMA, **event}).encode()
     if hook.command:
-        _run(hook.command, body, told, hook.timeout_seconds)
+        _run(hook.command, body, event, hook.timeout_seconds)
     if hook.url:
         _post(hook.url, body, hook.timeout_seconds)
 
 
-def _run(command: tuple[str, ...], body: bytes, told: Mapping[str, Any], seconds: float) -> None:
-    """Run the command: the object on its standard input, each value in RECO_* too."""
-    values = {f"RECO_{name.upper()}": "" if v is None else str(v) for name, v in told.items()}
+def _run(command: tuple[str, ...], body: bytes, event: Mapping[str, Any], seconds: float) -> None:
+    """Run the command with the object on standard input, and each field as RECO_*, too."""
+    values = {f"RECO_{name.upper()}": "" if v is None else str(v) for name, v in event.items()}
     try:
-        ended = subprocess.run(  # noqa: S603  # the operator's own, without a shell
+        ended = subprocess.run(  # noqa: S603  # configured by the operator, without a shell
             command,
             input=body,
             env={**os.environ, **values},
@@ -58,26 +59,27 @@ def _run(command: tuple[str, ...], body: bytes, told: Mapping[str, Any], seconds
         raise HookFailed(
             f"the hook {command[0]} did not end within {seconds:g} s and was stopped"
         ) from error
-    except (OSError, ValueError) as error:  # not there, may not be run, a NUL in a word
+    except (OSError, ValueError) as error:  # missing, not executable, or with a NUL
         reason = getattr(error, "strerror", None) or error
         raise HookFailed(f"the hook {command[0]} could not be run ({reason})") from error
     if ended.returncode:
-        said = ended.stderr.decode("utf-8", "replace").strip()[-_TAIL:]
+        output = ended.stderr.decode("utf-8", "replace").strip()[-_TAIL:]
         raise HookFailed(
-            f"the hook {command[0]} ended with {ended.returncode}" + (f": {said}" if said else "")
+            f"the hook {command[0]} ended with {ended.returncode}"
+            + (f": {output}" if output else "")
         )
 
 
 def _post(url: str, body: bytes, seconds: float) -> None:
-    """Post the object; in a thread, since no time-out covers a name that is looked up for long."""
+    """Post the object, in a thread, since no timeout of urllib covers the DNS lookup."""
     failure: list[str] = []
 
     def post() -> None:
         try:
-            request = urllib.request.Request(  # noqa: S310  # http or https, which settings hold
+            request = urllib.request.Request(  # noqa: S310  # settings allow only http and https
                 url, body, {"Content-Type": "application/json", "User-Agent": "reco"}
             )
-            # Longer than we wait: of the two limits it is ours that is met, and said.
+            # Longer than `seconds`, so that the limit of `join` is always the one that is reported.
             with urllib.request.urlopen(request, timeout=2 * seconds):  # noqa: S310
                 pass
         except urllib.error.HTTPError as error:
@@ -92,4 +94,4 @@ def _post(url: str, body: bytes, seconds: float) -> None:
     if posting.is_alive():
         failure.append(f"did not answer within {seconds:g} s")
     if failure:
-        raise HookFailed(f"the hook's address {failure[0]}")
+        raise HookFailed(f"the hook's URL {failure[0]}")

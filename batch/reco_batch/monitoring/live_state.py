@@ -1,4 +1,4 @@
-"""What readers see once a run has ended, as the store tells: the live generation, and the room."""
+"""State of the store after a run: the live generation, and the memory forecast."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ class Served:
 
     generation: str
     live_since: str
-    """ISO 8601; empty where the registry does not say."""
+    """ISO 8601; empty if the registry lacks it."""
     manifest: dict[str, Any]
-    """Empty where it is damaged."""
+    """Manifest of the live generation; empty if it is damaged."""
     memory_forecast: float | None
-    """What the store will hold while the next generation of this size is staged, as a share of
-    what it may hold; None where that cannot be told."""
+    """Expected memory of the fullest server while another generation of this size is staged, as a
+    share of its limit; None if a server has no limit or does not answer."""
 
 
 def look_at_served(client: Client, keys: Keys) -> Served | None:
-    """Return what is live; None if nothing is.
+    """Return the live generation; None if nothing is live.
 
     Raises:
-        ContractMismatch: the registry is damaged, or of a later version.
+        ContractMismatch: the registry is damaged or from a later version.
         StoreUnreachable: the store does not answer.
     """
     with store_errors(client):
@@ -51,7 +51,7 @@ def look_at_served(client: Client, keys: Keys) -> Served | None:
 
 
 def _memory_forecast(client: Client, keys: Keys, manifest: dict[str, Any]) -> float | None:
-    """Return the share that the fullest server will hold."""
+    """Return the expected share of memory used on the fullest server."""
     with suppress(RecoError), store_errors(client):
         nodes = look_at_servers(client).nodes
         share = len(nodes) if is_cluster(client) else 1

@@ -1,7 +1,7 @@
-"""A run's figures as a Prometheus textfile, written whole after every run, good or bad.
+"""Prometheus textfile of a run, replaced as a whole after every run, successful or not.
 
-What a failed run cannot know, because the store does not answer, is kept from the file before it:
-when a run last succeeded, and what is served.
+A run that cannot reach the store keeps the values of the file before it for the last success and
+the live generation.
 """
 
 from collections import Counter
@@ -15,69 +15,71 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from reco_batch.monitoring.live_state import Served
+from reco_terminal.metrics import Use, figures
 
 LAST_SUCCESS: Final = "reco_run_last_success_timestamp_seconds"
-#: Every metric: its labels beside `namespace`, and what it says.
+#: Name of each metric -> its labels besides `namespace`, and its help text.
 METRICS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "reco_run_exit_code": ((), "Exit code of the last run; 0: published."),
-    "reco_run_ended_timestamp_seconds": ((), "When the last run ended."),
-    "reco_run_duration_seconds": ((), "How long the last run took."),
-    LAST_SUCCESS: ((), "When a run last ended with 0."),
-    "reco_run_stage_duration_seconds": (("stage",), "How long each finished stage took."),
-    "reco_run_users": ((), "Users in the data of the last run, if its artifact is complete."),
-    "reco_run_movies": ((), "Movies in that data."),
-    "reco_run_ratings": ((), "Ratings in that data."),
-    "reco_run_quality": (("model", "metric"), "Metrics of that artifact on held-out ratings."),
-    "reco_run_gate_refused": ((), "1 if the gate refused what the last run staged, else 0."),
-    "reco_run_gate_checks": (("verdict",), "Checks of the gate in the last run by verdict."),
-    "reco_served_created_timestamp_seconds": ((), "When the live generation was computed."),
-    "reco_served_live_since_timestamp_seconds": ((), "When readers were switched to it."),
-    "reco_served_bytes": ((), "Sum of the live generation's values."),
+    "reco_run_ended_timestamp_seconds": ((), "Time when the last run ended."),
+    "reco_run_duration_seconds": ((), "Duration of the last run."),
+    LAST_SUCCESS: ((), "Time when a run last ended with exit code 0."),
+    "reco_run_stage_duration_seconds": (("stage",), "Duration of each finished stage."),
+    "reco_run_users": ((), "Users in the input of the last run, if its artifact is complete."),
+    "reco_run_movies": ((), "Movies in the input of the last run."),
+    "reco_run_ratings": ((), "Ratings in the input of the last run."),
+    "reco_run_quality": (("model", "metric"), "Metrics of the last run on held-out ratings."),
+    "reco_run_gate_refused": ((), "1 if the quality gate refused the last run, else 0."),
+    "reco_run_gate_checks": (("verdict",), "Checks of the quality gate by verdict."),
+    "reco_served_created_timestamp_seconds": ((), "Time when the live generation was computed."),
+    "reco_served_live_since_timestamp_seconds": ((), "Time when it went live."),
+    "reco_served_bytes": ((), "Size of the live generation's values."),
     "reco_served_keys": ((), "Keys of the live generation."),
-    "reco_served_users": ((), "Users who have a list of their own in it."),
-    "reco_served_movies": ((), "Movies in it."),
+    "reco_served_users": ((), "Users of the live generation."),
+    "reco_served_movies": ((), "Movies of the live generation."),
     "reco_served_quality": (("model", "metric"), "Metrics of the live generation."),
     "reco_memory_forecast_ratio": (
         (),
-        "What a server will hold when the next generation is staged, as a share of maxmemory.",
+        "Expected memory while the next generation is staged, as a share of maxmemory.",
     ),
 }
-#: What stays true however a run ends.
+#: Prefixes of metrics that are still true after a failed run.
 _KEPT: Final = ("reco_served_", "reco_memory_", LAST_SUCCESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All that is known of a run when it has ended."""
+    """Values of a finished run."""
 
     namespace: str
     exit_code: int
     ended: float
     """Seconds since 1970."""
     seconds: float
+    """Duration of the run."""
     stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of each finished stage."""
+    """Stage -> seconds, of each finished stage."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
-    """Of the generation that the run made; empty if it made none."""
+    """Manifest of the run's generation; empty if the run made none."""
     gate: Mapping[str, Any] = field(default_factory=dict)
-    """What the gate reports; empty if it never judged."""
+    """Report of the quality gate; empty if the run ended before it."""
     served: Served | None = None
+    """Live generation; None without one, or if it is not known."""
     is_served_known: bool = False
-    """Whether the store told what is served, be it nothing."""
+    """True if the store returned the live generation, or that there is none."""
 
 
-#: Of the many metrics of a manifest those that a dashboard shows; each is a series for good.
+#: Values of the label `model`: groups of a manifest's metrics.
 _MODELS: Final = ("retrieval", "popularity", "lists", "ranked", "rating", "means")
-_QUALITY: Final = ("hit@10", "ndcg@10", "recall@100", "coverage@10", "rmse")
 
-_Sample = tuple[str, tuple[str, ...], float]  # name, values of the labels but the namespace, value
+_Sample = tuple[str, tuple[str, ...], float]  # name, label values without the namespace, value
 
 
 def write_metrics(file: Path, figures: Figures) -> None:
-    """Write the file, atomically.
+    """Replace the file atomically.
 
     Raises:
-        OSError: the folder is not there or cannot be written.
+        OSError: the folder does not exist or cannot be written.
     """
     registry = CollectorRegistry()
     gauges = {
@@ -109,17 +111,17 @@ def _samples(figures: Figures) -> Iterator[_Sample]:
         yield "reco_run_gate_checks", (verdict,), count
     yield "reco_run_gate_refused", (), float(figures.gate.get("verdict") == "refused")
     if figures.served is not None:
-        yield from _of_served(figures.served)
+        yield from _served_samples(figures.served)
 
 
-def _of_served(served: Served) -> Iterator[_Sample]:
+def _served_samples(served: Served) -> Iterator[_Sample]:
     manifest = served.manifest
-    for name, said in (
+    for name, time in (
         ("reco_served_created_timestamp_seconds", manifest.get("created")),
         ("reco_served_live_since_timestamp_seconds", served.live_since),
     ):
-        if said:
-            yield name, (), datetime.fromisoformat(said).timestamp()
+        if time:
+            yield name, (), datetime.fromisoformat(time).timestamp()
     counts = manifest.get("counts", {})
     for name, number in (
         ("reco_served_bytes", manifest.get("bytes")),
@@ -134,20 +136,21 @@ def _of_served(served: Served) -> Iterator[_Sample]:
 
 
 def _quality(name: str, manifest: Mapping[str, Any]) -> Iterator[_Sample]:
-    """Yield the chosen metrics of a manifest, as far as it has them."""
+    """Yield the exported metrics that a manifest contains."""
     metrics = manifest.get("metrics") or {}
+    exported = [figure.name for figure in figures(Use.PROMETHEUS)]
     for model in _MODELS:
-        for metric in _QUALITY:
+        for metric in exported:
             value = metrics.get(model, {}).get(metric)
             if value is not None:
                 yield name, (model, metric), value
 
 
 def _kept(file: Path, figures: Figures) -> Iterator[_Sample]:
-    """Yield what the file before says of what this run does not know."""
+    """Yield the values of the previous file that this run cannot replace."""
     try:
         families = list(text_string_to_metric_families(file.read_text("utf-8")))
-    except (OSError, ValueError):  # there is none, or it is not ours
+    except (OSError, ValueError):  # no such file, or not a metrics file
         return
     for family in families:
         kept = LAST_SUCCESS if figures.is_served_known else _KEPT

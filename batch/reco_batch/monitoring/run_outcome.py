@@ -1,7 +1,8 @@
 """The end of a run, good or bad: exit code, saving of an embedded store, notifications.
 
-A run whose generation is live ends well, whatever ended it; an embedded store has it on disk then.
-The metrics file, the hook and the last line of the log follow, and change nothing of that.
+A run whose generation is live succeeds, even if an error ended it later; an embedded store is
+saved to disk first. The metrics file, the hook and the last log line follow, and do not change the
+outcome.
 """
 
 import socket
@@ -19,7 +20,7 @@ from reco_batch.monitoring.live_state import Served, look_at_served
 from reco_batch.monitoring.prometheus import Figures, write_metrics
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import JsonReporter, Log, hide, open_log, secrets_of
-from reco_batch.progress.reporter import Reporter, harmless
+from reco_batch.progress.reporter import Reporter, errors_as_warnings
 from reco_batch.settings.fields import Settings
 from reco_batch.settings.target import Target
 from reco_batch.signals import Watch
@@ -37,17 +38,20 @@ from reco_terminal.console import (
 
 @dataclass(slots=True)
 class Run:
-    """A run, and what is known of it so far."""
+    """State of a run in progress."""
 
     settings: Settings
     command: str
     reporter: Reporter
     started: float = field(default_factory=time.time)
     generation: str | None = None
+    """Generation that the run staged; None before that."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
     served: Served | None = None
+    """Live generation; None without one, or if it is not known."""
     is_served_known: bool = False
+    """True if the store returned the live generation, or that there is none."""
     target: Target | None = None
     lock: RunLock | None = None
     """Lock of the namespace that the run publishes to; None until the store is connected."""
@@ -62,23 +66,22 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds since the start."""
         return round(time.time() - self.started, 3)
 
     def connected(self, target: Target) -> RunLock:
-        """Connect to the store, note its live generation, and return the lock, not yet taken."""
+        """Connect to the store, read its live generation, and return the lock, not yet acquired."""
         self.target = target
-        self.lock = RunLock(target.connect(self.reporter.find, start=True), target.keys)
+        self.lock = RunLock(target.connect(self.reporter.report_finding, start=True), target.keys)
         self.live_before = _live(self.lock)
         return self.lock
 
     def made(self, published: Published, manifest: Mapping[str, Any] | None = None) -> None:
-        """Take note of a generation that was staged and judged, and make it last."""
+        """Record the generation that was staged and judged, and save an embedded store."""
         self.generation, self.manifest = published.generation, manifest or {}
         self.is_live = published.outcome == LIVE
         self.gate = {} if published.verdict is None else dict(published.verdict.report)
-        # People see it on the page of results, which a quiet run does not print; of one that is
-        # not served they get the error alone.
+        # The result page contains the warnings; a quiet run does not print it.
         silent = self.settings.quiet and self.is_live
         if silent or isinstance(self.reporter, JsonReporter):
             for warning in (*self.gate.get("warnings", ()), published.warning):
@@ -88,11 +91,13 @@ class Run:
         self.look()
 
     def save(self) -> None:
-        """Write an embedded store to disk, once; a failure is a warning."""
+        """Save an embedded store to disk, once; a failure becomes a warning."""
         if self.is_saved or self.target is None or self.lock is None or self.target.redis_url:
             return
         with (
-            harmless(self.reporter, f"{self.generation} may be lost if the machine fails now"),
+            errors_as_warnings(
+                self.reporter, f"{self.generation} may be lost if the machine fails now"
+            ),
             self.reporter.stage("save the store") as stage,
         ):
             from reco_store.connection.embedded.server import save  # noqa: PLC0415  # of the extra
@@ -110,12 +115,12 @@ class Run:
             self.is_served_known = True
 
     def failed(self, error: BaseException) -> None:
-        """Check whether the run's generation is live in spite of the error, and note the result."""
+        """Record the error, and whether the run's generation is live in spite of it."""
         now = None if self.lock is None else _live(self.lock)
         if now is not None:
-            with suppress(Exception):  # the error at hand is the one to report
+            with suppress(Exception):  # the first error is the one to report
                 self.look()
-        # A live generation that was to be filled again was live before, and may lack keys now.
+        # A live generation that is published again was live before, and may lack keys now.
         own = self.reporter.generation
         self.is_live = self.is_live or (own is not None and now == own != self.live_before)
         if self.is_live:
@@ -126,7 +131,8 @@ class Run:
             )
         elif self.lock is not None or isinstance(error, StoreUnreachable):
             note = _still_served(self.live_before, now)
-            if note not in getattr(error, "__notes__", ()):  # by the thread that ends the process
+            # The thread that ends the process may have added it.
+            if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
 
 
@@ -146,19 +152,18 @@ def _still_served(before: str | None, now: str | None) -> str:
     if now is not None:
         return f"Still served: {now}."
     if before is not None:
-        return f"Still served, as far as can be told without the store: {before}."
-    return "What is served is not known: the store did not answer."
+        return f"The store did not answer; probably still served: {before}."
+    return "The live generation is not known: the store did not answer."
 
 
 @contextmanager
 def followed(settings: Settings, command: str) -> Iterator[Run]:
-    """Let metrics, notifications and the log's last line follow the run in the block.
+    """Run the block, then write the metrics file, the notification and the last log line.
 
-    A run whose generation is live ends well, whatever ended the block: an error after the switch
-    becomes a warning.
+    A run whose generation is live succeeds: an error after the switch becomes a warning.
 
     Raises:
-        SystemExit: the log is for machines, and has the error as its last line.
+        SystemExit: the run failed, and the JSON log has the error as its last line.
     """
     log = open_log(settings) if settings.log_format == "json" else None
     run = Run(settings, command, choose_reporter(quiet=settings.quiet, log=log))
@@ -169,7 +174,7 @@ def followed(settings: Settings, command: str) -> Iterator[Run]:
             finally:
                 watch.hush()
         except BaseException as error:
-            watch.hush()  # in case a signal came before the first one was done
+            watch.hush()  # a signal may have interrupted the first call
             run.error = error
             if isinstance(error, InputRefused):
                 run.gate = error.report
@@ -186,30 +191,30 @@ def followed(settings: Settings, command: str) -> Iterator[Run]:
 
 
 def _end_well(run: Run) -> None:
-    """Save an embedded store, and report that the run's generation is live."""
+    """Save an embedded store, and report success."""
     run.save()
     _follow(run, 0, None)
     if isinstance(run.reporter, JsonReporter):
-        run.reporter.tell("ended", exit_code=0, seconds=run.seconds)
+        run.reporter.log_event("ended", exit_code=0, seconds=run.seconds)
 
 
 def _end_at_once(run: Run, error: BaseException) -> int:
-    """Report the end of a run that is at work yet, in another thread; return the exit code."""
-    error = run.error or error  # it had ended before the signal
+    """Report the end of a run whose thread is still busy, and return the exit code."""
+    error = run.error or error  # an error before the signal comes first
     run.reporter.cancel()
     run.reporter.stop()
     if run.lock is not None:
-        run.lock.release()  # first: from then on this run cannot change what is live
+        run.lock.release()  # first: after this the run cannot change the live generation
     run.failed(error)
     if run.is_live:
         _end_well(run)
         return 0
-    _say_in_thread(run, error)
+    _report_in_thread(run, error)
     _follow(run, exit_code_of(error), error)
     return exit_code_of(error)
 
 
-def _say_in_thread(run: Run, error: BaseException) -> None:
+def _report_in_thread(run: Run, error: BaseException) -> None:
     """Write the last line of a run whose process ends before its error can propagate."""
     try:
         if isinstance(run.reporter, JsonReporter):
@@ -219,16 +224,16 @@ def _say_in_thread(run: Run, error: BaseException) -> None:
                 raise error  # noqa: TRY301  # for the guard to report
     except SystemExit:
         pass
-    except Exception:  # noqa: BLE001  # a bug, which Python would show
+    except Exception:  # noqa: BLE001  # a bug: print it as Python would
         traceback.print_exc()
 
 
 @contextmanager
 def ended_in_json(settings: Settings) -> Iterator[None]:
-    """Say why a command ends in a line for machines, if that is the form that is wanted.
+    """Run the block; with `--log-format json` report its error as a log line.
 
     Raises:
-        SystemExit: it ended with an error, which is said.
+        SystemExit: the block failed, and the JSON log has the error as its last line.
     """
     try:
         yield
@@ -248,34 +253,36 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def _message_of(error: BaseException) -> str:
-    """Return the line that says why a run ended, with what is still served."""
+    """Return the error message with its notes on the live generation."""
     if isinstance(error, KeyboardInterrupt):
         return account_of_interrupt(error)
     return " ".join((reason_of(error), *getattr(error, "__notes__", ())))
 
 
 def _follow(run: Run, exit_code: int, error: BaseException | None) -> None:
-    """Write the metrics and call the hook; neither changes how the run ends."""
+    """Write the metrics file and call the hook; neither changes the outcome."""
     settings, reporter = run.settings, run.reporter
-    # A run that found another at work leaves the figures to that one.
+    # A run that found another run in progress leaves the metrics file to that one.
     if settings.metrics_file is not None and not isinstance(error, LockHeld | Fenced):
-        with harmless(reporter, f"the metrics file {settings.metrics_file} is not written"):
+        with errors_as_warnings(
+            reporter, f"the metrics file {settings.metrics_file} is not written"
+        ):
             try:
                 write_metrics(settings.metrics_file, _figures(run, exit_code))
             except OSError as failure:
-                reason = failure.strerror or failure  # its path is that of a file in between
+                reason = failure.strerror or failure  # the error's path is that of a temporary file
                 reporter.warn(f"the metrics file {settings.metrics_file} is not written ({reason})")
-    if error is None or _is_of_a_person(error):
+    if error is None or _is_interactive(error):
         return
-    with harmless(reporter, "nobody was told"):
+    with errors_as_warnings(reporter, "no notification was sent"):
         try:
             notify(settings.notify, _message(run, exit_code, error))
         except HookFailed as failure:
             reporter.warn(str(failure))
 
 
-def _is_of_a_person(error: BaseException) -> bool:
-    """Return whether a person ended the run: by Ctrl-C, or by closing its output."""
+def _is_interactive(error: BaseException) -> bool:
+    """Return whether a person ended the run, by Ctrl-C or by closing its output."""
     if isinstance(error, Terminated):
         return False
     return isinstance(error, KeyboardInterrupt | BrokenPipeError)
@@ -311,7 +318,9 @@ def _message(run: Run, exit_code: int, error: BaseException) -> dict[str, Any]:
 
 
 def _end_in_json(log: Log, error: BaseException) -> None:
-    """Write the last line, and end; but for what is no error, and for a pipe that was closed.
+    """Write the error as the last log line, and exit.
+
+    Returns only after an exit that is no error, or if the output was closed.
 
     Raises:
         SystemExit: with the exit code of the error.

@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from reco_batch.artifact.checks import REFUSED
-from reco_batch.artifact.manifests import Nights
+from reco_batch.artifact.manifests import Manifests
 from reco_batch.artifact.unfinished import RunFolders, reusable_bytes
 from reco_batch.data.dataset import Dataset
 from reco_batch.errors import InputRefused, NightFailed
-from reco_batch.gate.list_checks import check_input
-from reco_batch.gate.verdict import verdict_of, with_baseline
+from reco_batch.gate.input_checks import check_input
+from reco_batch.gate.judge import verdict_of, with_baseline
 from reco_batch.progress.reporter import Reporter
 from reco_batch.settings.run_config import RunConfig
 from reco_store import GateInput, Keys, StoreUnfit, store_errors
@@ -82,12 +82,12 @@ def _judge_input(
     # Nothing is staged yet, so the name is empty; only the live generation is read.
     given = GateInput.read_from(client, Keys(config.namespace), "", manifest)
     given, found = with_baseline(given)
-    checks = [*found, *check_input(Nights(manifest, given.live_manifest), config.bounds)]
+    checks = [*found, *check_input(Manifests(manifest, given.live_manifest), config.bounds)]
     verdict = verdict_of(checks, live=given.live, force=config.force)
     if not verdict.passed:
         raise InputRefused(verdict.reason, dict(verdict.report))
     if any(check.verdict == REFUSED for check in checks):
-        reporter.find(verdict.reason)
+        reporter.report_finding(verdict.reason)
 
 
 def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:

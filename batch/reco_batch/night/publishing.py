@@ -18,8 +18,8 @@ from reco_batch.artifact.quarantine import (
     require_not_quarantined,
 )
 from reco_batch.files import unreadable
-from reco_batch.gate.verdict import judge_generation
-from reco_batch.progress.reporter import Reporter, harmless
+from reco_batch.gate.judge import judge_generation
+from reco_batch.progress.reporter import Reporter, errors_as_warnings
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import GateInput, Published, RunLock, UsageError, Verdict, publish
 from reco_store.connection.client import Client
@@ -69,7 +69,7 @@ def republish(
         mark_quarantined(artifacts, records, reporter)
         if generation == LATEST:
             generation = latest_servable(list_artifacts(artifacts, namespace), records)
-        reporter.concern(generation)
+        reporter.set_generation(generation)
         artifact = open_artifact(artifacts, generation)
         own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
         if own != namespace:
@@ -146,7 +146,7 @@ def publish_artifact(
         with reporter.stage("gate") as judging:
             verdict = judge_generation(given, artifact, bounds=bounds, force=force)
             judging.note(summary(verdict.report))
-        with harmless(reporter, f"the verdict is not in {artifact.folder}"):
+        with errors_as_warnings(reporter, f"the verdict is not in {artifact.folder}"):
             _recorded(artifact, verdict, None, reporter)  # before anything else can fail
         return verdict
 
@@ -169,9 +169,9 @@ def publish_artifact(
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
     if published.verdict is not None and published.verdict.report:
-        with harmless(reporter, f"the verdict is not in {artifact.folder}"):
+        with errors_as_warnings(reporter, f"the verdict is not in {artifact.folder}"):
             artifact = _recorded(artifact, published.verdict, published, reporter)
-    with harmless(reporter, f"there is no report of {artifact.generation}"):
+    with errors_as_warnings(reporter, f"there is no report of {artifact.generation}"):
         _report(artifact, reporter)
     return published
 
@@ -198,7 +198,7 @@ def _recorded(
     except OSError as error:  # an artifact on a read-only disk can be published too
         if published is not None:  # report it once, at the end
             reason = error.strerror or error
-            reporter.find(f"the verdict is not in {artifact.folder} ({reason})")
+            reporter.report_finding(f"the verdict is not in {artifact.folder} ({reason})")
     return judged
 
 

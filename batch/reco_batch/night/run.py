@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from reco_batch.artifact.folder import Artifact, open_artifact
+from reco_batch.artifact.folder import Artifact, artifacts_of, open_artifact
 from reco_batch.artifact.manifests import read_manifest, section, split_of
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
 from reco_batch.artifact.quarantine import list_artifacts
@@ -30,7 +30,6 @@ from reco_batch.data.dataset import Dataset
 from reco_batch.data.fingerprint import fingerprint
 from reco_batch.data.split import Split, split_ratings
 from reco_batch.errors import NightFailed
-from reco_batch.evaluation.generation_diff import of_namespace
 from reco_batch.files import unreadable
 from reco_batch.ingest.bad_rows import REJECTED, write_rejected
 from reco_batch.ingest.sources import load
@@ -39,7 +38,7 @@ from reco_batch.night.manifest import findings_of, input_of, iso, manifest_of, p
 from reco_batch.night.preflight import existing, preflight
 from reco_batch.night.publishing import mark_quarantined, publish_artifact
 from reco_batch.night.stages import Runner
-from reco_batch.progress.reporter import Reporter, Stage, Times, harmless
+from reco_batch.progress.reporter import Reporter, Stage, StageTimes, errors_as_warnings
 from reco_batch.scoring.engine import Engine, open_engine
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import LearningConfig, RunConfig
@@ -108,7 +107,7 @@ def run_night(
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         generation = _name(config, client, lock.keys, started=started, reporter=reporter)
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
-            reporter.concern(night.generation)
+            reporter.set_generation(night.generation)
             artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
             published = publish_artifact(
                 artifact,
@@ -121,9 +120,9 @@ def run_night(
                 reporter=reporter,
             )
     before: Mapping[str, Any] = {}
-    with harmless(reporter, "the last run's metrics are not shown"):
+    with errors_as_warnings(reporter, "the last run's metrics are not shown"):
         before = metrics_before(config.artifacts, published.previous, split=config.split)
-    with harmless(reporter, "old artifacts are not deleted yet"):
+    with errors_as_warnings(reporter, "old artifacts are not deleted yet"):
         mark_quarantined(config.artifacts, list_generations(client, lock.keys), reporter)
         prune_artifacts(
             config.artifacts,
@@ -136,12 +135,12 @@ def run_night(
     return Night(artifact, published, dataset.user_ids, before)
 
 
-def last_times(artifacts: Path, namespace: str) -> Times:
+def last_times(artifacts: Path, namespace: str) -> StageTimes:
     """Return the stage times of a namespace's newest run; empty where none can be read."""
     manifest: Mapping[str, Any] = {}
     with suppress(NightFailed):  # an unreadable folder is reported when it is needed
-        manifest = next((one.manifest for one in of_namespace(artifacts, namespace)[-1:]), {})
-    return Times.of(section(manifest, "began"), section(manifest, "seconds"))
+        manifest = next((one.manifest for one in artifacts_of(artifacts, namespace)[-1:]), {})
+    return StageTimes.from_manifest(section(manifest, "began"), section(manifest, "seconds"))
 
 
 def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Mapping[str, Any]:
@@ -176,7 +175,7 @@ def read_and_split(
             f"{dataset.movies.listed:,} movies"
         )
     for finding in findings_of(dataset, split):
-        reporter.find(finding)
+        reporter.report_finding(finding)
     return dataset, split
 
 
@@ -243,7 +242,7 @@ def _open_night(
                 threads=config.threads,
             ),
             resume=config.resume,
-            show=reporter.say,
+            show=reporter.info,
         )
 
 
@@ -299,7 +298,7 @@ def _fill(
 
         stages = order_of(config, dataset, writer, trainings=trainings, lists=lists, finish=finish)
         runner = Runner(stages, night, reporter, lanes=config.trainings)
-        reporter.count(_OTHER_STAGES + sum(stage.shown for stage in runner.pending()))
+        reporter.expect_stages(_OTHER_STAGES + sum(stage.shown for stage in runner.pending()))
         runner.run()
 
 

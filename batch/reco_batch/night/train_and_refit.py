@@ -74,7 +74,7 @@ class Trainings:
         served = planned["published" if config.refits else "measured"]
         self._by_size = {"by_size": planned, "budgets": budget_notes(preset, served, size)}
         for note in self._by_size["budgets"]:
-            reporter.say(f"note: {note}")
+            reporter.info(f"note: {note}")
 
     @property
     def kinds(self) -> Sequence[str]:
@@ -109,7 +109,7 @@ class Trainings:
                 self._night.checkpoints(name),
                 training=name,
                 every_seconds=self._config.checkpoint_seconds,
-                say=self._reporter.say,
+                say=self._reporter.info,
             )
             ratings = partial(self._ratings, step)
             seed, recency = self._config.seed, chosen["recency"]

@@ -1,4 +1,4 @@
-"""The choice of a reporter for a run."""
+"""Choice of the reporter for a run."""
 
 import sys
 
@@ -8,11 +8,11 @@ from reco_batch.progress.reporter import PlainReporter, QuietReporter, Reporter
 
 
 def choose_reporter(*, quiet: bool, log: Log | None = None) -> Reporter:
-    """Return the reporter that suits where standard error goes.
+    """Return the reporter that suits standard error: a terminal, a file, or a JSON log.
 
     Args:
-        quiet: nothing shall be shown of what goes as it should.
-        log: of lines for machines, which take the place of those for people; None: none.
+        quiet: show warnings only.
+        log: JSON log that replaces the lines for people; None for no log.
     """
     if log is not None:
         return JsonReporter(log, quiet=quiet)

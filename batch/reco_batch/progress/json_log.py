@@ -1,8 +1,8 @@
-"""What happens in a run, for machines: one JSON object a line, on standard error.
+"""JSON log of a run on standard error: one object a line.
 
-Every line has `timestamp`, `level`, `event`, `message` (for people), and the `run` that it is of;
-once there is one, the `generation`. Events: `stage started`, `stage ended` (seconds, note),
-`stage failed`, `finding`, `said`, `warning`, `error` (exit_code).
+Every line has `timestamp`, `level`, `event`, `message` (for people) and `run`, the id of the
+execution; after the generation is named, also `generation`. Events: `stage started`, `stage ended`
+(seconds, note), `stage failed`, `finding`, `said` (information), `warning`, `error` (exit_code).
 """
 
 import sys
@@ -17,13 +17,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import structlog
 
 from reco_batch.errors import reason_of
-from reco_batch.progress.reporter import Noted, QuietReporter, Stage
+from reco_batch.progress.reporter import NotedStage, QuietReporter, Stage
 from reco_batch.settings.fields import Settings
 
 MASK: Final = "***"
-#: Of everything that this process says: a process is one run.
+#: Id of this execution: a process is one run.
 RUN: Final = uuid.uuid4().hex
-_SHORTEST_SECRET: Final = 4  # a shorter one would be found in half of all words
+_SHORTEST_SECRET: Final = 4  # a shorter one occurs in ordinary words, which would be masked
 
 Log = structlog.stdlib.BoundLogger
 
@@ -32,7 +32,7 @@ def open_log(settings: Settings) -> Log:
     """Return the log of one run.
 
     Args:
-        settings: their secrets are taken out of every line.
+        settings: settings whose secrets are masked in every line.
     """
     log: Log = structlog.wrap_logger(
         _Lines(),
@@ -49,7 +49,7 @@ def open_log(settings: Settings) -> Log:
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Return the words that no line may have, the longest first."""
+    """Return the secrets in the settings, longest first."""
     found: set[str] = set()
     for address in (settings.redis_url, settings.notify.url):
         if address:
@@ -59,21 +59,21 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with a mask for each secret."""
+    """Return a text with every secret masked."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     return text
 
 
 class JsonReporter(QuietReporter):
-    """Writes a line as a stage begins, and one as it ends."""
+    """Reporter that writes a line at the start and at the end of each stage."""
 
     def __init__(self, log: Log, *, quiet: bool = False) -> None:
-        """Begin to report.
+        """Start a report.
 
         Args:
-            log: takes the lines.
-            quiet: only warnings are written.
+            log: log to write to.
+            quiet: write warnings only.
         """
         super().__init__()
         self.log = log
@@ -81,15 +81,15 @@ class JsonReporter(QuietReporter):
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:
-        """Time the stage, and say how it went."""
-        noted, started = Noted(self._cancelled, self._keep(name)), time.perf_counter()
-        self.tell("stage started", stage=name, total=total)
+        """Time a stage, and write its start and its end or failure."""
+        noted, started = NotedStage(self._cancelled, self._keep(name)), time.perf_counter()
+        self.log_event("stage started", stage=name, total=total)
         try:
             with self._timed(name):
                 yield noted
         except BaseException as error:
             seconds = round(time.perf_counter() - started, 3)
-            self.log.error(  # noqa: TRY400  # no traceback: whoever catches it reports it
+            self.log.error(  # noqa: TRY400  # no traceback: the caller reports it
                 "stage failed",
                 stage=name,
                 seconds=seconds,
@@ -97,34 +97,34 @@ class JsonReporter(QuietReporter):
                 message=f"{name} failed: {reason_of(error)}",
             )
             raise
-        self.tell("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
+        self.log_event("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
 
-    def say(self, text: str) -> None:
-        """Write what is no stage."""
-        self.tell("said", text=text)
+    def info(self, text: str) -> None:
+        """Write an information."""
+        self.log_event("said", text=text)
 
-    def find(self, text: str) -> None:
-        """Write what was noticed."""
-        self.tell("finding", text=text)
+    def report_finding(self, text: str) -> None:
+        """Write a finding."""
+        self.log_event("finding", text=text)
 
     def warn(self, text: str) -> None:
-        """Write what went wrong without stopping the night."""
+        """Write a warning."""
         self.log.warning("warning", text=text)
 
-    def concern(self, generation: str) -> None:
-        """Name the generation in every line from now on."""
-        super().concern(generation)
+    def set_generation(self, generation: str) -> None:
+        """Add the generation to every following line."""
+        super().set_generation(generation)
         self.log = self.log.bind(generation=generation)
 
-    def tell(self, event: str, **facts: object) -> None:
-        """Write a line, unless only warnings are wanted; empty facts are left out."""
+    def log_event(self, event: str, **fields: object) -> None:
+        """Write an event unless quiet; empty fields are left out."""
         if not self._quiet:
-            said = {name: fact for name, fact in facts.items() if fact not in (None, "")}
-            self.log.info(event, **said)
+            present = {name: value for name, value in fields.items() if value not in (None, "")}
+            self.log.info(event, **present)
 
 
 class _Lines:
-    """Standard error, a whole line at a time; a full disk under the log stops no night."""
+    """Standard error, written one whole line at a time; a full disk does not end the run."""
 
     def __init__(self) -> None:
         self._writing = threading.Lock()
@@ -139,7 +139,7 @@ class _Lines:
 
 
 def _with_message(_: Any, __: str, event: Any) -> Any:  # noqa: ANN401  # structlog's own
-    """Add `message` to each line: the field that log collectors show as its text."""
+    """Add `message` to a line: the field that log collectors show as its text."""
     words = event.get("text") or " ".join(
         str(event[name]) for name in ("event", "stage", "note") if event.get(name)
     )
@@ -160,11 +160,11 @@ def _masking(secrets: tuple[str, ...]) -> Callable[[Any, str, Any], Any]:
 def _secrets_of_address(address: str) -> set[str]:
     try:
         parts = urlsplit(address)
-    except ValueError:  # no address: it may be anything
+    except ValueError:  # not an address: all of it may be secret
         return {address}
     password = parts.password or ""
     found = {password, unquote(password)}
     found |= {value for name, value in parse_qsl(parts.query) if "password" in name.lower()}
-    if parts.scheme in ("http", "https"):  # of a hook: whoever knows its path may post there
+    if parts.scheme in ("http", "https"):  # the path of a web hook is its password
         found |= {f"{parts.path}?{parts.query}", parts.path, parts.query}
     return found

@@ -1,4 +1,4 @@
-"""Live progress bars on a terminal: one for each running stage, and one for the whole run."""
+"""Live progress bars on a terminal: one for each running stage and one for the whole run."""
 
 import threading
 import time
@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from reco_batch.progress.reporter import Noted, QuietReporter, Stage, Times, stage_line
-from reco_batch.progress.terminal import broken
+from reco_batch.progress.reporter import NotedStage, QuietReporter, Stage, StageTimes, stage_line
+from reco_batch.progress.terminal import wrap
 
 
 class LiveReporter(QuietReporter):
-    """Draws a bar for each running stage and leaves a line for each finished one."""
+    """Reporter that draws a bar for each running stage and prints a line for each finished one."""
 
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(stderr=True, highlight=False)
-        self._earlier: Times | None = None  # there is no whole run
+        self._earlier: StageTimes | None = None  # without a bar for the whole run
         self._progress = Progress(
             TextColumn("  {task.description:<30}"),
             BarColumn(bar_width=15),
@@ -28,18 +28,18 @@ class LiveReporter(QuietReporter):
             console=self._console,
             transient=True,
         )
-        # Of two stages that begin at once one must start the display, the last one stop it.
+        # Only one of two stages that start at the same time may start the display.
         self._changing = threading.Lock()
         self._running = 0
         self._count = 0
         self._whole: TaskID | None = None
 
-    def expect(self, earlier: Times) -> None:
-        """Take the times of an earlier run, for an estimate of the time that is left."""
+    def set_earlier_times(self, earlier: StageTimes) -> None:
+        """Set the stage times of an earlier run, from which the remaining time is estimated."""
         self._earlier = earlier
 
-    def count(self, stages: int) -> None:
-        """Expect so many more stages."""
+    def expect_stages(self, stages: int) -> None:
+        """Add to the number of expected stages."""
         self._count += stages
 
     @contextmanager
@@ -64,27 +64,27 @@ class LiveReporter(QuietReporter):
                 if self._running == 0:
                     self._progress.stop()
 
-    def say(self, text: str) -> None:
-        """Print a text above the running bars, in as many lines as it needs."""
+    def info(self, text: str) -> None:
+        """Print a text above the running bars, wrapped."""
         self._print(text)
 
     def warn(self, text: str) -> None:
         """Print a warning above the running bars."""
-        self.say(f"warning: {text}")
+        self.info(f"warning: {text}")
 
     def stop(self) -> None:
-        """Take the bars away, and show the cursor again."""
+        """Remove the bars, and show the cursor again."""
         self._progress.stop()
 
     def _print(self, text: str, mark: str = "") -> None:
-        """Print whole words: a path that is wider than the terminal can still be copied."""
-        first, *rest = broken(text, self._console.width - len(mark))
+        """Print wrapped text; a word wider than the terminal, such as a path, stays whole."""
+        first, *rest = wrap(text, self._console.width - len(mark))
         lines = [Text.assemble((mark, "green"), first), *(Text(" " * len(mark) + n) for n in rest)]
         for line in lines:
             self._console.print(line, no_wrap=True, overflow="ignore", crop=False)
 
     def _last_line(self) -> None:
-        """Put the line of the whole run below all others."""
+        """Move the bar of the whole run below all others."""
         if self._earlier is None:
             return
         if self._whole is not None:
@@ -92,9 +92,9 @@ class LiveReporter(QuietReporter):
         self._whole = self._progress.add_task("whole run", total=1.0, note=None)
 
     def _whole_note(self, task: Task) -> str:
-        """Return how long the run has taken, of how long it may take, and how far it is."""
+        """Return elapsed and estimated time and the number of the stage."""
         seconds = time.perf_counter() - self._origin
-        earlier = self._earlier or Times({})
+        earlier = self._earlier or StageTimes({})
         left = earlier.left(seconds, self._finished())
         number = min(len(self.seconds) + 1, max(self._count, len(self.seconds)))
         stages = f"stage {number}" + (f"/{max(number, self._count)}" if self._count else "")
@@ -110,26 +110,26 @@ class LiveReporter(QuietReporter):
 
 
 def _clock(seconds: float) -> str:
-    """Write a time as `1:23`, or `1:02:03` beyond an hour."""
+    """Format a time as `1:23`, or `1:02:03` from an hour on."""
     text = str(timedelta(seconds=round(seconds)))
     return text.removeprefix("0:").removeprefix("0") if seconds < 3599.5 else text
 
 
 class _Note(ProgressColumn):
-    """Text next to a bar: a stage's note, or, redrawn each time, progress of the whole run."""
+    """Column with a stage's note, or with the progress of the whole run."""
 
     def __init__(self, whole: Callable[[Task], str]) -> None:
         super().__init__()
-        self._whole_of = whole
+        self._whole_note = whole
 
     def render(self, task: Task) -> Text:
         """Return the text."""
         note = task.fields["note"]
-        return Text(self._whole_of(task) if note is None else note, style="dim")
+        return Text(self._whole_note(task) if note is None else note, style="dim")
 
 
-class _Bar(Noted):
-    """One task of a rich progress display."""
+class _Bar(NotedStage):
+    """Stage that is a task of a rich progress display."""
 
     def __init__(
         self,
@@ -148,6 +148,6 @@ class _Bar(Noted):
         self._progress.advance(self._task, steps)
 
     def note(self, text: str) -> None:
-        """Show the note beside the bar."""
+        """Show the note next to the bar."""
         super().note(text)
         self._progress.update(self._task, note=text)

@@ -1,7 +1,6 @@
-"""Reporters of a run's progress, and the two that print plain lines or warnings only.
+"""Reporter protocol of a run's progress, and reporters that print plain lines or warnings only.
 
-`live` draws progress bars on a terminal, `json_log` writes JSON records. Stages may run in
-parallel.
+`live` draws progress bars on a terminal, `json_log` writes JSON lines. Stages may run in parallel.
 """
 
 import sys
@@ -14,19 +13,21 @@ from typing import NamedTuple, Protocol
 
 from reco_batch.errors import reason_of
 
-#: Share of an earlier run's time after which this run's pace can be estimated.
+#: Share of an earlier run's time after which this run's speed relative to it is used.
 _SETTLED = 0.1
 
 
-class Times(NamedTuple):
+class StageTimes(NamedTuple):
     """Stage times of an earlier run, from which the rest of this one is estimated."""
 
     ends: Mapping[str, float]
-    """Seconds from the start of the first stage to the end of each."""
+    """Seconds from the start of the first stage to the end of each stage."""
 
     @classmethod
-    def of(cls, began: Mapping[str, object], seconds: Mapping[str, object]) -> "Times":
-        """Return the stage times in a manifest; values that are not numbers are left out."""
+    def from_manifest(
+        cls, began: Mapping[str, object], seconds: Mapping[str, object]
+    ) -> "StageTimes":
+        """Return the stage times of a manifest; values that are not numbers are left out."""
         spans = [
             (name, start, took)
             for name, took in seconds.items()
@@ -36,11 +37,11 @@ class Times(NamedTuple):
         return cls({name: start - first + took for name, start, took in spans})
 
     def left(self, seconds: float, finished: Mapping[str, float]) -> float | None:
-        """Return the estimated seconds to the end; None where nothing is known.
+        """Return the estimated remaining seconds; None without times of an earlier run.
 
         Args:
-            seconds: since the run began.
-            finished: stages of this run, each with the seconds from the run's start to its end.
+            seconds: seconds since the run started.
+            finished: finished stages, each with the seconds from the run's start to its end.
         """
         if not self.ends:
             return None
@@ -49,70 +50,70 @@ class Times(NamedTuple):
         if not known:
             return max(0.0, total - seconds)
         last = max(known, key=lambda name: known[name])
-        # Another load of the machine, or other data, makes all stages slower or faster alike.
+        # Another load, or other data, changes the speed of all stages by about the same factor.
         pace = finished[last] / known[last] if known[last] > _SETTLED * total else 1.0
         return max(0.0, (total - known[last]) * pace - (seconds - finished[last]))
 
 
 class Stage(Protocol):
-    """One step of the night while it runs; may be told from several threads."""
+    """Running stage. All methods may be called from several threads."""
 
     def advance(self, steps: int) -> None:
         """Count finished steps."""
 
     def note(self, text: str) -> None:
-        """Replace what is said beside the stage; the last note stays."""
+        """Set the note of the stage; the last one stays."""
 
-    def loss(self, epoch: int, loss: float) -> None:
-        """Keep a training's mean loss of an epoch, the first being 1."""
+    def record_loss(self, epoch: int, loss: float) -> None:
+        """Record the mean training loss of an epoch, counted from 1."""
 
 
 class Reporter(Protocol):
-    """Shows stages and remembers when each began, how long it took, and how it learned."""
+    """Progress display of a run that also records start, duration and losses of each stage."""
 
     began: dict[str, float]
-    """Seconds after the reporter was made."""
+    """Start of each finished stage, in seconds after the reporter was created."""
     seconds: dict[str, float]
-    """Of the stages that have finished."""
+    """Duration of each finished stage, in seconds."""
     generation: str | None
-    """Id of the run's generation; None until there is one."""
+    """Id of the run's generation; None until it is named."""
     losses: dict[str, list[tuple[int, float]]]
-    """Epoch and loss, as each training stage told them; its parts follow each other."""
+    """Epochs and losses of each training stage, in the order of training."""
 
     def stage(self, name: str, *, total: int | None = None) -> AbstractContextManager[Stage]:
-        """Wrap one stage of `total` steps; None where the number is not known."""
+        """Return a context manager for a stage of `total` steps; None if the number is unknown."""
 
-    def expect(self, earlier: Times) -> None:
-        """Take the times of an earlier run, for an estimate of the time that is left."""
+    def set_earlier_times(self, earlier: StageTimes) -> None:
+        """Set the stage times of an earlier run, from which the remaining time is estimated."""
 
-    def count(self, stages: int) -> None:
-        """Expect so many more stages."""
+    def expect_stages(self, stages: int) -> None:
+        """Add to the number of expected stages."""
 
-    def say(self, text: str) -> None:
-        """Show a line that is no stage."""
+    def info(self, text: str) -> None:
+        """Show information that is not about a stage."""
 
-    def find(self, text: str) -> None:
-        """Show what was noticed in the data, or beside the work."""
+    def report_finding(self, text: str) -> None:
+        """Show a finding about the data or the environment."""
 
     def warn(self, text: str) -> None:
-        """Show what went wrong without stopping the night."""
+        """Show a problem that does not end the run."""
 
-    def concern(self, generation: str) -> None:
-        """Take note of the generation that all of this is about."""
+    def set_generation(self, generation: str) -> None:
+        """Set the generation of the run."""
 
     def stop(self) -> None:
-        """Remove live bars from the terminal, as the process is about to end."""
+        """Remove live bars from the terminal before the process ends."""
 
     def cancel(self) -> None:
-        """Make every stage that is still at work end at its next step, by `Cancelled`."""
+        """Make every running stage raise `Cancelled` at its next step."""
 
 
 class Cancelled(Exception):
-    """Raised in a stage when another one failed or the person interrupted the night."""
+    """Raised in a stage after another one failed or the user interrupted the run."""
 
 
 class QuietReporter:
-    """Shows nothing."""
+    """Reporter that shows warnings only."""
 
     def __init__(self) -> None:
         self.began: dict[str, float] = {}
@@ -124,36 +125,36 @@ class QuietReporter:
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
-        """Time the stage."""
+        """Time a stage."""
         with self._timed(name):
-            yield _Silent(self._cancelled, self._keep(name))
+            yield _SilentStage(self._cancelled, self._keep(name))
 
-    def expect(self, earlier: Times) -> None:
-        """Do nothing: without a display there is no estimate."""
+    def set_earlier_times(self, earlier: StageTimes) -> None:
+        """Do nothing: there is no display."""
 
-    def count(self, stages: int) -> None:
-        """Do nothing: without a display there is no estimate."""
+    def expect_stages(self, stages: int) -> None:
+        """Do nothing: there is no display."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Show nothing."""
 
-    def find(self, text: str) -> None:
-        """Show a line that says that it is only a note."""
-        self.say(f"note: {text}")
+    def report_finding(self, text: str) -> None:
+        """Show a finding as a note."""
+        self.info(f"note: {text}")
 
     def warn(self, text: str) -> None:
-        """Show a warning all the same: `--quiet` is about what goes as it should."""
+        """Show a warning, which `--quiet` does not suppress."""
         _print(f"warning: {text}")
 
-    def concern(self, generation: str) -> None:
-        """Show nothing: whoever reads lines sees the name at the end."""
+    def set_generation(self, generation: str) -> None:
+        """Set the generation, without showing it."""
         self.generation = generation
 
     def stop(self) -> None:
-        """Do nothing: nothing moves."""
+        """Do nothing: there are no bars."""
 
     def cancel(self) -> None:
-        """Make every stage that is still at work end at its next step, by `Cancelled`."""
+        """Make every running stage raise `Cancelled` at its next step."""
         self._cancelled.set()
 
     @contextmanager
@@ -164,42 +165,42 @@ class QuietReporter:
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
     def _keep(self, name: str) -> Callable[[int, float], None]:
-        """Return what keeps the losses of a stage, under its name once there are any."""
+        """Return a function that records losses under a stage's name."""
         return lambda epoch, loss: self.losses.setdefault(name, []).append((epoch, loss))
 
 
 class PlainReporter(QuietReporter):
-    """Prints one line, with the time in UTC, when a stage has finished."""
+    """Reporter that prints one line, with the time in UTC, for each finished stage."""
 
     @contextmanager
     def stage(self, name: str, *, total: int | None = None) -> Iterator[Stage]:  # noqa: ARG002
-        """Time the stage and print its line at the end."""
-        noted = Noted(self._cancelled, self._keep(name))
+        """Time a stage and print its line at the end."""
+        noted = NotedStage(self._cancelled, self._keep(name))
         with self._timed(name):
             yield noted
-        self.say(stage_line(name, self.seconds[name], noted.text))
+        self.info(stage_line(name, self.seconds[name], noted.text))
 
-    def say(self, text: str) -> None:
-        """Print a line; a full disk or a closed pipe under the log is no reason to stop a night."""
+    def info(self, text: str) -> None:
+        """Print a line with the time; a full disk or a closed pipe does not end the run."""
         _print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
 
     def warn(self, text: str) -> None:
-        """Print a line that says that it is a warning."""
-        self.say(f"warning: {text}")
+        """Print a warning."""
+        self.info(f"warning: {text}")
 
 
 @contextmanager
-def harmless(reporter: Reporter, what: str) -> Iterator[None]:
+def errors_as_warnings(reporter: Reporter, consequence: str) -> Iterator[None]:
     """Turn any error in the block into a warning: the outcome of the run is already decided.
 
     Args:
-        reporter: shows the warning.
-        what: the consequence of a failure, with which the warning begins.
+        reporter: reporter of the warning.
+        consequence: consequence of a failure, the first part of the warning.
     """
     try:
         yield
-    except Exception as error:  # noqa: BLE001  # a bug, too: readers see the new generation
-        reporter.warn(f"{what}: {reason_of(error)}")
+    except Exception as error:  # noqa: BLE001  # also a bug: the new generation is live
+        reporter.warn(f"{consequence}: {reason_of(error)}")
 
 
 def _print(line: str) -> None:
@@ -208,32 +209,32 @@ def _print(line: str) -> None:
 
 
 def stage_line(name: str, seconds: float, note: str) -> str:
-    """Return the line that a finished stage leaves."""
+    """Return the line of a finished stage."""
     return f"{name:<30} {seconds:6.1f} s  {note}".rstrip()
 
 
-class _Silent:
-    """A stage that shows nothing, and ends where it is told to."""
+class _SilentStage:
+    """Stage that shows nothing, and ends after `Reporter.cancel`."""
 
     def __init__(self, cancelled: threading.Event, keep: Callable[[int, float], None]) -> None:
         self._cancelled = cancelled
         self._keep = keep
 
-    def advance(self, steps: int) -> None:  # noqa: ARG002  # shown by others
-        """End the stage if the night is cancelled."""
+    def advance(self, steps: int) -> None:  # noqa: ARG002  # other stages show it
+        """End the stage if the run is cancelled."""
         if self._cancelled.is_set():
             raise Cancelled
 
     def note(self, text: str) -> None:
         """Show nothing."""
 
-    def loss(self, epoch: int, loss: float) -> None:
-        """Keep the loss."""
+    def record_loss(self, epoch: int, loss: float) -> None:
+        """Record the loss."""
         self._keep(epoch, loss)
 
 
-class Noted(_Silent):
-    """Keeps the last note for the line at the end."""
+class NotedStage(_SilentStage):
+    """Stage that keeps its last note for the line at the end."""
 
     text = ""
 

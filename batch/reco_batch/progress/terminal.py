@@ -1,4 +1,4 @@
-"""Text for people on a terminal, laid out in cells: wide characters and emoji count as two."""
+"""Text layout for a terminal, in cells: wide characters and emoji count as two."""
 
 import io
 import re
@@ -16,12 +16,14 @@ from rich.text import Text
 from reco_batch.errors import reason_of
 from reco_terminal.console import discard_output
 
+#: Gap between the parts of a line, where `fit_to_terminal` breaks it first.
+PART_GAP: Final = " " * 3
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns, no wider than the terminal; what does not fit goes on below.
+    """Return rows in columns no wider than the terminal; long cells are folded.
 
     Args:
         header: the name of each column.
@@ -33,52 +35,54 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         drawn.add_row(*map(Text, row))
     page = io.StringIO()
-    # Not styled, so there is nothing that NO_COLOR or a dumb terminal would have to take away.
+    # Unstyled, so there is nothing that NO_COLOR or a dumb terminal would have to remove.
     Console(file=page, width=_width(), color_system=None, legacy_windows=False).print(drawn)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
 @contextmanager
-def announced() -> Iterator[None]:
+def print_errors_as_warnings() -> Iterator[None]:
     """Turn a failure to print results of finished work into a warning: the exit code stays."""
     try:
         yield
         sys.stdout.flush()
-    except Exception as error:  # noqa: BLE001  # whatever the summary was made of
+    except Exception as error:  # noqa: BLE001  # whatever made the summary fail
         discard_output()
         print(f"warning: the summary could not be printed: {reason_of(error)}", file=sys.stderr)  # noqa: T201
 
 
-def fitted(text: str) -> str:
-    """Return a page that is no wider than the terminal; unchanged where the output is none.
+def fit_to_terminal(text: str) -> str:
+    """Return a text no wider than the terminal; unchanged if standard output is not a terminal.
 
-    Of a line `name      words` the words go on below the words. A line indented by two is a command
-    to be copied, so it goes on after a backslash. A path, with or without blanks, and an id stay
-    whole, however narrow the terminal.
+    A line `label      value` that is too wide continues below its value: each part of the value
+    gets a line, and words wrap. A line indented by two is a command to be copied, so it continues
+    after a backslash. A path, with or without blanks, and an id stay whole, however narrow the
+    terminal.
     """
     if not sys.stdout.isatty():
         return text
     width = _width()
-    return "\n".join(part for line in text.splitlines() for part in _fitted(line, width))
+    return "\n".join(part for line in text.splitlines() for part in _fit_line(line, width))
 
 
-def _fitted(line: str, width: int) -> Iterator[str]:
-    name, _, value = line.partition("  ")
-    if cell_len(line) <= width or (name and value.lstrip().startswith("/")):
+def _fit_line(line: str, width: int) -> Iterator[str]:
+    label, _, value = line.partition("  ")
+    if cell_len(line) <= width or (label and value.lstrip().startswith("/")):
         yield line
     elif line.startswith("  ") and line[2:3] != " ":
         quoted = map(shlex.quote, shlex.split(line))
-        *before, last = _filled(quoted, width - 4)  # two cells before a line, two after it
+        *before, last = _fill(quoted, width - 4)  # two cells before a line, two after it
         yield from (f"  {part} \\" for part in before)
         yield f"  {last}"
     else:
         indent = len(line) - len(value.lstrip()) if value else 0
-        first, *rest = _filled(line[indent:].split(), width - indent)
+        parts = line[indent:].split(PART_GAP)
+        first, *rest = [row for part in parts for row in _fill(part.split(), width - indent)]
         yield line[:indent] + first
-        yield from (" " * indent + part for part in rest)
+        yield from (" " * indent + row for row in rest)
 
 
-def _filled(words: Iterable[str], width: int) -> list[str]:
+def _fill(words: Iterable[str], width: int) -> list[str]:
     """Put words into as few lines as have room for them."""
     lines: list[str] = []
     for word in words:
@@ -89,7 +93,7 @@ def _filled(words: Iterable[str], width: int) -> list[str]:
     return lines
 
 
-def broken(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int) -> list[str]:
     """Break a text into lines of a width at its blanks; a word that is wider stays whole."""
     lines = [""]
     for piece in re.findall(r" *[^ ]+", text):
@@ -101,7 +105,7 @@ def broken(text: str, width: int) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Write a time: `0.3 s`, `42 s`, `2 min 05 s`, `3 h 07 min`."""
+    """Format a duration: `0.3 s`, `42 s`, `2 min 05 s`, `3 h 07 min`."""
     if seconds < 0.05:
         return "< 0.1 s"
     if seconds < 9.95:

@@ -1,4 +1,4 @@
-"""The verdict of the gate and its checks, in plain words. Pure functions of a manifest."""
+"""Gate verdict and checks as the report shows them. Pure functions of a manifest."""
 
 import shlex
 from collections import Counter
@@ -21,58 +21,58 @@ from reco_store.contract.families import LISTS
 from reco_store.publishing.outcome import HELD
 
 _FAMILIES: Final = {family.name: family.heading for family in LISTS}
-_OF_LISTS: Final = {
-    "lists": "how many there are",
-    "ratings": "ratings in all of them",
-    "full": "share that is as long as it can be",
-    "flat": "share with one and the same score throughout",
-    "duplicates": "with a movie twice",
-    "unknown": "with a movie that has no card",
-    "not_finite": "with a score that is no number",
-    "unordered": "out of order",
-    "seen": "with a movie that the user has rated",
-    "itself": "with the movie itself",
-    "misplaced": "beside somebody else's history",
-    "unpaired": "not one for each movie of the user's list",
-    "unrated": "with a movie that the user did not rate",
+_LIST_CHECKS: Final = {
+    "lists": "number of lists",
+    "ratings": "ratings in all lists",
+    "full": "share of lists with full length",
+    "flat": "share of lists with a single score",
+    "duplicates": "lists with a duplicate movie",
+    "unknown": "lists with a movie that has no metadata",
+    "not_finite": "lists with a score that is not finite",
+    "unordered": "lists out of order",
+    "seen": "lists with a movie that the user has rated",
+    "itself": "lists with the movie itself",
+    "misplaced": "lists in another order than the histories",
+    "unpaired": "lists without one explanation for each movie",
+    "unrated": "lists with an explanation that the user has not rated",
 }
 _WORDS: Final = {
-    "cards": "Movies with a card",
+    "cards": "Movies with metadata",
     "input.users": "Users in the input",
     "input.movies": "Movies in the input",
     "input.ratings": "Ratings in the input",
-    "input.days_behind": "Days by which the newest rating is older than the live run's",
-    "input.age_days": "Age of the newest rating, in days",
-    "input.identical": "The same files as in the live run",
+    "input.days_behind": "Newest rating: days older than the live run's",
+    "input.age_days": "Newest rating: age in days",
+    "input.identical": "Input files identical to the live run's",
     "input.ids": "Type of the movie ids",
-    "live.data": "Share of the live run's keys that the store lost",
+    "live.data": "Share of the live run's keys missing in the store",
     "live.manifest": "Manifest of the live run",
-    "retrieval.metrics": "User lists: metrics of both runs",
-    "rating.metrics": "Stars: metrics of both runs",
-    "first_ten.distinct": "Different top-10s, as a share of the users",
-    "first_ten.same_first": "Share of users who see one and the same movie first",
-    "first_ten.alike": "Share of a top-10 that the next user has too",
-    "first_ten.coverage": "Coverage of the published lists, of all movies that could be shown",
-    "first_ten.coverage_drop": "The same, compared with the live run's",
-    "churn.user": "Share of users' top-10 that is new",
-    "churn.ranked": "Share of the top-10 by predicted stars that is new",
-    "churn.similar": "Share of the ten most similar movies that is new",
-    "known.users": "Share of users who are in the live run, too",
-    "known.history": "Share of the live run's history that is still there",
-    "known.titles": "Share of movies that kept their title",
+    "retrieval.metrics": "Retrieval: metrics of both runs",
+    "rating.metrics": "Predicted ratings: metrics of both runs",
+    "first_ten.distinct": "Distinct top-10 lists, as a share of users",
+    "first_ten.same_first": "Share of users with the most frequent first movie",
+    "first_ten.alike": "Overlap of the top-10 lists of two users",
+    "first_ten.coverage": "Coverage of published top-10 lists",
+    "first_ten.coverage_drop": "Coverage of published top-10 lists, relative to the live run",
+    "churn.user": "Churn of users' top-10 lists",
+    "churn.ranked": "Churn of ranked top-10 lists",
+    "churn.similar": "Churn of similar top-10 lists",
+    "known.users": "Share of users in the live run, too",
+    "known.history": "Share of the live run's ratings that are kept",
+    "known.titles": "Share of movies with an unchanged title",
 }
 _GROUPS: Final = (
-    ("The input", ("input", "known", "live")),
-    ("The models", ("retrieval", "rating", "popularity")),
-    ("The lists", ("cards", *_FAMILIES)),
-    ("The top-10 of all users", ("first_ten",)),
-    ("Change since the live run", ("churn",)),
+    ("Input", ("input", "known", "live")),
+    ("Models", ("retrieval", "rating", "popularity")),
+    ("Lists", ("cards", *_FAMILIES)),
+    ("Diversity of top-10 lists", ("first_ten",)),
+    ("Churn since the live run", ("churn",)),
 )
 _ORDER: Final = (REFUSED, WARNING, PASSED, NOTED, SKIPPED, NO_BASELINE)
 
 
 class CheckRow(NamedTuple):
-    """One check as the page shows it."""
+    """One check: figure, bound and verdict."""
 
     name: str
     words: str
@@ -85,50 +85,50 @@ class CheckRow(NamedTuple):
 
 
 class CheckGroup(NamedTuple):
-    """Checks of one subject, those that matter most first."""
+    """Checks of one subject, refused ones and warnings first."""
 
     title: str
-    said: str
+    counts: str
+    """Number of checks by verdict, such as `1 refused, 5 passed`."""
     rows: list[CheckRow]
 
 
 class Command(NamedTuple):
-    """A command to run next, and its purpose."""
+    """Command to run next, and its purpose."""
 
     purpose: str
     line: str
 
 
 class Verdict(NamedTuple):
-    """Outcome of publishing: the gate's decision and its reasons, in words."""
+    """Outcome of a run: live, held or refused, with the gate's reasons."""
 
     kind: str
     """Class: good, warn, held, bad or none."""
-    stamp: str
-    """Outcome of the run, in one or two words."""
-    title: str
+    outcome: str
+    """Heading: Live, Held, Refused or Not published."""
     lead: str
+    """Gate's verdict and number of checks."""
     reasons: list[CheckRow]
     """Refused checks and warnings."""
     commands: list[Command]
 
 
 def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
-    """Return the verdict in words, with the commands to run next."""
+    """Return the outcome of a run, with the commands to run next."""
     judged = _judged(manifest)
     published = part_of(manifest, "published")
     if published.get("outcome") != HELD:
         return judged
     until, reason = (safe(published.get(f"held_{n}") or "", 200) for n in ("until", "reason"))
     lead = (
-        "Complete in the store, but not served: a rollback holds new generations back"
+        "Complete in the store, but a rollback's hold keeps it from going live"
         f"{f' until {moment(until)}' if until else ''}{f' ({reason})' if reason else ''}. "
         f"{judged.lead}"
     )
     return judged._replace(
         kind="held",
-        stamp="Held",
-        title="Not served: held after a rollback",
+        outcome="Held",
         lead=lead,
         commands=[
             Command("End the hold", _command(manifest, "release")),
@@ -138,10 +138,15 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
 
 
 def _command(
-    manifest: Mapping[str, Any], name: str, more: str = "", *, of_this: bool = False
+    manifest: Mapping[str, Any],
+    name: str,
+    more: str = "",
+    *,
+    of_this: bool = False,
+    program: str = "batch",
 ) -> str:
-    """Return a command line of `batch`, for the run's namespace."""
-    words = ["batch", name]
+    """Return a command line for the run's namespace."""
+    words = [program, name]
     if of_this:
         words.append(safe(manifest.get("generation", "")))
     namespace = safe(part_of(manifest, "parameters").get("namespace", ""))
@@ -151,49 +156,45 @@ def _command(
 
 
 def _judged(manifest: Mapping[str, Any]) -> Verdict:
-    """Return the decision of the gate."""
+    """Return the outcome by the gate's verdict alone."""
     gate = part_of(manifest, "gate")
     rows = list(_rows(part_of(gate, "checks")))
     reasons = sorted(
         (row for row in rows if row.verdict in (REFUSED, WARNING)),
         key=lambda row: _ORDER.index(row.verdict),
     )
-    said = gate.get("verdict")
-    refused = sum(row.verdict == REFUSED for row in rows)
+    verdict = gate.get("verdict")
+    counts = Counter(row.verdict for row in rows)
+    judged = sum(counts[one] for one in (PASSED, WARNING, REFUSED))
     baseline = gate.get("baseline")
-    beside = (
-        _no_baseline(gate)
-        if baseline in (None, NO_BASELINE)
-        else f"It was compared with {safe(baseline)}, which was live then."
-    )
-    back = [Command("Serve the previous run again", _command(manifest, "rollback"))]
-    counted = f"{len(rows)} checks"
-    if said == REFUSED:
-        lead = (
-            f"{refused} of {counted} failed, so this run is not served: readers go on seeing "
-            f"what they saw before. {beside}"
-        )
+    has_baseline = baseline not in (None, NO_BASELINE)
+    compared = f"Compared with {safe(baseline)}." if has_baseline else _no_baseline(gate)
+    summary = f"{_plural(judged, 'check')}, {_plural(counts[WARNING], 'warning')}. {compared}"
+    if verdict == REFUSED:
         force = _command(manifest, "republish", "--force REASON", of_this=True)
         commands = [
             Command("Compare it with the live run", _command(manifest, "diff", of_this=True)),
-            Command("Serve it all the same", force),
+            Command("Serve it anyway", force),
         ]
-        return Verdict("bad", "Refused", "Not served: refused by the gate", lead, reasons, commands)
-    if said == FORCED:
         lead = (
-            f"{refused} of {counted} failed, and the gate was overruled: "
-            f"“{safe(gate.get('forced'), 300)}”. {beside}"
+            f"The gate refused it: {counts[REFUSED]} of {summary} The live generation is unchanged."
         )
-        return Verdict("warn", "Live by force", "Served by force", lead, reasons, back)
-    if said == PASSED:
-        count = Counter(row.verdict for row in rows)[PASSED]
-        lead = f"None of {counted} failed; {count} had a bound to keep and kept it. {beside}"
-        warned = sum(row.verdict == WARNING for row in rows)
-        title = "Passed the gate" + (f" with {_plural(warned, 'warning')}" if warned else "")
-        return Verdict("warn" if warned else "good", "Live", title, lead, reasons, back)
-    lead = "Publishing has not come as far as the gate, so nothing of this run was served."
+        return Verdict("bad", "Refused", lead, reasons, commands)
+    if verdict in (PASSED, FORCED):
+        if has_baseline:
+            then = Command("Roll back", _command(manifest, "rollback"))
+        else:
+            then = Command("Show what is live", _command(manifest, "status", program="reco"))
+        if verdict == FORCED:
+            lead = (
+                f"The gate refused it and was overruled: {counts[REFUSED]} of {summary} "
+                f"Reason: “{safe(gate.get('forced'), 300)}”."
+            )
+            return Verdict("warn", "Live", lead, reasons, [then])
+        kind = "warn" if counts[WARNING] else "good"
+        return Verdict(kind, "Live", f"The gate passed it: {summary}", reasons, [then])
     again = [Command("Publish it", _command(manifest, "republish", of_this=True))]
-    return Verdict("none", "Not published", "Not judged yet", lead, reasons, again)
+    return Verdict("none", "Not published", "The gate has not judged this run.", reasons, again)
 
 
 def _plural(count: int, noun: str) -> str:
@@ -202,12 +203,12 @@ def _plural(count: int, noun: str) -> str:
 
 def _no_baseline(gate: Mapping[str, Any]) -> str:
     if LIVE_DATA in part_of(gate, "checks"):
-        return "There was no live run to compare it with: the store had lost its keys."
-    return "There was no live run to compare it with."
+        return "No baseline: the store had lost the live run."
+    return "No baseline: nothing was live before."
 
 
 def check_groups(manifest: Mapping[str, Any]) -> list[CheckGroup]:
-    """Return all checks by subject; those of no known subject come last."""
+    """Return all checks by subject; unknown subjects come last."""
     rows = list(_rows(part_of(manifest, "gate", "checks")))
     subject = {prefix: title for title, prefixes in _GROUPS for prefix in prefixes}
     titles = [*(title for title, _ in _GROUPS), "Other checks"]
@@ -221,23 +222,23 @@ def check_groups(manifest: Mapping[str, Any]) -> list[CheckGroup]:
 
 
 def check_words(name: str) -> str:
-    """Say what a check is about; one that another version made keeps its name."""
+    """Return a check's label; a check of another version keeps its name."""
     if name in _WORDS:
         return _WORDS[name]
     subject, _, what = name.partition(".")
-    if subject in _FAMILIES and what in _OF_LISTS:
-        return f"{_FAMILIES[subject]}: {_OF_LISTS[what]}"
+    if subject in _FAMILIES and what in _LIST_CHECKS:
+        return f"{_FAMILIES[subject]}: {_LIST_CHECKS[what]}"
     prefix = {
-        "retrieval": "User lists",
-        "rating": "Stars",
-        "popularity": "Models in units of popularity",
+        "retrieval": "Retrieval",
+        "rating": "Predicted ratings",
+        "popularity": "Ratio to the popularity baseline",
     }.get(subject)
     return f"{prefix}: {what}" if prefix and what else safe(name)
 
 
 def _subject(name: str, subject: Mapping[str, str]) -> str:
     prefix, _, what = name.partition(".")
-    if prefix == "popular" and what not in _OF_LISTS:
+    if prefix == "popular" and what not in _LIST_CHECKS:
         return "Other checks"
     return subject.get(prefix, "Other checks")
 

@@ -1,4 +1,4 @@
-"""How the first places of all users spread over the movies: coverage and concentration.
+"""Coverage and concentration of the published lists over the catalogue.
 
 One pass over the user lists, some thousand at a time; memory is 16 bytes a movie.
 
@@ -12,31 +12,34 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco_batch.artifact.folder import Artifact
-from reco_batch.evaluation.generation_diff import DEPTH, first_places, shown
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.evaluation.generation_diff import DEPTH, list_tops, shown
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.report.plots import BarPlot, LinePlot, Series, Words, bar_plot, line_plot
 from reco_batch.report.text import number, percent
 
-#: Movies by how often they were rated: each band from here to below the next.
+#: Lower bounds of bands of movies by number of ratings.
 _BANDS: Final = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 _POINTS: Final = 60
 
 
 class Spread(NamedTuple):
-    """Which movies the users of a night see."""
+    """Number of users who are shown each movie."""
 
-    shown: NDArray[np.int64]  # [I] users in whose first ten a movie stands
-    place: NDArray[np.int64]  # [I] its best place in anybody's list, from 0; DEPTH: in none
-    rated: NDArray[np.int64]  # [I] ratings
+    shown: NDArray[np.int64]
+    """Users with the movie in their top-10. [I]"""
+    place: NDArray[np.int64]
+    """Best position in any list, from 0; DEPTH if it is in none. [I]"""
+    rated: NDArray[np.int64]
+    """Number of ratings. [I]"""
 
     @property
     def places(self) -> int:
-        """Of all first tens together."""
+        """Number of positions in all top-10 lists."""
         return int(self.shown.sum())
 
 
 class SpreadView(NamedTuple):
-    """What the page shows of it."""
+    """Texts and plots about coverage and concentration."""
 
     sentences: list[str]
     coverage: LinePlot
@@ -45,7 +48,7 @@ class SpreadView(NamedTuple):
 
 
 def spread_of(artifact: Artifact) -> Spread:
-    """Look at the first places of every user.
+    """Count, for each movie, the users who are shown it.
 
     Raises:
         NightFailed: a file of the artifact is damaged or missing.
@@ -53,7 +56,7 @@ def spread_of(artifact: Artifact) -> Spread:
     movies = artifact.movie_ids().cast(pa.string())
     counts = np.zeros(len(movies), np.int64)
     place = np.full(len(movies), DEPTH)
-    for block in first_places(artifact, movies):
+    for block in list_tops(artifact, movies):
         counts += shown(block.items, len(movies))
         _, places = valid = np.nonzero(block.items >= 0)
         np.minimum.at(place, block.items[valid], places)
@@ -61,22 +64,22 @@ def spread_of(artifact: Artifact) -> Spread:
 
 
 def spread_view(now: Spread, before: Spread | None) -> SpreadView:
-    """Lay out coverage and concentration, of the last run and of this one."""
+    """Lay out coverage and concentration of this run and the previous one."""
     # The line of this run is drawn last, over the others.
-    nights = [*([("last run", "before", before)] if before else []), ("this run", "now", now)]
-    coverage = [Series(name, kind, _coverage(night)) for name, kind, night in nights]
-    shown_to = [Series(name, kind, _curve(night.shown)) for name, kind, night in nights]
+    runs = [*([("last run", "before", before)] if before else []), ("this run", "now", now)]
+    coverage = [Series(name, kind, _coverage(run)) for name, kind, run in runs]
+    shown_to = [Series(name, kind, _curve(run.shown)) for name, kind, run in runs]
     return SpreadView(
         _sentences(now),
         line_plot(
             coverage,
             Words(
                 "Coverage of the published lists",
-                "How many movies stand in somebody's first places, by how many are looked at: "
-                f"{_covered(now, HEAD):,} in the first {HEAD}, {_covered(now, DEPTH):,} in the "
+                "Movies in at least one list, by list length: "
+                f"{_covered(now, TOP):,} in the first {TOP}, {_covered(now, DEPTH):,} in the "
                 f"first {DEPTH}.",
-                "places of each list that are looked at",
-                "movies that somebody sees",
+                "list length",
+                "movies in at least one list",
             ),
             y_range=(0.0, None),
         ),
@@ -84,10 +87,10 @@ def spread_view(now: Spread, before: Spread | None) -> SpreadView:
             [Series("ratings", "other", _curve(now.rated)), *shown_to],
             Words(
                 "Concentration",
-                "Share of all first-ten places that the most shown movies take, and share of all "
-                "ratings that the most rated movies have.",
-                "movies, the most shown (most rated) first",
-                "share of places, or ratings",
+                "Share of all top-10 positions taken by the most shown movies, and share of all "
+                "ratings given to the most rated movies.",
+                "number of movies, most shown (most rated) first",
+                "share of top-10 positions, or ratings",
             ),
             log_x=True,
             y_range=(0.0, 1.0),
@@ -99,40 +102,40 @@ def spread_view(now: Spread, before: Spread | None) -> SpreadView:
 
 def _sentences(now: Spread) -> list[str]:
     movies = len(now.shown)
-    covered = _covered(now, HEAD)
+    covered = _covered(now, TOP)
     share = percent(covered / max(1, movies))
-    said = [
+    sentences = [
         (
             f"Coverage of the published lists: {covered:,} of {movies:,} movies ({share}) are in "
-            "somebody's top-10. This counts all users; the test coverage above counts users with "
-            "held-out ratings, and lists of models that have not seen those."
+            "the top-10 of at least one user. This counts all users; Coverage@10 above counts "
+            "users with held-out ratings, and lists of models trained without those."
         )
     ]
     if now.places and now.rated.sum():
-        said.append(
-            f"Half of all top-10 places go to {_half(now.shown):,} movies; "
-            f"half of all ratings are of {_half(now.rated):,}."
+        sentences.append(
+            f"Concentration: {_half(now.shown):,} movies take half of all top-10 positions; "
+            f"{_half(now.rated):,} movies have half of all ratings."
         )
-    return said
+    return sentences
 
 
 def _half(counts: NDArray[np.int64]) -> int:
-    """Return how many of the largest make up half of the sum."""
+    """Return how many of the largest counts make up half of the sum."""
     running = np.cumsum(np.sort(counts)[::-1])
     return int(np.searchsorted(running, running[-1] / 2) + 1)
 
 
-def _covered(night: Spread, depth: int) -> int:
-    return int((night.place < depth).sum())
+def _covered(run: Spread, depth: int) -> int:
+    return int((run.place < depth).sum())
 
 
-def _coverage(night: Spread) -> list[tuple[float, float]]:
-    reached = np.cumsum(np.bincount(night.place, minlength=DEPTH + 1)[:DEPTH])
+def _coverage(run: Spread) -> list[tuple[float, float]]:
+    reached = np.cumsum(np.bincount(run.place, minlength=DEPTH + 1)[:DEPTH])
     return [(float(depth + 1), float(count)) for depth, count in enumerate(reached)]
 
 
 def _curve(counts: NDArray[np.int64]) -> list[tuple[float, float]]:
-    """Return the share that the n largest have, for some n that are even on a log scale."""
+    """Return the share of the n largest counts, for values of n evenly spaced on a log scale."""
     running = np.cumsum(np.sort(counts)[::-1])
     if not len(running) or not running[-1]:
         return []
@@ -153,12 +156,12 @@ def _bands(now: Spread) -> BarPlot:
         [
             ("all movies", "before", shares(np.ones_like(now.rated))),
             ("ratings", "other", shares(now.rated)),
-            ("first-ten places", "now", shares(now.shown)),
+            ("top-10 positions", "now", shares(now.shown)),
         ],
         Words(
-            "Who is shown",
-            "Movies by how many ratings they have: their share of the catalogue, of all ratings "
-            "and of all first-ten places.",
+            "Popularity bias",
+            "Movies grouped by number of ratings: their share of the catalogue, of all ratings "
+            "and of all top-10 positions.",
             "ratings of a movie",
             "share",
         ),

@@ -1,12 +1,11 @@
-"""The file report.html of an artifact: written, written again, opened in a browser."""
+"""File report.html of an artifact: write it, find it, open it in a browser."""
 
 import webbrowser
 from pathlib import Path
 
-from reco_batch.artifact.folder import REPORT, Artifact, open_artifact
+from reco_batch.artifact.folder import REPORT, Artifact, artifacts_of, open_artifact
 from reco_batch.artifact.manifests import MANIFEST
 from reco_batch.errors import NightFailed
-from reco_batch.evaluation.generation_diff import of_namespace
 from reco_batch.files import delete, unreadable, write_whole
 from reco_batch.report.page import gather
 from reco_batch.report.render import render
@@ -15,7 +14,7 @@ from reco_store.contract.keys import parse_generation_id
 
 
 def write_report(artifact: Artifact) -> Path:
-    """Write the report of a night into its folder.
+    """Write the report of a run into its folder.
 
     Returns:
         The file.
@@ -35,25 +34,25 @@ def write_report(artifact: Artifact) -> Path:
 
 
 def report_of(artifacts: Path, generation: str | None, *, namespace: str) -> Path:
-    """Return the report of a night, written now if it is missing or older than the verdict.
+    """Return the report of a run; write it first if it is missing or older than the verdict.
 
     Args:
         artifacts: the folder of all artifacts.
-        generation: whose; None: the newest one of the namespace.
-        namespace: of the newest one.
+        generation: generation of the run; None: the newest one of the namespace.
+        namespace: namespace of the newest run.
 
     Raises:
-        UsageError: that is not the name of a generation.
+        UsageError: `generation` is not the name of a generation.
         NightFailed: there is no such artifact, it is damaged, or the report cannot be written.
     """
     if generation is None:
-        nights = of_namespace(artifacts, namespace)
-        if not nights:
+        kept = artifacts_of(artifacts, namespace)
+        if not kept:
             raise NightFailed(
                 f"no complete artifact of the namespace {namespace!r} in {artifacts}; expected "
                 "one. Run `batch run`, or name another --home or --namespace."
             )
-        artifact = nights[-1]
+        artifact = kept[-1]
     else:
         parse_generation_id(generation)  # rather than follow `..` out of the folder
         artifact = open_artifact(artifacts, generation)
@@ -66,16 +65,16 @@ def report_of(artifacts: Path, generation: str | None, *, namespace: str) -> Pat
         except OSError as error:
             raise NightFailed(
                 f"the report {path} could not be written ({error.strerror or error}). "
-                "Make room there, or copy the folder to where you may write."
+                "Make room there, or copy the folder to a place that you may write to."
             ) from error
     return path
 
 
 def open_report(path: Path) -> None:
-    """Show a report in the user's browser.
+    """Open a report in the user's browser.
 
     Raises:
-        UsageError: there is none that could be started.
+        UsageError: no browser could be started.
     """
     if not webbrowser.open(path.as_uri()):
         raise UsageError(f"no browser could be started; expected one. Open {path} yourself.")

@@ -1,4 +1,4 @@
-"""What changed against last night, as the page shows it. Pure functions of `Changes`."""
+"""Changes of lists since the last run, as the report shows them. Pure functions of `Changes`."""
 
 from typing import Final, NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.evaluation.generation_diff import PERSISTENCE, Changes
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.report.plots import BarPlot, Words, bar_plot
 from reco_batch.report.text import percent, safe, signed
 
@@ -14,23 +14,26 @@ _MOVES: Final = 10
 
 
 class Move(NamedTuple):
-    """A movie that more, or fewer, users see than last night."""
+    """Movie in the top-10 of more, or fewer, users than in the last run."""
 
     movie_id: str
     before: int
+    """Users with the movie in their top-10 in the last run."""
     after: int
+    """Users with the movie in their top-10 in this run."""
     before_width: float
-    """Percent of the widest bar."""
+    """Width of the bar, as a percentage of the widest bar."""
     after_width: float
+    """Width of the bar, as a percentage of the widest bar."""
 
     @property
     def change(self) -> str:
-        """With its sign."""
+        """Difference, with its sign."""
         return signed(self.after - self.before)
 
 
 class ChangesView(NamedTuple):
-    """What the page shows."""
+    """Texts, histogram and movies of the section."""
 
     before: str
     sentences: list[str]
@@ -40,19 +43,19 @@ class ChangesView(NamedTuple):
 
 
 def changes_view(changes: Changes) -> ChangesView:
-    """Lay out what changed."""
+    """Lay out the changes."""
     shares = changes.overlap[~np.isnan(changes.overlap)]
-    counts = np.bincount(np.rint(shares * HEAD).astype(int), minlength=HEAD + 1)
+    counts = np.bincount(np.rint(shares * TOP).astype(int), minlength=TOP + 1)
     return ChangesView(
         safe(changes.before),
         list(_sentences(changes, counts)),
         bar_plot(
-            [str(common) for common in range(HEAD + 1)],
+            [str(common) for common in range(TOP + 1)],
             [("users", "now", [float(count) for count in counts])],
             Words(
-                "How much of the top-10 stayed",
-                "Users by how many movies of their top-10 are those of the last run.",
-                "movies of the last run's top-10 that are still there",
+                "Overlap of top-10 lists",
+                "Users by the number of movies that their top-10 shares with the last run.",
+                "movies shared with the last run's top-10",
                 "users",
             ),
         ),
@@ -86,20 +89,19 @@ def _sentences(changes: Changes, counts: NDArray[np.int64]) -> list[str]:
     known = int(counts.sum())
     if not known:
         return ["No user has a list in both runs."]
-    overlap, rbo = float(np.nanmean(changes.overlap)), float(np.nanmean(changes.rbo))
-    entered = int(((changes.shown_before == 0) & (changes.shown_after > 0)).sum())
-    left = int(((changes.shown_before > 0) & (changes.shown_after == 0)).sum())
+    overlap, rbo = changes.mean_overlap or 0.0, changes.mean_rbo or 0.0
     return [
         (
-            f"Of their top-10, users keep {percent(overlap)} on average; {counts[HEAD]:,} of "
-            f"{known:,} keep all of it, {counts[0]:,} nothing."
+            f"Mean overlap of top-10 lists: {percent(overlap)}; {changes.unchanged_users:,} of "
+            f"{known:,} users keep all ten movies, {counts[0]:,} keep none."
         ),
         (
-            f"With the top counting most, lists agree to {percent(rbo)} "
-            f"(rank-biased overlap, p = {PERSISTENCE})."
+            f"Rank-biased overlap of lists, which weights early positions more: {percent(rbo)} "
+            f"(p = {PERSISTENCE})."
         ),
         (
-            f"{entered:,} movies entered somebody's top-10, {left:,} left everybody's; "
-            f"{changes.new_users:,} users are new, {changes.gone_users:,} are gone."
+            f"{changes.entered_movies:,} movies entered at least one top-10, "
+            f"{changes.left_movies:,} left all of them; {changes.new_users:,} users are new, "
+            f"{changes.gone_users:,} are gone."
         ),
     ]

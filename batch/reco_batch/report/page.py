@@ -1,18 +1,12 @@
-"""Everything that a report shows, gathered from the folders of the kept nights."""
+"""Content of a report, gathered from the folders of the kept runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.checks import NO_BASELINE
-from reco_batch.artifact.folder import REPORT, Artifact
-from reco_batch.evaluation.generation_diff import (
-    compare_nights,
-    gate_of,
-    namespace_of,
-    night_before,
-    of_namespace,
-)
+from reco_batch.artifact.folder import REPORT, Artifact, artifacts_of
+from reco_batch.evaluation.generation_diff import baseline_run, compare_runs, gate_of
 from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of
 from reco_batch.report.coverage import SpreadView, spread_of, spread_view
 from reco_batch.report.movers import ChangesView, changes_view
@@ -24,7 +18,7 @@ from reco_batch.report.quality import (
     all_figures,
     metric_rows,
     night_rows,
-    sentences,
+    quality_note,
 )
 from reco_batch.report.sample_users import Card, SampleUser, cards_of, sample_users
 from reco_batch.report.text import day, figure_of, moment, number, part_of, safe, signed
@@ -34,7 +28,7 @@ _ABSENT: Final = "(none)"
 
 
 class Fact(NamedTuple):
-    """A name and what is said."""
+    """Name, value and note."""
 
     name: str
     value: str
@@ -42,7 +36,7 @@ class Fact(NamedTuple):
 
 
 class InputChange(NamedTuple):
-    """A parameter, version or property of the data that differs from the earlier run."""
+    """Parameter, version or property of the data that differs from the last run."""
 
     name: str
     before: str
@@ -51,27 +45,28 @@ class InputChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the template draws; all of it is text or geometry."""
+    """Input of the template: texts and geometry only."""
 
     generation: str
     created: str
     namespace: str
     verdict: Verdict
     tiles: list[Fact]
-    sentences: list[tuple[str, str]]
+    quality_note: str
+    """Reason for missing metrics; empty if none are missing."""
     metrics: list[MetricRow]
     figures: list[FigureRow]
     nights: list[NightRow]
     checks: list[CheckGroup]
     before: str
-    """The night that it is compared with; empty where there is none."""
+    """Generation of the last run; empty if there is none."""
     without: str
-    """Why there is none."""
+    """Reason why there is no last run to compare with; else empty."""
     changes: ChangesView | None
     inputs: list[InputChange]
-    """Parameters, versions and data that are not those of the run before."""
+    """Parameters, versions and data that differ from the last run."""
     titles: Mapping[str, Card]
-    """Of the movies in `changes`."""
+    """Cards of the movies in `changes`, by id."""
     spread: SpreadView
     training: list[LinePlot]
     timeline: Timeline | None
@@ -83,36 +78,36 @@ class Page:
 
 
 def gather(artifact: Artifact) -> Page:
-    """Read what a report of a night shows.
+    """Read the content of a run's report.
 
     Args:
-        artifact: the night; others of its namespace are looked for beside it.
+        artifact: artifact of the run; other runs of its namespace are read from the same folder.
 
     Raises:
         NightFailed: a file of an artifact is damaged or missing.
         OSError: a folder cannot be read.
 
     Cost:
-        Reads the user lists of both nights three times. 200,000 users with lists of 100: 9 s of
+        Reads the user lists of both runs three times. 200,000 users with lists of 100: 9 s of
         one processor and 280 MB.
     """
     manifest = artifact.manifest
-    others = of_namespace(artifact.folder.parent, namespace_of(artifact))
-    before = night_before(artifact, others)
+    others = artifacts_of(artifact.folder.parent, artifact.namespace)
+    before = baseline_run(artifact, others)
     kept = [one for one in others if one.generation < artifact.generation] + [artifact]
-    changes = None if before is None else changes_view(compare_nights(before, artifact))
+    changes = None if before is None else changes_view(compare_runs(before, artifact))
     moved = [] if changes is None else [*changes.risen, *changes.fallen]
     titles = cards_of(artifact, [move.movie_id for move in moved])
-    if before is not None:  # for those that have left the catalogue
+    if before is not None:  # for movies that have left the catalogue
         titles = cards_of(before, {m.movie_id for m in moved} - titles.keys()) | titles
     then = None if before is None else before.manifest
     return Page(
         generation=safe(artifact.generation),
         created=moment(manifest.get("created")),
-        namespace=safe(namespace_of(artifact) or ""),
+        namespace=safe(artifact.namespace or ""),
         verdict=verdict_of(manifest),
         tiles=_tiles(manifest),
-        sentences=sentences(manifest),
+        quality_note=quality_note(manifest),
         metrics=metric_rows(manifest, then, [one.manifest for one in kept]),
         figures=all_figures(manifest, then),
         nights=night_rows(
@@ -140,8 +135,8 @@ def _without(artifact: Artifact) -> str:
     if baseline in (None, NO_BASELINE, artifact.generation):
         return "There is no earlier run to compare with."
     return (
-        f"The run that it was compared with, {safe(baseline)}, is no longer on disk; "
-        "what the gate found then stands among the checks."
+        f"The last run, {safe(baseline)}, is no longer on disk; the checks below contain the "
+        "gate's comparison."
     )
 
 
@@ -168,7 +163,7 @@ def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[F
         value, was = figure_of(data, name), figure_of(then, "data", name)
         note = ""
         if value is not None and was is not None:
-            note = "as in the last run" if value == was else signed(value - was)
+            note = "unchanged" if value == was else f"{signed(value - was)} since the last run"
         facts.append(Fact(name, number(value), note))
     if (newest := figure_of(data, "newest_rating")) is not None:
         facts.append(Fact("newest rating", day(newest)))
@@ -183,7 +178,7 @@ def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[F
 
 
 def _input_changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[InputChange]:
-    """Return the changed inputs of the lists (parameters, versions, data), by dotted name."""
+    """Return the parameters, versions and properties of the data that differ, by dotted name."""
     before, after = _inputs(then), _inputs(now)
     return [
         InputChange(name, before.get(name, _ABSENT), after.get(name, _ABSENT))
@@ -193,9 +188,9 @@ def _input_changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[Inpu
 
 
 def _inputs(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the texts that are compared, by dotted names."""
+    """Return the texts to compare, by dotted name."""
     data = dict(part_of(manifest, "data"))
-    data.pop("findings", None)  # shown below, whole
+    data.pop("findings", None)  # a section of its own
     if (newest := figure_of(data, "newest_rating")) is not None:
         data["newest_rating"] = day(newest)
     facts = [
@@ -207,7 +202,7 @@ def _inputs(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _facts(part: Mapping[str, Any], before: str = "") -> list[Fact]:
-    """Return nested values as dotted names."""
+    """Return nested values under dotted names."""
     facts = []
     for name, value in part.items():
         if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
 """Small plots as plain geometry, which the template draws as SVG.
 
-Hand-made rather than a library's: text stays text, colours follow the page into the dark, and a
-plot is a few hundred bytes. Everything is in the units of a view box that is about as wide as a
-phone, so that letters are as large as those around it. Pure functions.
+Without a plotting library, text stays text, colours follow the page's dark mode, and a plot is a
+few hundred bytes. All lengths are in units of a view box about as wide as a phone, so that letters
+are as large as the surrounding text. Pure functions.
 """
 
 import math
@@ -15,51 +15,52 @@ LEFT: Final = 44
 RIGHT: Final = 348
 TOP: Final = 12
 BOTTOM: Final = 172
-#: What spans less is one value.
+#: A smaller range counts as a single value.
 _LEAST_SPAN: Final = 1e-9
 _SPARK: Final = (112, 26)
 
 
 class Words(NamedTuple):
-    """What is written at a plot."""
+    """Texts of a plot."""
 
     title: str
     about: str
-    """What it shows, for those who cannot see it."""
+    """Description for screen readers."""
     x: str
-    """Below."""
+    """Label of the x axis."""
     y: str
-    """Above the axis."""
+    """Label of the y axis."""
 
 
 class Series(NamedTuple):
-    """A named line."""
+    """Named line."""
 
     name: str
-    kind: str  # class that gives the colour: now, before, other
+    kind: str
+    """Class that gives the colour: now, before or other."""
     points: Sequence[tuple[float, float]]
 
 
 class Tick(NamedTuple):
-    """A mark on an axis."""
+    """Mark on an axis."""
 
     at: float
     label: str
 
 
 class Line(NamedTuple):
-    """A line to draw."""
+    """Line to draw."""
 
     name: str
     kind: str
     path: str
     end: tuple[float, float]
     dots: list[tuple[float, float]]
-    """Its points, where it has too few for a line to be seen."""
+    """Points to draw, if there are too few to see a line."""
 
 
 class LinePlot(NamedTuple):
-    """Lines over a common axis."""
+    """Lines with common axes."""
 
     words: Words
     x_ticks: list[Tick]
@@ -68,18 +69,18 @@ class LinePlot(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """One bar, and what is said of it."""
+    """One bar, with its tooltip."""
 
     x: float
     y: float
     width: float
     height: float
     kind: str
-    said: str
+    tooltip: str
 
 
 class BarPlot(NamedTuple):
-    """Bars over named places."""
+    """Bars over named positions."""
 
     words: Words
     x_ticks: list[Tick]
@@ -90,11 +91,11 @@ class BarPlot(NamedTuple):
 
 
 class Spark(NamedTuple):
-    """A figure's course over the kept nights."""
+    """Trend of a metric over the kept runs."""
 
     path: str
     dots: list[tuple[float, float, str, str]]
-    """x, y, kind (now, before, refused), what is said of it."""
+    """x, y, kind (now, before or refused), tooltip."""
 
 
 def line_plot(
@@ -108,11 +109,11 @@ def line_plot(
     """Lay out lines.
 
     Args:
-        series: those that have points are drawn.
-        words: what is written at it.
-        log_x: equal steps multiply; all x must be above 0.
-        y_range: where the y axis begins and ends; None: as the points have it.
-        as_percent: whether y is a share.
+        series: lines; one without points is not drawn.
+        words: texts of the plot.
+        log_x: use a logarithmic x axis; all x must be above 0.
+        y_range: limits of the y axis; None: from the points.
+        as_percent: label y as percentages of shares.
     """
     drawn = [one for one in series if one.points]
     xs = [x for one in drawn for x, _ in one.points] or [0.0, 1.0]
@@ -138,13 +139,13 @@ def bar_plot(
     *,
     as_percent: bool = False,
 ) -> BarPlot:
-    """Lay out bars, those of one place side by side.
+    """Lay out bars; the groups' bars at one position are neighbours.
 
     Args:
-        places: names below, in their order.
-        groups: name, kind and one height a place.
-        words: what is written at it.
-        as_percent: whether heights are shares.
+        places: labels of the positions, in order.
+        groups: name, kind and one height for each position.
+        words: texts of the plot.
+        as_percent: label heights as percentages of shares.
     """
     y_ticks = ticks(0.0, max((h for _, _, heights in groups for h in heights), default=0.0))
     down = _scale(0.0, y_ticks[-1], BOTTOM, TOP)
@@ -155,9 +156,10 @@ def bar_plot(
         for place, height in enumerate(heights):
             x = LEFT + slot * place + (slot - width * len(groups)) / 2 + width * group
             value = f"{100 * height:.1f} %" if as_percent else f"{height:,.0f}"
-            said = f"{places[place]}: {value}" + (f" ({name})" if len(groups) > 1 else "")
+            tooltip = f"{places[place]}: {value}" + (f" ({name})" if len(groups) > 1 else "")
             top = down(height)
-            bars.append(Bar(round(x, 1), top, round(width, 1), round(BOTTOM - top, 1), kind, said))
+            size = round(width, 1), round(BOTTOM - top, 1)
+            bars.append(Bar(round(x, 1), top, *size, kind, tooltip))
     return BarPlot(
         words,
         [Tick(round(LEFT + slot * (n + 0.5), 1), place) for n, place in enumerate(places)],
@@ -168,13 +170,13 @@ def bar_plot(
 
 
 def spark(values: Sequence[tuple[float, str, str]]) -> Spark | None:
-    """Lay out a course without axes; the last value is tonight's.
+    """Lay out a trend without axes; the last value is this run's.
 
     Args:
-        values: value, kind and what is said of it, oldest first.
+        values: value, kind and tooltip, oldest first.
 
     Returns:
-        The course, None without a value. Differences below a hundredth of the value look flat.
+        The trend, None without a value. Differences below a hundredth of the value look flat.
     """
     if not values:
         return None
@@ -190,7 +192,7 @@ def spark(values: Sequence[tuple[float, str, str]]) -> Spark | None:
         )
         for place, value in enumerate(numbers)
     ]
-    dots = [(x, y, kind, said) for (x, y), (_, kind, said) in zip(spots, values, strict=True)]
+    dots = [(x, y, kind, tip) for (x, y), (_, kind, tip) in zip(spots, values, strict=True)]
     return Spark(_path(spots) if len(spots) > 1 else "", dots)
 
 
@@ -217,14 +219,14 @@ def decades(high: float) -> list[float]:
 
 
 def tick_label(value: float, among: Sequence[float], *, as_percent: bool = False) -> str:
-    """Write a tick's number with as few decimals as tell all ticks apart."""
+    """Format a tick with the fewest decimals that distinguish all ticks."""
     scaled = [100 * tick if as_percent else tick for tick in among]
     places = next((n for n in range(9) if all(abs(round(t, n) - t) < 1e-9 for t in scaled)), 9)
     return f"{100 * value if as_percent else value:,.{places}f}" + (" %" if as_percent else "")
 
 
 def _scale(low: float, high: float, first: float, last: float) -> Callable[[float], float]:
-    """Return where a value between `low` and `high` stands; where there is no span, half way."""
+    """Return a linear scale; a value of an empty range is in the middle."""
 
     def place(value: float) -> float:
         share = (value - low) / (high - low) if high > low else 0.5

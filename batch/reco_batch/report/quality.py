@@ -1,60 +1,39 @@
-"""How good a night is: its metrics beside last night's and the baselines', and their course."""
+"""Metrics of a run in the report: against the last run and the baselines, and over kept runs.
+
+The metrics, their labels and meanings are in `reco_terminal.metrics`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.checks import REFUSED
-from reco_batch.metrics.ranking_metrics import direction
 from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
-from reco_terminal.wording import quality_words
+from reco_terminal.metrics import Better, Figure, Use, figures
+from reco_terminal.wording import WITHOUT_RATINGS
 
 Manifest = Mapping[str, Any]
-#: What would be written as 0.0 %.
+#: Relative changes below this would be printed as 0.0 %.
 _SAME: Final = 0.0005
 
 
-class _Measure(NamedTuple):
-    """A metric that the page explains."""
-
-    name: str
-    """Group and name."""
-    words: str
-
-
-_MEASURES: Final = (
-    _Measure("retrieval hit@10", "Users with a held-out movie in their top-10"),
-    _Measure("retrieval recall@10", "Held-out movies found in the top-10"),
-    _Measure("retrieval ndcg@10", "The same, the first places counting most"),
-    _Measure("retrieval recall@100", "Held-out movies found in the top-100"),
-    _Measure("lists coverage@10", "Test coverage: share of all movies in a test user's top-10"),
-    _Measure("lists popularity@10", "How popular the shown movies are: mean percentile"),
-    _Measure("rating rmse", "Error of the predicted stars, large ones counting more"),
-    _Measure("rating mae", "Mean error of the predicted stars"),
-    _Measure("ranked ndcg@10", "Ranked lists: held-out movies found, first places counting most"),
-    _Measure("ranked little_known@10", "Ranked lists: share of movies with at most two ratings"),
-)
-#: Group of a figure -> group of the baseline's, and what that is.
-_BASELINES: Final = {
-    "retrieval": ("popularity", "most popular for all"),
-    "lists": ("popular_lists", "most popular for all"),
-    "rating": ("means", "user and item means"),
-    "ranked": ("ranked_means", "highest mean rating"),
-}
-#: A sentence that the section on published lists has in its own words, of all users.
-_SAID_ELSEWHERE: Final = "shown"
-
-
 class MetricRow(NamedTuple):
-    """One metric as the page shows it."""
+    """One row of the table of metrics."""
 
-    words: str
-    name: str
+    label: str
+    """Name for people, such as `NDCG@10`."""
+    meaning: str
+    """One sentence."""
+    path: str
+    """Path in the manifest's metrics, such as `retrieval.ndcg@10`."""
     now: str
     interval: str
+    """95 % interval; empty if the run has none."""
     before: str
+    """Value of the last run."""
     change: str
+    """Relative change against the last run."""
     kind: str
     """Class of the change: good, bad or none."""
     baseline: str
@@ -63,7 +42,7 @@ class MetricRow(NamedTuple):
 
 
 class NightRow(NamedTuple):
-    """One of the kept nights."""
+    """One row of the table of kept runs."""
 
     generation: str
     when: str
@@ -73,35 +52,36 @@ class NightRow(NamedTuple):
     ndcg: str
     rmse: str
     link: bool
-    """Whether its report is there to be opened."""
+    """True if its report exists, and is not this one."""
     this: bool
+    """True for the run of this report."""
 
 
 class FigureRow(NamedTuple):
-    """A figure by its own name."""
+    """One number of the manifest's metrics."""
 
     name: str
     now: str
     before: str
 
 
-def sentences(manifest: Manifest) -> list[tuple[str, str]]:
-    """Return what the metrics mean to a user, as the commands say it."""
-    said = quality_words(manifest.get("metrics"))
-    return [(name, safe(text, 300)) for name, text in said.items() if name != _SAID_ELSEWHERE]
+def quality_note(manifest: Manifest) -> str:
+    """Return why errors of predicted ratings are missing; empty if they are not."""
+    without = part_of(manifest, "metrics").get("without_stars") is True
+    return f"RMSE {WITHOUT_RATINGS}." if without else ""
 
 
 def metric_rows(
     now: Manifest, before: Manifest | None, nights: Sequence[Manifest]
 ) -> list[MetricRow]:
-    """Return the metrics that the page explains, as far as the night has them.
+    """Return the rows of the table of metrics; a metric that the run lacks has none.
 
     Args:
-        now: the night.
-        before: the one it is compared with.
-        nights: the kept ones up to this one, oldest first.
+        now: manifest of the run.
+        before: manifest of the run that it is compared with.
+        nights: manifests of the kept runs up to this one, oldest first.
     """
-    rows = [_row(measure, now, before, nights) for measure in _MEASURES]
+    rows = [_row(figure, now, before, nights) for figure in figures(Use.REPORT)]
     return [row for row in rows if row is not None]
 
 
@@ -119,11 +99,11 @@ def all_figures(now: Manifest, before: Manifest | None) -> list[FigureRow]:
 
 
 def night_rows(nights: Sequence[tuple[Manifest, bool]], generation: str) -> list[NightRow]:
-    """Return the kept nights, newest first.
+    """Return the rows of the table of kept runs, newest first.
 
     Args:
-        nights: manifest, and whether there is a report to open; oldest first.
-        generation: the one that the page is about.
+        nights: manifest of each kept run, and whether its report exists; oldest first.
+        generation: of the run of this report.
     """
     kinds = {"passed": "good", "forced": "warn", REFUSED: "bad"}
     rows = []
@@ -147,50 +127,56 @@ def night_rows(nights: Sequence[tuple[Manifest, bool]], generation: str) -> list
 
 
 def _row(
-    measure: _Measure, now: Manifest, before: Manifest | None, nights: Sequence[Manifest]
+    figure: Figure, now: Manifest, before: Manifest | None, nights: Sequence[Manifest]
 ) -> MetricRow | None:
-    group, _, name = measure.name.partition(" ")
-    path = "metrics", group, name
+    group, name = figure.group, figure.name
+    path = "metrics", group.name, name
     value, was = figure_of(now, *path), figure_of(before, *path)
     if value is None:
         return None
-    theirs, baseline_name = _BASELINES.get(group, ("", ""))
-    baseline = figure_of(now, "metrics", theirs, name)
-    interval = _interval(now, group, name)
-    change, kind = _change(value, was, direction(name), interval)
+    baseline = figure_of(now, "metrics", group.baseline, name)
+    interval = _interval(now, group.name, name)
+    change, kind = _change(value, was, figure.metric.better, interval)
+    spec = figure.metric.format
     return MetricRow(
-        words=measure.words,
-        name=measure.name,
-        now=number(value),
+        label=figure.label,
+        meaning=f"{figure.meaning}.",
+        path=figure.path,
+        now=_text(value, spec),
         interval=""
         if interval is None
-        else f"95 %: {number(interval[0])} to {number(interval[1])}",
-        before=number(was),
+        else f"95 %: {_text(interval[0], spec)} to {_text(interval[1], spec)}",
+        before=_text(was, spec),
         change=change,
         kind=kind,
-        baseline=number(baseline),
-        baseline_name="" if baseline is None else baseline_name,
-        trend=_trend(nights, path),
+        baseline=_text(baseline, spec),
+        baseline_name="" if baseline is None else group.baseline_label,
+        trend=_trend(nights, path, spec),
     )
 
 
+def _text(value: float | None, spec: str) -> str:
+    return number(None) if value is None else f"{value:{spec}}"
+
+
 def _change(
-    value: float, was: float | None, better: int, interval: tuple[float, float] | None
+    value: float, was: float | None, better: Better, interval: tuple[float, float] | None
 ) -> tuple[str, str]:
-    """Return the change in words, and whether it is more than chance explains."""
+    """Return the relative change, and good or bad if it is larger than chance explains."""
     if was is None or was == 0:
         return "", "none"
     part = (value - was) / abs(was)
     if abs(part) < _SAME:
         return "the same", "none"
-    real = better != 0 and interval is not None and _is_outside(value, was, interval)
-    kind = "none" if not real else "good" if part * better > 0 else "bad"
+    directed = better is not Better.NEITHER
+    real = directed and interval is not None and _is_outside(value, was, interval)
+    kind = "none" if not real else "good" if (part > 0) is (better is Better.HIGHER) else "bad"
     sign = "+" if part > 0 else "\N{MINUS SIGN}"
     return f"{sign}{abs(100 * part):.1f} %", kind
 
 
 def _is_outside(value: float, was: float, interval: tuple[float, float]) -> bool:
-    """Return whether a change exceeds chance: both runs vary, each by half an interval."""
+    """Return whether a change exceeds chance; both runs vary by half an interval."""
     low, high = interval
     return not low <= was <= high and abs(value - was) > math.sqrt(2) * (high - low) / 2
 
@@ -203,16 +189,16 @@ def _interval(manifest: Manifest, group: str, name: str) -> tuple[float, float] 
     return (low, high) if isinstance(low, float) and isinstance(high, float) else None
 
 
-def _trend(nights: Sequence[Manifest], path: tuple[str, ...]) -> Spark | None:
-    values = []
+def _trend(nights: Sequence[Manifest], path: tuple[str, ...], spec: str) -> Spark | None:
+    points = []
     for manifest in nights:
         value = figure_of(manifest, *path)
         if value is not None:
-            verdict = part_of(manifest, "gate").get("verdict")
-            said = f"{moment(manifest.get('created'))}: {number(value)}"
-            refused = " (refused)" if verdict == REFUSED else ""
-            values.append((value, REFUSED if refused else "before", said + refused))
-    if values:
-        value, kind, said = values[-1]
-        values[-1] = (value, kind if kind == REFUSED else "now", said)
-    return spark(values)
+            refused = part_of(manifest, "gate").get("verdict") == REFUSED
+            text = f"{moment(manifest.get('created'))}: {_text(value, spec)}"
+            kind, suffix = (REFUSED, " (refused)") if refused else ("before", "")
+            points.append((value, kind, text + suffix))
+    if points:
+        value, kind, text = points[-1]
+        points[-1] = (value, kind if kind == REFUSED else "now", text)
+    return spark(points)

@@ -1,7 +1,7 @@
-"""A page as one HTML file that asks for nothing: style, plots and icon stand in it.
+"""Rendering of a page as one HTML file with inline style, plots and icon.
 
-Everything from the data is escaped by the template engine, and the policy in the page's head lets
-a browser run no script and load nothing, whatever a title may say.
+The template engine escapes everything from the data, and the content security policy in the page's
+head keeps a browser from running scripts and loading anything.
 """
 
 import base64
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from reco_batch.report.page import Page
 
-#: Colours of the icon, as of the verdict: good, warn, bad, none.
+#: Colours of the icon by class of the verdict.
 _ICON: Final = {
     "good": "177245",
     "warn": "a16207",

@@ -1,7 +1,7 @@
-"""Some users to look at: what each has rated, beside what each is shown.
+"""Sample of users: the history and the list of each.
 
-They are drawn with the night's seed, one from each part of the users in the order of how much they
-have rated, so that newcomers and the well-read are among them.
+Users are sorted by number of ratings and cut into equal parts; one is drawn from each part with the
+run's random seed, so short and long histories are both in the sample.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from reco_batch.artifact.folder import Artifact
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import ids_of
-from reco_batch.evaluation.top10_diversity import HEAD
+from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.report.text import safe
 from reco_store.contract.families import SEEN, USER, Family
 from reco_store.contract.keys import family_suffix
@@ -25,7 +25,7 @@ _GENRES: Final = 3
 
 
 class Card(NamedTuple):
-    """What a movie is called."""
+    """Title, year and genres of a movie."""
 
     title: str
     year: str
@@ -33,41 +33,42 @@ class Card(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A movie in a list."""
+    """Movie in a list."""
 
     card: Card
     new: bool
-    """Not in last night's first ten."""
+    """True if it is not in the last run's top-10."""
 
 
 class SampleUser(NamedTuple):
-    """A user with history and list."""
+    """User with history and list."""
 
     user_id: str
     rated: int
+    """Number of ratings."""
     history: list[Card]
     history_genres: str
     shown: list[Shown]
     shown_genres: str
     kept: int | None
-    """Movies of the first ten that were there last night; None without a list then."""
+    """Movies shared with the last run's top-10; None if that run has no list."""
 
 
 def sample_users(artifact: Artifact, before: Artifact | None, *, seed: int) -> list[SampleUser]:
-    """Choose users and return them, those with the fewest ratings first.
+    """Draw users and return them, fewest ratings first.
 
     Args:
-        artifact: the night.
-        before: the one it is compared with.
-        seed: of the choice.
+        artifact: artifact of the run.
+        before: artifact of the last run.
+        seed: random seed of the sample.
 
     Raises:
         NightFailed: a file of an artifact is damaged or missing.
     """
-    lengths = _chosen(artifact, seed)
-    seen = _first_ten(artifact, SEEN, lengths)
-    now = _first_ten(artifact, USER, lengths)
-    then = {} if before is None else _first_ten(before, USER, lengths)
+    lengths = _sample(artifact, seed)
+    seen = _top10(artifact, SEEN, lengths)
+    now = _top10(artifact, USER, lengths)
+    then = {} if before is None else _top10(before, USER, lengths)
     cards = cards_of(artifact, {i for one in (seen, now) for ids in one.values() for i in ids})
     return [
         _user(user, rated, (seen.get(user, []), now.get(user, []), then.get(user)), cards)
@@ -76,7 +77,7 @@ def sample_users(artifact: Artifact, before: Artifact | None, *, seed: int) -> l
 
 
 def cards_of(artifact: Artifact, ids: Iterable[str]) -> dict[str, Card]:
-    """Return the titles of some movies; of those that the catalogue has."""
+    """Return the cards of movies by id; movies that the catalogue lacks are left out."""
     wanted = pa.array(sorted(ids), pa.string())
     cards = {}
     for batch in artifact.movies():
@@ -90,8 +91,8 @@ def cards_of(artifact: Artifact, ids: Iterable[str]) -> dict[str, Card]:
     return cards
 
 
-def _chosen(artifact: Artifact, seed: int) -> dict[str, int]:
-    """Return the chosen users' ids with how much they have rated, ascending."""
+def _sample(artifact: Artifact, seed: int) -> dict[str, int]:
+    """Return ids and numbers of ratings of the sample, fewest first."""
     lengths = np.concatenate(
         [
             np.zeros(0, np.int64),
@@ -111,14 +112,14 @@ def _chosen(artifact: Artifact, seed: int) -> dict[str, int]:
     return dict(sorted(names.items(), key=lambda pair: (pair[1], pair[0])))
 
 
-def _first_ten(artifact: Artifact, family: Family, users: Iterable[str]) -> dict[str, list[str]]:
+def _top10(artifact: Artifact, family: Family, users: Iterable[str]) -> dict[str, list[str]]:
     wanted = pa.array([family_suffix(family, user) for user in users], pa.string())
     found = {}
     for batch in artifact.lists(family):
         inside = batch.filter(pc.is_in(batch.column(c.SUFFIX), value_set=wanted))
         for row in inside.to_pylist():
             user = row[c.SUFFIX].partition(":")[2]
-            found[user] = [str(movie) for movie in row[c.MOVIE_IDS][:HEAD]]
+            found[user] = [str(movie) for movie in row[c.MOVIE_IDS][:TOP]]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Texts and numbers as the report shows them: short, safe, in plain words. Pure functions."""
+"""Numbers, times and texts of the report, formatted and sanitised. Pure functions."""
 
 import math
 from collections.abc import Mapping
@@ -7,22 +7,22 @@ from typing import Any, Final
 
 from reco_terminal.console import printable
 
-#: A title may be of any length; the page has one line for it.
+#: Longest text in one line of the page, in characters.
 _LONGEST: Final = 90
 _NONE: Final = "\N{EN DASH}"
 
 
 def safe(text: object, longest: int = _LONGEST) -> str:
-    """Return a text of the data without what could hide or turn it round, and not too long.
+    """Return a text of the data without characters that hide or reverse text, cut to a length.
 
-    That it cannot be HTML is the template's business.
+    The template escapes HTML.
     """
     clean = printable(str(text)[: longest + 1])
     return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
 
 
 def number(value: float | None) -> str:
-    """Write a figure: whole numbers with separators, others with three places that count."""
+    """Format a number: whole ones with separators, others with three significant places."""
     if value is None:
         return _NONE
     if not math.isfinite(value):
@@ -37,18 +37,18 @@ def number(value: float | None) -> str:
 
 
 def signed(change: float) -> str:
-    """Write a whole number with its sign."""
+    """Format a whole number with its sign."""
     return f"{change:+,.0f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float) -> str:
-    """Write a share as a percentage, small ones with one decimal."""
+    """Format a share as a percentage, small ones with one decimal."""
     hundred = 100 * share
     return f"{hundred:.1f} %" if 0 < hundred < 9.95 else f"{hundred:.0f} %"
 
 
 def moment(text: object) -> str:
-    """Write an ISO 8601 time to the minute, in UTC; what is none stays as it is."""
+    """Format an ISO 8601 time to the minute, in UTC; any other text is only sanitised."""
     try:
         when = datetime.fromisoformat(str(text))
     except ValueError:
@@ -57,7 +57,7 @@ def moment(text: object) -> str:
 
 
 def day(seconds: float) -> str:
-    """Write seconds since 1970 as a day."""
+    """Format seconds since 1970 as a date."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
     except (OverflowError, ValueError, OSError):
@@ -65,14 +65,14 @@ def day(seconds: float) -> str:
 
 
 def part_of(mapping: object, *path: str) -> Mapping[str, Any]:
-    """Return a part of a manifest; empty where another version or damage left something else."""
+    """Return a section of a manifest; empty if it is missing or has another type."""
     for name in path:
         mapping = mapping.get(name) if isinstance(mapping, Mapping) else None
     return mapping if isinstance(mapping, Mapping) else {}
 
 
 def figure_of(mapping: object, *path: str) -> float | None:
-    """Return a finite number of a manifest; None where there is none."""
+    """Return a finite number of a manifest; None if there is none."""
     *parents, name = path
     value = part_of(mapping, *parents).get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):

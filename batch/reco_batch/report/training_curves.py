@@ -1,4 +1,4 @@
-"""How the night went: what each training learned, and what took how long. Pure functions."""
+"""Training curves and stage times of a run. Pure functions of a manifest."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -10,34 +10,35 @@ from reco_batch.report.text import figure_of, number, part_of, safe
 
 
 class Span(NamedTuple):
-    """A stage on the time line; places are percentages of the whole."""
+    """Stage on the timeline; start and width are percentages of the whole run."""
 
     name: str
     start: float
     width: float
     seconds: str
+    """Duration, as text."""
     kind: str
 
 
 class Timeline(NamedTuple):
-    """All stages in the order in which they began."""
+    """All stages in the order of their start."""
 
     spans: list[Span]
     total: str
     side_by_side: bool
-    """Whether it is known when each stage began."""
+    """True if the start of each stage is recorded."""
 
 
 def training_plots(manifest: Mapping[str, Any]) -> list[LinePlot]:
-    """Return a plot of the loss for each training of which it was kept."""
+    """Return a plot of the loss for each training that recorded it."""
     losses = part_of(manifest, "losses")
-    # A model's training and its refit side by side.
+    # The training and the refit of a model are neighbours on the page.
     names = sorted(losses, key=lambda name: (name.rpartition(" ")[2], not name.startswith("train")))
     return [_curve(safe(name), parts) for name in names if (parts := _parts(losses[name]))]
 
 
 def timeline(manifest: Mapping[str, Any]) -> Timeline | None:
-    """Return the stages in their time; None where no time was kept."""
+    """Return the stages with their times; None if no time was recorded."""
     seconds = {
         name: took
         for name in part_of(manifest, "seconds")
@@ -68,7 +69,7 @@ def timeline(manifest: Mapping[str, Any]) -> Timeline | None:
 
 
 def _parts(losses: object) -> list[list[tuple[float, float]]]:
-    """Split at each new beginning: a model whose parts are trained one after another."""
+    """Split losses where the epochs start again: parts of a model are trained one after another."""
     if not isinstance(losses, Sequence) or isinstance(losses, str):
         return []
     points = [
@@ -93,8 +94,8 @@ def _curve(name: str, parts: list[list[tuple[float, float]]]) -> LinePlot:
         ],
         Words(
             name.capitalize(),
-            f"{name}: the loss after epoch {first[0]:.0f} was {number(first[1])}, "
-            f"at the end {number(last[1])}.",
+            f"{name}: loss {number(first[1])} after epoch {first[0]:.0f}, "
+            f"{number(last[1])} at the end.",
             "epoch",
             "loss",
         ),

@@ -1,10 +1,10 @@
-"""Files of hyper-parameters: what `batch tune` writes and `batch run --parameters` takes.
+"""Hyper-parameter file, written by `batch tune` and read by `batch run --parameters`.
 
-JSON, with the name of a preset and what is other than there, by dotted name:
+JSON with the name of a preset and the values that differ from it, by dotted name:
 
     {"preset": "default", "retrieval": {"tower.l2": 0.002}, "rating": {"ridge_l2": 12.5}}
 
-`tuned`, which a tuning adds, says how the values were found; it is not read.
+`batch tune` adds `tuned`, a record of the search, which is ignored when the file is read.
 """
 
 import json
@@ -28,24 +28,24 @@ def read_parameters(path: Path, *, preset: str) -> Preset:
 
     Args:
         path: of the file.
-        preset: that the file must be for.
+        preset: name of the preset, which the file must name too.
 
     Raises:
-        UsageError: the file cannot be read or used; names what was found and what can be.
+        UsageError: the file cannot be read or used.
     """
-    said = _read(path)
-    for key in said.keys() - set(_KEYS):
+    content = _read(path)
+    for key in content.keys() - set(_KEYS):
         raise UsageError(f"{path}: {key!r} is not known; expected {_any_of(_KEYS)}")
-    if said.get("preset") != preset:
+    if content.get("preset") != preset:
         raise UsageError(
-            f"{path}: the preset is {said.get('preset')!r}; expected {preset!r}, which is the one "
-            f"in use (--preset, {_any_of(PRESETS)})"
+            f"{path}: the preset is {content.get('preset')!r}; expected {preset!r}, the one in use "
+            f"(--preset, {_any_of(PRESETS)})"
         )
     known = PRESETS[preset]
     return replace(
         known,
         **{
-            model: _with_said(getattr(known, model), said.get(model, {}), f"{path}: {model}")
+            model: _changed(getattr(known, model), content.get(model, {}), f"{path}: {model}")
             for model in MODELS
         },
     )
@@ -58,16 +58,16 @@ def write_parameters(
     values: Mapping[str, Mapping[str, float]],
     tuned: Mapping[str, Any],
 ) -> None:
-    """Write a file that `read_parameters` takes.
+    """Write a file for `read_parameters`.
 
     Args:
-        path: where; what is there is replaced.
-        preset: whose values are changed.
-        values: for each model, by dotted name.
-        tuned: how they were found.
+        path: of the file, which is replaced if it exists.
+        preset: name of the preset that the values change.
+        values: changed values by model and dotted name.
+        tuned: record of the search.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     content = {"preset": preset, **values, "tuned": tuned}
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -75,31 +75,39 @@ def write_parameters(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(
             f"{path}: could not be read ({error.strerror}); expected a file of parameters"
         ) from error
     except ValueError as error:  # of JSON or UTF-8
         raise UsageError(f"{path}: is not JSON ({error}); expected a file of parameters") from error
-    if not isinstance(said, dict):
-        raise UsageError(f"{path}: {said!r} is no object; expected one with {_any_of(_KEYS)}")
-    return said
+    if not isinstance(content, dict):
+        raise UsageError(
+            f"{path}: {content!r} is not an object; expected one with {_any_of(_KEYS)}"
+        )
+    return content
 
 
-def _with_said(parameters: Any, said: object, where: str) -> Any:  # noqa: ANN401  # of its type
-    if not isinstance(said, dict):
-        raise UsageError(f"{where} is {said!r}; expected an object of values by name")
+def _changed(parameters: Any, changes: object, where: str) -> Any:  # noqa: ANN401  # its type
+    if not isinstance(changes, dict):
+        raise UsageError(f"{where} is {changes!r}; expected an object of values by name")
     specs = specs_of(parameters)
-    for name in said.keys() - specs.keys():
+    for name in changes.keys() - specs.keys():
         raise UsageError(f"{where}: {name!r} is not known; expected {_any_of(sorted(specs))}")
-    values = {name: _value(specs[name], value, f"{where}: {name}") for name, value in said.items()}
+    values = {
+        name: _value(specs[name], value, f"{where}: {name}") for name, value in changes.items()
+    }
     return with_values(parameters, values)
 
 
 def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN401  # of the field's type
-    """Return the value as the field has it, if it may be."""
-    kinds = get_args(spec.type)  # of a tuple; of a number there are none
+    """Return the value as the type of the field.
+
+    Raises:
+        UsageError: the value is of another type, or outside the limits.
+    """
+    kinds = get_args(spec.type)  # empty unless it is a tuple
     if not kinds:
         number = _number(spec, value, spec.type)
         if number is None:
@@ -114,7 +122,7 @@ def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN40
 
 
 def _number(spec: "Field[Any]", value: object, kind: object) -> float | None:
-    """Return the value as a number of the kind, None if it is none or outside the limits."""
+    """Return the value as int or float; None if it is not a number or outside the limits."""
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
         return None
     least, most = limits(spec)

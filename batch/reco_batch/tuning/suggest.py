@@ -1,6 +1,6 @@
-"""What to try next, from what has been tried: optuna's tree-structured Parzen estimator.
+"""Next trial of a hyper-parameter search, by optuna's tree-structured Parzen estimator.
 
-Pure: the same finished trials, ranges and seed give the same answer.
+Deterministic: the same finished trials, ranges and seed give the same values.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,16 +15,16 @@ class Trial(NamedTuple):
     """One finished trial."""
 
     values: Mapping[str, float]
-    """What was tried, by dotted name."""
+    """Hyper-parameters by dotted name."""
     score: float | None
-    """What came of it; None where the training diverged."""
+    """Value of the metric; None if the training diverged."""
 
 
-def better(trials: Iterable[Trial], *, maximise: bool) -> Trial:
-    """Return the best of the trials that have a score, the earlier of equals.
+def best_of(trials: Iterable[Trial], *, maximise: bool) -> Trial:
+    """Return the trial with the best score, the earlier one of equals.
 
     Raises:
-        ValueError: none has one.
+        ValueError: no trial has a score.
     """
     scored = [trial for trial in trials if trial.score is not None]
 
@@ -38,22 +38,22 @@ def better(trials: Iterable[Trial], *, maximise: bool) -> Trial:
 def suggest(
     trials: Sequence[Trial], ranges: Mapping[str, Range], *, maximise: bool, seed: int
 ) -> dict[str, float]:
-    """Return values to try next, a value for each range.
+    """Return the values of the next trial, one for each range.
 
     Args:
-        trials: all finished ones, in their order.
-        ranges: by dotted name.
-        maximise: whether more is better.
-        seed: of the chance in it.
+        trials: all finished trials, in order.
+        ranges: search range by dotted name.
+        maximise: true if a higher score is better.
+        seed: random seed.
 
     Raises:
         NotInstalled: optuna is missing.
     """
     optuna = require_optuna()
-    distributions = {name: _distribution(optuna, found) for name, found in ranges.items()}
+    distributions = {name: _distribution(optuna, one) for name, one in ranges.items()}
     study = optuna.create_study(
         direction="maximize" if maximise else "minimize",
-        # Each trial has a seed of its own, so that one after an interruption is what it would be.
+        # A seed per trial, so that an interrupted search continues with the same values.
         sampler=optuna.samplers.TPESampler(seed=seed + len(trials)),
     )
     states = optuna.trial.TrialState
@@ -70,10 +70,10 @@ def suggest(
 
 
 def require_optuna() -> ModuleType:
-    """Return optuna, which says nothing by itself.
+    """Return optuna, with its own log messages switched off.
 
     Raises:
-        NotInstalled: it is missing.
+        NotInstalled: optuna is missing.
     """
     try:
         import optuna  # noqa: PLC0415  # an optional extra, and a second to import
@@ -83,12 +83,12 @@ def require_optuna() -> ModuleType:
     return optuna
 
 
-def _distribution(optuna: ModuleType, found: Range) -> Any:  # noqa: ANN401  # optuna's own
-    if isinstance(found.low, int) and isinstance(found.high, int):
-        return optuna.distributions.IntDistribution(found.low, found.high, log=found.log)
-    return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
+def _distribution(optuna: ModuleType, one: Range) -> Any:  # noqa: ANN401  # optuna's own
+    if isinstance(one.low, int) and isinstance(one.high, int):
+        return optuna.distributions.IntDistribution(one.low, one.high, log=one.log)
+    return optuna.distributions.FloatDistribution(one.low, one.high, log=one.log)
 
 
 def _inside(values: Mapping[str, float], ranges: Mapping[str, Range]) -> dict[str, float]:
-    """Return values as the ranges have them: a preset's own may lie outside of what is tried."""
+    """Return values clipped to the ranges: a preset's own values may be outside."""
     return {name: min(max(values[name], r.low), r.high) for name, r in ranges.items()}

@@ -1,12 +1,12 @@
-"""Tuning: other hyper-parameters, tried on the validation part.
+"""Hyper-parameter search on the validation part.
 
-What chooses never sees the test part: it is taken out of the data before anything else is done
-(`without_test`). Every trial trains one model on the training part and measures it on the
-validation part, with the figures of the night. The first trial is the preset itself.
+The test part is removed from the data first (`without_test`), so no choice depends on it. Every
+trial trains one model on the training part and measures one metric on the validation part. The
+first trial is the preset itself.
 
-Finished trials stand in a file, a line each, so that a tuning that was stopped goes on. What is
-tried next depends on the finished trials and the seed only, so it finds what an undisturbed one
-finds.
+Each finished trial is a line of a file, so an interrupted search continues. The next trial depends
+only on the finished trials and the random seed, so an interrupted search ends with the same result
+as an uninterrupted one.
 """
 
 import json
@@ -25,41 +25,29 @@ from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.data.fingerprint import fingerprint
 from reco_batch.data.split import Split
 from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
-from reco_batch.evaluation.evaluate import Evaluation
-from reco_batch.metrics.ranking_metrics import direction
+from reco_batch.evaluation.evaluate import Evaluation, rmse
 from reco_batch.models.registry import Training, recency_of, train_rating_of, train_retrieval_of
 from reco_batch.progress.reporter import Reporter, Stage
+from reco_batch.scoring.ranking import weights_of
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.settings.run_config import TuneConfig
 from reco_batch.settings.search_space import searched, values_of, with_values
 from reco_batch.tuning.parameter_file import write_parameters
-from reco_batch.tuning.suggest import Trial, better, suggest
+from reco_batch.tuning.suggest import Trial, best_of, suggest
+from reco_terminal.metrics import is_higher_better
 
 
 class Visible(NamedTuple):
-    """What choosing may see."""
+    """Data that the search may use."""
 
     dataset: Dataset
-    """Without the test part's ratings."""
+    """Without the ratings of the test part."""
     train: Ratings
     validation: Ratings
 
 
-class Aim(NamedTuple):
-    """What is looked for in one of the two models."""
-
-    figure: str
-
-    @property
-    def maximise(self) -> bool:
-        """True if higher values of the figure are better."""
-        return direction(self.figure) > 0
-
-
-AIMS: Final[Mapping[str, Aim]] = {
-    "rating": Aim("rmse"),
-    "retrieval": Aim("ndcg@10"),
-}
+#: Model -> metric that is optimised.
+OBJECTIVES: Final[Mapping[str, str]] = {"rating": "rmse", "retrieval": "ndcg@10"}
 
 
 @dataclass
@@ -68,44 +56,50 @@ class Search:
 
     model: str
     preset: Any
-    """Its parameters in the preset."""
+    """Hyper-parameters of the model in the preset."""
     record: Path
+    """File of the finished trials."""
     trials: list[Trial] = field(default_factory=list)
     seconds: float = 0.0
-    """Of the latest trial of this run."""
+    """Duration of the latest trial of this process."""
 
     @property
-    def aim(self) -> Aim:
-        """What is looked for."""
-        return AIMS[self.model]
+    def metric(self) -> str:
+        """Name of the metric that is optimised."""
+        return OBJECTIVES[self.model]
+
+    @property
+    def maximise(self) -> bool:
+        """True if a higher value of the metric is better."""
+        return is_higher_better(self.metric)
 
     @property
     def best(self) -> Trial:
-        """The best trial so far."""
-        return better(self.trials, maximise=self.aim.maximise)
+        """Best trial so far."""
+        return best_of(self.trials, maximise=self.maximise)
 
     @property
     def of_preset(self) -> float | None:
-        """What the preset itself scored."""
+        """Metric of the preset itself; None if its training diverged."""
         return self.trials[0].score
 
     def next_values(self, seed: int) -> dict[str, Any]:
-        """Return what to try: first the preset's own values, then what the trials suggest."""
+        """Return the values of the next trial: the preset's own, then suggested ones."""
         ranges = searched(self.preset)
         if not self.trials:
             own = values_of(self.preset)
             return {name: own[name] for name in ranges}
-        return suggest(self.trials, ranges, maximise=self.aim.maximise, seed=seed)
+        return suggest(self.trials, ranges, maximise=self.maximise, seed=seed)
 
     def finish(self, trial: Trial) -> None:
-        """Keep a trial."""
+        """Append a finished trial to the file."""
         with self.record.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(trial._asdict()) + "\n")
         self.trials.append(trial)
 
 
 def without_test(dataset: Dataset, split: Split) -> Visible:
-    """Take the test part out of the data.
+    """Return the data without the test part.
 
     Raises:
         DataRefused: no user has enough ratings for a validation part.
@@ -114,7 +108,7 @@ def without_test(dataset: Dataset, split: Split) -> Visible:
         raise DataRefused(
             "no user has enough ratings to hold any out",
             "users with ten ratings or more",
-            "Give more ratings; nothing can be tuned on these.",
+            "Tuning needs more ratings.",
         )
     rows = np.concatenate([split.train, split.validation])
     return Visible(
@@ -131,65 +125,65 @@ def tune(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Search]:
-    """Try hyper-parameters until there are enough trials, or the time is up.
+    """Run trials until there are enough of them, or the time limit is reached.
 
     Args:
-        config: how many, how long, and what.
+        config: models, number of trials and time limit.
         visible: the data without the test part.
         reporter: shows a stage for each trial.
-        clock: seconds; the first trial of each model is done however late it is, and then none
-            that would, by the latest, not end in time.
+        clock: seconds. The first trial of each model always runs; a later one starts only if it
+            would end in time, were it as long as the latest.
 
     Returns:
         The searches, each with at least one trial.
 
     Raises:
-        AtWork: another tuning of the same is at work.
+        AtWork: another process tunes the same models on the same data.
         DataRefused: the lists are too short to be measured.
-        NightFailed: a trial's record cannot be written, or the preset itself diverges.
+        NightFailed: a trial cannot be recorded, or the preset itself diverges.
     """
     _require_ten_movies(visible)
     ends = clock() + config.time_limit
     with _records(config, visible) as searches:
         for search in searches:
             if search.trials:
-                _require_a_beginning(search, config)
+                _require_preset_score(search, config)
         for search in _turns(searches, config, ends=ends, clock=clock):
             number = len(search.trials) + 1
             began = clock()
             name = f"{search.model} trial {number} of {config.trials}"
             with reporter.stage(name) as stage:
                 search.finish(_trial(search, config, visible, stage))
-                _require_a_beginning(search, config)
-                stage.note(_said(search))
+                _require_preset_score(search, config)
+                stage.note(_latest_words(search))
             search.seconds = clock() - began
     return searches
 
 
-def _require_a_beginning(search: Search, config: TuneConfig) -> None:
+def _require_preset_score(search: Search, config: TuneConfig) -> None:
     if search.of_preset is None:
         raise NightFailed(
-            f"the preset {config.preset!r} diverges on these ratings, so there is "
-            "nothing to begin from. Look at the ratings, or tune another preset."
+            f"training diverges on these ratings with the preset {config.preset!r}, where the "
+            "search starts. Check the ratings, or tune another preset."
         )
 
 
 def _values(config: TuneConfig, searches: list[Search]) -> dict[str, dict[str, Any]]:
-    """Return what differs from the preset: the best, and what the tuning was told to begin from."""
+    """Return the values that differ from the preset: the best, and those the search began at."""
     best = {search.model: search.best.values for search in searches}
-    found = {}
-    for model in AIMS:
+    changed = {}
+    for model in OBJECTIVES:
         preset = values_of(getattr(PRESETS[config.preset], model))
         chosen = {**values_of(getattr(config.parameters, model)), **best.get(model, {})}
-        found[model] = {name: value for name, value in chosen.items() if value != preset[name]}
-    return found
+        changed[model] = {name: value for name, value in chosen.items() if value != preset[name]}
+    return changed
 
 
 def write(config: TuneConfig, searches: list[Search]) -> None:
-    """Write the best of each search to the file that `batch run --parameters` takes.
+    """Write the best values to a file for `batch run --parameters`.
 
     Raises:
-        NightFailed: it cannot be written.
+        NightFailed: the file cannot be written.
     """
     try:
         write_parameters(
@@ -202,7 +196,7 @@ def write(config: TuneConfig, searches: list[Search]) -> None:
                 "seed": config.seed,
                 **{
                     search.model: {
-                        "figure": f"{search.aim.figure} on the validation part",
+                        "figure": f"{search.metric} on the validation part",
                         "preset": search.of_preset,
                         "best": search.best.score,
                         "trials": len(search.trials),
@@ -213,15 +207,15 @@ def write(config: TuneConfig, searches: list[Search]) -> None:
         )
     except OSError as error:
         raise NightFailed(
-            f"{config.out} could not be written ({error.strerror or error}). Make room or give "
-            "another --out, then run again: finished trials are not lost."
+            f"{config.out} could not be written ({error.strerror or error}). Free disk space or "
+            "give another --out, then run again: finished trials are kept."
         ) from error
 
 
 def _turns(
     searches: list[Search], config: TuneConfig, *, ends: float, clock: Callable[[], float]
 ) -> Iterator[Search]:
-    """Yield the models in turns, as long as there is time for one more trial."""
+    """Yield the searches in turn, as long as there is time for another trial."""
     while True:
         left = [
             search
@@ -237,44 +231,26 @@ def _turns(
 def _trial(search: Search, config: TuneConfig, visible: Visible, stage: Stage) -> Trial:
     values = search.next_values(config.seed)
     parameters = with_values(search.preset, values)
-    measure = _measure_retrieval if search.model == "retrieval" else _measure_rating
+    measure = _retrieval_metric if search.model == "retrieval" else _rating_metric
     try:
-        figures = measure(parameters, config, visible, stage)
+        score = measure(parameters, config, visible, stage)
     except NotFinite:
         return Trial(values, None)
-    score = figures[search.aim.figure]
     return Trial(values, score if np.isfinite(score) else None)
 
 
-def _measure_retrieval(
-    parameters: Any,  # noqa: ANN401  # of whatever preset
+def _retrieval_metric(
+    parameters: Any,  # noqa: ANN401  # of any preset
     config: TuneConfig,
     visible: Visible,
     stage: Stage,
-) -> Mapping[str, float]:
+) -> float:
     recency, _ = recency_of(
         parameters, visible.dataset, visible.train, visible.validation, seed=config.seed
     )
     training = Training(visible.dataset, lambda: visible.train, config.seed, recency, stage)
     model = train_retrieval_of(parameters, training)
-    figures: Mapping[str, float] = _evaluation(config, visible).of_retrieval(model)["retrieval"]
-    return figures
-
-
-def _measure_rating(
-    parameters: Any,  # noqa: ANN401  # of whatever preset
-    config: TuneConfig,
-    visible: Visible,
-    stage: Stage,
-) -> Mapping[str, float]:
-    training = Training(visible.dataset, lambda: visible.train, config.seed, 0.0, stage)
-    model = train_rating_of(parameters, training)
-    figures: Mapping[str, float] = _evaluation(config, visible).of_rating(model)["rating"]
-    return figures
-
-
-def _evaluation(config: TuneConfig, visible: Visible) -> Evaluation:
-    return Evaluation(
+    evaluation = Evaluation(
         visible.dataset,
         fitted=visible.train,
         held_out=visible.validation,
@@ -282,12 +258,23 @@ def _evaluation(config: TuneConfig, visible: Visible) -> Evaluation:
         seed=config.seed,
         threads=config.threads,
     )
+    return evaluation.retrieval_metric(model, OBJECTIVES["retrieval"])
 
 
-def _said(search: Search) -> str:
+def _rating_metric(
+    parameters: Any,  # noqa: ANN401  # of any preset
+    config: TuneConfig,
+    visible: Visible,
+    stage: Stage,
+) -> float:
+    training = Training(visible.dataset, lambda: visible.train, config.seed, 0.0, stage)
+    return rmse(weights_of(train_rating_of(parameters, training)), visible.validation)
+
+
+def _latest_words(search: Search) -> str:
     score = search.trials[-1].score
-    found = "diverged" if score is None else f"{search.aim.figure} {score:.4f}"
-    return f"{found}, best {search.best.score:.4f}"
+    latest = "diverged" if score is None else f"{search.metric} {score:.4f}"
+    return f"{latest}, best {search.best.score:.4f}"
 
 
 def _require_ten_movies(visible: Visible) -> None:
@@ -295,17 +282,17 @@ def _require_ten_movies(visible: Visible) -> None:
     if movies < 10:
         raise DataRefused(
             f"there are {movies} movies",
-            "ten or more, since lists are judged by their first ten",
-            "Nothing can be tuned on these.",
+            "ten or more, since top-10 lists are compared",
+            "Tuning needs more movies.",
         )
 
 
 @contextmanager
 def _records(config: TuneConfig, visible: Visible) -> Iterator[list[Search]]:
-    """Open the records of a tuning of the same data, preset, split, seed and program."""
-    said = {name: getattr(config, name) for name in ("preset", "split", "seed")}
+    """Yield the searches with the trials recorded for the same data, settings and program."""
+    settings = {name: getattr(config, name) for name in ("preset", "split", "seed")}
     facts = fingerprint(
-        {**said, "models": config.parameters.to_dict(), "train": len(visible.train)},
+        {**settings, "models": config.parameters.to_dict(), "train": len(visible.train)},
         visible.dataset,
         threads=config.threads,
     )
@@ -322,18 +309,18 @@ def _records(config: TuneConfig, visible: Visible) -> Iterator[list[Search]]:
         raise AtWork(f"a tuning of the same data and preset ({folder / name})") from error
     except OSError as error:
         raise NightFailed(
-            f"the trials in {folder} cannot be kept ({error.strerror or error}). Make room or "
-            "give another --home, then run again: finished trials are not lost."
+            f"trials cannot be recorded in {folder} ({error.strerror or error}). Free disk space "
+            "or give another --home, then run again: finished trials are kept."
         ) from error
 
 
 def _search(model: str, preset: object, record: Path) -> Search:
-    """Read what was tried; a line that a stop cut short was no finished trial."""
-    found = Search(model, preset, record)
+    """Return a search with its recorded trials; an incomplete last line is removed."""
+    search = Search(model, preset, record)
     if record.exists():
         lines = record.read_text("utf-8").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
         if whole != lines:
             record.write_text("".join(whole), "utf-8")
-        found.trials = [Trial(**json.loads(line)) for line in whole]
-    return found
+        search.trials = [Trial(**json.loads(line)) for line in whole]
+    return search

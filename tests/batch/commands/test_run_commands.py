@@ -23,4 +23,4 @@ def test_a_refusal_names_the_report_or_the_folder_where_there_is_none(tmp_path, 
     with pytest.raises(GateRefused) as refusal:
         _insist_live(REFUSED, target)
     assert refusal.value.account == str(folder / name)
-    assert f": user.empty 7. Look at {folder / name}; " in str(refusal.value)
+    assert f": user.empty 7. See {folder / name}; " in str(refusal.value)

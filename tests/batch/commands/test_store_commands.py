@@ -33,8 +33,10 @@ def test_hide_and_unhide(batch, server, keys):
         assert reader.user("1", n=1).items[0].movie_id == "3"
         ended = batch("hide", "3", "77")
         first, note = ended.stdout.splitlines()
-        assert first == "2 more hidden, from every list and at once"
-        assert note.startswith("note: not in the live generation: 77; hidden once one has it.")
+        assert first == "2 more hidden, in every list, effective immediately"
+        assert note.startswith(
+            "note: not in the live generation: 77; hidden as soon as a generation "
+        )
         assert reader.user("1", n=1).items[0].movie_id == "5"
         assert batch("hidden").stdout.splitlines() == [
             "3\tHeat (1995)",

@@ -106,6 +106,17 @@ def test_lists_are_judged_as_scikit_learn_judges_them(seed):
     assert {name: found["popularity"][name] for name in theirs} == pytest.approx(theirs)
 
 
+@pytest.mark.parametrize("name", ["ndcg@10", "recall@20"])
+def test_one_metric_is_the_same_as_among_all(name):
+    """Tuning, which computes one metric, compares the value that a run reports."""
+    dataset, fitted, held_out, vectors = drawn_case(5)
+    measured = evaluation(dataset, fitted, held_out)
+
+    metrics = measured.of_retrieval(Fixed(vectors))["retrieval"]
+
+    assert measured.retrieval_metric(Fixed(vectors), name) == metrics[name]
+
+
 def linear_model(seed):
     """Draw a rating model whose predictions leave the scale now and then."""
     rng = np.random.default_rng(seed)
@@ -201,6 +212,7 @@ def test_nothing_held_out_is_no_figure():
 
     assert nothing.of_retrieval(Fixed(vectors)) == {"retrieval": {}, "popularity": {}}
     assert nothing.of_rating(linear_model(0)) == {"rating": {}}
+    assert np.isnan(nothing.retrieval_metric(Fixed(vectors), "ndcg@10"))
 
 
 def test_the_same_seed_gives_the_same_intervals():

@@ -7,8 +7,8 @@ import pytest
 
 import reco_batch.artifact.folder as artifact_module
 from listed_nights import NAMES, write_night
-from reco_batch.artifact.folder import open_artifact, write_manifest
-from reco_batch.evaluation.generation_diff import compare_nights, night_before, of_namespace
+from reco_batch.artifact.folder import artifacts_of, open_artifact, write_manifest
+from reco_batch.evaluation.generation_diff import baseline_run, compare_runs
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_users_keep_what_both_lists_have(write):
     before = write(0, {"a": [1, 2, 3, 4], "b": [1, 2], "c": [], "gone": [4]}, range(1, 5))
     after = write(1, {"new": [5], "b": [1, 2], "a": [1, 2, 5], "c": [3]}, range(5, 0, -1))
 
-    changes = compare_nights(before, after)
+    changes = compare_runs(before, after)
 
     assert changes.users.to_pylist() == ["b", "a", "c"]
     np.testing.assert_allclose(changes.overlap, [1, 2 / 4, np.nan])
@@ -37,7 +37,7 @@ def test_movies_are_counted_by_the_users_who_see_them(write):
     before = write(0, {"a": range(1, 13), "b": [12]}, range(1, 13))
     after = write(1, {"a": [13, 1], "b": [13]}, [1, 12, 13])
 
-    changes = compare_nights(before, after)
+    changes = compare_runs(before, after)
 
     shown = dict(zip(changes.movies.to_pylist(), changes.shown_before.tolist(), strict=True))
     assert shown == {**{str(i): 1 for i in range(1, 11)}, "11": 0, "12": 1, "13": 0}
@@ -51,12 +51,12 @@ def test_ids_that_became_text_are_the_same_movies(write):
     before = write(0, {"a": [1, 2]}, [1, 2])
     after = write(1, {"a": [1, 2]}, [1, 2, "x"])
 
-    assert compare_nights(before, after).overlap.tolist() == [1]
+    assert compare_runs(before, after).overlap.tolist() == [1]
 
 
 def test_nights_without_a_user(write):
     """Nothing to compare, and no failure."""
-    changes = compare_nights(write(0, {}, [1]), write(1, {}, [1]))
+    changes = compare_runs(write(0, {}, [1]), write(1, {}, [1]))
 
     assert len(changes.users) == len(changes.overlap) == len(changes.rbo) == 0
     assert changes.most_changed(3) == []
@@ -73,10 +73,10 @@ def test_lists_are_streamed(write, monkeypatch):
         )
         for number in (0, 1)
     ]
-    whole = compare_nights(*nights)
+    whole = compare_runs(*nights)
 
     monkeypatch.setattr(artifact_module, "_ROWS_PER_BATCH", 7)
-    by_sevens = compare_nights(*nights)
+    by_sevens = compare_runs(*nights)
 
     assert by_sevens.users.equals(whole.users)
     np.testing.assert_array_equal(by_sevens.overlap, whole.overlap)
@@ -90,16 +90,16 @@ def test_the_night_before_is_what_the_gate_compared_with(write, tmp_path):
     write(0, {"a": [1]}, [1])
     write(1, {"a": [1]}, [1], gate={"verdict": "refused", "baseline": NAMES[0]})
     latest = write(2, {"a": [1]}, [1], gate={"verdict": "passed", "baseline": NAMES[0]})
-    others = of_namespace(tmp_path, "reco")
+    others = artifacts_of(tmp_path, "reco")
 
     assert [night.generation for night in others] == NAMES
-    assert night_before(latest, others).generation == NAMES[0]
+    assert baseline_run(latest, others).generation == NAMES[0]
     unjudged = open_artifact(tmp_path, NAMES[2])
     unjudged.manifest["gate"] = None
-    assert night_before(unjudged, others).generation == NAMES[0]
+    assert baseline_run(unjudged, others).generation == NAMES[0]
     first = open_artifact(tmp_path, NAMES[0])
     first.manifest["gate"] = {"verdict": "passed", "baseline": "no baseline"}
-    assert night_before(first, others) is None
+    assert baseline_run(first, others) is None
 
 
 def test_only_whole_nights_of_the_namespace_count(write, tmp_path):
@@ -109,4 +109,4 @@ def test_only_whole_nights_of_the_namespace_count(write, tmp_path):
     (tmp_path / NAMES[2]).mkdir()
     write_manifest(tmp_path / NAMES[2], {"generation": "damaged"})
 
-    assert [night.generation for night in of_namespace(tmp_path, "reco")] == NAMES[:1]
+    assert [night.generation for night in artifacts_of(tmp_path, "reco")] == NAMES[:1]

@@ -11,7 +11,7 @@ import pytest
 
 from listed_nights import NAMES, write_night
 from reco_batch.errors import NightFailed
-from reco_batch.evaluation.list_diff import choose_nights, difference, user_difference
+from reco_batch.evaluation.list_diff import choose_runs, difference, user_difference
 from reco_batch.metrics.rank_overlap import rank_biased_overlap
 from reco_store import UsageError
 from terminals import show
@@ -37,7 +37,7 @@ def home(tmp_path_factory):
 @pytest.fixture
 def nights(home):
     """The first night and the last."""
-    return choose_nights(home / "artifacts", NAMES[0], NAMES[2], namespace="reco")
+    return choose_runs(home / "artifacts", NAMES[0], NAMES[2], namespace="reco")
 
 
 @pytest.fixture
@@ -104,20 +104,20 @@ def test_what_is_compared_by_default(home):
     artifacts = home / "artifacts"
 
     def chosen(*names):
-        pair = choose_nights(artifacts, *names, namespace="reco")
+        pair = choose_runs(artifacts, *names, namespace="reco")
         return tuple(night.generation for night in pair)
 
     assert chosen(None, None) == (NAMES[0], NAMES[2])
     assert chosen(None, NAMES[1]) == (NAMES[0], NAMES[1])
     assert chosen(NAMES[1], None) == (NAMES[1], NAMES[2])
     with pytest.raises(NightFailed, match="is older than"):
-        choose_nights(artifacts, None, NAMES[0], namespace="reco")
+        choose_runs(artifacts, None, NAMES[0], namespace="reco")
     with pytest.raises(NightFailed, match="no complete artifact of the namespace 'other'"):
-        choose_nights(artifacts, None, None, namespace="other")
+        choose_runs(artifacts, None, None, namespace="other")
     with pytest.raises(UsageError):
-        choose_nights(artifacts, "..", None, namespace="reco")
-    with pytest.raises(UsageError, match="beside itself"):
-        choose_nights(artifacts, NAMES[1], NAMES[1], namespace="reco")
+        choose_runs(artifacts, "..", None, namespace="reco")
+    with pytest.raises(UsageError, match="twice; expected two generations"):
+        choose_runs(artifacts, NAMES[1], NAMES[1], namespace="reco")
 
 
 def test_in_a_pipe(diff):

@@ -165,7 +165,7 @@ def test_tiles_change_nothing(artifact, cells):
         ours, theirs = whole.families[family], parts.families[family]
         names = [name for name in ours.__slots__ if name != "sampled"]
         assert [getattr(ours, n) for n in names] == [getattr(theirs, n) for n in names]
-    assert whole.heads == parts.heads
+    assert whole.top10 == parts.top10
 
 
 def falling(ids):
@@ -192,15 +192,15 @@ def test_heads_are_what_counting_gives(orders, length):
     """Different first tens, the movies in them, and the most frequent first one."""
     lists = [order[:length] for order in orders]
 
-    heads = measure(with_users(lists, range(12)), k=length, ranked_k=length).heads
+    top10 = measure(with_users(lists, range(12)), k=length, ranked_k=length).top10
 
     tens = [tuple(ids[:10]) for ids in lists]
-    assert heads.lists == len(lists)
-    assert heads.distinct == len(set(tens))
-    assert heads.covered == len(set().union(*tens))
-    assert heads.coverable == min(12, 10 * len(lists))
-    assert heads.most_first == max(Counter(ids[0] for ids in lists).values())
-    assert heads.pairs == 0  # out of twelve nobody has a choice
+    assert top10.lists == len(lists)
+    assert top10.distinct == len(set(tens))
+    assert top10.covered == len(set().union(*tens))
+    assert top10.coverable == min(12, 10 * len(lists))
+    assert top10.most_first == max(Counter(ids[0] for ids in lists).values())
+    assert top10.pairs == 0  # out of twelve nobody has a choice
 
 
 def test_an_unknown_movie_in_a_history_is_nobody_elses():
@@ -212,9 +212,9 @@ def test_an_unknown_movie_in_a_history_is_nobody_elses():
 
 def test_users_without_a_list_have_no_first_ten():
     """They are not one more that is different."""
-    heads = measure(with_users([[], [0, 1], []], range(3)), k=2, ranked_k=2).heads
+    top10 = measure(with_users([[], [0, 1], []], range(3)), k=2, ranked_k=2).top10
 
-    assert (heads.lists, heads.distinct, heads.coverable) == (1, 1, 3)
+    assert (top10.lists, top10.distinct, top10.coverable) == (1, 1, 3)
 
 
 @given(st.lists(st.permutations(range(40)), min_size=2, max_size=8))
@@ -223,11 +223,11 @@ def test_neighbours_are_compared(orders):
     lists = [order[:15] for order in orders]
     seen = {str(user): list(range(40, 45)) for user in range(len(lists))}
 
-    heads = measure(with_users(lists, range(45), seen), k=15, ranked_k=15).heads
+    top10 = measure(with_users(lists, range(45), seen), k=15, ranked_k=15).top10
 
     shares = [len(set(a[:10]) & set(b[:10])) / 10 for a, b in pairwise(lists)]
-    assert heads.pairs == len(shares)
-    assert heads.alike == pytest.approx(np.mean(shares))
+    assert top10.pairs == len(shares)
+    assert top10.alike == pytest.approx(np.mean(shares))
 
 
 @given(
@@ -241,13 +241,15 @@ def test_neighbours_are_compared_by_the_hits_too(counts, histories):
     artifact = with_users(lists, range(45), seen)
     artifact.ratings = counts
 
-    heads = measure(artifact, k=15, ranked_k=15).heads
+    top10 = measure(artifact, k=15, ranked_k=15).top10
 
     hits = np.argsort(-np.array(counts), kind="stable").tolist()
     unseen = [[hit for hit in hits if hit not in history] for history in histories]
     tens = [set(some[:10]) for some in unseen]
-    assert heads.hits_alike == pytest.approx(np.mean([len(a & b) / 10 for a, b in pairwise(tens)]))
-    assert heads.pairs == len(tens) - 1
+    assert top10.popular_alike == pytest.approx(
+        np.mean([len(a & b) / 10 for a, b in pairwise(tens)])
+    )
+    assert top10.pairs == len(tens) - 1
 
 
 @pytest.mark.parametrize(("ratings", "pairs"), [(4, 0), (5, 2)])
@@ -255,9 +257,9 @@ def test_who_has_hardly_rated_is_compared_with_nobody(ratings, pairs):
     """The hits are the best guess for them all."""
     seen = {str(user): list(range(40, 40 + ratings)) for user in range(3)}
 
-    heads = measure(with_users([list(range(15))] * 3, range(45), seen), k=15, ranked_k=15).heads
+    top10 = measure(with_users([list(range(15))] * 3, range(45), seen), k=15, ranked_k=15).top10
 
-    assert heads.pairs == pairs
+    assert top10.pairs == pairs
 
 
 @pytest.mark.parametrize(
@@ -290,9 +292,9 @@ def test_who_has_seen_nearly_all_is_compared_with_nobody():
     lists = [list(range(30, 40))] * 3
     seen = {str(user): list(range(30)) for user in range(3)}
 
-    heads = measure(with_users(lists, range(40), seen), k=10, ranked_k=10).heads
+    top10 = measure(with_users(lists, range(40), seen), k=10, ranked_k=10).top10
 
-    assert (heads.pairs, heads.alike) == (0, 0)
+    assert (top10.pairs, top10.alike) == (0, 0)
 
 
 @pytest.mark.parametrize("users", [1, 5, 100, 101])

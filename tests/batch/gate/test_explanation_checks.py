@@ -12,7 +12,7 @@ from reco_batch.artifact.checks import PASSED, REFUSED
 from reco_batch.artifact.folder import Artifact
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import histories
-from reco_batch.gate.explanation_checks import check_reasons
+from reco_batch.gate.explanation_checks import check_explanations
 from reco_batch.scoring.explanations import Explained
 from reco_batch.scoring.popularity import MovieStatistics
 from reco_batch.scoring.topk import TopK
@@ -46,7 +46,7 @@ def written(request, monkeypatch, tmp_path):
 
 def refused(artifact):
     """Return what the refused checks found."""
-    checks = list(check_reasons(artifact))
+    checks = list(check_explanations(artifact))
     assert [check.name for check in checks] == [
         *("because.lists", "because.unpaired", "because.unrated"),
     ]
@@ -96,4 +96,4 @@ def test_an_artifact_without_reasons_is_not_looked_at(written):
     artifact = written()
     (artifact.folder / "lists" / "because.parquet").unlink()
 
-    assert list(check_reasons(Artifact(artifact.folder, {"parameters": {}}))) == []
+    assert list(check_explanations(Artifact(artifact.folder, {"parameters": {}}))) == []

@@ -8,11 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reco_batch.artifact.checks import Check, at_least, at_most, exactly
-from reco_batch.artifact.manifests import Nights
+from reco_batch.artifact.manifests import Manifests
 from reco_batch.evaluation.list_statistics import ListFigures, Measured
-from reco_batch.evaluation.top10_diversity import HeadFigures
+from reco_batch.evaluation.top10_diversity import Top10Figures
 from reco_batch.gate.churn import Comparison
-from reco_batch.gate.list_checks import check_night
+from reco_batch.gate.judge import check_generation
 from reco_batch.settings.gate_thresholds import GateBounds
 
 DAY = 86_400
@@ -37,7 +37,7 @@ MANIFEST = {
     },
     "gate": {"checks": {"first_ten.coverage": {"verdict": "passed", "figure": 0.4}}},
 }
-HEADS = HeadFigures(
+TOP10 = Top10Figures(
     lists=1000,
     distinct=990,
     covered=200,
@@ -45,7 +45,7 @@ HEADS = HeadFigures(
     most_first=50,
     pairs=999,
     alike=0.1,
-    hits_alike=0.3,
+    popular_alike=0.3,
 )
 COMPARISON = Comparison({"user": 0.4, "ranked": 0.3, "similar": 0.5}, 0.99, 1.0, 1.0)
 
@@ -65,7 +65,7 @@ def checked(
     tonight=None,
     live=None,
     lists=None,
-    heads=HEADS,
+    top10=TOP10,
     comparison=COMPARISON,
     movies=500,
     first=False,
@@ -74,12 +74,12 @@ def checked(
 ):
     """Judge a night that is like the live one but for what is said, by dotted paths."""
     found = {name: figures for name, figures in families().items() if name not in without}
-    measured = Measured(movies, found, heads, {})
+    measured = Measured(movies, found, top10, {})
     for path, value in (lists or {}).items():
         family, name = path.split(".")
         setattr(measured.families[family], name, value)
-    nights = Nights(changed(tonight), None if first else changed(live))
-    checks = check_night(nights, measured, comparison, GateBounds(**bounds))
+    manifests = Manifests(changed(tonight), None if first else changed(live))
+    checks = check_generation(manifests, measured, comparison, GateBounds(**bounds))
     assert len({check.name for check in checks}) == len(checks)
     return {check.name: check for check in checks}
 
@@ -204,28 +204,28 @@ def test_bounds_of_the_lists(name, just, beyond):
 )
 def test_bounds_of_the_first_ten(name, just, beyond):
     """Just at the bound a night passes, just beyond it does not."""
-    assert refused(heads=HEADS._replace(**just)) == []
-    assert refused(heads=HEADS._replace(**beyond)) == [name]
+    assert refused(top10=TOP10._replace(**just)) == []
+    assert refused(top10=TOP10._replace(**beyond)) == [name]
 
 
 def test_coverage_has_a_least_of_its_own():
     """On the first night, too."""
-    assert refused(heads=HEADS._replace(covered=3, coverable=600), first=True) == []
-    assert refused(heads=HEADS._replace(covered=2, coverable=600), first=True) == [
+    assert refused(top10=TOP10._replace(covered=3, coverable=600), first=True) == []
+    assert refused(top10=TOP10._replace(covered=2, coverable=600), first=True) == [
         "first_ten.coverage"
     ]
 
 
 def test_first_tens_are_compared_with_what_popularity_would_show():
     """Users with short histories have much in common; as much as of the hits is too much."""
-    short = HEADS._replace(hits_alike=0.9)
+    short = TOP10._replace(popular_alike=0.9)
 
-    assert refused(heads=short._replace(alike=0.81)) == []
-    assert refused(heads=short._replace(alike=0.82)) == ["first_ten.alike"]
-    assert refused(heads=short._replace(alike=0.82), first=True, comparison=None) == [
+    assert refused(top10=short._replace(alike=0.81)) == []
+    assert refused(top10=short._replace(alike=0.82)) == ["first_ten.alike"]
+    assert refused(top10=short._replace(alike=0.82), first=True, comparison=None) == [
         "first_ten.alike"
     ]
-    assert refused(heads=short._replace(alike=0.5), alike=0.4) == ["first_ten.alike"]
+    assert refused(top10=short._replace(alike=0.5), alike=0.4) == ["first_ten.alike"]
 
 
 WORSE = {"metrics/retrieval/top_10_accuracy": 0.05}
@@ -238,7 +238,7 @@ WORSE = {"metrics/retrieval/top_10_accuracy": 0.05}
         ("next.flat", {"lists": {"next.flat": 500}}, {"flat_lists": 0.5}),
         (
             "first_ten.coverage",
-            {"heads": HEADS._replace(covered=2, coverable=600)},
+            {"top10": TOP10._replace(covered=2, coverable=600)},
             {"coverage": 0.005},
         ),
         ("popularity.top_10_accuracy", {"tonight": WORSE}, {"popularity_ratio": 1}),
@@ -336,7 +336,7 @@ def test_ranked_lists_are_compared_with_the_live_ones():
 
 def test_few_users_cannot_be_too_alike():
     """With fewer than ten lists, how many are different says nothing."""
-    alike = HeadFigures(
+    alike = Top10Figures(
         lists=9,
         distinct=1,
         covered=1,
@@ -344,10 +344,10 @@ def test_few_users_cannot_be_too_alike():
         most_first=9,
         pairs=8,
         alike=1,
-        hits_alike=1,
+        popular_alike=1,
     )
 
-    found = checked(heads=alike)
+    found = checked(top10=alike)
 
     names = ("distinct", "same_first", "alike", "coverage", "coverage_drop")
     assert {found[f"first_ten.{name}"].verdict for name in names} == {"skipped"}
@@ -356,7 +356,7 @@ def test_few_users_cannot_be_too_alike():
 def test_with_a_handful_of_movies_lists_may_be_alike():
     """Among fewer than thirty movies, everybody sees the same ones; from thirty on, not."""
     for movies, verdicts in ((29, {"skipped"}), (30, {"refused"})):
-        alike = HeadFigures(
+        alike = Top10Figures(
             lists=500,
             distinct=1,
             covered=10,
@@ -364,9 +364,9 @@ def test_with_a_handful_of_movies_lists_may_be_alike():
             most_first=500,
             pairs=0,
             alike=0,
-            hits_alike=0,
+            popular_alike=0,
         )
-        found = checked(heads=alike)
+        found = checked(top10=alike)
         assert {
             found[f"first_ten.{name}"].verdict for name in ("distinct", "same_first")
         } == verdicts
@@ -527,7 +527,7 @@ def test_ids_that_changed_their_type_are_a_warning():
     check = checked(tonight={"ids": "string"})["input.ids"]
 
     assert check.verdict == "warning"
-    assert str(check).startswith("input.ids (movie ids in values are now of type string")
+    assert str(check).startswith("input.ids (movie ids in values are of type string")
 
 
 def test_a_manifest_of_a_version_without_a_gate():

@@ -1,26 +1,32 @@
-"""How alike ranked lists are, beside plain code that counts with sets and adds up a long series."""
+"""Similarity of ranked lists, compared with plain code on sets and with the series of RBO."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reco_batch.metrics.rank_overlap import overlap, rank_biased_overlap, shared_by_depth
+from reco_batch.metrics.rank_overlap import (
+    TOP,
+    overlap,
+    padded,
+    rank_biased_overlap,
+    shared_by_depth,
+)
 
-DEPTH = 6
-LISTS = st.lists(st.integers(0, 9), max_size=DEPTH, unique=True)
+DEPTH = 14
+LISTS = st.lists(st.integers(0, 25), max_size=DEPTH, unique=True)
 PAIRS = st.lists(st.tuples(LISTS, LISTS), min_size=1, max_size=5)
-#: So many terms that what is left out is below 1e-12 for p = 0.9.
+#: Terms of the series; the remainder is below 1e-12 for p = 0.9.
 TERMS = 300
 
 
-def padded(lists):
-    """Make rows as long as the depth."""
-    return np.array([[*row, *[-1] * (DEPTH - len(row))] for row in lists], np.int32)
+def rows_of(lists):
+    """Pad lists to rows."""
+    return padded(lists, DEPTH)
 
 
-def plain_rbo(left, right, p):
-    """Add up the series of the definition, lists going on below their ends as they were."""
+def rbo_by_series(left, right, p):
+    """Sum the series of the definition; beyond the end of a list agreement is unchanged."""
     short, long = sorted((left, right), key=len)
     if not long:
         return np.nan
@@ -37,38 +43,38 @@ def plain_rbo(left, right, p):
 
 
 @given(PAIRS)
-def test_shared_is_what_sets_have_in_common(pairs):
+def test_shared_movies_are_the_intersection_of_sets(pairs):
     """At every depth, for lists of any length."""
-    left, right = (padded(side) for side in zip(*pairs, strict=True))
+    left, right = (rows_of(side) for side in zip(*pairs, strict=True))
 
-    found = shared_by_depth(left, right)
+    shared = shared_by_depth(left, right)
 
     for row, (a, b) in enumerate(pairs):
         expected = [len(set(a[:d]) & set(b[:d])) for d in range(1, DEPTH + 1)]
-        assert found[row].tolist() == expected
+        assert shared[row].tolist() == expected
 
 
 @given(PAIRS)
-def test_overlap_is_a_part_of_the_left(pairs):
-    """Of the first three; no figure where that list is empty."""
-    left, right = (padded(side) for side in zip(*pairs, strict=True))
+def test_overlap_is_the_share_of_the_earlier_top(pairs):
+    """Only the top-10 of both lists counts; an empty earlier list has no overlap."""
+    earlier, later = (rows_of(side) for side in zip(*pairs, strict=True))
 
-    found = overlap(left, right, k=3)
+    shares = overlap(earlier, later)
 
-    for share, (a, b) in zip(found, pairs, strict=True):
-        expected = len(set(a[:3]) & set(b[:3])) / len(a[:3]) if a else np.nan
+    for share, (a, b) in zip(shares, pairs, strict=True):
+        expected = len(set(a[:TOP]) & set(b[:TOP])) / len(a[:TOP]) if a else np.nan
         np.testing.assert_equal(share, expected)
 
 
 @given(PAIRS, st.sampled_from([0.1, 0.5, 0.9]))
 def test_rbo_is_the_sum_of_its_series(pairs, p):
-    """For lists of any two lengths; either order gives the same."""
-    left, right = (padded(side) for side in zip(*pairs, strict=True))
+    """For lists of any two lengths, in either order."""
+    left, right = (rows_of(side) for side in zip(*pairs, strict=True))
 
-    found = rank_biased_overlap(left, right, p=p)
+    values = rank_biased_overlap(left, right, p=p)
 
-    np.testing.assert_allclose(found, [plain_rbo(a, b, p) for a, b in pairs], atol=1e-9)
-    np.testing.assert_allclose(found, rank_biased_overlap(right, left, p=p))
+    np.testing.assert_allclose(values, [rbo_by_series(a, b, p) for a, b in pairs], atol=1e-9)
+    np.testing.assert_allclose(values, rank_biased_overlap(right, left, p=p))
 
 
 @pytest.mark.parametrize(
@@ -77,36 +83,36 @@ def test_rbo_is_the_sum_of_its_series(pairs, p):
         ([1, 2, 3], [1, 2, 3], 1.0),
         ([1, 2, 3], [4, 5, 6], 0.0),
         ([1, 2], [2, 1], 0.9),  # all but the first depth agree
-        ([1, 2], [3, 1], 0.45),  # half from the second depth on
-        ([1], [1, 2, 3], 1.0),  # what is there agrees, and is taken to go on so
+        ([1, 2], [3, 1], 0.45),  # half agrees from the second depth on
+        ([1], [1, 2, 3], 1.0),  # the first movie agrees, and agreement stays the same
         ([], [1, 2], 0.0),
     ],
 )
 def test_rbo_of_small_lists(left, right, expected):
-    """Values that can be worked out by hand, with p = 0.9."""
-    found = rank_biased_overlap(padded([left]), padded([right]), p=0.9)
+    """Values computed by hand, with p = 0.9."""
+    values = rank_biased_overlap(rows_of([left]), rows_of([right]), p=0.9)
 
-    assert found[0] == pytest.approx(expected)
+    assert values[0] == pytest.approx(expected)
 
 
-def test_what_stands_twice_counts_once():
-    """A broken list does not agree more than a whole one."""
-    left, right = padded([[1, 1, 1]]), padded([[1, 2, 3]])
+def test_a_movie_that_a_list_contains_twice_counts_once():
+    """A broken list does not overlap more than a whole one."""
+    left, right = rows_of([[1, 1, 1]]), rows_of([[1, 2, 3]])
 
     assert shared_by_depth(left, right)[0].tolist() == [1] * DEPTH
-    assert overlap(left, right, k=3)[0] == pytest.approx(1 / 3)
+    assert overlap(left, right)[0] == pytest.approx(1 / 3)
 
 
-def test_a_list_that_lost_all_but_one_did_not_stay():
-    """What is left is a part of what was there."""
-    assert overlap(padded([[1, 2, 3, 4]]), padded([[2]]), k=4)[0] == 0.25
+def test_a_list_that_lost_most_of_its_movies_has_a_small_overlap():
+    """The share is of the earlier list, not of the shorter one."""
+    assert overlap(rows_of([[1, 2, 3, 4]]), rows_of([[2]]))[0] == 0.25
 
 
-def test_the_top_counts_most():
-    """A change at the bottom is less than the same change at the top."""
-    base = padded([[1, 2, 3, 4]])
-    bottom, top = padded([[1, 2, 3, 9]]), padded([[9, 2, 3, 4]])
+def test_earlier_positions_weigh_more_in_rbo():
+    """A change at the bottom lowers it less than the same change at the top."""
+    base = rows_of([[1, 2, 3, 4]])
+    bottom, top = rows_of([[1, 2, 3, 9]]), rows_of([[9, 2, 3, 4]])
 
-    found = [rank_biased_overlap(base, other, p=0.9)[0] for other in (bottom, top)]
+    values = [rank_biased_overlap(base, other, p=0.9)[0] for other in (bottom, top)]
 
-    assert found[0] > found[1]
+    assert values[0] > values[1]

@@ -145,7 +145,7 @@ look = followed._live
 
 def night(config, lock, *, reporter):
     with lock, reporter.stage("train"):
-        reporter.concern("20261124T031502Z-7f3a")
+        reporter.set_generation("20261124T031502Z-7f3a")
         followed._live = look_at_the_lock
         print("at work", flush=True)
         while True:
@@ -210,7 +210,7 @@ look = followed._live
 
 def night(config, lock, *, reporter):
     with lock, reporter.stage("train"):
-        reporter.concern("20261124T031502Z-7f3a")
+        reporter.set_generation("20261124T031502Z-7f3a")
         followed._live = slow
         if what == "live":
             lock.client.set(lock.keys.current, reporter.generation)

@@ -315,22 +315,23 @@ def test_split_and_metrics_of_users_are_kept(first, at_home):
 
 
 def test_the_result_is_on_stdout(first, at_home):
-    """State, quality, full path of the report, and commands to try next."""
+    """A summary: outcome, metrics, store, path of the report, and commands to try next."""
     lines = first.ended.out.splitlines()
     metrics = first.manifest["metrics"]
 
-    assert re.fullmatch(rf"live      {first.generation} after .+ s", lines[0])
+    assert re.fullmatch(
+        rf"live        {first.generation}   60 users, 150 movies, "
+        rf"{first.manifest['entries']:,} keys \(.+ MB\), .+ s",
+        lines[0],
+    )
     assert lines[1].startswith(
-        f"          60 users, 150 movies, {first.manifest['entries']:,} keys ("
+        f"quality     NDCG@10 {metrics['retrieval']['ndcg@10']:.3f} "
+        f"(most popular {metrics['popularity']['ndcg@10']:.3f})   Recall@100 "
     )
-    assert lines[2] == (
-        f"quality   NDCG@10 {metrics['retrieval']['ndcg@10']:.3f} "
-        f"(most popular {metrics['popularity']['ndcg@10']:.3f})"
-    )
-    assert lines[3].startswith("          Recall@100 ")
-    assert lines[4].startswith("          RMSE ")
-    assert f"store     embedded in {at_home['RECO_HOME']}/store" in lines
-    assert f"report    {at_home['RECO_HOME']}/artifacts/{first.generation}/report.html" in lines
+    assert "   RMSE " in lines[1]
+    assert f"store       embedded in {at_home['RECO_HOME']}/store" in lines
+    assert f"report      {at_home['RECO_HOME']}/artifacts/{first.generation}/report.html" in lines
+    assert lines[-4] == "try next"
     assert lines[-3:] == [
         f"  {BIN}/reco get-user 42",
         f"  {BIN}/reco get-popular --by highest-rated -n 5",
@@ -347,7 +348,7 @@ def test_the_first_night_has_no_baseline(first):
     assert gate["checks"]["user.seen"] == {"verdict": "passed", "figure": 0, "at_most": 0}
     (line,) = (line for line in first.ended.out.splitlines() if line.startswith("gate "))
     assert re.fullmatch(
-        r"gate      \d+ checks passed, no baseline: nothing was served before", line
+        r"gate        passed: \d+ checks, 0 warnings, no baseline: nothing was live before", line
     )
 
 
@@ -371,7 +372,7 @@ def test_6_when_the_gate_refuses_the_night(turned_away, second, third, untrained
     assert all(STAGE.fullmatch(line) or " note: " in line for line in stages)
     assert error.startswith(f"error: the gate refused generation {refused}: ")
     assert "known.users 0.07692 (at least 0.5)" in error
-    assert f"Look at {at_home['RECO_HOME']}/artifacts/{refused}/report.html; " in error
+    assert f"See {at_home['RECO_HOME']}/artifacts/{refused}/report.html; " in error
     assert f"`batch republish {refused} --force REASON`" in error
     assert error.endswith(f" Still served: {second.generation}.")
     assert manifest["gate"]["baseline"] == second.generation
@@ -394,7 +395,7 @@ def test_6_when_the_input_is_refused_before_anything_is_trained(later, second, s
     assert (ended.code, ended.out, len(ended.lines)) == (6, "", 1)
     assert ended.err.startswith("error: the gate refused the input: input.days_behind ")
     assert "input.users 13 (at least 54; live 60)" in ended.err
-    assert "Nothing was trained; mend the input or the bound (--gate-bound)" in ended.err
+    assert "Nothing was trained; fix the input or the threshold (--gate-bound)" in ended.err
     assert "`batch run --force REASON`" in ended.err
     assert ended.err.endswith(f" Still served: {second.generation}.\n")
     assert later("generations").out == before
@@ -484,13 +485,17 @@ def test_metrics_stand_beside_those_of_the_last_run(first, second, at_home):
 
 
 def test_a_refused_night_ends_with_the_same_block(turned_away):
-    """Refused instead of live; the error, with the next step, is on standard error."""
+    """Refused instead of live, followed by the reason and the next command."""
     lines = turned_away.out.splitlines()
 
-    assert re.match(r"refused   \w+-\w+ after ", lines[0])
-    assert any(line.startswith("quality   RMSE ") for line in lines)  # of nine movies
-    (report,) = (line for line in lines if line.startswith("report    /"))
-    assert Path(report.removeprefix("report    ")).is_file()
+    outcome, reason, step, command, quality = lines[:5]
+    generation = re.match(r"refused     (\w+-\w+)   ", outcome)[1]
+    assert re.match(r"reason      .+ \(at (least|most) ", reason)
+    assert step.startswith("next        fix the input or the threshold (--gate-bound)")
+    assert command.startswith(f"  {BIN}/batch republish {generation} --force REASON")
+    assert quality.startswith("quality     RMSE ")  # of nine movies
+    (report,) = (line for line in lines if line.startswith("report      /"))
+    assert Path(report.removeprefix("report      ")).is_file()
     assert "try next" not in lines
 
 
@@ -613,7 +618,7 @@ def test_republish_fills_a_store_that_lost_everything(later, second, tmp_path):
     place = tmp_path / "later"
     for _ in range(2):
         ended = later("republish", second.generation)
-        assert (ended.code, ended.out.splitlines()[0]) == (0, f"live      {second.generation}")
+        assert (ended.code, ended.out.splitlines()[0]) == (0, f"live        {second.generation}")
         stages = [STAGE.fullmatch(line)[1] for line in ended.lines]
         assert stages == ["gate", "publish", "report", "save the store"]
         with connect(None, home=place) as client:
@@ -628,7 +633,7 @@ def test_the_embedded_store_keeps_its_data_when_it_is_stopped(later, third, tmp_
     later("republish", third.generation, "--quiet")
     assert later("store", "stop").out == "the embedded store is saved and stopped\n"
     assert server_pid(tmp_path / "later") is None
-    assert later("store", "stop").out == "it was not running\n"
+    assert later("store", "stop").out == "the embedded store was not running\n"
 
     assert f"{third.generation}\tlive\t" in later("generations").out
     with connect(None, home=tmp_path / "later") as client:
@@ -668,7 +673,7 @@ def test_rollback_and_release(later, nights, tmp_path):
         f"REASON`. Still served: {third.generation}.\n"
     )
 
-    assert later("release").out == "the hold is off: the next night may go live\n"
+    assert later("release").out == "the hold is off: the next run may go live\n"
     assert later("release").out == "there was no hold\n"
     assert later("republish", second.generation, "--quiet", *FORCE).code == 0
     assert later("rollback", third.generation).out.startswith(f"live again: {third.generation}\n")
@@ -744,7 +749,7 @@ def test_republish_passes_the_gate_too(later, second, third, tmp_path):
     assert "input.users 13 (at least 54; live 60)" in row
     passed = later("republish", third.generation, "--force", "a\x1b[31m test")
     assert passed.code == 0
-    assert passed.out.startswith(f"live      {third.generation}\ngate      ")
+    assert passed.out.startswith(f"live        {third.generation}\ngate        forced: ")
     assert passed.out.splitlines()[1].endswith(", forced: a\\x1b[31m test")
     assert f"{third.generation}\tlive\t" in later("generations").out
     assert "\tforced: a\\x1b[31m test (" in later("generations").out

@@ -45,7 +45,7 @@ def checked(config, night, url, **data):
     """Run the preflight checks; return the messages."""
     messages = []
     reporter = QuietReporter()
-    reporter.warn = reporter.find = messages.append
+    reporter.warn = reporter.report_finding = messages.append
     manifest = {name: night.manifest[name] for name in ("created", "ids")}
     manifest["data"] = {**night.manifest["data"], **data}
     with connect(url) as client:

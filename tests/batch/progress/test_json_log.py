@@ -1,4 +1,4 @@
-"""The log for machines: one object a line, and no secret in any."""
+"""JSON log: one object a line, without secrets."""
 
 import json
 import threading
@@ -16,14 +16,14 @@ from reco_store import NothingPublished
 SECRETS = ("Hunter2", "p%40ss", "p@ss", "/hooks/T0KEN", "Bearer-12345")
 
 
-def settings(**said):
-    """Settings of a log for machines."""
-    return Settings(log_format="json", **said)
+def settings(**values):
+    """Return settings with a JSON log."""
+    return Settings(log_format="json", **values)
 
 
 @pytest.fixture
 def lines(capsys):
-    """Return what was written so far, a parsed object a line."""
+    """Return a function that parses the output so far, an object a line."""
 
     def read():
         out, err = capsys.readouterr()
@@ -34,33 +34,33 @@ def lines(capsys):
 
 
 def test_each_stage_begins_and_ends_in_a_line(lines):
-    """With its seconds and its last note; what was found, said and warned of has its own."""
+    """The end has the seconds and the last note; findings, information and warnings are events."""
     reporter = choose_reporter(quiet=False, log=open_log(settings()))
 
     with reporter.stage("read", total=3) as stage:
         stage.note("first")
         stage.note("610 users\n\x1b[31m")
-    reporter.find("two movies share a title")
-    reporter.say("resuming")
-    reporter.concern("20261124T031502Z-7f3a")
+    reporter.report_finding("two movies share a title")
+    reporter.info("resuming")
+    reporter.set_generation("20261124T031502Z-7f3a")
     reporter.warn("old artifacts stay")
 
-    started, ended, found, said, warned = lines()
+    started, ended, found, info, warned = lines()
     assert (started["event"], started["stage"], started["total"]) == ("stage started", "read", 3)
     assert (ended["event"], ended["note"]) == ("stage ended", "610 users\n\x1b[31m")
     assert ended["seconds"] == reporter.seconds["read"]
     assert (found["event"], found["text"]) == ("finding", "two movies share a title")
-    assert (said["event"], said["text"]) == ("said", "resuming")
+    assert (info["event"], info["text"]) == ("said", "resuming")
     assert (warned["event"], warned["level"]) == ("warning", "warning")
     assert warned["generation"] == "20261124T031502Z-7f3a"
-    assert "generation" not in said
+    assert "generation" not in info
     assert (started["message"], found["message"]) == ("stage started read", found["text"])
-    assert len({line["run"] for line in (started, ended, found, said, warned)}) == 1
+    assert len({line["run"] for line in (started, ended, found, info, warned)}) == 1
     assert all(line["timestamp"].endswith("Z") and line["level"] for line in (started, warned))
 
 
-def test_a_stage_that_fails_says_so(lines):
-    """And has no end."""
+def test_a_failed_stage_is_reported(lines):
+    """A failed stage has a failure event and no end."""
     reporter = JsonReporter(open_log(settings()))
 
     with pytest.raises(ZeroDivisionError), reporter.stage("train"):
@@ -75,30 +75,30 @@ def test_a_stage_that_fails_says_so(lines):
 
 
 def test_quiet_leaves_the_warnings(lines):
-    """What goes as it should is not told."""
+    """`--quiet` leaves warnings only."""
     reporter = choose_reporter(quiet=True, log=open_log(settings()))
 
     with reporter.stage("read"):
-        reporter.say("hello")
-    reporter.find("a note")
+        reporter.info("hello")
+    reporter.report_finding("a note")
     reporter.warn("a warning")
 
     assert [line["event"] for line in lines()] == ["warning"]
 
 
 def test_no_secret_is_in_any_line(capsys):
-    """Whatever put it there."""
-    told = settings(
+    """Secrets are masked in stage names, notes, warnings and errors."""
+    secret_settings = settings(
         redis_url="redis://writer:p%40ss@h/0",
         notify=NotifyKeys(url="https://h/hooks/T0KEN", command=("curl", "Bearer-12345", "Hunter2")),
     )
-    reporter = JsonReporter(open_log(told))
+    reporter = JsonReporter(open_log(secret_settings))
 
     for secret in SECRETS:
         with reporter.stage(f"read {secret}") as stage:
             stage.note(secret)
         reporter.warn(f"cannot reach {secret}")
-        with pytest.raises(SystemExit), ended_in_json(told):
+        with pytest.raises(SystemExit), ended_in_json(secret_settings):
             raise ValueError(secret)
 
     err = capsys.readouterr().err
@@ -107,7 +107,7 @@ def test_no_secret_is_in_any_line(capsys):
 
 
 def test_an_address_without_a_secret_is_shown():
-    """Only what is secret is hidden."""
+    """Only secrets are masked."""
     assert secrets_of(settings(redis_url="redis://localhost:6379/0")) == ()
     assert secrets_of(settings(redis_url="redis://u:abc@h")) == ()  # would hide half of all words
 
@@ -116,7 +116,7 @@ def test_an_address_without_a_secret_is_shown():
     ("error", "code"), [(NothingPublished("reco"), 5), (KeyboardInterrupt(), 130), (KeyError(1), 1)]
 )
 def test_an_error_is_one_line_with_its_exit_code(lines, error, code):
-    """With the notes that say what is served; of a bug with its traceback, on the same line."""
+    """The text includes the error's notes; a bug also has its traceback, on the same line."""
     error.add_note("Still served: nothing.")
 
     with pytest.raises(SystemExit) as end, ended_in_json(settings()):
@@ -129,8 +129,8 @@ def test_an_error_is_one_line_with_its_exit_code(lines, error, code):
     assert ("Traceback" in line.get("traceback", "")) is (code == 1)
 
 
-def test_without_json_errors_are_left_to_others(lines):
-    """The line for people is printed further up."""
+def test_without_json_errors_pass_through(lines):
+    """Without the JSON log, the error passes through."""
     with pytest.raises(NothingPublished), ended_in_json(Settings()):
         raise NothingPublished("reco")
 
@@ -155,15 +155,15 @@ def test_lines_of_several_threads_are_whole(lines):
     assert len(lines()) == 4 * 50 * 2
 
 
-def test_a_full_disk_under_the_log_stops_no_night(monkeypatch):
-    """What cannot be said is not said."""
+def test_a_full_disk_does_not_end_a_run(monkeypatch):
+    """A line that cannot be written is dropped."""
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr("sys.stderr", full)
         reporter = JsonReporter(open_log(settings()))
         with reporter.stage("work"):
             pass
         monkeypatch.undo()
-        with suppress(OSError):  # what is still in its buffer
+        with suppress(OSError):  # writes the rest of its buffer
             full.close()
 
     assert reporter.seconds["work"] >= 0

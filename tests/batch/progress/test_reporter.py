@@ -1,4 +1,4 @@
-"""What is seen of a night: a line a stage in a log, a bar a stage on a terminal, or nothing."""
+"""Reporters: bars on a terminal, a line a stage in a log, warnings only, and what they record."""
 
 import re
 import threading
@@ -10,14 +10,14 @@ from rich.cells import cell_len
 
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.live import LiveReporter
-from reco_batch.progress.reporter import PlainReporter, QuietReporter, Times
+from reco_batch.progress.reporter import PlainReporter, QuietReporter, StageTimes
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.+)")
 
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """Make rich believe that standard error is a terminal."""
+    """Make rich treat standard error as a terminal."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
@@ -25,7 +25,7 @@ def terminal(monkeypatch):
 
 @pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
 def test_each_stage_is_timed(kind):
-    """The seconds of every finished stage are kept, for the manifest."""
+    """The seconds of every finished stage are recorded, for the manifest."""
     reporter = kind()
 
     with reporter.stage("read", total=3) as stage:
@@ -39,15 +39,15 @@ def test_each_stage_is_timed(kind):
 
 
 @pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
-def test_when_stages_began_and_what_they_learned_is_kept(kind):
-    """Stages side by side begin one after the other and may end in any order."""
+def test_starts_and_losses_are_recorded(kind):
+    """Overlapping stages start one after another and may end in any order."""
     reporter = kind()
 
     with reporter.stage("train", total=2) as outer:
-        outer.loss(1, 0.5)
+        outer.record_loss(1, 0.5)
         with reporter.stage("refit", total=2) as inner:
-            inner.loss(1, 9.0)
-        outer.loss(2, 0.25)
+            inner.record_loss(1, 9.0)
+        outer.record_loss(2, 0.25)
 
     assert list(reporter.seconds) == list(reporter.began) == ["refit", "train"]
     assert 0 <= reporter.began["train"] <= reporter.began["refit"]
@@ -56,7 +56,7 @@ def test_when_stages_began_and_what_they_learned_is_kept(kind):
 
 @pytest.mark.parametrize("kind", [QuietReporter, PlainReporter, LiveReporter])
 def test_stage_that_fails_is_not_finished(kind, capsys):
-    """What went wrong passes through; the stage has no time and no line."""
+    """The error passes through; the stage has no time and no line."""
     reporter = kind()
 
     with pytest.raises(ZeroDivisionError), reporter.stage("train"):
@@ -67,10 +67,10 @@ def test_stage_that_fails_is_not_finished(kind, capsys):
 
 
 def test_quiet_shows_nothing(capsys):
-    """Not a byte, on either stream."""
+    """Nothing is written to either stream."""
     reporter = QuietReporter()
 
-    reporter.say("hello")
+    reporter.info("hello")
     with reporter.stage("read") as stage:
         stage.note("a note")
 
@@ -87,18 +87,18 @@ def test_plain_prints_a_line_a_stage_to_standard_error(capsys):
         stage.note("610 users")
     with reporter.stage("train"):
         pass
-    reporter.say("done")
+    reporter.info("done")
 
     out, err = capsys.readouterr()
     assert out == ""
-    said = [LINE.fullmatch(line)[2] for line in err.splitlines()]
-    assert re.fullmatch(r"read +\d+\.\d s  610 users", said[0])
-    assert re.fullmatch(r"train +\d+\.\d s", said[1])
-    assert said[2:] == ["done"]
+    texts = [LINE.fullmatch(line)[2] for line in err.splitlines()]
+    assert re.fullmatch(r"read +\d+\.\d s  610 users", texts[0])
+    assert re.fullmatch(r"train +\d+\.\d s", texts[1])
+    assert texts[2:] == ["done"]
 
 
 def test_live_leaves_a_line_a_stage(terminal, capsys):
-    """The bar goes away and the line stays, on standard error."""
+    """The bar is removed and a line remains, on standard error."""
     reporter = LiveReporter()
 
     with reporter.stage("read", total=2) as stage:
@@ -111,7 +111,9 @@ def test_live_leaves_a_line_a_stage(terminal, capsys):
     assert re.search(r"✓ read +\d+\.\d s  610 users", plain)
 
 
-TIMES = Times.of({"read": 5.0, "train": 6.0, "gate": 95.0}, {"read": 1.0, "train": 89, "gate": 10})
+TIMES = StageTimes.from_manifest(
+    {"read": 5.0, "train": 6.0, "gate": 95.0}, {"read": 1.0, "train": 89, "gate": 10}
+)
 
 
 @pytest.mark.parametrize(
@@ -121,14 +123,14 @@ TIMES = Times.of({"read": 5.0, "train": 6.0, "gate": 95.0}, {"read": 1.0, "train
         (30, {}, 70),
         (150, {}, 0),
         (1, {"read": 1}, 99),
-        (3, {"read": 3}, 99),  # so early, its pace says nothing
+        (3, {"read": 3}, 99),  # too early to use this run's speed
         (90, {"read": 1, "train": 90}, 10),
         (185, {"read": 1, "train": 180}, 15),  # twice as slow, and five seconds into the gate
         (10, {"other": 3}, 90),
     ],
 )
-def test_time_that_is_left_is_that_of_the_last_run(seconds, finished, left):
-    """At the pace of this one."""
+def test_remaining_time_is_estimated_from_the_last_run(seconds, finished, left):
+    """The estimate is scaled by the speed of this run."""
     assert TIMES.left(seconds, finished) == pytest.approx(left)
 
 
@@ -137,23 +139,23 @@ def test_time_that_is_left_is_that_of_the_last_run(seconds, finished, left):
     [({}, {}), ({"read": "x"}, {"read": 1}), ({}, {"read": 1}), ({"read": 0}, {"read": None})],
 )
 def test_without_earlier_times_nothing_is_estimated(junk):
-    """A first run, or a manifest of another version."""
-    assert Times.of(*junk).left(3, {}) is None
+    """A first run, or a manifest of another version, gives no estimate."""
+    assert StageTimes.from_manifest(*junk).left(3, {}) is None
 
 
 def test_live_shows_the_whole_run(terminal, capsys):
-    """Below the stages: the time, of how much, and which stage of how many."""
+    """The last bar has elapsed and estimated time, and the number of the stage."""
     reporter = LiveReporter()
     with reporter.stage("alone"):
         pass
-    assert "whole run" not in capsys.readouterr().err  # of a command that has no stages to count
+    assert "whole run" not in capsys.readouterr().err  # a command without a known number of stages
     reporter = LiveReporter()
-    reporter.expect(Times({}))
+    reporter.set_earlier_times(StageTimes({}))
     with reporter.stage("read"):
         pass
     first = capsys.readouterr().err
-    reporter.expect(TIMES)
-    reporter.count(3)
+    reporter.set_earlier_times(TIMES)
+    reporter.expect_stages(3)
     with reporter.stage("train", total=2):
         pass
 
@@ -163,8 +165,8 @@ def test_live_shows_the_whole_run(terminal, capsys):
     assert max(map(cell_len, re.split(r"[\r\n]+", plain))) <= 80
 
 
-def test_live_never_cuts_a_word(terminal, monkeypatch, capsys):
-    """A path that is wider than the terminal can be copied; all else goes on below."""
+def test_live_wraps_at_blanks_only(terminal, monkeypatch, capsys):
+    """A path wider than the terminal stays whole, so it can be copied; other text wraps."""
     monkeypatch.setenv("COLUMNS", "40")
     path = "/srv/" + "folder/" * 9 + "report.html"
     reporter = LiveReporter()
@@ -178,7 +180,7 @@ def test_live_never_cuts_a_word(terminal, monkeypatch, capsys):
 
 
 def test_live_fits_a_narrow_terminal(terminal, monkeypatch, capsys):
-    """A stage is one line, a warning is whole; wide characters count as two."""
+    """A running stage is one line, a warning is complete; wide characters count as two cells."""
     monkeypatch.setenv("COLUMNS", "40")
     reporter = LiveReporter()
 
@@ -191,8 +193,8 @@ def test_live_fits_a_narrow_terminal(terminal, monkeypatch, capsys):
     assert "".join("".join(shown).split()).count("千と千尋の神隠し") >= 5
 
 
-def test_live_has_no_colours_where_none_are_wanted(terminal, monkeypatch, capsys):
-    """NO_COLOR takes them away; without it there are some."""
+def test_live_respects_no_color(terminal, monkeypatch, capsys):
+    """NO_COLOR removes colours; without it there are some."""
     colour = re.compile(r"\x1b\[[0-9;]*\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 
     def shown():
@@ -210,7 +212,7 @@ def test_live_has_no_colours_where_none_are_wanted(terminal, monkeypatch, capsys
 
 
 def test_a_warning_is_shown_however_quiet(capsys):
-    """`--quiet` is about what goes as it should."""
+    """`--quiet` does not suppress warnings."""
     QuietReporter().warn("the hook failed")
     PlainReporter().warn("the hook failed")
 
@@ -220,7 +222,7 @@ def test_a_warning_is_shown_however_quiet(capsys):
 
 
 def test_live_shows_side_by_side_stages_until_the_last_ends(terminal):
-    """The display runs while any stage does, and no longer."""
+    """The display runs while any stage runs, and no longer."""
     reporter = LiveReporter()
     live = reporter._progress.live
 
@@ -235,14 +237,16 @@ def test_live_shows_side_by_side_stages_until_the_last_ends(terminal):
 
 
 def test_live_starts_when_two_stages_begin_at_once(terminal, monkeypatch):
-    """Two threads that add their bars in the same moment are both shown."""
+    """Two threads that add their bars at the same time are both shown."""
     reporter = LiveReporter()
     add_task = reporter._progress.add_task
     both_added = threading.Barrier(2, timeout=0.3)
 
     def add_and_meet(*args, **kwargs):
         task = add_task(*args, **kwargs)
-        with suppress(threading.BrokenBarrierError):  # the other waits for its turn, as it should
+        with suppress(
+            threading.BrokenBarrierError
+        ):  # the other thread waits for its turn, as it should
             both_added.wait()
         return task
 
@@ -267,7 +271,7 @@ def test_live_starts_when_two_stages_begin_at_once(terminal, monkeypatch):
 
 
 def test_live_prints_brackets_as_they_are(terminal, capsys):
-    """A note is text, not markup: what stands in brackets is not taken for a colour."""
+    """A note is text, not markup: brackets are not colours."""
     reporter = LiveReporter()
 
     with reporter.stage("read") as stage:
@@ -286,21 +290,21 @@ def test_live_prints_brackets_as_they_are(terminal, capsys):
     ],
 )
 def test_reporter_suits_where_it_writes(monkeypatch, quiet, is_terminal, kind):
-    """Bars on a terminal, lines in a log, nothing when told to be quiet."""
+    """Bars on a terminal, lines in a log, warnings only with `--quiet`."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
 
     assert type(choose_reporter(quiet=quiet)) is kind
 
 
-def test_a_full_disk_under_the_log_stops_no_night(monkeypatch):
-    """The stage is timed, and what cannot be said is not said."""
+def test_a_full_disk_does_not_end_a_run(monkeypatch):
+    """The stage is timed, and a line that cannot be written is dropped."""
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr("sys.stderr", full)
         reporter = PlainReporter()
         with reporter.stage("work"):
             pass
         monkeypatch.undo()
-        with suppress(OSError):  # what is still in its buffer
+        with suppress(OSError):  # writes the rest of its buffer
             full.close()
 
     assert reporter.seconds["work"] >= 0

@@ -1,4 +1,4 @@
-"""Three nights that follow each other, published by the job with their reports."""
+"""Three consecutive runs, published by the job with their reports."""
 
 import pytest
 
@@ -8,6 +8,6 @@ from told_nights import Kept, keep_nights
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory) -> Kept:
-    """Two nights that were served, and one that was refused."""
+    """Two live runs and a refused one."""
     with running_server() as url:
         return keep_nights(url, tmp_path_factory.mktemp("told"))

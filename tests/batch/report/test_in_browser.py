@@ -1,4 +1,4 @@
-"""The report in a real browser: a phone, a tablet and a desk, by day and by night."""
+"""The report in a real browser: phone, tablet and desktop widths, light and dark."""
 
 import json
 import shutil
@@ -9,9 +9,9 @@ from browser import started
 from reco_batch.artifact.folder import MANIFEST, open_artifact
 from reco_batch.report.file import write_report
 
-#: Contrast between text and what is behind it that is asked of small letters (WCAG 2, AA).
+#: Lowest contrast of small text against its background (WCAG 2, AA).
 LEGIBLE = 4.5
-#: What is wider than the part of the page that it stands in, by how much.
+#: Script that returns elements wider than their container, and by how much.
 WIDER = """
 return [...document.querySelectorAll('main *')]
   .filter(e => e.offsetWidth && !e.closest('thead'))
@@ -45,14 +45,14 @@ return found.sort((a, b) => a[0] - b[0])[0];
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """A browser for all tests here."""
+    """Browser shared by all tests of this module."""
     with started(tmp_path_factory.mktemp("profile")) as window:
         yield window
 
 
 @pytest.fixture(scope="module")
 def held(kept, tmp_path_factory):
-    """The second night, as if a rollback had held it back."""
+    """The second run, as if a rollback's hold had kept it from going live."""
     folder = tmp_path_factory.mktemp("held") / kept.second.generation
     shutil.copytree(kept.second.folder, folder)
     published = {"outcome": "held", "held_until": "2026-11-30T03:00:00+00:00", "held_reason": "x"}
@@ -65,15 +65,15 @@ def held(kept, tmp_path_factory):
 
 @pytest.fixture(params=["first", "second", "refused", "held"])
 def report(request, kept, held, browser):
-    """The report of each night, open in the browser."""
+    """The report of each run, open in the browser."""
     night = held if request.param == "held" else getattr(kept, request.param)
     path = night.folder / "report.html"
     browser.open(path)
     return path
 
 
-def test_it_asks_nobody_for_anything(report, browser):
-    """One file is read, whatever is opened in it and whatever titles say; nothing complains."""
+def test_a_page_loads_nothing_else(report, browser):
+    """One file is read, whatever is opened in it and whatever titles contain, without an error."""
     browser.look(width=1024, scheme="light")
     browser.run("document.querySelectorAll('details').forEach(part => part.open = true)")
 
@@ -84,8 +84,8 @@ def test_it_asks_nobody_for_anything(report, browser):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1024, 1600])
-def test_it_fits_and_can_be_read(report, browser, width, scheme):
-    """Nothing is wider than the window, all parts are seen, and no text is too faint."""
+def test_a_page_fits_and_is_legible(report, browser, width, scheme):
+    """Nothing is wider than the window, every section is visible, and no text is too faint."""
     browser.look(width=width, scheme=scheme)
     browser.run(
         "document.querySelectorAll('details').forEach(part => {"
@@ -104,7 +104,7 @@ def test_it_fits_and_can_be_read(report, browser, width, scheme):
 
 
 def test_light_and_dark_differ(kept, browser):
-    """The page follows what the user's system says."""
+    """The page follows the system's colour scheme."""
     browser.open(kept.second.folder / "report.html")
     seen = []
     for scheme in ("light", "dark"):

@@ -1,13 +1,13 @@
-"""What the parts of a report are computed from: users, spread, texts, and their own words."""
+"""Parts of a report: sample users, coverage, changes beyond chance, labels and formats."""
 
 import numpy as np
 import pytest
 
 from reco_batch.artifact.checks import PASSED, REFUSED
-from reco_batch.artifact.manifests import Nights as Manifests
+from reco_batch.artifact.manifests import Manifests
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import measure
-from reco_batch.gate.list_checks import check_night
+from reco_batch.gate.judge import check_generation
 from reco_batch.progress.terminal import duration
 from reco_batch.report.checks import check_words
 from reco_batch.report.coverage import spread_of
@@ -28,7 +28,7 @@ def lists(artifact, family):
 
 
 def test_sample_users_are_spread_over_histories(kept):
-    """One of each twentieth, with their own history and list; what is new is marked."""
+    """One user of each twentieth, with history and list; new movies are marked."""
     users = sample_users(kept.refused, kept.second, seed=7)
     seen, shown = lists(kept.refused, "seen"), lists(kept.refused, "user")
     then = lists(kept.second, "user")
@@ -44,7 +44,7 @@ def test_sample_users_are_spread_over_histories(kept):
 
 
 def test_sample_users_are_drawn_by_the_seed(kept):
-    """The same seed, the same users; another one, others."""
+    """One seed draws the same users each time; another seed draws others."""
     first, again, other = (
         [user.user_id for user in sample_users(kept.second, None, seed=seed)] for seed in (1, 1, 2)
     )
@@ -52,7 +52,7 @@ def test_sample_users_are_drawn_by_the_seed(kept):
     assert first == again != other
 
 
-def test_spread_counts_users_and_best_places(kept):
+def test_spread_counts_users_and_best_positions(kept):
     """Compared with counting list by list."""
     spread = spread_of(kept.second)
     ids = kept.second.movie_ids().to_pylist()
@@ -65,10 +65,10 @@ def test_spread_counts_users_and_best_places(kept):
 
 
 def test_every_check_has_words(kept):
-    """Whatever the gate may ask of a night is said in words, not by its name."""
+    """Every check of the gate has a label."""
     measured = measure(kept.second, k=20, ranked_k=None)
     manifests = Manifests(kept.second.manifest, kept.first.manifest)
-    checks = check_night(manifests, measured, None, GateBounds(rating_age_days=3))
+    checks = check_generation(manifests, measured, None, GateBounds(rating_age_days=3))
 
     assert len(checks) > 50
     for check in checks:
@@ -88,7 +88,7 @@ def test_every_check_has_words(kept):
     ],
 )
 def test_a_change_is_good_or_bad_beyond_chance(now, was, change, kind):
-    """Of an error, less is better."""
+    """A lower error is better, and a change within chance is neither."""
     before = None if was is None else {"metrics": {"rating": {"rmse": was}}}
 
     ends = {"rating": {"rmse": [now - 0.025, now + 0.025]}}
@@ -98,11 +98,11 @@ def test_a_change_is_good_or_bad_beyond_chance(now, was, change, kind):
 
     assert (row.change, row.kind) == (change, kind)
     (row,) = metric_rows({"metrics": {"rating": {"rmse": now}}}, before, [])
-    assert (row.change, row.kind) == (change, "none")  # without an interval nobody can tell
+    assert (row.change, row.kind) == (change, "none")  # without an interval it cannot be judged
 
 
-def test_an_interval_says_what_chance_is():
-    """Inside it there is neither better nor worse."""
+def test_a_change_inside_the_interval_is_chance():
+    """A value inside the interval is neither better nor worse."""
     group = {"hit@10": 0.5}
     now = {"metrics": {"retrieval": group, "intervals": {"retrieval": {"hit@10": [0.4, 0.6]}}}}
 
@@ -115,7 +115,7 @@ def test_an_interval_says_what_chance_is():
 
 
 def test_ranked_lists_have_a_baseline():
-    """The same figure of the movies in the order of their means."""
+    """The baseline of ranked lists is the order by mean rating."""
     metrics = {"ranked": {"ndcg@10": 0.14}, "ranked_means": {"ndcg@10": 0.12}}
 
     (row,) = metric_rows({"metrics": metrics}, None, [])
@@ -124,7 +124,7 @@ def test_ranked_lists_have_a_baseline():
 
 
 def test_the_course_marks_refused_nights():
-    """The last point is tonight's."""
+    """The last point is this run's."""
     nights = [
         {"metrics": {"rating": {"rmse": 0.9}}, "gate": {"verdict": verdict}}
         for verdict in (PASSED, REFUSED, PASSED)
@@ -136,7 +136,7 @@ def test_the_course_marks_refused_nights():
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (number(None), "\N{EN DASH}"),
         (number(0.00015), "0.00015"),
@@ -155,6 +155,6 @@ def test_the_course_marks_refused_nights():
         (len(safe("x" * 1_000)), 90),
     ],
 )
-def test_numbers_and_texts(said, expected):
-    """As a person writes them."""
-    assert said == expected
+def test_numbers_and_texts(text, expected):
+    """Numbers, shares and times have one format each."""
+    assert text == expected

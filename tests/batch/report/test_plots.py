@@ -1,4 +1,4 @@
-"""Small plots: round ticks, and points where their values belong."""
+"""Small plots: round ticks, and points at their values."""
 
 import itertools
 import re
@@ -28,7 +28,7 @@ NUMBERS = st.floats(-1e6, 1e6)
 
 @given(NUMBERS, NUMBERS)
 def test_ticks_enclose_the_range(low, high):
-    """By a few even steps, whose labels are all different."""
+    """A few even steps, with distinct labels."""
     found = ticks(low, high)
 
     assert 2 <= len(found) <= 7
@@ -49,14 +49,14 @@ def test_ticks_enclose_the_range(low, high):
     ],
 )
 def test_ticks_are_round(low, high, labels):
-    """With as few decimals as tell them apart."""
+    """Labels have the fewest decimals that distinguish them."""
     found = ticks(low, high)
 
     assert [tick_label(tick, found) for tick in found] == labels
 
 
 def test_shares_are_written_as_percentages():
-    """Of the whole scale."""
+    """Shares are percentages of the whole scale."""
     found = ticks(0, 1)
 
     assert [tick_label(t, found, as_percent=True) for t in found] == [
@@ -81,7 +81,7 @@ def test_lines_stay_inside(points, log_x):
 
 
 def test_a_line_ends_where_its_values_do():
-    """Larger is further right and further up."""
+    """Larger values are further right and further up."""
     plot = line_plot([Series("a", "now", [(1, 0), (2, 5), (3, 10)])], WORDS, y_range=(0, 10))
 
     assert plot.lines[0].path == f"M{LEFT} {BOTTOM}L196 92L{RIGHT} {TOP}"
@@ -89,7 +89,7 @@ def test_a_line_ends_where_its_values_do():
 
 
 def test_a_series_without_points_is_not_drawn():
-    """Nor does it break the axes."""
+    """An empty series does not break the axes."""
     plot = line_plot([Series("a", "now", [])], WORDS)
 
     assert plot.lines == []
@@ -97,10 +97,10 @@ def test_a_series_without_points_is_not_drawn():
 
 
 def test_bars_are_as_tall_as_their_values():
-    """Side by side, none over another, each with its value in words."""
+    """Neighbours do not overlap, and each has its value in a tooltip."""
     plot = bar_plot(["a", "b"], [("x", "now", [1, 2]), ("y", "other", [0, 4])], WORDS)
 
-    heights = {bar.said: bar.height for bar in plot.bars}
+    heights = {bar.tooltip: bar.height for bar in plot.bars}
     assert heights["b: 4 (y)"] == BOTTOM - TOP
     assert heights["b: 2 (x)"] == heights["b: 4 (y)"] / 2
     assert heights["a: 0 (y)"] == 0
@@ -109,7 +109,7 @@ def test_bars_are_as_tall_as_their_values():
 
 
 def test_a_course_without_change_is_flat():
-    """A thousandth more is not drawn as a rise to the top; the last point is at the right."""
+    """A change of 0.1 % is not drawn as a rise to the top; the last point is at the right."""
     flat = spark([(1.0, "before", ""), (1.001, "now", "")])
     steep = spark([(1.0, "before", ""), (1.5, "now", "")])
 

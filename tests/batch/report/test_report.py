@@ -1,4 +1,4 @@
-"""The report as a file: what stands in it, that nothing in it acts, and when it is written."""
+"""The report as a file: its content, its safety, and when it is written."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ import pytest
 from real_servers import running_server
 from reco_batch.artifact.folder import MANIFEST, open_artifact
 from reco_batch.errors import NightFailed
-from reco_batch.evaluation.generation_diff import compare_nights
+from reco_batch.evaluation.generation_diff import compare_runs
 from reco_batch.night.publishing import publish_artifact
 from reco_batch.progress.reporter import PlainReporter
 from reco_batch.report.file import report_of, write_report
@@ -33,7 +33,7 @@ SECTIONS = {
     "data",
     "about",
 }
-#: All that the page is made of; what can run, load, post or restyle is not among it.
+#: Elements of the page; none can run a script, load, post or restyle.
 ELEMENTS = set(
     re.findall(
         r"\w+",
@@ -47,46 +47,46 @@ ELEMENTS = set(
 
 
 class Parsed(HTMLParser):
-    """The elements, attributes and text of a page."""
+    """Elements, attributes and text of a page."""
 
     def __init__(self, page: str):
         super().__init__()
         self.elements, self.attributes, self.ids = set(), [], set()
-        self.said, self.style, self._inside = "", "", ""
+        self.text, self.style, self._inside = "", "", ""
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        """Note the element."""
+        """Record an element."""
         self.elements.add(tag)
         self.attributes += [(tag, *pair) for pair in attrs]
         self.ids |= {value for name, value in attrs if name == "id"}
         self._inside = tag
 
     def handle_endtag(self, tag):  # noqa: ARG002  # the name is the parser's
-        """Leave the element."""
+        """Leave an element."""
         self._inside = ""
 
     def handle_data(self, data):
-        """Keep the text."""
+        """Record text."""
         if self._inside == "style":
             self.style += data
         else:
-            self.said += data
+            self.text += data
 
 
 def parsed(artifact) -> Parsed:
-    """Read a night's report."""
+    """Parse the report of a run."""
     return Parsed((artifact.folder / "report.html").read_text("utf-8"))
 
 
 @pytest.fixture(params=["first", "second", "refused"])
 def night(request, kept):
-    """Each of the nights."""
+    """Each of the runs."""
     return getattr(kept, request.param)
 
 
-def test_every_night_has_a_report(night):
-    """Refused or not; all parts are there, in less than a megabyte."""
+def test_every_run_has_a_report(night):
+    """Refused or not, a report has all sections, in less than a megabyte."""
     page = parsed(night)
 
     assert page.ids == SECTIONS
@@ -94,8 +94,8 @@ def test_every_night_has_a_report(night):
     assert not list(night.folder.glob(".*"))
 
 
-def test_nothing_in_it_acts(night):
-    """No element, attribute or address but those of the template, whatever titles say."""
+def test_a_page_has_no_active_content(night):
+    """No element, attribute or address is from the data, whatever titles contain."""
     page = parsed(night)
 
     assert page.elements <= ELEMENTS
@@ -109,19 +109,19 @@ def test_nothing_in_it_acts(night):
 
 
 def test_titles_and_ids_are_text(kept):
-    """Every hostile title is read as it was written, but for what could hide or turn it round."""
+    """Every hostile title is shown as text, without characters that hide or reverse it."""
     page = parsed(kept.second)
 
     for title in HOSTILE:
         shown = title.replace("\u202e", "\\u202e").replace("\x1b", "\\x1b").replace("\x07", "\\x07")
-        assert (shown if len(shown) < 90 else f"{'x' * 89}…") in page.said
-    assert "\u202e" not in page.said
-    assert "<b onclick=alert(" in page.said
-    assert "3 ratings were <i>odd</i>" in page.said
+        assert (shown if len(shown) < 90 else f"{'x' * 89}…") in page.text
+    assert "\u202e" not in page.text
+    assert "<b onclick=alert(" in page.text
+    assert "3 ratings were <i>odd</i>" in page.text
 
 
 def test_the_policy_allows_the_style_and_nothing_else(night):
-    """A browser that keeps it loads nothing and runs nothing."""
+    """A browser that applies the policy loads nothing and runs nothing."""
     page = parsed(night)
     (policy,) = (v for tag, name, v in page.attributes if name == "content" and "default-src" in v)
     digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
@@ -132,57 +132,60 @@ def test_the_policy_allows_the_style_and_nothing_else(night):
     )
 
 
-def test_the_verdict_and_why(kept):
-    """A refused night names each failed check with figure and bound, in words."""
-    first, refused = parsed(kept.first).said, parsed(kept.refused).said
+def test_a_refused_run_names_its_checks(kept):
+    """A refused run names each failed check with its value and threshold."""
+    first, refused = parsed(kept.first).text, parsed(kept.refused).text
     churn = kept.refused.manifest["gate"]["checks"]["churn.user"]
 
-    assert "Passed the gate" in first
-    assert "There was no live run to compare it with." in first
-    assert "Not served: refused by the gate" in refused
+    assert "Live" in first
+    assert "The gate passed it: " in first
+    assert "The gate refused it: " in refused
     assert "2 of" in refused
-    assert f"It was compared with {kept.second.generation}" in refused
+    assert f"Compared with {kept.second.generation}." in refused
     assert re.search(
-        r"Share of users' top-10 that is new: 0\.\d+, bound: at most 0\.01 churn\.user", refused
+        r"Churn of users' top-10 lists: 0\.\d+, threshold: at most 0\.01 churn\.user", refused
     )
     assert f"{churn['figure']:.4g}" in refused
 
 
 def with_outcome(artifact, folder, **published):
-    """Return the report of a copy of a night whose publishing ended so."""
+    """Return the report of a copy of a run with another outcome."""
     shutil.copytree(artifact.folder, folder / artifact.generation)
     manifest = {**artifact.manifest, "published": published}
     (folder / artifact.generation / MANIFEST).write_text(json.dumps(manifest), "utf-8")
     page = write_report(open_artifact(folder, artifact.generation)).read_text("utf-8")
-    return page, Parsed(page).said
+    return page, Parsed(page).text
 
 
-def test_what_became_of_a_run_is_seen_at_once(kept, tmp_path):
-    """A stamp, a box of its own kind, the page's title, and the commands to run next."""
+def test_the_outcome_is_the_heading(kept, tmp_path):
+    """The outcome is the heading, the box and the page's title; the next commands follow."""
     held = {"held_until": "2026-11-30T03:00:00+00:00", "held_reason": "x was rolled back from"}
     name = kept.first.generation
-    live, _ = with_outcome(kept.first, tmp_path / "live", outcome="live")
-    staged, said = with_outcome(kept.first, tmp_path / "held", outcome="held", **held)
+    live, _ = with_outcome(kept.second, tmp_path / "live", outcome="live")
+    staged, text = with_outcome(kept.first, tmp_path / "held", outcome="held", **held)
     refused = (kept.refused.folder / "report.html").read_text("utf-8")
 
-    for page, stamp, kind in (
+    for page, outcome, kind in (
         (live, "Live", "(good|warn)"),
         (staged, "Held", "held"),
         (refused, "Refused", "bad"),
     ):
-        assert f'<p class="stamp">{stamp}</p>' in page
+        assert f"<h1>{outcome}</h1>" in page
         assert re.search(rf'<div class="verdict {kind}">', page)
-        assert f"<title>{stamp} · " in page
-    assert "until 2026-11-30 03:00 UTC (x was rolled back from)" in said
+        assert f"<title>{outcome} · " in page
+    assert "until 2026-11-30 03:00 UTC (x was rolled back from)" in text
     assert "<code>batch release --namespace told</code>" in staged
     assert f"<code>batch republish {name} --namespace told</code>" in staged
     forced = f"batch republish {kept.refused.generation} --namespace told --force REASON"
     assert f"<code>{forced}</code>" in refused
     assert "<code>batch rollback --namespace told</code>" in live
+    first = (kept.first.folder / "report.html").read_text("utf-8")
+    assert "batch rollback" not in first  # nothing was live before it
+    assert "<code>reco status --namespace told</code>" in first
 
 
-def test_how_publishing_ended_is_kept_with_the_artifact(kept):
-    """The store may be gone when somebody asks."""
+def test_the_artifact_records_the_outcome(kept):
+    """The artifact records the outcome, as the store may be gone."""
     outcomes = [
         json.loads((night.folder / MANIFEST).read_text("utf-8"))["published"]["outcome"]
         for night in (kept.first, kept.second, kept.refused)
@@ -191,8 +194,8 @@ def test_how_publishing_ended_is_kept_with_the_artifact(kept):
     assert outcomes == ["live", "live", "refused"]
 
 
-def test_what_a_run_is_made_of_is_compared(kept, tmp_path):
-    """Parameters, versions and data that are not the last run's are named, with both values."""
+def test_parameters_versions_and_data_are_compared(kept, tmp_path):
+    """Parameters, versions and data that differ from the last run are listed with both values."""
     shutil.copytree(kept.first.folder.parent, tmp_path / "artifacts")
     path = tmp_path / "artifacts" / kept.second.generation / MANIFEST
     manifest = json.loads(path.read_text("utf-8"))
@@ -216,39 +219,39 @@ def test_what_a_run_is_made_of_is_compared(kept, tmp_path):
     assert "<code>seed</code></th><td" not in same
 
 
-def test_what_changed_is_what_two_folders_say(kept):
-    """Mean overlap and the counts of movies, against the night that the gate compared with."""
-    changes = compare_nights(kept.second, kept.refused)
-    said = parsed(kept.refused).said
+def test_changes_are_computed_from_two_folders(kept):
+    """Mean overlap and the counts of movies, against the run that the gate compared with."""
+    changes = compare_runs(kept.second, kept.refused)
+    text = parsed(kept.refused).text
 
-    assert f"users keep {100 * changes.overlap.mean():.0f} % on average" in said
+    assert f"Mean overlap of top-10 lists: {100 * changes.overlap.mean():.0f} %" in text
     entered = int(((changes.shown_before == 0) & (changes.shown_after > 0)).sum())
-    assert f"{entered:,} movies entered somebody's top-10" in said
-    assert "There is no earlier run to compare with." in parsed(kept.first).said
+    assert f"{entered:,} movies entered at least one top-10" in text
+    assert "There is no earlier run to compare with." in parsed(kept.first).text
 
 
-def test_metrics_stand_beside_last_night_and_the_baseline(kept):
-    """With the course over the kept nights, and links to their reports."""
+def test_metrics_are_compared_with_the_last_run_and_the_baseline(kept):
+    """Metrics have a trend over the kept runs, whose reports are linked."""
     page = parsed(kept.refused)
 
-    assert "0.900" in page.said
-    assert "0.950user and item means" in page.said.replace("\n", "")
+    assert "0.900" in page.text
+    assert "0.950user and item means" in page.text.replace("\n", "")
     links = {value for tag, name, value in page.attributes if tag == "a" and value.startswith("..")}
     assert links == {f"../{n.generation}/report.html" for n in (kept.first, kept.second)}
 
 
 def test_losses_and_times(kept):
     """A curve for each training and its parts, and each stage with its time."""
-    said = parsed(kept.second).said
+    text = parsed(kept.second).text
 
-    assert "Train rating loss" in said
-    assert said.count("part 2") == 1
-    assert "1 min 15 s" in said
-    assert "1 h 02 min" in said
+    assert "Train rating loss" in text
+    assert text.count("part 2") == 1
+    assert "1 min 15 s" in text
+    assert "1 h 02 min" in text
 
 
-def test_made_again_it_is_the_same(kept, tmp_path):
-    """From a copy of the folders alone, byte by byte, whenever it is asked for."""
+def test_a_report_made_again_is_the_same(kept, tmp_path):
+    """A copy of the folders gives the same bytes at any time."""
     folder = tmp_path / "artifacts"
     shutil.copytree(kept.second.folder.parent, folder)
     path = folder / kept.second.generation / "report.html"
@@ -259,7 +262,7 @@ def test_made_again_it_is_the_same(kept, tmp_path):
     assert path.read_bytes() == before
 
 
-def test_an_old_report_gives_way_to_the_verdict(kept, tmp_path):
+def test_a_report_older_than_the_verdict_is_replaced(kept, tmp_path):
     """A report that is older than the manifest is written again, a newer one is left alone."""
     folder = tmp_path / "artifacts"
     shutil.copytree(kept.second.folder.parent, folder)
@@ -272,8 +275,8 @@ def test_an_old_report_gives_way_to_the_verdict(kept, tmp_path):
     assert report_of(folder, kept.second.generation, namespace="told").read_text() != "as it was"
 
 
-def test_the_newest_night_is_the_default(kept):
-    """Of the namespace that is asked for."""
+def test_the_newest_run_is_the_default(kept):
+    """The newest run of the requested namespace is the default."""
     folder = kept.refused.folder.parent
 
     assert report_of(folder, None, namespace="told").parent == kept.refused.folder
@@ -285,19 +288,19 @@ def test_the_newest_night_is_the_default(kept):
         report_of(folder, "../elsewhere", namespace="told")
 
 
-def test_without_last_nights_folder(kept, tmp_path):
-    """It says so, and shows the rest."""
+def test_without_the_folder_of_the_last_run(kept, tmp_path):
+    """The report names the missing run, and has all other sections."""
     shutil.copytree(kept.refused.folder, tmp_path / kept.refused.generation)
     alone = open_artifact(tmp_path, kept.refused.generation)
 
-    said = Parsed(write_report(alone).read_text("utf-8")).said
+    text = Parsed(write_report(alone).read_text("utf-8")).text
 
-    assert f"{kept.second.generation}, is no longer on disk" in said
-    assert "Twenty users" in said
+    assert f"{kept.second.generation}, is no longer on disk" in text
+    assert "Sample users" in text
 
 
 def test_a_report_that_cannot_be_written_only_warns(kept, tmp_path, capsys):
-    """The night goes live all the same, and nothing half written is left behind."""
+    """The run goes live anyway, and no partial file is left behind."""
     folder = tmp_path / kept.second.generation
     shutil.copytree(kept.second.folder, folder)
     (folder / "report.html").unlink()
@@ -315,8 +318,8 @@ def test_a_report_that_cannot_be_written_only_warns(kept, tmp_path, capsys):
         )
 
     assert published.outcome == "live"
-    said = capsys.readouterr().err.splitlines()
-    assert f"warning: there is no report of {kept.second.generation}: " in said[-1]
+    text = capsys.readouterr().err.splitlines()
+    assert f"warning: there is no report of {kept.second.generation}: " in text[-1]
     assert {path.name for path in folder.iterdir()} == {
         "lists",
         "movies.parquet",
@@ -340,7 +343,7 @@ def test_a_damaged_list_is_named(kept, tmp_path):
 )
 @pytest.mark.parametrize("junk", [None, {"?": [1]}], ids=repr)
 def test_a_manifest_of_another_version(kept, tmp_path, missing, junk):
-    """What is not there, or is something else, is not said; the page is whole."""
+    """Missing or invalid fields are left out; the page is complete."""
     folder = tmp_path / kept.refused.generation
     shutil.copytree(kept.refused.folder, folder)
     manifest = {**kept.refused.manifest, missing: junk}

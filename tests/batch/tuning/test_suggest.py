@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from reco_batch.settings.search_space import Range
-from reco_batch.tuning.suggest import Trial, better, suggest
+from reco_batch.tuning.suggest import Trial, best_of, suggest
 from reco_store import NotInstalled
 
 RANGES = {"x": Range(-10.0, 10.0, log=False), "n": Range(1, 64, log=True)}
@@ -38,7 +38,7 @@ def test_the_same_is_suggested_after_the_same_trials():
 def test_the_best_is_found(maximise):
     """Later trials are better than those that know nothing, in either direction."""
     trials = search(50, maximise=maximise)
-    best = better(trials, maximise=maximise)
+    best = best_of(trials, maximise=maximise)
 
     assert abs(best.score) < 0.5
     mean = [sum(abs(trial.score) for trial in part) for part in (trials[:10], trials[-10:])]
@@ -53,7 +53,7 @@ def test_a_trial_that_diverged_has_no_say_but_is_not_repeated():
     diverged = Trial(suggest(trials, RANGES, maximise=False, seed=1), None)
 
     assert suggest([*trials, diverged], RANGES, maximise=False, seed=1) != diverged.values
-    assert better([*trials, diverged], maximise=False) == better(trials, maximise=False)
+    assert best_of([*trials, diverged], maximise=False) == best_of(trials, maximise=False)
 
 
 def test_a_first_trial_outside_the_ranges_is_taken_at_their_end():

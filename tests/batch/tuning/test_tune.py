@@ -163,7 +163,7 @@ def test_a_diverging_preset_ends_it(visible, tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "train_rating_of", diverging)
 
     for _ in range(2):  # the second finds the first one's record, and does not train again
-        with pytest.raises(NightFailed, match="'notebook' diverges"):
+        with pytest.raises(NightFailed, match="with the preset 'notebook'"):
             run(config(tmp_path, model="rating", trials=1), visible)
 
 
@@ -172,7 +172,7 @@ def test_two_at_once_are_refused(visible, tmp_path):
     run(config(tmp_path, trials=1), visible)
     (lock,) = (tmp_path / "tuning").glob("*.lock")
 
-    with FileLock(lock), pytest.raises(AtWork, match="at work in another process"):
+    with FileLock(lock), pytest.raises(AtWork, match="running in another process"):
         run(config(tmp_path, trials=1), visible)
 
 

@@ -188,7 +188,7 @@ class EpochProgress(tf.keras.callbacks.Callback):
         """Advance by one epoch, and report its loss."""
         self._stage.advance(1)
         if logs:
-            self._stage.loss(epoch + 1, float(logs["loss"]))
+            self._stage.record_loss(epoch + 1, float(logs["loss"]))
             self._stage.note(f"epoch {epoch + 1}, loss {logs['loss']:,.4g}")
 
 

@@ -26,7 +26,7 @@ def test_pure_modules_do_without_tensorflow():
     modules = """
         artifact.checks artifact.encoding artifact.folder commands.run_commands
         data.columns data.dataset data.split errors evaluation.list_statistics
-        evaluation.top10_diversity gate.churn gate.list_checks gate.verdict
+        evaluation.top10_diversity gate.churn gate.list_checks gate.judge
         evaluation.evaluate models.trainable models.training.folded_batches night.run
         night.stages progress.reporter scoring.popularity
         scoring.topk settings.gate_thresholds settings.hyperparameters

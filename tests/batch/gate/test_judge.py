@@ -6,7 +6,7 @@ import math
 import pytest
 
 from reco_batch.artifact.checks import Check, at_most, summary
-from reco_batch.gate.verdict import refused_before, verdict_of
+from reco_batch.gate.judge import refused_before, verdict_of
 
 LIVE = "20261123T031502Z-7f3a"
 GOOD = at_most("churn.user", 0.4, 0.8)
@@ -104,7 +104,7 @@ def test_a_refusal_that_cannot_be_made_again_keeps_its_figure_and_baseline(found
 
     figure = "0.9" if found.name == "churn.user" else "inf"
     assert lines == 3 * [
-        f"{found.name} (refused beside {LIVE}, {figure}, and cannot be judged now)"
+        f"{found.name} (refused in comparison with {LIVE}, {figure}, and cannot be judged now)"
     ]
 
 

@@ -1,8 +1,7 @@
-"""The gate: between read-back and switch, is this generation fit to be served?
+"""Verdict of the quality gate on a staged generation, between read-back and switch.
 
-`judge_generation` is what `reco_store.publish` calls. It measures the artifact's lists (`measure`)
-and their reasons (`reason_checks`), compares a sample with what is served (`comparison`), judges
-all of it by the bounds (`judge`) and puts every check into the manifest.
+`reco_store.publish` calls `judge_generation`, which makes the checks of the other modules. Their
+results are recorded in the manifest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,36 +21,44 @@ from reco_batch.artifact.checks import (
     Check,
 )
 from reco_batch.artifact.folder import Artifact
-from reco_batch.artifact.manifests import Nights, refused_checks, section
-from reco_batch.evaluation.list_statistics import SAMPLE_LISTS, measure
-from reco_batch.gate.churn import compare, lost_share
-from reco_batch.gate.explanation_checks import check_reasons
-from reco_batch.gate.list_checks import check_night
+from reco_batch.artifact.manifests import Manifests, refused_checks, section
+from reco_batch.evaluation.list_statistics import SAMPLE_LISTS, Measured, measure
+from reco_batch.gate.churn import Comparison, check_churn, compare, lost_share
+from reco_batch.gate.explanation_checks import check_explanations
+from reco_batch.gate.input_checks import check_input
+from reco_batch.gate.list_checks import check_lists
+from reco_batch.gate.metric_checks import check_metrics
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import GateInput, Verdict
 
 _NO_MANIFEST: Final = "missing or damaged: input and metrics have no baseline"
 _NO_LISTS: Final = "the store lost keys of the live generation, so it is no baseline"
 _SOME_LISTS: Final = "the store lost keys of the live generation"
-#: Beginning of the note of a check that was refused earlier and cannot be made now.
-_CARRIED_OVER: Final = "refused beside "
+#: Start of the note of a check that was refused earlier and cannot be repeated now.
+_CARRIED_OVER: Final = "refused in comparison with "
+#: The same start in notes of earlier versions.
+_CARRIED_OVER_EARLIER: Final = "refused beside "
 #: Largest share of lost keys with which the live generation can still serve as a baseline.
 _LOST_SHARE: Final = 0.05
+#: Prefix of a check's name -> its threshold, if a value beyond it does not mean a broken list.
+_SOFT: Final = {
+    "similar.flat": "flat_lists",
+    "next.flat": "flat_lists",
+    "first_ten.coverage": "coverage",
+    "popularity.": "popularity_ratio",
+}
 
 
 def judge_generation(
     given: GateInput, artifact: Artifact, *, bounds: GateBounds, force: str | None = None
 ) -> Verdict:
-    """Judge a staged generation.
+    """Return the verdict on a staged generation, with every check for the manifest.
 
     Args:
-        given: both manifests, and the live values.
-        artifact: what was staged; the read-back has shown that the store has the same.
-        bounds: what is allowed.
-        force: why it shall be served whatever is found; None: it shall not.
-
-    Returns:
-        Whether it may be served, with every check for the manifest.
+        given: both manifests, and access to the live values.
+        artifact: the staged generation, which the read-back has compared with the store.
+        bounds: thresholds.
+        force: reason for serving the generation in spite of refused checks; None to obey them.
 
     Raises:
         StoreUnreachable: the store does not answer.
@@ -63,22 +70,56 @@ def judge_generation(
     parameters = artifact.manifest["parameters"]
     measured = measure(artifact, k=parameters["k"], ranked_k=_ranked_length(parameters))
     comparison = None if given.live is None else compare(given, given.live, artifact, measured)
-    checks = check_night(
-        Nights(artifact.manifest, given.live_manifest), measured, comparison, bounds
-    )
-    checks = refused_before(artifact.manifest, [*found, *checks, *check_reasons(artifact)])
+    manifests = Manifests(artifact.manifest, given.live_manifest)
+    checks = check_generation(manifests, measured, comparison, bounds)
+    checks = refused_before(artifact.manifest, [*found, *checks, *check_explanations(artifact)])
     return verdict_of(checks, live=given.live, force=force)
 
 
-def with_baseline(given: GateInput) -> tuple[GateInput, list[Check]]:
-    """Decide whether the live generation is a baseline.
+def check_generation(
+    manifests: Manifests, measured: Measured, comparison: Comparison | None, bounds: GateBounds
+) -> list[Check]:
+    """Return the checks of a generation, passed and refused ones.
 
     Args:
-        given: with the live generation, if there is one.
+        manifests: both manifests.
+        measured: statistics of the staged lists.
+        comparison: with the live lists; None without a live generation.
+        bounds: thresholds.
+    """
+    is_first = manifests.live is None and comparison is None
+    checks = [
+        *check_input(manifests, bounds),
+        *check_metrics(manifests, bounds),
+        *check_lists(manifests, measured, bounds),
+        *check_churn(comparison, bounds),
+    ]
+    if not is_first:
+        return checks
+    refused = refused_checks(manifests.staged)
+    return [check if check.name in refused else _of_first_run(check, bounds) for check in checks]
+
+
+def _of_first_run(check: Check, bounds: GateBounds) -> Check:
+    """Return a warning in place of a refusal, if nothing is live and no list is broken.
+
+    A configured threshold still refuses. Checks that were refused earlier are not changed: a store
+    that lost its data does not improve a list.
+    """
+    bound = next((b for prefix, b in _SOFT.items() if check.name.startswith(prefix)), None)
+    if check.verdict != REFUSED or bound is None or bound in bounds.model_fields_set:
+        return check
+    return check._replace(verdict=WARNING)
+
+
+def with_baseline(given: GateInput) -> tuple[GateInput, list[Check]]:
+    """Return the input without a live generation that is too damaged to be a baseline.
+
+    Args:
+        given: both manifests, and access to the live values.
 
     Returns:
-        The input, without the live generation if the store lost too much of it; and a warning for
-        each thing that it lacks.
+        The input, and a warning for each part of the live generation that is missing.
 
     Raises:
         StoreUnreachable: the store does not answer.
@@ -91,7 +132,7 @@ def with_baseline(given: GateInput) -> tuple[GateInput, list[Check]]:
 
 
 def _findings(given: GateInput, lost: float) -> Iterator[Check]:
-    """Yield a warning for each thing that the live generation lacks."""
+    """Yield a warning for each part of the live generation that is missing."""
     if lost:
         note = _NO_LISTS if lost > _LOST_SHARE else _SOME_LISTS
         yield Check(LIVE_DATA, lost, AT_MOST, 0, WARNING, note)
@@ -100,10 +141,10 @@ def _findings(given: GateInput, lost: float) -> Iterator[Check]:
 
 
 def refused_before(manifest: Mapping[str, Any], checks: Sequence[Check]) -> list[Check]:
-    """Return the checks; earlier refusals that cannot be judged again stay refusals.
+    """Return the checks, with earlier refusals that cannot be judged again.
 
-    A store that lost its data has no live generation to compare with. An artifact that was refused
-    in comparison with one has not become better by that.
+    A store that lost its data has no live generation to compare with. That does not improve an
+    artifact that was refused in comparison with one.
 
     Args:
         manifest: the artifact's manifest, with the gate's report if it was judged before.
@@ -122,28 +163,28 @@ def refused_before(manifest: Mapping[str, Any], checks: Sequence[Check]) -> list
 def _refusal(check: Mapping[str, Any], baseline: object) -> str:
     """Return the note of a check that was refused against a baseline that is gone.
 
-    However often it is carried over, the note keeps the figure and baseline of the first refusal.
+    A note that is carried over again keeps the figure and the baseline of the first refusal.
     """
     note = str(check.get("note", ""))
-    if note.startswith(_CARRIED_OVER):
+    if note.startswith((_CARRIED_OVER, _CARRIED_OVER_EARLIER)):
         return note
     found = (str(baseline), str(check.get("figure", "")), "and cannot be judged now")
     return f"{_CARRIED_OVER}{', '.join(filter(None, found))}"
 
 
 def _ranked_length(parameters: Mapping[str, Any]) -> int | None:
-    """Return how long ranked lists should be; None: as long as can be."""
-    said = [parameters.get(name) for name in ("ranked_k", "ranked_candidates")]
-    return min((length for length in said if length is not None), default=None)
+    """Return the expected length of ranked lists; None for all movies."""
+    limits = [parameters.get(name) for name in ("ranked_k", "ranked_candidates")]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def verdict_of(checks: Sequence[Check], *, live: str | None, force: str | None) -> Verdict:
-    """Return what follows from the checks.
+    """Return the verdict that follows from the checks.
 
     Args:
-        checks: all of them.
-        live: the generation that was compared with; None on the first night.
-        force: why the generation shall be served whatever the checks say.
+        checks: all checks.
+        live: live generation that the checks compared with; None without one.
+        force: reason for serving the generation in spite of refused checks; None to obey them.
     """
     refused = [check for check in checks if check.verdict == REFUSED]
     report: dict[str, Any] = {
@@ -160,14 +201,14 @@ def verdict_of(checks: Sequence[Check], *, live: str | None, force: str | None) 
 
 
 def _recorded(given: GateInput, artifact: Artifact) -> dict[str, Any]:
-    """Return what was found when the live generation, now filled again, went live."""
+    """Return the gate's report of the live generation, which is published again."""
     manifest = artifact.manifest if given.live_manifest is None else given.live_manifest
     gate = manifest.get("gate")
     return dict(gate) if isinstance(gate, Mapping) else {}
 
 
 def _reason(report: Mapping[str, Any]) -> str:
-    """Return the line that stands in the registry: empty for what simply passed."""
+    """Return the reason in the registry; empty for a generation that passed."""
     if report.get("verdict") not in (REFUSED, FORCED):
         return ""
     named = ", ".join(report["refused"][:NAMED])

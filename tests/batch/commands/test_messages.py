@@ -1,0 +1,135 @@
+"""Summary of a run: outcome and next command first, as wide as the terminal, one line a label."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.cells import cell_len
+
+from reco_batch.commands.messages import live_line, run_summary
+from reco_batch.progress.terminal import fit_to_terminal
+from reco_store import Held, Published, Verdict
+
+ID = "20261129T162737Z-8f41"
+METRICS = {
+    "retrieval": {"ndcg@10": 0.385, "recall@100": 0.532},
+    "popularity": {"ndcg@10": 0.188, "recall@100": 0.303},
+    "rating": {"rmse": 0.806},
+    "means": {"rmse": 0.869},
+}
+PASSED = {
+    "verdict": "passed",
+    "refused": [],
+    "warnings": [],
+    "baseline": "20261128T162737Z-8f41",
+    "checks": {"one": {"verdict": "passed"}, "two": {"verdict": "passed"}},
+}
+REFUSED = {
+    "verdict": "refused",
+    "refused": ["churn.user 0.97 (at most 0.8)"],
+    "warnings": ["churn.similar 0.7 (at most 0.6)"],
+    "baseline": "20261128T162737Z-8f41",
+    "checks": {
+        "one": {"verdict": "passed"},
+        "churn.user": {"verdict": "refused"},
+        "churn.similar": {"verdict": "warning"},
+    },
+}
+
+
+def summary(tmp_path, published):
+    """Return the summary of a run with a report in its folder."""
+    folder = tmp_path / ID
+    folder.mkdir(exist_ok=True)
+    Path(folder, "report.html").touch()
+    manifest = {
+        "counts": {"user": 610, "movie": 9742, "ranked": 610},
+        "entries": 58292,
+        "bytes": 31_600_000,
+        "metrics": METRICS,
+    }
+    run = SimpleNamespace(
+        artifact=SimpleNamespace(folder=folder, manifest=manifest),
+        published=published,
+        before={"retrieval": {"ndcg@10": 0.396}},
+        example_user=lambda preferred: preferred,
+    )
+    return run_summary(run, store="embedded in /h/store", reading_options=" -x", seconds=64)
+
+
+def live(previous=None):
+    """Return a publication that passed the gate."""
+    return Published(ID, "live", previous, Verdict(passed=True, report=PASSED))
+
+
+def test_a_live_run_is_five_lines_in_a_pipe(tmp_path):
+    """One label a line, all metrics on one; commands to try only after the first run."""
+    text = summary(tmp_path, live(previous="20261128T162737Z-8f41"))
+
+    outcome, quality, gate, store, report = text.splitlines()
+    assert outcome == (
+        f"live        {ID}   610 users, 9,742 movies, 58,292 keys (31.6 MB), 1 min 04 s"
+    )
+    assert quality == (
+        "quality     NDCG@10 0.385 (last run 0.396, most popular 0.188)   "
+        "Recall@100 0.532 (most popular 0.303)   RMSE 0.806 (user and item means 0.869)"
+    )
+    assert gate == "gate        passed: 2 checks, 0 warnings"
+    assert store == "store       embedded in /h/store"
+    assert report == f"report      {tmp_path}/{ID}/report.html"
+    assert "try next" in summary(tmp_path, live())
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_on_a_terminal_each_metric_has_a_line(tmp_path, monkeypatch, columns):
+    """Nothing but the path of the report is wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    text = summary(tmp_path, live(previous="20261128T162737Z-8f41"))
+
+    lines = fit_to_terminal(text).splitlines()
+
+    assert max(cell_len(line) for line in lines if str(tmp_path) not in line) <= columns
+    assert {line[12:].split()[0] for line in lines} >= {"NDCG@10", "Recall@100", "RMSE"}
+    assert lines[-1] == f"report      {tmp_path}/{ID}/report.html"
+    if columns == 80:
+        assert lines[:3] == [
+            f"live        {ID}",
+            "            610 users, 9,742 movies, 58,292 keys (31.6 MB), 1 min 04 s",
+            "quality     NDCG@10 0.385 (last run 0.396, most popular 0.188)",
+        ]
+
+
+def test_a_refused_run_begins_with_the_reason_and_the_next_command(tmp_path):
+    """The gate's counts and warnings follow below the metrics."""
+    verdict = Verdict(passed=False, report=REFUSED, reason="churn.user 0.97 (at most 0.8)")
+
+    lines = summary(tmp_path, Published(ID, "refused", None, verdict)).splitlines()
+
+    assert lines[0].startswith(f"refused     {ID}   610 users")
+    assert lines[1] == "reason      churn.user 0.97 (at most 0.8)"
+    assert lines[2].startswith("next        fix the input or the threshold (--gate-bound)")
+    assert lines[3].endswith(f"batch republish {ID} --force REASON -x")
+    assert lines[5:7] == [
+        "gate        refused: 3 checks, 1 warning, 1 refused: churn.user 0.97 (at most 0.8)",
+        "warning     churn.similar 0.7 (at most 0.6)",
+    ]
+    assert "try next" not in lines
+
+
+def test_a_held_run_begins_with_the_hold_and_the_commands_that_end_it(tmp_path):
+    """`--force` is suggested only where publishing again needs it."""
+    held = Held(ID, "2026-11-30T03:00:00+00:00", "rolled back from X")
+
+    lines = summary(tmp_path, Published(ID, "held", None, None, held)).splitlines()
+
+    assert lines[0].startswith(f"held        {ID}   ")
+    assert lines[1] == "reason      rolled back from X; held until 2026-11-30T03:00:00+00:00"
+    assert lines[2] == "next        end the hold, then serve this generation:"
+    assert lines[3].endswith("batch release -x")
+    assert lines[4].endswith(f"batch republish {ID} -x")
+
+
+def test_a_run_that_was_cut_short_after_it_went_live_is_one_line():
+    """Only the generation is known then."""
+    assert live_line(ID) == f"live        {ID}"
