@@ -1,4 +1,4 @@
-"""The two figures are those that TFRS and Keras compute."""
+"""Metrics that equal those of TFRS and Keras."""
 
 import math
 
@@ -14,12 +14,12 @@ from reco_batch.scoring.rating_weights import RatingWeights
 
 
 def drawn(*shape, seed):
-    """Small integers as float32: products are exact, ties are common."""
+    """Return small integers as float32: products are exact, ties are common."""
     return np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float32)
 
 
 def pairs(users, movies, count, *, seed):
-    """Ratings of random pairs."""
+    """Return ratings of random pairs."""
     rng = np.random.default_rng(seed)
     return Ratings(
         rng.integers(0, users, count).astype(np.int32),
@@ -49,7 +49,7 @@ def test_accuracy_is_that_of_factorized_top_k(tf, tfrs, seed, count):
 
 
 def test_accuracy_by_hand():
-    """Of three held-out movies one is first, one second and one last."""
+    """One of three held-out movies is first, one second and one last."""
     embeddings = Embeddings(np.ones((1, 1), np.float32), np.float32([[3], [2], [1], [0]]))
     held_out = Ratings(np.zeros(3, np.int32), np.int32([0, 1, 3]), np.ones(3, np.float32), None)
 
@@ -73,8 +73,8 @@ def test_accuracy_over_several_chunks():
     }
 
 
-def test_rmse_is_keras_own(tf):
-    """The root of the mean squared error of the predicted stars."""
+def test_rmse_equals_that_of_keras(tf):
+    """The root of the mean squared error of predicted ratings."""
     weights = RatingWeights(
         drawn(6, 4, seed=1),
         drawn(9, 4, seed=2),
@@ -92,8 +92,8 @@ def test_rmse_is_keras_own(tf):
     assert rmse(weights, held_out) == pytest.approx(float(metric.result()), rel=1e-6)
 
 
-def test_nothing_held_out_is_no_figure():
-    """Without held-out ratings there is no metric, rather than one that is not a number."""
+def test_without_held_out_ratings_there_is_no_metric():
+    """The accuracies are missing, and the RMSE is NaN."""
     nothing = pairs(1, 1, 0, seed=0)
     ones = np.ones((1, 1), np.float32)
     weights = RatingWeights(ones, ones, ones, ones[0], ones[0], np.float32(0))

@@ -1,4 +1,4 @@
-"""A night's figures: of the lists that would be published, beside what is simplest to do."""
+"""Metrics of models on held-out ratings, and of their baselines."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ class Fixed:
 
 
 def drawn_case(seed, *, held_out_share=0.3):
-    """Draw ratings of hits and others, some held out, and vectors with many equal scores."""
+    """Draw ratings of popular and other movies, some held out, and vectors with many ties."""
     rng = np.random.default_rng(seed)
     share = rng.random(MOVIES) ** 3  # of all users, who rated the movie
     share[0] = 0.95
@@ -58,7 +58,7 @@ def drawn_case(seed, *, held_out_share=0.3):
 
 
 def evaluation(dataset, fitted, held_out, *, rank_by=RankBy.PREDICTION, candidates=None, **more):
-    """Prepare to measure."""
+    """Return an evaluation."""
     return Evaluation(
         dataset,
         fitted=fitted,
@@ -129,8 +129,8 @@ def linear_model(seed):
     )
 
 
-def test_stars_err_as_scikit_learn_says():
-    """Over all, and over the movies of each band of rating counts."""
+def test_rating_errors_equal_those_of_scikit_learn():
+    """Over all ratings, and over the movies of each band of rating counts."""
     dataset, fitted, held_out, _ = drawn_case(1)
     model = linear_model(1)
 
@@ -161,8 +161,8 @@ def test_stars_err_as_scikit_learn_says():
 
 
 @pytest.mark.parametrize("rank_by", RankBy)
-def test_ranked_lists_are_judged_in_the_order_that_is_shown(rank_by):
-    """By the stars, or by what they are at least."""
+def test_ranked_lists_are_measured_in_published_order(rank_by):
+    """By predicted rating, or by its lower bound."""
     dataset, fitted, held_out, _ = drawn_case(11)
     model = linear_model(2)
     rated = np.bincount(fitted.movie_index, minlength=MOVIES)
@@ -184,8 +184,8 @@ def test_ranked_lists_are_judged_in_the_order_that_is_shown(rank_by):
     assert found["ranked"]["little_known@10"] == pytest.approx(np.mean(np.array(first) <= 2))
 
 
-def test_ranked_lists_of_candidates_are_judged_as_they_are_published():
-    """What retrieval does not propose stands in no list, however many stars it would get."""
+def test_ranked_lists_of_candidates_are_measured_as_published():
+    """A movie that retrieval does not propose is in no list, whatever its predicted rating."""
     dataset, fitted, held_out, vectors = drawn_case(11)
     model = linear_model(2)
     proposed = lists_of(vectors.users @ vectors.movies.T, fitted)
@@ -205,8 +205,8 @@ def test_ranked_lists_of_candidates_are_judged_as_they_are_published():
     assert found["rating"] == everything["rating"]
 
 
-def test_nothing_held_out_is_no_figure():
-    """Rather than one that is not a number."""
+def test_without_held_out_ratings_there_is_no_metric():
+    """Groups are empty, and a single metric is NaN."""
     dataset, fitted, held_out, vectors = drawn_case(3)
     nothing = evaluation(dataset, fitted, held_out.take(np.array([], np.int64)))
 
@@ -216,7 +216,7 @@ def test_nothing_held_out_is_no_figure():
 
 
 def test_the_same_seed_gives_the_same_intervals():
-    """What the manifest holds can be computed again."""
+    """The intervals of a manifest can be computed again."""
     case = drawn_case(7)
 
     first, again = (evaluation(*case[:3]).of_retrieval(Fixed(case[3])) for _ in range(2))
@@ -227,7 +227,7 @@ def test_the_same_seed_gives_the_same_intervals():
 
 
 def test_each_users_metrics_are_kept():
-    """Their means are the figures of the manifest, and those of all ratings the errors."""
+    """Their means are the metrics of the manifest."""
     dataset, fitted, held_out, vectors = drawn_case(7)
     kept = {}
     judged = evaluation(dataset, fitted, held_out, keep=kept.__setitem__)
@@ -249,7 +249,7 @@ def test_each_users_metrics_are_kept():
 
 
 def test_errors_and_ranked_lists_have_intervals():
-    """The figure lies inside, and more users make the interval narrower."""
+    """Each metric is inside its interval."""
     dataset, fitted, held_out, _ = drawn_case(7)
     found = evaluation(dataset, fitted, held_out).of_rating(linear_model(2))
 
@@ -259,7 +259,7 @@ def test_errors_and_ranked_lists_have_intervals():
 
 
 def test_ranked_lists_have_a_baseline():
-    """Everybody's unseen movies by their mean, towards which few ratings are drawn."""
+    """Each user's unseen movies by their mean rating, shrunk towards the mean of all ratings."""
     dataset, fitted, held_out, _ = drawn_case(7)
     mean = fitted.stars.mean()
     counts = np.bincount(fitted.movie_index, minlength=MOVIES)
@@ -274,8 +274,8 @@ def test_ranked_lists_have_a_baseline():
 
 
 @pytest.mark.parametrize("candidates", [None, 6])
-def test_movies_that_no_list_shows_are_not_looked_for(candidates):
-    """Lists are measured as if there were none; stars are predicted for them all the same."""
+def test_unlisted_movies_are_not_expected_in_lists(candidates):
+    """Lists are measured without them; their ratings are still predicted."""
     dataset, fitted, held_out, vectors = drawn_case(3)
     listed = MOVIES - 6
     with_gone = replace(dataset, movies=replace(dataset.movies, unlisted=MOVIES - listed))

@@ -1,4 +1,4 @@
-"""Two nights compared from their folders: who keeps what, and which movies come and go."""
+"""Differences between the user lists of two artifacts."""
 
 from functools import partial
 
@@ -13,12 +13,12 @@ from reco_batch.evaluation.generation_diff import baseline_run, compare_runs
 
 @pytest.fixture
 def write(tmp_path):
-    """Write the night of a number, from each user's list and a catalogue."""
+    """Return a function that writes a numbered run, from the lists of users and a catalogue."""
     return partial(write_night, tmp_path)
 
 
-def test_users_keep_what_both_lists_have(write):
-    """Users are told by their ids, wherever they stand; without a list there is no share."""
+def test_overlap_is_the_share_of_the_earlier_list(write):
+    """Users are matched by id, in any order; an empty list has no overlap."""
     before = write(0, {"a": [1, 2, 3, 4], "b": [1, 2], "c": [], "gone": [4]}, range(1, 5))
     after = write(1, {"new": [5], "b": [1, 2], "a": [1, 2, 5], "c": [3]}, range(5, 0, -1))
 
@@ -32,8 +32,8 @@ def test_users_keep_what_both_lists_have(write):
     assert [user for user, _, _ in changes.most_changed(5)] == ["a", "b"]
 
 
-def test_movies_are_counted_by_the_users_who_see_them(write):
-    """In the first ten only; those of one catalogue alone count as well."""
+def test_movies_are_counted_by_users_with_them_in_the_top_10(write):
+    """Movies of only one catalogue count, too."""
     before = write(0, {"a": range(1, 13), "b": [12]}, range(1, 13))
     after = write(1, {"a": [13, 1], "b": [13]}, [1, 12, 13])
 
@@ -47,15 +47,15 @@ def test_movies_are_counted_by_the_users_who_see_them(write):
 
 
 def test_ids_that_became_text_are_the_same_movies(write):
-    """One title with a new id makes all ids text; nothing else has changed."""
+    """One title with a text id makes all ids text, and changes nothing else."""
     before = write(0, {"a": [1, 2]}, [1, 2])
     after = write(1, {"a": [1, 2]}, [1, 2, "x"])
 
     assert compare_runs(before, after).overlap.tolist() == [1]
 
 
-def test_nights_without_a_user(write):
-    """Nothing to compare, and no failure."""
+def test_runs_without_a_user_have_no_differences(write):
+    """There is nothing to compare, and no error."""
     changes = compare_runs(write(0, {}, [1]), write(1, {}, [1]))
 
     assert len(changes.users) == len(changes.overlap) == len(changes.rbo) == 0
@@ -63,7 +63,7 @@ def test_nights_without_a_user(write):
 
 
 def test_lists_are_streamed(write, monkeypatch):
-    """Whatever number of lists is read at a time, the result is the same."""
+    """The result does not depend on the number of lists that are read at once."""
     rng = np.random.default_rng(0)
     nights = [
         write(
@@ -85,8 +85,8 @@ def test_lists_are_streamed(write, monkeypatch):
     np.testing.assert_array_equal(by_sevens.shown_before, whole.shown_before)
 
 
-def test_the_night_before_is_what_the_gate_compared_with(write, tmp_path):
-    """Not merely the last one, which may have been refused."""
+def test_the_baseline_is_the_run_that_the_gate_compared_with(write, tmp_path):
+    """Not the previous run, which may have been refused."""
     write(0, {"a": [1]}, [1])
     write(1, {"a": [1]}, [1], gate={"verdict": "refused", "baseline": NAMES[0]})
     latest = write(2, {"a": [1]}, [1], gate={"verdict": "passed", "baseline": NAMES[0]})
@@ -102,8 +102,8 @@ def test_the_night_before_is_what_the_gate_compared_with(write, tmp_path):
     assert baseline_run(first, others) is None
 
 
-def test_only_whole_nights_of_the_namespace_count(write, tmp_path):
-    """Another recommender's nights and damaged ones are left out."""
+def test_only_complete_artifacts_of_the_namespace_are_found(write, tmp_path):
+    """Artifacts of another namespace and damaged ones are left out."""
     write(0, {"a": [1]}, [1])
     write(1, {"a": [1]}, [1], parameters={"namespace": "other"})
     (tmp_path / NAMES[2]).mkdir()

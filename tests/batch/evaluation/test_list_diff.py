@@ -1,4 +1,4 @@
-"""`batch diff`: two nights side by side, in a pipe, on a terminal and as JSON."""
+"""`batch diff` of two runs: in a pipe, on a terminal and as JSON."""
 
 import json
 import os
@@ -22,7 +22,7 @@ MOVIES = [*range(1, 13), "日本"]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home with three nights, the second of which the gate refused."""
+    """Return a home with three runs, the second of which the gate refused."""
     folder = tmp_path_factory.mktemp("home")
     artifacts = folder / "artifacts"
     write_night(artifacts, 0, {"a": [1, 2, 3, 4], "b": [5, 6], "\x1b": [7]}, MOVIES)
@@ -36,7 +36,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def nights(home):
-    """The first night and the last."""
+    """Return the first run and the last."""
     return choose_runs(home / "artifacts", NAMES[0], NAMES[2], namespace="reco")
 
 
@@ -51,8 +51,8 @@ def diff(home):
     return run
 
 
-def test_the_whole(nights):
-    """Who keeps what, which movies come and go, and whose lists changed most."""
+def test_all_lists_of_two_runs_are_compared(nights):
+    """Users, movies, and the users whose lists changed most."""
     found = difference(*nights, n=2)
 
     assert (found.users, found.new_users, found.gone_users, found.unchanged) == (3, 1, 0, 1)
@@ -66,8 +66,8 @@ def test_the_whole(nights):
     assert [user.user_id for user in found.most_changed] == ["b", "a"]
 
 
-def test_nights_that_are_the_same(nights):
-    """Nothing rose, fell or changed."""
+def test_equal_runs_have_no_differences(nights):
+    """No movie rose or fell, and no user changed."""
     found = difference(nights[0], nights[0], n=5)
 
     assert (found.overlap, found.unchanged) == (1, 3)
@@ -76,7 +76,7 @@ def test_nights_that_are_the_same(nights):
 
 
 def test_one_user(nights):
-    """Tonight's places first, then those of the earlier list that are gone."""
+    """Movies of the later list come first, then those that it lacks."""
     found = user_difference(*nights, "a", n=3)
 
     assert [tuple(place) for place in found.places] == [
@@ -89,18 +89,18 @@ def test_one_user(nights):
     assert found.rbo == pytest.approx(rank_biased_overlap(*rows, p=0.9)[0])
 
 
-def test_a_user_of_one_night_only(nights):
-    """A list beside none: no figure of the first ten, and every place on one side."""
+def test_a_user_of_one_run_has_no_overlap(nights):
+    """Every position is on one side."""
     found = user_difference(*nights, "c", n=3)
 
     assert (found.overlap, found.rbo) == (None, 0)
     assert [tuple(place) for place in found.places] == [("1", "Film 1", None, 1)]
-    with pytest.raises(UsageError, match="user 'nobody' has no list in"):
-        user_difference(*nights, "nobody", n=3)
+    with pytest.raises(UsageError, match="user 'unknown' has no list in"):
+        user_difference(*nights, "unknown", n=3)
 
 
-def test_what_is_compared_by_default(home):
-    """The newest night with what it was compared with, not with the refused one between."""
+def test_the_newest_run_is_compared_with_its_baseline(home):
+    """The refused run between them is not chosen."""
     artifacts = home / "artifacts"
 
     def chosen(*names):
@@ -121,7 +121,7 @@ def test_what_is_compared_by_default(home):
 
 
 def test_in_a_pipe(diff):
-    """A line a fact, fields separated by tabs, the first says what it is about."""
+    """One fact a line, with fields separated by tabs; the first field is its kind."""
     lines = [line.split("\t") for line in diff("-n", "1").stdout.splitlines()]
 
     assert lines[:3] == [
@@ -137,7 +137,7 @@ def test_in_a_pipe(diff):
 
 
 def test_one_user_in_a_pipe(diff):
-    """Places; nothing where the movie is not in the list. Ids are printable."""
+    """A position is empty if the list lacks the movie. Ids are printable."""
     lines = [line.split("\t") for line in diff("--user", "b").stdout.splitlines()]
 
     assert lines[-4:] == [
@@ -158,8 +158,8 @@ def test_as_json(diff):
     assert json.loads(diff("--json", "--user", "c").stdout)["overlap"] is None
 
 
-def test_a_single_name_is_that_of_the_later_night(diff):
-    """It is compared as it was when it was new."""
+def test_a_single_name_is_that_of_the_later_run(diff):
+    """It is compared with its own baseline."""
     lines = diff(NAMES[1]).stdout.splitlines()
 
     assert lines[:2] == [f"night\tbefore\t{NAMES[0]}", f"night\tafter\t{NAMES[1]}"]
@@ -167,7 +167,7 @@ def test_a_single_name_is_that_of_the_later_night(diff):
 
 @pytest.mark.parametrize("words", [(), ("--user", "a")])
 def test_on_a_terminal(home, words):
-    """Nothing is wider than the terminal, and no escape comes from the data."""
+    """No line is wider than the terminal, and no escape sequence comes from the data."""
     shown = show([BATCH, "diff", "--home", home, *words], os.environ, columns=60)
 
     assert shown.code == 0
@@ -178,8 +178,8 @@ def test_on_a_terminal(home, words):
     assert "Film 日本" in shown
 
 
-def test_5_when_a_night_is_not_on_disk(diff):
-    """The line says which are."""
+def test_5_when_an_artifact_is_not_on_disk(diff):
+    """The error names the artifacts on disk."""
     ended = diff("20200101T000000Z-0000", NAMES[2])
 
     assert (ended.returncode, ended.stdout) == (5, "")

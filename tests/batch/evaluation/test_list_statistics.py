@@ -1,4 +1,4 @@
-"""Measuring lists: every figure equals what counting list by list gives."""
+"""Statistics of lists equal those of plain code that counts list by list."""
 
 from collections import Counter
 from itertools import pairwise
@@ -20,7 +20,7 @@ FAMILIES = ("user", "ranked", *OF_MOVIES, "seen", "popular")
 
 
 class Lists:
-    """Lists in memory, as an artifact has them on disk, in batches of any size."""
+    """Lists in memory with the interface of an artifact, in batches of any size."""
 
     def __init__(self, catalogue, families, *, numeric=True, rows=3, ratings=(), parameters=None):
         self.catalogue, self.families, self.rows = catalogue, families, rows
@@ -33,19 +33,19 @@ class Lists:
         }
 
     def movie_ids(self):
-        """The catalogue."""
+        """Return the catalogue."""
         return pa.array([self.write(i) for i in self.catalogue], self.type)
 
     def rating_counts(self):
-        """How often each movie was rated."""
+        """Return the ratings of each movie."""
         return np.array(self.ratings)
 
     def has_lists(self, family):
-        """Tell whether there are any, or none of a family that is known."""
+        """Return whether there are lists of a family."""
         return family.name in self.families
 
     def lists(self, family, *, rows=None):  # noqa: ARG002  as the artifact's
-        """Yield batches; those of `seen` are cut elsewhere, as on disk."""
+        """Yield batches; those of `seen` have other boundaries, as on disk."""
         size = self.rows + (family == SEEN)
         lists = self.families[family.name]
         for start in range(0, len(lists), size):
@@ -63,13 +63,13 @@ class Lists:
 
 
 def counted(artifact, family, k):
-    """Count one family the slow way."""
+    """Return the statistics of one family by counting."""
     catalogue = set(artifact.catalogue)
     k = len(catalogue) if k is None else k
     if family in OF_MOVIES:
-        beside = {place: (i, [i]) for place, i in enumerate(artifact.catalogue)}
+        left_out = {place: (i, [i]) for place, i in enumerate(artifact.catalogue)}
     else:
-        beside = dict(enumerate(artifact.families["seen"]))
+        left_out = dict(enumerate(artifact.families["seen"]))
     leaves_out = family in ("user", "ranked", *OF_MOVIES)
     found = Counter()
     for place, (key, ids, *scores) in enumerate(artifact.families[family]):
@@ -86,10 +86,10 @@ def counted(artifact, family, k):
             judged = ratings != [] and ratings[0] < 3
             found["judged"] += not judged
             found["flat"] += not judged and len(values) > 1 and values[0] == values[-1]
-        if leaves_out and place not in beside:
+        if leaves_out and place not in left_out:
             found["misplaced"] += 1
         elif leaves_out:
-            owner, excluded = beside[place]
+            owner, excluded = left_out[place]
             found["misplaced"] += str(owner) != str(key)
             found["excluded"] += bool(set(excluded) & set(known))
             found["full"] += len(ids) >= min(k, len(catalogue) - len(excluded))
@@ -114,7 +114,7 @@ scores = st.sampled_from([0.0, 1.0, 1.0, 2.0, -1.0, np.nan, np.inf])
 
 @st.composite
 def artifacts(draw):
-    """Make small artifacts with everything wrong that can be."""
+    """Draw small artifacts with every kind of fault."""
     catalogue = draw(st.lists(st.integers(1, 40), min_size=1, max_size=12, unique=True))
     movie = st.one_of(st.sampled_from(catalogue), st.sampled_from(catalogue), ids_of_nothing)
 
@@ -146,15 +146,15 @@ def artifacts(draw):
 
 @given(artifacts(), st.integers(1, 8), st.one_of(st.none(), st.integers(1, 8)))
 @settings(max_examples=200)
-def test_figures_are_what_counting_gives(artifact, k, ranked_k):
-    """Whatever is wrong, in batches of whatever size, is counted once for each list."""
+def test_statistics_equal_counting(artifact, k, ranked_k):
+    """Every fault counts once for each list, in batches of any size."""
     require_counted(artifact, k=k, ranked_k=ranked_k)
 
 
 @given(artifacts(), st.integers(1, 50))
 @settings(max_examples=100)
 def test_tiles_change_nothing(artifact, cells):
-    """The figures do not depend on how many lists are measured together."""
+    """Statistics do not depend on the number of lists in a tile."""
     whole = measure(artifact, k=5, ranked_k=None)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -169,12 +169,12 @@ def test_tiles_change_nothing(artifact, cells):
 
 
 def falling(ids):
-    """Scores that fall."""
+    """Return falling scores."""
     return [float(-place) for place, _ in enumerate(ids)]
 
 
 def with_users(lists, catalogue, seen=None):
-    """Make an artifact whose users have these lists."""
+    """Return an artifact whose users have these lists."""
     keys = [str(user) for user in range(len(lists))]
     user = [(key, ids, falling(ids)) for key, ids in zip(keys, lists, strict=True)]
     families = {
@@ -188,8 +188,8 @@ def with_users(lists, catalogue, seen=None):
 
 
 @given(st.lists(st.permutations(range(12)), min_size=1, max_size=12), st.integers(1, 12))
-def test_heads_are_what_counting_gives(orders, length):
-    """Different first tens, the movies in them, and the most frequent first one."""
+def test_top_10_diversity_equals_counting(orders, length):
+    """Distinct lists, covered movies, and the most frequent first movie."""
     lists = [order[:length] for order in orders]
 
     top10 = measure(with_users(lists, range(12)), k=length, ranked_k=length).top10
@@ -200,26 +200,26 @@ def test_heads_are_what_counting_gives(orders, length):
     assert top10.covered == len(set().union(*tens))
     assert top10.coverable == min(12, 10 * len(lists))
     assert top10.most_first == max(Counter(ids[0] for ids in lists).values())
-    assert top10.pairs == 0  # out of twelve nobody has a choice
+    assert top10.pairs == 0  # twelve movies are too few
 
 
-def test_an_unknown_movie_in_a_history_is_nobody_elses():
-    """It excludes nothing, least of all the last movie of the user before."""
+def test_an_unknown_movie_in_a_history_excludes_nothing():
+    """Least of all the last movie of the user before."""
     artifact = with_users([[0, 2], [0, 1]], range(3), {"1": [1000]})
 
     assert measure(artifact, k=2, ranked_k=2).families["user"].excluded == 0
 
 
-def test_users_without_a_list_have_no_first_ten():
-    """They are not one more that is different."""
+def test_empty_lists_do_not_count_as_distinct():
+    """An empty list is no list."""
     top10 = measure(with_users([[], [0, 1], []], range(3)), k=2, ranked_k=2).top10
 
     assert (top10.lists, top10.distinct, top10.coverable) == (1, 1, 3)
 
 
 @given(st.lists(st.permutations(range(40)), min_size=2, max_size=8))
-def test_neighbours_are_compared(orders):
-    """The mean share of a first ten that the next user has too."""
+def test_the_overlap_of_neighbours_equals_counting(orders):
+    """The mean share of a top-10 that the next user has, too."""
     lists = [order[:15] for order in orders]
     seen = {str(user): list(range(40, 45)) for user in range(len(lists))}
 
@@ -234,8 +234,8 @@ def test_neighbours_are_compared(orders):
     st.permutations(range(45)),
     st.lists(st.sets(st.integers(0, 44), min_size=5, max_size=14), min_size=2, max_size=8),
 )
-def test_neighbours_are_compared_by_the_hits_too(counts, histories):
-    """What they had in common, if each were shown the most rated movies not yet seen."""
+def test_the_overlap_of_popularity_lists_equals_counting(counts, histories):
+    """Popularity lists contain the most popular unseen movies of each user."""
     lists = [[i for i in range(45) if i not in seen][:15] for seen in histories]
     seen = {str(user): sorted(history) for user, history in enumerate(histories)}
     artifact = with_users(lists, range(45), seen)
@@ -253,8 +253,8 @@ def test_neighbours_are_compared_by_the_hits_too(counts, histories):
 
 
 @pytest.mark.parametrize(("ratings", "pairs"), [(4, 0), (5, 2)])
-def test_who_has_hardly_rated_is_compared_with_nobody(ratings, pairs):
-    """The hits are the best guess for them all."""
+def test_users_with_few_ratings_are_in_no_pair(ratings, pairs):
+    """Popular movies are the best guess for all of them."""
     seen = {str(user): list(range(40, 40 + ratings)) for user in range(3)}
 
     top10 = measure(with_users([list(range(15))] * 3, range(45), seen), k=15, ranked_k=15).top10
@@ -273,8 +273,8 @@ def test_who_has_hardly_rated_is_compared_with_nobody(ratings, pairs):
         ("most_rated", [1, 3, 4], [60.0, 10.0, 90.0], 1),
     ],
 )
-def test_popularity_lists_are_in_parts(by, ids, scores, unordered):
-    """What the thresholds let through comes first, and each part is in order."""
+def test_popularity_lists_are_ordered_within_tiers(by, ids, scores, unordered):
+    """Movies above the threshold of ratings come first."""
     families = {family: [] for family in FAMILIES}
     families["popular"] = [(by, ids, scores)]
     artifact = Lists(
@@ -287,8 +287,8 @@ def test_popularity_lists_are_in_parts(by, ids, scores, unordered):
     assert measure(artifact, k=1, ranked_k=1).families["popular"].unordered == unordered
 
 
-def test_who_has_seen_nearly_all_is_compared_with_nobody():
-    """Of those who have no choice, lists that are alike say nothing."""
+def test_users_with_few_unseen_movies_are_in_no_pair():
+    """Their lists are similar whatever is recommended."""
     lists = [list(range(30, 40))] * 3
     seen = {str(user): list(range(30)) for user in range(3)}
 
@@ -299,7 +299,7 @@ def test_who_has_seen_nearly_all_is_compared_with_nobody():
 
 @pytest.mark.parametrize("users", [1, 5, 100, 101])
 def test_samples_are_bounded_and_evenly_spaced(users, monkeypatch):
-    """Of a few lists all, of many about as many as are wanted, up to the last ones."""
+    """All of a few lists; of many about the wanted number, up to the last one."""
     monkeypatch.setattr(measure_module, "SAMPLE_LISTS", 10)
     lists = [np.roll(np.arange(12), user).tolist() for user in range(users)]
 
@@ -311,7 +311,7 @@ def test_samples_are_bounded_and_evenly_spaced(users, monkeypatch):
 
 
 def test_ids_that_contain_colons_are_whole():
-    """A key ends where the id ends."""
+    """Only the first colon of a key suffix separates."""
     ids = ["a:b", "user:1", ":"]
     families = {name: [(i, [], []) for i in ids] for name in ("user", "ranked")}
     families |= {"seen": [(i, []) for i in ids], "popular": [], "similar": [("m:1", [], [])]}

@@ -108,7 +108,7 @@ def test_movies_that_left_the_catalogue_are_no_lost_history():
 
 
 def test_another_order_is_no_churn():
-    """The same ten movies in another order have a churn of 0."""
+    """Ten equal movies in another order have a churn of 0."""
     ten = CATALOGUE[:10]
 
     assert compared({"similar": {"a": ten[::-1]}}, {"similar": {"a": ten}}).churn["similar"] == 0
@@ -191,7 +191,7 @@ def test_empty_lists_count_in_no_mean():
 
 
 def test_the_bytes_read_are_bounded(monkeypatch):
-    """Of the long lists of a large catalogue fewer keys are read, evenly spaced."""
+    """Fewer keys are read if lists are long, evenly spaced."""
     monkeypatch.setattr(churn_module, "_BYTES_TO_READ", 13 * 10 * 60)
     lists = {f"{place:03}": CATALOGUE[:10] for place in range(300)}
     given_, artifact, measured = generations({"ranked": lists}, {"ranked": lists})

@@ -1,4 +1,4 @@
-"""The checks of reasons: beside the right list, one for each movie, of the user's own history."""
+"""Checks of explanations: one for each movie of the user's list, from the user's own history."""
 
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ RATED = [(0, 0), (0, 1), (1, 3), (2, 3), (2, 4)]  # the last user has rated noth
 
 @pytest.fixture(params=[1, 3, 4096])
 def written(request, monkeypatch, tmp_path):
-    """Write the lists with some reasons, read so many rows at a time."""
+    """Return a function that writes lists with explanations, read in batches of some size."""
     monkeypatch.setattr(artifact_module, "_ROWS_PER_BATCH", request.param)
     monkeypatch.setattr(writer_module, "_ROWS", request.param)
 
@@ -45,7 +45,7 @@ def written(request, monkeypatch, tmp_path):
 
 
 def refused(artifact):
-    """Return what the refused checks found."""
+    """Return the values of the refused checks."""
     checks = list(check_explanations(artifact))
     assert [check.name for check in checks] == [
         *("because.lists", "because.unpaired", "because.unrated"),
@@ -54,30 +54,30 @@ def refused(artifact):
     return {check.name: check.figure for check in checks if check.verdict == REFUSED}
 
 
-def test_sound_reasons_pass(written):
-    """None at all is sound as well; so is one reason for two movies."""
+def test_sound_explanations_pass(written):
+    """No explanation for a movie, and one for two movies, are sound."""
     assert refused(written()) == {}
 
 
-def test_somebody_has_none(written):
-    """As many users as the input has."""
+def test_a_user_without_explanations_is_refused(written):
+    """The number of users must be that of the input."""
     assert refused(written(users=5)) == {"because.lists": 4}
     assert refused(written(REASONS[:3])) == {"because.lists": 3}
 
 
-def test_a_movie_that_the_user_did_not_rate(written):
-    """Whether somebody else did, or nobody; each such user counts once."""
+def test_an_explanation_that_the_user_did_not_rate_is_refused(written):
+    """Each such user counts once."""
     assert refused(written([[3, 3, -1], *REASONS[1:]])) == {"because.unrated": 1}
     assert refused(written([*REASONS[:3], [2, 2, 2]])) == {"because.unrated": 1}
 
 
-def test_another_users_history(written):
+def test_explanations_from_another_history_are_refused(written):
     """Rows that are shifted against each other."""
     assert refused(written(seen=("1", "3", "because:2", "4"))) == {"because.unrated": 2}
 
 
-def test_reasons_of_another_list(written, tmp_path):
-    """Fewer reasons than movies, and the reasons of another user."""
+def test_explanations_of_another_list_are_refused(written, tmp_path):
+    """Fewer explanations than movies, and explanations of another user."""
     artifact = written()
     file = artifact.folder / "lists" / "because.parquet"
     kept = file.read_bytes()
@@ -91,8 +91,8 @@ def test_reasons_of_another_list(written, tmp_path):
     assert refused(artifact)["because.unpaired"] == 1
 
 
-def test_an_artifact_without_reasons_is_not_looked_at(written):
-    """An older one, or one that was told to have none."""
+def test_an_artifact_without_explanations_has_no_checks(written):
+    """Artifacts of an earlier version, or with explanations switched off."""
     artifact = written()
     (artifact.folder / "lists" / "because.parquet").unlink()
 

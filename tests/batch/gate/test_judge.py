@@ -1,4 +1,4 @@
-"""What follows from the checks: verdict, report and the lines that people read."""
+"""Verdict and report that follow from the checks."""
 
 import json
 import math
@@ -14,12 +14,12 @@ WARNED = Check("popularity.rmse", 0.9, "at least", 0.0, "warning")
 
 
 def bad(count):
-    """Make refused checks."""
+    """Return refused checks."""
     return [at_most(f"bad.{place}", place + 1, 0) for place in range(count)]
 
 
-def test_a_night_that_passes():
-    """No reason; warnings and figures are in the report."""
+def test_a_generation_that_passes_has_no_reason():
+    """Warnings and values are in the report."""
     verdict = verdict_of([GOOD, WARNED], live=LIVE, force=None)
 
     assert (verdict.passed, verdict.reason) == (True, "")
@@ -37,16 +37,16 @@ def test_a_night_that_passes():
     assert summary(verdict.report) == "1 checks passed"
 
 
-def test_the_first_night():
-    """Says that there was nothing to compare with."""
+def test_the_first_generation_has_no_baseline():
+    """The report contains "no baseline"."""
     verdict = verdict_of([GOOD], live=None, force=None)
 
     assert verdict.report["baseline"] == "no baseline"
     assert summary(verdict.report) == "1 checks passed, no baseline: nothing was served before"
 
 
-def test_a_night_that_is_refused():
-    """The reason names the checks with figure and bound."""
+def test_the_reason_of_a_refusal_names_the_checks():
+    """With value and threshold."""
     verdict = verdict_of([GOOD, *bad(2)], live=LIVE, force=None)
 
     assert (verdict.passed, verdict.report["verdict"]) == (False, "refused")
@@ -57,8 +57,8 @@ def test_a_night_that_is_refused():
     )
 
 
-def test_the_line_stays_a_line():
-    """Of many failed checks it names some and counts the others; the report has all."""
+def test_the_reason_of_many_refused_checks_is_one_line():
+    """The reason names six checks and counts the others; the report contains all."""
     verdict = verdict_of(bad(9), live=LIVE, force=None)
 
     assert verdict.reason.endswith("bad.5 6 (at most 0) and 3 more")
@@ -66,8 +66,8 @@ def test_the_line_stays_a_line():
     assert len(verdict.report["refused"]) == 9
 
 
-def test_force():
-    """It passes; the reason and what was overruled stay on record."""
+def test_a_forced_generation_passes():
+    """The report keeps the reason and the refused checks."""
     verdict = verdict_of([GOOD, *bad(1)], live=LIVE, force="new catalogue")
 
     assert verdict.passed
@@ -76,8 +76,8 @@ def test_force():
     assert summary(verdict.report).endswith(", forced: new catalogue")
 
 
-def test_force_that_was_not_needed():
-    """Nothing was overruled, which is said; the reason is kept."""
+def test_force_without_a_refusal_is_recorded():
+    """The verdict is "passed"."""
     verdict = verdict_of([GOOD], live=LIVE, force="new catalogue")
 
     assert (verdict.reason, verdict.report["verdict"]) == ("", "passed")
@@ -85,13 +85,13 @@ def test_force_that_was_not_needed():
 
 
 @pytest.mark.parametrize("report", [{}, {"verdict": "passed"}])
-def test_a_report_of_another_version(report):
-    """There is nothing to say."""
+def test_a_report_of_another_version_has_no_summary(report):
+    """The summary is empty."""
     assert summary(report) == ""
 
 
 @pytest.mark.parametrize("found", [at_most("churn.user", 0.9, 0.8), at_most("x", math.inf, 1)])
-def test_a_refusal_that_cannot_be_made_again_keeps_its_figure_and_baseline(found):
+def test_a_refusal_that_cannot_be_repeated_keeps_its_value_and_baseline(found):
     """However often the generation is published."""
     report = verdict_of([found], live=LIVE, force=None).report
     now = [Check(found.name, None, "", None, "no baseline")]
@@ -109,7 +109,7 @@ def test_a_refusal_that_cannot_be_made_again_keeps_its_figure_and_baseline(found
 
 
 def test_the_report_is_json():
-    """Figures that are no numbers among them, for readers in any language."""
+    """Readers in any language can decode it, values that are not finite included."""
     verdict = verdict_of(
         [at_most("x", math.nan, 1), at_most("y", math.inf, 1)], live=None, force=""
     )

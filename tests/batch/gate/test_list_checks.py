@@ -1,4 +1,4 @@
-"""Figures against bounds: on which side of each bound a night passes."""
+"""Checks of a generation: which side of each threshold passes."""
 
 import copy
 import math
@@ -51,7 +51,7 @@ COMPARISON = Comparison({"user": 0.4, "ranked": 0.3, "similar": 0.5}, 0.99, 1.0,
 
 
 def families():
-    """Sound lists, as the manifest says."""
+    """Return statistics of sound lists that agree with the manifest."""
     whole = {"user": 1000, "ranked": 1000, "similar": 500, "next": 500, "seen": 1000, "popular": 40}
     made = {
         name: ListFigures(lists=count, full=count, judged=count) for name, count in whole.items()
@@ -62,7 +62,7 @@ def families():
 
 def checked(
     *,
-    tonight=None,
+    staged=None,
     live=None,
     lists=None,
     top10=TOP10,
@@ -72,20 +72,20 @@ def checked(
     without=(),
     **bounds,
 ):
-    """Judge a night that is like the live one but for what is said, by dotted paths."""
+    """Return the checks of a generation like the live one, with changes by dotted path."""
     found = {name: figures for name, figures in families().items() if name not in without}
     measured = Measured(movies, found, top10, {})
     for path, value in (lists or {}).items():
         family, name = path.split(".")
         setattr(measured.families[family], name, value)
-    manifests = Manifests(changed(tonight), None if first else changed(live))
+    manifests = Manifests(changed(staged), None if first else changed(live))
     checks = check_generation(manifests, measured, comparison, GateBounds(**bounds))
     assert len({check.name for check in checks}) == len(checks)
     return {check.name: check for check in checks}
 
 
 def changed(changes):
-    """Return the manifest with other values at some paths; None removes."""
+    """Return the manifest with other values at some paths; None removes a value."""
     manifest = copy.deepcopy(MANIFEST)
     for path, value in (changes or {}).items():
         *way, last = path.split("/")
@@ -99,13 +99,13 @@ def changed(changes):
     return manifest
 
 
-def refused(**said):
+def refused(**changes):
     """Return the names of the refused checks."""
-    return [name for name, check in checked(**said).items() if check.verdict == "refused"]
+    return [name for name, check in checked(**changes).items() if check.verdict == "refused"]
 
 
-def test_the_same_night_again_passes():
-    """Nothing is refused, nothing warned of; that it is the same is noted."""
+def test_the_same_generation_again_passes():
+    """Nothing is refused and nothing is a warning; identical input is noted."""
     verdicts = {name: check.verdict for name, check in checked().items()}
 
     assert set(verdicts.values()) == {"passed", "noted"}
@@ -114,7 +114,7 @@ def test_the_same_night_again_passes():
 
 
 def test_an_older_artifact_has_no_next_lists():
-    """It is judged by what it has, and the check says why it is left out."""
+    """A family that an earlier version did not write is skipped with the reason."""
     checks = checked(without=["next"])
 
     assert checks["next.lists"].verdict == "skipped"
@@ -122,8 +122,8 @@ def test_an_older_artifact_has_no_next_lists():
     assert [name for name, check in checks.items() if check.verdict == "refused"] == []
 
 
-def test_the_first_night_has_no_baseline():
-    """What is compared with last night says so; what is not is judged."""
+def test_the_first_generation_has_no_baseline():
+    """Comparisons with the live generation have the verdict "no baseline"; all others are made."""
     verdicts = {n: c.verdict for n, c in checked(first=True, comparison=None).items()}
 
     without = {name for name, verdict in verdicts.items() if verdict == "no baseline"}
@@ -155,10 +155,10 @@ def test_the_first_night_has_no_baseline():
         ("rating.rmse", {"metrics/rating/rmse": 0.8399}, {"metrics/rating/rmse": 0.8401}),
     ],
 )
-def test_bounds_of_the_manifests(name, just, beyond):
-    """Just at the bound a night passes, just beyond it does not."""
-    assert name not in refused(tonight=just)
-    assert name in refused(tonight=beyond)
+def test_thresholds_of_manifest_checks(name, just, beyond):
+    """A value at the threshold passes, a value just beyond it is refused."""
+    assert name not in refused(staged=just)
+    assert name in refused(staged=beyond)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_bounds_of_the_manifests(name, just, beyond):
         *((f"{f}.misplaced", {}, {f"{f}.misplaced": 1}) for f in ("user", "ranked", "similar")),
     ],
 )
-def test_bounds_of_the_lists(name, just, beyond):
-    """Just at the bound a night passes, just beyond it does not, and nothing else complains."""
+def test_thresholds_of_list_checks(name, just, beyond):
+    """A value just beyond the threshold is refused by this check and no other."""
     assert refused(lists=just) == []
     assert refused(lists=beyond) == [name]
 
@@ -202,22 +202,22 @@ def test_bounds_of_the_lists(name, just, beyond):
         ("first_ten.coverage_drop", {"covered": 100}, {"covered": 99}),
     ],
 )
-def test_bounds_of_the_first_ten(name, just, beyond):
-    """Just at the bound a night passes, just beyond it does not."""
+def test_thresholds_of_top_10_checks(name, just, beyond):
+    """A value at the threshold passes, a value just beyond it is refused."""
     assert refused(top10=TOP10._replace(**just)) == []
     assert refused(top10=TOP10._replace(**beyond)) == [name]
 
 
-def test_coverage_has_a_least_of_its_own():
-    """On the first night, too."""
+def test_coverage_has_an_absolute_minimum():
+    """A first generation below it is a warning."""
     assert refused(top10=TOP10._replace(covered=3, coverable=600), first=True) == []
     assert refused(top10=TOP10._replace(covered=2, coverable=600), first=True) == [
         "first_ten.coverage"
     ]
 
 
-def test_first_tens_are_compared_with_what_popularity_would_show():
-    """Users with short histories have much in common; as much as of the hits is too much."""
+def test_overlap_of_users_is_compared_with_popularity_lists():
+    """Overlap is refused if it is near that of popularity lists."""
     short = TOP10._replace(popular_alike=0.9)
 
     assert refused(top10=short._replace(alike=0.81)) == []
@@ -232,7 +232,7 @@ WORSE = {"metrics/retrieval/top_10_accuracy": 0.05}
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "bound"),
+    ("name", "changes", "bound"),
     [
         ("similar.flat", {"lists": {"similar.flat": 500}}, {"flat_lists": 0.5}),
         ("next.flat", {"lists": {"next.flat": 500}}, {"flat_lists": 0.5}),
@@ -241,42 +241,42 @@ WORSE = {"metrics/retrieval/top_10_accuracy": 0.05}
             {"top10": TOP10._replace(covered=2, coverable=600)},
             {"coverage": 0.005},
         ),
-        ("popularity.top_10_accuracy", {"tonight": WORSE}, {"popularity_ratio": 1}),
+        ("popularity.top_10_accuracy", {"staged": WORSE}, {"popularity_ratio": 1}),
     ],
 )
-def test_while_nothing_is_served_weak_lists_are_a_warning(name, said, bound):
-    """They are better than none; a bound that somebody has set is kept."""
-    first = checked(**said, first=True, comparison=None)
+def test_without_a_live_generation_weak_lists_are_a_warning(name, changes, bound):
+    """Weak lists are better than none; a configured threshold still refuses."""
+    first = checked(**changes, first=True, comparison=None)
 
     assert first[name].verdict == "warning"
     assert [n for n, check in first.items() if check.verdict == "refused"] == []
-    assert refused(**said, first=True, comparison=None, **bound) == [name]
-    later = {"live": WORSE} if "tonight" in said else {}
-    assert name in refused(**said, **later)
+    assert refused(**changes, first=True, comparison=None, **bound) == [name]
+    later = {"live": WORSE} if "staged" in changes else {}
+    assert name in refused(**changes, **later)
 
 
-def test_what_was_refused_is_not_softened_by_a_store_that_lost_its_data():
-    """Only the checks that were refused; what was forced since is not among them."""
+def test_an_earlier_refusal_stays_one_when_the_store_lost_its_data():
+    """Only refused checks stay refused; those of a forced generation do not."""
     lists = {"similar.flat": 500, "next.flat": 500}
     gate = {"verdict": "refused", "checks": {"similar.flat": {"verdict": "refused"}}}
 
-    assert refused(lists=lists, tonight={"gate": gate}, first=True, comparison=None) == [
+    assert refused(lists=lists, staged={"gate": gate}, first=True, comparison=None) == [
         "similar.flat"
     ]
     gate["verdict"] = "forced"
-    assert refused(lists=lists, tonight={"gate": gate}, first=True, comparison=None) == []
+    assert refused(lists=lists, staged={"gate": gate}, first=True, comparison=None) == []
 
 
 @pytest.mark.parametrize("family", ["user", "ranked"])
-def test_while_nothing_is_served_broken_lists_are_refused(family):
-    """Scores that are all the same are no recommendations."""
+def test_without_a_live_generation_broken_lists_are_refused(family):
+    """Lists whose scores are all equal are no recommendations."""
     lost = {f"{family}.flat": 1000}
 
     assert refused(lists=lost, first=True, comparison=None) == [f"{family}.flat"]
 
 
-def test_flat_lists_of_movies_that_nobody_knows():
-    """Where no movie has ratings enough there is nothing to judge."""
+def test_flat_lists_of_rarely_rated_movies_are_not_judged():
+    """The check is skipped if no movie has enough ratings."""
     found = checked(lists={"similar.judged": 0, "similar.flat": 0})
 
     assert (found["similar.flat"].verdict, found["similar.flat"].note) == (
@@ -285,27 +285,27 @@ def test_flat_lists_of_movies_that_nobody_knows():
     )
 
 
-def test_a_live_night_with_a_date_in_the_future_wedges_nothing():
-    """Its input cannot be newer than the night itself."""
+def test_a_live_rating_in_the_future_does_not_make_the_input_old():
+    """The live input counts as no newer than the live generation."""
     live = {"data/newest_rating": 4_070_908_800}
     created = 1_795_490_100  # as the manifest has it
     just = {"data/newest_rating": created - 7 * DAY}
     beyond = {"data/newest_rating": created - 7 * DAY - 1}
 
-    assert refused(live=live, tonight=just) == []
-    assert refused(live=live, tonight=beyond) == ["input.days_behind"]
+    assert refused(live=live, staged=just) == []
+    assert refused(live=live, staged=beyond) == ["input.days_behind"]
 
 
-def test_ratings_of_movies_that_no_list_shows():
-    """Histories have all others."""
+def test_ratings_of_unlisted_movies_are_not_in_histories():
+    """Histories must contain all other ratings."""
     unlisted = {"data/unlisted": {"movies": 3, "ratings": 1000}}
 
-    assert refused(tonight=unlisted) == ["seen.ratings"]
-    assert refused(tonight=unlisted, lists={"seen.entries": 89_000}) == []
+    assert refused(staged=unlisted) == ["seen.ratings"]
+    assert refused(staged=unlisted, lists={"seen.entries": 89_000}) == []
 
 
-def test_an_older_version_counted_what_the_movies_file_lacks():
-    """The first night of this one is not refused for it."""
+def test_unlisted_movies_that_an_earlier_version_counted_are_no_loss():
+    """The first run of this version is not refused for fewer movies."""
     fewer = {"data/movies": 400, "data/unlisted": {"movies": 100, "ratings": 0}}
     now = {
         "lists": {
@@ -314,28 +314,28 @@ def test_an_older_version_counted_what_the_movies_file_lacks():
         "movies": 400,
     }
 
-    assert refused(tonight=fewer, **now) == []
-    assert refused(tonight=fewer, live={"data/unlisted": {"movies": 0, "ratings": 0}}, **now) == [
+    assert refused(staged=fewer, **now) == []
+    assert refused(staged=fewer, live={"data/unlisted": {"movies": 0, "ratings": 0}}, **now) == [
         "input.movies"
     ]
 
 
 def test_ranked_lists_are_compared_with_the_live_ones():
-    """Found movies may not become fewer; how many are little known is only recorded."""
+    """A lower NDCG is refused; the share of little-known movies is only noted."""
     live = {"metrics/ranked": {"ndcg@10": 0.3, "little_known@10": 0.1}}
     worse = {"metrics/ranked": {"ndcg@10": 0.2, "little_known@10": 0.9}}
 
-    found = checked(tonight=worse, live=live)
+    found = checked(staged=worse, live=live)
 
-    assert refused(tonight=worse, live=live) == ["ranked.ndcg@10"]
+    assert refused(staged=worse, live=live) == ["ranked.ndcg@10"]
     assert (found["ranked.little_known@10"].verdict, found["ranked.little_known@10"].note) == (
         "noted",
         "live 0.1",
     )
 
 
-def test_few_users_cannot_be_too_alike():
-    """With fewer than ten lists, how many are different says nothing."""
+def test_fewer_than_ten_lists_have_no_diversity_check():
+    """Distinct lists and overlap are skipped."""
     alike = Top10Figures(
         lists=9,
         distinct=1,
@@ -353,8 +353,8 @@ def test_few_users_cannot_be_too_alike():
     assert {found[f"first_ten.{name}"].verdict for name in names} == {"skipped"}
 
 
-def test_with_a_handful_of_movies_lists_may_be_alike():
-    """Among fewer than thirty movies, everybody sees the same ones; from thirty on, not."""
+def test_in_a_small_catalogue_lists_may_be_alike():
+    """Fewer than thirty movies have no diversity check."""
     for movies, verdicts in ((29, {"skipped"}), (30, {"refused"})):
         alike = Top10Figures(
             lists=500,
@@ -383,8 +383,8 @@ def test_with_a_handful_of_movies_lists_may_be_alike():
         ("known.titles", {"known_titles": 0.9}, {"known_titles": 0.89}),
     ],
 )
-def test_bounds_of_change(name, just, beyond):
-    """Just at the bound a night passes, just beyond it does not."""
+def test_thresholds_of_churn_checks(name, just, beyond):
+    """A value at the threshold passes, a value just beyond it is refused."""
     if name.startswith("churn"):
         beyond = {"churn": COMPARISON.churn | beyond}
 
@@ -392,8 +392,8 @@ def test_bounds_of_change(name, just, beyond):
     assert refused(comparison=COMPARISON._replace(**beyond)) == [name]
 
 
-def test_what_cannot_be_compared_is_skipped():
-    """Other users altogether: the lists have nothing to be compared with, the users are refused."""
+def test_churn_without_common_keys_is_skipped():
+    """The check of known users is refused, since all users are different."""
     nothing = Comparison(dict.fromkeys(COMPARISON.churn), 0.0, None, None)
 
     found = checked(comparison=nothing)
@@ -402,41 +402,41 @@ def test_what_cannot_be_compared_is_skipped():
     assert refused(comparison=nothing) == ["known.users"]
 
 
-def test_a_drop_that_chance_explains_is_none():
-    """On few held-out ratings a metric may move further."""
+def test_a_drop_within_chance_passes():
+    """On few held-out ratings a metric may change more."""
     drop = {"metrics/retrieval/top_10_accuracy": 0.13}
 
-    assert refused(tonight=drop) == ["retrieval.top_10_accuracy"]
-    assert refused(tonight={**drop, "data/test": 200}) == []
-    assert refused(tonight=drop, live={"data/test": 200}) == []
+    assert refused(staged=drop) == ["retrieval.top_10_accuracy"]
+    assert refused(staged={**drop, "data/test": 200}) == []
+    assert refused(staged=drop, live={"data/test": 200}) == []
 
 
 def test_a_drop_is_judged_without_the_number_of_held_out_ratings():
-    """A manifest that does not say it is given no allowance for chance."""
+    """A manifest without that number gets no allowance for chance."""
     silent = {"data/test": None}
     drop = {"metrics/retrieval/top_10_accuracy": 0.1799, **silent}
 
-    assert refused(tonight=drop, live=silent) == ["retrieval.top_10_accuracy"]
+    assert refused(staged=drop, live=silent) == ["retrieval.top_10_accuracy"]
 
 
 @pytest.mark.parametrize("other", [{"parameters/split": "time"}, {"parameters": None}])
 def test_metrics_of_another_split_are_not_compared(other):
-    """They measure something else."""
+    """Another split measures something else, so the checks are skipped."""
     worse = {"metrics/retrieval/top_10_accuracy": 0.01}
 
-    found = checked(tonight=worse, live=other)
+    found = checked(staged=worse, live=other)
 
     assert found["retrieval.top_10_accuracy"].verdict == "skipped"
     assert found["retrieval.top_10_accuracy"].figure == 0.01
 
 
 @pytest.mark.parametrize(("users", "dropped"), [(40, []), (4000, ["retrieval.ndcg@10"])])
-def test_a_figure_of_few_users_moves_by_itself(users, dropped):
-    """However many ratings they have: each user has one figure of its lists."""
+def test_the_allowance_for_chance_depends_on_users(users, dropped):
+    """Each user has one value of a ranking metric, however many ratings are held out."""
     both = {"data/test_users": users, "data/test": 10**6, "metrics/popularity": {}}
 
     found = refused(
-        tonight=both | {"metrics/retrieval": {"ndcg@10": 0.2}},
+        staged=both | {"metrics/retrieval": {"ndcg@10": 0.2}},
         live=both | {"metrics/retrieval": {"ndcg@10": 0.3}},
     )
 
@@ -445,48 +445,48 @@ def test_a_figure_of_few_users_moves_by_itself(users, dropped):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_metric_that_is_no_number(value, first):
-    """Is refused, on the first night too."""
-    assert "rating.rmse" in refused(tonight={"metrics/rating/rmse": value}, first=first)
+def test_a_metric_that_is_not_finite_is_refused(value, first):
+    """With and without a live generation."""
+    assert "rating.rmse" in refused(staged={"metrics/rating/rmse": value}, first=first)
 
 
-def test_metrics_that_are_missing():
-    """All of a group are refused, one is not: another version may have fewer."""
-    assert refused(tonight={"metrics/rating": {}}) == ["rating.metrics"]
-    assert refused(tonight={"metrics/retrieval/top_1_accuracy": None}) == []
+def test_a_missing_group_of_metrics_is_refused():
+    """One missing metric passes, since another version may compute fewer."""
+    assert refused(staged={"metrics/rating": {}}) == ["rating.metrics"]
+    assert refused(staged={"metrics/retrieval/top_1_accuracy": None}) == []
     assert refused(live={"metrics/rating": {}}) == []
 
 
-def test_the_popularity_baseline():
-    """Worse is refused, the notebook's only if a bound says so; the longest list counts."""
+def test_a_model_worse_than_popularity_is_refused():
+    """The notebook's models are refused only with a configured threshold."""
     worse = {"metrics/retrieval": {"top_1_accuracy": 0.02, "top_10_accuracy": 0.05}}
     notebook = {"parameters/preset": "notebook"}
 
-    good, poor = checked(), checked(tonight=worse | notebook)
+    good, poor = checked(), checked(staged=worse | notebook)
 
     assert good["popularity.top_10_accuracy"] == Check(
         *("popularity.top_10_accuracy", 2.0, "at least", 1.0, "passed", "0.2, popularity 0.1")
     )
-    assert "popularity.top_10_accuracy" in refused(tonight=worse)
+    assert "popularity.top_10_accuracy" in refused(staged=worse)
     assert (good["popularity.rmse"].verdict, good["popularity.rmse"].figure) == ("passed", 1.25)
     assert "popularity.top_1_accuracy" not in good
     assert (poor["popularity.top_10_accuracy"].verdict) == "warning"
     assert poor["popularity.top_10_accuracy"].figure == 0.5
     strict = {"popularity_ratio": 1.1}
-    assert "popularity.top_10_accuracy" in refused(tonight=worse | notebook, **strict)
-    assert refused(tonight={"metrics/rating/rmse": 0.95}, **strict, error_rise=9) == [
+    assert "popularity.top_10_accuracy" in refused(staged=worse | notebook, **strict)
+    assert refused(staged={"metrics/rating/rmse": 0.95}, **strict, error_rise=9) == [
         "popularity.rmse"
     ]
 
 
-def test_what_popularity_is_compared_by():
-    """By ndcg@10 and recall@100 where there are both, less what chance does to the former."""
+def test_ndcg_and_recall_are_compared_with_popularity():
+    """The threshold is lowered by the allowance for chance."""
     ours = {"ndcg@10": 0.19, "recall@100": 0.31, "hit@100": 0.9}
     theirs = {"ndcg@10": 0.2, "recall@100": 0.3, "hit@100": 0.95}
     intervals = {"retrieval": {"ndcg@10": [0.17, 0.21]}}
     sides = {"metrics/retrieval": ours, "metrics/popularity": theirs}
 
-    found = checked(tonight=sides | {"metrics/intervals": intervals})
+    found = checked(staged=sides | {"metrics/intervals": intervals})
 
     assert {name for name in found if name.startswith("popularity.")} == {
         "popularity.ndcg@10",
@@ -494,44 +494,44 @@ def test_what_popularity_is_compared_by():
     }
     assert found["popularity.ndcg@10"].verdict == "warning"
     assert found["popularity.ndcg@10"].bound == pytest.approx(1 - 3 * 0.04 / (2 * 1.96) / 0.2)
-    assert "popularity.ndcg@10" in refused(tonight=sides)
+    assert "popularity.ndcg@10" in refused(staged=sides)
 
 
-def test_old_ratings():
-    """Their age is only recorded, unless a bound says how old they may be."""
+def test_the_age_of_ratings_is_refused_only_with_a_threshold():
+    """Without one the age is noted."""
     old = {"data/newest_rating": 1_790_000_000}
     age = (1_795_490_100 - 1_790_000_000) / DAY
 
-    found = checked(tonight=old, live=old)["input.age_days"]
+    found = checked(staged=old, live=old)["input.age_days"]
 
     assert (found.verdict, found.figure) == ("noted", age)
-    assert refused(tonight=old, live=old, rating_age_days=age) == []
-    assert refused(tonight=old, live=old, rating_age_days=age - 0.01) == ["input.age_days"]
+    assert refused(staged=old, live=old, rating_age_days=age) == []
+    assert refused(staged=old, live=old, rating_age_days=age - 0.01) == ["input.age_days"]
 
 
-def test_input_without_timestamps():
-    """There is nothing to say about its age."""
-    for side in ("tonight", "live"):
+def test_input_without_timestamps_has_no_age():
+    """The checks of age are skipped."""
+    for side in ("staged", "live"):
         found = checked(**{side: {"data/newest_rating": None}})
         assert found["input.days_behind"].verdict == "skipped"
 
 
 @pytest.mark.parametrize("path", ["data/sha256", "data/name", "data/ratings", "data/newest_rating"])
 def test_other_input_is_not_identical(path):
-    """Whatever it differs in."""
+    """A difference in any property of the input counts."""
     assert "input.identical" not in checked(live={path: 7})
 
 
 def test_ids_that_changed_their_type_are_a_warning():
-    """Readers in other languages may care."""
-    check = checked(tonight={"ids": "string"})["input.ids"]
+    """Readers in other languages may depend on the type."""
+    check = checked(staged={"ids": "string"})["input.ids"]
 
     assert check.verdict == "warning"
     assert str(check).startswith("input.ids (movie ids in values are of type string")
 
 
-def test_a_manifest_of_a_version_without_a_gate():
-    """Nothing is refused for what it does not say."""
+def test_a_live_manifest_without_gate_results_refuses_nothing():
+    """Checks without a live value are skipped."""
     old = {"gate": None, "metrics": None, "data": None, "parameters": None}
 
     assert refused(live=old) == []
@@ -539,16 +539,16 @@ def test_a_manifest_of_a_version_without_a_gate():
 
 @given(st.floats(), st.floats(allow_nan=False))
 @example(math.nan, 0.0)
-def test_relations(figure, bound):
-    """Each is what it says; what is no number is refused by all."""
+def test_relations_compare_with_the_threshold(figure, bound):
+    """NaN is refused by every relation."""
     assert (at_least("x", figure, bound).verdict == "passed") == (figure >= bound)
     assert (at_most("x", figure, bound).verdict == "passed") == (figure <= bound)
     assert (exactly("x", figure, bound).verdict == "passed") == (figure == bound)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_a_wider_bound_refuses_no_more(churn, narrow, wide):
-    """Whatever the figure is."""
+def test_a_wider_threshold_refuses_no_more(churn, narrow, wide):
+    """For any value."""
     narrow, wide = sorted((narrow, wide))
     change = COMPARISON._replace(churn={**COMPARISON.churn, "user": churn})
 
@@ -556,8 +556,8 @@ def test_a_wider_bound_refuses_no_more(churn, narrow, wide):
         assert refused(comparison=change, churn=narrow)
 
 
-def test_checks_for_people_and_for_the_manifest():
-    """Short figures, the bound, what is to be known beside; JSON has no NaN."""
+def test_a_check_as_text_and_as_json():
+    """The text is short; JSON has no NaN."""
     check = at_most("churn.user", 0.9666666666, 0.8, note="of 2,000")
 
     assert str(check) == "churn.user 0.9667 (at most 0.8; of 2,000)"
@@ -576,12 +576,12 @@ def test_checks_for_people_and_for_the_manifest():
     }
 
 
-def test_a_night_without_stars_has_none_to_be_judged():
-    """After such a night, or first: no ranked list is missed, and the checks say why."""
-    said = {"rating_scale": NULL, "metrics/rating": {}}
+def test_input_without_ratings_needs_no_ranked_lists():
+    """The checks are skipped with the reason."""
+    changes = {"rating_scale": NULL, "metrics/rating": {}}
     lists = {"ranked.lists": 0, "ranked.full": 0}
-    for live, first in ((said, False), (None, True)):
-        checks = without_stars(said, live=live, lists=lists, first=first)
+    for live, first in ((changes, False), (None, True)):
+        checks = without_stars(changes, live=live, lists=lists, first=first)
 
         assert not [check for check in checks.values() if check.verdict == "refused"]
         for name in ("rating.metrics", "ranked.full"):
@@ -590,8 +590,8 @@ def test_a_night_without_stars_has_none_to_be_judged():
         assert checks["ranked.lists"].verdict == "passed"
 
 
-def test_stars_that_have_gone_are_missed():
-    """The live night had them, so the column may simply be lost."""
+def test_ratings_that_disappeared_are_refused():
+    """The live generation had ratings, so the column may be lost."""
     checks = without_stars({"metrics/rating": {}}, lists={"ranked.lists": 0})
 
     assert [name for name, check in checks.items() if check.verdict == "refused"] == [
@@ -599,13 +599,13 @@ def test_stars_that_have_gone_are_missed():
     ]
 
 
-def test_ranked_lists_of_a_night_without_stars_are_wrong():
-    """Somebody put them there."""
+def test_ranked_lists_without_ratings_are_refused():
+    """No model could have computed them."""
     checks = without_stars({"metrics/rating": {}}, lists={"ranked.lists": 3}, first=True)
 
     assert checks["ranked.lists"].verdict == "refused"
 
 
-def without_stars(tonight, *, live=None, **other):
-    """Judge a night whose manifest has null for the rating scale."""
-    return checked(tonight={**tonight, "rating_scale": NULL}, live=live, **other)
+def without_stars(staged, *, live=None, **other):
+    """Return the checks of a generation whose manifest has null as rating scale."""
+    return checked(staged={**staged, "rating_scale": NULL}, live=live, **other)

@@ -19,7 +19,7 @@ def as_histories(rows):
 
 @st.composite
 def lists_and_relevant(draw):
-    """Draw lists, some short and some empty, and one relevant movie or more for each user."""
+    """Draw lists, some short and some empty, and relevant movies for each user."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     users, movies, length = (
         draw(st.integers(low, high)) for low, high in ((1, 8), (3, 40), (1, 25))
@@ -34,7 +34,7 @@ def lists_and_relevant(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(lists_and_relevant())
-def test_figures_are_those_of_scikit_learn(case):
+def test_metrics_equal_those_of_scikit_learn(case):
     """Short, full and empty lists with few or many relevant movies agree, user by user."""
     lists, relevant, k = case
 
@@ -47,8 +47,8 @@ def test_figures_are_those_of_scikit_learn(case):
         np.testing.assert_allclose(values, expected, atol=1e-12, err_msg=name)
 
 
-def test_figures_by_hand():
-    """Two of three relevant movies, in the first and the third place of four."""
+def test_metrics_by_hand():
+    """Two of three relevant movies, at the first and the third of four positions."""
     lists = np.array([[5, 1, 7, 2]], np.int32)
 
     found = per_user_metrics(lists, as_histories([[7, 5, 9]]), np.array([0]), ks=(2, 4))
@@ -66,7 +66,7 @@ def test_figures_by_hand():
 
 
 def test_lists_of_some_users_are_compared_with_their_own_movies():
-    """Rows of lists and users need not be the same."""
+    """The row of a list may differ from the index of its user."""
     relevant = as_histories([[0], [1], [2]])
 
     hits = hits_of(np.array([[2, 1], [0, 2]], np.int32), relevant, np.array([2, 0]))
@@ -74,7 +74,7 @@ def test_lists_of_some_users_are_compared_with_their_own_movies():
     assert hits.tolist() == [[True, False], [True, False]]
 
 
-def test_an_empty_place_is_no_hit():
+def test_an_empty_position_is_no_hit():
     """-1 is no movie, whatever is relevant."""
     lists = np.array([[-1, -1]], np.int32)
 
@@ -83,8 +83,8 @@ def test_an_empty_place_is_no_hit():
     assert {float(values[0]) for values in found.values()} == {0.0}
 
 
-def test_what_lists_are_like_by_hand():
-    """Three lists of two over five movies, two of them alike, one with an empty place."""
+def test_list_metrics_by_hand():
+    """Three lists of two over five movies, two of them equal, one with an empty position."""
     lists = np.array([[0, 1, 4], [0, 1, 3], [2, -1, -1]], np.int32)
     rated = np.array([7, 3, 0, 0, 1])
 
@@ -100,8 +100,8 @@ def test_what_lists_are_like_by_hand():
     }
 
 
-def test_interval_is_that_of_scipy():
-    """The percentile bootstrap of the mean, up to the chance of the resampling."""
+def test_the_interval_equals_that_of_scipy():
+    """The percentile bootstrap of the mean, up to the randomness of resampling."""
     values = np.random.default_rng(3).beta(0.5, 2, 400)
 
     ours = np.mean([interval(values, seed=seed) for seed in range(10)], axis=0)

@@ -1,4 +1,4 @@
-"""Hooks: a real command, and a real server on loopback."""
+"""Failure hooks: real commands, and a real HTTP server on loopback."""
 
 import json
 import os
@@ -11,11 +11,16 @@ import pytest
 from reco_batch.monitoring.failure_hook import HookFailed, notify
 from reco_batch.settings.fields import NotifyKeys
 
-TOLD = {"what": "refused", "reason": "churn is 0.9; 日本 'x' $(id)", "exit_code": 6, "served": None}
+EVENT = {
+    "what": "refused",
+    "reason": "churn is 0.9; 日本 'x' $(id)",
+    "exit_code": 6,
+    "served": None,
+}
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Keeps what is posted, and answers as the path says."""
+    """Handler that keeps posted objects, and answers with the code in the path."""
 
     def do_POST(self):
         """Answer with the code in the path; `/slow` waits until the test is over."""
@@ -32,7 +37,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web():
-    """A server of the web on loopback."""
+    """Return an HTTP server on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         server.posted, server.over = [], threading.Event()
         thread = threading.Thread(target=server.serve_forever)
@@ -54,25 +59,25 @@ def script(body):
 
 
 def test_a_command_gets_the_object_and_the_environment(tmp_path):
-    """The object on standard input, and each value as RECO_*; no shell looks at either."""
-    out = tmp_path / "told.json"
+    """The object on standard input, and each field as RECO_*, without a shell."""
+    out = tmp_path / "event.json"
     write = f"json.dump([json.load(sys.stdin), dict(os.environ)], open({str(out)!r}, 'w'))"
 
-    notify(NotifyKeys(command=script(write)), TOLD)
+    notify(NotifyKeys(command=script(write)), EVENT)
 
-    told, environment = json.loads(out.read_text())
-    assert told == {"schema": 1, **TOLD}
-    assert environment["RECO_REASON"] == TOLD["reason"]
+    event, environment = json.loads(out.read_text())
+    assert event == {"schema": 1, **EVENT}
+    assert environment["RECO_REASON"] == EVENT["reason"]
     assert (environment["RECO_EXIT_CODE"], environment["RECO_SERVED"]) == ("6", "")
     assert environment["PATH"] == os.environ["PATH"]
 
 
 def test_words_are_passed_as_they_are(tmp_path):
-    """What a shell would take for a command is a word."""
+    """Characters that a shell would interpret are passed unchanged."""
     out = tmp_path / "words"
     write = f"open({str(out)!r}, 'w').write(repr(sys.argv[1:]))"
 
-    notify(NotifyKeys(command=(*script(write), "$(id)", "; rm x", "a b")), TOLD)
+    notify(NotifyKeys(command=(*script(write), "$(id)", "; rm x", "a b")), EVENT)
 
     assert out.read_text() == repr(["$(id)", "; rm x", "a b"])
 
@@ -87,42 +92,42 @@ def test_words_are_passed_as_they_are(tmp_path):
         (script("sys.stdin.close(); os.close(0); sys.exit(3)"), r"ended with 3$"),
     ],
 )
-def test_a_command_that_fails_says_how(command, message):
-    """And is over when this is said."""
+def test_the_error_of_a_command_contains_the_cause(command, message):
+    """The command has ended by then."""
     with pytest.raises(HookFailed, match=message):
         notify(
-            NotifyKeys(command=command, timeout_seconds=0.2 if "600" in command[-1] else 30), TOLD
+            NotifyKeys(command=command, timeout_seconds=0.2 if "600" in command[-1] else 30), EVENT
         )
 
 
-def test_an_address_gets_the_object(web):
+def test_a_url_receives_the_object(web):
     """As JSON, once."""
-    notify(NotifyKeys(url=address(web, "204")), TOLD)
+    notify(NotifyKeys(url=address(web, "204")), EVENT)
 
     ((kind, body),) = web.posted
     assert kind == "application/json"
-    assert json.loads(body) == {"schema": 1, **TOLD}
+    assert json.loads(body) == {"schema": 1, **EVENT}
 
 
 @pytest.mark.parametrize(
     ("path", "message"), [("500", "answered 500$"), ("slow", "did not answer within 0.2 s$")]
 )
-def test_an_address_that_fails_says_how(web, path, message):
-    """Its path, which may be all that protects it, is not said."""
+def test_the_error_of_a_url_contains_the_cause(web, path, message):
+    """The path, which may be a secret, is not in the message."""
     with pytest.raises(HookFailed, match=message) as failed:
         notify(
-            NotifyKeys(url=address(web, path), timeout_seconds=0.2 if path == "slow" else 30), TOLD
+            NotifyKeys(url=address(web, path), timeout_seconds=0.2 if path == "slow" else 30), EVENT
         )
 
     assert path not in str(failed.value).replace(message.rstrip("$"), "")
 
 
-def test_nobody_at_the_address_is_said():
-    """A port that nobody listens on."""
+def test_an_unreachable_url_is_an_error():
+    """No process listens on the port."""
     with pytest.raises(HookFailed, match=r"was not reached \(.*refused"):
-        notify(NotifyKeys(url="http://127.0.0.1:1/x"), TOLD)
+        notify(NotifyKeys(url="http://127.0.0.1:1/x"), EVENT)
 
 
-def test_no_hook_is_no_hook():
-    """Nothing to call, nothing called."""
-    notify(NotifyKeys(), TOLD)
+def test_without_a_hook_nothing_is_called():
+    """Settings without a command and a URL."""
+    notify(NotifyKeys(), EVENT)

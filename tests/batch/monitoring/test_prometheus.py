@@ -1,4 +1,4 @@
-"""The Prometheus textfile: what a run knows, and what it must not forget."""
+"""The Prometheus textfile: values of a run, and values kept from the file before."""
 
 import re
 
@@ -25,7 +25,7 @@ REFUSED = {
 
 @pytest.fixture
 def written(tmp_path):
-    """Write the figures of a run to one file again and again; return what it has then."""
+    """Return a function that writes the metrics of runs to one file, and returns its samples."""
 
     def write(namespace="reco", **figures):
         path = tmp_path / "reco.prom"
@@ -47,8 +47,8 @@ def samples(text, namespace):
     return found
 
 
-def test_a_good_night_tells_everything(written):
-    """Every metric there is, and no other."""
+def test_a_successful_run_writes_every_metric(written):
+    """And no other metric."""
     found = written(
         stages={"read": 1.5, 'odd "stage"\\\n': 2.0},
         manifest=NIGHT,
@@ -70,8 +70,8 @@ def test_a_good_night_tells_everything(written):
     assert sorted(quality.values()) == [0.25, 0.875]  # map@10 would be one series too many
 
 
-def test_a_refusal_keeps_what_is_served_and_the_last_success(written):
-    """What readers see is asked of the store, not taken from the night."""
+def test_a_refused_run_keeps_the_live_generation_and_the_last_success(written):
+    """The live generation's values come from the store, not from the run."""
     written(served=SERVED, is_served_known=True, manifest=NIGHT)
 
     found = written(
@@ -86,8 +86,8 @@ def test_a_refusal_keeps_what_is_served_and_the_last_success(written):
     assert found["reco_served_bytes",] == 1000
 
 
-def test_a_run_without_a_store_keeps_what_the_file_knew(written):
-    """And nothing of the run before: neither its stages nor its verdict."""
+def test_a_run_without_a_store_keeps_values_of_the_file_before(written):
+    """Except the stages and the verdict of the run before."""
     before = written(
         served=SERVED, is_served_known=True, manifest=NIGHT, stages={"read": 1.0}, gate=REFUSED
     )
@@ -107,8 +107,8 @@ def test_a_run_without_a_store_keeps_what_the_file_knew(written):
     }
 
 
-def test_a_store_that_lost_everything_is_not_served_from_memory(written):
-    """The store answered that nothing is live: then nothing is."""
+def test_an_empty_store_has_no_live_generation(written):
+    """The store answered, so no value of the file before is kept."""
     written(served=SERVED, is_served_known=True)
 
     found = written(exit_code=4, served=None, is_served_known=True)
@@ -116,8 +116,8 @@ def test_a_store_that_lost_everything_is_not_served_from_memory(written):
     assert not [key for key in found if key[0].startswith(("reco_served_", "reco_memory_"))]
 
 
-def test_another_namespace_is_not_carried_over(written, tmp_path):
-    """One file is one namespace's; what another one left there is not this one's."""
+def test_values_of_another_namespace_are_not_kept(written, tmp_path):
+    """One file has the values of one namespace."""
     written(namespace="other", served=SERVED, is_served_known=True)
 
     found = written(namespace="reco", exit_code=3)
@@ -128,14 +128,14 @@ def test_another_namespace_is_not_carried_over(written, tmp_path):
 
 @pytest.mark.parametrize("left", [b"", b"\xff\xfe", b"reco_served_bytes{", b"<html>"])
 def test_a_damaged_file_is_replaced(written, tmp_path, left):
-    """It is no reason to say nothing; nor is a file that is not ours."""
+    """So is a file of another program."""
     (tmp_path / "reco.prom").write_bytes(left)
 
     assert written(exit_code=3)["reco_run_exit_code",] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["reco.prom"]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    """Which the run reports, and goes on."""
+def test_a_missing_folder_is_an_error(tmp_path):
+    """The run reports it, and continues."""
     with pytest.raises(OSError, match=re.escape("No such file")):
         write_metrics(tmp_path / "no" / "reco.prom", Figures("reco", 0, 1.0, 1.0))

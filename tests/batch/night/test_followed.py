@@ -1,4 +1,4 @@
-"""What follows a run that ends before it has anything to show: metrics, hooks, the log's end."""
+"""End of a failed run: metrics file, failure hook, last log line."""
 
 import json
 import re
@@ -11,85 +11,83 @@ import pytest
 
 from reco_store import Keys, RunLock, connect
 
-NOBODY = "redis://writer:Hunter2@127.0.0.1:1/0"
+UNREACHABLE = "redis://writer:Hunter2@127.0.0.1:1/0"
 METRIC = re.compile(r'^(reco_\w+)\{namespace="reco"\} (\S+)$', re.MULTILINE)
 
 
 @pytest.fixture
 def watched(untrained, tmp_path):
-    """Run `batch` with a metrics file and a hook; return its end, the metrics, what was told."""
-    metrics, told = tmp_path / "reco.prom", tmp_path / "told.json"
+    """Run `batch` with a metrics file and a hook; return its end, the metrics and the event."""
+    metrics, event = tmp_path / "reco.prom", tmp_path / "event.json"
 
-    def run(*words, hook=f"cp /dev/stdin {told}", **more):
-        told.unlink(missing_ok=True)
+    def run(*words, hook=f"cp /dev/stdin {event}", **more):
+        event.unlink(missing_ok=True)
         ended = untrained(*words, "--metrics-file", metrics, "--on-failure", hook, **more)
         found = {n: float(v) for n, v in METRIC.findall(metrics.read_text("utf-8"))}
-        return ended, found, json.loads(told.read_text("utf-8")) if told.exists() else None
+        return ended, found, json.loads(event.read_text("utf-8")) if event.exists() else None
 
     return run
 
 
-def test_bad_data_is_told_and_what_is_served_stays_known(watched, served, folder):
-    """The night knew nothing yet; the store does."""
+def test_bad_data_causes_a_notification_with_the_live_generation(watched, served, folder):
+    """The run has no manifest, so the live generation comes from the store."""
     path = folder({"movies.csv": None})
 
-    ended, metrics, told = watched("run", "--data", path)
+    ended, metrics, event = watched("run", "--data", path)
 
     assert ended.code == 4
     assert metrics["reco_run_exit_code"] == 4
     assert (metrics["reco_served_users"], metrics["reco_served_keys"]) == (1, 5)
     assert "reco_run_users" not in metrics
     assert "reco_run_last_success_timestamp_seconds" not in metrics
-    assert (told["what"], told["exit_code"], told["served"]) == ("failed", 4, served)
-    assert ended.err == f"error: {told['reason']}\n"
+    assert (event["what"], event["exit_code"], event["served"]) == ("failed", 4, served)
+    assert ended.err == f"error: {event['reason']}\n"
 
 
-def test_a_store_that_is_down_is_told_and_the_file_keeps_the_rest(watched, folder):
-    """The metrics of what is served are those that the run before wrote; no secret is told."""
+def test_an_unreachable_store_causes_a_notification_without_secrets(watched, folder):
+    """The metrics of the live generation are kept from the file before."""
     path = folder({"movies.csv": None})
     _, before, _ = watched("run", "--data", path)
 
-    ended, metrics, told = watched("run", "--data", path, REDIS_URL=NOBODY)
+    ended, metrics, event = watched("run", "--data", path, REDIS_URL=UNREACHABLE)
 
     assert ended.code == 3
     assert metrics["reco_run_exit_code"] == 3
     kept = {name: value for name, value in before.items() if "_served_" in name}
     assert kept.items() <= metrics.items()
-    assert (told["exit_code"], told["served"]) == (3, None)
-    assert "Hunter2" not in json.dumps(told) + ended.err
+    assert (event["exit_code"], event["served"]) == (3, None)
+    assert "Hunter2" not in json.dumps(event) + ended.err
 
 
-def test_an_option_that_cannot_be_is_told_as_well(watched):
-    """A night that did not begin is one that failed."""
-    ended, metrics, told = watched("run")
+def test_a_wrong_option_causes_a_notification(watched):
+    """A run that did not start is a failed run."""
+    ended, metrics, event = watched("run")
 
-    assert ended.code == metrics["reco_run_exit_code"] == told["exit_code"] == 2
-    assert told["reason"].startswith("--data is missing")
+    assert ended.code == metrics["reco_run_exit_code"] == event["exit_code"] == 2
+    assert event["reason"].startswith("--data is missing")
 
 
-def test_republish_is_followed_too(watched, served):
-    """It switches readers as a night does."""
-    ended, metrics, told = watched("republish", "20200101T000000Z-dead")
+def test_a_failed_republish_causes_a_notification(watched, served):
+    """It switches readers as a run does."""
+    ended, metrics, event = watched("republish", "20200101T000000Z-dead")
 
     assert ended.code == metrics["reco_run_exit_code"] == 5
-    assert (told["command"], told["served"]) == ("republish", served)
+    assert (event["command"], event["served"]) == ("republish", served)
 
 
-def test_a_hook_that_fails_changes_nothing_but_a_line(watched, folder):
-    """Neither the exit code nor the error."""
-    ended, metrics, told = watched("run", "--data", folder({"movies.csv": None}), hook="/no/hook")
+def test_a_failing_hook_adds_one_warning(watched, folder):
+    """The exit code and the error stay the same."""
+    ended, metrics, event = watched("run", "--data", folder({"movies.csv": None}), hook="/no/hook")
 
-    assert (ended.code, told) == (4, None)
+    assert (ended.code, event) == (4, None)
     assert metrics["reco_run_exit_code"] == 4
     *_, warning, error = ended.lines
     assert "warning: the hook /no/hook could not be run (No such file" in warning
     assert error.startswith("error: ")
 
 
-def test_a_metrics_file_that_cannot_be_written_changes_nothing_but_a_line(
-    refused, folder, untrained
-):
-    """The night ends as it would have; `--quiet` is about progress, not about this."""
+def test_an_unwritable_metrics_file_adds_one_warning(refused, folder, untrained):
+    """The run ends as it would have; `--quiet` hides progress only."""
     words = ("run", "--data", folder({"movies.csv": None}), "--metrics-file", "/no/folder/x")
 
     ended = untrained(*words, "--quiet")
@@ -102,8 +100,8 @@ def test_a_metrics_file_that_cannot_be_written_changes_nothing_but_a_line(
     assert error.startswith("error: ")
 
 
-def test_on_request_every_line_is_a_json_object(watched, folder):
-    """The error is the last of them, and there is no line for people."""
+def test_with_json_logs_every_line_is_a_json_object(watched, folder):
+    """The error is the last line, and there is no line of plain text."""
     path = folder({"movies.csv": None})
 
     ended, metrics, _ = watched("run", "--data", path, "--log-format", "json", hook="/no/hook")
@@ -116,22 +114,22 @@ def test_on_request_every_line_is_a_json_object(watched, folder):
     assert len({line["run"] for line in lines}) == 1
 
 
-def test_every_command_ends_in_json_on_request(untrained):
-    """The variable counts for commands that have no such option."""
-    ended = untrained("generations", RECO_LOG_FORMAT="json", REDIS_URL=NOBODY)
+def test_every_command_ends_with_a_json_line(untrained):
+    """The environment variable applies to commands without the option, too."""
+    ended = untrained("generations", RECO_LOG_FORMAT="json", REDIS_URL=UNREACHABLE)
 
     (line,) = map(json.loads, ended.lines)
     assert (ended.code, line["event"], line["exit_code"]) == (3, "error", 3)
     assert "Hunter2" not in ended.err
 
 
-def test_a_run_that_finds_another_at_work_leaves_the_figures_to_it(watched, server, folder):
-    """The file is that of the run before; the hook is told."""
+def test_a_second_run_at_once_does_not_write_the_metrics_file(watched, server, folder):
+    """The hook is called."""
     _, before, _ = watched("run", "--data", folder({"movies.csv": None}))
     with connect(server) as client, RunLock(client, Keys("reco"), heartbeat=False):
-        ended, metrics, told = watched("run", "--data", folder())
+        ended, metrics, event = watched("run", "--data", folder())
 
-    assert ended.code == told["exit_code"] == 75
+    assert ended.code == event["exit_code"] == 75
     assert metrics == before
 
 
@@ -165,14 +163,12 @@ main()
 
 @pytest.mark.parametrize("form", ["plain", "json"])
 @pytest.mark.slow
-def test_a_run_in_native_code_is_ended_with_all_that_follows(
-    environment, server, served, tmp_path, form
-):
-    """Asked to end, and deaf: one line, metrics, hook, and the lock is free at once."""
-    metrics, told = tmp_path / "reco.prom", tmp_path / "told.json"
+def test_sigterm_ends_a_run_in_native_code(environment, server, served, tmp_path, form):
+    """One line, metrics, the hook, and the lock is released at once."""
+    metrics, event = tmp_path / "reco.prom", tmp_path / "event.json"
     words = ["run", "--data", tmp_path, "-q", "--metrics-file", metrics, "--log-format", form]
     with subprocess.Popen(
-        [sys.executable, "-c", DEAF, *words, "--on-failure", f"cp /dev/stdin {told}"],
+        [sys.executable, "-c", DEAF, *words, "--on-failure", f"cp /dev/stdin {event}"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -186,14 +182,14 @@ def test_a_run_in_native_code_is_ended_with_all_that_follows(
     assert process.returncode == 143
     assert out == "free\n"  # what is live by then, this run changes no more
     *_, line = err.splitlines()
-    said = f"ended by SIGTERM; run it again. Still served: {served}."
+    message = f"ended by SIGTERM; run it again. Still served: {served}."
     if form == "json":
-        assert json.loads(line)["message"] == said
+        assert json.loads(line)["message"] == message
         assert [json.loads(one)["level"] for one in err.splitlines()] == ["error"]
     else:
-        assert err == f"error: {said}\n"
+        assert err == f"error: {message}\n"
     assert dict(METRIC.findall(metrics.read_text("utf-8")))["reco_run_exit_code"] == "143.0"
-    assert json.loads(told.read_text("utf-8"))["reason"] == said
+    assert json.loads(event.read_text("utf-8"))["reason"] == message
     with connect(server) as client:
         assert client.get(Keys("reco").lock) is None
 
@@ -237,11 +233,9 @@ main()
     ],
 )
 @pytest.mark.slow
-def test_a_signal_that_comes_late_changes_nothing(
-    environment, running, tmp_path, what, number, form, seconds
-):
-    """A run that has ended, and looks at what is served, ends as it would have, with all of it."""
-    metrics, told = tmp_path / "reco.prom", tmp_path / "told.json"
+def test_a_late_signal_changes_nothing(environment, running, tmp_path, what, number, form, seconds):
+    """A run that has ended, and reads the live generation, ends as it would have."""
+    metrics, event = tmp_path / "reco.prom", tmp_path / "event.json"
     words = ["run", "--data", tmp_path, "--metrics-file", metrics, "--log-format", form]
     code = 0 if what == "live" else 5
     with (
@@ -249,7 +243,7 @@ def test_a_signal_that_comes_late_changes_nothing(
         subprocess.Popen(
             [
                 *(sys.executable, "-c", LOOKING, what, str(seconds), *words),
-                *("--on-failure", f"cp /dev/stdin {told}"),
+                *("--on-failure", f"cp /dev/stdin {event}"),
             ],
             env={**environment, "REDIS_URL": url},
             stdout=subprocess.PIPE,
@@ -265,7 +259,7 @@ def test_a_signal_that_comes_late_changes_nothing(
 
     assert process.returncode == code, out + err
     assert f'reco_run_exit_code{{namespace="reco"}} {code}.0' in metrics.read_text("utf-8")
-    assert told.exists() == (what == "failed")
+    assert event.exists() == (what == "failed")
     if form == "json":
         assert json.loads(err.splitlines()[-1])["event"] == "ended"
     if what == "failed":

@@ -1,4 +1,4 @@
-"""What a tuning writes, a night reads; anything else is refused in words."""
+"""The hyper-parameter file: `batch tune` writes it, `batch run` reads it."""
 
 import json
 from dataclasses import replace
@@ -11,8 +11,8 @@ from reco_batch.tuning.parameter_file import read_parameters, write_parameters
 from reco_store import UsageError
 
 
-def test_what_is_written_is_read(tmp_path):
-    """The preset with other values, and nothing else changed."""
+def test_written_values_are_read(tmp_path):
+    """The other values are those of the preset."""
     values = {"retrieval": {"tower.l2": 0.25, "tower.epochs": 7}, "rating": {"ridge_l2": 3.5}}
 
     write_parameters(tmp_path / "p.json", preset="default", values=values, tuned={"trials": 3})
@@ -26,9 +26,9 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_a_whole_number_does_for_a_fraction_and_lists_are_tuples(tmp_path):
-    """As people write them."""
-    said = {"retrieval": {"tower.l2": 1, "recency_choices": [0, 0.5]}}
-    (tmp_path / "p.json").write_text(json.dumps({"preset": "default"} | said))
+    """JSON has one kind of number, and no tuples."""
+    content = {"retrieval": {"tower.l2": 1, "recency_choices": [0, 0.5]}}
+    (tmp_path / "p.json").write_text(json.dumps({"preset": "default"} | content))
 
     found = read_parameters(tmp_path / "p.json", preset="default").retrieval
 
@@ -38,7 +38,7 @@ def test_a_whole_number_does_for_a_fraction_and_lists_are_tuples(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("content", "found"),
     [
         ({"colour": 1}, r"'colour' is not known; expected one of preset, retrieval, rating, tuned"),
         ({"preset": "notebook"}, r"the preset is 'notebook'; expected 'default'"),
@@ -61,10 +61,10 @@ def test_a_whole_number_does_for_a_fraction_and_lists_are_tuples(tmp_path):
         ({"retrieval": {"recency_choices": 0.5}}, r"recency_choices is 0.5; expected a list"),
     ],
 )
-def test_anything_else_is_refused(tmp_path, said, found):
-    """With the file, the key, the value, and what it may be."""
+def test_a_wrong_value_is_refused(tmp_path, content, found):
+    """The error contains the file, the key, the value and the expected one."""
     path = tmp_path / "p.json"
-    path.write_text(json.dumps({"preset": "default"} | said))
+    path.write_text(json.dumps({"preset": "default"} | content))
 
     with pytest.raises(UsageError, match=f"^{path}: .*{found}"):
         read_parameters(path, preset="default")
@@ -80,8 +80,8 @@ def test_a_list_of_a_fixed_length_has_that_length(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", None])
-def test_a_file_that_is_none_is_refused(tmp_path, content):
-    """Missing, cut, or something else."""
+def test_an_unreadable_file_is_refused(tmp_path, content):
+    """A missing file, a truncated one, and one of another format."""
     path = tmp_path / "p.json"
     if content is not None:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What is tried next depends on what was tried and the seed, and goes where it is good."""
+"""Suggested trials depend on the finished trials and the seed, and improve."""
 
 import sys
 
@@ -26,7 +26,7 @@ def search(count, *, seed=1, maximise=False):
 
 
 def test_the_same_is_suggested_after_the_same_trials():
-    """Wherever they came from; another seed suggests something else."""
+    """Another seed suggests other values."""
     trials = search(14)
 
     assert search(14) == trials
@@ -36,7 +36,7 @@ def test_the_same_is_suggested_after_the_same_trials():
 
 @pytest.mark.parametrize("maximise", [False, True])
 def test_the_best_is_found(maximise):
-    """Later trials are better than those that know nothing, in either direction."""
+    """Later trials are better than random ones, in either direction."""
     trials = search(50, maximise=maximise)
     best = best_of(trials, maximise=maximise)
 
@@ -47,8 +47,8 @@ def test_the_best_is_found(maximise):
     assert all(trial.values["n"] in range(1, 65) for trial in trials)
 
 
-def test_a_trial_that_diverged_has_no_say_but_is_not_repeated():
-    """It counts as tried, so that the next one is another."""
+def test_a_diverged_trial_is_not_repeated():
+    """It has no score, but it counts as a trial."""
     trials = search(11)
     diverged = Trial(suggest(trials, RANGES, maximise=False, seed=1), None)
 
@@ -56,15 +56,15 @@ def test_a_trial_that_diverged_has_no_say_but_is_not_repeated():
     assert best_of([*trials, diverged], maximise=False) == best_of(trials, maximise=False)
 
 
-def test_a_first_trial_outside_the_ranges_is_taken_at_their_end():
-    """A preset, or a file of parameters, need not be inside."""
+def test_a_trial_outside_the_ranges_counts_at_their_end():
+    """Values of a preset or a parameter file may be outside the ranges."""
     outside = Trial({"x": 99.0, "n": 900}, 1.0)
 
     assert suggest([outside], RANGES, maximise=False, seed=1).keys() == RANGES.keys()
 
 
-def test_without_optuna_it_says_what_to_install(monkeypatch):
-    """One line, rather than a traceback."""
+def test_without_optuna_the_error_names_the_extra(monkeypatch):
+    """One line, no traceback."""
     monkeypatch.setitem(sys.modules, "optuna", None)
 
     with pytest.raises(NotInstalled, match=r"batch tune .* pip install '.\[tune\]'"):

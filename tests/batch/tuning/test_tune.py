@@ -1,4 +1,4 @@
-"""Tuning chooses by the validation part, and goes on where it was stopped."""
+"""Tuning chooses by the validation part, and continues after an interruption."""
 
 import json
 import os
@@ -32,8 +32,8 @@ SMALL = replace(
 )
 
 
-def config(home, *, trials=3, model="both", **said):
-    """Tune models of a second each."""
+def config(home, *, trials=3, model="both", **options):
+    """Return settings of a search with trials of a second each."""
     return TuneConfig(
         **{
             "data": "planted",
@@ -44,20 +44,20 @@ def config(home, *, trials=3, model="both", **said):
             "out": home / "tuned.json",
             "trials": trials,
             "model": model,
-            **said,
+            **options,
         }
     )
 
 
 @pytest.fixture(scope="module")
 def visible(dataset):
-    """What choosing may see of the planted ratings."""
+    """Return the visible part of the planted ratings."""
     return tuning.without_test(dataset, split_ratings(dataset.ratings, by=SplitBy.RANDOM, seed=42))
 
 
-def run(told, visible, **said):
+def run(told, visible, **options):
     """Tune, and return the trials of each model."""
-    searches = tuning.tune(told, visible, QuietReporter(), **said)
+    searches = tuning.tune(told, visible, QuietReporter(), **options)
     return {search.model: search.trials for search in searches}
 
 
@@ -67,8 +67,8 @@ def undisturbed(tmp_path_factory, visible):
     return run(config(tmp_path_factory.mktemp("home")), visible)
 
 
-def test_the_first_trial_is_what_the_preset_has(undisturbed):
-    """So the best is never worse than it, by what is measured."""
+def test_the_first_trial_is_the_preset(undisturbed):
+    """So the best trial is never worse on the validation part."""
     first = undisturbed["rating"][0].values
     assert first == {"embedding_dim": 16, "learning_rate": 0.05, "epochs": 5}
     assert undisturbed["retrieval"][0].values["learning_rate"] == 0.1
@@ -76,8 +76,8 @@ def test_the_first_trial_is_what_the_preset_has(undisturbed):
     assert undisturbed["rating"][1].values != first
 
 
-def test_the_test_part_has_no_say(dataset, undisturbed, visible, tmp_path):
-    """Other stars and other movies in it lead to the same choice."""
+def test_the_test_part_does_not_affect_the_choice(dataset, undisturbed, visible, tmp_path):
+    """Other ratings and other movies in it lead to the same trials."""
     split = split_ratings(dataset.ratings, by=SplitBy.RANDOM, seed=42)
     stars, movies = dataset.ratings.rating.copy(), dataset.ratings.movie_index.copy()
     stars[split.test] = 5.5 - stars[split.test]
@@ -95,8 +95,8 @@ def test_the_test_part_has_no_say(dataset, undisturbed, visible, tmp_path):
     assert run(config(tmp_path), seen) == undisturbed
 
 
-def test_the_validation_part_has_all_the_say(dataset, undisturbed, visible, tmp_path):
-    """Other stars in it lead to other figures."""
+def test_the_validation_part_determines_the_scores(dataset, undisturbed, visible, tmp_path):
+    """Other ratings in it lead to other scores."""
     turned = replace(visible.validation, rating=5.5 - visible.validation.stars)
 
     found = run(config(tmp_path, model="rating"), visible._replace(validation=turned))
@@ -104,8 +104,8 @@ def test_the_validation_part_has_all_the_say(dataset, undisturbed, visible, tmp_
     assert found["rating"][0].score != undisturbed["rating"][0].score
 
 
-def test_a_stopped_tuning_goes_on(undisturbed, visible, tmp_path):
-    """To what it would have found, even where the stop cut a line short."""
+def test_an_interrupted_search_continues(undisturbed, visible, tmp_path):
+    """It ends with the same trials, even if the interruption truncated a line."""
     run(config(tmp_path, trials=1), visible)
     for record in (tmp_path / "tuning").glob("*.jsonl"):
         record.write_text(record.read_text() + '{"values": {"epo')
@@ -114,8 +114,8 @@ def test_a_stopped_tuning_goes_on(undisturbed, visible, tmp_path):
     assert run(config(tmp_path), visible) == undisturbed  # what is kept can be read again
 
 
-def test_finished_trials_are_not_done_again(undisturbed, visible, tmp_path, monkeypatch):
-    """The same command once more trains nothing."""
+def test_finished_trials_are_not_repeated(undisturbed, visible, tmp_path, monkeypatch):
+    """Running the same command again trains nothing."""
     told = config(tmp_path, trials=1)
     first = run(told, visible)
     monkeypatch.setattr(tuning, "train_rating_of", None)
@@ -124,8 +124,8 @@ def test_finished_trials_are_not_done_again(undisturbed, visible, tmp_path, monk
     assert run(told, visible) == first
 
 
-def test_time_limit_ends_it(visible, tmp_path):
-    """Each model gets its first trial; then none begins that would not end in time."""
+def test_the_time_limit_ends_a_search(visible, tmp_path):
+    """Each model gets its first trial; a later one starts only if it would end in time."""
     ticks = iter(range(0, 10_000, 10))
 
     found = run(config(tmp_path, trials=50, time_limit=65), visible, clock=lambda: next(ticks))
@@ -136,8 +136,8 @@ def test_time_limit_ends_it(visible, tmp_path):
     assert again == found
 
 
-def test_a_diverging_trial_is_kept_as_one_without_a_score(visible, tmp_path, monkeypatch):
-    """And the next one is another."""
+def test_a_diverging_trial_is_recorded_without_a_score(visible, tmp_path, monkeypatch):
+    """The next trial has other values."""
     train, calls = tuning.train_rating_of, []
 
     def diverging(parameters, training):
@@ -154,8 +154,8 @@ def test_a_diverging_trial_is_kept_as_one_without_a_score(visible, tmp_path, mon
     assert trials[1].values != trials[2].values
 
 
-def test_a_diverging_preset_ends_it(visible, tmp_path, monkeypatch):
-    """There is nothing to begin from."""
+def test_a_diverging_preset_is_an_error(visible, tmp_path, monkeypatch):
+    """The search has no start."""
 
     def diverging(parameters, training):
         raise NotFinite("training diverged")
@@ -167,7 +167,7 @@ def test_a_diverging_preset_ends_it(visible, tmp_path, monkeypatch):
             run(config(tmp_path, model="rating", trials=1), visible)
 
 
-def test_two_at_once_are_refused(visible, tmp_path):
+def test_a_second_search_at_once_is_refused(visible, tmp_path):
     """Both would write the same trials."""
     run(config(tmp_path, trials=1), visible)
     (lock,) = (tmp_path / "tuning").glob("*.lock")
@@ -176,8 +176,8 @@ def test_two_at_once_are_refused(visible, tmp_path):
         run(config(tmp_path, trials=1), visible)
 
 
-def test_nothing_to_choose_by_is_refused(dataset, make_ratings, make_dataset):
-    """Users of a few ratings have no validation part."""
+def test_ratings_without_a_validation_part_are_refused(dataset, make_ratings, make_dataset):
+    """Users with few ratings have no validation part."""
     ratings = make_ratings(at_least=5)
     few = make_dataset(ratings.groupby("userId").head(4))
 
@@ -185,8 +185,8 @@ def test_nothing_to_choose_by_is_refused(dataset, make_ratings, make_dataset):
         tuning.without_test(few, split_ratings(few.ratings, by=SplitBy.RANDOM, seed=42))
 
 
-def options(folder, **said):
-    """Say what `batch tune` would be told, and more."""
+def options(folder, **options):
+    """Return the settings of `batch tune` with some options."""
     return {
         "data": str(folder),
         "preset": "notebook",
@@ -201,12 +201,12 @@ def options(folder, **said):
         "encoding": "utf-8",
         "threads": 1,
         "quiet": True,
-        **said,
+        **options,
     }
 
 
-def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
-    """The file names the preset and how it was found; a night of it has the best values."""
+def test_the_command_writes_a_file_that_a_run_reads(data_folder, tmp_path):
+    """The file names the preset and the search; a run with it has the best values."""
     begin = tmp_path / "begin.json"
     rating, retrieval = {"epochs": 5, "batch_size": 100}, {"epochs": 7}
     begin.write_text(json.dumps({"preset": "notebook", "rating": rating, "retrieval": retrieval}))
@@ -220,7 +220,7 @@ def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
     own = values_of(PRESETS["notebook"].rating)
     expected = {"epochs": 5, "batch_size": 100, **search.best.values}
     assert written["rating"] == {n: value for n, value in expected.items() if value != own[n]}
-    assert written["retrieval"] == {"epochs": 7}  # of another tuning, say: it is not lost
+    assert written["retrieval"] == {"epochs": 7}  # from another search: it is kept
     assert written["tuned"]["rating"] == {
         "figure": "rmse on the validation part",
         "preset": search.trials[0].score,
@@ -233,8 +233,8 @@ def test_the_command_writes_what_a_night_takes(data_folder, tmp_path):
     assert found.retrieval.epochs == 7
 
 
-def test_a_trial_has_all_processors(data_folder, tmp_path, monkeypatch):
-    """There is one at a time, whatever the environment says."""
+def test_a_trial_uses_all_processors(data_folder, tmp_path, monkeypatch):
+    """Trials run one at a time, whatever the environment contains."""
     told_tensorflow = set()
     tune_module = ModuleType(
         "reco_batch.tuning.tune"
@@ -256,7 +256,7 @@ def test_a_trial_has_all_processors(data_folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("options", "message"),
     [
         ({"trials": 0}, "--trials 0: expected a whole number from 1"),
         ({"time_limit": 0.0}, "--time-limit 0.0: expected a number of seconds above 0"),
@@ -265,11 +265,11 @@ def test_a_trial_has_all_processors(data_folder, tmp_path, monkeypatch):
         ({"preset": "none"}, "--preset 'none': expected default or notebook"),
     ],
 )
-def test_impossible_options_are_refused(data_folder, tmp_path, said, message):
-    """Before anything is read."""
+def test_impossible_options_are_refused(data_folder, tmp_path, options, message):
+    """Before any data is read."""
 
     def run():
-        told = read_settings(options(data_folder, **said))
+        told = read_settings(options(data_folder, **options))
         commands.tune_command(told.settings, Target.of(None, "reco", tmp_path))
 
     with pytest.raises(UsageError, match=message):
