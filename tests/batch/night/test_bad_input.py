@@ -230,8 +230,8 @@ REFUSED = {
     "an archive": (
         ratings(always(b"PK\x03\x04...")),
         (
-            "ratings.csv: it is a zip archive or an Excel workbook; expected CSV, plain or "
-            "gzipped, or Parquet. Unpack it, or save it as CSV."
+            "ratings.csv: it is a zip archive or an Excel workbook; expected CSV or "
+            "Parquet. Unpack it, or save it as CSV."
         ),
     ),
     "no user": (
