@@ -185,7 +185,7 @@ def test_ratings_without_a_validation_part_are_refused(dataset, make_ratings, ma
         tuning.without_test(few, split_ratings(few.ratings, by=SplitBy.RANDOM, seed=42))
 
 
-def options(folder, **options):
+def options(folder, **changes):
     """Return the settings of `batch tune` with some options."""
     return {
         "data": str(folder),
@@ -201,7 +201,7 @@ def options(folder, **options):
         "encoding": "utf-8",
         "threads": 1,
         "quiet": True,
-        **options,
+        **changes,
     }
 
 
@@ -256,7 +256,7 @@ def test_a_trial_uses_all_processors(data_folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("changes", "message"),
     [
         ({"trials": 0}, "--trials 0: expected a whole number from 1"),
         ({"time_limit": 0.0}, "--time-limit 0.0: expected a number of seconds above 0"),
@@ -265,11 +265,11 @@ def test_a_trial_uses_all_processors(data_folder, tmp_path, monkeypatch):
         ({"preset": "none"}, "--preset 'none': expected default or notebook"),
     ],
 )
-def test_impossible_options_are_refused(data_folder, tmp_path, options, message):
+def test_impossible_options_are_refused(data_folder, tmp_path, changes, message):
     """Before any data is read."""
 
     def run():
-        told = read_settings(options(data_folder, **options))
+        told = read_settings(options(data_folder, **changes))
         commands.tune_command(told.settings, Target.of(None, "reco", tmp_path))
 
     with pytest.raises(UsageError, match=message):
