@@ -82,8 +82,8 @@ def _brackets(result: dict) -> list[str]:
         "between": "the 5 % and 95 % quantiles of the bootstrapped extrapolation",
         "measured_range": "the smallest and the largest measurement",
     }
-    said = [words[key] for key in words if any(key in row for row in rows)]
-    return [f"In parentheses: {'; '.join(said)}."] if said else []
+    legend = [words[key] for key in words if any(key in row for row in rows)]
+    return [f"In parentheses: {'; '.join(legend)}."] if legend else []
 
 
 def _near(result: dict, names: Sequence[str]) -> list[str]:

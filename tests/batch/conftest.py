@@ -53,7 +53,7 @@ def sittings(dataset: Dataset) -> Dataset:
 
 @pytest.fixture(scope="session")
 def seen(dataset: Dataset) -> Histories:
-    """What each planted user has rated."""
+    """Movies that each planted user has rated."""
     return histories(dataset.ratings, user_count=len(dataset.user_ids))
 
 
@@ -74,7 +74,7 @@ def tfrs(tf: ModuleType) -> ModuleType:
 
 
 class SilentStage:
-    """A stage that keeps what it was told."""
+    """A stage that keeps its notes, losses and steps."""
 
     def __init__(self) -> None:
         self.steps = 0

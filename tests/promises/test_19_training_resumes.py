@@ -124,7 +124,7 @@ def test_19_a_cut_checkpoint_is_never_loaded(checkpoint, draw, many, tmp_path):
 
     def restore():
         output = []
-        checkpoints = Checkpoints(tmp_path, training="it", every_seconds=0, say=output.append)
+        checkpoints = Checkpoints(tmp_path, training="it", every_seconds=0, show=output.append)
         return checkpoints.restore(Untouchable(), Untouchable()), output
 
     copy = tmp_path / checkpoint.name

@@ -36,22 +36,22 @@ RULES: Final = (
     Rule(
         re.compile(r'"""(What|Whether|How|Who|Why|Where)\b'),
         "open a docstring with a verb or a noun phrase",
-        271,
+        0,
     ),
     Rule(
         re.compile(r'(?:"""|#:? |"{3}\s*)(Of (?!course)|As `|Likewise|The same[ ,])'),
         "write a sentence that can be read alone",
-        97,
+        0,
     ),
     Rule(
         re.compile(r"\b(says?|said|tells?|told|speaks? for|knows? of|nobody gave|asked of)\b"),
         "data contain, functions return, errors report, pages describe",
-        880,
+        60,
     ),
     Rule(
         re.compile(r"\b(stands?|beside|somebody|nobody|whoever|somewhere else)\b", re.IGNORECASE),
         "name the user, the operator, the place or the relation",
-        501,
+        30,
     ),
     Rule(
         re.compile(
@@ -59,12 +59,12 @@ RULES: Final = (
             re.IGNORECASE,
         ),
         "use the terms of the field: top-10, held-out ratings",
-        68,
+        10,
     ),
     Rule(
         re.compile(r"\b(that which|what is (not|there|no|to|of)|of what|by what|with what)\b"),
         "name the thing",
-        137,
+        20,
     ),
 )
 

@@ -95,7 +95,7 @@ def at_most(
 def exactly(name: str, figure: float, bound: float | None) -> Check:
     """Refuse a figure that differs from the manifest's; skip it without one."""
     if bound is None:
-        return Check(name, figure, EXACTLY, None, SKIPPED, "the manifest does not say")
+        return Check(name, figure, EXACTLY, None, SKIPPED, "not in the manifest")
     return Check(name, figure, EXACTLY, bound, PASSED if figure == bound else REFUSED)
 
 

@@ -36,7 +36,7 @@ _NO_LISTS: Final = "the store lost keys of the live generation, so it is no base
 _SOME_LISTS: Final = "the store lost keys of the live generation"
 #: Start of the note of a check that was refused earlier and cannot be repeated now.
 _CARRIED_OVER: Final = "refused in comparison with "
-#: The same start in notes of earlier versions.
+#: Start of such a note in artifacts of earlier versions.
 _CARRIED_OVER_EARLIER: Final = "refused beside "
 #: Largest share of lost keys with which the live generation can still serve as a baseline.
 _LOST_SHARE: Final = 0.05

@@ -109,7 +109,7 @@ class Trainings:
                 self._night.checkpoints(name),
                 training=name,
                 every_seconds=self._config.checkpoint_seconds,
-                say=self._reporter.info,
+                show=self._reporter.info,
             )
             ratings = partial(self._ratings, step)
             seed, recency = self._config.seed, chosen["recency"]

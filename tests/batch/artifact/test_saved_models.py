@@ -1,4 +1,4 @@
-"""The SavedModels, loaded from disk as an application would, answer what the lists say."""
+"""SavedModels, loaded from disk as an application does, return the published lists."""
 
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def test_movie_model(tf, saved, dataset, retrieval_model):
 
 
 def test_only_movies_of_the_catalogue(tf, tmp_path, dataset, retrieval_model):
-    """What the models have learned from besides is not answered, nor what is like it."""
+    """Items outside the catalogue are neither recommended nor listed as similar."""
     listed = dataset.movies.ids[:5]
     nothing = Histories(np.zeros(len(dataset.user_ids) + 1, np.int64), np.zeros(0, np.int32))
     save_retrieval(tmp_path, retrieval_model, listed, nothing, k=K)
@@ -147,7 +147,7 @@ def test_explicit_model(tf, saved, dataset, seen, rating_model):
 
 
 def test_the_stars_have_a_name(tf, saved, dataset):
-    """The signature answers as the model does."""
+    """The signature returns the same values as the model."""
     model = tf.saved_model.load(str(saved / EXPLICIT_MODEL))
     pair = {"userId": tf.constant(dataset.user_ids[:1]), "movieId": tf.constant(["1"])}
 
@@ -158,10 +158,10 @@ def test_the_stars_have_a_name(tf, saved, dataset):
 
 
 def test_unknown_ids_have_an_answer(tf, saved, user_model):
-    """Whoever was not there last night has the list and the stars of an untrained id."""
-    answer = user_model(tf.constant(["nobody", "no one"]))
+    """Unknown users get the list and the predicted rating of an untrained id."""
+    answer = user_model(tf.constant(["unknown", "new"]))
     stars = tf.saved_model.load(str(saved / EXPLICIT_MODEL))(
-        {"userId": tf.constant(["nobody"]), "movieId": tf.constant(["none"])}
+        {"userId": tf.constant(["unknown"]), "movieId": tf.constant(["none"])}
     )
 
     assert answer["movie_ids"].shape == answer["scores"].shape == (2, K)
@@ -173,7 +173,7 @@ def test_unknown_ids_have_an_answer(tf, saved, user_model):
 def test_exclusions_agree_with_the_brute_force_layer(
     tf, tfrs, user_model, dataset, seen, retrieval_model
 ):
-    """A user's list is what TFRS gives when told to leave out what the user has seen."""
+    """The lists equal those of TFRS with the seen movies as exclusions."""
     towers, movie_ids = retrieval_model.towers(), tf.constant(dataset.movies.ids)
     layer = tfrs.layers.factorized_top_k.BruteForce(towers.user, k=K)
     layer.index(towers.movie(movie_ids), movie_ids)
@@ -192,7 +192,7 @@ def test_exclusions_agree_with_the_brute_force_layer(
 
 
 def test_a_list_that_is_used_up_ends(tf, tmp_path, dataset, seen, retrieval_model):
-    """A catalogue shorter than k is listed whole, and what is left out does not come back."""
+    """A catalogue shorter than k is listed completely, without the excluded movies."""
     save_retrieval(tmp_path, retrieval_model, dataset.movies.ids, seen, k=1000)
     model = tf.saved_model.load(str(tmp_path / USER_MODEL))
 
@@ -207,7 +207,7 @@ def test_a_list_that_is_used_up_ends(tf, tmp_path, dataset, seen, retrieval_mode
 
 
 def test_folder_that_cannot_be_written(tmp_path, rating_model):
-    """What TensorFlow says of a full or missing disk is an OSError, as of any other file."""
+    """TensorFlow's errors about a full or missing disk become OSErrors."""
     (tmp_path / "file").write_text("in the way")
 
     with pytest.raises(OSError, match=r"(?i)not a directory"):

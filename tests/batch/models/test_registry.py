@@ -88,7 +88,7 @@ def test_a_rating_model_reports_the_epochs_of_all_members(training, sittings, pa
 
 
 def test_the_recency_exponent_changes_the_hybrid(training):
-    """The same exponent gives the same vectors, another one others."""
+    """Vectors depend on the exponent and are reproducible."""
     parameters, _ = RETRIEVALS["hybrid"]
 
     found = [

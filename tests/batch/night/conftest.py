@@ -289,8 +289,8 @@ def accepted(untrained: Run, untouched: str) -> Callable[..., list[str]]:
 
     def run(*words: object, **more: str) -> list[str]:
         ended = untrained(*words, **more)
-        *said, last = ended.lines
+        *messages, last = ended.lines
         assert "(tensorflow)" in last, ended.err
-        return [line.partition(" ")[2] for line in said]
+        return [line.partition(" ")[2] for line in messages]
 
     return run

@@ -130,7 +130,7 @@ def runner(tmp_path):
     opened = []
 
     def make(stages, reporter=None, *, resume=False):
-        night = open_night(place, NAME, datetime.now(UTC), {}, resume=resume, say=lambda _: None)
+        night = open_night(place, NAME, datetime.now(UTC), {}, resume=resume, show=lambda _: None)
         (tmp_path / "artifacts" / NAME).mkdir(parents=True, exist_ok=True)
         opened.append(night)
         return Runner(stages, night, reporter or QuietReporter(), lanes=2)

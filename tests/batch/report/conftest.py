@@ -2,12 +2,12 @@
 
 import pytest
 
+from kept_runs import Kept, keep_nights
 from real_servers import running_server
-from told_nights import Kept, keep_nights
 
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory) -> Kept:
     """Two live runs and a refused one."""
     with running_server() as url:
-        return keep_nights(url, tmp_path_factory.mktemp("told"))
+        return keep_nights(url, tmp_path_factory.mktemp("kept"))

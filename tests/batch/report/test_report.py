@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from kept_runs import HOSTILE
 from real_servers import running_server
 from reco_batch.artifact.folder import MANIFEST, open_artifact
 from reco_batch.errors import NightFailed
@@ -19,7 +20,6 @@ from reco_batch.progress.reporter import PlainReporter
 from reco_batch.report.file import report_of, write_report
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import Keys, RunLock, UsageError, connect
-from told_nights import HOSTILE
 
 SECTIONS = {
     "verdict",
@@ -174,14 +174,14 @@ def test_the_outcome_is_the_heading(kept, tmp_path):
         assert re.search(rf'<div class="verdict {kind}">', page)
         assert f"<title>{outcome} · " in page
     assert "until 2026-11-30 03:00 UTC (x was rolled back from)" in text
-    assert "<code>batch release --namespace told</code>" in staged
-    assert f"<code>batch republish {name} --namespace told</code>" in staged
-    forced = f"batch republish {kept.refused.generation} --namespace told --force REASON"
+    assert "<code>batch release --namespace kept</code>" in staged
+    assert f"<code>batch republish {name} --namespace kept</code>" in staged
+    forced = f"batch republish {kept.refused.generation} --namespace kept --force REASON"
     assert f"<code>{forced}</code>" in refused
-    assert "<code>batch rollback --namespace told</code>" in live
+    assert "<code>batch rollback --namespace kept</code>" in live
     first = (kept.first.folder / "report.html").read_text("utf-8")
     assert "batch rollback" not in first  # nothing was live before it
-    assert "<code>reco status --namespace told</code>" in first
+    assert "<code>reco status --namespace kept</code>" in first
 
 
 def test_the_artifact_records_the_outcome(kept):
@@ -258,7 +258,7 @@ def test_a_report_made_again_is_the_same(kept, tmp_path):
     before = path.read_bytes()
     path.unlink()
 
-    assert report_of(folder, kept.second.generation, namespace="told") == path
+    assert report_of(folder, kept.second.generation, namespace="kept") == path
     assert path.read_bytes() == before
 
 
@@ -268,24 +268,24 @@ def test_a_report_older_than_the_verdict_is_replaced(kept, tmp_path):
     shutil.copytree(kept.second.folder.parent, folder)
     path = folder / kept.second.generation / "report.html"
     path.write_text("as it was")
-    assert report_of(folder, kept.second.generation, namespace="told").read_text() == "as it was"
+    assert report_of(folder, kept.second.generation, namespace="kept").read_text() == "as it was"
 
     os.utime(path, (0, 0))
 
-    assert report_of(folder, kept.second.generation, namespace="told").read_text() != "as it was"
+    assert report_of(folder, kept.second.generation, namespace="kept").read_text() != "as it was"
 
 
 def test_the_newest_run_is_the_default(kept):
     """The newest run of the requested namespace is the default."""
     folder = kept.refused.folder.parent
 
-    assert report_of(folder, None, namespace="told").parent == kept.refused.folder
+    assert report_of(folder, None, namespace="kept").parent == kept.refused.folder
     with pytest.raises(
         NightFailed, match=r"no complete artifact of the namespace 'other'.*batch run"
     ):
         report_of(folder, None, namespace="other")
     with pytest.raises(UsageError):
-        report_of(folder, "../elsewhere", namespace="told")
+        report_of(folder, "../elsewhere", namespace="kept")
 
 
 def test_without_the_folder_of_the_last_run(kept, tmp_path):
@@ -306,7 +306,7 @@ def test_a_report_that_cannot_be_written_only_warns(kept, tmp_path, capsys):
     (folder / "report.html").unlink()
     (folder / "report.html").mkdir()
     artifact = open_artifact(tmp_path, kept.second.generation)
-    with running_server() as url, connect(url) as client, RunLock(client, Keys("told")) as lock:
+    with running_server() as url, connect(url) as client, RunLock(client, Keys("kept")) as lock:
         published = publish_artifact(
             artifact,
             client,

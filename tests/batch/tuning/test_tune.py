@@ -55,9 +55,9 @@ def visible(dataset):
     return tuning.without_test(dataset, split_ratings(dataset.ratings, by=SplitBy.RANDOM, seed=42))
 
 
-def run(told, visible, **options):
+def run(resolved, visible, **options):
     """Tune, and return the trials of each model."""
-    searches = tuning.tune(told, visible, QuietReporter(), **options)
+    searches = tuning.tune(resolved, visible, QuietReporter(), **options)
     return {search.model: search.trials for search in searches}
 
 
@@ -116,12 +116,12 @@ def test_an_interrupted_search_continues(undisturbed, visible, tmp_path):
 
 def test_finished_trials_are_not_repeated(undisturbed, visible, tmp_path, monkeypatch):
     """Running the same command again trains nothing."""
-    told = config(tmp_path, trials=1)
-    first = run(told, visible)
+    resolved = config(tmp_path, trials=1)
+    first = run(resolved, visible)
     monkeypatch.setattr(tuning, "train_rating_of", None)
     monkeypatch.setattr(tuning, "train_retrieval_of", None)
 
-    assert run(told, visible) == first
+    assert run(resolved, visible) == first
 
 
 def test_the_time_limit_ends_a_search(visible, tmp_path):
@@ -211,9 +211,9 @@ def test_the_command_writes_a_file_that_a_run_reads(data_folder, tmp_path):
     rating, retrieval = {"epochs": 5, "batch_size": 100}, {"epochs": 7}
     begin.write_text(json.dumps({"preset": "notebook", "rating": rating, "retrieval": retrieval}))
     target = Target.of(None, "reco", tmp_path / "home")
-    told = read_settings(options(data_folder, parameters=begin))
+    resolved = read_settings(options(data_folder, parameters=begin))
 
-    (search,) = commands.tune_command(told.settings, target)
+    (search,) = commands.tune_command(resolved.settings, target)
 
     written = json.loads((tmp_path / "tuned.json").read_text())
     assert written["preset"] == "notebook"
@@ -235,24 +235,24 @@ def test_the_command_writes_a_file_that_a_run_reads(data_folder, tmp_path):
 
 def test_a_trial_uses_all_processors(data_folder, tmp_path, monkeypatch):
     """Trials run one at a time, whatever the environment contains."""
-    told_tensorflow = set()
+    threads_of_tensorflow = set()
     tune_module = ModuleType(
         "reco_batch.tuning.tune"
     )  # which starts TensorFlow, and that only once
 
     def found_in_module(_name):
-        told_tensorflow.add(os.environ[THREADS])
+        threads_of_tensorflow.add(os.environ[THREADS])
         return lambda *_: []
 
     tune_module.__getattr__ = found_in_module
     monkeypatch.setitem(sys.modules, "reco_batch.tuning.tune", tune_module)
     monkeypatch.setenv(THREADS, "99")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    told = read_settings(options(data_folder))
+    resolved = read_settings(options(data_folder))
 
-    commands.tune_command(told.settings, Target.of(None, "reco", tmp_path / "home"))
+    commands.tune_command(resolved.settings, Target.of(None, "reco", tmp_path / "home"))
 
-    assert told_tensorflow == {"6"}
+    assert threads_of_tensorflow == {"6"}
 
 
 @pytest.mark.parametrize(
@@ -269,8 +269,8 @@ def test_impossible_options_are_refused(data_folder, tmp_path, changes, message)
     """Before any data is read."""
 
     def run():
-        told = read_settings(options(data_folder, **changes))
-        commands.tune_command(told.settings, Target.of(None, "reco", tmp_path))
+        resolved = read_settings(options(data_folder, **changes))
+        commands.tune_command(resolved.settings, Target.of(None, "reco", tmp_path))
 
     with pytest.raises(UsageError, match=message):
         run()

@@ -49,7 +49,7 @@ class Checkpoints:
         *,
         training: str,
         every_seconds: float,
-        say: Callable[[str], None],
+        show: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; reads and writes nothing yet.
@@ -58,13 +58,13 @@ class Checkpoints:
             folder: folder of this training alone; need not exist.
             training: name of the training, for messages.
             every_seconds: least seconds between two checkpoints; 0 for one after every epoch.
-            say: prints a message.
+            show: prints a message.
             clock: returns the time in seconds.
         """
         self.folder = folder
         self._training = training
         self._every_seconds = every_seconds
-        self._say = say
+        self._show = show
         self._clock = clock
         self._next = clock() + every_seconds
 
@@ -81,7 +81,7 @@ class Checkpoints:
             self.folder / name,
             training=f"{self._training}, {name}",
             every_seconds=self._every_seconds,
-            say=self._say,
+            show=self._show,
             clock=self._clock,
         )
 
@@ -97,13 +97,13 @@ class Checkpoints:
         """
         for folder in self._newest_first():
             if not is_whole(folder):
-                self._say(f"{self._training}: {folder.name} is cut or damaged, and is not loaded")
+                self._show(f"{self._training}: {folder.name} is cut or damaged, and is not loaded")
                 # Another process may have removed it.
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             _state(model, optimizer).read(str(folder / _STATE)).assert_consumed()
             done = int(folder.name.removeprefix(_EPOCH))
-            self._say(f"{self._training}: goes on after epoch {done}")
+            self._show(f"{self._training}: goes on after epoch {done}")
             return done
         return 0
 
@@ -126,7 +126,7 @@ class Checkpoints:
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = error.strerror or error
-            self._say(f"{self._training}: no checkpoint after epoch {epochs} ({reason})")
+            self._show(f"{self._training}: no checkpoint after epoch {epochs} ({reason})")
         for old in self._newest_first()[_KEPT:]:
             shutil.rmtree(old)
         if self._every_seconds:

@@ -128,7 +128,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
     lines = []
 
     def checkpoints():
-        return Checkpoints(tmp_path, training="it", every_seconds=0, say=lines.append)
+        return Checkpoints(tmp_path, training="it", every_seconds=0, show=lines.append)
 
     with pytest.raises(Stopped):
         fit(stage=StoppingStage(after), checkpoints=checkpoints())

@@ -197,7 +197,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
     messages = []
 
     def checkpoints():
-        return Checkpoints(tmp_path, training="it", every_seconds=0, say=messages.append)
+        return Checkpoints(tmp_path, training="it", every_seconds=0, show=messages.append)
 
     with pytest.raises(Stopped):
         fit(stage=StoppingStage(after=2), checkpoints=checkpoints())

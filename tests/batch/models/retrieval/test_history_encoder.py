@@ -220,7 +220,7 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stage):
     messages = []
 
     def checkpoints():
-        return Checkpoints(tmp_path, training="it", every_seconds=0, say=messages.append)
+        return Checkpoints(tmp_path, training="it", every_seconds=0, show=messages.append)
 
     expected = trained(stage)
     with pytest.raises(Stopped):

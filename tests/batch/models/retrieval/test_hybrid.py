@@ -208,7 +208,7 @@ def test_a_resumed_training_ends_with_the_same_bits(model, sittings, stage, tmp_
     messages = []
 
     def checkpoints():
-        return Checkpoints(tmp_path, training="it", every_seconds=0, say=messages.append)
+        return Checkpoints(tmp_path, training="it", every_seconds=0, show=messages.append)
 
     with pytest.raises(Stopped):
         train(sittings, StoppingStage(after=5), checkpoints=checkpoints())

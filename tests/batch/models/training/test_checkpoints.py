@@ -19,7 +19,7 @@ def checkpoints(tmp_path, tf):
         messages = []
         made = Checkpoints(
             tmp_path / "training",
-            **{"training": "train it", "every_seconds": 0, "say": messages.append, **more},
+            **{"training": "train it", "every_seconds": 0, "show": messages.append, **more},
         )
         made.messages = messages
         return made
@@ -206,7 +206,7 @@ def saved(fit_rating, tmp_path_factory, tf):
     from reco_batch.models.training.checkpoints import Checkpoints  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("saved")
-    made = Checkpoints(folder, training="it", every_seconds=0, say=print)
+    made = Checkpoints(folder, training="it", every_seconds=0, show=print)
     with pytest.raises(Stopped):
         fit_rating(stage=StoppingStage(1), checkpoints=made)
     return folder / "epoch-0001"

@@ -58,7 +58,7 @@ def told(night: Night) -> Night:
         "losses": {"train rating": LOSSES, "refit rating": LOSSES[:1]},
         "versions": {"reco": "0.1.0"},
     }
-    night.manifest["parameters"] |= {"namespace": "told", "seed": 7}
+    night.manifest["parameters"] |= {"namespace": "kept", "seed": 7}
     night.manifest["data"]["findings"] = ["3 ratings were <i>odd</i>"]
     night.manifest["metrics"]["intervals"] = {"retrieval": {"top_10_accuracy": [0.1, 0.3]}}
     night.manifest["metrics"]["means"] = {"rmse": 0.95}
@@ -71,7 +71,7 @@ def keep_nights(url: str, folder: Path) -> Kept:
     ratings = ratings.assign(timestamp=NEWEST - ratings[c.TIMESTAMP] % (1000 * DAY))
     good = Night(ratings, "20261124T031500Z-7f3a", rename_user=user_id)
     good.score()
-    nights = Nights(url, "told", folder, good)
+    nights = Nights(url, "kept", folder, good)
     made = []
     for bounds in (GateBounds(), GateBounds(), GateBounds(churn=0.01, coverage=1.0)):
         chosen = nights.new if made else nights.old
