@@ -1,7 +1,7 @@
 """Pages: the answer of a command, before a form of output is chosen.
 
-A `Page` is built from the store's answers by the pure functions of `pages` and `status_pages`, and
-written by `output` as a table, as tab-separated lines or as one JSON object, so the three never
+A `Page` is built from the store's answers by the pure functions of `list_pages` and `status_pages`,
+and written by `output` as a table, as tab-separated lines or as one JSON object, so the three never
 disagree. The fields of the JSON object are documented in `document`.
 """
 

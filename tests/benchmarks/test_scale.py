@@ -179,7 +179,7 @@ def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
     """The report lists what exceeds the bound, and the error of the run and its longest stages."""
     result = result_of((0.05, 20, 10.0), (0.1, 30, 20.0), (1, 12_000, 190.0))
 
-    page = module("large_nights", monkeypatch).scale(result)
+    page = module("large_run_sections", monkeypatch).scale(result)
 
     assert "| train retrieval | 10.0 | 20.0 | 200.0 | 190.0 | -5% |" in page
     bold = "**12,000.0, over the bound**"
@@ -193,7 +193,7 @@ def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, mo
     parts = ((0.05, 20, 10.0), (0.1, 30, 20.0), (0.1, 30, 20.0))
     result = result_of(*parts, (1, 200, 150.0), (1, 200, 170.0))
 
-    page = module("large_nights", monkeypatch).stages(result)
+    page = module("large_run_sections", monkeypatch).stages(result)
 
     assert "| gate | 7.0 | 7.0 | 7.0 (7.0 to 7.0) | 7.0 (7.0 to 7.0) | +0% |" in page
     train = "| train retrieval | 10.0 | 20.0 | 200.0 (200.0 to 200.0)"
@@ -204,8 +204,8 @@ def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, mo
     assert f"{near}; 0 of 2 took longer than expected." in text
     assert "bootstrapped extrapolation; the smallest and the largest measurement." in text
     assert "One more second for the larger part means 19 more seconds for the whole" in text
-    once = " ".join(module("large_nights", monkeypatch).stages(result_of(*parts[:2])))
+    once = " ".join(module("large_run_sections", monkeypatch).stages(result_of(*parts[:2])))
     assert "In parentheses" not in once
     assert "within" not in once
     one_part = result_of((0.05, 20, 10.0), (1, 200, 190.0))
-    assert module("large_nights", monkeypatch).stages(one_part) == []
+    assert module("large_run_sections", monkeypatch).stages(one_part) == []

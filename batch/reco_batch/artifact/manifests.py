@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.check import REFUSED
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_store.contract.keys import is_generation_id

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.check import REFUSED
 from reco_batch.artifact.manifests import manifests_of, section
 from reco_batch.files import write_whole
 from reco_store import UsageError
-from reco_store.control.registry import QUARANTINED
+from reco_store.control.generation_registry import QUARANTINED
 from reco_store.publishing.generations import GenerationRecord
 
 QUARANTINE: Final = "quarantine.json"

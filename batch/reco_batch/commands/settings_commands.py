@@ -11,8 +11,8 @@ import typer
 from reco_batch.commands.help import PlainCommand
 from reco_batch.commands.setting_options import takes
 from reco_batch.progress.terminal import table
-from reco_batch.settings.option import Panel, default_words
 from reco_batch.settings.precedence import FILE, SETTINGS, ResolvedSettings, dotted, masked
+from reco_batch.settings.setting_metadata import Panel, default_words
 from reco_batch.settings.target import Target
 from reco_batch.settings.toml_template import toml_text, write_template
 from reco_terminal.console import guard, printable

@@ -19,7 +19,7 @@ from reco_batch.metrics.ranking_metrics import KS, interval, list_metrics, per_u
 from reco_batch.models.trainable import Embeddings, Retrieval
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
 from reco_batch.scoring.popularity import popularity_baseline
-from reco_batch.scoring.ranking import (
+from reco_batch.scoring.ranked_lists import (
     RatingNetwork,
     candidates_of,
     of_first_movies,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     AT_LEAST,
     NO_BASELINE,
     NOTED,

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
 
-from reco_batch.settings.fields import NotifyKeys
+from reco_batch.settings.all_settings import NotifyKeys
 from reco_store import RecoError
 
 SCHEMA: Final = 1

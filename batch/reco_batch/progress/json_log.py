@@ -18,7 +18,7 @@ import structlog
 
 from reco_batch.errors import reason_of
 from reco_batch.progress.reporter import NotedStage, QuietReporter, Stage
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 
 MASK: Final = "***"
 #: Id of this execution: a process is one run.

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     FORCED,
     LIVE_DATA,
     NO_BASELINE,

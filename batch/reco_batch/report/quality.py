@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.check import REFUSED
 from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_terminal.metrics import Better, Figure, Use, figures

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, FiniteFloat
 
-from reco_batch.settings.option import Hint, Panel, SettingsModel, Share
+from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel, Share
 
 _Share = Annotated[Share, Panel.GATE]
 _Number = Annotated[FiniteFloat, Field(ge=0), Panel.GATE]

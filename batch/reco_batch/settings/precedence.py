@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from reco_batch.settings.address import mask_address
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.option import Panel, SettingsModel, allowed, panel_of
+from reco_batch.settings.setting_metadata import Panel, SettingsModel, allowed, panel_of
 from reco_store import UsageError, mask_url
 
 FILE: Final = "reco.toml"

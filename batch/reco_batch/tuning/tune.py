@@ -28,7 +28,7 @@ from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
 from reco_batch.evaluation.evaluate import Evaluation, rmse
 from reco_batch.models.registry import Training, recency_of, train_rating_of, train_retrieval_of
 from reco_batch.progress.reporter import Reporter, Stage
-from reco_batch.scoring.ranking import weights_of
+from reco_batch.scoring.ranked_lists import weights_of
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.settings.run_config import TuneConfig
 from reco_batch.settings.search_space import searched, values_of, with_values

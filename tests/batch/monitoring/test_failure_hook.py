@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from reco_batch.monitoring.failure_hook import HookFailed, notify
-from reco_batch.settings.fields import NotifyKeys
+from reco_batch.settings.all_settings import NotifyKeys
 
 EVENT = {
     "what": "refused",

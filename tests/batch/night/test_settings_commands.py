@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from typer.main import get_command
 
 from reco_batch.commands.app import app as batch_app
-from reco_batch.settings.option import choices
 from reco_batch.settings.precedence import SETTINGS
+from reco_batch.settings.setting_metadata import choices
 from reco_cli.app import app as reco_app
 from terminals import show
 

@@ -10,14 +10,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from kept_runs import HOSTILE
+from hostile_runs import HOSTILE
 from real_servers import running_server
 from reco_batch.artifact.folder import MANIFEST, open_artifact
 from reco_batch.errors import NightFailed
 from reco_batch.evaluation.generation_diff import compare_runs
-from reco_batch.night.publishing import publish_artifact
+from reco_batch.night.publish_stage import publish_artifact
 from reco_batch.progress.reporter import PlainReporter
-from reco_batch.report.file import report_of, write_report
+from reco_batch.report.report_file import report_of, write_report
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import Keys, RunLock, UsageError, connect
 
