@@ -1,6 +1,7 @@
 """The commands of `reco`.
 
-Each command parses its options, sends the store one query and writes the page. `reco_store` reads,
+Each command parses its options, reads the store (one request, or up to four if it looks up titles)
+and writes the page. `reco_store` reads,
 `pages` and `status_pages` choose words and layout, `output` writes.
 """
 
