@@ -92,7 +92,7 @@ def serving(result: dict) -> list[str]:
     first = measured[0]
     row(
         f"mixed answers in {first['mixed']['requests']:,} requests",
-        [f"{m['mixed']['mixed']} ({m['mixed']['flips']:,} flips)" for m in measured],
+        [f"{m['mixed']['mixed']} ({m['mixed']['flips']:,} switches)" for m in measured],
         "0",
     )
     for doing in first["waiting"]:

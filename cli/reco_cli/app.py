@@ -1,7 +1,8 @@
 """The commands of `reco`.
 
-Each command parses its options, sends the store one query and writes the page. `reco_store` reads,
-`list_pages` and `status_pages` choose words and layout, `output` writes.
+Each command parses its options, reads the store (one request, or up to four if it looks up titles)
+and writes the page. `reco_store` reads, `list_pages` and `status_pages` choose words and layout,
+`output` writes.
 """
 
 from typing import Annotated, Literal

@@ -91,7 +91,7 @@ class Page:
     document: Mapping[str, Any]
     """The JSON object."""
     footer: str
-    """Generation and age."""
+    """Last line of a table: generation and age; for `status`, the option that shows more."""
     rows: tuple[Row, ...] = ()
     """The listing, which may be empty."""
     facts: tuple[tuple[str, ...], ...] = ()
