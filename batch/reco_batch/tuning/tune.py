@@ -163,9 +163,9 @@ def tune(
 def _require_preset_score(search: Search, config: TuneConfig) -> None:
     if search.of_preset is None:
         raise NightFailed(
-            "training diverges on these ratings with the values that the search starts from: "
-            f"preset {config.preset!r}, changed by --parameters if that is set. "
-            "Check the ratings, or tune another preset."
+            f"training diverges on these ratings with the preset {config.preset!r} (and the values "
+            "of --parameters, if that is set), where the search starts. Check the ratings, or tune "
+            "another preset."
         )
 
 
