@@ -103,7 +103,10 @@ def test_interrupt(capsys):
     [
         ([], "interrupted; run it again. Readers see what they saw before."),
         (["Still served: x."], "interrupted; run it again. Still served: x."),
-        (["`batch run --resume` goes on."], "interrupted. `batch run --resume` goes on."),
+        (
+            ["To continue X: `batch run --resume`."],
+            "interrupted. To continue X: `batch run --resume`.",
+        ),
     ],
 )
 def test_interrupt_names_one_next_step(capsys, notes, line):

@@ -33,7 +33,7 @@ def init(
         bool, typer.Option("--force", help="Replace an existing file. [default: no]")
     ] = False,
 ) -> None:
-    """Write a reco.toml that lists every setting in a comment."""
+    """Write a reco.toml with every setting commented out."""
     with guard():
         typer.echo(write_template(file, replace=force), nl=False)
 

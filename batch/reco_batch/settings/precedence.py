@@ -190,10 +190,10 @@ def _in_environment() -> dict[str, SettingOrigin]:
     """Return the settings in variables that are not blank, without the blanks around a value."""
     names = {variable(name): name for name in SETTINGS}
     origins, thresholds = dict[str, SettingOrigin](), dict[str, SettingOrigin]()
-    for spelling, text in os.environ.items():
-        place, value = spelling.upper(), text.strip()
+    for place, text in os.environ.items():
+        value = text.strip()
         table, _, key = place.removeprefix("RECO_").lower().partition("_")
-        if not value:
+        if not value or place != place.upper():  # `reco` reads no other spelling
             continue
         if place in names:
             origins[names[place]] = _origin(names[place], value, place)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from reco_batch.commands.app import app as batch_app
 from reco_batch.settings.precedence import SETTINGS
@@ -58,9 +59,7 @@ def test_init_writes_a_file_that_config_reads(untrained, tmp_path):
     assert first.out.startswith(f"wrote {path}; ")
     assert tomllib.loads(path.read_text("utf-8")).keys() == {"gate", "tune", "notify"}
     assert (second.code, second.out) == (2, "")
-    assert second.err == (
-        f"error: {path} is there already; expected no file. Use --force to replace it.\n"
-    )
+    assert second.err == (f"error: {path} exists already. Use --force to replace it.\n")
     assert untrained("init", path, "--force").code == 0
     assert untrained("init", "-").out == path.read_text("utf-8")
 
@@ -178,6 +177,26 @@ def test_help_texts_are_short(app):
                 long[f"{name} {param.name}"] = text
 
     assert long == {}
+
+
+@pytest.mark.parametrize("app", [batch_app, reco_app], ids=["batch", "reco"])
+def test_summaries_fit_in_the_list_of_commands(app):
+    """No summary is cut on a terminal of 80 columns."""
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=78).output
+
+    assert "..." not in shown.partition("\nCommands:")[2]
+
+
+@pytest.mark.parametrize("app", [batch_app, reco_app], ids=["batch", "reco"])
+def test_arguments_have_no_braces_and_no_type(app):
+    """An argument has one name in the usage line and in its section, and `...` at most once."""
+    for name, command in get_command(app).commands.items():
+        shown = CliRunner().invoke(app, [name, "--help"], terminal_width=78).output
+        arguments = [one for one in command.params if one.param_type_name == "argument"]
+
+        assert not re.search(r"[{}]|<\w|\.\.\.[\]}]?\.\.\.", shown)
+        for one in arguments:
+            assert shown.count(one.metavar) >= 2
 
 
 def test_help_is_in_sections(untrained):
