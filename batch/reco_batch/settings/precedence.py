@@ -146,7 +146,7 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # the type of the set
         address = _ADDRESS.match(str(value))
         return f"{address[1]}{address[2]}/***" if address else "***"
     if value and name == "notify.command":
-        first, *rest = [value] if isinstance(value, str) else value
+        first, *rest = value if isinstance(value, list | tuple) else [value]
         return [str(first).split(" ", 1)[0], *["***" for _ in rest]]
     return value
 

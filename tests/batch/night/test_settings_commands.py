@@ -85,6 +85,25 @@ def test_config_names_every_origin(untrained, file):
     assert "Hunter2" not in ended.out + ended.err
 
 
+def test_config_shows_a_value_that_replaces_a_default_with_none(untrained):
+    """`all` replaces the default, so `batch config` shows it."""
+    rows = untrained("config", "--ranked-k", "all").out.splitlines()
+
+    assert "ranked_k\tall\t--ranked-k" in rows
+
+
+def test_a_command_that_is_no_list_is_refused_in_one_line(untrained, file):
+    """A number in place of the program's words is an error of the file, not a traceback."""
+    path = file("[notify]\ncommand = 7\n")
+
+    ended = untrained("config", "--config", path)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(
+        f"error: {path}:2: notify.command = ['7']: expected a list of words"
+    )
+
+
 def test_config_is_one_json_object_on_request(untrained, file):
     """The object has the same values, and the file that was read."""
     path = file("rating_scale = [1, 7]\n[tune]\ntime_limit = inf\n")
