@@ -127,7 +127,7 @@ class AtWork(RecoError):
         self.what = what
 
     def __str__(self) -> str:
-        return f"{self.what} is running in another process; expected none. Try again later."
+        return f"{self.what} is running in another process. Try again later."
 
 
 def reason_of(error: BaseException) -> str:

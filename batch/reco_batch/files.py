@@ -38,7 +38,7 @@ def sha256(path: Path) -> str:
 
 
 def unreadable(error: OSError, path: Path) -> str:
-    """Return a message that a path is not accessible to this account, or cannot be read.
+    """Return a message that this account has no permission for a path, or that reading failed.
 
     Args:
         error: the error of the operating system.
@@ -48,21 +48,20 @@ def unreadable(error: OSError, path: Path) -> str:
     reason = error.strerror or error
     if not isinstance(error, PermissionError):
         return f"{named} could not be read ({reason}). Check the disk, or name another --home."
+    place = _nearest(named)
+    may_read = os.access(place, os.R_OK | os.X_OK if place.is_dir() else os.R_OK)
+    verb, mode = ("write to", "g+rwX") if may_read else ("read", "g+rX")
     return (
-        f"{named} is closed to the account {account(os.geteuid())} ({reason}){_owned(named)}. "
-        "Run as its owner, have the owner open it (chmod g+rX), or name another folder with "
-        "--home or RECO_HOME."
+        f"account {account(os.geteuid())} has no permission to {verb} {named} ({reason}); {place} "
+        f"belongs to {account(place.stat().st_uid)}. Run as its owner, have the owner open it "
+        f"(chmod {mode}), or name another folder with --home or RECO_HOME."
     )
 
 
-def _owned(path: Path) -> str:
-    """Return the owner of the nearest accessible folder."""
-    for place in (path, *path.parents):
-        try:
-            return f"; {place} belongs to {account(place.stat().st_uid)}"
-        except OSError:
-            continue
-    return ""
+def _nearest(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that this account can find."""
+    places = (path, *path.absolute().parents)
+    return next(place for place in places if os.access(place, os.F_OK))
 
 
 def delete(path: Path) -> None:

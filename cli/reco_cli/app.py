@@ -103,12 +103,14 @@ def for_ratings(
     options: Options,
     ratings: Annotated[
         list[str],
-        typer.Argument(metavar="MOVIE=STARS...", help="Title or id, =, stars: 'Heat (1995)=4'."),
+        typer.Argument(
+            metavar="MOVIE=STARS...", help="Rating as TITLE_OR_ID=STARS, such as 'Heat (1995)=4'."
+        ),
     ],
 ) -> None:
-    """Recommend movies from a few ratings, for a user who has no list yet.
+    """Recommend movies from a few ratings.
 
-    Each movie is explained by one of the better rated ones.
+    For a user who has no list yet. Each movie is explained by one of the movies you rated highest.
     """
     with options.where.open() as reader:
         rated, notes = ratings_of(reader, ratings)
@@ -191,10 +193,10 @@ def status(
         bool, typer.Option("--all", help="Show every count, metric and setting.")
     ] = False,
 ) -> None:
-    """Show the live generation: age, size, gate verdict and metrics.
+    """Show the live generation.
 
-    Several namespaces are shown side by side, and so are the arms of an experiment
-    (`batch experiment`) if no namespace is named.
+    The page has its age, size, gate verdict and metrics. Several namespaces are shown side by side,
+    and so are the arms of an experiment (`batch experiment`) if no namespace is named.
     """
     names = [name.strip() for name in options.namespaces or ()] or [options.namespace]
     found = read_live_states(

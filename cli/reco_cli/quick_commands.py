@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
-from reco_terminal.plain_help import fit, write_sections
+from reco_terminal.plain_help import fit, usage_pieces, write_sections
 
 # Longer numbers are left to typer, which checks their limits.
 _SHORT_NUMBER = 9
@@ -77,6 +77,10 @@ class QuickCommand(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each with the quick conversion."""
         return _quicken(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line after the command."""
+        return usage_pieces(self.get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, no wider than the terminal."""

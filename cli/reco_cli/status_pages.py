@@ -7,7 +7,7 @@ from reco_cli import document, page_texts
 from reco_cli.live_states import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
-from reco_terminal.metrics import Use, figures
+from reco_store.contract.metrics import Use, figures
 from reco_terminal.wording import age_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"

@@ -12,14 +12,27 @@ from __future__ import annotations
 import shutil
 from typing import Any, Final
 
-__all__ = ["fit", "write_sections"]
+__all__ = ["fit", "usage_pieces", "write_sections"]
 
 _NAME_COLUMNS: Final = 30  # for the names of options, typer's own default
 
 
 def fit(formatter: Any) -> None:
     """Limit a formatter to the width of the terminal."""
-    formatter.width = min(formatter.width, shutil.get_terminal_size().columns - 2)
+    formatter.width = min(formatter.width, (shutil.get_terminal_size().columns or 80) - 2)
+
+
+def usage_pieces(params: list[Any]) -> list[str]:
+    """Return the words of the usage line after the command: typer would add braces and dots.
+
+    Args:
+        params: parameters of the command; each argument has a metavar.
+    """
+    arguments = [param for param in params if param.param_type_name == "argument"]
+    return [
+        "[OPTIONS]",
+        *(one.metavar if one.required else f"[{one.metavar}]" for one in arguments),
+    ]
 
 
 def write_sections(params: list[Any], ctx: Any, formatter: Any) -> None:
@@ -34,7 +47,9 @@ def write_sections(params: list[Any], ctx: Any, formatter: Any) -> None:
     for param in params:
         record = param.get_help_record(ctx)
         if record is not None:
-            default = "Arguments" if param.param_type_name == "argument" else "Options"
+            default = "Options"
+            if param.param_type_name == "argument":
+                default, record = "Arguments", (param.metavar, record[1])  # without its type
             panel = getattr(param, "rich_help_panel", None) or default
             sections.setdefault(panel, []).append(record)
     for panel, records in sections.items():

@@ -63,7 +63,7 @@ def test_a_clock_that_was_ahead_does_not_stop_later_runs(
 
     assert name.startswith("20290517T030006Z-")
     assert name > ahead
-    assert err.startswith(f"warning: the clock is behind that of an earlier run, {ahead}; ")
+    assert err.startswith(f"warning: the clock is behind the previous run ({ahead}), so ")
 
 
 def test_two_runs_of_one_second_are_in_order(named, keys, tmp_path):

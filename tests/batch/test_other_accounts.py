@@ -55,9 +55,40 @@ def test_a_closed_folder_is_named_with_both_accounts(open_folder, closed):
 
     assert len(lines) == 4
     for line in lines:
-        assert line.startswith(str(artifacts))
-        assert f"is closed to the account {OTHER} (Permission denied); " in line
+        assert line.startswith(f"account {OTHER} has no permission to read {artifacts}")
+        assert " (Permission denied); " in line
         assert f"{place} belongs to {pwd.getpwuid(os.getuid()).pw_name}" in line
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="acting as another account needs root")
+def test_a_folder_that_may_only_be_read_is_named_as_such(open_folder):
+    """The error of a file that cannot be created there is about writing."""
+    write = f"""
+import os, sys
+from pathlib import Path
+import _strptime, pwd
+from reco_batch.files import unreadable
+os.setgroups([]); os.setgid({OTHER}); os.setuid({OTHER})
+try:
+    Path(sys.argv[1], "new").touch()
+except OSError as error:
+    print(unreadable(error, Path("/x")))
+"""
+    open_folder.chmod(0o755)
+
+    line = subprocess.run(
+        [sys.executable, "-c", write, open_folder],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+    assert line.startswith(
+        f"account {OTHER} has no permission to write to {open_folder}/new (Permission denied); "
+        f"{open_folder} belongs to "
+    )
+    assert "chmod g+rwX" in line
 
 
 def test_other_errors_of_the_disk_name_no_account():

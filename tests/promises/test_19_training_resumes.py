@@ -62,10 +62,10 @@ def test_19_training_resumes(nights, uninterrupted, draw, many, tmp_path):
 
         assert code == 0, lines
         text = "\n".join((*output, *lines))
-        assert text.count("nothing to resume: the night begins anew") == 1
+        assert text.count("nothing to resume; starting a new run") == 1
         assert text.count(f"resuming {artifact(home).name}") == 3
-        assert re.search(r"(train|refit) [^:]+: epoch-\d+ is cut or damaged", text)
-        assert re.search(r"(train|refit) [^:]+: goes on after epoch \d", text)
+        assert re.search(r"(train|refit) [^:]+: epoch-\d+ is truncated or corrupt", text)
+        assert re.search(r"(train|refit) [^:]+: resuming after epoch \d", text)
         assert answers(home) == uninterrupted
         nights.require_live(home)
 
@@ -138,5 +138,5 @@ def test_19_a_cut_checkpoint_is_never_loaded(checkpoint, draw, many, tmp_path):
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(checkpoint, copy)
             (copy / file.name).write_bytes(content[:cut])
-            assert restore() == (0, [f"it: {copy.name} is cut or damaged, and is not loaded"])
+            assert restore() == (0, [f"it: {copy.name} is truncated or corrupt; skipped"])
             assert not copy.exists()

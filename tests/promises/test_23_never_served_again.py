@@ -173,7 +173,7 @@ def test_23_rolled_back_stays_so_on_an_emptied_store(home):
     ended = home.batch("republish", second, "-q")
 
     assert ended.exit_code == 2, ended.stderr
-    assert f"generation {second} was rolled back from" in str(ended.exception.__cause__)
+    assert f"generation {second} was withdrawn by a rollback" in str(ended.exception.__cause__)
     assert home.served() == "nothing"
     assert home.batch("republish", "latest", "-q").exit_code == 0
     assert home.served() == first

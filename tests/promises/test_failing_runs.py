@@ -160,7 +160,7 @@ FAULTS: dict[Callable, tuple[int, str, str]] = {
     follows: (3, "is a replica", "Publish to the primary"),
     is_foreign: (5, "a key of another type", "choose another with --namespace"),
     is_locked: (75, "another run holds the lock", "Try again later"),
-    was_rolled_back: (6, "was rolled back from", "End the hold with `batch release`"),
+    was_rolled_back: (6, "was withdrawn by a rollback", "End the hold with `batch release`"),
     is_worse: (6, "user.duplicates 1 (at most 0)", "--force"),
     is_damaged: (5, "lists/user", "batch run"),
     is_gone: (5, "is not a complete artifact (no manifest.json)", "or run `batch run`"),

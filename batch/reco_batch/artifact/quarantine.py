@@ -1,6 +1,6 @@
 """Artifacts on disk that may be served: gate verdicts, and quarantine marks of rollbacks.
 
-    artifacts/<generation>/quarantine.json    {"schema": 1, "note": ...}    rolled back from
+    artifacts/<generation>/quarantine.json    {"schema": 1, "note": ...}    withdrawn by a rollback
 
 The store records both as well, but may lose its data. Copying an artifact also copies its mark.
 """
@@ -37,7 +37,7 @@ class StoredArtifact(NamedTuple):
 
     @property
     def may_be_served(self) -> bool:
-        """True unless the gate refused the artifact or it was rolled back from."""
+        """True unless the gate refused the artifact or it was withdrawn by a rollback."""
         return not self.is_quarantined and self.verdict != REFUSED
 
 
@@ -120,7 +120,8 @@ def latest_servable(found: Iterable[StoredArtifact], records: Iterable[Generatio
     if not good:
         raise UsageError(
             f"none of the {len(found)} complete artifacts may be served; expected one that the "
-            "gate did not refuse and that was not rolled back from. `batch generations` lists them"
+            "gate did not refuse and that was not withdrawn by a rollback. `batch generations` "
+            "lists them"
         )
     return good[0].generation
 
@@ -129,19 +130,19 @@ def require_not_quarantined(folder: Path) -> None:
     """Refuse a quarantined artifact.
 
     Raises:
-        UsageError: the artifact was rolled back from.
+        UsageError: the artifact was withdrawn by a rollback.
     """
     note = quarantine_note(folder)
     if note is not None:
         raise UsageError(
-            f"generation {folder.name} was rolled back from ({note}) and is not published again; "
-            "run `batch run` for a new one, or, if the rollback was a mistake, "
+            f"generation {folder.name} was withdrawn by a rollback ({note}) and is not published "
+            "again; run `batch run` for a new one, or, if the rollback was a mistake, "
             f"`batch republish {folder.name} --force REASON`"
         )
 
 
 def is_rejected(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Return whether an artifact was refused by the gate or rolled back from."""
+    """Return whether an artifact was refused by the gate or withdrawn by a rollback."""
     return not _stored(folder, manifest).may_be_served
 
 

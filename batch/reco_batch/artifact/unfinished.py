@@ -98,7 +98,7 @@ class UnfinishedNight:
         if error is None or isinstance(error, UsageError):
             self._folders.forget(self.generation)
         elif isinstance(error, RecoError | KeyboardInterrupt) and self._folder.exists():
-            error.add_note(f"`batch run --resume` goes on with {self.generation}.")
+            error.add_note(f"To continue {self.generation}: `batch run --resume`.")
         os.close(self._lock)
 
     def is_complete(self, stage: str) -> bool:
@@ -205,7 +205,7 @@ def open_night(
         os.close(lock)
     if night is None:
         if resume:
-            show("nothing to resume: the night begins anew")
+            show("nothing to resume; starting a new run")
         night = _begun(folders, generation, started, made_of)
     return night
 
@@ -298,7 +298,7 @@ def _still_complete(
         except OSError as error:
             changed = [Path(str(error.filename)).name]
         if changed:
-            show(f"{stage}: {changed[0]} is not what was written, and is made again")
+            show(f"{stage}: {changed[0]} was changed since it was written; recomputing")
         else:
             yield stage, outcome
 

@@ -141,7 +141,9 @@ def tune(resolved: ResolvedSettings) -> None:
 
 @app.command(cls=PlainCommand)
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Folder to write, for `batch run --data`.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write, for `batch run --data`.")
+    ],
     *,
     like: Annotated[
         str,
@@ -152,9 +154,7 @@ def simulate(
     ] = "ml-latest-small",
     scale: Annotated[
         float,
-        typer.Option(
-            metavar="PART", help="Share of its users and ratings; the catalogue stays whole."
-        ),
+        typer.Option(metavar="FRACTION", help="Fraction of the data set's users and ratings."),
     ] = 1,
     movies: Annotated[
         int | None,

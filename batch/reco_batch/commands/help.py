@@ -6,11 +6,15 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from reco_terminal.plain_help import fit, write_sections
+from reco_terminal.plain_help import fit, usage_pieces, write_sections
 
 
 class PlainCommand(TyperCommand):
     """Command with plain help, one section for each panel of options."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line after the command."""
+        return usage_pieces(self.get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, no wider than the terminal."""

@@ -44,7 +44,7 @@ STATES: Final = {
     READY: "complete in the store; `batch rollback GENERATION` serves it",
     STAGING: "being written, or left by a run that died; the next run deletes it",
     REFUSED: "by the gate; `batch republish GENERATION --force REASON` serves it anyway",
-    QUARANTINED: "rolled back from; not served again, unless with --force REASON",
+    QUARANTINED: "withdrawn by a rollback; not served again, unless with --force REASON",
     RETIRED: "deleted from the store; `batch republish GENERATION` serves it if it is on disk",
     "stored": "on disk only; `batch republish GENERATION` serves it",
 }
@@ -210,7 +210,7 @@ def generation_table(
     """Return one row per generation: tab-separated in a pipe, in columns on a terminal.
 
     Generations deleted from the store are listed if they are on disk, or if they were not just
-    replaced: rolled back from, refused, failed, or deleted early to make room.
+    replaced: withdrawn by a rollback, refused, failed, or deleted early to make room.
 
     Args:
         records: the store's records of generations, newest first.
@@ -298,7 +298,7 @@ def release_message(*, was_held: bool) -> str:
 def hide_message(changed: int, titles: Mapping[str, str | None]) -> str:
     """Report how many movies were hidden, and which of them the live generation does not have."""
     unknown = [printable(movie_id) for movie_id, title in titles.items() if title is None]
-    lines = [f"{changed} more hidden, in every list, effective immediately"]
+    lines = [f"{_movies_are(changed)} now hidden from every list"]
     if unknown:
         lines.append(
             f"note: not in the live generation: {', '.join(unknown)}; hidden as soon as a "
@@ -309,12 +309,17 @@ def hide_message(changed: int, titles: Mapping[str, str | None]) -> str:
 
 def unhide_message(changed: int, requested: int) -> str:
     """Report how many movies are shown again."""
-    rest = "" if changed == requested else f"; {requested - changed} were not hidden"
-    return f"{changed} shown again{rest}"
+    rest = requested - changed
+    unchanged = f"; {rest} {'was' if rest == 1 else 'were'} not hidden" if rest else ""
+    return f"{_movies_are(changed)} shown again{unchanged}"
+
+
+def _movies_are(count: int) -> str:
+    return "1 movie is" if count == 1 else f"{count or 'no'} movies are"
 
 
 def hidden_list(titles: Mapping[str, str | None]) -> str:
-    """Return the hidden movies, one a line: id, tab, title."""
+    """Return the hidden movies, one per line: id, tab, title."""
     if not titles:
         return "nothing is hidden"
     return "\n".join(

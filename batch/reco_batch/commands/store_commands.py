@@ -40,8 +40,8 @@ def generations(resolved: ResolvedSettings) -> None:
     """List generations in the store and on disk, newest first.
 
     States: live (readers see it), ready (complete in the store), staging (being written, or left by
-    a run that died), refused (by the gate), quarantined (rolled back from; published again only
-    with --force), retired (deleted from the store), stored (on disk only).
+    a run that died), refused (by the gate), quarantined (withdrawn by a rollback; published again
+    only with --force), retired (deleted from the store), stored (on disk only).
     """
     target = Target.from_settings(resolved.settings)
     on_disk = _on_disk(target)
@@ -81,14 +81,14 @@ def rollback_(
         typer.Option(
             metavar="REASON",
             show_default=False,
-            help="Undo a rollback from GENERATION, and record the reason. [default: none]",
+            help="Undo an earlier rollback and serve GENERATION again. [default: none]",
         ),
     ] = None,
 ) -> None:
     """Serve an older generation again, at once.
 
-    The generation that is rolled back from is served again only with --force. For 24 hours, runs
-    stage their generation and do not switch to it, unless `batch release` ends this hold.
+    The current generation is quarantined; serving it again needs --force. For 24 hours, runs stage
+    their generation and do not switch to it, unless `batch release` ends this hold.
     """
     if force is not None and not force.strip():
         raise UsageError("--force: expected a reason in words; it stays on record")
@@ -137,7 +137,10 @@ def release_(resolved: ResolvedSettings) -> None:
 def experiment(
     resolved: ResolvedSettings,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Name that assigns users to arms.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Name of a new experiment; seeds the assignment of users."
+        ),
     ] = None,
     arms: Annotated[
         list[str] | None,
@@ -148,7 +151,7 @@ def experiment(
 ) -> None:
     """Start, show or end an A/B split of users among namespaces.
 
-    `Reader.assign` returns the namespace of a user. Without a name, the experiment is shown.
+    `Reader.assign` returns the namespace of a user. Without a name, shows the experiment.
     """
     target = Target.from_settings(resolved.settings)
     client = target.connect()

@@ -119,8 +119,8 @@ class Findings:
             (
                 self.ratings_read if self.without_stars else 0,
                 (
-                    "{:,} interactions and no column 'rating': no stars are predicted, and no "
-                    "ranked and no highest rated lists published"
+                    "{:,} interactions, no rating column: ratings are not predicted; ranked and "
+                    "highest-rated lists are not published"
                 ),
             ),
             (
@@ -138,7 +138,7 @@ class Findings:
                 self.future_ratings,
                 (
                     f"{{:,}} {things} are dated after this run, the first on line "
-                    f"{self.first_future_line:,}: each counts as of the newest time that is not"
+                    f"{self.first_future_line:,}: treated as if dated at the newest valid timestamp"
                 ),
             ),
             (
@@ -156,9 +156,11 @@ class Findings:
         if not self.rejected:
             return ()
         file, line, reason, _ = self.rejected[0]
-        count = f"{len(self.rejected):,} rows" if len(self.rejected) > 1 else "one row"
-        first = "the first, " if len(self.rejected) > 1 else ""
-        return (f"{count} cannot be used and left out: {first}{file}, line {line}: {reason}",)
+        if len(self.rejected) > 1:
+            skipped = f"{len(self.rejected):,} unusable rows were skipped: the first, "
+        else:
+            skipped = "one unusable row was skipped: "
+        return (f"{skipped}{file}, line {line}: {reason}",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.topk import Scratch, TopK, select_blocks, top_k_blocks
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
-from reco_terminal.metrics import Use, figures
+from reco_store.contract.metrics import Use, figures
 
 #: Cutoffs of the notebook's FactorizedTopK.
 TOP_K: Final = (1, 5, 10)

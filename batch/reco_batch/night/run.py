@@ -215,8 +215,8 @@ def _name(
         return new_generation_id(started)
     if last - started > _CLOCKS_APART:
         reporter.warn(
-            f"the clock is behind that of an earlier run, {max(names)}; this one is named to "
-            "follow it. Was the clock ahead then, or is it wrong now?"
+            f"the clock is behind the previous run ({max(names)}), so this generation is named one "
+            "second after it. Check the clock."
         )
     return new_generation_id(last + timedelta(seconds=1 if names else 0))
 

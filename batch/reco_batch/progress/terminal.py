@@ -27,7 +27,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Args:
         header: the name of each column.
-        rows: printable texts, one a column.
+        rows: printable texts, one per column.
     """
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in header:

@@ -77,4 +77,4 @@ def open_report(path: Path) -> None:
         UsageError: no browser could be started.
     """
     if not webbrowser.open(path.as_uri()):
-        raise UsageError(f"no browser could be started; expected one. Open {path} yourself.")
+        raise UsageError(f"no browser could be started. Open {path} yourself.")

@@ -48,7 +48,7 @@ class RatingNetwork(Protocol):
     """Interface of a trained rating network whose first layer can be split by user and movie."""
 
     def split_weights(self) -> RatingWeights:
-        """Return the weights, one row a user and one a movie."""
+        """Return the weights, one row per user and one per movie."""
         ...
 
 

@@ -41,7 +41,9 @@ class Purpose(NamedTuple):
     """Next step after a failure of Ray, a sentence."""
 
 
-SCORING: Final = Purpose("--engine ray", "`batch run --resume` goes on, also with --engine local.")
+SCORING: Final = Purpose(
+    "--engine ray", "To continue: `batch run --resume`, also with --engine local."
+)
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # the type of the set
         address = _ADDRESS.match(str(value))
         return f"{address[1]}{address[2]}/***" if address else "***"
     if value and name == "notify.command":
-        first, *rest = [value] if isinstance(value, str) else value
+        first, *rest = value if isinstance(value, list | tuple) else [value]
         return [str(first).split(" ", 1)[0], *["***" for _ in rest]]
     return value
 
@@ -190,10 +190,10 @@ def _in_environment() -> dict[str, SettingOrigin]:
     """Return the settings in variables that are not blank, without the blanks around a value."""
     names = {variable(name): name for name in SETTINGS}
     origins, thresholds = dict[str, SettingOrigin](), dict[str, SettingOrigin]()
-    for spelling, text in os.environ.items():
-        place, value = spelling.upper(), text.strip()
+    for place, text in os.environ.items():
+        value = text.strip()
         table, _, key = place.removeprefix("RECO_").lower().partition("_")
-        if not value:
+        if not value or place != place.upper():  # `reco` reads no other spelling
             continue
         if place in names:
             origins[names[place]] = _origin(names[place], value, place)

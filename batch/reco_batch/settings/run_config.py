@@ -44,7 +44,7 @@ class RunKeys(setting_metadata.SettingsModel):
     ] = "utf-8"
     """Encoding of CSV files."""
     max_bad_rows: Annotated[CountFromZero, Panel.INPUT] = 0
-    """Largest number of unusable rows to leave out; more refuse the run."""
+    """Skip up to N unusable rows; refuse the input if there are more."""
     rating_scale: Annotated[
         tuple[FiniteFloat, FiniteFloat],
         BeforeValidator(lambda scale: scale.split(":") if isinstance(scale, str) else scale),
@@ -61,7 +61,7 @@ class RunKeys(setting_metadata.SettingsModel):
     preset: Annotated[
         str, checked(PRESETS.__contains__), Panel.MODEL, Hint(choices=tuple(PRESETS))
     ] = "default"
-    """Models and hyper-parameters; notebook has the original notebook's."""
+    """Models and parameters; notebook reproduces the original notebook."""
     seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED), Panel.MODEL] = 42
     """Random seed for the split, model weights and tuning."""
     refit: Annotated[
@@ -77,40 +77,43 @@ class RunKeys(setting_metadata.SettingsModel):
     k: Annotated[Count, Panel.OUTPUT, Hint(short="-k")] = 100
     """Length of the user, similar and next lists."""
     ranked_k: Annotated[CountOrAll, Panel.OUTPUT] = 1000
-    """Length of the lists by predicted rating."""
+    """Length of the ranked lists, which are by predicted rating."""
     ranked_candidates: Annotated[
         CountOrAll, Panel.OUTPUT, Hint(unset="all movies", example=1000)
     ] = None
-    """Retrieved movies per user that are rated for these lists."""
+    """Candidates per user for the ranked lists."""
     rank_by: Annotated[
         RankBy | None,
         Panel.OUTPUT,
         Hint(unset=f"from the preset ({by_preset(lambda it: it.rank_by)})", example="bound"),
     ] = None
-    """Order of these lists; bound ranks movies with few ratings lower."""
+    """Order of the ranked lists; bound ranks movies with few ratings lower."""
     because: Annotated[bool, Panel.OUTPUT] = True
     """Publish an explanation for each movie of a user's list."""
     popular_n: Annotated[Count, Panel.OUTPUT] = 100
     """Length of the popularity lists."""
     count_threshold: Annotated[CountFromZero, Panel.OUTPUT] = 50
-    """Highest rated: movies with more ratings than this come first."""
+    """Highest-rated list: rank movies with more than N ratings first."""
     rating_threshold: Annotated[
         FiniteFloat | None,
         Panel.OUTPUT,
         Hint(
-            "a number of stars", "STARS", "2/3 up the rating scale, or just below a lower mean", 3.5
+            "a number of stars",
+            "STARS",
+            "two thirds of the scale, or just below a lower mean",
+            3.5,
         ),
     ] = None
-    """Most rated: movies with a mean rating above this, if enough have one."""
+    """Minimum mean rating for the most-rated list; lowered if few reach it."""
 
     keep: Annotated[Count, Panel.RUN] = 3
-    """Generations to keep in the store and on disk, with the live one."""
+    """Generations to keep in the store and on disk, including the live one."""
     replicas: Annotated[CountFromZero, Panel.RUN] = 0
     """Replicas of each server that must confirm every key."""
     resume: Annotated[bool, Panel.RUN] = False
     """Continue the newest unfinished run, if input and settings are equal."""
     trainings: Annotated[int, Field(ge=1, le=TRAININGS), Panel.RUN] = TRAININGS
-    """Trainings at the same time; 1 takes longer and less memory."""
+    """Models to train in parallel; 1 is slower but needs less memory."""
     checkpoint_seconds: Annotated[FiniteFloat, Field(ge=0), Panel.RUN, Hint(metavar="SECONDS")] = 30
     """Shortest time between checkpoints of a training; 0: every epoch."""
     engine: Annotated[EngineName, Panel.RUN] = EngineName.LOCAL
@@ -118,9 +121,9 @@ class RunKeys(setting_metadata.SettingsModel):
     ray_address: Annotated[
         str | None,
         Panel.RUN,
-        Hint("HOST:PORT or auto", "ADDRESS", "none: start one on this machine", "10.0.0.7:6379"),
+        Hint("HOST:PORT or auto", "ADDRESS", "start a local one", "10.0.0.7:6379"),
     ] = None
-    """Ray cluster that this machine is part of; auto: found here."""
+    """Ray cluster to join; auto finds one on this machine."""
 
 
 class TuneKeys(setting_metadata.SettingsModel):

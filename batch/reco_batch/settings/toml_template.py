@@ -31,12 +31,12 @@ def write_template(file: Path, *, replace: bool) -> str:
     if str(file) == "-":
         return template()
     if file.exists() and not replace:
-        raise UsageError(f"{file} is there already; expected no file. Use --force to replace it.")
+        raise UsageError(f"{file} exists already. Use --force to replace it.")
     try:
         write_whole(file, template().encode())
     except OSError as error:
         raise UsageError(f"{file}: could not be written ({error.strerror or error})") from error
-    return f"wrote {file}; nothing is set in it yet: take away # where you want another value\n"
+    return f"wrote {file}; uncomment a line to change its value\n"
 
 
 def template() -> str:

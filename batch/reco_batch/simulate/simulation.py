@@ -13,7 +13,7 @@ Planted structure for models to learn:
 Users are generated in blocks, each with its own random numbers, so memory does not grow with the
 number of users. Pure functions; `files` writes the result.
 
-Shapes: U users, I movies, D factors, T tastes; B users and S ratings, one a slot, of a block.
+Shapes: U users, I movies, D factors, T tastes; B users and S ratings, one per slot, of a block.
 """
 
 from collections.abc import Iterator, Mapping

@@ -34,7 +34,7 @@ from reco_batch.settings.run_config import TuneConfig
 from reco_batch.settings.search_space import searched, values_of, with_values
 from reco_batch.tuning.parameter_file import write_parameters
 from reco_batch.tuning.suggest import Trial, best_of, suggest
-from reco_terminal.metrics import is_higher_better
+from reco_store.contract.metrics import is_higher_better
 
 
 class Visible(NamedTuple):

@@ -68,7 +68,7 @@ class Family:
 
 USER: Final = Family("user", "User lists", "user", "list", length="k", excludes="seen")
 BECAUSE: Final = Family(
-    "because", "Reasons of the user lists", "user", "reasons", explains="user", is_later=True
+    "because", "Explanations of the user lists", "user", "reasons", explains="user", is_later=True
 )
 RANKED: Final = Family(
     "ranked", "Ranked lists", "user", "list", length="ranked_k", excludes="seen", needs_stars=True
@@ -76,7 +76,7 @@ RANKED: Final = Family(
 SIMILAR: Final = Family("similar", "Similar lists", "movie", "list", length="k", excludes="itself")
 NEXT: Final = Family(
     "next",
-    "Lists that go on from one movie",
+    "Next lists (from one rated movie)",
     "movie",
     "list",
     length="k",

@@ -11,7 +11,7 @@ live. States:
     staging      being written, or left behind by a run that died
     ready        complete and verified: live, or available for a rollback
     refused      complete, but refused by the gate
-    quarantined  rolled back from while it was live: never live again, unless overruled
+    quarantined  withdrawn by a rollback while it was live: never live again, unless overruled
     retired      replaced; being deleted, or deleted
 
 The registry lists the newest ``MAX_GONE`` deleted generations. Quarantined generations stay listed
@@ -79,7 +79,7 @@ class Record:
 
     @property
     def is_quarantined(self) -> bool:
-        """True if the generation was rolled back from and has not been live since."""
+        """True if the generation was withdrawn by a rollback and has not been live since."""
         return self.state == QUARANTINED or self.is_overruled
 
     @property
@@ -305,13 +305,13 @@ def refuse_quarantined(control: Control, generation: str) -> None:
     """Refuse to publish a quarantined generation.
 
     Raises:
-        UsageError: the generation was rolled back from.
+        UsageError: the generation was withdrawn by a rollback.
     """
     known = control.record_of(generation)
     if known is not None and known.is_quarantined:
         note = known.quarantined_again().note
         raise UsageError(
-            f"generation {generation} was rolled back from ({note}) and is not published "
+            f"generation {generation} was withdrawn by a rollback ({note}) and is not published "
             "again; run `batch run` for a new one, or, if the rollback was a mistake, "
             f"`batch republish {generation} --force REASON`"
         )

@@ -42,12 +42,12 @@ def make_room(
         lock: lock held by the caller, with the connection and the namespace.
         manifest: manifest of the generation to publish.
         servers: present state of the servers.
-        overrule: publish the generation although it was rolled back from.
+        overrule: publish the generation although it was withdrawn by a rollback.
         progress: called with "retire" and the number of keys just deleted.
 
     Raises:
         StoreUnfit: the generation does not fit; the error contains the bytes needed and free.
-        UsageError: the generation was rolled back from.
+        UsageError: the generation was withdrawn by a rollback.
         Fenced: another run took over.
         redis.RedisError: the store does not answer.
     """
@@ -106,7 +106,7 @@ def require_room(client: Client, keys: Keys, manifest: Mapping[str, Any]) -> Non
     if shortage > 0:
         free = min(server.free_bytes for server in servers.nodes) + freed
         raise StoreUnfit(
-            "the generation to come will not fit into the store in addition to the live one",
+            "the new generation will not fit into the store in addition to the live one",
             f"Raise maxmemory by {math.ceil(shortage / MEGABYTE)} MB or more.",
             free + shortage,
             free,

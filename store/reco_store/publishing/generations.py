@@ -157,8 +157,8 @@ def rollback(
         keys: keys of the namespace.
         to: generation to return to; None: the newest one before the live one that was live.
         reason: reason for the rollback, for the record.
-        force: reason for returning to ``to`` although it was rolled back from; None: refuse that.
-        marks: generations known to be rolled back from, with the reasons. A registry restored from
+        force: reason for returning to ``to`` although a rollback withdrew it; None: refuse that.
+        marks: generations withdrawn by a rollback, with the reasons. A registry restored from
             an older backup may lack them; the change adds them.
         now: returns the present time; the hold ends 24 hours later.
 
@@ -194,7 +194,7 @@ def rollback(
         quarantined = replace(
             bad, state=registry.QUARANTINED, note=f"{note}: {reason}" if reason else note
         )
-        why = f"{control.live} was rolled back from" + (f": {reason}" if reason else "")
+        why = f"{control.live} was withdrawn by a rollback" + (f": {reason}" if reason else "")
         hold = Hold(until=time + HOLD_FOR, reason=why).dump()
         good = control.record_of(target) or Record(target, registry.READY)
         good = replace(good, since=_iso(time))
@@ -209,7 +209,7 @@ def _undone(control: Control, to: str, note: str, time: datetime) -> Change:
     """Return the change that makes a quarantined generation live again.
 
     Raises:
-        UnknownGeneration: it was not rolled back from, or its keys are deleted or being deleted.
+        UnknownGeneration: no rollback withdrew it, or its keys are deleted or being deleted.
     """
     bad = control.record_of(to)
     if bad is None or bad.state != registry.QUARANTINED:
@@ -267,6 +267,6 @@ def _target(control: Control, to: str | None) -> str:
         record = control.record_of(to)
         state = "is unknown" if record is None else f"is {record.state}"
         if record is not None and record.state == registry.QUARANTINED:
-            state += f"; `batch rollback {to} --force REASON` serves it all the same"
+            state += f"; `batch rollback {to} --force REASON` serves it anyway"
         raise UnknownGeneration(to, "is live already" if to == live else state, choice)
     return to

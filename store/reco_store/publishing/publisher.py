@@ -78,7 +78,7 @@ def publish(
         keep: generations to keep, including the live one.
         gate: judges the staged generation; None passes everything.
         replicas: replicas of each server that must confirm every key before the switch.
-        overrule: publish the generation although it was rolled back from; unless it goes live, it
+        overrule: publish the generation although a rollback withdrew it; unless it goes live, it
             stays in quarantine.
         progress: called with "stage", "verify" or "retire" and a number of keys.
         now: returns the present time, compared with the end of a hold.
@@ -241,7 +241,7 @@ def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str
         if record is None:
             raise UnknownGeneration(generation, "is no longer in the registry", ready_ids(control))
         if not record.is_overruled:
-            refuse_quarantined(control, generation)  # rolled back from in the meantime
+            refuse_quarantined(control, generation)  # rolled back in the meantime
         # The live generation, written again, stays live whatever its new verdict.
         final = registry.READY if control.live == generation else state
         return Change(

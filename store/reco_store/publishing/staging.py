@@ -84,7 +84,7 @@ def stage(
         source: generation to write.
         lock: lock held by the caller.
         replicas: replicas of each server that must confirm every key.
-        overrule: write the generation although it was rolled back from; its record keeps the
+        overrule: write the generation although it was withdrawn by a rollback; its record keeps the
             quarantine.
         progress: called with "stage" and the number of keys just written.
 
@@ -245,7 +245,7 @@ def _register(lock: RunLock, source: PayloadSource, *, overrule: bool) -> None:
 
     def decide(control: Control) -> Change | None:
         if not overrule:
-            refuse_quarantined(control, generation)  # rolled back from since the first check
+            refuse_quarantined(control, generation)  # rolled back since the first check
         known = control.record_of(generation)
         if control.live == generation:
             # The live generation is written again: readers use it, so its content must not change.

@@ -141,7 +141,7 @@ def test_a_value_and_its_files_belong_together(opened, place, shown, damaged):
         known = night.value("measure", measured("0.9"), may_write=paths)
 
     assert known == file.read_text() == ("0.9" if damaged else "0.8")
-    assert ("measure: users is not what was written, and is made again" in shown) == damaged
+    assert ("measure: users was changed since it was written; recomputing" in shown) == damaged
 
 
 def test_a_stage_that_was_cut_short_begins_with_nothing(opened, place):
@@ -175,7 +175,7 @@ def test_a_changed_file_is_written_again(opened, place, shown, how):
         write(night, "similar")
 
     assert shown == [
-        "similar: similar is not what was written, and is made again",
+        "similar: similar was changed since it was written; recomputing",
         f"resuming {NAME}; complete: user, manifest.json",
     ]
 
@@ -213,7 +213,7 @@ def test_a_run_with_another_fingerprint_is_not_resumed(opened, place, shown):
 
     assert shown == [
         f"{NAME} is not resumed: seed was 42, is 43",
-        "nothing to resume: the night begins anew",
+        "nothing to resume; starting a new run",
     ]
     assert not (place.artifacts / NAME).exists()
 
@@ -223,7 +223,7 @@ def test_nothing_to_resume(opened, shown):
     with opened(resume=True) as night:
         assert not night.resumed
 
-    assert shown == ["nothing to resume: the night begins anew"]
+    assert shown == ["nothing to resume; starting a new run"]
 
 
 def test_a_plain_run_deletes_unfinished_ones(opened, place, shown):
@@ -333,7 +333,7 @@ def test_the_error_of_a_failed_run_names_the_command_to_resume(opened):
     with pytest.raises(NightFailed) as failed, opened():
         raise NightFailed("the server is gone.")
 
-    assert failed.value.__notes__ == [f"`batch run --resume` goes on with {NAME}."]
+    assert failed.value.__notes__ == [f"To continue {NAME}: `batch run --resume`."]
 
 
 def test_a_run_that_can_never_be_published_is_not_kept(opened, place):
@@ -362,7 +362,7 @@ def test_a_full_disk_costs_only_the_file_that_did_not_fit(opened, place):
 
     with pytest.raises(NightFailed):
         fill_the_disk()
-    assert error.__notes__ == [f"`batch run --resume` goes on with {NAME}."]
+    assert error.__notes__ == [f"To continue {NAME}: `batch run --resume`."]
     assert not (place.artifacts / NAME / "ranked").exists()
     with opened(resume=True) as night:
         assert night.is_complete("user")

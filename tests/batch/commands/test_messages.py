@@ -119,12 +119,12 @@ def test_a_refused_run_begins_with_the_reason_and_the_next_command(tmp_path):
 
 def test_a_held_run_begins_with_the_hold_and_the_commands_that_end_it(tmp_path):
     """`--force` is suggested only where publishing again needs it."""
-    held = Held(ID, "2026-11-30T03:00:00+00:00", "rolled back from X")
+    held = Held(ID, "2026-11-30T03:00:00+00:00", "withdrawn by a rollback")
 
     lines = summary(tmp_path, Published(ID, "held", None, None, held)).splitlines()
 
     assert lines[0].startswith(f"held        {ID}   ")
-    assert lines[1] == "reason      rolled back from X; held until 2026-11-30T03:00:00+00:00"
+    assert lines[1] == "reason      withdrawn by a rollback; held until 2026-11-30T03:00:00+00:00"
     assert lines[2] == "next        end the hold, then serve this generation:"
     assert lines[3].endswith("batch release -x")
     assert lines[4].endswith(f"batch republish {ID} -x")

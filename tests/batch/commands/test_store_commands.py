@@ -33,7 +33,7 @@ def test_hide_and_unhide(batch, server, keys):
         assert reader.user("1", n=1).items[0].movie_id == "3"
         ended = batch("hide", "3", "77")
         first, note = ended.stdout.splitlines()
-        assert first == "2 more hidden, in every list, effective immediately"
+        assert first == "2 movies are now hidden from every list"
         assert note.startswith(
             "note: not in the live generation: 77; hidden as soon as a generation "
         )
@@ -42,7 +42,7 @@ def test_hide_and_unhide(batch, server, keys):
             "3\tHeat (1995)",
             "77\t(not in the live generation)",
         ]
-        assert batch("unhide", "3", "5").stdout == "1 shown again; 1 were not hidden\n"
+        assert batch("unhide", "3", "5").stdout == "1 movie is shown again; 1 was not hidden\n"
         assert reader.user("1", n=1).items[0].movie_id == "3"
         batch("unhide", "77")
         assert batch("hidden").stdout == "nothing is hidden\n"

@@ -275,7 +275,7 @@ def test_bad_rows_are_left_out_up_to_a_limit(folder):
         ("ratings.csv", 6, "2 values in '1,2'", "1,2"),
         ("ratings.csv", 8, "rating is 9.0", "1,2,9,1500000000"),
     ]
-    assert data.findings.describe()[0].startswith("3 rows cannot be used and left out: the first, ")
+    assert data.findings.describe()[0].startswith("3 unusable rows were skipped: the first, ")
     assert "3 bad rows in all, 2 are allowed" in refused(folder, max_bad_rows=2)
     assert "line 6: 2 values" in refused(folder)
 

@@ -12,7 +12,7 @@ from reco_batch.metrics.ranking_metrics import hits_of, interval, list_metrics, 
 
 
 def as_histories(rows):
-    """Join rows of movies, one a user."""
+    """Join rows of movies, one per user."""
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return Histories(offsets, np.array([m for row in rows for m in row], np.int32))
 

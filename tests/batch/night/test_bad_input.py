@@ -460,8 +460,8 @@ def test_a_few_ratings_dated_after_the_run_are_counted(folder, accepted):
 
     assert note_of(folder, accepted, two_ahead) == [
         (
-            "note: 2 ratings are dated after this run, the first on line 62: each counts as of the "
-            "newest time that is not"
+            "note: 2 ratings are dated after this run, the first on line 62: treated as if dated "
+            "at the newest valid timestamp"
         )
     ]
 
@@ -826,6 +826,6 @@ def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     assert "No space left on device); 0 MB are free there." in ended.lines[-1]
     assert re.search(
         r"Make room or give another --home, then run again\. "
-        rf"`batch run --resume` goes on with 2\S+\. Still served: {untouched}\.$",
+        rf"To continue 2\S+: `batch run --resume`\. Still served: {untouched}\.$",
         ended.lines[-1],
     )

@@ -85,7 +85,7 @@ def test_a_night_on_ray_serves_what_a_local_one_serves(manifest, tmp_path_factor
     ("words", "expected"),
     [
         (("--engine", "spark"), "--engine 'spark': expected local or ray"),
-        (("--ray-address", "head:6379"), "expected --engine ray beside it"),
+        (("--ray-address", "head:6379"), "needs --engine ray; the engine is local"),
         (("--engine", "ray", "--ray-address", "head"), "expected HOST:PORT"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_generation_that_will_not_fit_is_refused(night, tmp_path):
             checked(config_of(tmp_path), night, url)
         (messages,) = checked(config_of(tmp_path, force="a test"), night, url)
 
-    assert "the generation to come will not fit into the store beside the live one" in messages
+    assert "the new generation will not fit into the store in addition to the live one" in messages
     assert refused.value.needed_bytes > refused.value.free_bytes
     assert "Raise maxmemory by " in str(refused.value)
 

@@ -72,7 +72,7 @@ def test_other_parameters_are_not_resumed(resumed, killed):
 
     assert messages == [
         f"{name} is not resumed: split was random, is time; seed was 42, is 43",
-        "nothing to resume: the night begins anew",
+        "nothing to resume; starting a new run",
     ]
     assert unfinished(resumed.home).name > name
     assert not (resumed.home / "artifacts" / name).exists()
@@ -88,7 +88,7 @@ def test_other_data_is_not_resumed(resumed, killed, small, tmp_path):
 
     assert messages == [
         f"{artifact(killed).name} is not resumed: other ratings or movies",
-        "nothing to resume: the night begins anew",
+        "nothing to resume; starting a new run",
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from reco_batch.commands.app import app as batch_app
 from reco_batch.settings.precedence import SETTINGS
@@ -58,9 +59,7 @@ def test_init_writes_a_file_that_config_reads(untrained, tmp_path):
     assert first.out.startswith(f"wrote {path}; ")
     assert tomllib.loads(path.read_text("utf-8")).keys() == {"gate", "tune", "notify"}
     assert (second.code, second.out) == (2, "")
-    assert second.err == (
-        f"error: {path} is there already; expected no file. Use --force to replace it.\n"
-    )
+    assert second.err == (f"error: {path} exists already. Use --force to replace it.\n")
     assert untrained("init", path, "--force").code == 0
     assert untrained("init", "-").out == path.read_text("utf-8")
 
@@ -84,6 +83,25 @@ def test_config_names_every_origin(untrained, file):
     assert rows["seed"] == ["42", "default"]
     assert rows["home"][1] == "RECO_HOME"
     assert "Hunter2" not in ended.out + ended.err
+
+
+def test_config_shows_a_value_that_replaces_a_default_with_none(untrained):
+    """`all` replaces the default, so `batch config` shows it."""
+    rows = untrained("config", "--ranked-k", "all").out.splitlines()
+
+    assert "ranked_k\tall\t--ranked-k" in rows
+
+
+def test_a_command_that_is_no_list_is_refused_in_one_line(untrained, file):
+    """A number in place of the program's words is an error of the file, not a traceback."""
+    path = file("[notify]\ncommand = 7\n")
+
+    ended = untrained("config", "--config", path)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(
+        f"error: {path}:2: notify.command = ['7']: expected a list of words"
+    )
 
 
 def test_config_is_one_json_object_on_request(untrained, file):
@@ -178,6 +196,26 @@ def test_help_texts_are_short(app):
                 long[f"{name} {param.name}"] = text
 
     assert long == {}
+
+
+@pytest.mark.parametrize("app", [batch_app, reco_app], ids=["batch", "reco"])
+def test_summaries_fit_in_the_list_of_commands(app):
+    """No summary is cut on a terminal of 80 columns."""
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=78).output
+
+    assert "..." not in shown.partition("\nCommands:")[2]
+
+
+@pytest.mark.parametrize("app", [batch_app, reco_app], ids=["batch", "reco"])
+def test_arguments_have_no_braces_and_no_type(app):
+    """An argument has one name in the usage line and in its section, and `...` at most once."""
+    for name, command in get_command(app).commands.items():
+        shown = CliRunner().invoke(app, [name, "--help"], terminal_width=78).output
+        arguments = [one for one in command.params if one.param_type_name == "argument"]
+
+        assert not re.search(r"[{}]|<\w|\.\.\.[\]}]?\.\.\.", shown)
+        for one in arguments:
+            assert shown.count(one.metavar) >= 2
 
 
 def test_help_is_in_sections(untrained):

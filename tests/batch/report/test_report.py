@@ -159,7 +159,10 @@ def with_outcome(artifact, folder, **published):
 
 def test_the_outcome_is_the_heading(kept, tmp_path):
     """The outcome is the heading, the box and the page's title; the next commands follow."""
-    held = {"held_until": "2026-11-30T03:00:00+00:00", "held_reason": "x was rolled back from"}
+    held = {
+        "held_until": "2026-11-30T03:00:00+00:00",
+        "held_reason": "x was withdrawn by a rollback",
+    }
     name = kept.first.generation
     live, _ = with_outcome(kept.second, tmp_path / "live", outcome="live")
     staged, text = with_outcome(kept.first, tmp_path / "held", outcome="held", **held)
@@ -173,7 +176,7 @@ def test_the_outcome_is_the_heading(kept, tmp_path):
         assert f"<h1>{outcome}</h1>" in page
         assert re.search(rf'<div class="verdict {kind}">', page)
         assert f"<title>{outcome} · " in page
-    assert "until 2026-11-30 03:00 UTC (x was rolled back from)" in text
+    assert "until 2026-11-30 03:00 UTC (x was withdrawn by a rollback)" in text
     assert "<code>batch release --namespace kept</code>" in staged
     assert f"<code>batch republish {name} --namespace kept</code>" in staged
     forced = f"batch republish {kept.refused.generation} --namespace kept --force REASON"

@@ -158,7 +158,7 @@ def test_a_shard_that_always_kills_its_worker_ends_the_night(
         ByProduct(normal(MOVIES, WIDTH, seed=2), 5), tmp_path, 0, always=True
     )
 
-    with pytest.raises(NightFailed, match="--resume` goes on, also with --engine local"):
+    with pytest.raises(NightFailed, match="--resume`, also with --engine local"):
         list(engine.score(catalogue, numbered_rows(dataset)))
 
     assert len(list(tmp_path.glob("0-*"))) == 2

@@ -221,6 +221,14 @@ def test_variables_of_kubernetes_are_ignored(monkeypatch, service):
     assert read_settings({}).origins == {}
 
 
+@pytest.mark.parametrize("name", ["redis_url", "Reco_K", "reco_gate_bounds", "RECO_gate_churn"])
+def test_only_names_in_capitals_count(monkeypatch, name):
+    """`reco` ignores other spellings too, so both commands use the same store."""
+    monkeypatch.setenv(name, "redis://other:1")
+
+    assert read_settings({}).origins == {}
+
+
 def test_blanks_around_a_variable_are_removed(file, monkeypatch):
     """Files with foreign line ends leave carriage returns. A blank variable is ignored."""
     monkeypatch.setenv("RECO_HOME", "/srv/reco\r")

@@ -48,7 +48,7 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path):
     path = tmp_path / "reco.toml"
     path.write_text("k = 7")
 
-    with pytest.raises(UsageError, match=r"is there already; expected no file. Use --force"):
+    with pytest.raises(UsageError, match=r"exists already. Use --force"):
         write_template(path, replace=False)
     assert path.read_text() == "k = 7"
 

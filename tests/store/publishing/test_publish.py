@@ -380,11 +380,11 @@ def test_an_overruled_quarantine_is_in_force_until_the_generation_is_live(
     monkeypatch.undo()
 
     assert record_of(client, keys, bad).state == "quarantined"
-    with pytest.raises(UsageError, match=r"rolled back from .*: odd"):
+    with pytest.raises(UsageError, match=r"withdrawn by a rollback .*: odd"):
         publish(client, keys, bad, lock=lock)
     publish(client, keys, make_source(3), lock=lock)
     assert record_of(client, keys, bad).note == note
-    with pytest.raises(UsageError, match=r"rolled back from .*: odd"):
+    with pytest.raises(UsageError, match=r"withdrawn by a rollback .*: odd"):
         publish(client, keys, bad, lock=lock)
 
     assert publish(client, keys, bad, lock=lock, overrule=True).outcome == "live"

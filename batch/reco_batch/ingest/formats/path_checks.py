@@ -42,7 +42,9 @@ def require_folder(folder: Path) -> None:
     except OSError as error:
         raise refusal(folder, error, is_folder=True) from error
     except ValueError as error:  # a NUL character
-        raise DataRefused(f"{str(folder)!r} is no path", _FOLDER, "Correct --data.") from error
+        raise DataRefused(
+            f"{str(folder)!r} is not a valid path", _FOLDER, "Correct --data."
+        ) from error
     what = next((name for test, name in _KINDS if test(mode)), "a file")
     remedy = f"Give its folder, {str(folder.parent)!r}." if what == "a file" else "Give a folder."
     raise DataRefused(f"{str(folder)!r} is {what}", _FOLDER, remedy)

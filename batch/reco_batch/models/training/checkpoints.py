@@ -97,13 +97,13 @@ class Checkpoints:
         """
         for folder in self._newest_first():
             if not is_whole(folder):
-                self._show(f"{self._training}: {folder.name} is cut or damaged, and is not loaded")
+                self._show(f"{self._training}: {folder.name} is truncated or corrupt; skipped")
                 # Another process may have removed it.
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             _state(model, optimizer).read(str(folder / _STATE)).assert_consumed()
             done = int(folder.name.removeprefix(_EPOCH))
-            self._show(f"{self._training}: goes on after epoch {done}")
+            self._show(f"{self._training}: resuming after epoch {done}")
             return done
         return 0
 

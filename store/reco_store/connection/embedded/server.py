@@ -277,7 +277,7 @@ def _shut_down(client: Redis, files: StoreFiles) -> None:
     """Stop the server, which saves first.
 
     Raises:
-        StoreUnfit: it cannot save and continues to run, or does not end.
+        StoreUnfit: it cannot save and continues to run, or does not shut down in time.
     """
     log = ServerLog(files.log)
     with store_errors(client):
@@ -295,7 +295,9 @@ def _shut_down(client: Redis, files: StoreFiles) -> None:
 
 
 def _endless(files: StoreFiles) -> StoreUnfit:
-    return StoreUnfit(f"the embedded store in {files.folder} does not end", f"See {files.log}.")
+    return StoreUnfit(
+        f"the embedded store in {files.folder} did not shut down in time", f"See {files.log}."
+    )
 
 
 def _client(path: Path, timeout_seconds: float = 5.0) -> Redis:

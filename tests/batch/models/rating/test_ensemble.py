@@ -121,7 +121,7 @@ def test_seed_fixes_the_model(fit, trained, stage):
 
 @pytest.mark.parametrize(
     ("after", "messages"),
-    [(2, "member-1: goes on after epoch 2"), (4, "member-2: goes on after epoch 1")],
+    [(2, "member-1: resuming after epoch 2"), (4, "member-2: resuming after epoch 1")],
 )
 def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage, after, messages):
     """Members before the stopped one are not trained again."""

@@ -203,7 +203,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
         fit(stage=StoppingStage(after=2), checkpoints=checkpoints())
     resumed = fit(stage=stage, checkpoints=checkpoints())
 
-    assert messages == ["it: goes on after epoch 2"]
+    assert messages == ["it: resuming after epoch 2"]
     assert same_bits(resumed, trained[0])
 
 

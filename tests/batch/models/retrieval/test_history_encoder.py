@@ -227,7 +227,7 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stage):
         trained(StoppingStage(after=2), checkpoints=checkpoints())
     found = trained(stage, checkpoints=checkpoints())
 
-    assert messages == ["it: goes on after epoch 2"]
+    assert messages == ["it: resuming after epoch 2"]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert any(

@@ -214,7 +214,7 @@ def test_a_resumed_training_ends_with_the_same_bits(model, sittings, stage, tmp_
         train(sittings, StoppingStage(after=5), checkpoints=checkpoints())
     resumed = train(sittings, stage, checkpoints=checkpoints())
 
-    assert messages == ["it: goes on after epoch 5"]
+    assert messages == ["it: resuming after epoch 5"]
     check_same_bits(resumed, model)
 
 

@@ -63,7 +63,7 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, checkpoints, uninterrup
 
     model = fit(stage=stage, checkpoints=resumed)
 
-    assert resumed.messages == [f"train it: goes on after epoch {after}"]
+    assert resumed.messages == [f"train it: resuming after epoch {after}"]
     assert stage.steps == {True: 12, False: 30}[stage.notes[-1].startswith("epoch 12")]
     assert len(stage.notes) == stage.steps - after
     for found, expected in zip(weights(model), uninterrupted[fit], strict=True):
@@ -111,7 +111,7 @@ def test_random_numbers_of_a_step_are_those_of_the_same_step(fit_dropout, checkp
 
     found = weights(fit_dropout(stage=stage, checkpoints=resumed))
 
-    assert resumed.messages == ["train it: goes on after epoch 5"]
+    assert resumed.messages == ["train it: resuming after epoch 5"]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -135,8 +135,8 @@ def test_each_part_goes_on_from_its_own(fit_dropout, checkpoints, stage):
             np.testing.assert_array_equal(one, other)
 
     assert resumed.messages == [
-        "train it, member-1: goes on after epoch 12",
-        "train it, member-2: goes on after epoch 7",
+        "train it, member-1: resuming after epoch 12",
+        "train it, member-2: resuming after epoch 7",
     ]
 
 
@@ -175,8 +175,8 @@ def test_the_one_before_a_damaged_one_is_loaded(fit, checkpoints, uninterrupted,
     model = fit(checkpoints=resumed)
 
     assert resumed.messages == [
-        "train it: epoch-0005 is cut or damaged, and is not loaded",
-        "train it: goes on after epoch 4",
+        "train it: epoch-0005 is truncated or corrupt; skipped",
+        "train it: resuming after epoch 4",
     ]
     for found, expected in zip(weights(model), uninterrupted[fit], strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -194,7 +194,7 @@ def test_without_a_good_one_training_begins_anew(
     model = fit_retrieval(checkpoints=resumed)
 
     assert resumed.messages == [
-        f"train it: epoch-000{n} is cut or damaged, and is not loaded" for n in (5, 4)
+        f"train it: epoch-000{n} is truncated or corrupt; skipped" for n in (5, 4)
     ]
     for found, expected in zip(weights(model), uninterrupted[fit_retrieval], strict=True):
         np.testing.assert_array_equal(found, expected)

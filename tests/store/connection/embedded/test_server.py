@@ -86,7 +86,7 @@ def test_server_that_does_not_end_in_time(home, monkeypatch):
         client.config_set("rdb-key-save-delay", 10_000)  # microseconds
     with monkeypatch.context() as patch:
         patch.setattr(embedded, "SAVE_TIMEOUT_SECONDS", 0.1)
-        with pytest.raises(StoreUnfit, match="does not end"):
+        with pytest.raises(StoreUnfit, match="did not shut down in time"):
             stop_server(home)
 
 
