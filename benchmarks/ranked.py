@@ -26,7 +26,7 @@ from reco_batch.data.dataset import Histories
 from reco_batch.models.rating.mlp import MlpModel, RatingWeights
 from reco_batch.models.training.tensorflow_runtime import tf
 from reco_batch.scoring.factor_model import LinearRating
-from reco_batch.scoring.ranking import ranked_blocks
+from reco_batch.scoring.ranked_lists import ranked_blocks
 from reco_batch.scoring.topk import tile_rows_of
 from reco_batch.settings.hyperparameters import PRESETS
 

@@ -1,6 +1,7 @@
 """Write docs/performance.md and the tables of docs/models.md from the benchmarks' results.
 
-`beside_others` writes the tables; `speed` and `large_nights` contain further sections.
+`comparison_tables` writes the tables; `speed_sections` and `large_run_sections` contain further
+sections.
 
 usage: report.py
 """
@@ -8,9 +9,9 @@ usage: report.py
 import json
 from pathlib import Path
 
-import large_nights
-import speed
-from beside_others import figure, write_tables
+import large_run_sections
+import speed_sections
+from comparison_tables import figure, write_tables
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -91,7 +92,7 @@ def serving(result: dict) -> list[str]:
     first = measured[0]
     row(
         f"mixed answers in {first['mixed']['requests']:,} requests",
-        [f"{m['mixed']['mixed']} ({m['mixed']['flips']:,} flips)" for m in measured],
+        [f"{m['mixed']['mixed']} ({m['mixed']['flips']:,} switches)" for m in measured],
         "0",
     )
     for doing in first["waiting"]:
@@ -195,13 +196,13 @@ def engines(result: dict) -> list[str]:
 
 SECTIONS = {
     "whole_job": whole_job,
-    **speed.SECTIONS,
+    **speed_sections.SECTIONS,
     "startup": startup,
     "serving": serving,
     "filters": filters,
     "ingest": ingest,
     "engines": engines,
-    **large_nights.SECTIONS,
+    **large_run_sections.SECTIONS,
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import top_k_ways as ways
+import topk_alternatives as ways
 from machine import begin_anew_without_slowing, describe
 from synthetic import factors, histories
 

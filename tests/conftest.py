@@ -16,7 +16,7 @@ from real_servers import BINARIES, Cluster, Server, installed
 from reco_store.connection.client import Client
 from reco_store.connection.connect import connect
 from reco_store.contract.keys import Keys, new_generation_id
-from small_nights import FIRST_NIGHT, Source, small_entries
+from small_generations import FIRST_NIGHT, Source, small_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """The nightly job: reads ratings, trains models, and publishes all lists as one generation.
 
-Importing this package loads nothing heavy. `reco_batch.commands.app` has the commands,
-`reco_batch.night.run` the order of the stages.
+Importing this package loads nothing heavy. Three places to start reading: `commands.app` defines
+the commands, `night.order` lists the stages of a run in their order, and `errors` and `files`, next
+to this module, are shared by all rooms.
 """
 
 from reco_store.errors import NotInstalled

@@ -8,8 +8,9 @@ RecoError                        (reco_store.errors: the base of both packages)
 │   └── InputRefused             6  the input did not pass the gate; nothing was trained
 └── AtWork                      75  another process is doing the same work
 
-The number is the exit code of `batch`. Every message contains, in one line, the value found, the
-value expected and the next step; these are attributes of the error, too.
+The number is the exit code of `batch`. A message is one line: what was found, what was expected and
+the next step. `DataRefused` has these three as attributes; the attributes of the other classes are
+those that their constructors take.
 """
 
 import traceback

@@ -1,15 +1,16 @@
 """The commands of `reco`.
 
-Each command parses its options, sends the store one query and writes the page. `reco_store` reads,
-`pages` and `status_pages` choose words and layout, `output` writes.
+Each command parses its options, reads the store (one request, or up to four if it looks up titles)
+and writes the page. `reco_store` reads, `list_pages` and `status_pages` choose words and layout,
+`output` writes.
 """
 
 from typing import Annotated, Literal
 
 import typer
 
-from reco_cli import pages
-from reco_cli.live import read_live_states
+from reco_cli import list_pages
+from reco_cli.live_states import read_live_states
 from reco_cli.lookup import look_up, ratings_of
 from reco_cli.options import (
     LISTING,
@@ -19,7 +20,7 @@ from reco_cli.options import (
     takes,
 )
 from reco_cli.output import write
-from reco_cli.quick import QuickCommand, QuickGroup
+from reco_cli.quick_commands import QuickCommand, QuickGroup
 from reco_cli.status_pages import status_page
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
@@ -77,7 +78,8 @@ def get_user(
     with options.where.open() as reader:
         answer = reader.user(user_id, why=why, **options.list_options.choice)
         write(
-            pages.user_page(answer, user_id, options.list_options, why=why), as_json=options.as_json
+            list_pages.user_page(answer, user_id, options.list_options, why=why),
+            as_json=options.as_json,
         )
 
 
@@ -90,7 +92,9 @@ def get_ranked(options: Options, user_id: User) -> None:
     """
     with options.where.open() as reader:
         answer = reader.ranked(user_id, **options.list_options.choice)
-        write(pages.ranked_page(answer, user_id, options.list_options), as_json=options.as_json)
+        write(
+            list_pages.ranked_page(answer, user_id, options.list_options), as_json=options.as_json
+        )
 
 
 @app.command(cls=QuickCommand)
@@ -111,7 +115,7 @@ def for_ratings(
     with options.where.open() as reader:
         rated, notes = ratings_of(reader, ratings)
         answer = reader.for_ratings(rated, **options.list_options.choice)
-        page = pages.for_ratings_page(answer, rated, options.list_options, notes=notes)
+        page = list_pages.for_ratings_page(answer, rated, options.list_options, notes=notes)
         write(page, as_json=options.as_json)
 
 
@@ -131,7 +135,7 @@ def get_movie(
     """
     with options.where.open() as reader:
         found = look_up(reader, movie, options.list_options.choice)
-        write(pages.movie_page(found, movie, options.list_options), as_json=options.as_json)
+        write(list_pages.movie_page(found, movie, options.list_options), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)
@@ -153,7 +157,7 @@ def search(
         if not found:
             found, partial = reader.search(words, n=options.n, partial=True), True
         status = reader.status()
-        page = pages.search_page(found, words, options.n, status, partial=partial)
+        page = list_pages.search_page(found, words, options.n, status, partial=partial)
         write(page, as_json=options.as_json)
 
 
@@ -173,7 +177,10 @@ def get_popular(
     """Show the most rated movies, or the highest rated ones."""
     with options.where.open() as reader:
         answer = reader.popular(by.replace("-", "_"), genre=genre, **options.list_options.choice)
-        write(pages.popular_page(answer, by, genre, options.list_options), as_json=options.as_json)
+        write(
+            list_pages.popular_page(answer, by, genre, options.list_options),
+            as_json=options.as_json,
+        )
 
 
 @app.command(cls=QuickCommand)

@@ -3,7 +3,8 @@
 Fields may be added, never removed or given another meaning without a new `schema` number:
 
     schema        1
-    command       "get-user", "get-ranked", "for-ratings", "get-movie", "get-popular" or "status"
+    command       "get-user", "get-ranked", "for-ratings", "get-movie", "search", "get-popular" or
+                  "status"
     namespace     namespace that was read
     generation    id of the generation that was read
     age_seconds   its age when it was read

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from reco_cli.words import shadowed_note, suggestion
+from reco_cli.page_texts import shadowed_note, suggestion
 from reco_store import Answer, ListFilters, Movie, UsageError
 
 if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load redis

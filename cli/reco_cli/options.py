@@ -133,7 +133,7 @@ class Options:
             rich_help_panel=_STORE,
         ),
     ] = None
-    # Text, not Path: typer would convert a path with pydantic (see `quick`).
+    # Text, not Path: typer would convert a path with pydantic (see `quick_commands`).
     home: Annotated[
         str | None,
         _option(

@@ -1,7 +1,7 @@
 """Pages: the answer of a command, before a form of output is chosen.
 
-A `Page` is built from the store's answers by the pure functions of `pages` and `status_pages`, and
-written by `output` as a table, as tab-separated lines or as one JSON object, so the three never
+A `Page` is built from the store's answers by the pure functions of `list_pages` and `status_pages`,
+and written by `output` as a table, as tab-separated lines or as one JSON object, so the three never
 disagree. The fields of the JSON object are documented in `document`.
 """
 
@@ -91,7 +91,7 @@ class Page:
     document: Mapping[str, Any]
     """The JSON object."""
     footer: str
-    """Generation and age."""
+    """Last line of a table: generation and age; for `status`, the option that shows more."""
     rows: tuple[Row, ...] = ()
     """The listing, which may be empty."""
     facts: tuple[tuple[str, ...], ...] = ()

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from reco_cli import document, words
-from reco_cli.live import LiveState, LiveStates
+from reco_cli import document, page_texts
+from reco_cli.live_states import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
-from reco_terminal.metrics import Use, figures
+from reco_store.contract.metrics import Use, figures
 from reco_terminal.wording import age_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
@@ -127,7 +127,7 @@ def _head(status: Status, fields: Mapping[str, Any]) -> dict[str, str]:
         "store": fields["store"],
         "namespace": status.namespace,
         "created": f"{status.created}, {age_words(status.age_seconds)} ago",
-        "keys": f"{status.entries:,}, {words.size_words(status.size_bytes)} of values",
+        "keys": f"{status.entries:,}, {page_texts.size_words(status.size_bytes)} of values",
     }
 
 
@@ -258,7 +258,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[Status], str]], ...]] = (
     ("movies", _count("movie")),
     ("gate", _gate_text),
     *_quality_rows(),
-    ("values", lambda status: words.size_words(status.size_bytes)),
+    ("values", lambda status: page_texts.size_words(status.size_bytes)),
     ("hidden movies", lambda status: str(status.hidden or "")),
     ("held until", lambda status: status.held_until or ""),
 )

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reco_cli import words
+from reco_cli import page_texts
 from reco_cli.page import Page
 from reco_terminal.console import printable
 
@@ -85,11 +85,11 @@ def _row_table(page: Page, width: int) -> Table:
     cells = {
         "#": [str(row.rank) for row in page.rows],
         "id": [row.movie_id if page.show_ids else "" for row in page.rows],
-        "title": [words.bare_title(row.title, row.year) for row in page.rows],
+        "title": [page_texts.bare_title(row.title, row.year) for row in page.rows],
         "year": ["" if row.year is None else str(row.year) for row in page.rows],
         "genres": [", ".join(row.genres) for row in page.rows],
         "score": [row.score for row in page.rows],
-        "source": [words.source_words(row.source) for row in page.rows],
+        "source": [page_texts.source_words(row.source) for row in page.rows],
         "because": [row.because for row in page.rows],
     }
     shown = {

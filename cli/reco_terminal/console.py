@@ -61,7 +61,8 @@ def at_blanks(line: str, width: int) -> str:
 
 def _print_error(line: str) -> None:
     if sys.stderr.isatty():
-        line = at_blanks(line, shutil.get_terminal_size(_size_of_stderr()).columns)
+        # A terminal whose size was never set has 0 columns.
+        line = at_blanks(line, shutil.get_terminal_size(_size_of_stderr()).columns or 80)
     print(line, file=sys.stderr)  # noqa: T201
 
 

@@ -19,7 +19,7 @@ _NAME_COLUMNS: Final = 30  # for the names of options, typer's own default
 
 def fit(formatter: Any) -> None:
     """Limit a formatter to the width of the terminal."""
-    formatter.width = min(formatter.width, shutil.get_terminal_size().columns - 2)
+    formatter.width = min(formatter.width, (shutil.get_terminal_size().columns or 80) - 2)
 
 
 def usage_pieces(params: list[Any]) -> list[str]:

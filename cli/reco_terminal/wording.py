@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from reco_terminal.metrics import Figure, Use, figures
+from reco_store.contract.metrics import Figure, Use, figures
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: Text in place of errors of predicted ratings.

@@ -53,18 +53,18 @@ if TYPE_CHECKING:
     from reco_store.publishing.staging import PayloadSource as PayloadSource
     from reco_store.publishing.staging import stage as stage
     from reco_store.publishing.staging import verify as verify
-    from reco_store.read.answers import Answer as Answer
-    from reco_store.read.answers import Item as Item
-    from reco_store.read.answers import Movie as Movie
-    from reco_store.read.answers import Reason as Reason
-    from reco_store.read.answers import Status as Status
+    from reco_store.read.answer_types import Answer as Answer
+    from reco_store.read.answer_types import Item as Item
+    from reco_store.read.answer_types import Movie as Movie
+    from reco_store.read.answer_types import Reason as Reason
+    from reco_store.read.answer_types import Status as Status
     from reco_store.read.async_reader import AsyncReader as AsyncReader
     from reco_store.read.list_query import ListFilters as Choice  # noqa: F401  deprecated
     from reco_store.read.list_query import ListFilters as ListFilters
     from reco_store.read.reader import Reader as Reader
 
 _HOMES = {
-    "read.answers": ("Answer", "Item", "Movie", "Reason", "Status"),
+    "read.answer_types": ("Answer", "Item", "Movie", "Reason", "Status"),
     "read.async_reader": ("AsyncReader",),
     "read.list_query": ("ListFilters",),
     "connection.addresses": ("mask_url",),

@@ -18,8 +18,8 @@
 
 The number is the exit code of a command that ends with the error. A message contains what was
 found, what was expected and the next step; the facts are attributes too. ``args`` contains the
-arguments of the constructor, so errors can be pickled. A class is named after the condition,
-without the suffix Error.
+positional arguments of the constructor, so errors can be pickled. A class is named after the
+condition, without the suffix Error.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from planted import as_dataset, planted_movies, planted_ratings, write_data
+from planted_ratings import as_dataset, planted_movies, planted_ratings, write_data
 from real_servers import running_server
 from reco_batch.data.dataset import Dataset, Histories, histories
 from reco_batch.settings.hyperparameters import MlpParameters, TwoTowerParameters

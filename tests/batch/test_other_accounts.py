@@ -15,13 +15,14 @@ ASK = """
 import os, sys
 from pathlib import Path
 import _strptime, pwd
-import reco_batch.report.file, reco_batch.evaluation.list_diff, reco_batch.artifact.quarantine
+import reco_batch.report.report_file, reco_batch.evaluation.list_diff
+import reco_batch.artifact.quarantine
 from reco_batch.artifact.folder import open_artifact
 from reco_batch.errors import NightFailed
 os.setgroups([]); os.setgid({other}); os.setuid({other})
 artifacts, name = Path(sys.argv[1]), sys.argv[2]
 for ask in (
-    lambda: reco_batch.report.file.report_of(artifacts, None, namespace="reco"),
+    lambda: reco_batch.report.report_file.report_of(artifacts, None, namespace="reco"),
     lambda: reco_batch.evaluation.list_diff.choose_runs(artifacts, None, None, namespace="reco"),
     lambda: reco_batch.artifact.quarantine.list_artifacts(artifacts, "reco"),
     lambda: open_artifact(artifacts, name),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planted import as_dataset, planted_movies, planted_ratings
+from planted_ratings import as_dataset, planted_movies, planted_ratings
 
 PEERS = Path(__file__).parents[2] / "benchmarks" / "peers.py"
 

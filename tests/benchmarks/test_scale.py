@@ -179,7 +179,7 @@ def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
     """The report lists what exceeds the bound, and the error of the run and its longest stages."""
     result = result_of((0.05, 20, 10.0), (0.1, 30, 20.0), (1, 12_000, 190.0))
 
-    page = module("large_nights", monkeypatch).scale(result)
+    page = module("large_run_sections", monkeypatch).scale(result)
 
     assert "| train retrieval | 10.0 | 20.0 | 200.0 | 190.0 | -5% |" in page
     bold = "**12,000.0, over the bound**"
@@ -193,19 +193,19 @@ def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, mo
     parts = ((0.05, 20, 10.0), (0.1, 30, 20.0), (0.1, 30, 20.0))
     result = result_of(*parts, (1, 200, 150.0), (1, 200, 170.0))
 
-    page = module("large_nights", monkeypatch).stages(result)
+    page = module("large_run_sections", monkeypatch).stages(result)
 
     assert "| gate | 7.0 | 7.0 | 7.0 (7.0 to 7.0) | 7.0 (7.0 to 7.0) | +0% |" in page
     train = "| train retrieval | 10.0 | 20.0 | 200.0 (200.0 to 200.0)"
     assert f"{train} | 160.0 (150.0 to 170.0) | -20% |" in page
     text = " ".join(page)
     assert "1 of scale 0.05, 2 of scale 0.1, 2 of scale 1" in text
-    near = "1 of 2 stages, which take 4% of the total time, are within 15% of the expectation"
+    near = "1 of 2 stages, with 4% of the total time, are within 15% of the expected duration"
     assert f"{near}; 0 of 2 took longer than expected." in text
-    assert "predictions from resampled rounds; minimum and maximum of the measurements." in text
-    assert "A second more of the larger sample is 19 seconds more of the whole" in text
-    once = " ".join(module("large_nights", monkeypatch).stages(result_of(*parts[:2])))
-    assert "In brackets" not in once
+    assert "bootstrapped extrapolation; the smallest and the largest measurement." in text
+    assert "One more second for the larger part means 19 more seconds for the whole" in text
+    once = " ".join(module("large_run_sections", monkeypatch).stages(result_of(*parts[:2])))
+    assert "In parentheses" not in once
     assert "within" not in once
     one_part = result_of((0.05, 20, 10.0), (1, 200, 190.0))
-    assert module("large_nights", monkeypatch).stages(one_part) == []
+    assert module("large_run_sections", monkeypatch).stages(one_part) == []

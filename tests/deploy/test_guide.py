@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from reco_batch.progress.json_log import JsonReporter, open_log
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.precedence import SETTINGS, read_settings, variable
 
 PAGE = Path(__file__).parents[2].joinpath("docs/operations.md").read_text("utf-8")

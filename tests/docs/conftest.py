@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from csv_folders import planted, write_folder
-from documented import ROOT
+from doc_blocks import ROOT
 from real_servers import free_port, running_server
 
 if TYPE_CHECKING:

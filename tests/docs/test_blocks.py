@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from documented import ROOT, Block, blocks
+from doc_blocks import ROOT, Block, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

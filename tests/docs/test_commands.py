@@ -7,7 +7,7 @@ import re
 import pytest
 from typer.main import get_command
 
-from documented import ROOT, inline_commands
+from doc_blocks import ROOT, inline_commands
 from reco_batch.commands.app import app as batch_app
 from reco_cli.app import app as reco_app
 

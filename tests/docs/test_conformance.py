@@ -17,7 +17,7 @@ from reco_store.contract.keys import Keys
 from reco_store.control.hide_list import hide
 from reco_store.control.lock import RunLock
 from reco_store.publishing.publisher import publish
-from small_nights import small_entries
+from small_generations import small_entries
 
 DOCS = Path(__file__).parents[2] / "docs"
 NODE = DOCS / "examples" / "node"

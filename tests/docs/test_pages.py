@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from documented import ROOT, pages
+from doc_blocks import ROOT, pages
 
 PAGES = pages()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")

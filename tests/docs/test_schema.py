@@ -16,7 +16,7 @@ from reco_store.control.lock import RunLock
 from reco_store.publishing.publisher import publish
 from reco_store.read.reader import Reader
 from schemas import FOLDER, validate, validator
-from small_nights import small_entries
+from small_generations import small_entries
 
 KINDS = ["card", "ids", "list", "manifest", "reasons"]
 

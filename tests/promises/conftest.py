@@ -13,8 +13,8 @@ import pytest
 
 from compose_file import ComposeFile
 from forked_nights import Nights
-from promised_store import Store
-from small_nights import small_night
+from small_generations import small_night
+from store_under_fault import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

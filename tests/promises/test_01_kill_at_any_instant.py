@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from promised_store import Watcher
+from store_under_fault import Watcher
 
 
 def test_01_kill_at_any_instant(make_store, nights, draw, many):

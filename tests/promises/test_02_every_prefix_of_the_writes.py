@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from promised_store import KEYS
 from reco_store.connection.connect import connect
 from reco_store.publishing.generations import release, rollback
+from store_under_fault import KEYS
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--aof-use-rdb-preamble", "no")

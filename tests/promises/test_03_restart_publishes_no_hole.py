@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wires import Wire
+from network_proxy import Wire
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from promised_store import KEYS, publish_on
+from network_proxy import Wire
 from reco_store.connection.connect import connect
 from reco_store.publishing.generations import release, rollback
-from wires import Wire
+from store_under_fault import KEYS, publish_on
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

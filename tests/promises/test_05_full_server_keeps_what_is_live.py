@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 
-from promised_store import KEYS
 from reco_store.errors import StoreUnfit
 from reco_store.publishing.memory_forecast import TRANSIENT_BYTES
-from small_nights import wide_night
+from small_generations import wide_night
+from store_under_fault import KEYS
 
 USERS = 3000
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from promised_store import KEYS
 from reco_store.connection.connect import connect
 from reco_store.control.lock import RunLock
 from reco_store.errors import RecoError, StoreUnfit, VerifyFailed
 from reco_store.publishing.staging import stage, verify
+from store_under_fault import KEYS
 
 POLICIES = [f"allkeys-{by}" for by in ("lru", "lfu", "random")]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from promised_store import KEYS
 from real_servers import wait_until
+from store_under_fault import KEYS
 
 LEASE = 0.2
 

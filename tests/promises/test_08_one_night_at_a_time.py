@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from forked_nights import Night
-from promised_store import KEYS
 from real_servers import wait_until
+from store_under_fault import KEYS
 
 
 def the_one_left(started: list[Night]) -> Night:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from promised_store import KEYS, Watcher
 from reco_store.connection.connect import connect
 from reco_store.control.lock import RunLock
 from reco_store.publishing.publisher import flip
+from store_under_fault import KEYS, Watcher
 
 PERL_READER = Path(__file__).with_name("pinned_reader.pl")
 

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from promised_store import KEYS
 from reco_store.connection.connect import connect
 from reco_store.errors import UnknownGeneration, UsageError
 from reco_store.publishing.generations import release, rollback
-from small_nights import small_night
+from small_generations import small_night
+from store_under_fault import KEYS
 
 BATCH = [sys.executable, "-c", "import reco_batch; reco_batch.main()"]
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from promised_store import KEYS
 from reco_store.connection.connect import connect
 from reco_store.errors import UnknownGeneration
 from reco_store.publishing.generations import list_generations, release, rollback
 from reco_store.publishing.outcome import Verdict
+from store_under_fault import KEYS
 
 DAY = timedelta(hours=24)
 SECOND = timedelta(seconds=1)

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from network_proxy import Wire
 from reco_store.errors import LockHeld
-from wires import Wire
 
 LEASE = 0.1
 

@@ -20,9 +20,9 @@ from mutants import (
     one_nan,
     reversed_order,
 )
-from planted import planted_ratings
+from planted_ratings import planted_ratings
 from real_servers import running_server
-from reco_batch.artifact.checks import summary
+from reco_batch.artifact.check import summary
 from reco_batch.artifact.folder import MANIFEST, Artifact
 from reco_batch.data import columns as c
 from reco_batch.errors import NotFinite

@@ -6,12 +6,12 @@ import json
 import zlib
 from collections import Counter
 
-from promised_store import KEYS, publish_on
+from network_proxy import Wire
 from reco_store.connection.connect import connect
 from reco_store.contract.codec import decode_ids, decode_list, decode_movie
 from reco_store.errors import RecoError
 from reco_store.read.reader import Reader
-from wires import Wire
+from store_under_fault import KEYS, publish_on
 
 TIMEOUT_SECONDS = 0.3  # a corrupted length makes the server wait for bytes that never come
 

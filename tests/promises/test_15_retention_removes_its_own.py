@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
-from promised_store import KEYS
-from small_nights import night_of, small_entries
+from small_generations import night_of, small_entries
+from store_under_fault import KEYS
 
 IDS = ["a:b", "{x}", "{", "}", "*", "?", "[a-z]", "user:1", " ", "é\0\n", "\\", "..", "current"]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import trustme
 
-from planted import write_data
-from promised_store import KEYS
+from planted_ratings import write_data
 from real_servers import free_port, installed
 from reco_store.connection.client import store_errors
 from reco_store.connection.connect import connect
 from reco_store.errors import StoreUnreachable
 from reco_store.read.reader import Reader
+from store_under_fault import KEYS
 
 PAST = datetime.now(UTC) - timedelta(days=1)
 SECRET = "canary-7f3a"  # noqa: S105  a canary, to be found wherever it leaks

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promised_store import KEYS
 from real_servers import BINARIES
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.readers import read_folder
 from reco_batch.ingest.validate import build_dataset
 from reco_terminal.console import printable
+from store_under_fault import KEYS
 
 SCALE = (0.5, 5.0)
 IDS = st.sampled_from(

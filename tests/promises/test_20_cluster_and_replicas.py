@@ -18,21 +18,21 @@ import pytest
 from redis.crc import key_slot
 
 from listed_nights import write_night
-from promised_store import KEYS, publish_on
 from reco_batch.commands.run_commands import republish_command
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.target import Target
 from reco_store import Keys
 from reco_store.connection.connect import connect
 from reco_store.errors import RecoError, StoreUnfit
-from small_nights import number_of, small_night
+from small_generations import number_of, small_night
+from store_under_fault import KEYS, publish_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from real_servers import Cluster
     from reco_store.connection.client import Client
-    from small_nights import Source
+    from small_generations import Source
 
 USERS = 40
 CONTROL = key_slot(KEYS.current.encode())
@@ -200,7 +200,7 @@ def test_20_the_command_waits_for_replicas(cluster, tmp_path, monkeypatch):
         republish(2)
     assert published_under(cluster, "replicated") == []
 
-    monkeypatch.setattr("reco_batch.night.publishing.require_replicas", lambda *_: None)
+    monkeypatch.setattr("reco_batch.night.publish_stage.require_replicas", lambda *_: None)
     with pytest.raises(StoreUnfit, match=r"1 replicas of \S+ confirm writes, expected 2"):
         republish(2)  # as if replicas were lost after the first check
     assert Keys("replicated").current not in published_under(cluster, "replicated")

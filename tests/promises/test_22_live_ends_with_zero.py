@@ -13,19 +13,19 @@ from types import SimpleNamespace
 import pytest
 
 from gated_nights import MOVIES, Nights, good_night
-from planted import planted_ratings
-from promised_store import KEYS
+from planted_ratings import planted_ratings
 from reco_batch.commands import run_commands as commands
 from reco_batch.commands.run_commands import republish_command
 from reco_batch.monitoring import run_outcome as followed
-from reco_batch.night import publishing
-from reco_batch.settings.fields import NotifyKeys, Settings
+from reco_batch.night import publish_stage
+from reco_batch.settings.all_settings import NotifyKeys, Settings
 from reco_batch.settings.target import Target
 from reco_store import connect
 from reco_store.connection.embedded import saving
 from reco_store.connection.embedded.server import ensure_server, server_pid, stop_server
 from reco_store.publishing import publisher
 from reco_terminal.console import Terminated, guard
+from store_under_fault import KEYS
 
 BATCH = Path(sys.executable).with_name("batch")
 EXIT = re.compile(r"^reco_run_exit_code\S* (\S+)$", re.MULTILINE)
@@ -86,8 +86,8 @@ def fail(error):
 AFTER = {
     "old generations stay": (publisher, "_retire", Bug("x")),
     "interrupted": (publisher, "_retire", KeyboardInterrupt()),
-    "no verdict on disk": (publishing, "_recorded", Bug("x")),
-    "no report": (publishing, "_report", Bug("x")),
+    "no verdict on disk": (publish_stage, "_recorded", Bug("x")),
+    "no report": (publish_stage, "_report", Bug("x")),
     "the store is not inspected": (followed, "look_at_served", Bug("x")),
     "no metrics": (followed, "write_metrics", ValueError("x")),
     "nothing made of it": (commands, "_insist_live", Bug("x")),
@@ -116,7 +116,7 @@ def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, w
     ("place", "name", "error"),
     [
         (publisher, "_retire", Terminated(signal.SIGTERM)),
-        (publishing, "_report", KeyboardInterrupt()),
+        (publish_stage, "_report", KeyboardInterrupt()),
         (saving, "_saved_by_child", Terminated(signal.SIGHUP)),
     ],
 )
@@ -178,7 +178,7 @@ def test_22_an_embedded_store_that_cannot_be_saved_is_a_warning(short_folder, go
 
 def test_22_before_the_switch_the_same_fault_fails_the_run(tonight, monkeypatch):
     """Before the switch these faults fail the run, because nothing is live."""
-    monkeypatch.setattr(publishing, "judge_generation", fail(Bug("x")))
+    monkeypatch.setattr(publish_stage, "judge_generation", fail(Bug("x")))
     before = tonight.nights.served()
 
     with pytest.raises(Bug, match="x"):

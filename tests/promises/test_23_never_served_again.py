@@ -14,14 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from gated_nights import MOVIES, Nights, good_night
-from planted import planted_ratings
-from promised_store import KEYS
+from planted_ratings import planted_ratings
 from reco_batch.commands.app import app
 from reco_batch.commands.messages import STATES
 from reco_store.connection.connect import connect
-from reco_store.control.registry import MAX_GONE
+from reco_store.control.generation_registry import MAX_GONE
 from reco_store.errors import UnknownGeneration, UsageError
 from reco_store.publishing.generations import list_generations, rollback
+from store_under_fault import KEYS
 
 NAMESPACE = KEYS.namespace
 

@@ -9,11 +9,11 @@ import pytest
 
 from csv_folders import planted, write_folder
 from gated_nights import MOVIES, Nights, good_night
-from planted import planted_ratings
-from promised_store import KEYS, publish_on
+from network_proxy import Wire
+from planted_ratings import planted_ratings
 from real_servers import running_server
 from reco_batch.commands.run_commands import republish_command
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.target import Target
 from reco_store.connection.connect import connect
 from reco_store.control.lock import RunLock
@@ -21,8 +21,8 @@ from reco_store.publishing.generations import rollback
 from reco_terminal.console import guard
 from resumed_nights import KEYS as RESUMED_KEYS
 from resumed_nights import ResumedNights
-from small_nights import small_night
-from wires import Wire
+from small_generations import small_night
+from store_under_fault import KEYS, publish_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable

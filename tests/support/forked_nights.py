@@ -28,7 +28,7 @@ from reco_store.control.lock import RunLock
 from reco_store.publishing.outcome import GateInput, Verdict
 from reco_store.publishing.publisher import publish
 from reco_terminal.console import guard
-from small_nights import small_night
+from small_generations import small_night
 
 Instant = tuple[int, float, str]
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from planted import as_dataset, planted_movies
+from planted_ratings import as_dataset, planted_movies
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Histories, histories
 from reco_batch.data.split import SplitBy, split_ratings
 from reco_batch.evaluation.evaluate import TOP_K, top_k_accuracy
-from reco_batch.night.publishing import publish_artifact
+from reco_batch.night.publish_stage import publish_artifact
 from reco_batch.progress.reporter import QuietReporter
 from reco_batch.scoring.popularity import (
     Thresholds,

@@ -16,7 +16,7 @@ KEYS = Keys(NAMESPACE)
 FORCE = ("--force", "nights of other models went before")
 OPTIONS = ("--checkpoint-seconds", "0", "--namespace", NAMESPACE, *FORCE)
 KILLED = -9
-_PROGRAM = Path(__file__).with_name("dying.py")
+_PROGRAM = Path(__file__).with_name("killed_batch.py")
 
 
 @dataclass(frozen=True)

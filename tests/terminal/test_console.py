@@ -62,12 +62,13 @@ with guard():
 """
 
 
-def test_on_a_terminal_an_error_breaks_at_blanks_only():
+@pytest.mark.parametrize(("columns", "widest"), [(60, 60), (0, 80)])  # 0: never set
+def test_on_a_terminal_an_error_breaks_at_blanks_only(columns, widest):
     """Errors wrap at blanks only, so no word, path or id is cut; wide terminals show one line."""
     path = "/srv/" + "very-long-folder/" * 6 + "report.html"
     text = f"the gate refused generation 20261129T190038Z-29c7: look at {path} and run it again"
     mine, its = pty.openpty()
-    termios.tcsetwinsize(its, (50, 60))
+    termios.tcsetwinsize(its, (50, columns))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     command = [sys.executable, "-c", ENDS_IN_AN_ERROR, text]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=its, env=environment):
@@ -78,7 +79,7 @@ def test_on_a_terminal_an_error_breaks_at_blanks_only():
     lines = shown.splitlines()
     assert shown.split() == ["error:", *text.split()]
     assert path in lines
-    assert max(len(line) for line in lines if line != path) <= 60
+    assert max(len(line) for line in lines if line != path) <= widest
     assert len(lines) > 2
 
 

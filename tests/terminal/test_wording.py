@@ -2,7 +2,7 @@
 
 import pytest
 
-from reco_terminal.metrics import Use, figures
+from reco_store.contract.metrics import Use, figures
 from reco_terminal.wording import quality_figures, quality_words
 
 METRICS = {

@@ -5,7 +5,7 @@ artifact without a manifest is unfinished, and a later run can resume it.
 """
 
 __all__ = [
-    "checks",
+    "check",
     "folder",
     "manifests",
     "pruning",

@@ -27,7 +27,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reco_batch.artifact.encoding import encode_id_lists, encode_lists, encode_movie, encode_reasons
-from reco_batch.artifact.manifests import MANIFEST, complete_generations, section
+from reco_batch.artifact.manifests import (
+    MANIFEST,
+    complete_generations,
+    manifests_of,
+    namespace_of,
+)
 from reco_batch.artifact.title_index import search_lists, title_lists
 from reco_batch.data import columns as c
 from reco_batch.errors import NightFailed
@@ -72,8 +77,7 @@ class Artifact:
     @property
     def namespace(self) -> str | None:
         """Namespace that the generation is published to; None if the manifest lacks it."""
-        namespace = section(self.manifest, "parameters").get("namespace")
-        return namespace if isinstance(namespace, str) else None
+        return namespace_of(self.manifest)
 
     def publishes(self, family: Family) -> bool:
         """Return whether the generation has keys of a family."""
@@ -223,15 +227,7 @@ def artifacts_of(artifacts: Path, namespace: str | None) -> list[Artifact]:
     Raises:
         NightFailed: the folder of all artifacts cannot be read.
     """
-    found = []
-    for generation in complete_generations(artifacts):
-        try:
-            artifact = open_artifact(artifacts, generation)
-        except NightFailed:  # the commands that name this artifact report the error
-            continue
-        if artifact.namespace == namespace:
-            found.append(artifact)
-    return found
+    return [Artifact(folder, one) for folder, one in manifests_of(artifacts, namespace)]
 
 
 def report_or_folder(folder: Path) -> Path:

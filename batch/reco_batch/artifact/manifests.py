@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.check import REFUSED
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_store.contract.keys import is_generation_id
@@ -88,6 +88,25 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, AttributeError, ContractMismatch):  # no JSON, no object, ...
         return None
     return manifest
+
+
+def manifests_of(artifacts: Path, namespace: str | None) -> list[tuple[Path, dict[str, Any]]]:
+    """Return folder and manifest of the complete artifacts of a namespace, oldest first.
+
+    Artifacts that are damaged, or of a later version, are left out.
+
+    Raises:
+        NightFailed: the folder of all artifacts cannot be read.
+    """
+    folders = [artifacts / generation for generation in complete_generations(artifacts)]
+    found = [(folder, read_manifest(folder)) for folder in folders]
+    return [(folder, one) for folder, one in found if one and namespace_of(one) == namespace]
+
+
+def namespace_of(manifest: Mapping[str, Any]) -> str | None:
+    """Return the namespace that a generation is published to; None if the manifest lacks it."""
+    namespace = section(manifest, "parameters").get("namespace")
+    return namespace if isinstance(namespace, str) else None
 
 
 def complete_generations(artifacts: Path) -> list[str]:

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import REFUSED
-from reco_batch.artifact.folder import artifacts_of
-from reco_batch.artifact.manifests import section
+from reco_batch.artifact.check import REFUSED
+from reco_batch.artifact.manifests import manifests_of, section
 from reco_batch.files import write_whole
 from reco_store import UsageError
-from reco_store.control.registry import QUARANTINED
+from reco_store.control.generation_registry import QUARANTINED
 from reco_store.publishing.generations import GenerationRecord
 
 QUARANTINE: Final = "quarantine.json"
@@ -97,8 +96,7 @@ def list_artifacts(artifacts: Path, namespace: str) -> list[StoredArtifact]:
     Raises:
         NightFailed: the folder cannot be read.
     """
-    found = reversed(artifacts_of(artifacts, namespace))
-    return [_stored(artifact.folder, artifact.manifest) for artifact in found]
+    return [_stored(*found) for found in reversed(manifests_of(artifacts, namespace))]
 
 
 def latest_servable(found: Iterable[StoredArtifact], records: Iterable[GenerationRecord]) -> str:

@@ -15,8 +15,8 @@ from reco_batch.commands.setting_options import takes
 from reco_batch.commands.settings_commands import settings_commands
 from reco_batch.commands.store_commands import store_app, store_commands
 from reco_batch.progress.terminal import fit_to_terminal, print_errors_as_warnings
-from reco_batch.settings.option import Panel
 from reco_batch.settings.precedence import ResolvedSettings
+from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
 from reco_terminal.console import guard
 
@@ -240,7 +240,7 @@ def report(
 
     A missing report is written again from the folder of the run. It opens without a network.
     """
-    from reco_batch.report.file import open_report, report_of  # noqa: PLC0415
+    from reco_batch.report.report_file import open_report, report_of  # noqa: PLC0415
 
     target = Target.from_settings(resolved.settings)
     path = report_of(target.artifacts, generation, namespace=target.keys.namespace)

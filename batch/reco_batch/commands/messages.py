@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     FORCED,
     LIVE_DATA,
     NAMED,
@@ -24,7 +24,7 @@ from reco_batch.artifact.checks import (
 from reco_batch.artifact.quarantine import StoredArtifact
 from reco_batch.progress.terminal import PART_GAP, duration, table
 from reco_store.control.collector import REPLACED
-from reco_store.control.registry import QUARANTINED, READY, RETIRED, STAGING
+from reco_store.control.generation_registry import QUARANTINED, READY, RETIRED, STAGING
 from reco_store.publishing.generations import GenerationRecord
 from reco_store.publishing.outcome import LIVE
 from reco_terminal.console import printable

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ValidationError
 from reco_batch.artifact.folder import report_or_folder
 from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.monitoring.run_outcome import followed
-from reco_batch.night.publishing import republish
+from reco_batch.night.publish_stage import republish
 from reco_batch.night.run import Night, last_times, read_and_split, run_night
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import open_log
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.hyperparameters import EngineName
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import RunConfig, RunKeys, TuneConfig, TuneKeys

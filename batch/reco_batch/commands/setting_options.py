@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
-from reco_batch.settings import option
-from reco_batch.settings.option import Panel
+from reco_batch.settings import setting_metadata
 from reco_batch.settings.precedence import FILE, FILE_VARIABLE, SETTINGS, read_settings, variable
+from reco_batch.settings.setting_metadata import Panel
 from reco_terminal.console import guard
 
 _CONFIG: Final = typer.Option(
@@ -51,7 +51,7 @@ def takes(*wanted: Panel | str) -> Callable[[Callable[..., None]], Callable[...,
     """
     options: dict[str, Any] = {}
     for name, field in SETTINGS.items():
-        if name in wanted or option.panel_of(field) in wanted:
+        if name in wanted or setting_metadata.panel_of(field) in wanted:
             table, _, key = name.rpartition(".")
             parameter, made = _TABLE_OPTIONS.get(table) or (key, _option(name, key, field))
             options[parameter] = made
@@ -85,14 +85,14 @@ def takes(*wanted: Panel | str) -> Callable[[Callable[..., None]], Callable[...,
 
 
 def _option(name: str, key: str, field: FieldInfo) -> Any:  # noqa: ANN401  # an Annotated type
-    spelling, short = f"--{key.replace('_', '-')}", option.hint(field, "short")
-    is_switch, words = option.is_switch(field), option.choices(field)
-    facts = [] if is_switch or words else [f"allowed: {option.allowed(field)}"]
-    facts += [f"default: {option.default_words(field)}", f"env var: {variable(name)}"]
+    spelling, short = f"--{key.replace('_', '-')}", setting_metadata.hint(field, "short")
+    is_switch, words = setting_metadata.is_switch(field), setting_metadata.choices(field)
+    facts = [] if is_switch or words else [f"allowed: {setting_metadata.allowed(field)}"]
+    facts += [f"default: {setting_metadata.default_words(field)}", f"env var: {variable(name)}"]
     made = typer.Option(
         *filter(None, (short, f"{spelling}/--no-{spelling[2:]}" if is_switch else spelling)),
-        metavar=option.metavar(field),
-        rich_help_panel=option.panel_of(field),
+        metavar=setting_metadata.metavar(field),
+        rich_help_panel=setting_metadata.panel_of(field),
         show_default=False,
         help=f"{field.description} [{'; '.join(facts)}]",
         autocompletion=(lambda: list(words)) if words else None,

@@ -4,18 +4,21 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from reco_batch.commands.help import PlainCommand
 from reco_batch.commands.setting_options import takes
 from reco_batch.progress.terminal import table
-from reco_batch.settings.option import Panel, default_words
 from reco_batch.settings.precedence import FILE, SETTINGS, ResolvedSettings, dotted, masked
+from reco_batch.settings.setting_metadata import Panel, default_words
 from reco_batch.settings.target import Target
 from reco_batch.settings.toml_template import toml_text, write_template
 from reco_terminal.console import guard, printable
+
+#: Origin of a value that nothing sets.
+DEFAULT: Final = "default"
 
 settings_commands = typer.Typer()
 
@@ -56,7 +59,7 @@ def config(
         page = {"schema": 1, "command": "config", "file": file, "settings": settings}
         typer.echo(json.dumps(page))
         return
-    cells = [(name, _text(name, value), printable(origin)) for name, value, origin in rows]
+    cells = [(name, _text(name, value, origin), printable(origin)) for name, value, origin in rows]
     if sys.stdout.isatty():
         typer.echo(table(("setting", "value", "from"), cells))
     else:
@@ -69,11 +72,13 @@ def _rows(resolved: ResolvedSettings) -> Iterator[tuple[str, Any, str]]:
     values = dotted(json.loads(resolved.settings.model_dump_json()) | {"home": home})
     for name in SETTINGS:
         origin = resolved.origins.get(name)
-        place = "default" if origin is None else origin.place
+        place = DEFAULT if origin is None else origin.place
         yield name, masked(name, values[name]), place
 
 
-def _text(name: str, value: Any) -> str:  # noqa: ANN401  # of any setting
+def _text(name: str, value: Any, origin: str) -> str:  # noqa: ANN401  # of any setting
+    if value is None and origin != DEFAULT:
+        return "all" if name.startswith("ranked_") else "none"
     if value is None or value == []:
         return default_words(SETTINGS[name])
     return printable(value if isinstance(value, str) else toml_text(value))

@@ -20,8 +20,8 @@ from reco_batch.commands.setting_options import takes
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_batch.progress.terminal import fit_to_terminal
-from reco_batch.settings.option import Panel
 from reco_batch.settings.precedence import ResolvedSettings
+from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
 from reco_store import ContractMismatch, Keys, NothingPublished, Reader, UsageError
 from reco_store.connection.client import Client

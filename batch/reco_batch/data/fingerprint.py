@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import reco_store
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.files import sha256
-from reco_batch.settings.option import dotted
+from reco_batch.settings.setting_metadata import dotted
 
 #: Packages that read, split, train, score or encode.
 PACKAGES: Final = (

@@ -19,7 +19,7 @@ from reco_batch.metrics.ranking_metrics import KS, interval, list_metrics, per_u
 from reco_batch.models.trainable import Embeddings, Retrieval
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
 from reco_batch.scoring.popularity import popularity_baseline
-from reco_batch.scoring.ranking import (
+from reco_batch.scoring.ranked_lists import (
     RatingNetwork,
     candidates_of,
     of_first_movies,
@@ -31,7 +31,7 @@ from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.topk import Scratch, TopK, select_blocks, top_k_blocks
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
-from reco_terminal.metrics import Use, figures
+from reco_store.contract.metrics import Use, figures
 
 #: Cutoffs of the notebook's FactorizedTopK.
 TOP_K: Final = (1, 5, 10)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.check import REFUSED
 from reco_batch.artifact.folder import Artifact
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import ids_of

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reco_batch.artifact.checks import Check, at_most, exactly
+from reco_batch.artifact.check import Check, at_most, exactly
 from reco_batch.artifact.folder import Artifact
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import ids_of, side_by_side

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     AT_LEAST,
     AT_MOST,
     NO_BASELINE,

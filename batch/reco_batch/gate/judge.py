@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     AT_MOST,
     FORCED,
     LIVE_DATA,
@@ -23,7 +23,7 @@ from reco_batch.artifact.checks import (
 from reco_batch.artifact.folder import Artifact
 from reco_batch.artifact.manifests import Manifests, refused_checks, section
 from reco_batch.evaluation.list_statistics import SAMPLE_LISTS, Measured, measure
-from reco_batch.gate.churn import Comparison, check_churn, compare, lost_share
+from reco_batch.gate.churn_checks import Comparison, check_churn, compare, lost_share
 from reco_batch.gate.explanation_checks import check_explanations
 from reco_batch.gate.input_checks import check_input
 from reco_batch.gate.list_checks import check_lists

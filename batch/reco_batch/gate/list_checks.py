@@ -6,7 +6,7 @@ Pure functions of manifests, list statistics and thresholds.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     AT_LEAST,
     NO_BASELINE,
     SKIPPED,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     AT_LEAST,
     NO_BASELINE,
     NOTED,
@@ -31,7 +31,7 @@ from reco_batch.artifact.manifests import (
 )
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_batch.settings.hyperparameters import PRESETS
-from reco_terminal.metrics import Better, Use, figures, is_higher_better, metric_of
+from reco_store.contract.metrics import Better, Use, figures, is_higher_better, metric_of
 
 #: Differences below this many standard errors may be chance.
 _STANDARD_ERRORS: Final = 3.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.formats.access import refusal, require_readable
+from reco_batch.ingest.formats.path_checks import refusal, require_readable
 from reco_batch.ingest.formats.registry import ENDINGS, FORMAT_NAMES, FORMATS
 
 #: Endings of a table; a folder of part files may have none.

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
-from reco_batch.ingest.formats.access import require_folder
+from reco_batch.ingest.formats.path_checks import require_folder
 from reco_batch.ingest.formats.registry import open_file
 from reco_batch.ingest.formats.table_file import Part, ReadAgain, ReadMode, RowLocator
 from reco_batch.ingest.headers import header_notes, header_refusals, merged

@@ -18,13 +18,13 @@ from pyarrow.csv import InvalidRow
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows, Fault, describe_value, no_rows, value_fault
-from reco_batch.ingest.converted import Converted, TimeForm
-from reco_batch.ingest.formats.access import reading
+from reco_batch.ingest.converted_column import Converted, TimeForm
 from reco_batch.ingest.formats.csv_diagnosis import (
     ragged,
     require_one_line,
     whole_rows,
 )
+from reco_batch.ingest.formats.path_checks import reading
 from reco_batch.ingest.formats.table_file import (
     ID_TYPE,
     Part,

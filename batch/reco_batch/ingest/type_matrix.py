@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reco_batch.data.columns import Kind
-from reco_batch.ingest.converted import MISSING, NUMBER, Converted, marked, mask, trimmed
+from reco_batch.ingest.converted_column import MISSING, NUMBER, Converted, marked, mask, trimmed
 from reco_batch.ingest.times import dates, float_times, time_text, timestamps, whole_times
 
 #: Largest whole number up to which every whole number is a float.

@@ -2,7 +2,7 @@
 
 Every held-out rating counts as relevant, however many stars it has. Lists contain no movies from
 training. Recall and MAP divide by min(k, relevant), so that 1 can be reached. Labels, directions
-and meanings are in `reco_terminal.metrics`.
+and meanings are in `reco_store.contract.metrics`.
 
 Pure functions over arrays. Shapes: U users, K list length, I movies.
 """

@@ -16,7 +16,7 @@ from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.explanations import Influence
 from reco_batch.scoring.factor_model import LinearRating
-from reco_batch.scoring.ranking import RatingNetwork
+from reco_batch.scoring.ranked_lists import RatingNetwork
 
 if TYPE_CHECKING:  # these load TensorFlow
     from reco_batch.models.training.checkpoints import Checkpoints

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
 
-from reco_batch.settings.fields import NotifyKeys
+from reco_batch.settings.all_settings import NotifyKeys
 from reco_store import RecoError
 
 SCHEMA: Final = 1
@@ -26,20 +26,29 @@ class HookFailed(RecoError):
 
 
 def notify(hook: NotifyKeys, event: Mapping[str, Any]) -> None:
-    """Run the configured command, and post to the configured URL.
+    """Run the configured command, and post to the configured URL, even if the command fails.
 
     Args:
         hook: settings of the notification.
         event: fields of the JSON object: text, numbers or None.
 
     Raises:
-        HookFailed: the command or the URL failed; the message contains no secret.
+        HookFailed: the command, the URL or both failed; the message contains no secret.
     """
     body = json.dumps({"schema": SCHEMA, **event}).encode()
+    failures = []
     if hook.command:
-        _run(hook.command, body, event, hook.timeout_seconds)
+        try:
+            _run(hook.command, body, event, hook.timeout_seconds)
+        except HookFailed as failure:
+            failures.append(str(failure))
     if hook.url:
-        _post(hook.url, body, hook.timeout_seconds)
+        try:
+            _post(hook.url, body, hook.timeout_seconds)
+        except HookFailed as failure:
+            failures.append(str(failure))
+    if failures:
+        raise HookFailed("; ".join(failures))
 
 
 def _run(command: tuple[str, ...], body: bytes, event: Mapping[str, Any], seconds: float) -> None:

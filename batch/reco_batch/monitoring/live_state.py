@@ -8,7 +8,7 @@ from reco_store import Keys, RecoError, store_errors
 from reco_store.connection.client import Client, is_cluster
 from reco_store.connection.servers import look_at_servers
 from reco_store.contract.manifest import load_if_whole
-from reco_store.control.registry import read_control
+from reco_store.control.generation_registry import read_control
 from reco_store.publishing.capacity import needed_bytes
 from reco_store.publishing.memory_forecast import TRANSIENT_BYTES
 

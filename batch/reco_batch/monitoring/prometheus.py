@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from reco_batch.monitoring.live_state import Served
-from reco_terminal.metrics import Use, figures
+from reco_store.contract.metrics import Use, figures
 
 LAST_SUCCESS: Final = "reco_run_last_success_timestamp_seconds"
 #: Name of each metric -> its labels besides `namespace`, and its help text.

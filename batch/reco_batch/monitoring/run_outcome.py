@@ -21,7 +21,7 @@ from reco_batch.monitoring.prometheus import Figures, write_metrics
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import JsonReporter, Log, hide, open_log, secrets_of
 from reco_batch.progress.reporter import Reporter, errors_as_warnings
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.target import Target
 from reco_batch.signals import Watch
 from reco_store import Held, RecoError, RunLock, StoreUnreachable, store_errors

@@ -1,7 +1,7 @@
 """Nightly run: the order of its stages, from the input files to the live generation.
 
-`run` is the complete run; `publishing` is its last part, which `batch republish` uses alone. The
-work itself is in the rooms below.
+`run` is the complete run and `stage_order` lists its stages; `publish_stage` is its last part,
+which `batch republish` uses alone. The work itself is in the rooms below.
 """
 
-__all__ = ["publishing", "run"]
+__all__ = ["publish_stage", "run"]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.check import REFUSED
 from reco_batch.artifact.manifests import Manifests
 from reco_batch.artifact.unfinished import RunFolders, reusable_bytes
 from reco_batch.data.dataset import Dataset

@@ -1,7 +1,7 @@
 """Nightly run from end to end: read, check, train and score, publish, delete old artifacts.
 
-The stages between the checks and publishing are listed in `order`. Whatever fails, readers keep the
-current generation.
+The stages between the checks and publishing are listed in `stage_order`. Whatever fails, readers
+keep the current generation.
 """
 
 import shutil
@@ -34,9 +34,9 @@ from reco_batch.files import unreadable
 from reco_batch.ingest.bad_rows import REJECTED, write_rejected
 from reco_batch.ingest.sources import load
 from reco_batch.ingest.validate import build_dataset
-from reco_batch.night.manifest import findings_of, input_of, iso, manifest_of, parameters_of
 from reco_batch.night.preflight import existing, preflight
-from reco_batch.night.publishing import mark_quarantined, publish_artifact
+from reco_batch.night.publish_stage import mark_quarantined, publish_artifact
+from reco_batch.night.run_manifest import findings_of, input_of, iso, manifest_of, parameters_of
 from reco_batch.night.stages import Runner
 from reco_batch.progress.reporter import Reporter, Stage, StageTimes, errors_as_warnings
 from reco_batch.scoring.engine import Engine, open_engine
@@ -279,7 +279,7 @@ def _fill(
     with reporter.stage("load TensorFlow"):
         # Takes seconds, so only for valid data, and visibly.
         share_processors(config.trainings)
-        from reco_batch.night.order import order_of  # noqa: PLC0415
+        from reco_batch.night.stage_order import order_of  # noqa: PLC0415
         from reco_batch.night.train_and_refit import Trainings  # noqa: PLC0415
         from reco_batch.night.write_lists import Lists  # noqa: PLC0415
 

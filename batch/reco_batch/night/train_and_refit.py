@@ -84,7 +84,8 @@ class Trainings:
     def epochs(self, name: str) -> int | None:
         """Return the epochs of a training, such as `refit rating`; None if it has none."""
         kind = name.partition(" ")[2]
-        return self._models[kind].epochs(DataSize.of(self._dataset)) or None
+        model = self._models.get(kind)  # no rating model without ratings
+        return None if model is None else model.epochs(DataSize.of(self._dataset)) or None
 
     def choose_recency(self, progress: Progress) -> dict[str, Any]:
         """Choose the recency exponent; return it and the validation NDCG@10 of each candidate."""

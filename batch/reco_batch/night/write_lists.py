@@ -15,7 +15,7 @@ from reco_batch.scoring.catalogue import ByProduct, Rows, by_stars, with_reasons
 from reco_batch.scoring.engine import Engine
 from reco_batch.scoring.explanations import Explained
 from reco_batch.scoring.popularity import movie_statistics, popular_lists, thresholds_of
-from reco_batch.scoring.ranking import candidates_of, compared_by, of_first_movies, weights_of
+from reco_batch.scoring.ranked_lists import candidates_of, compared_by, of_first_movies, weights_of
 from reco_batch.scoring.topk import TopK
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy

@@ -3,7 +3,7 @@
 import sys
 
 from reco_batch.progress.json_log import JsonReporter, Log
-from reco_batch.progress.live import LiveReporter
+from reco_batch.progress.live_bars import LiveReporter
 from reco_batch.progress.reporter import PlainReporter, QuietReporter, Reporter
 
 

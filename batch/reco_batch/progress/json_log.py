@@ -1,8 +1,9 @@
-"""JSON log of a run on standard error: one object a line.
+"""JSON log of a run on standard error: one object per line.
 
 Every line has `timestamp`, `level`, `event`, `message` (for people) and `run`, the id of the
 execution; after the generation is named, also `generation`. Events: `stage started`, `stage ended`
-(seconds, note), `stage failed`, `finding`, `said` (information), `warning`, `error` (exit_code).
+(seconds, note), `stage failed`, `finding`, `said` (information), `warning`, and at the end `ended`
+(exit_code 0, seconds) or `error` (exit_code).
 """
 
 import sys
@@ -18,7 +19,7 @@ import structlog
 
 from reco_batch.errors import reason_of
 from reco_batch.progress.reporter import NotedStage, QuietReporter, Stage
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 
 MASK: Final = "***"
 #: Id of this execution: a process is one run.
@@ -100,7 +101,7 @@ class JsonReporter(QuietReporter):
         self.log_event("stage ended", stage=name, seconds=self.seconds[name], note=noted.text)
 
     def info(self, text: str) -> None:
-        """Write an information."""
+        """Write an informational message."""
         self.log_event("said", text=text)
 
     def report_finding(self, text: str) -> None:

@@ -1,6 +1,7 @@
 """Reporter protocol of a run's progress, and reporters that print plain lines or warnings only.
 
-`live` draws progress bars on a terminal, `json_log` writes JSON lines. Stages may run in parallel.
+`live_bars` draws progress bars on a terminal, `json_log` writes JSON lines. Stages may run in
+parallel.
 """
 
 import sys

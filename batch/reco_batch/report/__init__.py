@@ -5,4 +5,4 @@
 formats numbers and sanitises texts.
 """
 
-__all__ = ["file"]
+__all__ = ["report_file"]

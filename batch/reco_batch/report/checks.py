@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import (
+from reco_batch.artifact.check import (
     FORCED,
     LIVE_DATA,
     NO_BASELINE,
@@ -118,7 +118,10 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
     """Return the outcome of a run, with the commands to run next."""
     judged = _judged(manifest)
     published = part_of(manifest, "published")
-    if published.get("outcome") != HELD:
+    outcome = published.get("outcome")
+    if outcome is None and part_of(manifest, "gate").get("verdict") in (PASSED, FORCED):
+        return _cut_short(manifest, judged)
+    if outcome != HELD:
         return judged
     until, reason = (safe(published.get(f"held_{n}") or "", 200) for n in ("until", "reason"))
     lead = (
@@ -133,6 +136,21 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
         commands=[
             Command("End the hold", _command(manifest, "release")),
             Command("Then serve this run", _command(manifest, "republish", of_this=True)),
+        ],
+    )
+
+
+def _cut_short(manifest: Mapping[str, Any], judged: Verdict) -> Verdict:
+    """Return the outcome of a run that ended between the gate's verdict and its own record."""
+    is_forced = part_of(manifest, "gate").get("verdict") == FORCED
+    force = "--force REASON" if is_forced else ""
+    return judged._replace(
+        kind="none",
+        outcome="Not published",
+        lead=f"The run did not finish publishing. {judged.lead}",
+        commands=[
+            Command("Show what is live", _command(manifest, "status", program="reco")),
+            Command("Publish it", _command(manifest, "republish", force, of_this=True)),
         ],
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import NO_BASELINE
+from reco_batch.artifact.check import NO_BASELINE
 from reco_batch.artifact.folder import REPORT, Artifact, artifacts_of
 from reco_batch.evaluation.generation_diff import baseline_run, compare_runs, gate_of
 from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of

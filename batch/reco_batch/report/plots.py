@@ -9,8 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-WIDTH: Final = 360
-HEIGHT: Final = 210
 LEFT: Final = 44
 RIGHT: Final = 348
 TOP: Final = 12

@@ -1,16 +1,16 @@
 """Metrics of a run in the report: against the last run and the baselines, and over kept runs.
 
-The metrics, their labels and meanings are in `reco_terminal.metrics`.
+The metrics, their labels and meanings are in `reco_store.contract.metrics`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from reco_batch.artifact.checks import REFUSED
+from reco_batch.artifact.check import REFUSED
 from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
-from reco_terminal.metrics import Better, Figure, Use, figures
+from reco_store.contract.metrics import Better, Figure, Use, figures
 from reco_terminal.wording import WITHOUT_RATINGS
 
 Manifest = Mapping[str, Any]

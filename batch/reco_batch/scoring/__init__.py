@@ -10,7 +10,7 @@ __all__ = [
     "explanations",
     "factor_model",
     "popularity",
-    "ranking",
+    "ranked_lists",
     "rating_weights",
     "topk",
     "uncertainty",

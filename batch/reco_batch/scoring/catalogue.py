@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Histories
 from reco_batch.scoring.explanations import Explained, Influence, Rated, explained
 from reco_batch.scoring.factor_model import LinearRating
-from reco_batch.scoring.ranking import Candidates, ranked_blocks
+from reco_batch.scoring.ranked_lists import Candidates, ranked_blocks
 from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.topk import TopK, top_k_blocks
 from reco_batch.scoring.uncertainty import Bound

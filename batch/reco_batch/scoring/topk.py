@@ -151,8 +151,8 @@ def require_finite(**arrays: ArrayLike) -> None:
         pieces = (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
         if not all(np.isfinite(piece).all() for piece in pieces):
             raise NotFinite(
-                f"the {name} hold a value that is not finite: training diverged. "
-                "Lower the learning rate, or look at the ratings, and run again."
+                f"the {name} contain a value that is not finite: training diverged. "
+                "Lower the learning rate, or check the ratings, and run again."
             )
 
 

@@ -1,19 +1,20 @@
 """Settings: defaults, allowed values and origins of everything that can be configured.
 
-Each setting is one annotated field in `fields`, `run_config` or `gate_thresholds`; options,
-environment variables, reco.toml and help are made from it. `hyperparameters` contains the presets.
+Each setting is one annotated field in `all_settings`, `run_config` or `gate_thresholds`; options,
+environment variables, reco.toml and help are made from it. To add an option, begin in `run_config`.
+`hyperparameters` contains the presets.
 """
 
 __all__ = [
     "address",
-    "fields",
+    "all_settings",
     "gate_thresholds",
     "hyperparameters",
-    "option",
     "precedence",
     "processors",
     "run_config",
     "search_space",
+    "setting_metadata",
     "target",
     "toml_template",
 ]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, FiniteFloat
 
-from reco_batch.settings.option import Hint, Panel, SettingsModel, Share
+from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel, Share
 
 _Share = Annotated[Share, Panel.GATE]
 _Number = Annotated[FiniteFloat, Field(ge=0), Panel.GATE]
@@ -46,7 +46,7 @@ class GateBounds(SettingsModel):
     coverage_drop: _Share = 0.5
     """Largest drop in coverage, as a share of its live value."""
     churn: _Share = 0.8
-    """Largest share of the top-10 that is new to users of both generations."""
+    """Largest share of a user's live top-10 that the new top-10 lacks."""
     ranked_churn: _Share = 0.9
     """Largest churn of the lists by predicted rating."""
     similar_churn: _Share = 0.9

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from reco_batch.settings.address import mask_address
-from reco_batch.settings.fields import Settings
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.option import Panel, SettingsModel, allowed, panel_of
+from reco_batch.settings.setting_metadata import Panel, SettingsModel, allowed, panel_of
 from reco_store import UsageError, mask_url
 
 FILE: Final = "reco.toml"
@@ -146,7 +146,7 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # the type of the set
         address = _ADDRESS.match(str(value))
         return f"{address[1]}{address[2]}/***" if address else "***"
     if value and name == "notify.command":
-        first, *rest = [value] if isinstance(value, str) else value
+        first, *rest = value if isinstance(value, list | tuple) else [value]
         return [str(first).split(" ", 1)[0], *["***" for _ in rest]]
     return value
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat
 
-from reco_batch.settings import option
+from reco_batch.settings import setting_metadata
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_batch.settings.hyperparameters import (
     PRESETS,
@@ -20,13 +20,20 @@ from reco_batch.settings.hyperparameters import (
     SplitBy,
     by_preset,
 )
-from reco_batch.settings.option import Count, CountFromZero, CountOrAll, Hint, Panel, checked
 from reco_batch.settings.processors import TRAININGS
+from reco_batch.settings.setting_metadata import (
+    Count,
+    CountFromZero,
+    CountOrAll,
+    Hint,
+    Panel,
+    checked,
+)
 
 _LARGEST_SEED = 2**32 - 5  # the libraries take 32 bits, and a run adds a few to it
 
 
-class RunKeys(option.SettingsModel):
+class RunKeys(setting_metadata.SettingsModel):
     """Settings that decide the result of a run, or how it is computed."""
 
     encoding: Annotated[
@@ -46,7 +53,7 @@ class RunKeys(option.SettingsModel):
         Hint("LOW:HIGH, two numbers, the lower first, such as 0.5:5", "LOW:HIGH"),
     ] = (0.5, 5.0)
     """Lowest and highest valid rating."""
-    max_unknown_ratings: Annotated[option.Share, Panel.INPUT] = 0.1
+    max_unknown_ratings: Annotated[setting_metadata.Share, Panel.INPUT] = 0.1
     """Largest share of ratings whose movie is missing from movies.csv."""
 
     split: Annotated[SplitBy, Panel.MODEL] = SplitBy.RANDOM
@@ -119,7 +126,7 @@ class RunKeys(option.SettingsModel):
     """Ray cluster to join; auto finds one on this machine."""
 
 
-class TuneKeys(option.SettingsModel):
+class TuneKeys(setting_metadata.SettingsModel):
     """Settings of `batch tune`: the table [tune]."""
 
     model: Annotated[Literal["retrieval", "rating", "both"], Panel.TUNING] = "both"

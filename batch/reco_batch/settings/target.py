@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reco_batch.settings.fields import DEFAULT_NAMESPACE, Settings
+from reco_batch.settings.all_settings import DEFAULT_NAMESPACE, Settings
 from reco_store import (
     ContractMismatch,
     Keys,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from reco_batch.files import write_whole
-from reco_batch.settings.option import allowed, default_words, hint, panel_of
 from reco_batch.settings.precedence import SETTINGS, variable
+from reco_batch.settings.setting_metadata import allowed, default_words, hint, panel_of
 from reco_store import UsageError
 
 _HEAD: Final = """\

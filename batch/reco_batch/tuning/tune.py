@@ -2,7 +2,7 @@
 
 The test part is removed from the data first (`without_test`), so no choice depends on it. Every
 trial trains one model on the training part and measures one metric on the validation part. The
-first trial is the preset itself.
+first trial is the starting point: the preset, with the values of `--parameters` if that is set.
 
 Each finished trial is a line of a file, so an interrupted search continues. The next trial depends
 only on the finished trials and the random seed, so an interrupted search ends with the same result
@@ -28,13 +28,13 @@ from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
 from reco_batch.evaluation.evaluate import Evaluation, rmse
 from reco_batch.models.registry import Training, recency_of, train_rating_of, train_retrieval_of
 from reco_batch.progress.reporter import Reporter, Stage
-from reco_batch.scoring.ranking import weights_of
+from reco_batch.scoring.ranked_lists import weights_of
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.settings.run_config import TuneConfig
 from reco_batch.settings.search_space import searched, values_of, with_values
 from reco_batch.tuning.parameter_file import write_parameters
 from reco_batch.tuning.suggest import Trial, best_of, suggest
-from reco_terminal.metrics import is_higher_better
+from reco_store.contract.metrics import is_higher_better
 
 
 class Visible(NamedTuple):
@@ -56,7 +56,7 @@ class Search:
 
     model: str
     preset: Any
-    """Hyper-parameters of the model in the preset."""
+    """Hyper-parameters that the search starts from: of the preset, or of `--parameters`."""
     record: Path
     """File of the finished trials."""
     trials: list[Trial] = field(default_factory=list)
@@ -80,11 +80,11 @@ class Search:
 
     @property
     def of_preset(self) -> float | None:
-        """Metric of the preset itself; None if its training diverged."""
+        """Metric of the first trial; None if its training diverged."""
         return self.trials[0].score
 
     def next_values(self, seed: int) -> dict[str, Any]:
-        """Return the values of the next trial: the preset's own, then suggested ones."""
+        """Return the values of the next trial: those of the starting point, then suggested ones."""
         ranges = searched(self.preset)
         if not self.trials:
             own = values_of(self.preset)
@@ -140,7 +140,7 @@ def tune(
     Raises:
         AtWork: another process tunes the same models on the same data.
         DataRefused: the lists are too short to be measured.
-        NightFailed: a trial cannot be recorded, or the preset itself diverges.
+        NightFailed: a trial cannot be recorded, or the first trial diverges.
     """
     _require_ten_movies(visible)
     ends = clock() + config.time_limit
@@ -163,8 +163,9 @@ def tune(
 def _require_preset_score(search: Search, config: TuneConfig) -> None:
     if search.of_preset is None:
         raise NightFailed(
-            f"training diverges on these ratings with the preset {config.preset!r}, where the "
-            "search starts. Check the ratings, or tune another preset."
+            "training diverges on these ratings with the values that the search starts from: "
+            f"preset {config.preset!r}, changed by --parameters if that is set. "
+            "Check the ratings, or tune another preset."
         )
 
 

@@ -13,5 +13,6 @@ __all__ = [
     "hold",
     "keys",
     "manifest",
+    "metrics",
     "titles",
 ]

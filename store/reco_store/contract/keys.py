@@ -1,18 +1,18 @@
 """Names of all keys of the store; no other module builds one.
 
-    key                          type    TTL      written by      read by
-    {ns}:current                 STRING  none 1   flip, rollback  every reader
-    {ns}:manifest:<gen>          STRING  none 2   publisher       readers, gate
-    {ns}:generations             STRING  none 1   publisher       publisher, operator
-    {ns}:inventory:<gen>:<c>     STRING  none 2   publisher       collector
-    {ns}:lock                    STRING  lease    run lock        run lock
-    {ns}:fence                   STRING  none 1   run lock        flip
-    {ns}:hold                    STRING  none 3   rollback        flip, status
-    {ns}:experiment              STRING  none 4   batch experimt  readers that assign
-    {ns}:hidden                  SET     none 4   batch hide, app every reader
-    {ns}:available               SET     none 4   application     readers that are asked to
-    {ns}:available:<name>        SET     none 4   application     readers that are asked to
-    ns:<gen>:<suffix>            STRING  none 2   publisher       every reader
+    key                          type    TTL      written by       read by
+    {ns}:current                 STRING  none 1   switch, rollback every reader
+    {ns}:manifest:<gen>          STRING  none 2   publisher        readers, gate
+    {ns}:generations             STRING  none 1   publisher        publisher, operator
+    {ns}:inventory:<gen>:<c>     STRING  none 2   publisher        collector
+    {ns}:lock                    STRING  lease    run lock         run lock
+    {ns}:fence                   STRING  none 1   run lock         switch
+    {ns}:hold                    STRING  none 3   rollback         switch, status
+    {ns}:experiment              STRING  none 4   batch experiment readers that assign
+    {ns}:hidden                  SET     none 4   batch hide, app  every reader
+    {ns}:available               SET     none 4   application      readers that are asked to
+    {ns}:available:<name>        SET     none 4   application      readers that are asked to
+    ns:<gen>:<suffix>            STRING  none 2   publisher        every reader
 
     1  one small key that is never deleted
     2  a TTL would let the server drop part of a complete generation; the registry and the

@@ -3,4 +3,12 @@
 One Lua script makes every change of the live generation.
 """
 
-__all__ = ["collector", "experiments", "hide_list", "inventory", "lock", "registry", "rights"]
+__all__ = [
+    "collector",
+    "experiments",
+    "generation_registry",
+    "hide_list",
+    "inventory",
+    "lock",
+    "rights",
+]

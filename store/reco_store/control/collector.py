@@ -11,9 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from reco_store.connection.transfer import Progress, no_progress, read_values, unlink, unlink_paced
-from reco_store.control import registry
-from reco_store.control.inventory import parse_chunk
-from reco_store.control.registry import (
+from reco_store.control import generation_registry as registry
+from reco_store.control.generation_registry import (
     Change,
     Control,
     Record,
@@ -21,6 +20,7 @@ from reco_store.control.registry import (
     read_control,
     without_keys,
 )
+from reco_store.control.inventory import parse_chunk
 from reco_store.errors import ContractMismatch
 
 if TYPE_CHECKING:

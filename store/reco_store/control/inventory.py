@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from reco_store.connection.transfer import read_values, unlink, write_batch
-from reco_store.control.registry import read_control
+from reco_store.control.generation_registry import read_control
 from reco_store.errors import ContractMismatch, VerifyFailed
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from reco_store.connection.client import Client, is_cluster
 from reco_store.connection.servers import Server, Servers, look_at_servers
 from reco_store.connection.transfer import Progress, no_progress
 from reco_store.control.collector import leftovers, outdated, remove
-from reco_store.control.registry import Control, Record, read_control, refuse_quarantined
+from reco_store.control.generation_registry import Control, Record, read_control, refuse_quarantined
 from reco_store.errors import MEGABYTE, StoreUnfit
 from reco_store.publishing.memory_forecast import TRANSIENT_BYTES, forecast_bytes, sizes_of
 

@@ -15,9 +15,15 @@ from reco_store.connection.client import Client, location_of, store_errors
 from reco_store.connection.scripts import insist
 from reco_store.connection.transfer import Progress, no_progress
 from reco_store.contract.hold import Hold
-from reco_store.control import registry
+from reco_store.control import generation_registry as registry
 from reco_store.control.collector import REPLACED, leftovers, outdated, remove
-from reco_store.control.registry import Change, Control, Record, apply_change, read_control
+from reco_store.control.generation_registry import (
+    Change,
+    Control,
+    Record,
+    apply_change,
+    read_control,
+)
 from reco_store.errors import NothingPublished, UnknownGeneration, UsageError
 from reco_store.publishing.publisher import HELD_UNTIL, ready_ids, utc_now
 

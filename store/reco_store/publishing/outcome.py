@@ -9,8 +9,8 @@ from reco_store.connection.client import Client, store_errors
 from reco_store.connection.transfer import read_batches, read_values
 from reco_store.contract.keys import EVERYBODY
 from reco_store.contract.manifest import load_if_whole
+from reco_store.control.generation_registry import read_control
 from reco_store.control.inventory import sample_suffixes
-from reco_store.control.registry import read_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

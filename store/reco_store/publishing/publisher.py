@@ -16,9 +16,9 @@ from reco_store.connection.client import Client, store_errors
 from reco_store.connection.servers import Servers, control_run_id
 from reco_store.connection.transfer import Progress, no_progress
 from reco_store.contract.manifest import dump_manifest
-from reco_store.control import registry
+from reco_store.control import generation_registry as registry
 from reco_store.control.collector import REPLACED, outdated, remove
-from reco_store.control.registry import (
+from reco_store.control.generation_registry import (
     Change,
     Control,
     HoldInForce,

@@ -24,9 +24,8 @@ from reco_store.connection.transfer import (
 )
 from reco_store.contract.digest import Digest
 from reco_store.contract.manifest import check_manifest, load_manifest
-from reco_store.control import registry
-from reco_store.control.inventory import chunks_of, write_inventory
-from reco_store.control.registry import (
+from reco_store.control import generation_registry as registry
+from reco_store.control.generation_registry import (
     Change,
     Control,
     Record,
@@ -34,6 +33,7 @@ from reco_store.control.registry import (
     read_control,
     refuse_quarantined,
 )
+from reco_store.control.inventory import chunks_of, write_inventory
 from reco_store.errors import ContractMismatch, Fenced, UsageError, VerifyFailed
 from reco_store.prefetch import prefetch
 from reco_store.publishing.capacity import make_room

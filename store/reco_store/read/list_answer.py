@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from reco_store.contract.codec import decode_head, decode_ids, decode_reasons
 from reco_store.contract.keys import EVERYBODY
 from reco_store.errors import DataLost
-from reco_store.read.answers import (
+from reco_store.read.answer_types import (
     ALL_SEEN,
     AVAILABLE_MISSING,
     DATA_LOST,

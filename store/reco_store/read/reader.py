@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from reco_store.connection.client import Client
     from reco_store.contract.arguments import Id
     from reco_store.contract.experiment import Experiment
-    from reco_store.read.answers import Answer, Movie, Status
+    from reco_store.read.answer_types import Answer, Movie, Status
     from reco_store.read.list_query import ListFilters
     from reco_store.read.pinning import Request, Step
 

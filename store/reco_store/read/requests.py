@@ -24,7 +24,15 @@ from reco_store.contract.keys import (
     user_suffix,
 )
 from reco_store.contract.titles import split_year
-from reco_store.read.answers import FOR_RATINGS, PERSONAL, RANKED, SIMILAR, Answer, Movie, Status
+from reco_store.read.answer_types import (
+    FOR_RATINGS,
+    PERSONAL,
+    RANKED,
+    SIMILAR,
+    Answer,
+    Movie,
+    Status,
+)
 from reco_store.read.cold_start import require_few
 from reco_store.read.list_answer import ListAnswerer
 from reco_store.read.list_query import ListQuery, check_filters

@@ -27,7 +27,7 @@ from reco_store.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from reco_store.read.answers import Movie
+    from reco_store.read.answer_types import Movie
 
 __all__ = ["Candidates", "Question", "best_matches", "candidates", "question_of", "title_question"]
 

@@ -11,7 +11,7 @@ from reco_batch.artifact.saved_models import (
     save_retrieval,
 )
 from reco_batch.data.dataset import Histories
-from reco_batch.scoring.ranking import ranked_blocks
+from reco_batch.scoring.ranked_lists import ranked_blocks
 from reco_batch.scoring.topk import top_k_blocks
 
 K = 7

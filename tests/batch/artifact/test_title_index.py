@@ -5,7 +5,7 @@ import pytest
 
 from reco_batch.artifact.title_index import LENGTH, search_lists, title_lists
 from reco_store.contract.titles import title_words
-from reco_store.read.answers import Movie
+from reco_store.read.answer_types import Movie
 from reco_store.read.title_match import best_matches, candidates, question_of
 
 

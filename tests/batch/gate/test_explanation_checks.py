@@ -7,8 +7,8 @@ import pytest
 
 import reco_batch.artifact.folder as artifact_module
 import reco_batch.artifact.writer as writer_module
-from handmade import movies_of, ratings_of
-from reco_batch.artifact.checks import PASSED, REFUSED
+from handmade_ratings import movies_of, ratings_of
+from reco_batch.artifact.check import PASSED, REFUSED
 from reco_batch.artifact.folder import Artifact
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import histories

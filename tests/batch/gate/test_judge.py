@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from reco_batch.artifact.checks import Check, at_most, summary
+from reco_batch.artifact.check import Check, at_most, summary
 from reco_batch.gate.judge import refused_before, verdict_of
 
 LIVE = "20261123T031502Z-7f3a"

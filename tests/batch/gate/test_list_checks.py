@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reco_batch.artifact.checks import Check, at_least, at_most, exactly
+from reco_batch.artifact.check import Check, at_least, at_most, exactly
 from reco_batch.artifact.manifests import Manifests
 from reco_batch.evaluation.list_statistics import ListFigures, Measured
 from reco_batch.evaluation.top10_diversity import Top10Figures
-from reco_batch.gate.churn import Comparison
+from reco_batch.gate.churn_checks import Comparison
 from reco_batch.gate.judge import check_generation
 from reco_batch.settings.gate_thresholds import GateBounds
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from planted import planted_ratings
+from planted_ratings import planted_ratings
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.formats import csv_file

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from csv_folders import planted, write_folder
-from planted import planted_ratings
+from planted_ratings import planted_ratings
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.readers import read_folder

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handmade import random_ratings
+from handmade_ratings import random_ratings
 from reco_batch.data.dataset import Ratings
 from reco_batch.models.rating.mlp import MlpModel
 from reco_batch.models.registry import (

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from reco_batch.monitoring.failure_hook import HookFailed, notify
-from reco_batch.settings.fields import NotifyKeys
+from reco_batch.settings.all_settings import NotifyKeys
 
 EVENT = {
     "what": "refused",
@@ -126,6 +126,22 @@ def test_an_unreachable_url_is_an_error():
     """No process listens on the port."""
     with pytest.raises(HookFailed, match=r"was not reached \(.*refused"):
         notify(NotifyKeys(url="http://127.0.0.1:1/x"), EVENT)
+
+
+def test_a_failing_command_does_not_suppress_the_url(web):
+    """The URL is the second way to reach the operator."""
+    with pytest.raises(HookFailed, match=r"^the hook \S+ ended with 1: no mail today$"):
+        notify(
+            NotifyKeys(command=script("sys.exit('no mail today')"), url=address(web, "204")), EVENT
+        )
+
+    assert len(web.posted) == 1
+
+
+def test_both_failures_are_reported(web):
+    """One message contains the cause of each."""
+    with pytest.raises(HookFailed, match=r"ended with 3; the hook's URL answered 500$"):
+        notify(NotifyKeys(command=script("sys.exit(3)"), url=address(web, "500")), EVENT)
 
 
 def test_without_a_hook_nothing_is_called():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gated_nights import good_night
-from planted import planted_ratings
+from planted_ratings import planted_ratings
 from real_servers import running_server
 from reco_batch.artifact.unfinished import RunFolders, open_night
 from reco_batch.data.dataset import Movies

@@ -13,8 +13,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from reco_batch.commands.app import app as batch_app
-from reco_batch.settings.option import choices
 from reco_batch.settings.precedence import SETTINGS
+from reco_batch.settings.setting_metadata import choices
 from reco_cli.app import app as reco_app
 from terminals import show
 
@@ -83,6 +83,25 @@ def test_config_names_every_origin(untrained, file):
     assert rows["seed"] == ["42", "default"]
     assert rows["home"][1] == "RECO_HOME"
     assert "Hunter2" not in ended.out + ended.err
+
+
+def test_config_shows_a_value_that_replaces_a_default_with_none(untrained):
+    """`all` replaces the default, so `batch config` shows it."""
+    rows = untrained("config", "--ranked-k", "all").out.splitlines()
+
+    assert "ranked_k\tall\t--ranked-k" in rows
+
+
+def test_a_command_that_is_no_list_is_refused_in_one_line(untrained, file):
+    """A number in place of the program's words is an error of the file, not a traceback."""
+    path = file("[notify]\ncommand = 7\n")
+
+    ended = untrained("config", "--config", path)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(
+        f"error: {path}:2: notify.command = ['7']: expected a list of words"
+    )
 
 
 def test_config_is_one_json_object_on_request(untrained, file):

@@ -11,7 +11,7 @@ def test_what_it_writes_is_what_a_night_takes(untrained, accepted, tmp_path):
 
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[0] == (
-        f"wrote     5,042 ratings of 30 users and 1,500 movies to {tmp_path / 'out'}"
+        f"wrote       5,042 ratings of 30 users and 1,500 movies to {tmp_path / 'out'}"
     )
     assert ended.out.splitlines()[-1].endswith(f"batch run --data {tmp_path / 'out'}")
     messages = accepted("run", "--data", tmp_path / "out")

@@ -10,7 +10,7 @@ import pytest
 from reco_batch.monitoring.run_outcome import ended_in_json
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import JsonReporter, open_log, secrets_of
-from reco_batch.settings.fields import NotifyKeys, Settings
+from reco_batch.settings.all_settings import NotifyKeys, Settings
 from reco_store import NothingPublished
 
 SECRETS = ("Hunter2", "p%40ss", "p@ss", "/hooks/T0KEN", "Bearer-12345")

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from reco_batch.progress.choose import choose_reporter
-from reco_batch.progress.live import LiveReporter
+from reco_batch.progress.live_bars import LiveReporter
 from reco_batch.progress.reporter import PlainReporter, QuietReporter, StageTimes
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.+)")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kept_runs import Kept, keep_nights
+from hostile_runs import Kept, keep_nights
 from real_servers import running_server
 
 

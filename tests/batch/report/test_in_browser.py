@@ -7,7 +7,7 @@ import pytest
 
 from browser import started
 from reco_batch.artifact.folder import MANIFEST, open_artifact
-from reco_batch.report.file import write_report
+from reco_batch.report.report_file import write_report
 
 #: Lowest contrast of small text against its background (WCAG 2, AA).
 LEGIBLE = 4.5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reco_batch.artifact.checks import PASSED, REFUSED
+from reco_batch.artifact.check import PASSED, REFUSED
 from reco_batch.artifact.manifests import Manifests
 from reco_batch.data import columns as c
 from reco_batch.evaluation.list_statistics import measure

@@ -10,14 +10,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from kept_runs import HOSTILE
+from hostile_runs import HOSTILE
 from real_servers import running_server
-from reco_batch.artifact.folder import MANIFEST, open_artifact
+from reco_batch.artifact.folder import MANIFEST, Artifact, open_artifact
 from reco_batch.errors import NightFailed
 from reco_batch.evaluation.generation_diff import compare_runs
-from reco_batch.night.publishing import publish_artifact
+from reco_batch.night.publish_stage import publish_artifact
 from reco_batch.progress.reporter import PlainReporter
-from reco_batch.report.file import report_of, write_report
+from reco_batch.report.report_file import report_of, write_report
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import Keys, RunLock, UsageError, connect
 
@@ -185,6 +185,24 @@ def test_the_outcome_is_the_heading(kept, tmp_path):
     first = (kept.first.folder / "report.html").read_text("utf-8")
     assert "batch rollback" not in first  # nothing was live before it
     assert "<code>reco status --namespace kept</code>" in first
+
+
+def test_a_passed_run_that_did_not_finish_publishing_is_not_live(kept, tmp_path):
+    """A kill, a lost lock or a failed switch leaves a verdict without an outcome."""
+    name = kept.second.generation
+    page, text = with_outcome(kept.second, tmp_path / "passed")
+
+    assert "<h1>Not published</h1>" in page
+    assert '<div class="verdict none">' in page
+    assert "The run did not finish publishing. The gate passed it: " in text
+    assert f"<code>batch republish {name} --namespace kept</code>" in page
+    assert "batch rollback" not in page
+
+    gate = {**kept.second.manifest["gate"], "verdict": "forced", "forced": "a sale"}
+    forced = Artifact(kept.second.folder, {**kept.second.manifest, "gate": gate})
+    page, text = with_outcome(forced, tmp_path / "forced")
+    assert "<h1>Not published</h1>" in page
+    assert f"<code>batch republish {name} --namespace kept --force REASON</code>" in page
 
 
 def test_the_artifact_records_the_outcome(kept):

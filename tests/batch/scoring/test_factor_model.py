@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade import random_ratings
+from handmade_ratings import random_ratings
 from reco_batch.scoring import factor_model as linear_rating
 from reco_batch.scoring.factor_model import LinearRating, fit_biases, weighted_mean
 

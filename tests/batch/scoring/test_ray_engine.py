@@ -9,10 +9,10 @@ import numpy as np
 import psutil
 import pytest
 
-import dying_catalogues
+import killing_catalogues
 import reco_batch.scoring.engine as engine_module
-from dying_catalogues import SHARD, DyingCatalogue
-from planted import as_dataset, planted_movies, planted_ratings
+from killing_catalogues import SHARD, KillingCatalogue
+from planted_ratings import as_dataset, planted_movies, planted_ratings
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Histories, histories
 from reco_batch.data.fingerprint import program
@@ -43,7 +43,7 @@ def engine():
     with open_ray(None, workers=2, shard_rows=SHARD) as engine:
         import ray  # noqa: PLC0415  # not before its settings are made
 
-        ray.cloudpickle.register_pickle_by_value(dying_catalogues)  # workers cannot import it
+        ray.cloudpickle.register_pickle_by_value(killing_catalogues)  # workers cannot import it
         yield engine
         its = set(psutil.Process().children(recursive=True)) - others
     os.environ.clear()
@@ -137,7 +137,7 @@ def test_a_killed_worker_changes_nothing(engine, dataset, tmp_path, monkeypatch)
         engine,
         dataset,
         tmp_path / "ray",
-        watched=lambda inner: DyingCatalogue(inner, begun, number=4),
+        watched=lambda inner: KillingCatalogue(inner, begun, number=4),
     )
 
     assert spread.manifest["digest"] == local.manifest["digest"]
@@ -154,7 +154,7 @@ def test_a_shard_that_always_kills_its_worker_ends_the_night(
 ):
     """A shard that always kills its worker ends the run after a few tries, with a next step."""
     monkeypatch.setattr(ray_engine, "_RETRIES", 1)
-    catalogue = DyingCatalogue(
+    catalogue = KillingCatalogue(
         ByProduct(normal(MOVIES, WIDTH, seed=2), 5), tmp_path, 0, always=True
     )
 

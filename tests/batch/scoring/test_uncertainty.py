@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade import random_ratings
+from handmade_ratings import random_ratings
 from reco_batch.data.dataset import histories
 from reco_batch.scoring.factor_model import LinearRating
-from reco_batch.scoring.ranking import ranked_blocks
+from reco_batch.scoring.ranked_lists import ranked_blocks
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 
 SCALE = 0.5, 5.0

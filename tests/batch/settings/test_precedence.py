@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reco_batch.settings.fields import Settings
-from reco_batch.settings.option import choices
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.precedence import (
     SETTINGS,
     dotted,
@@ -17,6 +16,7 @@ from reco_batch.settings.precedence import (
     read_settings,
     variable,
 )
+from reco_batch.settings.setting_metadata import choices
 from reco_store import UsageError
 
 SECRET = "Hunter2"  # noqa: S105  # opens nothing

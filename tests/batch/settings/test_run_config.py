@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from reco_batch.night.manifest import parameters_of as manifest_parameters
+from reco_batch.night.run_manifest import parameters_of as manifest_parameters
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.settings.run_config import RunConfig
 from reco_batch.settings.search_space import with_values

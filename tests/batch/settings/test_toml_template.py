@@ -5,9 +5,9 @@ import tomllib
 
 import pytest
 
-from reco_batch.settings.fields import Settings
-from reco_batch.settings.option import allowed, default_words
+from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.precedence import SETTINGS, dotted, read_settings, variable
+from reco_batch.settings.setting_metadata import allowed, default_words
 from reco_batch.settings.toml_template import template, toml_text, write_template
 from reco_store import UsageError
 

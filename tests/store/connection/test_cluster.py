@@ -135,7 +135,7 @@ def test_pointer_on_an_unknown_server_is_not_moved(cluster, client, keys, make_s
     monkeypatch.setattr(publisher, "require_same", look_then_promote)
     with (
         RunLock(client, keys, heartbeat=False) as lock,
-        pytest.raises(VerifyFailed, match="another server holds the pointer"),
+        pytest.raises(VerifyFailed, match="another server has taken over the pointer"),
     ):
         publish(client, keys, make_source(), lock=lock)
     assert client.get(keys.current).decode() == first.generation

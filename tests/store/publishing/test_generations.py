@@ -10,8 +10,8 @@ import pytest
 
 from reco_store.contract.hold import Hold
 from reco_store.control import collector
+from reco_store.control.generation_registry import Control, Record
 from reco_store.control.lock import RunLock
-from reco_store.control.registry import Control, Record
 from reco_store.errors import ContractMismatch, NothingPublished, UnknownGeneration, UsageError
 from reco_store.publishing.generations import collect, list_generations, release, rollback
 from reco_store.publishing.publisher import publish

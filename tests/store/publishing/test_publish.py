@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reco_store.contract.keys import Keys
-from reco_store.control import inventory, registry
+from reco_store.control import generation_registry, inventory
+from reco_store.control.generation_registry import read_control
 from reco_store.control.lock import RunLock
-from reco_store.control.registry import read_control
 from reco_store.errors import (
     ContractMismatch,
     Fenced,
@@ -582,7 +582,7 @@ def test_fields_of_a_later_version_are_kept(client, keys, lock, make_source):
 
 def test_registry_does_not_grow_for_ever(client, keys, lock, make_source, monkeypatch):
     """Only the newest deleted generations are listed."""
-    monkeypatch.setattr(registry, "MAX_GONE", 2)
+    monkeypatch.setattr(generation_registry, "MAX_GONE", 2)
     for tag in range(5):
         publish(client, keys, make_source(tag), lock=lock, keep=1)
     assert len(list_generations(client, keys)) == 3

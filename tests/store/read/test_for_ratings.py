@@ -11,7 +11,7 @@ from reco_store.control.hide_list import hide
 from reco_store.control.lock import RunLock
 from reco_store.errors import UsageError
 from reco_store.publishing.publisher import publish
-from reco_store.read.answers import Reason
+from reco_store.read.answer_types import Reason
 from reco_store.read.cold_start import blended, star_weights, votes_of
 from reco_store.read.reader import Reader
 

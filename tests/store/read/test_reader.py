@@ -30,7 +30,7 @@ from reco_store.errors import (
 )
 from reco_store.publishing.generations import rollback
 from reco_store.publishing.publisher import flip, publish
-from reco_store.read.answers import Item
+from reco_store.read.answer_types import Item
 from reco_store.read.async_reader import AsyncReader
 from reco_store.read.pinning import flattened, queue
 from reco_store.read.reader import Reader

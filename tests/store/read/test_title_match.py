@@ -13,7 +13,7 @@ from reco_store.control.hide_list import hide
 from reco_store.control.lock import RunLock
 from reco_store.errors import UsageError
 from reco_store.publishing.publisher import publish
-from reco_store.read.answers import Movie
+from reco_store.read.answer_types import Movie
 from reco_store.read.reader import Reader
 from reco_store.read.title_match import best_matches, candidates, question_of
 

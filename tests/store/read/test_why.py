@@ -13,12 +13,12 @@ from reco_store.contract.codec import encode_ids, encode_reasons
 from reco_store.control.hide_list import hide, unhide
 from reco_store.control.lock import RunLock
 from reco_store.publishing.publisher import publish
-from reco_store.read.answers import Reason
+from reco_store.read.answer_types import Reason
 from reco_store.read.async_reader import AsyncReader
 from reco_store.read.reader import Reader
 from reco_store.read.requests import Requests
 from round_trips import steps
-from small_nights import small_entries
+from small_generations import small_entries
 
 REASONS = ["2", None, "4"]  # of user 1, whose list is 3, 5, 1
 AMELIE, HEAT = Reason("2", "Amélie (2001)"), Reason("4", "Heat (1986)")

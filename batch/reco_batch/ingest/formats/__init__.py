@@ -1,7 +1,7 @@
 """File formats: every input file behind one class, `TableFile`, and one table of formats.
 
-`registry` contains a record for each format, with its reader and its writer. `access` refuses paths
-that cannot be read; `csv_form`, `csv_file` and `csv_diagnosis` are the CSV reader.
+`registry` contains a record for each format, with its reader and its writer. `path_checks` refuses
+paths that cannot be read; `csv_form`, `csv_file` and `csv_diagnosis` are the CSV reader.
 """
 
-__all__ = ["access", "csv_diagnosis", "registry", "table_file"]
+__all__ = ["csv_diagnosis", "path_checks", "registry", "table_file"]

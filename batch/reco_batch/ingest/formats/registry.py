@@ -15,9 +15,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reco_batch.errors import DataRefused
-from reco_batch.ingest.formats.access import damaged, reading
 from reco_batch.ingest.formats.csv_file import CsvFile
 from reco_batch.ingest.formats.csv_form import csv_form, read_head
+from reco_batch.ingest.formats.path_checks import damaged, reading
 from reco_batch.ingest.formats.table_file import ReadRequest, TableFile
 
 Write = Callable[[pa.RecordBatch], None]

@@ -32,7 +32,8 @@ def recency_weights(history: Histories, *, exponent: float) -> NDArray[np.float3
 
     Args:
         history: rating histories, newest first.
-        exponent: recency exponent; the n-th newest weighs (n / 5 + 1) ** -exponent.
+        exponent: recency exponent; the n-th newest, counted from 0, weighs
+            (n / 5 + 1) ** -exponent.
     """
     counts = np.diff(history.offsets)
     places = np.arange(counts.max(initial=0))

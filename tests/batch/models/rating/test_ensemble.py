@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handmade import ODD_DATA
+from handmade_ratings import ODD_DATA
 from reco_batch.artifact.saved_models import EXPLICIT_MODEL, save_rating
 from reco_batch.data.dataset import histories
 from reco_batch.data.item_features import content_features

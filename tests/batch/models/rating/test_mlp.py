@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reco_batch.models.rating.mlp import MlpModel, train_mlp
 from reco_batch.models.training.folded_batches import stack_batches
-from reco_batch.scoring.ranking import predict, ranked_blocks
+from reco_batch.scoring.ranked_lists import predict, ranked_blocks
 from reco_batch.settings.hyperparameters import MlpParameters
 
 USERS, MOVIES = 6, 8

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade import ODD_DATA, random_ratings, ratings_of
+from handmade_ratings import ODD_DATA, random_ratings, ratings_of
 from reco_batch.data.item_features import content_features
 from reco_batch.models.rating.svdpp import SvdppModel, train_svdpp
 from reco_batch.models.training.checkpoints import Checkpoints

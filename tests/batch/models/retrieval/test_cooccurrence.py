@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade import START, random_ratings, ratings_of
+from handmade_ratings import START, random_ratings, ratings_of
 from reco_batch.models.retrieval import cooccurrence as sessions
 from reco_batch.models.retrieval.cooccurrence import (
     affordable_window,

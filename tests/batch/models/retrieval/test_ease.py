@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade import START, ratings_of
+from handmade_ratings import START, ratings_of
 from reco_batch.data.dataset import histories
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
 from reco_batch.models.retrieval.ease import fit_ease

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade import random_ratings, ratings_of
+from handmade_ratings import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
 from reco_batch.models.retrieval.history_encoder import (
     EncoderPlan,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handmade import ODD_DATA, ratings_of
+from handmade_ratings import ODD_DATA, ratings_of
 from reco_batch.artifact.saved_models import MOVIE_MODEL, USER_MODEL, save_retrieval
 from reco_batch.data.dataset import Ratings, histories
 from reco_batch.models.retrieval import hybrid

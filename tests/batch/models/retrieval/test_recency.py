@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handmade import random_ratings, ratings_of
+from handmade_ratings import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
 from reco_batch.models.retrieval.recency import as_matrix, choose_recency, recency_weights
 from reco_batch.settings.hyperparameters import EaseParameters, HybridParameters

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade import ratings_of
+from handmade_ratings import ratings_of
 from reco_batch.models.retrieval.two_tower import TwoTowerModel, train_two_tower
 from reco_batch.models.training.folded_batches import stack_batches
 from reco_batch.scoring.explanations import explained, liked

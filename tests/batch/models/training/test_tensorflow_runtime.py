@@ -24,9 +24,9 @@ def test_tensorflow_with_keras_3_is_refused():
 def test_pure_modules_do_without_tensorflow():
     """Scoring, splitting and the artifact need no TensorFlow, so republishing is quick."""
     modules = """
-        artifact.checks artifact.encoding artifact.folder commands.run_commands
+        artifact.check artifact.encoding artifact.folder commands.run_commands
         data.columns data.dataset data.split errors evaluation.list_statistics
-        evaluation.top10_diversity gate.churn gate.list_checks gate.judge
+        evaluation.top10_diversity gate.churn_checks gate.list_checks gate.judge
         evaluation.evaluate models.trainable models.training.folded_batches night.run
         night.stages progress.reporter scoring.popularity
         scoring.topk settings.gate_thresholds settings.hyperparameters

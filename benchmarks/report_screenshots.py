@@ -1,6 +1,6 @@
 """Screenshots for docs/report.md: wide in light colours, narrow in dark colours.
 
-    .venv/bin/python benchmarks/pictures.py "$(.venv/bin/batch report)"
+    .venv/bin/python benchmarks/report_screenshots.py "$(.venv/bin/batch report)"
 
 Needs Debian's chromium and chromium-driver, and at least two runs to compare.
 """

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.core import TyperCommand, TyperGroup
 
-from reco_cli.quick import QuickCommand, QuickGroup
+from reco_cli.quick_commands import QuickCommand, QuickGroup
 
 
 def program(group, command):

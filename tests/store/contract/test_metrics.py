@@ -5,7 +5,7 @@ import pytest
 
 from reco_batch.data.dataset import Histories
 from reco_batch.metrics.ranking_metrics import list_metrics, per_user_metrics
-from reco_terminal.metrics import (
+from reco_store.contract.metrics import (
     METRICS,
     Better,
     Use,

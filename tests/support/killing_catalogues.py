@@ -21,7 +21,7 @@ SHARD = 256
 
 
 @dataclass(frozen=True)
-class DyingCatalogue:
+class KillingCatalogue:
     """Catalogue that delegates scoring and kills its worker midway through a given shard."""
 
     inner: Catalogue

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reco_store import Answer, Item, Movie
 from reco_store.contract.titles import fold_genre
-from reco_store.read.answers import USED_UP
+from reco_store.read.answer_types import USED_UP
 from reco_terminal.wording import age_words
 
 

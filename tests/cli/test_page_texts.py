@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reco_cli import words
+from reco_cli import page_texts
 from reco_store import Answer, Item
 from reco_terminal.wording import age_words
 
@@ -45,40 +45,40 @@ def test_age_never_rounds_up(age_seconds):
 
 def test_numbers_of_ratings_are_whole_and_other_scores_have_three_decimals():
     """215 ratings are not 215.000, and a score of 1 is 1.000."""
-    assert words.score_words(215.0, "most_rated") == "215"
-    assert words.score_words(1.0, "personal") == "1.000"
-    assert words.score_words(4.2383, "highest_rated") == "4.238"
-    assert words.score_words(2.5, "most_rated") == "2.500"
+    assert page_texts.score_words(215.0, "most_rated") == "215"
+    assert page_texts.score_words(1.0, "personal") == "1.000"
+    assert page_texts.score_words(4.2383, "highest_rated") == "4.238"
+    assert page_texts.score_words(2.5, "most_rated") == "2.500"
 
 
 def test_a_size_has_the_unit_that_fits():
     """A small store is not 0.0 MB."""
-    assert words.size_words(1_234) == "1.2 kB"
-    assert words.size_words(1_234_567_890) == "1,234.6 MB"
+    assert page_texts.size_words(1_234) == "1.2 kB"
+    assert page_texts.size_words(1_234_567_890) == "1,234.6 MB"
 
 
 def test_a_title_loses_its_own_year_only():
     """The suffix is removed if it repeats the year; another number in brackets stays."""
-    assert words.bare_title("Heat (1995)", 1995) == "Heat"
-    assert words.bare_title("Heat (1995)", 1986) == "Heat (1995)"
-    assert words.bare_title("Heat (1995)", None) == "Heat (1995)"
+    assert page_texts.bare_title("Heat (1995)", 1995) == "Heat"
+    assert page_texts.bare_title("Heat (1995)", 1986) == "Heat (1995)"
+    assert page_texts.bare_title("Heat (1995)", None) == "Heat (1995)"
 
 
 def test_an_answer_from_the_wanted_list_needs_no_note():
     """Without a fallback there is no note."""
-    assert words.fallback_note(items("personal"), wanted="personal", whose="user 1") is None
+    assert page_texts.fallback_note(items("personal"), wanted="personal", whose="user 1") is None
 
 
 def test_a_complete_fallback_has_a_note():
     """The note names the user, the missing list and its substitute."""
-    note = words.fallback_note(items("most_rated"), wanted="personal", whose="user 9")
+    note = page_texts.fallback_note(items("most_rated"), wanted="personal", whose="user 9")
     assert note == "user 9 has no personal list; these are most rated movies instead."
 
 
 def test_a_fallback_that_fills_up_has_a_note():
     """The note counts the movies of the user's own list."""
     mixed = items("ranked", "ranked", "most_rated", "highest_rated")
-    note = words.fallback_note(mixed, wanted="ranked", whose="user 9")
+    note = page_texts.fallback_note(mixed, wanted="ranked", whose="user 9")
     assert note == (
         "the ranked list of user 9 has only 2 to show; "
         "most rated and highest rated movies fill the rest."
@@ -89,9 +89,9 @@ def test_an_unknown_genre_is_a_fallback_though_the_source_is_the_wanted_one():
     """Most rated movies of all genres are not those of the requested genre."""
     answer = items("most_rated", genres=("Drama",))
     expected = {"wanted": "most_rated", "whose": "the genre X"}
-    assert words.fallback_note(answer, **expected, genre="Drama") is None
-    assert words.fallback_note(answer, **expected, genre="drama") is None
-    assert words.fallback_note(answer, **expected, genre="War") == (
+    assert page_texts.fallback_note(answer, **expected, genre="Drama") is None
+    assert page_texts.fallback_note(answer, **expected, genre="drama") is None
+    assert page_texts.fallback_note(answer, **expected, genre="War") == (
         "the genre X has no most rated list; these are most rated movies of all genres instead."
     )
 
@@ -102,7 +102,7 @@ def test_a_short_answer_has_a_note():
 
     def notes(*names, sources=("personal",)):
         answer = Answer("20261124T031502Z-7f3a", 0.0, tuple(items(*sources)), names)
-        return words.short_notes(answer, **expected)
+        return page_texts.short_notes(answer, **expected)
 
     assert notes() == ()
     assert notes("used_up") == ("1 of 2: the published lists have no more.",)

@@ -203,7 +203,7 @@ def reasons(result: dict) -> list[str]:
         ]
         for shape in result["shapes"]
     ]
-    head = ["movies", "ratings a user", "lists: ms a user", "explanations: ms a user"]
+    head = ["movies", "ratings per user", "lists: ms per user", "explanations: ms per user"]
     return [
         "",
         "## Why each movie is in a list",

@@ -19,7 +19,6 @@ RANKED: Final = "ranked"
 SIMILAR: Final = "similar"
 FOR_RATINGS: Final = "for_ratings"
 MOST_RATED: Final = "most_rated"
-HIGHEST_RATED: Final = "highest_rated"
 MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
 
 #: Note: the answer is short because no further published movie passes the filters.

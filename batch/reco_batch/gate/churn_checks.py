@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.artifact.checks import NO_BASELINE, Check, at_least, at_most
+from reco_batch.artifact.check import NO_BASELINE, Check, at_least, at_most
 from reco_batch.artifact.folder import Artifact
 from reco_batch.evaluation.list_statistics import SAMPLE_LISTS, Measured
 from reco_batch.metrics.rank_overlap import TOP, overlap, padded

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reco_batch.gate.churn as churn_module
+import reco_batch.gate.churn_checks as churn_module
 from reco_batch.evaluation.list_statistics import ListFigures, Measured
 from reco_batch.evaluation.top10_diversity import Top10Figures
-from reco_batch.gate.churn import compare
+from reco_batch.gate.churn_checks import compare
 from reco_store.contract.codec import MovieRecord, encode_ids, encode_list, encode_movie
 
 LIVE = "20261123T031502Z-7f3a"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from reco_cli import document, words
+from reco_cli import document, page_texts
 from reco_cli.lookup import MovieLookup
 from reco_cli.page import ListOptions, Page, Row
 from reco_store import Answer, Movie, Status, UsageError
@@ -25,7 +25,7 @@ def user_page(answer: Answer, user_id: str, options: ListOptions, *, why: bool) 
         options,
         command="get-user",
         heading=f"Movies for user {user_id}",
-        fallback=words.fallback_note(
+        fallback=page_texts.fallback_note(
             answer.items, wanted="personal", whose=f"user {user_id}", filtered=options.filtered
         ),
         query={"user_id": user_id, "why": why},
@@ -40,7 +40,7 @@ def ranked_page(answer: Answer, user_id: str, options: ListOptions) -> Page:
         options,
         command="get-ranked",
         heading=f"Movies for user {user_id}, by predicted rating",
-        fallback=words.fallback_note(
+        fallback=page_texts.fallback_note(
             answer.items, wanted="ranked", whose=f"user {user_id}", filtered=options.filtered
         ),
         query={"user_id": user_id},
@@ -69,7 +69,7 @@ def for_ratings_page(
         options,
         command="for-ratings",
         heading=f"Movies for {len(ratings)} rating{'s' * (len(ratings) != 1)}",
-        fallback=words.fallback_note(
+        fallback=page_texts.fallback_note(
             answer.items, wanted="for_ratings", whose=whose, filtered=True
         ),
         query={"ratings": dict(ratings)},
@@ -93,7 +93,7 @@ def popular_page(answer: Answer, by: str, genre: str | None, options: ListOption
         options,
         command="get-popular",
         heading=f"The {by.replace('-', ' ')} movies of {whose}",
-        fallback=words.fallback_note(
+        fallback=page_texts.fallback_note(
             answer.items, wanted=by.replace("-", "_"), whose=whose, genre=genre
         ),
         query={"by": by, "genre": genre},
@@ -116,11 +116,11 @@ def movie_page(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
     shadowed = None
     if movie is None:
         heading, card = "Popular movies", None
-        fallback: str | None = words.unknown_note(items, wanted, found.suggested)
+        fallback: str | None = page_texts.unknown_note(items, wanted, found.suggested)
     else:
         heading, card = f"Movies similar to {movie.title}", document.movie_object(movie)
-        shadowed = words.shadowed_note(wanted, movie, found.titled)
-        fallback = words.fallback_note(
+        shadowed = page_texts.shadowed_note(wanted, movie, found.titled)
+        fallback = page_texts.fallback_note(
             items, wanted="similar", whose=whose, filtered=options.filtered
         )
     page = _listing(
@@ -168,7 +168,7 @@ def search_page(
             for rank, movie in enumerate(found, start=1)
         ),
         notes=notes if partial or not found else (),
-        footer=words.generation_words(status.generation, status.age_seconds),
+        footer=page_texts.generation_words(status.generation, status.age_seconds),
         show_ids=True,
         document={
             **document.frame("search", status.namespace, status.generation, status.age_seconds),
@@ -190,14 +190,14 @@ def _listing(
     whose: str,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Page:
-    short = words.short_notes(answer, options.n, whose=whose, available=options.available)
+    short = page_texts.short_notes(answer, options.n, whose=whose, available=options.available)
     return Page(
         heading=heading,
         rows=tuple(
             Row(
                 rank=rank,
                 movie_id=item.movie_id,
-                score=words.score_words(item.score, item.source),
+                score=page_texts.score_words(item.score, item.source),
                 source=item.source,
                 title=item.title,
                 year=item.year,
@@ -207,7 +207,7 @@ def _listing(
             for rank, item in enumerate(answer.items, start=1)
         ),
         notes=(*((fallback,) if fallback else ()), *short),
-        footer=words.generation_words(answer.generation, answer.age_seconds),
+        footer=page_texts.generation_words(answer.generation, answer.age_seconds),
         document={
             **_frame(command, answer, options),
             "query": {**query, **options.query},
@@ -227,7 +227,7 @@ def _candidates(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
             Row(rank, movie.movie_id, "", "candidate", movie.title, movie.year, movie.genres)
             for rank, movie in enumerate(found.candidates, start=1)
         ),
-        footer=words.generation_words(found.answer.generation, found.answer.age_seconds),
+        footer=page_texts.generation_words(found.answer.generation, found.answer.age_seconds),
         show_ids=True,
         error=UsageError(f"{count} movies have the title {wanted!r}; ask for one by its id"),
         document={

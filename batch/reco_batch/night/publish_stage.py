@@ -6,7 +6,7 @@ Needs no training library, so `batch republish` runs on any machine.
 from collections.abc import Iterable
 from pathlib import Path
 
-from reco_batch.artifact.checks import summary
+from reco_batch.artifact.check import summary
 from reco_batch.artifact.folder import Artifact, open_artifact, write_manifest
 from reco_batch.artifact.quarantine import (
     LATEST,
@@ -210,7 +210,7 @@ def _times(artifact: Artifact, reporter: Reporter) -> dict[str, dict[str, float]
 
 
 def _report(artifact: Artifact, reporter: Reporter) -> None:
-    from reco_batch.report.file import write_report  # noqa: PLC0415  # the template engine
+    from reco_batch.report.report_file import write_report  # noqa: PLC0415  # the template engine
 
     with reporter.stage("report") as stage:
         stage.note(str(write_report(artifact)))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reco_batch.data.dataset import Histories
 from reco_batch.scoring.factor_model import LinearRating
-from reco_batch.scoring.ranking import Candidates, compared_by, predict, ranked_blocks
+from reco_batch.scoring.ranked_lists import Candidates, compared_by, predict, ranked_blocks
 from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.uncertainty import Bound
 

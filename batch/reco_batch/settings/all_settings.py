@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field
 
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.option import Hint, Panel, SettingsModel, checked
 from reco_batch.settings.run_config import RunKeys, TuneKeys
+from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel, checked
 from reco_store import Keys
 
 DEFAULT_NAMESPACE = "reco"

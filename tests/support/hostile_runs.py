@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gated_nights import DAY, MOVIES, NEWEST, Night, Nights
-from planted import planted_ratings
+from planted_ratings import planted_ratings
 from reco_batch.artifact.folder import Artifact, open_artifact
 from reco_batch.data import columns as c
 from reco_batch.settings.gate_thresholds import GateBounds

@@ -1,6 +1,6 @@
 """Check of the quality gate: a figure, its threshold, and the resulting verdict.
 
-Pure values. `list_checks` and `metric_checks` define the checks.
+Pure values. The modules of the room `gate` define the checks.
 """
 
 import math

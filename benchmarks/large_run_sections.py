@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from beside_others import figure
+from comparison_tables import figure
 from extrapolation import OF_CATALOGUE, WHOLE, by_scale
 
 #: Upper bounds for a run on a whole data set.

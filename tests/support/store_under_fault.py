@@ -14,7 +14,7 @@ from reco_store.control.lock import RunLock
 from reco_store.errors import RecoError
 from reco_store.publishing.publisher import publish
 from reco_store.read.reader import Reader
-from small_nights import Source, number_of
+from small_generations import Source, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -193,6 +193,8 @@ def apply_change(
         Fenced: another run took over.
         HoldInForce: the change respects holds, and one is in force.
         VerifyFailed: the server is not the one that the generation was staged to.
+        ContractMismatch: the registry is damaged, or of a later version.
+        StoreUnfit: the registry changed during each attempt to write it.
         redis.RedisError: the store does not answer, or refuses.
     """
     for _ in range(_ATTEMPTS):
