@@ -26,13 +26,17 @@ def usage_pieces(params: list[Any]) -> list[str]:
     """Return the words of the usage line after the command: typer would add braces and dots.
 
     Args:
-        params: parameters of the command; each argument has a metavar.
+        params: parameters of the command.
     """
     arguments = [param for param in params if param.param_type_name == "argument"]
     return [
         "[OPTIONS]",
-        *(one.metavar if one.required else f"[{one.metavar}]" for one in arguments),
+        *(_name(one) if one.required else f"[{_name(one)}]" for one in arguments),
     ]
+
+
+def _name(argument: Any) -> str:
+    return str(argument.metavar or argument.name)
 
 
 def write_sections(params: list[Any], ctx: Any, formatter: Any) -> None:
@@ -49,7 +53,7 @@ def write_sections(params: list[Any], ctx: Any, formatter: Any) -> None:
         if record is not None:
             default = "Options"
             if param.param_type_name == "argument":
-                default, record = "Arguments", (param.metavar, record[1])  # without its type
+                default, record = "Arguments", (_name(param), record[1])  # without its type
             panel = getattr(param, "rich_help_panel", None) or default
             sections.setdefault(panel, []).append(record)
     for panel, records in sections.items():

@@ -160,7 +160,7 @@ def test_findings_about_interactions_call_them_so():
         movies_without_ratings=3,
     ).describe()
 
-    assert sentences[0].startswith("1,234 interactions and no column 'rating': no stars are pre")
+    assert sentences[0].startswith("1,234 interactions, no rating column: ratings are not pre")
     assert sentences[1].startswith("2 interactions repeated")
     assert sentences[2].startswith("7 interactions are of 2 movies")
     assert sentences[3].startswith("3 movies have no interaction:")
