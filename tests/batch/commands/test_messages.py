@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 from rich.cells import cell_len
 
-from reco_batch.commands.messages import live_line, run_summary
+from reco_batch.commands.messages import live_line, run_summary, tuning_summary
 from reco_batch.progress.terminal import fit_to_terminal
+from reco_batch.tuning.suggest import Trial
+from reco_batch.tuning.tune import Search
 from reco_store import Held, Published, Verdict
 
 ID = "20261129T162737Z-8f41"
@@ -133,3 +135,22 @@ def test_a_held_run_begins_with_the_hold_and_the_commands_that_end_it(tmp_path):
 def test_a_run_that_was_cut_short_after_it_went_live_is_one_line():
     """Only the generation is known then."""
     assert live_line(ID) == f"live        {ID}"
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ((0.81,), "0.8100 with the preset; no other trial was run"),
+        ((0.81, 0.9), "0.8100 with the preset; the other trial is not better"),
+        ((0.81, 0.9, 0.9), "0.8100 with the preset; none of 2 other trials is better"),
+        ((0.81, 0.9, 0.8), "0.8100 with the preset, 0.8000 in the best of 3 trials"),
+    ],
+)
+def test_a_tuning_summary_compares_the_best_trial_with_the_preset(tmp_path, scores, text):
+    """The first trial is the preset itself, and may be the only one."""
+    trials = [Trial({}, score) for score in scores]
+    searches = [Search("rating", None, tmp_path / "trials", trials)]
+
+    shown = tuning_summary(searches, out=tmp_path / "tuned.json", data="demo", preset="default")
+
+    assert shown.splitlines()[0] == f"rating      validation rmse: {text}"
