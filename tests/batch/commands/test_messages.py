@@ -73,7 +73,7 @@ def test_a_live_run_is_five_lines_in_a_pipe(tmp_path):
         f"live        {ID}   610 users, 9,742 movies, 58,292 keys (31.6 MB), 1 min 04 s"
     )
     assert quality == (
-        "quality     NDCG@10 0.385 (last run 0.396, most popular 0.188)   "
+        "quality     NDCG@10 0.385 (live before 0.396, most popular 0.188)   "
         "Recall@100 0.532 (most popular 0.303)   RMSE 0.806 (user and item means 0.869)"
     )
     assert gate == "gate        passed: 2 checks, 0 warnings"
@@ -98,7 +98,7 @@ def test_on_a_terminal_each_metric_has_a_line(tmp_path, monkeypatch, columns):
         assert lines[:3] == [
             f"live        {ID}",
             "            610 users, 9,742 movies, 58,292 keys (31.6 MB), 1 min 04 s",
-            "quality     NDCG@10 0.385 (last run 0.396, most popular 0.188)",
+            "quality     NDCG@10 0.385 (live before 0.396, most popular 0.188)",
         ]
 
 
