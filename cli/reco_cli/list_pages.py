@@ -69,9 +69,7 @@ def for_ratings_page(
         options,
         command="for-ratings",
         heading=f"Movies for {len(ratings)} rating{'s' * (len(ratings) != 1)}",
-        fallback=page_texts.fallback_note(
-            answer.items, wanted="for_ratings", whose=whose, filtered=True
-        ),
+        fallback=page_texts.for_ratings_note(answer.items, filtered=options.filtered),
         query={"ratings": dict(ratings)},
         whose=whose,
     )

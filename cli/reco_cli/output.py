@@ -68,11 +68,11 @@ def _result_lines(page: Page) -> Iterator[str]:
 
 def _note_lines(page: Page) -> Iterator[str]:
     """Yield the lines about the result, for standard error."""
-    if not page.listing:
-        return
-    for name, *values in page.facts:
-        yield f"{name}: {printable(' '.join(values))}"
-    for note in (*page.notes, page.footer):
+    if page.listing:
+        for name, *values in page.facts:
+            yield f"{name}: {printable(' '.join(values))}"
+    # The footer of a page of facts is advice for a terminal.
+    for note in (*page.notes, page.footer) if page.listing else page.notes:
         yield f"note: {printable(note)}"
 
 

@@ -73,17 +73,41 @@ def fallback_note(
         return None
     instead = _kinds(others) + ("" if genre is None else " of all genres")
     kept = len(items) - len(others)
-    if kept == 0 and filtered:
+    if kept:
         return (
-            f"the {source_words(wanted)} list of {whose} has no movie that passes the filters; "
-            f"these are {instead} instead."
+            f"the {source_words(wanted)} list of {whose} has only {kept} to show; "
+            f"{instead} fill the rest."
         )
-    if kept == 0:
-        return f"{whose} has no {source_words(wanted)} list; these are {instead} instead."
-    return (
-        f"the {source_words(wanted)} list of {whose} has only {kept} to show; "
-        f"{instead} fill the rest."
+    if filtered:
+        reason = f"the {source_words(wanted)} list of {whose} has no movie that passes the filters"
+    else:
+        reason = f"{whose} has no {source_words(wanted)} list"
+    return f"{reason}; showing the {instead} instead."
+
+
+def for_ratings_note(items: Sequence[Item], *, filtered: bool) -> str | None:
+    """Return a note that recommendations from given ratings, or the rest of them, are a fallback.
+
+    Args:
+        items: the answer, best first.
+        filtered: True if a filter may have removed every recommendation.
+
+    Returns:
+        One sentence, or None if every item is computed from the ratings.
+    """
+    others = [item for item in items if item.source != "for_ratings"]
+    if not others:
+        return None
+    if kept := len(items) - len(others):
+        count = "one recommendation" if kept == 1 else f"{kept} recommendations"
+        limit = "from these ratings with these filters" if filtered else "from these ratings"
+        return f"only {count} could be computed {limit}; {_kinds(others)} fill the rest."
+    reason = (
+        "no recommendation computed from these ratings passes the filters"
+        if filtered
+        else "no recommendations could be computed from these ratings"
     )
+    return f"{reason}; showing the {_kinds(others)} instead."
 
 
 def _has_genre(item: Item, genre: str | None) -> bool:
@@ -99,7 +123,7 @@ def unknown_note(items: Sequence[Item], wanted: str, similar: Sequence[Movie] = 
         wanted: the requested id or title.
         similar: suggested movies.
     """
-    instead = f"; these are {_kinds(items)} instead" if items else ""
+    instead = f"; showing the {_kinds(items)} instead" if items else ""
     return f"no movie has the id or the title {wanted}{instead}.{suggestion(similar)}"
 
 
@@ -149,5 +173,10 @@ def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) ->
 
 
 def _kinds(items: Sequence[Item]) -> str:
-    sources = dict.fromkeys(source_words(item.source) for item in items)
-    return f"{' and '.join(sources)} movies"
+    """Return the sources of movies in words, such as `most rated movies of the genre`."""
+    sources = list(dict.fromkeys(item.source for item in items))
+    plain = [source_words(source) for source in sources if source != "most_rated_in_genre"]
+    kinds = [f"{' and '.join(plain)} movies"] if plain else []
+    if "most_rated_in_genre" in sources:  # precedes the fallback of all genres in every answer
+        kinds.insert(0, "most rated movies of the genre")
+    return " and ".join(kinds)

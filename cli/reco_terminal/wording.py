@@ -13,18 +13,18 @@ from reco_store.contract.metrics import Figure, Use, figures
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: Text in place of errors of predicted ratings.
-WITHOUT_RATINGS: Final = "not measured: the input has no ratings"
+WITHOUT_RATINGS: Final = "not measured: the interactions have no rating values"
 
 
 def quality_figures(metrics: object, before: object = None) -> dict[str, str]:
-    """Return the main metrics, each with the last run's value and its baseline.
+    """Return the main metrics, each with the previous live value and its baseline.
 
     Args:
         metrics: of the manifest; anything.
-        before: metrics of the run to compare with; anything.
+        before: metrics of the generation that was live before; anything.
 
     Returns:
-        Label -> text, such as `NDCG@10` -> `0.385 (last run 0.396, most popular 0.188)`.
+        Label -> text, such as `NDCG@10` -> `0.385 (live before 0.396, most popular 0.188)`.
     """
     return {
         figure.label: text
@@ -68,13 +68,13 @@ def age_words(age_seconds: float) -> str:
 
 
 def _value_words(figure: Figure, metrics: object, before: object) -> str:
-    """Return a value with the last run's and the baseline's; empty if the run has none."""
+    """Return a value with the previous live one and the baseline's; empty if the run has none."""
     group, spec = figure.group, figure.metric.format
     value = _part(metrics, group.name).get(figure.name)
     if value is None:
         return ""
     compared = {
-        "last run": _part(before, group.name).get(figure.name),
+        "live before": _part(before, group.name).get(figure.name),
         group.baseline_label: _part(metrics, group.baseline).get(figure.name),
     }
     words = ", ".join(f"{name} {v:{spec}}" for name, v in compared.items() if v is not None)

@@ -49,7 +49,7 @@ def test_a_fallback_for_a_filter_is_noted(reco):
     ]
     assert (
         "note: the personal list of user 9 has no movie that passes the filters; "
-        "these are most rated in genre movies instead." in ended.err
+        "showing the most rated movies of the genre instead." in ended.err
     )
 
 

@@ -72,7 +72,7 @@ def test_an_answer_from_the_wanted_list_needs_no_note():
 def test_a_complete_fallback_has_a_note():
     """The note names the user, the missing list and its substitute."""
     note = page_texts.fallback_note(items("most_rated"), wanted="personal", whose="user 9")
-    assert note == "user 9 has no personal list; these are most rated movies instead."
+    assert note == "user 9 has no personal list; showing the most rated movies instead."
 
 
 def test_a_fallback_that_fills_up_has_a_note():
@@ -85,6 +85,24 @@ def test_a_fallback_that_fills_up_has_a_note():
     )
 
 
+def test_a_fallback_for_given_ratings_has_a_note():
+    """The note blames a filter only if there is one."""
+    none, some = items("most_rated"), items("for_ratings", "most_rated_in_genre")
+    assert page_texts.for_ratings_note(items("for_ratings"), filtered=True) is None
+    assert page_texts.for_ratings_note(none, filtered=False) == (
+        "no recommendations could be computed from these ratings; "
+        "showing the most rated movies instead."
+    )
+    assert page_texts.for_ratings_note(none, filtered=True) == (
+        "no recommendation computed from these ratings passes the filters; "
+        "showing the most rated movies instead."
+    )
+    assert page_texts.for_ratings_note(some, filtered=True) == (
+        "only one recommendation could be computed from these ratings with these filters; "
+        "most rated movies of the genre fill the rest."
+    )
+
+
 def test_an_unknown_genre_is_a_fallback_though_the_source_is_the_wanted_one():
     """Most rated movies of all genres are not those of the requested genre."""
     answer = items("most_rated", genres=("Drama",))
@@ -92,7 +110,7 @@ def test_an_unknown_genre_is_a_fallback_though_the_source_is_the_wanted_one():
     assert page_texts.fallback_note(answer, **expected, genre="Drama") is None
     assert page_texts.fallback_note(answer, **expected, genre="drama") is None
     assert page_texts.fallback_note(answer, **expected, genre="War") == (
-        "the genre X has no most rated list; these are most rated movies of all genres instead."
+        "the genre X has no most rated list; showing the most rated movies of all genres instead."
     )
 
 

@@ -51,7 +51,8 @@ def test_an_unknown_user_gets_popular_movies_with_a_note(reco, command):
         ["50", "204", "most_rated"],
     ]
     assert (
-        f"note: user unknown has no {kind} list; these are most rated movies instead." in ended.err
+        f"note: user unknown has no {kind} list; showing the most rated movies instead."
+        in ended.err
     )
     assert ended.code == 0
 
@@ -127,7 +128,7 @@ def test_an_unknown_movie_gets_popular_movies_with_a_note(reco):
     ended = reco("get-movie", "Toy Stry", "-n", "1")
     assert [row[1:4] for row in ended.rows] == [["1", "215", "most_rated"]]
     assert (
-        "note: no movie has the id or the title Toy Stry; these are most rated movies instead.\n"
+        "note: no movie has the id or the title Toy Stry; showing the most rated movies instead.\n"
     ) in ended.err
 
 
@@ -148,7 +149,7 @@ def test_an_unknown_genre_gets_all_genres_with_a_note(reco):
     """A genre without a list gets the fallback, with a note."""
     ended = reco("get-popular", "--genre", "Opera", "-n", "1")
     assert ended.rows[0][1] == "1"
-    assert "these are most rated movies of all genres instead." in ended.err
+    assert "showing the most rated movies of all genres instead." in ended.err
 
 
 def test_status_is_one_value_a_line(reco, server, generation):

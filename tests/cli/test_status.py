@@ -207,6 +207,16 @@ def test_when_none_is_published_that_is_all(reco):
     assert "namespace 'absent'" in ended.err
 
 
+def test_in_a_pipe_every_error_is_reported(reco, duel):
+    """The first one ends the command; the others are notes before it."""
+    absent = ("--namespace", "absent", "--namespace", "nowhere")
+    ended = reco("status", "--namespace", "one", *absent)
+    note, error = ended.err.splitlines()
+    assert note.startswith("note: nothing is published under the namespace 'nowhere'")
+    assert error.startswith("error: nothing is published under the namespace 'absent'")
+    assert (ended.code, dict(row[:2] for row in ended.rows)["generation"]) == (5, duel[0])
+
+
 def test_one_that_may_not_be_read_does_not_hide_the_others(terminal, client, server, duel):
     """An account with access to one namespace sees that one; the other's error follows."""
     keys = ["%R~{one}:*", "%R~one:*"]

@@ -32,7 +32,7 @@ def test_a_users_list_at_eighty_columns(terminal, generation):
 def test_a_fallback_is_noted(terminal):
     """The note is on the screen, below the table."""
     shown = bare(terminal("get-user", "absent", "-n", "3").out)
-    assert "Note: user absent has no personal list; these are most rated movies instead." in shown
+    assert "Note: user absent has no personal list; showing the most rated movies instead." in shown
     assert shown[2].split()[-2:] == ["most", "rated"]
 
 

@@ -14,10 +14,13 @@ import pytest
 
 from gated_nights import MOVIES, Nights, good_night
 from planted_ratings import planted_ratings
+from reco_batch.artifact.folder import open_artifact
 from reco_batch.commands import run_commands as commands
+from reco_batch.commands.app import app
 from reco_batch.commands.run_commands import republish_command
 from reco_batch.monitoring import run_outcome as followed
 from reco_batch.night import publish_stage
+from reco_batch.night.run import Night
 from reco_batch.settings.all_settings import NotifyKeys, Settings
 from reco_batch.settings.target import Target
 from reco_store import connect
@@ -83,6 +86,17 @@ def fail(error):
     return failing
 
 
+def fail_once(monkeypatch, place, name, error):
+    """Make the first call of a function raise the error."""
+    working = getattr(place, name)
+
+    def failing(*_, **__):
+        monkeypatch.setattr(place, name, working)
+        raise error
+
+    monkeypatch.setattr(place, name, failing)
+
+
 AFTER = {
     "old generations stay": (publisher, "_retire", Bug("x")),
     "interrupted": (publisher, "_retire", KeyboardInterrupt()),
@@ -132,13 +146,7 @@ def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
             one.manifest["parameters"]["namespace"] = KEYS.namespace
         assert nights.published(first).outcome == "live"
         night.write(nights.folder)
-        working = getattr(place, name)
-
-        def fail_once(*_, **__):
-            monkeypatch.setattr(place, name, working)
-            raise error
-
-        monkeypatch.setattr(place, name, fail_once)
+        fail_once(monkeypatch, place, name, error)
         target = Target(None, KEYS.namespace, home)
         with guard():
             republish_command(Settings(quiet=True), target, night.generation, force=None)
@@ -153,6 +161,54 @@ def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
         with guard():
             republish_command(Settings(quiet=True), target, "latest", force=None)
         assert nights.served() == night.generation
+    finally:
+        stop_server(home)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "lines"),
+    [
+        (saving, "_saved_by_child", ("live", "gate", "store")),  # the run had its result
+        (publisher, "_retire", ("live",)),  # publishing had not returned it
+    ],
+)
+def test_22_the_summary_of_a_run_that_is_cut_short(
+    short_folder, good, monkeypatch, capsys, place, name, lines
+):
+    """`batch run` prints the summary of what is live if a signal arrives after the switch."""
+    home = short_folder / f"home-{os.urandom(4).hex()}"
+    try:
+        nights = Nights(ensure_server(home), KEYS.namespace, home / "artifacts", good)
+        night = nights.night()
+        night.write(nights.folder)
+
+        def run_night(config, lock, *, reporter):
+            """Publish the artifact in place of a newly computed one."""
+            published = publish_stage.republish(
+                config.artifacts,
+                night.generation,
+                lock,
+                keep=3,
+                bounds=config.bounds,
+                force=None,
+                reporter=reporter,
+            )
+            return Night(open_artifact(config.artifacts, night.generation), published, ("1",), {})
+
+        monkeypatch.setattr(commands, "run_night", run_night)
+        fail_once(monkeypatch, place, name, Terminated(signal.SIGTERM))
+        monkeypatch.setattr(sys, "argv", ["batch"])
+        options = ["--home", str(home), "--namespace", KEYS.namespace, "--data", "demo"]
+        with pytest.raises(SystemExit) as end:
+            app(["run", *options])
+
+        printed = capsys.readouterr()
+        assert (end.value.code, nights.served()) == (0, night.generation)
+        assert "the run was cut short after that" in printed.err
+        shown = printed.out.splitlines()
+        assert shown[0].startswith(f"live        {night.generation}")
+        assert set(lines) <= {line.partition(" ")[0] for line in shown}
+        assert "Night" not in printed.out
     finally:
         stop_server(home)
 

@@ -34,12 +34,12 @@ def test_each_metric_has_its_baseline_and_meaning():
     }
 
 
-def test_the_main_metrics_have_the_last_run_and_a_baseline():
+def test_the_main_metrics_have_the_previous_live_value_and_a_baseline():
     """A value that a manifest lacks is left out."""
     before = {"retrieval": {"ndcg@10": 0.39, "recall@100": "many"}, "rating": None}
 
     assert quality_figures(METRICS | {"popularity": {"recall@100": 0.303}}, before) == {
-        "NDCG@10": "0.397 (last run 0.390)",
+        "NDCG@10": "0.397 (live before 0.390)",
         "Recall@100": "0.546 (most popular 0.303)",
         "RMSE": "0.805 (user and item means 0.869)",
     }
@@ -59,5 +59,5 @@ def test_a_run_without_ratings_has_no_rmse():
     """Implicit feedback: the text gives the reason."""
     words = quality_words({"rating": {}, "without_stars": True})
 
-    assert words == {"RMSE": "not measured: the input has no ratings"}
+    assert words == {"RMSE": "not measured: the interactions have no rating values"}
     assert quality_words({"rating": {}, "without_stars": "yes"}) == {}

@@ -5,7 +5,7 @@ write or show settings. Results go to standard output, everything else to standa
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,6 @@ from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
 from reco_terminal.console import guard
-
-if TYPE_CHECKING:
-    from reco_batch.night.run import Night
 
 Force = Annotated[
     str | None,
@@ -92,22 +89,19 @@ def run(resolved: ResolvedSettings, *, force: Force = None) -> None:
     from reco_batch.commands.run_commands import run_command  # noqa: PLC0415
 
     target = Target.from_settings(resolved.settings)
-
-    ended: list[tuple[Night, float]] = []
-    live: Night | str | None = None
-    try:
-        live = run_command(resolved.settings, target, force=force, ended=ended)
-    finally:  # also if the generation is refused or held: the error with the reason follows
-        for night, seconds in ended:
-            with print_errors_as_warnings():
-                options = target.reading_options
-                page = messages.run_summary(
-                    night, store=target.label, reading_options=options, seconds=seconds
-                )
-                _summarise(resolved, page)
-    if not ended:  # cut short after readers were switched to the generation
-        with print_errors_as_warnings():
-            _summarise(resolved, messages.live_line(str(live)))
+    result = run_command(resolved.settings, target, force=force)
+    with print_errors_as_warnings():
+        page = messages.live_line(result.generation)
+        if result.night is not None:
+            page = messages.run_summary(
+                result.night,
+                store=target.label,
+                reading_options=target.reading_options,
+                seconds=result.seconds,
+            )
+        _summarise(resolved, page)
+    if result.refusal is not None:
+        raise result.refusal
 
 
 @app.command(cls=PlainCommand)
@@ -213,13 +207,11 @@ def republish(
     from reco_batch.commands.run_commands import republish_command  # noqa: PLC0415
 
     settings = resolved.settings
-    published = republish_command(settings, Target.from_settings(settings), generation, force=force)
+    result = republish_command(settings, Target.from_settings(settings), generation, force=force)
     with print_errors_as_warnings():
-        page = (
-            messages.live_line(published)
-            if isinstance(published, str)
-            else messages.publish_summary(published)
-        )
+        page = messages.live_line(result.generation)
+        if result.published is not None:
+            page = messages.publish_summary(result.published)
         _summarise(resolved, page)
 
 

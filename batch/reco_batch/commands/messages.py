@@ -178,8 +178,13 @@ def tuning_summary(searches: "Sequence[Search]", *, out: Path, data: str, preset
     lines = []
     for search in searches:
         before, best, count = search.of_preset, search.best, len(search.trials)
-        if best is search.trials[0]:
-            text = f"{before:.4f} with the preset; none of {count - 1} other trials is better"
+        if count == 1:
+            text = f"{before:.4f} with the preset; no other trial was run"
+        elif best is search.trials[0]:
+            others = (
+                "the other trial is not" if count == 2 else f"none of {count - 1} other trials is"
+            )
+            text = f"{before:.4f} with the preset; {others} better"
         else:
             text = f"{before:.4f} with the preset, {best.score:.4f} in the best of {count} trials"
         lines.append(_line(search.model, f"validation {search.metric}: {text}"))

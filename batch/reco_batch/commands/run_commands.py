@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -22,56 +23,73 @@ from reco_batch.simulate.files import SimulateConfig, write_simulation
 from reco_batch.simulate.simulation import Simulation
 from reco_batch.tuning.parameter_file import read_parameters
 from reco_batch.tuning.suggest import require_optuna
-from reco_store import Published, UsageError
+from reco_store import Held, Published, UsageError
+from reco_store.publishing.outcome import LIVE
 
 if TYPE_CHECKING:
     from reco_batch.tuning.tune import Search
 
 
-def run_command(
-    settings: Settings,
-    target: Target,
-    *,
-    force: str | None,
-    ended: list[tuple[Night, float]] | None = None,
-) -> Night | str:
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Result of a run, or of an artifact that was published again."""
+
+    generation: str
+    """Generation that was staged."""
+    seconds: float
+    """Duration in seconds."""
+    published: Published | None
+    """Result of publishing; None if the generation went live, and was cut short after that."""
+    night: Night | None = None
+    """Result of the run; None for an artifact, and for a run without `published`."""
+    refusal: BaseException | None = None
+    """Error that ends the command after its summary; None if the generation is live."""
+
+    @property
+    def outcome(self) -> str:
+        """Outcome of publishing: live, held or refused."""
+        return LIVE if self.published is None else self.published.outcome
+
+
+def run_command(settings: Settings, target: Target, *, force: str | None) -> RunResult:
     """Execute a run with the given settings.
 
     Args:
         settings: merged from options, environment and file.
         target: store and folder to publish to.
         force: reason to overrule the gate; None to obey it.
-        ended: list that receives the run, live or not, and its seconds; the raised errors contain
-            neither.
 
     Returns:
-        A run whose generation is live; only the generation if the run was cut short after readers
-        were switched to it.
+        The result; of a staged generation that is not live, with the error to raise.
 
     Raises:
         UsageError: an option has an invalid value.
-        GateRefused, Held: the generation is staged, but not live.
         RecoError: see `run_night`.
     """
     night: Night | None = None
-    with followed(settings, "run") as run:
-        config = _config(settings, target, force)
-        run.reporter.set_earlier_times(last_times(config.artifacts, config.namespace))
-        run.reporter.expect_stages(
-            1 if target.redis_url is None else 0
-        )  # the embedded store is saved
-        lock = run.connected(target)
-        night = run_night(config, lock, reporter=run.reporter)
-        run.made(night.published, night.artifact.manifest)
-        if ended is not None:
-            ended.append((night, run.seconds))
-        _insist_live(night.published, target)
-    return str(run.generation) if night is None else night
+    refusal: BaseException | None = None
+    try:
+        with followed(settings, "run") as run:
+            config = _config(settings, target, force)
+            run.reporter.set_earlier_times(last_times(config.artifacts, config.namespace))
+            run.reporter.expect_stages(
+                1 if target.redis_url is None else 0
+            )  # the embedded store is saved
+            lock = run.connected(target)
+            night = run_night(config, lock, reporter=run.reporter)
+            run.made(night.published, night.artifact.manifest)
+            _insist_live(night.published, target)
+    except (GateRefused, Held, SystemExit) as error:  # SystemExit: with a JSON log
+        if night is None:
+            raise
+        refusal = error
+    published = None if night is None else night.published
+    return RunResult(str(run.generation), run.seconds, published, night, refusal)
 
 
 def republish_command(
     settings: Settings, target: Target, generation: str, *, force: str | None
-) -> Published | str:
+) -> RunResult:
     """Publish an artifact again.
 
     Args:
@@ -81,8 +99,7 @@ def republish_command(
         force: reason to overrule the gate and an earlier rollback; None to obey them.
 
     Returns:
-        Result of the publication; only the generation if it was cut short after readers were
-        switched to it.
+        The result, whose generation is live.
 
     Raises:
         UsageError: an option has an invalid value.
@@ -104,7 +121,7 @@ def republish_command(
         )
         run.made(published)
         _insist_live(published, target)
-    return str(run.generation) if published is None else published
+    return RunResult(str(run.generation), run.seconds, published)
 
 
 def tune_command(settings: Settings, target: Target) -> "list[Search]":

@@ -279,10 +279,10 @@ def _latest_words(search: Search) -> str:
 
 
 def _require_ten_movies(visible: Visible) -> None:
-    movies = len(visible.dataset.movies)
+    movies = visible.dataset.movies.listed
     if movies < 10:
         raise DataRefused(
-            f"there are {movies} movies",
+            f"the movies file has {movies} movies",
             "ten or more, since top-10 lists are compared",
             "Tuning needs more movies.",
         )

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 from rich.cells import cell_len
 
-from reco_batch.commands.messages import live_line, run_summary
+from reco_batch.commands.messages import live_line, run_summary, tuning_summary
 from reco_batch.progress.terminal import fit_to_terminal
+from reco_batch.tuning.suggest import Trial
+from reco_batch.tuning.tune import Search
 from reco_store import Held, Published, Verdict
 
 ID = "20261129T162737Z-8f41"
@@ -71,7 +73,7 @@ def test_a_live_run_is_five_lines_in_a_pipe(tmp_path):
         f"live        {ID}   610 users, 9,742 movies, 58,292 keys (31.6 MB), 1 min 04 s"
     )
     assert quality == (
-        "quality     NDCG@10 0.385 (last run 0.396, most popular 0.188)   "
+        "quality     NDCG@10 0.385 (live before 0.396, most popular 0.188)   "
         "Recall@100 0.532 (most popular 0.303)   RMSE 0.806 (user and item means 0.869)"
     )
     assert gate == "gate        passed: 2 checks, 0 warnings"
@@ -96,7 +98,7 @@ def test_on_a_terminal_each_metric_has_a_line(tmp_path, monkeypatch, columns):
         assert lines[:3] == [
             f"live        {ID}",
             "            610 users, 9,742 movies, 58,292 keys (31.6 MB), 1 min 04 s",
-            "quality     NDCG@10 0.385 (last run 0.396, most popular 0.188)",
+            "quality     NDCG@10 0.385 (live before 0.396, most popular 0.188)",
         ]
 
 
@@ -133,3 +135,22 @@ def test_a_held_run_begins_with_the_hold_and_the_commands_that_end_it(tmp_path):
 def test_a_run_that_was_cut_short_after_it_went_live_is_one_line():
     """Only the generation is known then."""
     assert live_line(ID) == f"live        {ID}"
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ((0.81,), "0.8100 with the preset; no other trial was run"),
+        ((0.81, 0.9), "0.8100 with the preset; the other trial is not better"),
+        ((0.81, 0.9, 0.9), "0.8100 with the preset; none of 2 other trials is better"),
+        ((0.81, 0.9, 0.8), "0.8100 with the preset, 0.8000 in the best of 3 trials"),
+    ],
+)
+def test_a_tuning_summary_compares_the_best_trial_with_the_preset(tmp_path, scores, text):
+    """The first trial is the preset itself, and may be the only one."""
+    trials = [Trial({}, score) for score in scores]
+    searches = [Search("rating", None, tmp_path / "trials", trials)]
+
+    shown = tuning_summary(searches, out=tmp_path / "tuned.json", data="demo", preset="default")
+
+    assert shown.splitlines()[0] == f"rating      validation rmse: {text}"

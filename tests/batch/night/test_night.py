@@ -481,7 +481,7 @@ def test_metrics_stand_beside_those_of_the_last_run(first, second, at_home):
     assert metrics_before(artifacts, second.generation, split="random") == {}
     assert metrics_before(artifacts, "20200101T000000Z-0000", split="time") == {}
     assert metrics_before(artifacts, None, split="time") == {}
-    assert "last run" not in second.ended.out  # its split is by time, that of the first is not
+    assert "live before" not in second.ended.out  # its split is by time, that of the first is not
 
 
 def test_a_refused_night_ends_with_the_same_block(turned_away):

@@ -185,6 +185,15 @@ def test_ratings_without_a_validation_part_are_refused(dataset, make_ratings, ma
         tuning.without_test(few, split_ratings(few.ratings, by=SplitBy.RANDOM, seed=42))
 
 
+def test_unlisted_movies_do_not_count_as_movies_of_a_list(visible, tmp_path):
+    """Nine listed movies cannot fill a top-10, however many others have ratings."""
+    movies = visible.dataset.movies
+    few = replace(visible.dataset, movies=replace(movies, unlisted=len(movies) - 9))
+
+    with pytest.raises(DataRefused, match="the movies file has 9 movies"):
+        run(config(tmp_path, trials=1), visible._replace(dataset=few))
+
+
 def options(folder, **changes):
     """Return the settings of `batch tune` with some options."""
     return {
