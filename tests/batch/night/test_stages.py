@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from reco_batch.artifact.unfinished import Place, open_night
+from reco_batch.artifact.unfinished import RunFolders, open_night
 from reco_batch.night.stages import FILES, MODEL, VALUE, Once, Runner, Stage, run_side_by_side
 from reco_batch.progress.reporter import Cancelled, PlainReporter, QuietReporter
 
@@ -125,7 +125,7 @@ NAME = "20261124T031500Z-beef"
 @pytest.fixture
 def runner(tmp_path):
     """Return a function that makes the runner of some stages, on the same unfinished run."""
-    place = Place(tmp_path / "artifacts", tmp_path / "unfinished")
+    place = RunFolders(tmp_path / "artifacts", tmp_path / "unfinished")
     (tmp_path / "artifacts" / NAME).mkdir(parents=True)
     opened = []
 
