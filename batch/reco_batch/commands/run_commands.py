@@ -62,10 +62,10 @@ def run_command(
         )  # the embedded store is saved
         lock = run.connected(target)
         night = run_night(config, lock, reporter=run.reporter)
-        run.made(night.published, night.artifact.manifest)
+        run.record_published(night.published, night.artifact.manifest)
         if ended is not None:
             ended.append((night, run.seconds))
-        _insist_live(night.published, target)
+        _require_live(night.published, target)
     return str(run.generation) if night is None else night
 
 
@@ -102,8 +102,8 @@ def republish_command(
             force=reason,
             reporter=run.reporter,
         )
-        run.made(published)
-        _insist_live(published, target)
+        run.record_published(published)
+        _require_live(published, target)
     return str(run.generation) if published is None else published
 
 
@@ -217,7 +217,7 @@ def _reason(force: str | None) -> str | None:
     return force
 
 
-def _insist_live(published: Published, target: Target) -> None:
+def _require_live(published: Published, target: Target) -> None:
     """Raise the error for a staged generation that is held or refused."""
     if published.held is not None:
         raise published.held

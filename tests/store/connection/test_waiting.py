@@ -15,7 +15,7 @@ from redis.exceptions import MasterDownError
 
 from reco_store.connection import waiting
 from reco_store.connection.connect import connect
-from reco_store.connection.scripts import insist
+from reco_store.connection.scripts import with_retries
 from reco_store.control.lock import RunLock
 from reco_store.errors import StoreNotReady, StoreUnreachable
 from reco_store.publishing.publisher import publish
@@ -82,8 +82,8 @@ def test_writer_waits_for_longer(published, keys):
     """A writer waits longer than a reader, unless its patience is 0."""
     with connect(published.url) as client, stale(published, SECONDS):
         with pytest.raises(MasterDownError):
-            insist(lambda: client.get(keys.current), 0)
-        assert insist(lambda: client.get(keys.current))
+            with_retries(lambda: client.get(keys.current), 0)
+        assert with_retries(lambda: client.get(keys.current))
 
 
 def test_loading_is_waited_for(published, keys):
@@ -107,7 +107,7 @@ def test_loading_is_waited_for(published, keys):
     with connect(published.url) as client:
         while time.monotonic() < deadline:
             try:
-                found = insist(lambda: client.get(keys.current))
+                found = with_retries(lambda: client.get(keys.current))
                 break
             except Exception:  # noqa: BLE001  it does not listen yet
                 time.sleep(0.01)
