@@ -211,7 +211,7 @@ def test_live_respects_no_color(terminal, monkeypatch, capsys):
     assert not colour.search(text)
 
 
-def test_a_warning_is_shown_however_quiet(capsys):
+def test_quiet_does_not_suppress_warnings(capsys):
     """`--quiet` does not suppress warnings."""
     QuietReporter().warn("the hook failed")
     PlainReporter().warn("the hook failed")

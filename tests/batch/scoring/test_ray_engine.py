@@ -191,7 +191,7 @@ def test_a_task_that_fits_nowhere_is_not_waited_for(engine, dataset, monkeypatch
         list(engine.score(products(), numbered_rows(dataset)))
 
 
-def test_what_is_asked_for_covers_what_is_taken(dataset):
+def test_requested_memory_covers_all_copies(dataset):
     """The requested memory covers all copies of catalogue, shard and lists."""
     rows = Rows({"queries": np.zeros((10_000, 100), np.float32)}, seen_nothing(10_000))
     catalogue = ByProduct(np.zeros((50_000, 100), np.float32), 1000)

@@ -132,7 +132,7 @@ def test_waiting_ends():
     "words", [("reco", "get-user", "1"), ("batch", "generations")], ids=" ".join
 )
 @pytest.mark.slow
-def test_commands_wait_and_say_so(published, keys, tmp_path, words):
+def test_commands_report_a_wait_in_one_line(published, keys, tmp_path, words):
     """A wait is reported in one line, then the answer follows."""
     program = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
     environment = {**os.environ, "REDIS_URL": published.url, "RECO_NAMESPACE": keys.namespace}

@@ -239,7 +239,7 @@ def test_seed_fixes_the_factors():
     assert (one != other).any()
 
 
-def test_who_rated_both_stands_in_where_there_is_no_order():
+def test_without_order_factors_come_from_corating_counts():
     """Factors are those of the co-rating counts then."""
     chance = np.random.default_rng(5).random((30, 6))
     interactions = sp.csr_matrix((chance < 0.4).astype(np.float32))
@@ -298,7 +298,7 @@ def test_movies_without_counts_are_folded_in_where_that_is_wanted():
 
 
 @pytest.mark.parametrize(("alone", "folded"), [(1, False), (2, True)])
-def test_who_rated_both_stands_in_where_order_leaves_many_out(alone, folded):
+def test_corating_counts_are_used_if_order_omits_too_many_movies(alone, folded):
     """Up to a tenth of the rated movies may rely on content; unrated ones do not count."""
     counts = np.zeros((12, 12), np.float32)
     ordered = np.arange(10 - alone)
