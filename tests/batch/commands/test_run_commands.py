@@ -13,7 +13,7 @@ REFUSED = Published(
 
 
 @pytest.mark.parametrize("name", ["report.html", ""])
-def test_a_refusal_names_the_report_or_the_folder_where_there_is_none(tmp_path, name):
+def test_a_refusal_names_the_report_or_else_the_folder(tmp_path, name):
     """A full disk prevents the report, but not the error with the reason."""
     target = Target(None, "reco", tmp_path)
     folder = target.artifacts / REFUSED.generation

@@ -289,7 +289,7 @@ def test_live_prints_brackets_as_they_are(terminal, capsys):
         (False, False, PlainReporter),
     ],
 )
-def test_reporter_suits_where_it_writes(monkeypatch, quiet, is_terminal, kind):
+def test_reporter_depends_on_the_stream_and_quiet(monkeypatch, quiet, is_terminal, kind):
     """Bars on a terminal, lines in a log, warnings only with `--quiet`."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
 

@@ -140,7 +140,7 @@ def test_equal_stars_are_all_liked():
     assert liked(ratings, user_count=1).weights.all()
 
 
-def test_whatever_was_bought_is_a_reason():
+def test_any_purchase_may_be_an_explanation():
     """With implicit feedback every movie of the history may be an explanation."""
     ratings = replace(ratings_of([(0, 1), (0, 2)]), rating=None)
 

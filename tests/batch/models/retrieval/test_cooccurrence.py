@@ -253,7 +253,7 @@ def test_without_order_factors_come_from_corating_counts():
     assert np.abs(found).max() > 0.1
 
 
-def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch):
+def test_without_order_the_most_rated_movies_are_counted(monkeypatch):
     """The budget bounds memory; ties keep the lower index, and other movies are folded in."""
     monkeypatch.setattr(sessions, "_MOST_MOVIES", 3)
     chance = np.random.default_rng(5).random((30, 6))
@@ -281,7 +281,7 @@ def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch
     assert (np.abs(found).max(axis=1) > 1e-3).all()
 
 
-def test_movies_without_counts_are_folded_in_where_that_is_wanted():
+def test_movies_without_counts_are_folded_in_on_request():
     """A movie that is always rated alone has no ordered counts, but has co-ratings."""
     counts = sp.csr_matrix(np.array([[0, 3, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], "f4"))
     interactions = sp.csr_matrix(np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]], "f4"))

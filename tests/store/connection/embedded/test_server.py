@@ -317,7 +317,7 @@ def test_server_without_its_files_is_the_server(home, gone, monkeypatch):
     assert server_pid(home) == pid
 
 
-def test_server_whose_socket_is_gone(home, monkeypatch):
+def test_server_without_a_socket_is_detected_by_its_lock(home, monkeypatch):
     """A server without a socket is detected by its lock; the error contains its process."""
     with connect(None, home=home) as client:
         client.set("a", "1")
