@@ -53,7 +53,7 @@ class Watch:
     ) -> None:
         self._end_now = end_now
         self._grace_seconds = grace_seconds
-        self._settled = threading.Event()
+        self._run_ended = threading.Event()
         self._ending = threading.Lock()
         self._pipe: tuple[int, int] | None = None
         self._before = -1
@@ -74,14 +74,14 @@ class Watch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._settled.set()
+        self._run_ended.set()
         if self._pipe is not None:
             signal.set_wakeup_fd(self._before)
             os.close(self._pipe[1])
             self._thread.join()
             os.close(self._pipe[0])
 
-    def hush(self) -> None:
+    def ignore_signals(self) -> None:
         """Ignore further signals while the run ends.
 
         The thread keeps watching: it ends the process if reading the live generation takes long.
@@ -92,13 +92,13 @@ class Watch:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _ignore)
 
-    def settle(self) -> None:
+    def stop_watching(self) -> None:
         """Stop the thread from ending the process: the run has ended, and reports about it follow.
 
         A hook has its own time limit.
         """
-        self.hush()
-        self._settled.set()
+        self.ignore_signals()
+        self._run_ended.set()
         self._ending.acquire()  # held by the thread if it is about to end the process
 
     def _wait(self) -> None:
@@ -108,7 +108,7 @@ class Watch:
         while received := os.read(self._pipe[0], 1):
             if received[0] in _ENDING:
                 break
-        if received and not self._settled.wait(self._grace_seconds):
+        if received and not self._run_ended.wait(self._grace_seconds):
             self._end(signal.Signals(received[0]))
 
     def _end(self, number: signal.Signals) -> None:

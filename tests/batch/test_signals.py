@@ -30,17 +30,17 @@ def body():
                 while True:
                     time.sleep(1)
         elif how == "live":
-            watch.settle()
+            watch.stop_watching()
             print("settled", flush=True)
             time.sleep(1)
         elif how == "hushed":
-            watch.hush()
+            watch.ignore_signals()
             print("hushed", flush=True)
             time.sleep(0.2)
-            watch.settle()
+            watch.stop_watching()
             time.sleep(1)
         elif how == "hushed for long":
-            watch.hush()
+            watch.ignore_signals()
             print("hushed", flush=True)
             time.sleep(20)
     print("went on", flush=True)
@@ -131,7 +131,7 @@ def test_hooks_inherit_nothing():
     """A program started by a hook can be ended as usual."""
     code = (
         "from reco_batch import signals; import subprocess, os, signal; signals.handle_signals();"
-        "w = signals.Watch(lambda e: 1); w.__enter__(); w.settle();"
+        "w = signals.Watch(lambda e: 1); w.__enter__(); w.stop_watching();"
         "print(open('/proc/%d/status' % os.getpid()).read());"
         "subprocess.run(['grep', 'SigIgn', '/proc/self/status'])"
     )

@@ -56,7 +56,7 @@ def test_star_predictors_explain_more_than_the_means(peers, dataset, name):
     assert errors[0] < errors[1] < error(peers.means(ratings))
 
 
-def test_popularity_is_alike_for_everybody(peers, dataset):
+def test_popularity_gives_all_users_the_same_list(peers, dataset):
     """Popularity gives all users the same list, by number of ratings."""
     shape = peers.Shape(len(dataset.user_ids), len(dataset.movies))
 

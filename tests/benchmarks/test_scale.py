@@ -57,7 +57,7 @@ def test_stages_are_read_from_the_metrics_file(scale, tmp_path):
     assert list(found.items()) == list(seconds.items())
 
 
-def test_two_parts_tell_the_whole(extrapolation):
+def test_fixed_and_per_user_costs_are_extrapolated(extrapolation):
     """A fixed cost and a cost per user are extrapolated; errors are shares of the measurement."""
     nights = [night(0.05, 20, train=7.0), night(0.1, 30, train=7.0), night(1, 231, train=7.0)]
 
@@ -80,7 +80,7 @@ def test_chance_makes_no_stage_shorter_for_more_users(extrapolation):
     assert found["read"] == {"expected": pytest.approx(share)}
 
 
-def test_a_stage_of_the_catalogue_takes_what_it_took_in_the_parts(extrapolation):
+def test_a_catalogue_stage_takes_the_mean_time_of_the_samples(extrapolation):
     """A stage over the catalogue takes the samples' mean time at any number of users."""
     stages = ({"load TensorFlow": seconds} for seconds in (5.0, 6.0))
     parts = [night(at, 20, **stage) for at, stage in zip((0.05, 0.1), stages, strict=True)]
@@ -90,7 +90,7 @@ def test_a_stage_of_the_catalogue_takes_what_it_took_in_the_parts(extrapolation)
     assert found["load TensorFlow"]["expected"] == pytest.approx(5.5)
 
 
-def test_of_several_nights_of_a_scale_the_mean_counts(extrapolation):
+def test_runs_of_one_scale_are_averaged(extrapolation):
     """Runs of one scale are averaged; a stage that one of them lacks is left out."""
     nights = [night(0.1, seconds, train=seconds) for seconds in (9.0, 31.0, 30.0)]
     nights.append(night(0.1, 30.5))
@@ -102,7 +102,7 @@ def test_of_several_nights_of_a_scale_the_mean_counts(extrapolation):
     assert "train" not in found[0.1]
 
 
-def test_how_far_the_parts_nights_differ_is_how_much_is_not_known(extrapolation):
+def test_uncertainty_is_the_spread_of_runs_of_one_sample(extrapolation):
     """The uncertainty is the spread between runs of one sample; a single run gives none."""
     nights = [night(0.05, 20, load=7.0), *(night(0.1, s, load=7.0) for s in (28, 30, 30, 30, 32))]
 
@@ -175,7 +175,7 @@ def result_of(scale):
     return make
 
 
-def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
+def test_report_lists_what_exceeds_the_bound(result_of, monkeypatch):
     """The report lists what exceeds the bound, and the error of the run and its longest stages."""
     result = result_of((0.05, 20, 10.0), (0.1, 30, 20.0), (1, 12_000, 190.0))
 
@@ -188,7 +188,7 @@ def test_the_report_says_what_is_over_the_bound(result_of, monkeypatch):
     assert page[-3:] == ["```", "the log", "```"]
 
 
-def test_the_report_says_of_each_stage_how_far_it_is_from_its_line(result_of, monkeypatch):
+def test_report_gives_the_error_of_each_stage(result_of, monkeypatch):
     """The report gives each stage's error, the number of runs and, for several, their spread."""
     parts = ((0.05, 20, 10.0), (0.1, 30, 20.0), (0.1, 30, 20.0))
     result = result_of(*parts, (1, 200, 150.0), (1, 200, 170.0))

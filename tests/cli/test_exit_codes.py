@@ -100,7 +100,7 @@ def test_3_when_the_password_is_refused(reco, locked_server):
     assert reco("status", "--redis-url", f"redis://:right@{locked_server}").code == 5
 
 
-def test_5_when_the_address_was_forgotten(reco, tmp_path):
+def test_5_when_no_address_is_given_and_no_store_exists(reco, tmp_path):
     """No store is started just to be read: the error names the folder and the missing variable."""
     home = tmp_path / "home"
     for words in (("get-user", "1"), ("status",), ("search", "heat")):

@@ -45,7 +45,7 @@ def test_invalid_ratings(reco, word, message):
     assert message in ended.err
 
 
-def test_a_movie_twice(reco):
+def test_a_movie_given_by_id_and_title_counts_once(reco):
     """A movie given by id and by title is one movie."""
     assert "is rated twice" in reco("for-ratings", "1=4", "Toy Story (1995)=5").err
 

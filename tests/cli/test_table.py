@@ -36,7 +36,7 @@ def test_short_columns_are_whole_or_left_out(wanted, width):
 
 
 @given(needs)
-def test_everything_is_whole_where_there_is_room(wanted):
+def test_a_wide_terminal_shows_every_column(wanted):
     """A terminal that is wide enough shows every column in full."""
     width = sum(wanted.values()) + GAP * (len(wanted) - 1)
     assert column_widths(wanted, width) == wanted

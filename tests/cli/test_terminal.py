@@ -65,7 +65,7 @@ def test_columns_stay_aligned_with_wide_titles(terminal):
     assert cell_len(emoji.partition(" 2010 ")[0]) + 1 == year
 
 
-def test_a_wide_title_is_whole_where_there_is_room(terminal):
+def test_a_wide_title_is_complete_on_a_wide_terminal(terminal):
     """Eight CJK characters need sixteen cells, and get them."""
     assert bare(terminal("get-user", "9", "-n", "1").out)[1:3] == [
         "#  title             year  genres              score  source",

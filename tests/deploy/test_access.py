@@ -160,7 +160,7 @@ def test_everything_survives_a_crash(server, make_source) -> None:
         shutil.rmtree(folder)
 
 
-def test_health_check_tells_health(fresh, compose, need) -> None:
+def test_health_check_fails_unless_the_store_serves_readers(fresh, compose, need) -> None:
     """The health check exits with 0 for a store that serves the reader, otherwise with an error.
 
     redis-cli replaces the image's valkey-cli and takes the same options.

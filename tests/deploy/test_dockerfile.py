@@ -59,7 +59,7 @@ def test_packages_come_before_the_code(instructions) -> None:
     assert steps[1].endswith("--require-hashes -r constraints.txt")
 
 
-def test_job_runs_as_nobody_special(instructions) -> None:
+def test_job_runs_as_an_unprivileged_user(instructions) -> None:
     """The command runs as a numbered user that is not root and cannot log in."""
     (user,) = of(instructions, "USER")
     uid, gid = map(int, user.split(":"))
@@ -103,7 +103,7 @@ def test_no_secret_is_built_in(instructions) -> None:
     assert not re.search(r"password|passwd|secret|token|credential|redis_url|\.env", text, re.I)
 
 
-def test_builder_is_sent_nothing_else(copied) -> None:
+def test_ignore_file_excludes_what_is_not_copied(copied) -> None:
     """The ignore file excludes everything but what the Dockerfile copies."""
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     first, *rest = [line for line in lines if line and not line.startswith("#")]
@@ -113,7 +113,7 @@ def test_builder_is_sent_nothing_else(copied) -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_what_is_copied_is_enough(copied, tmp_path) -> None:
+def test_project_builds_from_the_copied_files(copied, tmp_path) -> None:
     """The project builds from the copied files alone, with all modules and Lua scripts."""
     source = tmp_path / "source"
     source.mkdir()

@@ -62,7 +62,7 @@ def test_a_client_conforms(server, client, language):
         ("break", "the client ended without an answer"),
     ],
 )
-def test_the_checker_finds_what_is_wrong(server, broken, reason):
+def test_checker_fails_every_vector_of_a_wrong_client(server, broken, reason):
     """A client with wrong or no answers fails every vector, with a reason."""
     program = f"import sys\nfor line in sys.stdin:\n    {broken}\n    sys.stdout.flush()"
     done = check(server.url, sys.executable, "-c", program)

@@ -22,7 +22,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_have_existing_targets(page):
     """Every link leads to a file of the repository, or to a heading in it."""
     for link in _LINK.findall(page.read_text("utf-8")):
         if link.startswith("https://"):

@@ -40,7 +40,7 @@ def test_documentation_covers_every_family():
     assert rows == {family.name for family in FAMILIES}
 
 
-def test_what_the_codec_writes_is_valid(make_source):
+def test_encoded_values_are_valid(make_source):
     """Every value of a small generation and its manifest are valid."""
     reasons = encode_reasons(["2", None, "2"], numeric_ids=True)
     source = make_source(entries=[*small_entries(), ("because:1", reasons)])
@@ -66,7 +66,7 @@ def test_what_the_codec_writes_is_valid(make_source):
         ("movie:1", b'{"t":"x","g":"Comedy"}'),
     ],
 )
-def test_what_is_no_value_is_refused(suffix, value):
+def test_schemas_reject_invalid_values(suffix, value):
     """The schemas reject invalid values."""
     with pytest.raises(ValidationError):
         validate(suffix, value)

@@ -102,9 +102,9 @@ AFTER = {
     "interrupted": (publisher, "_retire", KeyboardInterrupt()),
     "no verdict on disk": (publish_stage, "_recorded", Bug("x")),
     "no report": (publish_stage, "_report", Bug("x")),
-    "the store is not inspected": (followed, "look_at_served", Bug("x")),
+    "the store is not inspected": (followed, "read_served", Bug("x")),
     "no metrics": (followed, "write_metrics", ValueError("x")),
-    "nothing made of it": (commands, "_insist_live", Bug("x")),
+    "nothing made of it": (commands, "_require_live", Bug("x")),
 }
 
 

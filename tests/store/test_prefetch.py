@@ -32,7 +32,7 @@ def test_the_next_is_made_while_the_last_is_used():
     assert [event.is_set() for event in coming] == [True] * 3
 
 
-def test_error_comes_where_its_piece_would():
+def test_error_follows_the_pieces_before_it():
     """Pieces before an error are yielded, then it is raised unchanged."""
 
     def pieces():
@@ -91,7 +91,7 @@ def test_no_more_are_taken_than_are_waited_for():
     assert len(taken) == 3 + 4
 
 
-def test_error_comes_where_its_result_would():
+def test_error_follows_the_results_before_it():
     """Results before an error are yielded first."""
     results = prefetch_map(lambda number: 1 // (2 - number), count(), threads=2)
 

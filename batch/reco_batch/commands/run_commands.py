@@ -72,13 +72,12 @@ def run_command(settings: Settings, target: Target, *, force: str | None) -> Run
         with followed(settings, "run") as run:
             config = _config(settings, target, force)
             run.reporter.set_earlier_times(last_times(config.artifacts, config.namespace))
-            run.reporter.expect_stages(
-                1 if target.redis_url is None else 0
-            )  # the embedded store is saved
+            # The embedded store is saved at the end.
+            run.reporter.expect_stages(1 if target.redis_url is None else 0)
             lock = run.connected(target)
             night = run_night(config, lock, reporter=run.reporter)
-            run.made(night.published, night.artifact.manifest)
-            _insist_live(night.published, target)
+            run.record_published(night.published, night.artifact.manifest)
+            _require_live(night.published, target)
     except (GateRefused, Held, SystemExit) as error:  # SystemExit: with a JSON log
         if night is None:
             raise
@@ -119,8 +118,8 @@ def republish_command(
             force=reason,
             reporter=run.reporter,
         )
-        run.made(published)
-        _insist_live(published, target)
+        run.record_published(published)
+        _require_live(published, target)
     return RunResult(str(run.generation), run.seconds, published)
 
 
@@ -234,7 +233,7 @@ def _reason(force: str | None) -> str | None:
     return force
 
 
-def _insist_live(published: Published, target: Target) -> None:
+def _require_live(published: Published, target: Target) -> None:
     """Raise the error for a staged generation that is held or refused."""
     if published.held is not None:
         raise published.held

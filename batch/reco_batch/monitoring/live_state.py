@@ -27,7 +27,7 @@ class Served:
     share of its limit; None if a server has no limit or does not answer."""
 
 
-def look_at_served(client: Client, keys: Keys) -> Served | None:
+def read_served(client: Client, keys: Keys) -> Served | None:
     """Return the live generation; None if nothing is live.
 
     Raises:

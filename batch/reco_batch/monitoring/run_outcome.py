@@ -16,7 +16,7 @@ from typing import Any
 
 from reco_batch.errors import GateRefused, InputRefused, reason_of
 from reco_batch.monitoring.failure_hook import HookFailed, notify
-from reco_batch.monitoring.live_state import Served, look_at_served
+from reco_batch.monitoring.live_state import Served, read_served
 from reco_batch.monitoring.prometheus import Figures, write_metrics
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import JsonReporter, Log, hide, open_log, secrets_of
@@ -76,7 +76,9 @@ class Run:
         self.live_before = _live(self.lock)
         return self.lock
 
-    def made(self, published: Published, manifest: Mapping[str, Any] | None = None) -> None:
+    def record_published(
+        self, published: Published, manifest: Mapping[str, Any] | None = None
+    ) -> None:
         """Record the generation that was staged and judged, and save an embedded store."""
         self.generation, self.manifest = published.generation, manifest or {}
         self.is_live = published.outcome == LIVE
@@ -88,7 +90,7 @@ class Run:
                 if warning:
                     self.reporter.warn(warning)
         self.save()
-        self.look()
+        self.update_served()
 
     def save(self) -> None:
         """Save an embedded store to disk, once; a failure becomes a warning."""
@@ -105,13 +107,13 @@ class Run:
             save(self.lock.client, lambda done, total: stage.note(_keys_words(done, total)))
         self.is_saved = True
 
-    def look(self) -> None:
+    def update_served(self) -> None:
         """Read the live generation from the store, if metrics or notifications need it."""
         hook = self.settings.notify
         if self.lock is None or not (self.settings.metrics_file or hook.command or hook.url):
             return
         with suppress(RecoError):
-            self.served = look_at_served(self.lock.client, self.lock.keys)
+            self.served = read_served(self.lock.client, self.lock.keys)
             self.is_served_known = True
 
     def failed(self, error: BaseException) -> None:
@@ -119,7 +121,7 @@ class Run:
         now = None if self.lock is None else _live(self.lock)
         if now is not None:
             with suppress(Exception):  # the first error is the one to report
-                self.look()
+                self.update_served()
         # A live generation that is published again was live before, and may lack keys now.
         own = self.reporter.generation
         self.is_live = self.is_live or (own is not None and now == own != self.live_before)
@@ -172,21 +174,21 @@ def followed(settings: Settings, command: str) -> Iterator[Run]:
             try:
                 yield run
             finally:
-                watch.hush()
+                watch.ignore_signals()
         except BaseException as error:
-            watch.hush()  # a signal may have interrupted the first call
+            watch.ignore_signals()  # a signal may have interrupted the first call
             run.error = error
             if isinstance(error, InputRefused):
                 run.gate = error.report
             run.failed(error)
-            watch.settle()
+            watch.stop_watching()
             if not run.is_live:
                 _follow(run, exit_code_of(error), error)
                 if isinstance(run.reporter, JsonReporter):
                     _end_in_json(run.reporter.log, error)
                 raise
         else:
-            watch.settle()
+            watch.stop_watching()
         _end_well(run)
 
 

@@ -35,7 +35,7 @@ _USERS_PER_BLOCK: Final = 1000
 #: mean of 159.
 _ACTIVITY_SPREAD: Final = 1.39
 _TASTES: Final = 48
-_TASTES_A_USER: Final = 3
+_TASTES_PER_USER: Final = 3
 #: A movie is exp(_FOCUS * cosine) times as likely in a sitting of a taste.
 _FOCUS: Final = 8.0
 _RATINGS_A_SITTING: Final = 25
@@ -261,11 +261,11 @@ def _activity(shape: Shape, most: int, rng: np.random.Generator) -> NDArray[np.i
 
 def _draw_people(ratings: NDArray[np.int64], rng: np.random.Generator) -> _People:
     count = len(ratings)
-    shares = np.cumsum(rng.dirichlet(np.ones(_TASTES_A_USER), count), axis=1)
+    shares = np.cumsum(rng.dirichlet(np.ones(_TASTES_PER_USER), count), axis=1)
     shares[:, -1] = 1
     return _People(
         ratings,
-        rng.integers(0, _TASTES, (count, _TASTES_A_USER)),
+        rng.integers(0, _TASTES, (count, _TASTES_PER_USER)),
         shares,
         rng.integers(_FIRST_DAY, _LAST_DAY - _SECONDS_A_YEAR, count),
         rng.exponential(_MEAN_YEARS_ACTIVE, count),

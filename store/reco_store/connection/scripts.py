@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from reco_store.connection.client import Client
 
-__all__ = ["ACQUIRE", "CHANGE", "RENEW", "UNLOCK", "insist", "replies", "run_script", "values"]
+__all__ = [
+    "ACQUIRE",
+    "CHANGE",
+    "RENEW",
+    "UNLOCK",
+    "replies",
+    "run_script",
+    "values",
+    "with_retries",
+]
 
 ACQUIRE: Final = "acquire"
 RENEW: Final = "renew"
@@ -78,7 +87,7 @@ def run_script(
             raise exceptions.ConnectionError("a script arrived damaged")
         return replies(reply, 2) if name in _ANSWERED_IN_PAIRS else reply
 
-    return insist(send, patience_seconds)
+    return with_retries(send, patience_seconds)
 
 
 def replies(reply: Any, count: int) -> list[Any]:  # noqa: ANN401  any reply
@@ -106,7 +115,9 @@ def values(reply: Any, count: int) -> list[bytes | None]:  # noqa: ANN401  any r
     return found
 
 
-def insist(command: Callable[[], _Result], patience_seconds: float = WRITER_SECONDS) -> _Result:
+def with_retries(
+    command: Callable[[], _Result], patience_seconds: float = WRITER_SECONDS
+) -> _Result:
     """Repeat an idempotent command a few times after a lost connection or reply.
 
     A server that replies that it is not ready (it loads its data, or the cluster is in a failover)

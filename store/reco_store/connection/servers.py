@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from redis import RedisCluster
 
 from reco_store.connection.client import Client, label_of
-from reco_store.connection.scripts import insist
+from reco_store.connection.scripts import with_retries
 from reco_store.errors import StoreUnfit
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def look_at_servers(client: Client) -> Servers:
     """
     if isinstance(client, RedisCluster):
         # The client notices a failover only when a command fails, so read the topology again.
-        insist(client.nodes_manager.initialize)
+        with_retries(client.nodes_manager.initialize)
         return Servers(tuple(_look(client, node.name, node) for node in _primaries(client)))
     return Servers((_look(client, label_of(client), None),))
 
@@ -137,7 +137,7 @@ def _info(client: Client, section: str, node: ClusterNode | None) -> dict[str, A
         answer: dict[str, Any] = client.info(section, **target)
         return answer
 
-    return insist(ask)
+    return with_retries(ask)
 
 
 def _look(client: Client, name: str, node: ClusterNode | None) -> Server:

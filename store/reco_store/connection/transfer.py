@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from reco_store.connection.client import Client, is_cluster
 from reco_store.connection.resp import exchange
-from reco_store.connection.scripts import insist, values
+from reco_store.connection.scripts import values, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,9 +68,9 @@ def write_batch(client: Client, prefix: str, batch: Sequence[Entry]) -> None:
         redis.RedisError: the server refused a write, or does not answer.
     """
     if isinstance(client, RedisCluster):
-        insist(lambda: _set_in_pipeline(client, prefix, batch))
+        with_retries(lambda: _set_in_pipeline(client, prefix, batch))
     else:
-        insist(lambda: _set_on_connection(client, prefix, batch))
+        with_retries(lambda: _set_on_connection(client, prefix, batch))
 
 
 def _set_in_pipeline(client: RedisCluster, prefix: str, batch: Sequence[Entry]) -> None:
@@ -108,7 +108,7 @@ def read_values(client: Client, keys: Sequence[str]) -> list[bytes | None]:
         _raise_first(found)
         return values(found, len(keys))
 
-    return insist(send) if keys else []
+    return with_retries(send) if keys else []
 
 
 def read_batches(
@@ -178,7 +178,7 @@ def unlink(client: Client, keys: Sequence[str]) -> None:
             pipeline.execute_command("UNLINK", key)
         _raise_first(pipeline.execute(raise_on_error=False))
 
-    insist(send)
+    with_retries(send)
 
 
 def _raise_first(replies: Iterable[object]) -> None:

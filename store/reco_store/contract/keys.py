@@ -267,7 +267,7 @@ def popular_suffix(by: str, genre: str | None = None) -> str:
 
 
 #: Suffix of the one list that every generation contains.
-EVERYBODY = popular_suffix(BY_MOST_RATED)
+MOST_RATED_SUFFIX = popular_suffix(BY_MOST_RATED)
 
 
 def title_suffix(title: str) -> str:

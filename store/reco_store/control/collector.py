@@ -69,7 +69,7 @@ def outdated(control: Control, keep: int) -> tuple[Record, ...]:
 
 def remove(
     lock: RunLock,
-    doomed: Callable[[Control], Sequence[Record]],
+    to_delete: Callable[[Control], Sequence[Record]],
     *,
     note: str,
     progress: Progress = no_progress,
@@ -78,7 +78,7 @@ def remove(
 
     Args:
         lock: lock held by the caller, with the connection and the namespace.
-        doomed: returns the generations to delete for a state; called again if the state changes.
+        to_delete: returns the generations to delete for a state; called again if the state changes.
         note: reason, for the record.
         progress: called with "retire" and the number of keys just deleted.
 
@@ -90,8 +90,8 @@ def remove(
         redis.RedisError: the store does not answer.
     """
     removed: list[str] = []
-    for generation in [record.id for record in doomed(read_control(lock.client, lock.keys))]:
-        if not _mark(lock, generation, doomed, note=note):
+    for generation in [record.id for record in to_delete(read_control(lock.client, lock.keys))]:
+        if not _mark(lock, generation, to_delete, note=note):
             continue  # an operator made it live in the meantime
         marked = read_control(lock.client, lock.keys).record_of(generation)
         if marked is not None:
@@ -103,7 +103,7 @@ def remove(
 def _mark(
     lock: RunLock,
     generation: str,
-    doomed: Callable[[Control], Sequence[Record]],
+    to_delete: Callable[[Control], Sequence[Record]],
     *,
     note: str,
 ) -> bool:
@@ -111,7 +111,7 @@ def _mark(
 
     def decide(control: Control) -> Change | None:
         nonlocal found
-        found = any(record.id == generation for record in doomed(control))
+        found = any(record.id == generation for record in to_delete(control))
         record = control.record_of(generation)
         if not found or record is None:
             return None

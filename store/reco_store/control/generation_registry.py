@@ -30,7 +30,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from reco_store.connection.scripts import CHANGE, insist, run_script, values
+from reco_store.connection.scripts import CHANGE, run_script, values, with_retries
 from reco_store.connection.servers import runs_scripts_when_full
 from reco_store.contract.hold import Hold
 from reco_store.errors import ContractMismatch, Fenced, StoreUnfit, UsageError, VerifyFailed
@@ -169,7 +169,7 @@ def read_control(client: Client, keys: Keys) -> Control:
     """
     # Both keys have the hash tag of the namespace, so one command reads them on a cluster too.
     names = (keys.generations, keys.current)
-    raw, pointer = insist(lambda: values(client.mget(names), len(names)))
+    raw, pointer = with_retries(lambda: values(client.mget(names), len(names)))
     text = "" if raw is None else _text(raw)
     return Control(None if pointer is None else _text(pointer), _parse(text), text)
 

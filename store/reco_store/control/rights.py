@@ -14,7 +14,7 @@ from redis import exceptions
 
 from reco_store.connection.client import Client, account_of, is_cluster, label_of, store_errors
 from reco_store.connection.explain import is_passing
-from reco_store.connection.scripts import insist
+from reco_store.connection.scripts import with_retries
 from reco_store.contract.keys import Keys, new_generation_id, user_suffix
 from reco_store.errors import StoreUnfit
 
@@ -72,7 +72,7 @@ def _attempts(client: Client, keys: Keys) -> Iterator[tuple[str, tuple[str, ...]
 def _refusal(client: Client, words: tuple[str, ...]) -> str:
     """Return the server's refusal of a command; empty if the account may send it."""
     try:
-        insist(lambda: client.execute_command(*words))  # type: ignore[no-untyped-call]
+        with_retries(lambda: client.execute_command(*words))  # type: ignore[no-untyped-call]
     except exceptions.NoPermissionError as error:
         return str(error)
     except exceptions.ResponseError as error:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from reco_store.connection.client import Client, location_of, store_errors
-from reco_store.connection.scripts import insist
+from reco_store.connection.scripts import with_retries
 from reco_store.connection.transfer import Progress, no_progress
 from reco_store.contract.hold import Hold
 from reco_store.control import generation_registry as registry
@@ -76,7 +76,7 @@ def list_generations(
     """
     with store_errors(client):
         control = read_control(client, keys)
-        value = insist(lambda: client.get(keys.hold))
+        value = with_retries(lambda: client.get(keys.hold))
     until = Hold.load(value).until if isinstance(value, bytes | str) else None
     return [
         GenerationRecord(
@@ -250,7 +250,7 @@ def release(client: Client, keys: Keys) -> bool:
         StoreUnreachable: the store does not answer.
     """
     with store_errors(client):
-        return bool(insist(lambda: client.delete(keys.hold)))
+        return bool(with_retries(lambda: client.delete(keys.hold)))
 
 
 def _target(control: Control, to: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reco_store.connection.client import Client, store_errors
 from reco_store.connection.transfer import read_batches, read_values
-from reco_store.contract.keys import EVERYBODY
+from reco_store.contract.keys import MOST_RATED_SUFFIX
 from reco_store.contract.manifest import load_if_whole
 from reco_store.control.generation_registry import read_control
 from reco_store.control.inventory import sample_suffixes
@@ -77,7 +77,7 @@ class GateInput:
         """
         with store_errors(self.client):
             found = sample_suffixes(self.client, self.keys, generation, most)
-        return found or [EVERYBODY]
+        return found or [MOST_RATED_SUFFIX]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from redis import RedisCluster
 
 from reco_store.connection.client import Client, label_of, store_errors
-from reco_store.connection.scripts import insist
+from reco_store.connection.scripts import with_retries
 from reco_store.errors import StoreUnfit
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def require_replicas(client: Client, replicas: int) -> None:
         return
     with store_errors(client):
         for name, server in _primaries(client):
-            connected = insist(partial(server.wait, replicas, WAIT_MILLISECONDS))
+            connected = with_retries(partial(server.wait, replicas, WAIT_MILLISECONDS))
             if connected < replicas:
                 raise _too_few(name, connected, replicas)
 
@@ -121,7 +121,7 @@ class Confirmation:
                 yield label_of(client), client, key, value
             return
         # A replica may have taken over, which the client notices only when a command fails.
-        insist(client.nodes_manager.initialize)
+        with_retries(client.nodes_manager.initialize)
         owners: dict[str, tuple[str, Redis, str, bytes]] = {}
         for key, value in samples:
             node = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
@@ -146,7 +146,7 @@ class Confirmation:
 
         confirmed = 0
         for _ in range(WAIT_ATTEMPTS):
-            confirmed = insist(send)
+            confirmed = with_retries(send)
             if confirmed >= self._replicas:
                 return
         raise _too_few(name, confirmed, self._replicas)

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from reco_store.contract.codec import decode_head, decode_ids, decode_reasons
-from reco_store.contract.keys import EVERYBODY
+from reco_store.contract.keys import MOST_RATED_SUFFIX
 from reco_store.errors import DataLost
 from reco_store.read.answer_types import (
     ALL_SEEN,
@@ -129,7 +129,7 @@ class ListAnswerer:
             notes = (AVAILABLE_MISSING,) if missing else ()
             notes = (*notes, *_shortage(query, pinned, len(items)))
             return Answer(snapshot.generation, self._pinning.age(snapshot), tuple(items), notes)
-        raise self._pinning.never_still()
+        raise self._pinning.pointer_moves_error()
 
     def _choose(self, query: ListQuery, pinned: Pinned, sets: Sets) -> Request[list[Item]]:
         """Return the best movies that pass the filters."""
@@ -204,7 +204,7 @@ def _shortage(query: ListQuery, pinned: Pinned, shown: int) -> tuple[str, ...]:
     notes = [USED_UP]
     if query.fill or values[query.suffix] is None:
         try:
-            pinned.snapshot.require("popular", values[EVERYBODY], EVERYBODY)
+            pinned.snapshot.require("popular", values[MOST_RATED_SUFFIX], MOST_RATED_SUFFIX)
         except DataLost:
             if not shown:
                 raise

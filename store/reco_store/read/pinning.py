@@ -15,7 +15,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from reco_store.contract.codec import decode_movie
-from reco_store.contract.keys import EVERYBODY, Keys, movie_suffix
+from reco_store.contract.keys import MOST_RATED_SUFFIX, Keys, movie_suffix
 from reco_store.errors import NothingPublished, StoreUnfit
 from reco_store.read.snapshot import Snapshot
 
@@ -122,7 +122,7 @@ class Pinning:
                 values = list(found[1 : len(suffixes) + 1])
                 return Pinned(snapshot, values, list(found[len(names) :]))
             snapshot = None if found[0] is None else Snapshot(self.keys, found[0])
-        raise self.never_still()
+        raise self.pointer_moves_error()
 
     def more(
         self,
@@ -170,21 +170,21 @@ class Pinning:
             found = {s: v for s, v in zip(suffixes, values, strict=True) if v is not None}
             if not found:
                 try:
-                    yield from self.make_sure(snapshot)
+                    yield from self.confirm_unpublished(snapshot)
                 except Moved:
                     continue
             return snapshot, found
-        raise self.never_still()
+        raise self.pointer_moves_error()
 
-    def make_sure(self, snapshot: Snapshot) -> Request[None]:
+    def confirm_unpublished(self, snapshot: Snapshot) -> Request[None]:
         """Confirm, in a step, that missing keys were never published.
 
         Raises:
             Moved: they may be missing because the generation was retired.
             DataLost: the store lost them.
         """
-        (value,), _ = yield from self.more(snapshot, (EVERYBODY,), missing=True)
-        snapshot.require("popular", value, EVERYBODY)
+        (value,), _ = yield from self.more(snapshot, (MOST_RATED_SUFFIX,), missing=True)
+        snapshot.require("popular", value, MOST_RATED_SUFFIX)
 
     def labels(
         self,
@@ -225,7 +225,7 @@ class Pinning:
         """Return how long ago a generation was computed, in seconds."""
         return max(0.0, self.clock() - snapshot.created)
 
-    def never_still(self) -> StoreUnfit:
+    def pointer_moves_error(self) -> StoreUnfit:
         """Return the error of a request that started over too often."""
         return StoreUnfit(
             "the pointer moved at every attempt to read",

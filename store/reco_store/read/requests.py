@@ -13,7 +13,7 @@ from reco_store.contract.codec import decode_head, decode_ids, decode_movie
 from reco_store.contract.experiment import Experiment
 from reco_store.contract.hold import Hold
 from reco_store.contract.keys import (
-    EVERYBODY,
+    MOST_RATED_SUFFIX,
     Keys,
     because_suffix,
     movie_suffix,
@@ -145,7 +145,7 @@ class Requests:
             if year is not None and suffix != suffixes[0]:
                 return tuple(m for m in movies if year in (m.year, split_year(m.title)[1]))
             return tuple(movies)
-        raise self._pinning.never_still()
+        raise self._pinning.pointer_moves_error()
 
     def assign(self, user_id: Id) -> Request[str]:
         """Request the namespace that an experiment assigns to a user."""
@@ -188,12 +188,12 @@ class Requests:
                 if card is not None and not away
             )
             return best_matches(movies, question, likely, n, partial=partial)
-        raise self._pinning.never_still()
+        raise self._pinning.pointer_moves_error()
 
     def status(self) -> Request[Status]:
         """Request the status of the live generation."""
         sizes = (("SCARD", self._keys.hidden),)
-        snapshot, (popular,), (hidden,) = yield from self._pinning.pin((EVERYBODY,), sizes)
+        snapshot, (popular,), (hidden,) = yield from self._pinning.pin((MOST_RATED_SUFFIX,), sizes)
         sample = _sample(snapshot, popular)
         # Keys that are missing because the generation was retired meanwhile are not lost.
         own: tuple[str | bytes, ...] = (self._keys.hold, self._keys.current)
@@ -222,5 +222,5 @@ class Requests:
 def _sample(snapshot: Snapshot, popular: bytes | None) -> tuple[str, ...]:
     """Return suffixes of keys that the generation must have: a list, and the labels in it."""
     ids = decode_head(popular, _MOST_SAMPLED)[0] if popular and snapshot.counts.get("movie") else []
-    own = (EVERYBODY,) if snapshot.counts.get("popular") else ()
+    own = (MOST_RATED_SUFFIX,) if snapshot.counts.get("popular") else ()
     return (*own, *map(movie_suffix, ids))

@@ -311,7 +311,7 @@ def test_other_namespaces_are_left_alone(opened, place):
     assert unfinished_generations(place.unfinished.parent) == {OLDER, NAME}
 
 
-def test_a_damaged_record_is_never_believed(opened, place):
+def test_a_damaged_record_is_refused(opened, place):
     """A record cut or changed at any byte is refused."""
     with killed(opened()) as night:
         night.value("measure", lambda: {"rmse": 0.9})

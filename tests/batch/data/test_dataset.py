@@ -64,7 +64,7 @@ def test_history_is_newest_first():
     assert rated.of(2).tolist() == []
 
 
-def test_history_without_timestamps_trusts_the_file():
+def test_history_without_timestamps_has_the_order_of_the_file():
     """Without timestamps a later row counts as newer."""
     rated = histories(ratings_of([0, 0, 1, 0], [1, 2, 3, 4]), user_count=2)
 
@@ -92,7 +92,7 @@ def test_histories_hold_every_rating(rows, start, stop):
         np.testing.assert_array_equal(block.of(row), rated.of(user))
 
 
-def test_rows_are_those_of_the_users_asked_for():
+def test_rows_are_those_of_the_requested_users():
     """Requested rows are in the given order, with empty and repeated users."""
     rated = Histories(np.array([0, 2, 2, 5, 6]), np.int32([7, 3, 1, 4, 9, 8]))
 
@@ -122,7 +122,7 @@ def test_numeric_ids_are_canonical_integers(ids, numeric):
     assert len(catalogue(*ids)) == len(ids)
 
 
-def test_findings_say_only_what_was_found():
+def test_findings_with_a_count_of_zero_are_omitted():
     """Findings with a count above zero become sentences with their number."""
     assert Findings(ratings_read=10_000).describe() == ()
 

@@ -93,7 +93,7 @@ def by_oracle(scores, fitted, held_out):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_lists_are_judged_as_scikit_learn_judges_them(seed):
+def test_list_metrics_equal_those_of_scikit_learn(seed):
     """Lists exclude seen movies, means users without held-out ratings; ties order by index."""
     dataset, fitted, held_out, vectors = drawn_case(seed)
 

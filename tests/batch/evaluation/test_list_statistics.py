@@ -153,7 +153,7 @@ def test_statistics_equal_counting(artifact, k, ranked_k):
 
 @given(artifacts(), st.integers(1, 50))
 @settings(max_examples=100)
-def test_tiles_change_nothing(artifact, cells):
+def test_statistics_do_not_depend_on_the_tile_size(artifact, cells):
     """Statistics do not depend on the number of lists in a tile."""
     whole = measure(artifact, k=5, ranked_k=None)
 

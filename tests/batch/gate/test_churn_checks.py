@@ -74,7 +74,7 @@ keys = st.dictionaries(st.sampled_from("abcdef"), lists_of_ten)
 
 
 @given(keys, keys)
-def test_churn_is_the_share_of_the_live_list_that_is_gone(staged, live):
+def test_churn_is_the_missing_share_of_the_live_list(staged, live):
     """The mean over the keys of both generations; None without such keys."""
     churn = compared({"user": staged}, {"user": live}).churn["user"]
 

@@ -255,7 +255,7 @@ def test_without_a_live_generation_weak_lists_are_a_warning(name, changes, bound
     assert name in refused(**changes, **later)
 
 
-def test_an_earlier_refusal_stays_one_when_the_store_lost_its_data():
+def test_refused_checks_stay_refused_after_data_loss():
     """Only refused checks stay refused; those of a forced generation do not."""
     lists = {"similar.flat": 500, "next.flat": 500}
     gate = {"verdict": "refused", "checks": {"similar.flat": {"verdict": "refused"}}}
@@ -353,7 +353,7 @@ def test_fewer_than_ten_lists_have_no_diversity_check():
     assert {found[f"first_ten.{name}"].verdict for name in names} == {"skipped"}
 
 
-def test_in_a_small_catalogue_lists_may_be_alike():
+def test_a_small_catalogue_has_no_diversity_check():
     """Fewer than thirty movies have no diversity check."""
     for movies, verdicts in ((29, {"skipped"}), (30, {"refused"})):
         alike = Top10Figures(

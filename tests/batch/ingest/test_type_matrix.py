@@ -188,7 +188,7 @@ def test_files_are_read_or_refused(tmp_path, file, column, write):
         (c.Kind.TIME, ["2020-09-13", "2020-09-14"], [1599955200, 1600041600]),
     ],
 )
-def test_texts_are_read_as_people_write_them(kind, texts, wanted):
+def test_common_spellings_of_values_are_read(kind, texts, wanted):
     """Blanks, missing values, decimal commas and all forms of times are read."""
     found = convert(kind, pa.array(texts))
 

@@ -75,7 +75,7 @@ def test_of_equal_pairs_the_latest_stays(rows, timestamps):
         ((0, "", 4.0, 1), "movieId is ''"),
     ],
 )
-def test_the_first_wrong_row_is_named_wherever_it_stands(places, row, message):
+def test_first_bad_row_is_refused_with_its_line(places, row, message):
     """The first bad row is refused with its line and the number of similar rows."""
     rows = [row if place in places else (1, place % 5, 4.0, place) for place in range(10)]
 

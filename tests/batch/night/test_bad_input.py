@@ -466,7 +466,7 @@ def test_a_few_ratings_dated_after_the_run_are_counted(folder, accepted):
     ]
 
 
-def test_a_clock_that_differs_by_hours_is_believed(folder, accepted):
+def test_times_up_to_a_day_ahead_are_accepted(folder, accepted):
     """Times up to a day ahead are accepted."""
     soon = int(time.time()) + 12 * 3600
 
@@ -528,7 +528,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_other_forms_of_csv_say_the_same(folder, form):
+def test_csv_variants_give_the_same_dataset(folder, form):
     """Byte order mark, CRLF, superfluous quotes and a missing last line break are accepted."""
     plain = read(folder())
     if form is FORMS["quoted"]:
@@ -537,7 +537,7 @@ def test_other_forms_of_csv_say_the_same(folder, form):
         same(read(folder({**ratings(form), **movies(form)})), plain)
 
 
-def test_gzip_says_the_same(folder):
+def test_gzip_gives_the_same_dataset(folder):
     """A compressed ratings.csv.gz and a plain movies.csv are accepted."""
     plain = read(folder())
 
@@ -545,7 +545,7 @@ def test_gzip_says_the_same(folder):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
-def test_other_encodings_say_the_same(folder, encoding):
+def test_other_encodings_give_the_same_dataset(folder, encoding):
     """With --encoding, texts equal those in UTF-8."""
     path = folder(movies(line(5, "4,Amélie ½ (2001),Drama")))
     utf8 = read(path)
@@ -557,7 +557,7 @@ def test_other_encodings_say_the_same(folder, encoding):
 
 
 @pytest.mark.parametrize("ids", [str, int, float])
-def test_parquet_says_the_same(folder, ids):
+def test_parquet_gives_the_same_dataset(folder, ids):
     """Ids as text, whole numbers and floats give the same dataset."""
     path = folder()
     csv = read(path)

@@ -255,7 +255,7 @@ def test_no_explanation_is_a_disliked_movie(first, small):
     assert known > 0.7 * 100 * len(stars)
 
 
-def test_seen_is_what_was_rated_newest_first(first, small):
+def test_seen_contains_the_rated_movies_newest_first(first, small):
     """The movies of the ratings file."""
     rows = [line.split(",") for line in (small / "ratings.csv").read_text().splitlines()[1:]]
     mine = sorted((row for row in rows if row[0] == "42"), key=lambda row: -int(row[3]))
@@ -409,7 +409,7 @@ def test_6_when_the_input_is_refused_before_anything_is_trained(later, second, s
         assert "(tensorflow)" in trains.err
 
 
-def test_whoever_watches_learns_of_a_refusal(turned_away, second, at_home):
+def test_refused_run_calls_the_hook_and_writes_metrics(turned_away, second, at_home):
     """The hook runs; the metrics describe the refused run and the live generation."""
     home = Path(at_home["RECO_HOME"])
     hooked = json.loads((home / "told.json").read_text())
@@ -471,7 +471,7 @@ def test_quiet_prints_nothing_of_a_night_that_goes_well(third):
     assert third.ended.lines == [f"warning: {warning}" for warning in warnings]
 
 
-def test_metrics_stand_beside_those_of_the_last_run(first, second, at_home):
+def test_previous_metrics_are_of_the_same_kind_of_split(first, second, at_home):
     """Metrics of the previous live generation, if measured on the same kind of split."""
     artifacts = Path(at_home["RECO_HOME"], "artifacts")
 
@@ -543,7 +543,7 @@ def test_one_training_at_a_time(second, third):
     assert times_of(third, "save rating model")[1] <= retrieval[0]
 
 
-def test_a_night_with_nothing_to_hold_out(fourth):
+def test_run_of_a_single_rating_has_empty_lists_and_no_metrics(fourth):
     """One user, one movie, one rating give empty lists, no metrics, and no failure."""
     fourth.require_sound(["1"], ["1"], reasons=False)
 
@@ -690,7 +690,7 @@ def test_a_rollback_without_an_older_generation_changes_nothing(later, second):
     assert f"{second.generation}\tlive\t" in later("generations").out
 
 
-def test_republish_of_what_is_not_on_disk(later, second, third):
+def test_republish_of_a_missing_artifact_lists_the_existing_ones(later, second, third):
     """The error lists the existing artifacts and the live generation."""
     later("republish", third.generation, "--quiet")
 

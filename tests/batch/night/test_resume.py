@@ -34,7 +34,7 @@ def killed(nights, tmp_path_factory):
     return home
 
 
-def test_a_killed_night_is_never_taken_for_an_artifact(killed, untrained, store):
+def test_a_killed_run_leaves_no_complete_artifact(killed, untrained, store):
     """It has no manifest, so it cannot be published."""
     name = artifact(killed).name
     assert unfinished(killed).name == name

@@ -3,7 +3,7 @@
 import pytest
 
 
-def test_what_it_writes_is_what_a_night_takes(untrained, accepted, tmp_path):
+def test_simulated_files_are_accepted_by_a_run(untrained, accepted, tmp_path):
     """The output contains the size and the command that uses it."""
     words = ("simulate", tmp_path / "out", "--scale", "0.05", "--movies", "1500", "--seed", "3")
 
@@ -27,7 +27,7 @@ def test_what_it_writes_is_what_a_night_takes(untrained, accepted, tmp_path):
         (("--movies", "90"), "90 movies: expected at least 1,323, for 165 ratings a user"),
     ],
 )
-def test_2_for_what_cannot_be(untrained, tmp_path, words, messages):
+def test_2_for_an_impossible_option_value(untrained, tmp_path, words, messages):
     """One line has the option, the value and the expectation; nothing is written."""
     ended = untrained("simulate", tmp_path / "out", *words)
 

@@ -61,7 +61,7 @@ def manifest(home):
     return json.loads((artifact(home) / "manifest.json").read_text("utf-8"))
 
 
-def test_the_night_says_what_it_leaves_out(home, manifest, nights, tmp_path):
+def test_log_and_manifest_contain_omitted_parts(home, manifest, nights, tmp_path):
     """Log and manifest contain it; an uninterrupted run has the same bytes."""
     code, messages = nights.run(tmp_path)
 
@@ -108,7 +108,7 @@ def test_metrics_are_of_the_lists_only(manifest):
     assert "rmse" not in metrics["popularity"]
 
 
-def test_the_gate_says_what_it_cannot_check(home, nights):
+def test_gate_skips_checks_that_need_stars_with_the_reason(home, nights):
     """Ranked lists and the errors of stars are skipped, with the reason."""
     with connect(nights.url) as client:
         gate = json.loads(client.get(KEYS.manifest(artifact(home).name)))["gate"]
@@ -141,7 +141,7 @@ def test_the_newest_of_two_purchases_counts(home, nights):
         ),
     ],
 )
-def test_who_asks_for_stars_is_told(home, nights, words, messages):
+def test_request_for_ranked_lists_returns_a_marked_fallback(home, nights, words, messages):
     """The most bought are returned, marked as a fallback."""
     ended = subprocess.run(
         [RECO, *words, "--redis-url", nights.url, "--namespace", NAMESPACE, "-n", "3"],

@@ -211,7 +211,7 @@ def test_live_respects_no_color(terminal, monkeypatch, capsys):
     assert not colour.search(text)
 
 
-def test_a_warning_is_shown_however_quiet(capsys):
+def test_quiet_does_not_suppress_warnings(capsys):
     """`--quiet` does not suppress warnings."""
     QuietReporter().warn("the hook failed")
     PlainReporter().warn("the hook failed")
@@ -289,7 +289,7 @@ def test_live_prints_brackets_as_they_are(terminal, capsys):
         (False, False, PlainReporter),
     ],
 )
-def test_reporter_suits_where_it_writes(monkeypatch, quiet, is_terminal, kind):
+def test_reporter_depends_on_the_stream_and_quiet(monkeypatch, quiet, is_terminal, kind):
     """Bars on a terminal, lines in a log, warnings only with `--quiet`."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
 

@@ -80,7 +80,7 @@ def test_lines_stay_inside(points, log_x):
     assert all(TOP - 0.1 <= y <= BOTTOM + 0.1 for y in places[1::2])
 
 
-def test_a_line_ends_where_its_values_do():
+def test_larger_values_are_further_right_and_up():
     """Larger values are further right and further up."""
     plot = line_plot([Series("a", "now", [(1, 0), (2, 5), (3, 10)])], WORDS, y_range=(0, 10))
 

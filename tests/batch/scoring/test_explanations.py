@@ -140,7 +140,7 @@ def test_equal_stars_are_all_liked():
     assert liked(ratings, user_count=1).weights.all()
 
 
-def test_whatever_was_bought_is_a_reason():
+def test_any_purchase_may_be_an_explanation():
     """With implicit feedback every movie of the history may be an explanation."""
     ratings = replace(ratings_of([(0, 1), (0, 2)]), rating=None)
 
@@ -148,7 +148,7 @@ def test_whatever_was_bought_is_a_reason():
 
 
 @given(st.integers(0, 2**32))
-def test_somebody_who_rated_likes_something(seed):
+def test_every_user_with_a_rating_has_one_of_weight_1(seed):
     """Every user with a rating has one of weight 1."""
     rng = np.random.default_rng(seed)
     ratings = random_ratings(rng, users=5, movies=6)

@@ -83,7 +83,7 @@ def test_the_threshold_of_stars_falls_no_further_than_it_must():
     assert lists_of(pairs, rating=3.5, n=4)[BY_MOST_RATED, None] == [3, 2, 1, 0]
 
 
-def test_each_list_knows_only_its_own_threshold():
+def test_each_popularity_list_uses_its_own_threshold():
     """Most rated uses the threshold of the mean only, highest rated that of the count only."""
     found = lists_of([(1, 5.0), (900, 1.0)], count=50, rating=3.5, n=1)
 

@@ -183,7 +183,7 @@ def test_workers_of_another_version_are_refused(engine, dataset, monkeypatch):
         list(engine.score(products(), numbered_rows(dataset)))
 
 
-def test_a_task_that_fits_nowhere_is_not_waited_for(engine, dataset, monkeypatch):
+def test_a_task_that_fits_on_no_machine_is_refused(engine, dataset, monkeypatch):
     """A task that fits on no machine is refused; Ray would wait forever."""
     monkeypatch.setattr(ray_engine, "_IDLE_WORKER_BYTES", 10**15)
 
@@ -191,7 +191,7 @@ def test_a_task_that_fits_nowhere_is_not_waited_for(engine, dataset, monkeypatch
         list(engine.score(products(), numbered_rows(dataset)))
 
 
-def test_what_is_asked_for_covers_what_is_taken(dataset):
+def test_requested_memory_covers_all_copies(dataset):
     """The requested memory covers all copies of catalogue, shard and lists."""
     rows = Rows({"queries": np.zeros((10_000, 100), np.float32)}, seen_nothing(10_000))
     catalogue = ByProduct(np.zeros((50_000, 100), np.float32), 1000)
@@ -211,7 +211,7 @@ def seen_nothing(users):
     return Histories(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
 
 
-def test_a_ray_of_the_nights_own_is_reachable_from_nowhere_else(engine, dataset):
+def test_local_ray_cluster_is_unreachable_from_other_machines(engine, dataset):
     """A cluster on this machine cannot be reached from others, since it runs any code."""
     list(engine.score(products(), numbered_rows(dataset)))
 

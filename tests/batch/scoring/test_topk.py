@@ -372,7 +372,7 @@ def test_equals_brute_force_with_exclusions(tf, tfrs, case):
     np.testing.assert_array_equal(found[1], scores.numpy())
 
 
-def test_exclusion_holds_where_brute_force_leaks(tf, tfrs):
+def test_seen_movies_with_huge_scores_stay_excluded(tf, tfrs):
     """A seen movie with a score above TFRS's penalty of 100,000 stays excluded."""
     items = np.array([[3e5], [1.0], [0.0]], np.float32)
     query = np.ones((1, 1), np.float32)

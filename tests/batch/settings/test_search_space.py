@@ -67,7 +67,7 @@ def test_limits_are_those_of_the_field_or_of_its_kind():
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("model", ["retrieval", "rating"])
-def test_presets_begin_inside_what_is_tried(name, model):
+def test_presets_are_within_the_search_ranges(name, model):
     """The range is within the limits, and of the type of the field."""
     parameters = getattr(PRESETS[name], model)
     ranges, specs, values = searched(parameters), specs_of(parameters), values_of(parameters)

@@ -46,7 +46,7 @@ def test_an_empty_address_means_the_embedded_store():
     assert Target.of("", "reco", Path("/srv")).label == "embedded in /srv/store"
 
 
-def test_a_change_that_is_not_on_disk_is_in_effect(short_folder):
+def test_an_unsaved_change_is_in_effect(short_folder):
     """The error after a rollback or a release does not mention publishing."""
     target = Target.of(None, "reco", short_folder / "unsaved")
     snapshot = target.home / "store" / "store.rdb"

@@ -21,7 +21,7 @@ def simulation():
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_night_reads_what_was_written(simulation, form, tmp_path, stage):
+def test_a_run_reads_all_simulated_values(simulation, form, tmp_path, stage):
     """A run reads every rating, time, title and genre that was written, without findings."""
     write_simulation(simulation, tmp_path / "out", form=form, stage=stage)
 

@@ -157,7 +157,7 @@ def nearness(ratings, factors):
     return cosines @ counts.data / counts.data.sum()
 
 
-def test_the_order_of_rating_tells_something(small, ratings):
+def test_movies_of_one_sitting_are_more_similar(small, ratings):
     """Movies of one sitting are more similar than all movies of the same user."""
     factors = small._catalogue.factors
     rng = np.random.default_rng(0)

@@ -75,7 +75,7 @@ def test_password_that_cuts_the_address_short(password):
 
 
 @pytest.mark.parametrize("url", ["unix:///tmp/a@b.sock", "redis://h?password=p@ss"])
-def test_at_sign_that_cuts_nothing(url):
+def test_at_sign_in_a_path_or_option_is_accepted(url):
     """An @ in the path of a socket or in an option is accepted."""
     assert resolve(url, home=None, cluster=False).url.startswith(url[:8])
 

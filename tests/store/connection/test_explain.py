@@ -81,7 +81,7 @@ def test_no_login(make_server, binary):
     assert "requires a user name and password" in refusal(server.url, "GET", "x")
 
 
-def test_password_that_nobody_asked_for(make_server, binary):
+def test_superfluous_password_is_reported(make_server, binary):
     """A password that the server does not require is reported."""
     server = make_server(binary=binary)
     assert "requires none" in refusal(f"{server.url}?password=x", "GET", "x")
@@ -157,6 +157,6 @@ def _is_elsewhere(url: str, key: str) -> bool:
     return False
 
 
-def test_host_that_is_not_known():
+def test_unknown_host_is_reported():
     """An unknown host name is reported."""
     assert "host is not known" in refusal("redis://nowhere.invalid:6379", "GET", "x")

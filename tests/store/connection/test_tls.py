@@ -95,7 +95,7 @@ def test_expired_certificate(serve, authority, tmp_path):
     assert "Renew it" in message
 
 
-def test_client_certificate_wanted(serve, authority, tmp_path):
+def test_required_client_certificate_is_reported(serve, authority, tmp_path):
     """A required client certificate is reported with its options, and works."""
     port = serve(authority.issue_cert("127.0.0.1"), wants_client=True)
     url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}"

@@ -15,7 +15,7 @@ from redis.exceptions import MasterDownError
 
 from reco_store.connection import waiting
 from reco_store.connection.connect import connect
-from reco_store.connection.scripts import insist
+from reco_store.connection.scripts import with_retries
 from reco_store.control.lock import RunLock
 from reco_store.errors import StoreNotReady, StoreUnreachable
 from reco_store.publishing.publisher import publish
@@ -82,8 +82,8 @@ def test_writer_waits_for_longer(published, keys):
     """A writer waits longer than a reader, unless its patience is 0."""
     with connect(published.url) as client, stale(published, SECONDS):
         with pytest.raises(MasterDownError):
-            insist(lambda: client.get(keys.current), 0)
-        assert insist(lambda: client.get(keys.current))
+            with_retries(lambda: client.get(keys.current), 0)
+        assert with_retries(lambda: client.get(keys.current))
 
 
 def test_loading_is_waited_for(published, keys):
@@ -107,7 +107,7 @@ def test_loading_is_waited_for(published, keys):
     with connect(published.url) as client:
         while time.monotonic() < deadline:
             try:
-                found = insist(lambda: client.get(keys.current))
+                found = with_retries(lambda: client.get(keys.current))
                 break
             except Exception:  # noqa: BLE001  it does not listen yet
                 time.sleep(0.01)
@@ -132,7 +132,7 @@ def test_waiting_ends():
     "words", [("reco", "get-user", "1"), ("batch", "generations")], ids=" ".join
 )
 @pytest.mark.slow
-def test_commands_wait_and_say_so(published, keys, tmp_path, words):
+def test_commands_report_a_wait_in_one_line(published, keys, tmp_path, words):
     """A wait is reported in one line, then the answer follows."""
     program = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
     environment = {**os.environ, "REDIS_URL": published.url, "RECO_NAMESPACE": keys.namespace}

@@ -57,7 +57,7 @@ def test_invalid_id_is_refused(value):
 @pytest.mark.parametrize(
     "values", ["12", "", b"12", 12, 1.5, np.int64(3), np.array(3), Named.SEVEN]
 )
-def test_one_value_where_several_are_expected(values):
+def test_a_single_text_is_not_split_into_letters(values):
     """A single text is not split into letters."""
     with pytest.raises(UsageError, match="expected several"):
         arguments.id_texts(values, "exclude")

@@ -60,7 +60,7 @@ def test_lock_is_given_back_after_an_error(client, keys):
     assert client.get(keys.lock) is None
 
 
-def test_taking_it_twice_is_taking_it_once(client, keys):
+def test_repeated_acquire_returns_the_same_token(client, keys):
     """A repeated acquire, as after a lost reply, succeeds with the same token and a full lease."""
     lock = quiet(client, keys, lease_seconds=60)
     with lock:

@@ -407,7 +407,7 @@ def test_an_overruled_generation_that_is_held_stays_in_quarantine(client, keys, 
     assert rollback(client, keys, to=bad.generation, force="it is good") == bad.generation
 
 
-def test_flip_twice_is_flip_once(client, keys, lock, make_source, stored):
+def test_repeated_switch_changes_nothing(client, keys, lock, make_source, stored):
     """A repeated switch, as after a lost reply, succeeds and changes nothing."""
     source = make_source()
     publish(client, keys, source, lock=lock)

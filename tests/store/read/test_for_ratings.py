@@ -84,7 +84,7 @@ def test_the_chain_fills_up(reader):
     assert answer.items[-1].because is None
 
 
-def test_unknown_and_worst_movies_say_nothing(reader):
+def test_unknown_movies_and_lowest_ratings_give_most_rated_movies(reader):
     """Unknown movies and the lowest ratings give the most rated movies."""
     for ratings in ({"nothing": 5}, {"1": 0.5}):
         answer = reader.for_ratings(ratings, n=3)

@@ -218,7 +218,7 @@ def test_round_trips(client, keys, reader):
     assert steps(client, requests.user("1", n=40)) == 2
 
 
-def test_round_trips_of_somebody_who_arrived(client, keys, reader):
+def test_cold_start_answer_takes_two_round_trips(client, keys, reader):
     """A cold-start answer takes two round trips, three for a new reader."""
     requests, ratings = Requests(keys), dict.fromkeys(OWN[:2], 4.0)
     assert steps(client, requests.for_ratings(ratings, n=3)) == 3

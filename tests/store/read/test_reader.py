@@ -607,7 +607,7 @@ def test_labels_are_bounded(client, keys, put, monkeypatch):
         assert len(Script(client, {}).run(requests.popular("most_rated", None, n=n)).items) == n
 
 
-def test_labels_forgotten_meanwhile(client, keys, put, monkeypatch):
+def test_labels_are_read_again_when_the_cache_is_cleared(client, keys, put, monkeypatch):
     """Another request may clear the cache while this one reads labels."""
     monkeypatch.setattr("reco_store.read.pinning.MAX_LABELS", 2)
     put()

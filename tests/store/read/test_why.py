@@ -58,7 +58,7 @@ def reasons(answer) -> list[tuple[str, Reason | None]]:
     return [(item.movie_id, item.because) for item in answer.items]
 
 
-def test_each_movie_says_why(ask, put):
+def test_own_list_items_have_explanations_and_fallbacks_none(ask, put):
     """Items of the own list have explanations, fallbacks have none, warm and cold."""
     put(entries())
     own = [("3", AMELIE), ("5", None), ("1", HEAT)]
@@ -68,7 +68,7 @@ def test_each_movie_says_why(ask, put):
     assert ask("1", n=1, why=True).to_dict()["items"][0]["because"] == AMELIE._asdict()
 
 
-def test_nobody_asked(ask, put):
+def test_without_why_there_are_no_explanations(ask, put):
     """Without `why` there are no explanations."""
     put(entries())
     for _ in range(2):
@@ -92,7 +92,7 @@ def test_a_night_without_reasons(ask, put):
             assert found == ([AMELIE, None, HEAT] if tag == 1 else [None] * 3)
 
 
-def test_somebody_unknown(ask, put):
+def test_unknown_user_gets_no_explanations(ask, put):
     """Fallbacks have no explanations."""
     put(entries())
     assert {because for _, because in reasons(ask("unknown", n=9, why=True))} == {None}

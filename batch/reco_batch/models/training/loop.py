@@ -12,7 +12,7 @@ from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
 
 #: Between two calls the progress advances and an interrupt takes effect.
-_MOST_STEPS_A_CALL = 32
+_MAX_STEPS_PER_CALL = 32
 
 
 class Tower(tf.keras.Model):
@@ -134,7 +134,7 @@ def _fit(
 ) -> None:
     """Train from the newest checkpoint on, on the batches from that epoch on."""
     # An epoch is one call into TensorFlow if its steps fit; Python has no work between them.
-    model.compile(optimizer=optimizer, steps_per_execution=min(plan.steps, _MOST_STEPS_A_CALL))
+    model.compile(optimizer=optimizer, steps_per_execution=min(plan.steps, _MAX_STEPS_PER_CALL))
     optimizer.build(model.trainable_variables)  # or its slots would not exist before the first step
     saved = plan.checkpoints
     done = saved.restore(model, optimizer) if saved else 0

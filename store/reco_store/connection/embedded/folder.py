@@ -27,7 +27,13 @@ from reco_store.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["StoreFiles", "absence", "files_of_home", "make_private", "refusing"]
+__all__ = [
+    "StoreFiles",
+    "files_of_home",
+    "lock_without_server",
+    "make_private",
+    "usage_errors",
+]
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 MAX_SOCKET_PATH_BYTES: Final = 100  # the kernel's limit is 107, 103 on macOS
@@ -68,7 +74,7 @@ def files_of_home(home: Path | None) -> StoreFiles:
     if home is None:
         home = default_home()
     folder = home.absolute() / "store"
-    with refusing(folder):
+    with usage_errors(folder):
         _require_own(folder)
         files = StoreFiles(folder, _short(folder) / EMBEDDED_SOCKET)
         _require_own(folder / EMBEDDED_SOCKET)
@@ -88,7 +94,7 @@ def _short(folder: Path) -> Path:
 
 
 @contextmanager
-def absence(files: StoreFiles) -> Iterator[int | None]:
+def lock_without_server(files: StoreFiles) -> Iterator[int | None]:
     """Hold the lock in the block if no server has it, so that none can be started.
 
     Yields:
@@ -165,7 +171,7 @@ def make_private(folder: Path) -> None:
     Raises:
         UsageError: it cannot be created, or belongs to another account.
     """
-    with refusing(folder):
+    with usage_errors(folder):
         _require_own(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_own(folder)
@@ -197,7 +203,7 @@ def _require_own(path: Path) -> None:
 
 
 @contextmanager
-def refusing(folder: Path) -> Iterator[None]:
+def usage_errors(folder: Path) -> Iterator[None]:
     """Turn errors of the operating system into a `UsageError` with a next step."""
     try:
         yield

@@ -34,10 +34,10 @@ from redis.retry import Retry
 from reco_store.connection.client import EMBEDDED_SOCKET, in_embedded, store_errors
 from reco_store.connection.embedded.folder import (
     StoreFiles,
-    absence,
     files_of_home,
+    lock_without_server,
     make_private,
-    refusing,
+    usage_errors,
 )
 from reco_store.connection.embedded.saving import (
     LOG_TAIL_LINES,
@@ -96,7 +96,7 @@ def ensure_server(home: Path | None = None, *, start: bool = True) -> str:
         UsageError: the folder cannot be created or does not belong to the user.
     """
     files = files_of_home(home)
-    with refusing(files.folder):
+    with usage_errors(files.folder):
         if start or files.snapshot.exists():
             make_private(files.folder)
         if not _attach(files, _Starting(files, even_empty=start)):
@@ -112,7 +112,7 @@ def server_pid(home: Path | None = None) -> int | None:
         UsageError: the folder does not belong to the user.
     """
     files = files_of_home(home)
-    with refusing(files.folder):
+    with usage_errors(files.folder):
         if not _attach(files):
             return None
     with _client(files.socket) as client, suppress(RedisError, OSError):
@@ -128,7 +128,7 @@ def stop_server(home: Path | None = None) -> bool:
         UsageError: the folder does not belong to the user.
     """
     files = files_of_home(home)
-    with refusing(files.folder):
+    with usage_errors(files.folder):
         if not _attach(files):
             return False
         pid = files.pid()
@@ -138,7 +138,7 @@ def stop_server(home: Path | None = None) -> bool:
         # Another command may start a server, which then has the lock at once.
         while _is_running(files) and files.pid() in {pid, None}:
             if time.monotonic() > deadline:
-                raise _endless(files)
+                raise _still_running_error(files)
             time.sleep(POLL_SECONDS)
     return True
 
@@ -157,26 +157,26 @@ def _attach(files: StoreFiles, start: Callable[[int], bool] = lambda _: False) -
     Raises:
         StoreUnfit: a server runs, but does not answer.
     """
-    patience = _Patience(files)
-    while not _answers(files.socket, patience):
-        with absence(files) as lock:
+    limit = _SilenceLimit(files)
+    while not _answers(files.socket, limit):
+        with lock_without_server(files) as lock:
             if lock is not None and not start(lock):
                 return False
-        patience.pause()
+        limit.pause()
     return True
 
 
 def _is_running(files: StoreFiles) -> bool:
-    with absence(files) as lock:
+    with lock_without_server(files) as lock:
         return lock is None
 
 
-def _answers(path: Path, patience: _Patience) -> bool:
+def _answers(path: Path, limit: _SilenceLimit) -> bool:
     with _client(path, PING_TIMEOUT_SECONDS) as client:
         try:
             client.ping()
         except BusyLoadingError:  # it runs, and reads its snapshot
-            patience.renew()
+            limit.renew()
             return False
         except ResponseError:  # an error is an answer, too
             return True
@@ -185,7 +185,7 @@ def _answers(path: Path, patience: _Patience) -> bool:
     return True
 
 
-class _Patience:
+class _SilenceLimit:
     """Limit of the wait for a silent server; reports the wait once."""
 
     def __init__(self, files: StoreFiles) -> None:
@@ -284,7 +284,7 @@ def _shut_down(client: Redis, files: StoreFiles) -> None:
         try:
             client.shutdown(save=True)  # returns when the server hangs up: after it has saved
         except exceptions.TimeoutError as error:
-            raise _endless(files) from error
+            raise _still_running_error(files) from error
         except ResponseError as error:
             # No write may be acknowledged between this check and the end of the server.
             client.client_pause(WRITE_PAUSE_MS, all=False)
@@ -294,7 +294,7 @@ def _shut_down(client: Redis, files: StoreFiles) -> None:
             client.shutdown(nosave=True)  # its snapshot has everything
 
 
-def _endless(files: StoreFiles) -> StoreUnfit:
+def _still_running_error(files: StoreFiles) -> StoreUnfit:
     return StoreUnfit(
         f"the embedded store in {files.folder} did not shut down in time", f"See {files.log}."
     )

@@ -239,7 +239,7 @@ def test_seed_fixes_the_factors():
     assert (one != other).any()
 
 
-def test_who_rated_both_stands_in_where_there_is_no_order():
+def test_without_order_factors_come_from_corating_counts():
     """Factors are those of the co-rating counts then."""
     chance = np.random.default_rng(5).random((30, 6))
     interactions = sp.csr_matrix((chance < 0.4).astype(np.float32))
@@ -253,7 +253,7 @@ def test_who_rated_both_stands_in_where_there_is_no_order():
     assert np.abs(found).max() > 0.1
 
 
-def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch):
+def test_without_order_the_most_rated_movies_are_counted(monkeypatch):
     """The budget bounds memory; ties keep the lower index, and other movies are folded in."""
     monkeypatch.setattr(sessions, "_MOST_MOVIES", 3)
     chance = np.random.default_rng(5).random((30, 6))
@@ -281,7 +281,7 @@ def test_of_many_movies_the_most_rated_count_where_there_is_no_order(monkeypatch
     assert (np.abs(found).max(axis=1) > 1e-3).all()
 
 
-def test_movies_without_counts_are_folded_in_where_that_is_wanted():
+def test_movies_without_counts_are_folded_in_on_request():
     """A movie that is always rated alone has no ordered counts, but has co-ratings."""
     counts = sp.csr_matrix(np.array([[0, 3, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], "f4"))
     interactions = sp.csr_matrix(np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]], "f4"))
@@ -298,7 +298,7 @@ def test_movies_without_counts_are_folded_in_where_that_is_wanted():
 
 
 @pytest.mark.parametrize(("alone", "folded"), [(1, False), (2, True)])
-def test_who_rated_both_stands_in_where_order_leaves_many_out(alone, folded):
+def test_corating_counts_are_used_if_order_omits_too_many_movies(alone, folded):
     """Up to a tenth of the rated movies may rely on content; unrated ones do not count."""
     counts = np.zeros((12, 12), np.float32)
     ordered = np.arange(10 - alone)

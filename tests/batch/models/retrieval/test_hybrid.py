@@ -146,7 +146,7 @@ def test_no_disliked_movie_and_newer_ones_before_older(model, sittings):
         assert (np.diff(counting) < 0).all()
 
 
-def test_a_history_is_trusted_the_more_the_longer_it_is(model):
+def test_weight_of_ease_grows_with_the_length_of_the_history(model):
     """EASE weighs by trust, the popularity discount by the rest, but for users without ratings."""
     share, discount = model._shares(np.array([0, 1, 8, 792]))
 

@@ -81,7 +81,7 @@ def test_exponent_suits_what_is_held_out():
         assert found[best] == max(found.values()) > min(found.values())
 
 
-def test_of_many_users_some_are_asked():
+def test_a_sample_of_many_users_is_measured():
     """The sample depends on the seed and has the given size; metrics are of these users alone."""
     train, _, late = changed_tastes()
     everybody = choose(train, late)[1]

@@ -46,7 +46,7 @@ def plain_loss(tfrs, users, movies):
         return tfrs.tasks.Retrieval()(users, movies)
 
 
-def test_the_reason_is_the_most_alike_of_what_the_user_liked(tf):
+def test_explanation_is_the_most_similar_liked_movie(tf):
     """Explanations use the angle between movies, and exclude disliked ones."""
     ratings = ratings_of([(0, 0), (0, 1), (0, 2), (0, 7), (1, 5)], stars=[4, 4, 4, 1, 3])
     model = model_of(dim=2, ratings=ratings)

@@ -40,7 +40,7 @@ def test_pure_modules_do_without_tensorflow():
     assert ended.returncode == 0
 
 
-def test_keras_2_is_what_we_have(tf, tfrs):
+def test_keras_2_is_installed(tf, tfrs):
     """TensorFlow Recommenders needs models of Keras 2."""
     assert tf.keras.Model.__module__.startswith("tf_keras.")
     assert issubclass(tfrs.Model, tf.keras.Model)

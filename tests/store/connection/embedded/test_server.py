@@ -187,7 +187,7 @@ def test_save_without_memory_for_a_child(home, kill, monkeypatch):
         assert client.get("a") == b"1"
 
 
-def test_save_gives_up_a_server_that_is_silent(home, monkeypatch):
+def test_save_reports_a_silent_server_after_a_minute(home, monkeypatch):
     """A server silent during a background save is reported after a minute."""
     monkeypatch.setattr(saving, "SILENCE_SECONDS", 0.3)
     monkeypatch.setattr(saving, "SAVE_TIMEOUT_SECONDS", 5.0)
@@ -317,7 +317,7 @@ def test_server_without_its_files_is_the_server(home, gone, monkeypatch):
     assert server_pid(home) == pid
 
 
-def test_server_whose_socket_is_gone(home, monkeypatch):
+def test_server_without_a_socket_is_detected_by_its_lock(home, monkeypatch):
     """A server without a socket is detected by its lock; the error contains its process."""
     with connect(None, home=home) as client:
         client.set("a", "1")
@@ -393,7 +393,7 @@ def test_reader_names_the_running_store(home):
         reader.status()
 
 
-def test_nobody_else_can_reach_it(home):
+def test_store_is_accessible_to_its_user_only(home):
     """Folder and socket belong to their user alone, and no port is open."""
     ensure_server(home)
     store = home / "store"
@@ -508,7 +508,7 @@ def test_strange_path(home):
         stop_server(odd)
 
 
-def test_store_on_a_disk_that_is_not_there(home, tmp_path):
+def test_broken_link_is_an_error(home, tmp_path):
     """A broken link is an error, not an empty store."""
     home.mkdir()
     (home / "store").symlink_to(tmp_path / "unmounted")
@@ -555,7 +555,7 @@ def test_server_that_does_not_start(home):
     assert snapshot.read_bytes().startswith(b"REDIS0011 this")
 
 
-def test_words_of_an_earlier_run_are_no_sign(home, monkeypatch):
+def test_error_ignores_the_log_of_an_earlier_server(home, monkeypatch):
     """Commands wait for a slow start, whatever the log of an earlier server contains."""
     (home / "store").mkdir(parents=True, mode=0o700)
     (home / "store" / "server.log").write_text("# Fatal error, exiting\n")
@@ -573,7 +573,7 @@ def test_store_on_another_disk(home, tmp_path):
     assert stat.S_IMODE((tmp_path / "large").stat().st_mode) == 0o700
 
 
-def test_link_that_is_not_the_users_own(home, tmp_path, monkeypatch):
+def test_link_of_another_user_is_refused(home, tmp_path, monkeypatch):
     """A link is followed only if it and its target belong to the user."""
     target = tmp_path / "theirs"
     target.mkdir(mode=0o755)
