@@ -1,0 +1,67 @@
+"""Order of a run: every combination of options gives stages whose needs come before them."""
+
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from reco_batch.night.stage_order import order_of
+from reco_batch.night.train_and_refit import Trainings
+
+
+def stages_of(*, has_stars, refits, candidates):
+    """Return the stages of a run, with stand-ins for all work."""
+    config = SimpleNamespace(
+        refits=refits,
+        ranked_candidates=candidates,
+        because=True,
+        parameters=SimpleNamespace(retrieval=SimpleNamespace(chooses_recency=True)),
+    )
+    movies = SimpleNamespace(catalogue=("1", "2"), genres=(), ids=("1", "2"))
+    dataset = SimpleNamespace(user_ids=("1",), movies=movies, has_stars=has_stars, ratings=range(3))
+    writer = SimpleNamespace(
+        folder=Path("run"),
+        models=Path("run/models"),
+        catalogue=Path("run/movies.parquet"),
+        split=Path("run/split.parquet"),
+        lists=lambda family: Path("run/lists") / family.name,
+        metrics=lambda group: Path("run/evaluation") / group,
+    )
+    trainings = object.__new__(Trainings)
+    model = SimpleNamespace(epochs=lambda _: 5)
+    trainings._dataset, trainings._config, trainings._writer = dataset, config, writer
+    trainings._models = {"retrieval": model} | ({"rating": model} if has_stars else {})
+    lists = SimpleNamespace(
+        **dict.fromkeys(
+            (
+                "popular",
+                "split",
+                "user",
+                "similar",
+                "next",
+                "save_retrieval",
+                "ranked",
+                "save_rating",
+            )
+        )
+    )
+    return order_of(config, dataset, writer, trainings=trainings, lists=lists, finish=print)
+
+
+@pytest.mark.parametrize(
+    ("has_stars", "refits", "candidates"), list(product((True, False), (True, False), (None, 10)))
+)
+def test_needs_come_first(has_stars, refits, candidates, monkeypatch):
+    """A stage needs stages of the list only, and no rating stage exists without ratings."""
+    monkeypatch.setattr(
+        "reco_batch.night.train_and_refit.DataSize", SimpleNamespace(of=lambda _: None)
+    )
+
+    stages = stages_of(has_stars=has_stars, refits=refits, candidates=candidates)
+
+    names = [stage.name for stage in stages]
+    assert len(set(names)) == len(names)
+    assert all(need in names for stage in stages for need in stage.needs)
+    assert ("measure rating" in names) == ("score ranked lists" in names) == has_stars
+    assert ("refit retrieval" in names) == refits
