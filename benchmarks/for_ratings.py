@@ -83,31 +83,35 @@ class Fold:
 
     def answers(self, how: str, setting: Setting) -> NDArray[np.float64]:
         """Return the metrics of `Reader.for_ratings`, computed without a store."""
-        asked = self.questions[how]
-        movies = np.unique(np.concatenate([given.movie_index for given in asked.given]))
+        questions = self.questions[how]
+        movies = np.unique(np.concatenate([given.movie_index for given in questions.given]))
         published = lists_of(self.model, setting, movies)
         shown = []
-        for given in asked.given:
+        for given in questions.given:
             ids = map(str, given.movie_index.tolist())
             weights = star_weights(dict(zip(ids, given.rating.tolist(), strict=True)), self.scale)
             order, _ = blended(votes_of(weights, published))
             shown.append([int(movie) for movie in order[:K]])
-        return asked.judge(shown)
+        return questions.judge(shown)
 
     def of_the_model(self, how: str) -> NDArray[np.float64]:
         """Return the metrics of the trained model with the given ratings as history."""
-        asked = self.questions[how]
-        count = len(asked.given)
+        questions = self.questions[how]
+        count = len(questions.given)
         _, *names = (field.name for field in fields(Ratings))
-        columns = (np.concatenate([getattr(one, name) for one in asked.given]) for name in names)
+        columns = (
+            np.concatenate([getattr(one, name) for one in questions.given]) for name in names
+        )
         given = Ratings(np.repeat(np.arange(count, dtype=np.int32), GIVEN), *columns)
         vectors = self.model.fold_in(given, user_count=count)
-        return asked.judge(_best(vectors @ self.model.embeddings().movies.T, asked))
+        return questions.judge(_best(vectors @ self.model.embeddings().movies.T, questions))
 
     def of_popularity(self, how: str) -> NDArray[np.float64]:
         """Return the metrics of the most rated movies without the given ones."""
-        asked = self.questions[how]
-        return asked.judge(_best(np.tile(self.counts.astype(float), (len(asked.given), 1)), asked))
+        questions = self.questions[how]
+        return questions.judge(
+            _best(np.tile(self.counts.astype(float), (len(questions.given), 1)), questions)
+        )
 
 
 def ask(ratings: Ratings, users: NDArray[np.int64], how: str, draws: int) -> Questions:
@@ -116,15 +120,15 @@ def ask(ratings: Ratings, users: NDArray[np.int64], how: str, draws: int) -> Que
     by_user = np.argsort(ratings.user_index, kind="stable")
     ends = np.searchsorted(ratings.user_index[by_user], users, side="right")
     starts = np.searchsorted(ratings.user_index[by_user], users, side="left")
-    asked = Questions(np.repeat(users, draws), [], [])
+    questions = Questions(np.repeat(users, draws), [], [])
     for start, end in zip(starts, ends, strict=True):
         for _ in range(draws):
             order = rng.permutation(by_user[start:end])
             if how == "most stars":
                 order = order[np.argsort(-ratings.rating[order], kind="stable")]
-            asked.given.append(ratings.take(order[:GIVEN]))
-            asked.rest.append(ratings.movie_index[order[GIVEN:]])
-    return asked
+            questions.given.append(ratings.take(order[:GIVEN]))
+            questions.rest.append(ratings.movie_index[order[GIVEN:]])
+    return questions
 
 
 def lists_of(
@@ -144,9 +148,9 @@ def lists_of(
     }
 
 
-def _best(scores: NDArray[np.floating], asked: Questions) -> list[list[int]]:
+def _best(scores: NDArray[np.floating], questions: Questions) -> list[list[int]]:
     """Return the top-10 by score without the given movies; ties order by index."""
-    given = np.array([one.movie_index for one in asked.given])
+    given = np.array([one.movie_index for one in questions.given])
     np.put_along_axis(scores, given, -np.inf, axis=1)
     few = np.sort(np.argpartition(-scores, 5 * K, axis=1)[:, : 5 * K], axis=1)
     order = np.argsort(-np.take_along_axis(scores, few, axis=1), axis=1, kind="stable")[:, :K]
@@ -206,8 +210,8 @@ def _table(joined: dict[tuple[str, str], NDArray[np.float64]], how: str) -> dict
             **dict(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True)),
             **({} if name == "most rated" else {"to most rated": ratio(figures, popular)}),
         }
-        for (asked, name), figures in joined.items()
-        if asked == how
+        for (input_kind, name), figures in joined.items()
+        if input_kind == how
     }
 
 

@@ -45,7 +45,7 @@ def good():
 
 
 @pytest.fixture
-def tonight(make_store, good, tmp_path, capsys):
+def observed_run(make_store, good, tmp_path, capsys):
     """Yield a store with a live generation, and an observed `batch republish` of the next one."""
     store = make_store()
     nights = Nights(store.server.url, KEYS.namespace, tmp_path / "artifacts", good)
@@ -109,21 +109,21 @@ AFTER = {
 
 
 @pytest.mark.parametrize("what", AFTER)
-def test_22_whatever_fails_after_the_switch_is_a_warning(tonight, monkeypatch, what):
+def test_22_whatever_fails_after_the_switch_is_a_warning(observed_run, monkeypatch, what):
     """Exit code, metrics and hook report the generation as live."""
     place, name, error = AFTER[what]
     monkeypatch.setattr(place, name, fail(error))
 
-    code, err = tonight.republish()
+    code, err = observed_run.republish()
 
-    assert tonight.nights.served() == tonight.night.generation
+    assert observed_run.nights.served() == observed_run.night.generation
     assert code == 0, err
     assert "warning: " in err
     assert "error: " not in err
     assert "Traceback" not in err
     if what != "no metrics":
-        assert EXIT.findall(tonight.metrics.read_text("utf-8")) == ["0.0"]
-    assert not tonight.notified.exists()
+        assert EXIT.findall(observed_run.metrics.read_text("utf-8")) == ["0.0"]
+    assert not observed_run.notified.exists()
 
 
 @pytest.mark.parametrize(
@@ -232,26 +232,26 @@ def test_22_an_embedded_store_that_cannot_be_saved_is_a_warning(short_folder, go
         stop_server(home)
 
 
-def test_22_before_the_switch_the_same_fault_fails_the_run(tonight, monkeypatch):
+def test_22_before_the_switch_the_same_fault_fails_the_run(observed_run, monkeypatch):
     """Before the switch these faults fail the run, because nothing is live."""
     monkeypatch.setattr(publish_stage, "judge_generation", fail(Bug("x")))
-    before = tonight.nights.served()
+    before = observed_run.nights.served()
 
     with pytest.raises(Bug, match="x"):
-        tonight.republish()
+        observed_run.republish()
 
-    assert tonight.nights.served() == before
-    assert EXIT.findall(tonight.metrics.read_text("utf-8")) == ["1.0"]
-    assert tonight.notified.exists()
+    assert observed_run.nights.served() == before
+    assert EXIT.findall(observed_run.metrics.read_text("utf-8")) == ["1.0"]
+    assert observed_run.notified.exists()
 
 
-def test_22_a_live_generation_that_is_filled_again_in_vain_is_no_success(tonight, monkeypatch):
+def test_22_a_live_generation_that_is_filled_again_in_vain_is_no_success(observed_run, monkeypatch):
     """A failed refill of the live generation fails the run: half of its keys may be missing."""
-    assert tonight.republish()[0] == 0
+    assert observed_run.republish()[0] == 0
     monkeypatch.setattr(publisher, "verify", fail(Bug("x")))
 
     with pytest.raises(Bug):
-        tonight.republish()
+        observed_run.republish()
 
 
 LOST = {
@@ -264,14 +264,14 @@ LOST = {
 
 
 @pytest.mark.parametrize("how", LOST)
-def test_22_the_output_is_lost(tonight, tmp_path, how):
+def test_22_the_output_is_lost(observed_run, tmp_path, how):
     """Standard output that is closed, full or unread does not fail the run."""
-    words = f"{BATCH} republish {tonight.night.generation} {LOST[how]}"
+    words = f"{BATCH} republish {observed_run.night.generation} {LOST[how]}"
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "RECO_HOME": str(tmp_path),
-        "REDIS_URL": tonight.nights.url,
+        "REDIS_URL": observed_run.nights.url,
     }
 
     ended = subprocess.run(
@@ -285,7 +285,7 @@ def test_22_the_output_is_lost(tonight, tmp_path, how):
     )
 
     assert ended.returncode == 0, ended.stderr
-    assert tonight.nights.served() == tonight.night.generation
+    assert observed_run.nights.served() == observed_run.night.generation
     if "2>" not in LOST[how]:
         lines = ended.stderr.splitlines()
         assert lines[-1].startswith("warning: the summary could not be printed: ")

@@ -44,7 +44,7 @@ def good():
 
 
 @pytest.fixture
-def tonight(make_store, good, tmp_path, capsys):
+def observed_run(make_store, good, tmp_path, capsys):
     """Yield a store with a live generation, and `batch republish` of the next artifact."""
     store = make_store()
     nights = Nights(store.server.url, KEYS.namespace, tmp_path / "artifacts", good)
@@ -67,11 +67,11 @@ def tonight(make_store, good, tmp_path, capsys):
     )
 
 
-def test_the_store_goes_away_at_any_request(tonight, many, draw):
+def test_the_store_goes_away_at_any_request(observed_run, many, draw):
     """A connection cut for good at request k gives one line, with the live generation if known."""
-    path = tonight.store.server.folder / "w"
+    path = observed_run.store.server.folder / "w"
     known, unknown = (
-        f"The store did not answer; probably still served: {tonight.served}.",
+        f"The store did not answer; probably still served: {observed_run.served}.",
         "the store did not answer.",
     )
     codes, ends = set(), set()
@@ -80,77 +80,77 @@ def test_the_store_goes_away_at_any_request(tonight, many, draw):
         def gone(request: int, data: bytes, moment=moment) -> bytes | None:
             return None if request >= moment else data
 
-        with Wire(tonight.store.server.socket, path, on_request=gone) as wire:
-            code, line = tonight.republish(wire.url(tonight.store.writer_url))
+        with Wire(observed_run.store.server.socket, path, on_request=gone) as wire:
+            code, line = observed_run.republish(wire.url(observed_run.store.writer_url))
         if code == 0:
-            assert tonight.nights.served() == tonight.night.generation
+            assert observed_run.nights.served() == observed_run.night.generation
             break
         codes.add(code)
         assert line.startswith("error: cannot use the store at unix://")
         assert "Check that the server runs and that the address is right." in line
         ends.add(line.endswith(known))
         assert line.endswith((known, unknown))
-        tonight.store.end_lease()
+        observed_run.store.end_lease()
     assert codes == {3}
     assert ends == {True, False}
 
 
-def evicts(tonight) -> None:
+def evicts(observed_run) -> None:
     """Set an evicting policy."""
-    tonight.store.admin.config_set("maxmemory-policy", "allkeys-lru")
+    observed_run.store.admin.config_set("maxmemory-policy", "allkeys-lru")
 
 
-def is_full(tonight) -> None:
+def is_full(observed_run) -> None:
     """Leave no memory for another generation."""
-    used = tonight.store.admin.info("memory")["used_memory"]
-    tonight.store.admin.config_set("maxmemory", used + 1000)
+    used = observed_run.store.admin.info("memory")["used_memory"]
+    observed_run.store.admin.config_set("maxmemory", used + 1000)
 
 
-def follows(tonight) -> None:
+def follows(observed_run) -> None:
     """Use the address of a replica."""
-    tonight.store.admin.replicaof("127.0.0.1", 1)
+    observed_run.store.admin.replicaof("127.0.0.1", 1)
 
 
-def is_foreign(tonight) -> None:
+def is_foreign(observed_run) -> None:
     """Let another program write into the namespace."""
-    tonight.store.admin.delete(KEYS.generations)
-    tonight.store.admin.rpush(KEYS.generations, "x")
+    observed_run.store.admin.delete(KEYS.generations)
+    observed_run.store.admin.rpush(KEYS.generations, "x")
 
 
-def is_locked(tonight) -> None:
+def is_locked(observed_run) -> None:
     """Let another run hold the lock."""
-    client = connect(tonight.store.writer_url)
+    client = connect(observed_run.store.writer_url)
     RunLock(client, KEYS, heartbeat=False).__enter__()
 
 
-def was_rolled_back(tonight) -> None:
+def was_rolled_back(observed_run) -> None:
     """Start a hold."""
-    with connect(tonight.store.writer_url) as client:
+    with connect(observed_run.store.writer_url) as client:
         publish_on(client, small_night(3000), keep=3)
         rollback(client, KEYS)
 
 
-def is_worse(tonight) -> None:
+def is_worse(observed_run) -> None:
     """Make the gate refuse the generation."""
-    tonight.night.lists["user"].items[9, 1] = tonight.night.lists["user"].items[9, 0]
-    write_again(tonight)
+    observed_run.night.lists["user"].items[9, 1] = observed_run.night.lists["user"].items[9, 0]
+    write_again(observed_run)
 
 
-def is_damaged(tonight) -> None:
+def is_damaged(observed_run) -> None:
     """Truncate a file of the artifact."""
-    file = next((tonight.nights.folder / tonight.night.generation).glob("lists/user*"))
+    file = next((observed_run.nights.folder / observed_run.night.generation).glob("lists/user*"))
     file.write_bytes(file.read_bytes()[:100])
 
 
-def is_gone(tonight) -> None:
+def is_gone(observed_run) -> None:
     """Remove the artifact."""
-    (tonight.nights.folder / tonight.night.generation / "manifest.json").unlink()
+    (observed_run.nights.folder / observed_run.night.generation / "manifest.json").unlink()
 
 
-def write_again(tonight) -> None:
+def write_again(observed_run) -> None:
     """Write the changed artifact under a later id."""
-    tonight.night = tonight.night.again(tonight.night.generation[:-4] + "beef")
-    tonight.night.write(tonight.nights.folder)
+    observed_run.night = observed_run.night.again(observed_run.night.generation[:-4] + "beef")
+    observed_run.night.write(observed_run.nights.folder)
 
 
 #: fault -> (exit code, expected cause, expected next step)
@@ -168,16 +168,16 @@ FAULTS: dict[Callable, tuple[int, str, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_each_fault_has_its_line(tonight, fault):
+def test_each_fault_has_its_line(observed_run, fault):
     """Each fault is reported with its cause, the next step and the live generation."""
-    fault(tonight)
+    fault(observed_run)
     code, found, remedy = FAULTS[fault]
 
-    ended, line = tonight.republish(generation=tonight.night.generation)
+    ended, line = observed_run.republish(generation=observed_run.night.generation)
 
     assert (ended, found in line, remedy in line) == (code, True, True), line
-    assert line.endswith(f" Still served: {tonight.nights.served()}.")
-    assert tonight.nights.served() == tonight.served
+    assert line.endswith(f" Still served: {observed_run.nights.served()}.")
+    assert observed_run.nights.served() == observed_run.served
 
 
 def test_a_night_ends_at_any_step(draw, many, tmp_path):

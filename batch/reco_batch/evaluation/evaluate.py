@@ -376,11 +376,11 @@ def top_k_accuracy(
     """
     if not len(held_out):
         return {}
-    asked, row = np.unique(held_out.user_index, return_inverse=True)
+    held_out_users, row = np.unique(held_out.user_index, return_inverse=True)
     order = np.argsort(row, kind="stable")
     row, movie = row[order], held_out.movie_index[order]
-    starts = np.searchsorted(row, np.arange(len(asked) + 1))
-    users, movies = embeddings.users[asked], embeddings.movies
+    starts = np.searchsorted(row, np.arange(len(held_out_users) + 1))
+    users, movies = embeddings.users[held_out_users], embeddings.movies
     own = np.empty(len(row), np.float32)  # scores of the held-out movies
 
     def score(start: int, stop: int, scratch: Scratch) -> None:
