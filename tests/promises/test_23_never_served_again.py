@@ -291,7 +291,7 @@ def test_23_a_mistaken_rollback_is_undone_by_name(make_store):
         rollback(client, KEYS)
         with pytest.raises(UnknownGeneration, match="quarantined"):
             rollback(client, KEYS, to=good)
-        with pytest.raises(UsageError, match="by name"):
+        with pytest.raises(UsageError, match="needs the name of the generation"):
             rollback(client, KEYS, force="it was good")
         for other in (store.night(0).generation, store.night(7).generation):
             with pytest.raises(UnknownGeneration, match="no rollback to undo"):
