@@ -133,11 +133,11 @@ def test_the_newest_of_two_purchases_counts(home, nights):
     [
         (
             ("get-ranked", "customer-1"),
-            "user customer-1 has no ranked list; these are most rated movies instead.",
+            "user customer-1 has no ranked list; showing the most rated movies instead.",
         ),
         (
             ("get-popular", "--by", "highest-rated"),
-            "the whole catalogue has no highest rated list; these are most rated movies instead.",
+            "the whole catalogue has no highest rated list; showing the most rated movies instead.",
         ),
     ],
 )
