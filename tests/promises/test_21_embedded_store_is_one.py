@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from reco_store.connection import embedded
 from reco_store.connection.connect import connect
+from reco_store.connection.embedded import server as embedded
 from reco_store.connection.embedded.server import ensure_server, save, server_pid, stop_server
 
 CLIENTS = 20
@@ -31,7 +31,7 @@ CLIENT = """
 import sys, time
 from pathlib import Path
 from redis.exceptions import RedisError
-from reco_store.connection import embedded
+from reco_store.connection.embedded import server as embedded
 from reco_store.connection.connect import connect
 from reco_store.errors import StoreUnreachable
 home, binary, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
