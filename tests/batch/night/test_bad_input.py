@@ -20,6 +20,9 @@ from reco_batch.ingest.readers import read_folder
 from reco_batch.ingest.validate import build_dataset
 from reco_store import Keys, RunLock, connect
 
+# Each test starts `batch`; tests/batch/ingest covers the same checks in one process.
+pytestmark = pytest.mark.slow
+
 BATCH = str(Path(sys.executable).with_name("batch"))
 REDIS = shutil.which("redis-server")
 MANY = "Correct or remove such rows, or allow some with --max-bad-rows."
@@ -806,7 +809,6 @@ def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
 
 @pytest.mark.usefixtures("may_mount")
 @pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
-@pytest.mark.slow
 def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     """A full disk ends the run in one line; finished stages are kept for `--resume`."""
     disk, on_the_disk = small_disk(tmp_path, size)
