@@ -24,7 +24,7 @@ install: $(INSTALLED) ## Install the job into .venv.
 dev: $(DEVELOPED) ## Install all extras and the tools for tests, checks and benchmarks as well.
 
 # A file's tests stay in one process: they share its servers and its TensorFlow.
-PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile
+PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: $(DEVELOPED) ## Run the fast tests; they start and stop the servers they need.
 	@$(PYTEST) --ignore tests/promises -m "not slow"

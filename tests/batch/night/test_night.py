@@ -27,6 +27,9 @@ from reco_store.contract.codec import decode_ids, decode_list, decode_reasons
 from reco_store.contract.keys import title_suffixes
 from schemas import validate, validator
 
+# Whole runs with the presets as they are; test_resume and others have small ones.
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 KEYS = Keys("reco")
 FORCE = ("--force", "other data on purpose")
