@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
-from reco_terminal.plain_help import fit, usage_pieces, write_sections
+from reco_terminal.plain_help import PlainHelp, PlainOptions
 
 # Longer numbers are left to typer, which checks their limits.
 _SHORT_NUMBER = 9
@@ -71,35 +71,17 @@ def _quicken(params: list[Any]) -> list[Any]:
     return params
 
 
-class QuickCommand(TyperCommand):
+class QuickCommand(PlainOptions, TyperCommand):
     """Command that converts plain values without pydantic, with a help section for each panel."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each with the quick conversion."""
         return _quicken(super().get_params(ctx))
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the words of the usage line after the command."""
-        return usage_pieces(self.get_params(ctx))
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, no wider than the terminal."""
-        fit(formatter)
-        super().format_help(ctx, formatter)
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, a section for each panel."""
-        write_sections(self.get_params(ctx), ctx, formatter)
-
-
-class QuickGroup(TyperGroup):
+class QuickGroup(PlainHelp, TyperGroup):
     """Group of commands that converts plain values without pydantic."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each with the quick conversion."""
         return _quicken(super().get_params(ctx))
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, no wider than the terminal."""
-        fit(formatter)
-        super().format_help(ctx, formatter)

@@ -12,9 +12,30 @@ from __future__ import annotations
 import shutil
 from typing import Any, Final
 
-__all__ = ["fit", "usage_pieces", "write_sections"]
+__all__ = ["PlainHelp", "PlainOptions"]
 
 _NAME_COLUMNS: Final = 30  # for the names of options, typer's own default
+
+
+class PlainHelp:
+    """Mix-in for typer's commands and groups: help no wider than the terminal."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, no wider than the terminal."""
+        fit(formatter)
+        super().format_help(ctx, formatter)  # type: ignore[misc]  # of typer's class
+
+
+class PlainOptions(PlainHelp):
+    """Mix-in for typer's commands: plain help, with one section for each panel of options."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line after the command."""
+        return usage_pieces(self.get_params(ctx))  # type: ignore[attr-defined]  # as above
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, section by section."""
+        write_sections(self.get_params(ctx), ctx, formatter)  # type: ignore[attr-defined]
 
 
 def fit(formatter: Any) -> None:

@@ -175,7 +175,7 @@ def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
 def test_22_the_summary_of_a_run_that_is_cut_short(
     short_folder, good, monkeypatch, capsys, place, name, lines
 ):
-    """`batch run` prints the summary of what is live if a signal arrives after the switch."""
+    """`batch run` prints its live generation if a signal arrives after the switch."""
     home = short_folder / f"home-{os.urandom(4).hex()}"
     try:
         nights = Nights(ensure_server(home), KEYS.namespace, home / "artifacts", good)

@@ -1,4 +1,4 @@
-"""Memory forecast: within 5 % of what real servers use."""
+"""Memory forecast: within 5 % of the use of real servers."""
 
 from __future__ import annotations
 
