@@ -29,6 +29,7 @@ __all__ = [
     "RENEW",
     "UNLOCK",
     "replies",
+    "reply_text",
     "run_script",
     "values",
     "with_retries",
@@ -146,6 +147,11 @@ def with_retries(
             if pause is None:
                 raise
             time.sleep(pause)
+
+
+def reply_text(reply: bytes | str) -> str:
+    """Return a script's reply as text; bytes that are not UTF-8 are replaced."""
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
 
 
 @cache

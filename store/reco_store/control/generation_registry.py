@@ -30,7 +30,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from reco_store.connection.scripts import CHANGE, run_script, values, with_retries
+from reco_store.connection.scripts import CHANGE, reply_text, run_script, values, with_retries
 from reco_store.connection.servers import runs_scripts_when_full
 from reco_store.contract.hold import Hold
 from reco_store.errors import ContractMismatch, Fenced, StoreUnfit, UsageError, VerifyFailed
@@ -170,8 +170,8 @@ def read_control(client: Client, keys: Keys) -> Control:
     # Both keys have the hash tag of the namespace, so one command reads them on a cluster too.
     names = (keys.generations, keys.current)
     raw, pointer = with_retries(lambda: values(client.mget(names), len(names)))
-    text = "" if raw is None else _text(raw)
-    return Control(None if pointer is None else _text(pointer), _parse(text), text)
+    text = "" if raw is None else reply_text(raw)
+    return Control(None if pointer is None else reply_text(pointer), _parse(text), text)
 
 
 def apply_change(
@@ -243,7 +243,7 @@ def _send(
         arguments,
         allow_when_full=runs_scripts_when_full(client),
     )
-    return _text(word), _text(fact)
+    return reply_text(word), reply_text(fact)
 
 
 def without_keys(record: Record) -> Record:
@@ -295,10 +295,6 @@ def _record(entry: dict[str, Any]) -> Record:
         note=str(entry.get("note", "")),
         more={name: value for name, value in entry.items() if name not in known},
     )
-
-
-def _text(reply: bytes | str) -> str:
-    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
 
 
 def refuse_quarantined(control: Control, generation: str) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from reco_store.connection.client import CLIENT_ERRORS, Client, require_bytes, store_errors
-from reco_store.connection.scripts import ACQUIRE, RENEW, UNLOCK, run_script
+from reco_store.connection.scripts import ACQUIRE, RENEW, UNLOCK, reply_text, run_script
 from reco_store.connection.servers import runs_scripts_when_full
 from reco_store.connection.waiting import WRITER_SECONDS
 from reco_store.errors import Fenced, LockHeld
@@ -76,8 +76,8 @@ class RunLock:
         with store_errors(self.client):
             asked_at = self._clock()
             holder, left_ms = self._run(ACQUIRE, self._lease())
-        if _text(holder) != self.token:
-            raise LockHeld(_text(holder), max(0.0, left_ms / 1000))
+        if reply_text(holder) != self.token:
+            raise LockHeld(reply_text(holder), max(0.0, left_ms / 1000))
         self._renewed_at = asked_at
         if self._thread is not None:
             self._thread.start()
@@ -137,7 +137,7 @@ class RunLock:
 
     def _renew(self, *, patience_seconds: float = WRITER_SECONDS) -> None:
         asked_at = self._clock()  # before the call: the lease begins on the server later
-        owner = _text(self._run(RENEW, self._lease(), patience_seconds=patience_seconds))
+        owner = reply_text(self._run(RENEW, self._lease(), patience_seconds=patience_seconds))
         if owner != self.token:
             self._fenced_by = owner
         else:
@@ -174,7 +174,3 @@ class RunLock:
             allow_when_full=runs_scripts_when_full(self.client),
             patience_seconds=patience_seconds,
         )
-
-
-def _text(reply: bytes | str) -> str:
-    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
