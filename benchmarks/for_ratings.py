@@ -135,7 +135,7 @@ def lists_of(
     model: Retrieval, setting: Setting, movies: NDArray[np.int32]
 ) -> dict[str, tuple[list[str], list[float]]]:
     """Return the lists of some movies as they are published, under other settings."""
-    vectors = model.next_embeddings()[movies]
+    vectors = model.next_embeddings().users[movies]
     towers = PRESETS["default"].retrieval.tower.embedding_dim + 1
     vectors[:, towers:-1] *= setting.arrival_neighbour_share / OURS.arrival_neighbour_share
     vectors[:, -1] = setting.arrival_popularity

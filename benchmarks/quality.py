@@ -47,6 +47,7 @@ from reco_batch.models.registry import Training, recency_of, train_rating_of, tr
 from reco_batch.models.trainable import Retrieval
 from reco_batch.progress.reporter import QuietReporter, Stage
 from reco_batch.scoring.factor_model import LinearRating
+from reco_batch.scoring.sparse_term import SparseTerm
 from reco_batch.scoring.topk import Scratch, select_blocks, top_k_blocks
 from reco_batch.settings.hyperparameters import PRESETS, Preset
 
@@ -90,10 +91,13 @@ class Question:
         return np.concatenate([block.items for block in blocks])[self.asked]
 
     def lists_of_vectors(
-        self, users: NDArray[np.float32], movies: NDArray[np.float32]
+        self,
+        users: NDArray[np.float32],
+        movies: NDArray[np.float32],
+        sparse: SparseTerm | None = None,
     ) -> NDArray[np.int32]:
         """Return the [users, K] lists of a dot product, as the job computes them."""
-        blocks = top_k_blocks(users, movies, self.seen, k=K, threads=self.threads)
+        blocks = top_k_blocks(users, movies, self.seen, k=K, threads=self.threads, sparse=sparse)
         return np.concatenate([block.items for block in blocks])[self.asked]
 
     def judge(self, lists: NDArray[np.int32]) -> Mapping[str, NDArray[np.float64]]:

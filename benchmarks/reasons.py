@@ -18,7 +18,8 @@ from machine import begin_anew_without_slowing, describe
 from synthetic import histories
 
 from reco_batch.scoring.catalogue import ByProduct, Rows, with_reasons
-from reco_batch.scoring.explanations import Influence, Rated
+from reco_batch.scoring.explanations import Influence
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_store.contract.codec import encode_list, encode_reasons
 

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
+from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.scoring.topk import tile_rows_of, top_k_blocks
 
 PACKAGES = ("faiss-cpu", "implicit", "tf-keras")
@@ -29,6 +30,8 @@ THREADS = 2
 BATCH = 256
 #: Its best tile from 20,000 movies on; at 9,737 it is 6 % faster with 256.
 ARGPARTITION_ROWS = 64
+#: Weights of each row of the sparse item-item matrix.
+STORED = 300
 #: Users whose lists are compared.
 COMPARED = 64
 Lists = NDArray[np.int32]
@@ -68,6 +71,25 @@ def ours(case: Case, users: int) -> Lists:
     for block in top_k_blocks(queries[:users], items, seen, k=K, threads=THREADS):
         last = block.items
     return last
+
+
+def with_sparse_term(case: Case) -> Callable[[Case, int], Lists]:
+    """Run the job's function with a sparse term whose rows have `STORED` weights each."""
+    movies, rng = len(case.factors.movies), np.random.default_rng(STORED)
+    # Popular columns are more frequent, as in histories; repeated ones are added up.
+    columns = (movies * rng.random(movies * STORED) ** 3).astype(np.int32)
+    weights = rng.random(len(columns), np.float32)
+    neighbours = sp.csr_matrix((weights, columns, np.arange(movies + 1) * STORED), (movies, movies))
+    own = rng.random(len(case.seen.movie_index), np.float32)
+    term = SparseTerm(Rated(case.seen, own), neighbours)
+
+    def lists(case: Case, users: int) -> Lists:
+        queries, items = case.factors
+        seen, sparse = case.seen.block(0, users), term.block(0, users)
+        blocks = top_k_blocks(queries[:users], items, seen, k=K, threads=THREADS, sparse=sparse)
+        return [block.items for block in blocks][-1]
+
+    return lists
 
 
 def argpartition(case: Case, users: int) -> Lists:

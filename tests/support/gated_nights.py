@@ -10,7 +10,6 @@ import copy
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from reco_batch.data.split import SplitBy, split_ratings
 from reco_batch.evaluation.evaluate import TOP_K, top_k_accuracy
 from reco_batch.night.publish_stage import publish_artifact
 from reco_batch.progress.reporter import QuietReporter
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.popularity import (
     Thresholds,
     movie_statistics,
@@ -115,7 +115,7 @@ class Night:
         rest = np.concatenate([split.train, split.validation])
         train, test = (self.dataset.ratings.take(rows) for rows in (rest, split.test))
         return {
-            "retrieval": dict(top_k_accuracy(SimpleNamespace(**self.factorised(rest)), test)),
+            "retrieval": dict(top_k_accuracy(Embeddings(**self.factorised(rest)), test)),
             "rating": {"rmse": 0.9},
             "popularity": dict(
                 popularity_baseline(train, test, movie_count=len(self.movies), ks=TOP_K)

@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories
 from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.models.training.loop import Tower
 from reco_batch.models.training.tensorflow_runtime import as_disk_errors, tf
 from reco_batch.scoring.factor_model import LinearRating
+from reco_batch.scoring.sparse_term import SparseTerm
 
 USER_MODEL = "user_model"
 MOVIE_MODEL = "movie_model"
@@ -40,11 +42,80 @@ Answer = Mapping[str, tf.Tensor]
 """`movie_ids` and `scores`, [B, K] each, best first."""
 
 
-class TopMovies(tf.Module):
-    """Exact top-k retrieval of movies by dot product, with exclusions."""
+class RowsOfMovies(tf.Module):
+    """Movies of each query id, with a value for each if there are values."""
 
     def __init__(
-        self, tower: Tower, movies: Tower, movie_ids: Sequence[str], excluded: Histories, *, k: int
+        self, rows: Histories, values: NDArray[np.float32] | None = None, *, count: int
+    ) -> None:
+        """Prepare to be saved.
+
+        Args:
+            rows: movie indices of each row.
+            values: value of each movie index.
+            count: number of rows; those beyond `rows` are empty.
+        """
+        super().__init__()
+        more = count + 1 - len(rows.offsets)
+        self.offsets = tf.Variable(np.pad(rows.offsets, (0, more), "edge"), trainable=False)
+        self.movies = tf.Variable(rows.movie_index.astype(np.int32), trainable=False)
+        self.values = None if values is None else tf.Variable(values, trainable=False)
+
+    def places(self, rows: tf.Tensor) -> tf.RaggedTensor:
+        """Return the positions in `movies` and `values` of some rows, [rows, (entries)]."""
+        starts = tf.gather(self.offsets, rows)
+        return tf.ragged.range(starts, tf.gather(self.offsets, rows + 1))
+
+
+class SparseScores(tf.Module):
+    """Sparse term of the scores, see `scoring.sparse_term`."""
+
+    def __init__(self, sparse: SparseTerm, *, count: int) -> None:
+        """Prepare to be saved.
+
+        Args:
+            sparse: sparse term of the users, whose rows are preceded by the unknown user's.
+            count: number of rows of users.
+        """
+        super().__init__()
+        (history, weights), stored = sparse
+        self.rated = RowsOfMovies(_after_unknown(history), weights, count=count)
+        self.neighbours = RowsOfMovies(
+            Histories(stored.indptr.astype(np.int64), stored.indices),
+            stored.data,
+            count=stored.shape[0],
+        )
+        self.width = stored.shape[1]
+
+    def __call__(self, rows: tf.Tensor) -> tf.Tensor:
+        """Return [B, I] terms of [B] rows; a user at a time, which bounds the memory."""
+        return tf.map_fn(
+            self._of_user, rows, fn_output_signature=tf.TensorSpec([self.width], tf.float32)
+        )
+
+    def _of_user(self, row: tf.Tensor) -> tf.Tensor:
+        own = self.rated.places(row[tf.newaxis]).values
+        places = self.neighbours.places(tf.gather(self.rated.movies, own))
+        weights = tf.gather(tf.gather(self.rated.values, own), places.value_rowids())
+        return tf.math.unsorted_segment_sum(
+            weights * tf.gather(self.neighbours.values, places.values),
+            tf.gather(self.neighbours.movies, places.values),
+            self.width,
+        )
+
+
+class TopMovies(tf.Module):
+    """Exact top-k retrieval of movies by score, with exclusions."""
+
+    def __init__(
+        self,
+        tower: Tower,
+        movies: Tower,
+        movie_ids: Sequence[str],
+        excluded: Histories,
+        *,
+        k: int,
+        sparse: SparseTerm | None = None,
     ) -> None:
         """Prepare to be saved.
 
@@ -54,6 +125,8 @@ class TopMovies(tf.Module):
             movie_ids: I ids of the catalogue; results contain no other movies.
             excluded: indices into `movie_ids` to exclude, per query.
             k: list length.
+            sparse: sparse term of the scores of the tower's ids, with the catalogue as candidates;
+                that of an unknown id is zero.
         """
         super().__init__()
         ids = tf.constant(list(movie_ids))
@@ -64,12 +137,10 @@ class TopMovies(tf.Module):
         self.index = tf.keras.layers.StringLookup(
             vocabulary=list(movie_ids), mask_token=None, oov_token="", num_oov_indices=1
         )
-        # Row 0 is for ids that are unknown to the tower; its ids beyond the rows of `excluded` have
-        # no exclusions.
-        offsets = np.concatenate([[0], excluded.offsets])
-        more = tower.lookup.vocabulary_size() + 1 - len(offsets)
-        self.offsets = tf.Variable(np.pad(offsets, (0, more), "edge"), trainable=False)
-        self.excluded = tf.Variable(excluded.movie_index.astype(np.int32), trainable=False)
+        # The tower's ids beyond the rows of `excluded` have no exclusions.
+        count = tower.lookup.vocabulary_size()
+        self.excluded = RowsOfMovies(_after_unknown(excluded), count=count)
+        self.sparse = None if sparse is None else SparseScores(sparse, count=count)
 
     @tf.function(input_signature=[_IDS])  # type: ignore[untyped-decorator]
     def __call__(self, ids: tf.Tensor) -> Answer:
@@ -118,15 +189,14 @@ class TopMovies(tf.Module):
 
     def _own(self, ids: tf.Tensor) -> tf.Tensor:
         """Return [X, 2] row and movie of the own exclusions of the ids."""
-        rows = self.tower.lookup(ids)
-        starts = tf.gather(self.offsets, rows)
-        counts = tf.gather(self.offsets, rows + 1) - starts
-        wanted = tf.ragged.range(starts, starts + counts)
-        movies = tf.cast(tf.gather(self.excluded, wanted.values), tf.int64)
+        wanted = self.excluded.places(self.tower.lookup(ids))
+        movies = tf.cast(tf.gather(self.excluded.movies, wanted.values), tf.int64)
         return tf.stack([wanted.value_rowids(), movies], axis=1)
 
     def _scores(self, ids: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
         scores = tf.matmul(self.tower(ids), self.candidates, transpose_b=True)  # [B, I]
+        if self.sparse is not None:
+            scores += self.sparse(self.tower.lookup(ids))
         nothing = tf.fill([tf.shape(excluded)[0]], np.float32(-np.inf))
         return tf.tensor_scatter_nd_update(scores, excluded, nothing)
 
@@ -134,6 +204,11 @@ class TopMovies(tf.Module):
         best, places = tf.math.top_k(scores, self.k)
         ids = tf.where(tf.math.is_inf(best), "", tf.gather(self.identifiers, places))
         return {"movie_ids": ids, "scores": best}
+
+
+def _after_unknown(rows: Histories) -> Histories:
+    """Return the rows after an empty one, row 0, which is for ids that a tower lacks."""
+    return Histories(np.concatenate([[0], rows.offsets]), rows.movie_index)
 
 
 def save_retrieval(
@@ -158,7 +233,8 @@ def save_retrieval(
     """
     towers = model.towers()
     own = Histories(np.arange(len(movie_ids) + 1), np.arange(len(movie_ids), dtype=np.int32))
-    users = TopMovies(towers.user, towers.movie, movie_ids, seen, k=k)
+    sparse = model.embeddings().among(len(movie_ids)).sparse
+    users = TopMovies(towers.user, towers.movie, movie_ids, seen, k=k, sparse=sparse)
     similar = TopMovies(towers.similar, towers.similar, movie_ids, own, k=k)
     users.save(folder / USER_MODEL, "user_ids")
     similar.save(folder / MOVIE_MODEL, "movie_ids")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Dataset, Ratings, histories
 from reco_batch.metrics.ranking_metrics import KS, interval, list_metrics, per_user_metrics
-from reco_batch.models.trainable import Embeddings, Retrieval
+from reco_batch.models.trainable import Retrieval
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
 from reco_batch.scoring.popularity import popularity_baseline
 from reco_batch.scoring.ranked_lists import (
@@ -115,8 +116,7 @@ class Evaluation:
         """
         if not len(self._findable):
             return {"retrieval": {}, "popularity": {}}
-        embeddings = model.embeddings()
-        embeddings = Embeddings(embeddings.users, embeddings.movies[: self._listed])
+        embeddings = model.embeddings().among(self._listed)
         popular = Embeddings(
             np.ones((len(embeddings.users), 1), np.float32),
             self._rated[: self._listed, np.newaxis].astype(np.float32),
@@ -156,8 +156,7 @@ class Evaluation:
         if not len(self._findable):
             return math.nan
         k = int(name.partition("@")[2])
-        users, movies = model.embeddings()
-        blocks = self._top_k(Embeddings(users, movies[: self._listed]), k)
+        blocks = self._top_k(model.embeddings().among(self._listed), k)
         values = [metrics[name] for _, metrics in self._measured(blocks, [k])]
         return float(np.concatenate(values).mean())
 
@@ -273,7 +272,8 @@ class Evaluation:
         return min(max(KS), self._listed)
 
     def _top_k(self, embeddings: Embeddings, k: int) -> Iterator[TopK]:
-        return top_k_blocks(*embeddings, self._seen, k=k, threads=self._threads)
+        users, movies, sparse = embeddings
+        return top_k_blocks(users, movies, self._seen, k=k, threads=self._threads, sparse=sparse)
 
     def _measured(
         self, blocks: Iterable[TopK], ks: Sequence[int]
@@ -363,7 +363,7 @@ def top_k_accuracy(
     of the positions, so values are low.
 
     Args:
-        embeddings: of users and movies.
+        embeddings: vectors of users and movies.
         held_out: ratings outside the training part.
         ks: cutoffs.
         threads: parallel tiles of users.
@@ -380,12 +380,14 @@ def top_k_accuracy(
     order = np.argsort(row, kind="stable")
     row, movie = row[order], held_out.movie_index[order]
     starts = np.searchsorted(row, np.arange(len(held_out_users) + 1))
-    users, movies = embeddings.users[held_out_users], embeddings.movies
+    users, movies, sparse = embeddings.rows(held_out_users)
     own = np.empty(len(row), np.float32)  # scores of the held-out movies
 
     def score(start: int, stop: int, scratch: Scratch) -> None:
         tile = scratch.scores[: stop - start, : len(movies)]
         np.matmul(users[start:stop], movies.T, out=tile)
+        if sparse is not None:
+            sparse.add_to(tile, first=start)
         theirs = slice(starts[start], starts[stop])
         own[theirs] = tile[row[theirs] - start, movie[theirs]]
 

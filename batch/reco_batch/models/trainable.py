@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.progress.reporter import Stage
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.explanations import Influence
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.ranked_lists import RatingNetwork
@@ -78,13 +79,6 @@ class Trainable(Protocol[Model_co]):
         return ()
 
 
-class Embeddings(NamedTuple):
-    """Vectors to score; the row number is the index."""
-
-    users: NDArray[np.float32]  # [U, D]
-    movies: NDArray[np.float32]  # [I, D]
-
-
 class Towers(NamedTuple):
     """Lookups from id to vector, to be saved."""
 
@@ -98,17 +92,18 @@ class Retrieval(Protocol):
     """Trained retrieval model."""
 
     def embeddings(self) -> Embeddings:
-        """Return the vectors of users and movies; their dot product is the score."""
+        """Return the vectors of users and movies, and the sparse term of the scores if any."""
         ...
 
     def similar_embeddings(self) -> NDArray[np.float32]:
         """Return [I, S] similarity vectors; the dot product of two rows is their similarity."""
         ...
 
-    def next_embeddings(self) -> NDArray[np.float32]:
-        """Return [I, D] query vectors, one for a user with this movie as the only known rating.
+    def next_embeddings(self) -> Embeddings:
+        """Return `embeddings` for I users, each with one movie as the only known rating.
 
-        The vectors are additive: scores of a sum, against `embeddings().movies`, are those of a
+        Row m of `users`, [I, D], is the query vector of movie m, and row m of a sparse term is the
+        history of m alone. The scores are additive: their sum over some movies is the score of a
         user who rated all of these movies.
         """
         ...
@@ -118,7 +113,10 @@ class Retrieval(Protocol):
         ...
 
     def influence(self) -> Influence:
-        """Return the contribution of each rating to a user's scores, for explanations."""
+        """Return the contribution of each rating to a user's dot products, for explanations.
+
+        What a rating adds to the sparse term is taken from `embeddings`.
+        """
         ...
 
 

@@ -11,7 +11,8 @@ from reco_batch.data.dataset import Dataset, Histories, histories
 from reco_batch.data.split import Split
 from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.progress.reporter import Stage as Progress
-from reco_batch.scoring.catalogue import ByProduct, Rows, by_stars, with_reasons
+from reco_batch.scoring.catalogue import by_product, by_stars, with_reasons
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.engine import Engine
 from reco_batch.scoring.explanations import Explained
 from reco_batch.scoring.popularity import movie_statistics, popular_lists, thresholds_of
@@ -76,9 +77,7 @@ class Lists:
     def user(self, progress: Progress, model: Retrieval) -> None:
         """Write the user lists, with explanations if these are wanted."""
         users, count = self._dataset.user_ids, len(self._movies)
-        vectors = model.embeddings()
-        rows = Rows({"queries": vectors.users}, self._seen)
-        product = ByProduct(vectors.movies[:count], self._k)
+        product, rows = by_product(model.embeddings().among(count), self._seen, k=self._k)
         if not self._config.because:
             self._write(USER, users, self._engine.score(product, rows), progress)
             return
@@ -91,16 +90,16 @@ class Lists:
         count = len(self._movies)
         alike = model.similar_embeddings()[:count]
         rated = np.bincount(self._dataset.ratings.movie_index, minlength=count)[:count]
-        rows = Rows({"queries": compared_by(alike, rated)}, _itself(count))
-        blocks = self._engine.score(ByProduct(alike, self._k), rows)
-        self._write(SIMILAR, self._movies.ids, blocks, progress)
+        vectors = Embeddings(compared_by(alike, rated), alike)
+        similar = by_product(vectors, _itself(count), k=self._k)
+        self._write(SIMILAR, self._movies.ids, self._engine.score(*similar), progress)
 
     def next(self, progress: Progress, model: Retrieval) -> None:
         """Write the lists for a user who rated one movie."""
         count = len(self._movies)
-        rows = Rows({"queries": model.next_embeddings()[:count]}, _itself(count))
-        product = ByProduct(model.embeddings().movies[:count], self._k)
-        self._write(NEXT, self._movies.ids, self._engine.score(product, rows), progress)
+        vectors = model.next_embeddings().among(count).first_users(count)
+        following = by_product(vectors, _itself(count), k=self._k)
+        self._write(NEXT, self._movies.ids, self._engine.score(*following), progress)
 
     def save_retrieval(self, _: Progress, model: Retrieval) -> None:
         """Write the SavedModels of users and of movies."""

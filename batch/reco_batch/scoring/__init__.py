@@ -6,12 +6,14 @@ compute the same bytes.
 
 __all__ = [
     "catalogue",
+    "embeddings",
     "engine",
     "explanations",
     "factor_model",
     "popularity",
     "ranked_lists",
     "rating_weights",
+    "sparse_term",
     "topk",
     "uncertainty",
 ]

@@ -4,17 +4,20 @@ Shapes: R rows (users or items) of a task, I items, D embedding dimensions, H we
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories
-from reco_batch.scoring.explanations import Explained, Influence, Rated, explained
+from reco_batch.scoring.embeddings import Embeddings
+from reco_batch.scoring.explanations import Explained, Influence, explained
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.ranked_lists import Candidates, ranked_blocks
 from reco_batch.scoring.rating_weights import RatingWeights
+from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.scoring.topk import TopK, top_k_blocks
 from reco_batch.scoring.uncertainty import Bound
 
@@ -31,6 +34,8 @@ class Rows:
     """Items that each row's list must leave out."""
     rated: Rated | None = None
     """Rated movies that may explain each row's list; None: no explanations."""
+    weighted: Rated | None = None
+    """Weighted histories of the sparse term of each row's scores; None: no such term."""
 
     def __len__(self) -> int:
         """R."""
@@ -46,8 +51,11 @@ class Rows:
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             part = {name: array[start:stop] for name, array in self.vectors.items()}
-            rated = None if self.rated is None else self.rated.block(start, stop)
-            yield Rows(part, self.excluded.block(start, stop), rated)
+            rated, weighted = (
+                None if histories is None else histories.block(start, stop)
+                for histories in (self.rated, self.weighted)
+            )
+            yield Rows(part, self.excluded.block(start, stop), rated, weighted)
 
 
 class Catalogue(Protocol[_MadeBlock_co]):
@@ -69,20 +77,51 @@ class Catalogue(Protocol[_MadeBlock_co]):
 
 @dataclass(frozen=True, slots=True)
 class ByProduct:
-    """Catalogue of items, ranked by dot product."""
+    """Catalogue of items, ranked by dot product and, with `neighbours`, a sparse term."""
 
     items: NDArray[np.float32]  # [I, D]
     k: int
+    neighbours: sp.csr_matrix | None = None
+    """Sparse item-item weights, see `SparseTerm`; the rows then have weighted histories."""
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
         """Yield the lists of rows of `queries`, [R, D]."""
-        queries = rows.vectors["queries"]
-        return top_k_blocks(queries, self.items, rows.excluded, k=self.k, threads=threads)
+        queries, items, sparse = self.vectors(rows)
+        return top_k_blocks(queries, items, rows.excluded, k=self.k, threads=threads, sparse=sparse)
+
+    def sparse(self, rows: Rows) -> SparseTerm | None:
+        """Return the sparse term of the scores of some rows; None without one.
+
+        Raises:
+            ValueError: the catalogue or the rows lack their part of it.
+        """
+        if self.neighbours is None and rows.weighted is None:
+            return None
+        if self.neighbours is None or rows.weighted is None:
+            raise ValueError("a sparse term needs both item-item weights and weighted histories")
+        return SparseTerm(rows.weighted, self.neighbours)
+
+    def vectors(self, rows: Rows) -> Embeddings:
+        """Return the vectors of rows and items with the sparse term."""
+        return Embeddings(rows.vectors["queries"], self.items, self.sparse(rows))
+
+
+def by_product(vectors: Embeddings, excluded: Histories, *, k: int) -> tuple[ByProduct, Rows]:
+    """Split a scoring task into its catalogue and its user rows.
+
+    Args:
+        vectors: vectors of rows and items.
+        excluded: items that each row's list must leave out.
+        k: list length.
+    """
+    weighted, neighbours = vectors.sparse or (None, None)
+    rows = Rows({"queries": vectors.users}, excluded, weighted=weighted)
+    return ByProduct(vectors.movies, k, neighbours), rows
 
 
 @dataclass(frozen=True, slots=True)
 class WithReasons:
-    """Catalogue of items, ranked by dot product, with explanations."""
+    """Catalogue of items, ranked by product, with explanations."""
 
     product: ByProduct
     influence: Influence
@@ -99,7 +138,8 @@ class WithReasons:
             raise ValueError("the rows have no rated movies to explain lists with")
         influence = self.influence._replace(shares=rows.vectors["shares"], rated=rows.rated)
         lists = self.product.score(rows, threads=threads)
-        return explained(lists, self.product.items, influence, threads=threads)
+        sparse = self.product.sparse(rows)
+        return explained(lists, self.product.items, influence, threads=threads, sparse=sparse)
 
 
 def with_reasons(product: ByProduct, rows: Rows, influence: Influence) -> tuple[WithReasons, Rows]:
@@ -112,7 +152,8 @@ def with_reasons(product: ByProduct, rows: Rows, influence: Influence) -> tuple[
     """
     shared = influence._replace(shares=influence.shares[:0], rated=influence.rated.block(0, 0))
     vectors = {**rows.vectors, "shares": influence.shares}
-    return WithReasons(product, shared), Rows(vectors, rows.excluded, influence.rated)
+    own = Rows(vectors, rows.excluded, influence.rated, rows.weighted)
+    return WithReasons(product, shared), own
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +164,17 @@ class ByStars:
     """Weights without user rows: each shard contains its own."""
     k: int
     bound: Bound | None
-    among: Candidates | None = None
-    """Candidates without user rows; None: all movies are rated."""
+    among: ByProduct | None = None
+    """Catalogue of the candidates, whose k is their number; None: all movies are rated."""
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
         """Yield the lists of rows of user weights and, with candidates, of `queries`."""
         weights: Any = self.weights
         of_users = dict(rows.vectors)
-        queries = of_users.pop("queries", None)
-        among = self.among
-        if among is not None and queries is not None:
-            among = among._replace(users=queries)
+        among = None
+        if self.among is not None:
+            among = Candidates(self.among.vectors(rows), self.among.k)
+            del of_users["queries"]
         return ranked_blocks(
             weights._replace(**of_users),
             rows.excluded,
@@ -165,10 +206,10 @@ def by_stars(
     of_users: dict[str, Any] = {name: fields[name] for name in _OF_USERS if name in fields}
     split: Any = weights
     shared = split._replace(**{name: array[:0] for name, array in of_users.items()})
-    if among is not None:
-        of_users["queries"] = among.users
-        among = among._replace(users=among.users[:0])
-    return ByStars(shared, k, bound, among), Rows(of_users, seen)
+    if among is None:
+        return ByStars(shared, k, bound), Rows(of_users, seen)
+    product, rows = by_product(among.vectors, seen, k=among.most)
+    return ByStars(shared, k, bound, product), replace(rows, vectors={**rows.vectors, **of_users})
 
 
 #: Fields of either kind of weights that have a row for each user.

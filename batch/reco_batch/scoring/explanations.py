@@ -5,6 +5,9 @@ history, so a score is a sum of contributions of the rated movies:
 
     score(u, c) = sum over rated m of  weight(u, m) * (share(u) * item(c)) . rated(m)  +  the rest
 
+A sparse term of the scores (`sparse_term`) adds its own weight(u, m) * neighbours[m, c] to the
+contribution of m.
+
 The explanation of a movie is the rated movie with the largest contribution. For a model without
 histories it is the most similar rated movie. Pure functions over arrays, user by user, without
 files and TensorFlow; the bits do not depend on the shard.
@@ -20,25 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from reco_batch.data.dataset import Histories, Ratings, histories, newest_first
+from reco_batch.data.dataset import Ratings, histories, newest_first
+from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.scoring.topk import TILE_ROWS, TopK
 
 #: Ratings of a user processed together, which bounds memory to [k, 1024] numbers.
 _RATINGS_AT_ONCE: Final = 1024
 #: Tolerance: the mean of equal stars may be off by the last bit of a sum.
 _ROUNDING: Final = 1e-6
-
-
-class Rated(NamedTuple):
-    """Rated movies of users, with the weights of the ratings in explanations."""
-
-    history: Histories  # [U] rows
-    weights: NDArray[np.float32]  # [N] weight of each rating; 0: it explains nothing
-
-    def block(self, start: int, stop: int) -> "Rated":
-        """Return the rows of users `start` to `stop`, without copying."""
-        first, last = self.history.offsets[start], self.history.offsets[stop]
-        return Rated(self.history.block(start, stop), self.weights[first:last])
 
 
 class Influence(NamedTuple):
@@ -51,7 +43,7 @@ class Influence(NamedTuple):
     shares: NDArray[np.float32]
     """Weights of the parts for each user, [U, H]."""
     rated: Rated
-    """Ratings that the model was trained on."""
+    """Ratings that the model was trained on; one of weight 0 explains nothing."""
 
     def among(self, movie_count: int) -> "Influence":
         """Return the same, in which movies from index `movie_count` on explain nothing."""
@@ -95,6 +87,7 @@ def explained(
     influence: Influence,
     *,
     threads: int,
+    sparse: SparseTerm | None = None,
 ) -> Iterator[Explained]:
     """Add explanations to lists.
 
@@ -103,13 +96,15 @@ def explained(
         items: vectors of the scored movies, [I, D].
         influence: influence of the ratings of these users.
         threads: number of tiles of users processed at a time; each uses one BLAS thread.
+        sparse: sparse term of the scores, of the same users and items.
 
     Yields:
         A block for each block. The explanation is the movie of the user's history with a weight
         above 0 and the largest contribution above 0; ties go to the lowest index.
 
     Cost:
-        O(n * k * D) for a user with n ratings, n * k / I of the cost of scoring.
+        O(n * k * D) for a user with n ratings, n * k / I of the cost of scoring; with a sparse
+        term also the stored weights in the rows of the history.
     """
     done = 0
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
@@ -118,7 +113,7 @@ def explained(
 
             def work(start: int, block: TopK = block, done: int = done) -> NDArray[np.int32]:
                 tile = block.items[start : start + TILE_ROWS]
-                return _of_tile(tile, items, influence, first=done + start)
+                return _of_tile(tile, items, influence, sparse, first=done + start)
 
             tiles = list(pool.map(work, starts))
             yield Explained(block, np.concatenate(tiles))
@@ -126,48 +121,43 @@ def explained(
 
 
 def _of_tile(
-    lists: NDArray[np.int32], items: NDArray[np.float32], influence: Influence, *, first: int
+    lists: NDArray[np.int32],
+    items: NDArray[np.float32],
+    influence: Influence,
+    sparse: SparseTerm | None,
+    *,
+    first: int,
 ) -> NDArray[np.int32]:
     """Return the explanations of a tile of users, beginning with row `first`."""
     reasons = np.full(lists.shape, -1, np.int32)
-    rated = influence.rated.block(first, first + len(lists))
-    offsets = rated.history.offsets
-    for row, shown in enumerate(lists):
-        own = slice(offsets[row], offsets[row + 1])
-        counting = np.flatnonzero(rated.weights[own])
-        movies = rated.history.movie_index[own][counting]
-        order = np.argsort(movies)  # ties go to the lowest index
-        length = np.count_nonzero(shown >= 0)
-        scale = np.repeat(influence.shares[first + row], influence.widths)  # [D]
-        reasons[row, :length] = _of_user(
-            items[shown[:length]] * scale,
-            influence.vectors,
-            movies[order],
-            rated.weights[own][counting][order],
-        )
+    for row, listed in enumerate(lists):
+        shown = listed[listed >= 0]  # the empty places are the last ones
+        reasons[row, : len(shown)] = _of_user(first + row, shown, items, influence, sparse)
     return reasons
 
 
 def _of_user(
-    wanted: NDArray[np.float32],
-    vectors: NDArray[np.float32],
-    movies: NDArray[np.int32],
-    weights: NDArray[np.float32],
+    user: int,
+    shown: NDArray[np.int32],
+    items: NDArray[np.float32],
+    influence: Influence,
+    sparse: SparseTerm | None,
 ) -> NDArray[np.int32]:
-    """Return, for each recommended movie, the rated movie that contributes most to its score.
-
-    Args:
-        wanted: vectors of the recommended movies, weighted for this user, [k, D].
-        vectors: vectors of movies as parts of a history, [I, D].
-        movies: rated movies, in ascending order, [n].
-        weights: weights of the rated movies, [n].
-    """
-    reasons = np.full(len(wanted), -1, np.int32)
-    most = np.zeros(len(wanted), np.float32)  # a negative contribution explains nothing
+    """Return, for each recommended movie, the rated movie that contributes most to its score."""
+    rated = influence.rated.block(user, user + 1)
+    counting = np.flatnonzero(rated.weights)
+    order = counting[np.argsort(rated.history.movie_index[counting])]  # ties: the lowest index
+    movies, weights = rated.history.movie_index[order], rated.weights[order]
+    scale = np.repeat(influence.shares[user], influence.widths)  # [D]
+    wanted = items[shown] * scale
+    reasons = np.full(len(shown), -1, np.int32)
+    most = np.zeros(len(shown), np.float32)  # a negative contribution explains nothing
     for start in range(0, len(movies), _RATINGS_AT_ONCE):
         some = movies[start : start + _RATINGS_AT_ONCE]
-        added = wanted @ vectors[some].T  # [k, n]
+        added = wanted @ influence.vectors[some].T  # [k, n]
         added *= weights[start : start + _RATINGS_AT_ONCE]
+        if sparse is not None:
+            added += sparse.contributions(user, some, shown)
         best = added.argmax(axis=1)
         value = np.take_along_axis(added, best[:, np.newaxis], axis=1)[:, 0]
         better = value > most

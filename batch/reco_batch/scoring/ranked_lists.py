@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.rating_weights import RatingWeights
 from reco_batch.scoring.topk import (
@@ -39,8 +40,8 @@ _CHUNK_MOVIES = 512
 class RetrievalVectors(Protocol):
     """Interface of a trained retrieval model for choosing candidates."""
 
-    def embeddings(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the vectors of all users, [U, D], and movies, [I, D]."""
+    def embeddings(self) -> Embeddings:
+        """Return the vectors of all users and movies."""
         ...
 
 
@@ -53,10 +54,9 @@ class RatingNetwork(Protocol):
 
 
 class Candidates(NamedTuple):
-    """Retrieval vectors that choose the movies to rate: those with the largest dot products."""
+    """Retrieval vectors that choose the movies to rate: those with the largest scores."""
 
-    users: NDArray[np.float32]  # [U, D]
-    movies: NDArray[np.float32]  # [I, D]
+    vectors: Embeddings
     most: int
     """Number of candidates of one user."""
 
@@ -148,6 +148,7 @@ def _of_some(
     """Yield the best candidates, ordered by rating or by its bound."""
     count = min(among.most, len(weights.movies))
     rate = _rate_of(weights)
+    users, movies, sparse = among.vectors
     first = 0  # user of a block
 
     def work(items: NDArray[np.int32], start: int) -> TopK:
@@ -160,7 +161,7 @@ def _of_some(
 
     # One BLAS thread a tile, as in scoring everything.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for block in top_k_blocks(among.users, among.movies, seen, k=count, threads=threads):
+        for block in top_k_blocks(users, movies, seen, k=count, threads=threads, sparse=sparse):
             starts = range(0, len(block.items), TILE_ROWS)
             tiles = [block.items[start : start + TILE_ROWS] for start in starts]
             found = list(pool.map(work, tiles, (first + start for start in starts)))
@@ -218,8 +219,7 @@ def candidates_of(
     """
     if retrieval is None or most is None:
         return None
-    users, movies = retrieval.embeddings()
-    return Candidates(users, movies[:movie_count], most)
+    return Candidates(retrieval.embeddings().among(movie_count), most)
 
 
 def of_first_movies(

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
 from reco_batch.errors import NotFinite
+from reco_batch.scoring.sparse_term import SparseTerm
 from reco_store.prefetch import prefetch_map
 
 #: Smallest number of queries in a tile.
@@ -99,10 +100,11 @@ def top_k_blocks(
     k: int,
     threads: int,
     block_rows: int = BLOCK_ROWS,
+    sparse: SparseTerm | None = None,
 ) -> Iterator[TopK]:
     """Yield the k best eligible items of each query, a block of queries at a time.
 
-    The score is a dot product, comparable within a row only.
+    The score is a dot product, plus the sparse term if there is one; comparable within a row only.
 
     Args:
         queries: [Q, D] embeddings.
@@ -111,31 +113,56 @@ def top_k_blocks(
         k: list length, 1 <= k <= I.
         threads: number of tiles processed at a time; each uses one BLAS thread.
         block_rows: queries in a block.
+        sparse: sparse term of the queries, with the I items as candidates.
 
     Yields:
         Blocks in order, [block, k]. Rows with fewer than k eligible items end in (-1, -inf),
         never in an excluded item.
 
     Raises:
-        ValueError: widths differ, or k is out of range.
-        NotFinite: an embedding is not finite.
+        ValueError: shapes differ, or k is out of range.
+        NotFinite: an embedding or a weight is not finite.
 
     Cost:
-        O(Q * I * D) time; memory grows with the block and the threads, not with Q.
+        O(Q * I * D) time, and that of `SparseTerm.add_to`; memory grows with the block and the
+        threads, not with Q.
     """
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(f"queries {queries.shape} and items {items.shape} must be of one width")
     require_finite(queries=queries, items=items)
+    if sparse is not None:
+        _check_sparse(sparse, len(queries), len(items))
     _check_k(k, len(items))
     first = Scratch.create(len(items), k=k)
     padded = np.zeros((first.scores.shape[1], items.shape[1]), np.float32)  # [width, D]
     padded[: len(items)] = items
 
     def score(start: int, stop: int, scratch: Scratch) -> None:
-        np.matmul(queries[start:stop], padded.T, out=scratch.scores[: stop - start])
+        tile = scratch.scores[: stop - start]
+        np.matmul(queries[start:stop], padded.T, out=tile)
+        if sparse is not None:
+            sparse.add_to(tile, first=start)
 
     yield from select_blocks(
         score, excluded, len(queries), len(items), k=k, threads=threads, block_rows=block_rows
+    )
+
+
+def _check_sparse(sparse: SparseTerm, query_count: int, item_count: int) -> None:
+    """Check a sparse term.
+
+    Raises:
+        ValueError: it has other queries or items.
+        NotFinite: a weight is not finite.
+    """
+    shape = (len(sparse.rated.history.offsets) - 1, sparse.neighbours.shape[1])
+    if shape != (query_count, item_count):
+        raise ValueError(
+            f"the sparse term has {shape[0]} queries and {shape[1]} items, but the embeddings "
+            f"{query_count} and {item_count}"
+        )
+    require_finite(
+        **{"history weights": sparse.rated.weights, "item-item weights": sparse.neighbours.data}
     )
 
 

@@ -11,8 +11,11 @@ from reco_batch.artifact.saved_models import (
     save_retrieval,
 )
 from reco_batch.data.dataset import Histories
+from reco_batch.models.trainable import Towers
+from reco_batch.models.training.loop import Tower
 from reco_batch.scoring.ranked_lists import ranked_blocks
 from reco_batch.scoring.topk import top_k_blocks
+from sparse_terms import drawn_vectors
 
 K = 7
 #: Two kernels add float32 products in another order.
@@ -47,7 +50,7 @@ def user_model(tf, saved):
 
 def test_user_model(tf, user_model, dataset, seen, retrieval_model):
     """Ids of users in; the published lists out, which have nothing that a user has rated."""
-    users, movies = retrieval_model.embeddings()
+    users, movies, _ = retrieval_model.embeddings()
     (ours,) = top_k_blocks(users, movies, seen, k=K, threads=1)
 
     answer = user_model(tf.constant(dataset.user_ids))
@@ -72,7 +75,7 @@ def test_further_exclusions(tf, user_model, dataset):
 
 def test_unfiltered(tf, user_model, dataset, retrieval_model):
     """The whole catalogue, as the notebook's model answered."""
-    (ours,) = top_k_blocks(*retrieval_model.embeddings(), None, k=K, threads=1)
+    (ours,) = top_k_blocks(*retrieval_model.embeddings()[:2], None, k=K, threads=1)
 
     answer = user_model.unfiltered(tf.constant(dataset.user_ids))
 
@@ -102,7 +105,7 @@ def test_inputs_and_outputs_have_names(tf, saved, dataset, name, query):
 
 def test_movie_model(tf, saved, dataset, retrieval_model):
     """Ids of movies in; the similar movies out, without the movie itself."""
-    _, movies = retrieval_model.embeddings()
+    movies = retrieval_model.embeddings().movies
     every = np.arange(len(movies) + 1)
     (ours,) = top_k_blocks(
         movies, movies, Histories(every, every[:-1].astype(np.int32)), k=K, threads=1
@@ -212,3 +215,52 @@ def test_folder_that_cannot_be_written(tmp_path, rating_model):
 
     with pytest.raises(OSError, match=r"(?i)not a directory"):
         save_rating(tmp_path / "file", rating_model, (), ())
+
+
+class Scored:
+    """Trained model of given vectors."""
+
+    def __init__(self, vectors, dataset):
+        self._vectors, self._dataset = vectors, dataset
+
+    def embeddings(self):
+        """Return them."""
+        return self._vectors
+
+    def towers(self):
+        """Return lookups of the vectors; an unknown user's is ones."""
+        users, movies, _ = self._vectors
+        user_rows = np.vstack([np.ones_like(users[:1]), users])
+        movie_rows = np.vstack([np.zeros_like(movies[:1]), movies])
+        of_movies = Tower.holding(self._dataset.movies.ids, movie_rows)
+        return Towers(Tower.holding(self._dataset.user_ids, user_rows), of_movies, of_movies)
+
+
+@pytest.mark.parametrize("unlisted", [0, 4])
+def test_user_model_adds_the_sparse_term(tf, tmp_path, dataset, seen, unlisted):
+    """All signatures add it; an unknown user's is zero, and so is that of an empty history."""
+    users, movies = len(dataset.user_ids), len(dataset.movies)
+    listed = movies - unlisted
+    rng = np.random.default_rng(13)
+    vectors = drawn_vectors(rng, users=users, movies=movies, numbers=normal_numbers)
+    own = seen.below(listed)
+    save_retrieval(tmp_path, Scored(vectors, dataset), dataset.movies.ids[:listed], own, k=K)
+    model = tf.saved_model.load(str(tmp_path / USER_MODEL))
+    ids = tf.constant(dataset.user_ids)
+    queries, items, sparse = vectors.among(listed)
+
+    for answer, excluded in ((model(ids), own), (model.unfiltered(ids), None)):
+        (ours,) = top_k_blocks(queries, items, excluded, k=K, threads=1, sparse=sparse)
+        check_same_lists(ours, answer["scores"], answer["movie_ids"], dataset.movies)
+
+    first = model(ids)["movie_ids"]
+    after = model.excluding(ids, first[:, :2])["movie_ids"]
+    np.testing.assert_array_equal(after[:, : K - 2], first[:, 2:])
+    unknown = model.unfiltered(tf.constant(["unknown"]))["scores"]
+    product = np.sort(items.sum(axis=1))[::-1][:K]
+    np.testing.assert_allclose(unknown[0], product, **ROUNDING)
+
+
+def normal_numbers(rng, *shape):
+    """Draw numbers without ties."""
+    return rng.normal(size=shape).astype(np.float32)

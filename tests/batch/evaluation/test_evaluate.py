@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reco_batch.data.dataset import Ratings
 from reco_batch.evaluation.evaluate import rmse, top_k_accuracy
-from reco_batch.models.trainable import Embeddings
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.rating_weights import RatingWeights
 
 

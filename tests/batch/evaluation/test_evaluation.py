@@ -11,9 +11,10 @@ from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 from ranking_oracle import judge
 from reco_batch.data.dataset import Dataset, Movies, Ratings
 from reco_batch.evaluation.evaluate import Evaluation
-from reco_batch.models.trainable import Embeddings
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.settings.hyperparameters import RankBy
+from sparse_terms import dense_scores, drawn_vectors
 
 USERS, MOVIES = 80, 24
 
@@ -297,3 +298,22 @@ def test_unlisted_movies_are_not_expected_in_lists(candidates):
     assert found["ranked"] == theirs.of_rating(model_without, Fixed(fewer))["ranked"]
     stars = model.predict(held_out.user_index, held_out.movie_index)
     assert found["rating"]["mae"] == pytest.approx(np.abs(stars - held_out.rating).mean())
+
+
+@pytest.mark.parametrize("unlisted", [0, 5])
+def test_the_sparse_term_is_part_of_every_metric(unlisted):
+    """Metrics equal those of a model whose dot products are the whole scores."""
+    dataset, fitted, held_out, _ = drawn_case(7)
+    dataset = replace(dataset, movies=replace(dataset.movies, unlisted=unlisted))
+    vectors = drawn_vectors(np.random.default_rng(7), users=USERS, movies=MOVIES)
+    one, same = Fixed(vectors), Fixed(Embeddings(dense_scores(vectors), np.eye(MOVIES, dtype="f4")))
+    measured = evaluation(dataset, fitted, held_out, candidates=6)
+    rating = linear_model(7)
+
+    assert measured.of_retrieval(one) == measured.of_retrieval(same)
+    for name in ("ndcg@10", "recall@10"):
+        assert measured.retrieval_metric(one, name) == measured.retrieval_metric(same, name)
+    assert measured.of_rating(rating, one) == measured.of_rating(rating, same)
+    less = Fixed(vectors._replace(sparse=None))
+    assert measured.of_retrieval(one) != measured.of_retrieval(less)
+    assert measured.of_rating(rating, one) != measured.of_rating(rating, less)

@@ -13,10 +13,11 @@ from reco_batch.data.dataset import Histories
 from reco_batch.errors import NotFinite
 from reco_batch.scoring.catalogue import ByProduct, Rows, by_stars, with_reasons
 from reco_batch.scoring.engine import LocalEngine, open_engine
-from reco_batch.scoring.explanations import Influence, Rated, explained
+from reco_batch.scoring.explanations import Influence, explained
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.ranked_lists import ranked_blocks
 from reco_batch.scoring.rating_weights import RatingWeights
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.scoring.topk import tile_rows_of, top_k_blocks
 from reco_batch.scoring.uncertainty import Bound
 from reco_batch.settings.hyperparameters import EngineName

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import reco_batch.scoring.explanations as reasons_module
 from handmade_ratings import random_ratings, ratings_of
 from reco_batch.data.dataset import Histories, histories
-from reco_batch.scoring.explanations import Influence, Rated, explained, liked
+from reco_batch.scoring.explanations import Influence, explained, liked
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.scoring.topk import TopK
 
 MOVIES = 9

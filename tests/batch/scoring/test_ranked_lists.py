@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reco_batch.data.dataset import Histories
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.ranked_lists import Candidates, compared_by, predict, ranked_blocks
 from reco_batch.scoring.rating_weights import RatingWeights
@@ -116,7 +117,7 @@ def test_as_many_candidates_as_movies_are_all_movies(case, k, bound):
 
     (whole,) = ranked_blocks(weights, seen, k=k, threads=2, bound=bound)
     (some,) = ranked_blocks(
-        weights, seen, k=k, threads=2, bound=bound, among=Candidates(*vectors, 1000)
+        weights, seen, k=k, threads=2, bound=bound, among=Candidates(Embeddings(*vectors), 1000)
     )
 
     np.testing.assert_array_equal(some.items, whole.items)
@@ -128,7 +129,9 @@ def test_lists_are_retrieval_s_best_by_predicted_stars(case, k, most):
     """Lists contain the best candidates of retrieval, ordered by predicted rating."""
     weights, seen, vectors = case
 
-    (block,) = ranked_blocks(weights, seen, k=k, threads=1, among=Candidates(*vectors, most))
+    (block,) = ranked_blocks(
+        weights, seen, k=k, threads=1, among=Candidates(Embeddings(*vectors), most)
+    )
 
     scores = vectors[0] @ vectors[1].T
     assert block.items.shape == (len(scores), min(k, most))

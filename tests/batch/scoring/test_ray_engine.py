@@ -18,18 +18,20 @@ from reco_batch.data.dataset import Histories, histories
 from reco_batch.data.fingerprint import program
 from reco_batch.errors import NightFailed, NotFinite
 from reco_batch.scoring import ray_engine
-from reco_batch.scoring.catalogue import ByProduct, Rows, by_stars, with_reasons
+from reco_batch.scoring.catalogue import ByProduct, Rows, by_product, by_stars, with_reasons
 from reco_batch.scoring.engine import LocalEngine, open_engine
-from reco_batch.scoring.explanations import Influence, Rated
+from reco_batch.scoring.explanations import Influence
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.popularity import Thresholds, movie_statistics, popular_lists
 from reco_batch.scoring.ray_engine import open_ray
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.scoring.topk import tile_rows_of
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import EngineName
 from reco_store import NotInstalled, UsageError
 from reco_store.contract.families import NEXT, RANKED, SIMILAR
 from reco_store.contract.keys import new_generation_id
+from sparse_terms import drawn_sparse, drawn_vectors
 
 MOVIES, WIDTH = 90, 8
 USERS = 9 * SHARD + SHARD // 3
@@ -149,6 +151,30 @@ def test_a_killed_worker_changes_nothing(engine, dataset, tmp_path, monkeypatch)
     assert killed != again
 
 
+def test_sparse_terms_are_scored_by_workers(engine, monkeypatch):
+    """Lists with a sparse term, and their explanations, equal those of the local engine."""
+    monkeypatch.setattr(engine_module, "BLOCK_ROWS", SHARD)
+    monkeypatch.setattr(engine_module, "_LOCAL_BLOCKS", 1)
+    rng = np.random.default_rng(9)
+    vectors = drawn_vectors(rng, users=USERS, movies=MOVIES, numbers=random_numbers)
+    history = vectors.sparse.rated.history
+    rated = Rated(history, np.ones(len(history.movie_index), np.float32))
+    influence = Influence(vectors.movies, (3,), np.ones((USERS, 1), np.float32), rated)
+    task = with_reasons(*by_product(vectors, history, k=20), influence)
+
+    spread = list(engine.score(*task))
+
+    for found, expected in zip(spread, LocalEngine(threads=2).score(*task), strict=True):
+        np.testing.assert_array_equal(found.lists.items, expected.lists.items)
+        np.testing.assert_array_equal(found.lists.scores, expected.lists.scores)
+        np.testing.assert_array_equal(found.reasons, expected.reasons)
+
+
+def random_numbers(rng, *shape):
+    """Draw numbers whose sums are rounded."""
+    return rng.normal(size=shape).astype(np.float32)
+
+
 def test_a_shard_that_always_kills_its_worker_ends_the_night(
     engine, dataset, tmp_path, monkeypatch
 ):
@@ -204,6 +230,11 @@ def test_requested_memory_covers_all_copies(dataset):
     rows = Rows(rows.vectors, rows.excluded, nothing)
     with_their_reasons = ray_engine._needed_bytes(catalogue, rows, 4096)
     assert with_their_reasons > needed + 3 * 4096 * 4000
+    sparse = drawn_sparse(np.random.default_rng(1), users=10_000, movies=300)
+    catalogue = ByProduct(catalogue.items, 1000, sparse.neighbours)
+    rows = Rows(rows.vectors, rows.excluded, weighted=sparse.rated)
+    more = 8 * sparse.neighbours.nnz + 8 * len(sparse.block(0, 4096).rated.weights)
+    assert ray_engine._needed_bytes(catalogue, rows, 4096) > needed + 3 * more
 
 
 def seen_nothing(users):

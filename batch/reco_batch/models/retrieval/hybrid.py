@@ -26,9 +26,11 @@ from reco_batch.models.retrieval.history_encoder import (
     unit_weights,
 )
 from reco_batch.models.retrieval.recency import as_matrix, recency_weights
-from reco_batch.models.trainable import Embeddings, Towers
+from reco_batch.models.trainable import Towers
 from reco_batch.models.training.loop import Tower
-from reco_batch.scoring.explanations import Influence, Rated
+from reco_batch.scoring.embeddings import Embeddings
+from reco_batch.scoring.explanations import Influence
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.settings.hyperparameters import HybridParameters
 
 #: User vectors computed at a time: 10 kB each, and 60 bytes per rating.
@@ -147,8 +149,8 @@ class HybridRetrieval:
         widths = (encoded.shape[1] + 1, near.shape[1] + 1)
         return Influence(vectors, widths, self._user_shares, Rated(history, weights))
 
-    def next_embeddings(self) -> NDArray[np.float32]:
-        """Return [I, D] query vectors, one for a user with this movie as the only known rating.
+    def next_embeddings(self) -> Embeddings:
+        """Return the vectors for users with one movie as the only known rating.
 
         These are additive, unlike `fold_in`, whose trust in a single rating is low.
         """
@@ -162,7 +164,7 @@ class HybridRetrieval:
             vectors[block] = np.column_stack(
                 [encoded / spread(encoded, self._encoder_covariance), share * near, popularity]
             )
-        return vectors
+        return Embeddings(vectors, self._movies)
 
     def towers(self) -> Towers:
         """Return the lookups to be saved.
@@ -170,7 +172,7 @@ class HybridRetrieval:
         An unknown user has the vector of an empty history, an unknown movie has zeros.
         """
         user_ids, movie_ids = self._ids
-        users, movies = self.embeddings()
+        users, movies = self._users, self._movies
         none = np.empty(0, np.int32)
         unknown = self.fold_in(Ratings(none, none, None, None), user_count=1)
         return Towers(

@@ -37,7 +37,8 @@ from reco_batch.models.retrieval.two_tower import unit_rows
 from reco_batch.models.trainable import DataSize, Retrieval, TrainableRetrieval, Training
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage
-from reco_batch.scoring.explanations import Rated, liked
+from reco_batch.scoring.explanations import liked
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.settings.hyperparameters import HybridParameters
 
 #: Co-occurrence factors in a similarity vector.

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Ratings
 from reco_batch.models.trainable import (
     DataSize,
-    Embeddings,
     Retrieval,
     Towers,
     TrainableRetrieval,
@@ -29,7 +28,9 @@ from reco_batch.models.training.folded_batches import Batch, stack_batches
 from reco_batch.models.training.loop import Tower, fit_epochs
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
-from reco_batch.scoring.explanations import Influence, Rated, liked
+from reco_batch.scoring.embeddings import Embeddings
+from reco_batch.scoring.explanations import Influence, liked
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.settings.hyperparameters import TwoTowerParameters
 
 #: Length below which a vector counts as zero.
@@ -106,12 +107,13 @@ class TwoTowerModel(tfrs.Model):
         """Return the movie embeddings, [I, D]."""
         return self.embeddings().movies
 
-    def next_embeddings(self) -> NDArray[np.float32]:
-        """Return the movie embeddings at length 1, [I, D]; this model has no rating histories.
+    def next_embeddings(self) -> Embeddings:
+        """Return the movie embeddings, as queries at length 1; this model has no rating histories.
 
         Vectors of several movies are added up, and the longest one would dominate.
         """
-        return unit_rows(self.embeddings().movies)
+        movies = self.embeddings().movies
+        return Embeddings(unit_rows(movies), movies)
 
     def towers(self) -> Towers:
         """Return the lookups to be saved."""
@@ -122,7 +124,7 @@ class TwoTowerModel(tfrs.Model):
 
         The rated movies have length 1, or the longest one would explain every recommendation.
         """
-        users, movies = self.embeddings()
+        users, movies, _ = self.embeddings()
         shares = np.ones((len(users), 1), np.float32)
         return Influence(unit_rows(movies), (movies.shape[1],), shares, self._rated())
 

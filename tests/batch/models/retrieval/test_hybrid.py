@@ -61,7 +61,8 @@ def model(sittings):
 
 def arrays_of(model):
     """Return all arrays that scoring needs."""
-    return (*model.embeddings(), model.similar_embeddings(), model.next_embeddings())
+    users, movies, _ = model.embeddings()
+    return users, movies, model.similar_embeddings(), model.next_embeddings().users
 
 
 def own_and_time(model, ratings):
@@ -79,7 +80,7 @@ def check_same_bits(one, other):
 
 def test_score_is_the_halves_at_equal_spread_less_the_popularity(model, sittings):
     """Each half is divided by the spread of its scores; EASE is weighed by trust."""
-    users, movies = model.embeddings()
+    users, movies, _ = model.embeddings()
     encoder, ease = model._encoder, model._ease
     user_count, movie_count = len(users), len(movies)
     history = histories(sittings.ratings, user_count=user_count)
@@ -110,7 +111,7 @@ def test_a_score_is_what_the_ratings_add_and_what_belongs_to_none(sittings, stag
     user_index, movie_index, timestamps = ratings.user_index, ratings.movie_index, ratings.timestamp
     unjudged = Ratings(user_index, movie_index, None, timestamps)  # disliked ones add as well
     model = train(sittings, stage, ratings=unjudged)
-    users, movies = model.embeddings()
+    users, movies, _ = model.embeddings()
 
     influence = model.influence()
 
@@ -170,22 +171,23 @@ def test_a_single_movie_is_scored_by_both_halves_and_popularity(model):
         + 0.7 * movies[:, -1]
     )
 
-    np.testing.assert_allclose(model.next_embeddings() @ movies.T, expected, rtol=1e-2, atol=1e-2)
+    found = model.next_embeddings().users @ movies.T
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
 
 
 def test_movies_of_one_taste_go_on_to_more_of_it(model, sittings):
     """The sum of three movies' vectors ranks other movies of their genre first."""
-    _, movies = model.embeddings()
+    movies = model.embeddings().movies
     for genre in range(3):
         rated = np.arange(genre, len(movies), 3)[:3]
-        scores = model.next_embeddings()[rated].sum(axis=0) @ movies.T
+        scores = model.next_embeddings().users[rated].sum(axis=0) @ movies.T
         scores[rated] = -np.inf
         assert (np.argsort(-scores)[:5] % 3 == genre).mean() > 0.7
 
 
 def test_planted_taste_is_found(model, sittings, seen):
     """Most movies of each list belong to the genre that the user prefers."""
-    (block,) = top_k_blocks(*model.embeddings(), seen, k=5, threads=1)
+    (block,) = top_k_blocks(*model.embeddings()[:2], seen, k=5, threads=1)
 
     taste = np.array([(int(user_id) // 7 - 1) % 3 for user_id in sittings.user_ids])
     assert (block.items % 3 == taste[:, np.newaxis]).mean() > 0.7
@@ -248,7 +250,7 @@ def saved(model, sittings, tmp_path_factory):
 
 def test_the_saved_user_model_answers_as_the_lists(model, saved, sittings, tf):
     """User ids to movies and scores, without the rated movies."""
-    (ours,) = top_k_blocks(*model.embeddings(), seen_of(sittings), k=K, threads=1)
+    (ours,) = top_k_blocks(*model.embeddings()[:2], seen_of(sittings), k=K, threads=1)
 
     scores, ids = answers(tf, saved / USER_MODEL, sittings.user_ids)
 
@@ -303,7 +305,7 @@ def test_vectors_do_not_depend_on_the_block_size(model, sittings, stage, monkeyp
     """Neither those of trained users, nor of folded-in users, nor of movies."""
     users = len(sittings.user_ids)
     unknown = model.fold_in(sittings.ratings, user_count=users)
-    following = model.next_embeddings()
+    following = model.next_embeddings().users
 
     monkeypatch.setattr(hybrid, "_AT_ONCE", 7)
     in_blocks = train(sittings, stage)
@@ -311,7 +313,7 @@ def test_vectors_do_not_depend_on_the_block_size(model, sittings, stage, monkeyp
     for found, expected in (
         (in_blocks.embeddings().users, model.embeddings().users),
         (model.fold_in(sittings.ratings, user_count=users), unknown),
-        (model.next_embeddings(), following),
+        (model.next_embeddings().users, following),
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -374,7 +376,7 @@ def test_odd_data_has_lists(stage, tf, tmp_path, name):
         stage=stage,
     )
 
-    users, vectors = model.embeddings()
+    users, vectors, _ = model.embeddings()
     assert users.shape[0] == len(user_ids)
     for array in arrays_of(model):
         assert np.isfinite(array).all()

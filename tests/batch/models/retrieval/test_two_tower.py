@@ -135,7 +135,7 @@ def test_training_equals_that_of_the_plain_model(tf, tfrs, dataset, stage, batch
 
 def test_planted_taste_is_found(dataset, seen, retrieval_model):
     """Most movies of each list belong to the genre that the user prefers."""
-    users, movies = retrieval_model.embeddings()
+    users, movies, _ = retrieval_model.embeddings()
 
     (block,) = top_k_blocks(users, movies, seen, k=5, threads=1)
 
@@ -147,7 +147,7 @@ def test_seed_fixes_the_lists(seen, retrieval_model, fit_retrieval):
     """Equal seeds return equal lists to the last bit, other seeds other lists."""
 
     def lists(model):
-        (block,) = top_k_blocks(*model.embeddings(), seen, k=20, threads=2)
+        (block,) = top_k_blocks(*model.embeddings()[:2], seen, k=20, threads=2)
         return block
 
     first, again, other = (
@@ -169,7 +169,7 @@ def test_stage_hears_of_every_epoch(fit_retrieval, stage):
 
 def test_embeddings_leave_out_the_row_of_unknown_ids(retrieval_model, dataset):
     """Row i of the embeddings belongs to id i."""
-    users, movies = retrieval_model.embeddings()
+    users, movies, _ = retrieval_model.embeddings()
 
     assert users.shape == (len(dataset.user_ids), 8)
     assert movies.shape == (len(dataset.movies), 8)

@@ -1,0 +1,119 @@
+"""Lists of a run for a model with a sparse term, where some movies are in no movies file."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from planted_ratings import as_dataset, planted_movies, planted_ratings
+from reco_batch.data.dataset import Histories, histories
+from reco_batch.night.write_lists import Lists
+from reco_batch.scoring.embeddings import Embeddings
+from reco_batch.scoring.engine import LocalEngine
+from reco_batch.scoring.explanations import Influence
+from reco_batch.scoring.factor_model import LinearRating
+from reco_batch.scoring.sparse_term import Rated, SparseTerm
+from reco_batch.scoring.topk import TopK
+from reco_batch.settings.hyperparameters import RankBy
+from sparse_terms import dense_scores, drawn_vectors, integers
+
+USERS, MOVIES, UNLISTED, K = 90, 90, 20, 8
+LISTED = MOVIES - UNLISTED
+
+
+class Model:
+    """Retrieval model of drawn vectors."""
+
+    def __init__(self, rng):
+        self._vectors = drawn_vectors(rng, users=USERS, movies=MOVIES)
+        alone = Rated(histories_of_one(MOVIES), integers(rng, MOVIES))
+        following = SparseTerm(alone, self._vectors.sparse.neighbours)
+        self._following = Embeddings(integers(rng, MOVIES, 3), self._vectors.movies, following)
+
+    def embeddings(self):
+        """Return the vectors of users and movies."""
+        return self._vectors
+
+    def next_embeddings(self):
+        """Return the vectors of users with one movie."""
+        return self._following
+
+    def influence(self):
+        """Return the contribution of each rating, with equal weights."""
+        history = self._vectors.sparse.rated.history
+        rated = Rated(history, np.ones(len(history.movie_index), np.float32))
+        return Influence(self._vectors.movies, (3,), np.ones((USERS, 1), np.float32), rated)
+
+
+class Written:
+    """Writer that keeps the lists."""
+
+    def __init__(self):
+        self.lists = {}
+
+    def write_top_k(self, family, ids, blocks):
+        """Keep the lists of a family."""
+        self.lists[family.name] = TopK.joined(list(blocks))
+        assert len(self.lists[family.name].items) == len(ids)
+
+    def write_explained(self, ids, blocks):
+        """Keep the user lists without their explanations."""
+        self.lists["user"] = TopK.joined([block.lists for block in blocks])
+        assert len(self.lists["user"].items) == len(ids)
+
+
+def histories_of_one(count):
+    """Return a history of each movie alone."""
+    return Histories(np.arange(count + 1), np.arange(count, dtype=np.int32))
+
+
+@pytest.fixture
+def dataset():
+    """Planted ratings; the movies file lacks the last movies."""
+    found = as_dataset(planted_ratings(users=USERS), planted_movies(movies=MOVIES))
+    return replace(found, movies=replace(found.movies, unlisted=UNLISTED))
+
+
+@pytest.mark.parametrize("because", [True, False])
+def test_every_list_includes_the_term(dataset, because):
+    """User lists, next lists and candidates are those of the dense scores of listed movies."""
+    rng = np.random.default_rng(4)
+    model, writer = Model(rng), Written()
+    config = SimpleNamespace(
+        k=K,
+        because=because,
+        ranked_k=K,
+        ranked_candidates=5,
+        orders_by=RankBy.PREDICTION,
+        rating_scale=(-99, 99),
+    )
+    lists = Lists(writer, dataset, None, config, engine=LocalEngine(threads=2))
+    rating = LinearRating(
+        0,
+        integers(rng, USERS),
+        integers(rng, MOVIES),
+        integers(rng, USERS, 2),
+        integers(rng, MOVIES, 2),
+        (-99, 99),
+    )
+    progress = SimpleNamespace(advance=lambda _: None)
+
+    lists.user(progress, model)
+    lists.next(progress, model)
+    lists.ranked(progress, rating, model)
+
+    seen = histories(dataset.ratings, user_count=USERS)
+    scores = dense_scores(model.embeddings())[:, :LISTED]
+    for user in range(USERS):
+        unseen = np.setdiff1d(np.arange(LISTED), seen.of(user))
+        best = unseen[np.lexsort((unseen, -scores[user, unseen]))]
+        shown = best[:K]
+        assert writer.lists["user"].items[user, : len(shown)].tolist() == shown.tolist()
+        assert {*writer.lists["ranked"].items[user]} - {-1} == {*best[:5]}
+    scores = dense_scores(model.next_embeddings())[:LISTED, :LISTED]
+    for movie in range(LISTED):
+        others = np.setdiff1d(np.arange(LISTED), movie)
+        shown = others[np.lexsort((others, -scores[movie, others]))][:K]
+        assert writer.lists["next"].items[movie].tolist() == shown.tolist()
+        np.testing.assert_array_equal(writer.lists["next"].scores[movie], scores[movie, shown])
