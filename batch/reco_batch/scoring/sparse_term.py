@@ -2,13 +2,13 @@
 
     score(u, i) = users[u] . movies[i]  +  sum over rated m of  weight(u, m) * neighbours[m, i]
 
-Neither a [U, I] matrix nor a dense [I, I] one is made. The addends of a score are added in the
-order of the history, so its bits depend on its own row alone, not on tile, shard or thread.
+Neither a [U, I] matrix nor a dense [I, I] one is made. The addends of the term are added in the
+order of the history, so its bits depend on the user's own row alone, not on tile, shard or thread.
 
-The rows of `neighbours` that a few users rated are gathered as the columns of one tall sparse
-matrix, in which each user has I rows; its product with the weights is their scores one after the
-other. It is several times as fast as SciPy's product of two sparse matrices, which sorts out the
-non-zeros of a result that is nearly dense.
+The rows of `neighbours` for the histories of a few users are gathered as the columns of one tall
+sparse matrix, in which each user has I rows; its product with the weights is the users' terms, one
+after the other. That is about three times as fast as SciPy's product of two sparse matrices, which
+indexes the non-zeros of a result that is nearly dense.
 
 Shapes: U users, T users of a tile, I movies, N ratings.
 """
