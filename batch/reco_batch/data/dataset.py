@@ -203,12 +203,19 @@ class Histories(NamedTuple):
         offsets = self.offsets[start : stop + 1]
         return Histories(offsets - offsets[0], self.movie_index[offsets[0] : offsets[-1]])
 
-    def rows(self, user_index: NDArray[np.int64]) -> "Histories":
+    def rows(self, user_index: NDArray[np.integer]) -> "Histories":
         """Return the rows of the given users, in the given order."""
+        offsets, places = self.places(user_index)
+        return Histories(offsets, self.movie_index[places])
+
+    def places(
+        self, user_index: NDArray[np.integer]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the offsets of `rows`, and the places of their entries in these rows."""
         counts = np.diff(self.offsets)[user_index]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         shift = np.repeat(self.offsets[user_index] - offsets[:-1], counts)
-        return Histories(offsets, self.movie_index[np.arange(offsets[-1]) + shift])
+        return offsets, np.arange(offsets[-1]) + shift
 
 
 def histories(

@@ -24,7 +24,7 @@ class Embeddings(NamedTuple):
         sparse = None if self.sparse is None else self.sparse.among(movie_count)
         return Embeddings(self.users, self.movies[:movie_count], sparse)
 
-    def rows(self, user_index: NDArray[np.int64]) -> "Embeddings":
+    def rows(self, user_index: NDArray[np.integer]) -> "Embeddings":
         """Return the same with the given users only, in the given order."""
         sparse = None if self.sparse is None else self.sparse.rows(user_index)
         return Embeddings(self.users[user_index], self.movies, sparse)

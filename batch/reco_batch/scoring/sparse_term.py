@@ -40,11 +40,10 @@ class Rated(NamedTuple):
         first, last = self.history.offsets[start], self.history.offsets[stop]
         return Rated(self.history.block(start, stop), self.weights[first:last])
 
-    def rows(self, user_index: NDArray[np.int64]) -> "Rated":
+    def rows(self, user_index: NDArray[np.integer]) -> "Rated":
         """Return the rows of the given users, in the given order."""
-        places = np.arange(len(self.weights))
-        offsets, chosen = Histories(self.history.offsets, places).rows(user_index)
-        return Rated(Histories(offsets, self.history.movie_index[chosen]), self.weights[chosen])
+        offsets, places = self.history.places(user_index)
+        return Rated(Histories(offsets, self.history.movie_index[places]), self.weights[places])
 
 
 class SparseTerm(NamedTuple):
@@ -59,7 +58,7 @@ class SparseTerm(NamedTuple):
         """Return the term of users `start` to `stop`, without copying."""
         return self._replace(rated=self.rated.block(start, stop))
 
-    def rows(self, user_index: NDArray[np.int64]) -> "SparseTerm":
+    def rows(self, user_index: NDArray[np.integer]) -> "SparseTerm":
         """Return the term of the given users, in the given order."""
         return self._replace(rated=self.rated.rows(user_index))
 
