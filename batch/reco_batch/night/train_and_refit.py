@@ -169,7 +169,8 @@ class Trainings:
 
 def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
     """Return the rows that the measured models train on, in order."""
-    if not parameters.fits_validation:
+    validation = split.validation if parameters.fits_validation else split.validation[:0]
+    if not (parameters.fits_validation or len(split.newcomers)):
         return split.train
-    both = np.concatenate([split.train, split.validation])
-    return np.random.default_rng(seed).permutation(both)
+    rows = np.concatenate([split.train, validation, split.newcomers])
+    return np.random.default_rng(seed).permutation(rows)
