@@ -12,6 +12,7 @@ from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.data.split import Split
+from reco_batch.evaluation.baselines import POPULARITY, RECENT
 from reco_batch.evaluation.evaluate import Evaluation
 from reco_batch.models.registry import budget_notes, plans, rating_of, retrieval_of
 from reco_batch.models.trainable import DataSize, Rating, Retrieval, Trainable, Training
@@ -57,6 +58,8 @@ class Trainings:
         self._models: dict[str, Trainable[Any]] = {"retrieval": retrieval_of(preset.retrieval)}
         if dataset.has_stars:
             self._models["rating"] = rating_of(preset.rating)
+        is_dated = dataset.ratings.timestamp is not None
+        self._popular = (POPULARITY, *(RECENT if is_dated else ()))
         self._rows = fitted_rows(split, preset, seed=config.seed)
         fitted = dataset.ratings.take(self._rows)
         self._evaluation = Evaluation(
@@ -136,7 +139,7 @@ class Trainings:
 
     def files(self, kind: str) -> list[Path]:
         """Return the files of each user's metrics, which exist if ratings were held out."""
-        groups = ("ranked", "rating") if kind == "rating" else ("retrieval", "popularity")
+        groups = ("ranked", "rating") if kind == "rating" else ("retrieval", *self._popular)
         return [self._writer.metrics(group) for group in groups]
 
     def metrics(self, chosen: Mapping[str, Any], *measured: Mapping[str, Any]) -> Mapping[str, Any]:
