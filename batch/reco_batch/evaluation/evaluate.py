@@ -128,7 +128,8 @@ class Evaluation:
         with_interval = _with_interval("retrieval")
         ours = self._evaluate_lists(self._top_k(embeddings, self._longest()), with_interval)
         self._keep_users("retrieval", ours.per_user)
-        theirs, accuracy = {}, {}
+        theirs: dict[str, _ListEvaluation] = {}
+        accuracy: dict[str, Mapping[str, float]] = {}
         for group, scores in self._popular.items():
             theirs[group] = self._evaluate_lists(self._for_everyone(scores), with_interval)
             self._keep_users(group, theirs[group].per_user)
