@@ -112,7 +112,7 @@ def _main_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
         **_head(status, fields),
         "input": _input_text(fields["data"]),
         "gate": _gate_text(status),
-        **quality_figures(fields["metrics"]),
+        **quality_figures(fields["metrics"], data=fields["data"]),
         "held until": f"{held}: {reason}" if held and reason else held,
     }
     if fields["share"] is not None:

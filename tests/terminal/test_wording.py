@@ -47,6 +47,41 @@ def test_the_main_metrics_have_the_previous_live_value_and_a_baseline():
     assert quality_figures(None, before) == quality_figures([], None) == {}
 
 
+def test_recent_popularity_is_among_the_details():
+    """`batch run` stays short: it has one baseline."""
+    metrics = METRICS | {"popularity_7d": {"ndcg@10": 0.2, "recall@100": 0.4}}
+
+    assert quality_words(metrics)["Recall@100"].startswith(
+        "0.546 (most popular 0.303, of the last 7 days 0.400). "
+    )
+    assert quality_figures(metrics)["Recall@100"] == "0.546 (most popular 0.303)"
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ({"test_users": 49}, True),
+        ({"test_users": 50}, False),
+        ({"test_users": 109, "held_out_after": 889_237_669.0}, True),
+        ({"test_users": "many"}, False),
+        (None, False),
+    ],
+)
+def test_few_test_users_are_shown_with_the_interval(data, shown):
+    """A metric of few users, or of a global split, is not shown without its uncertainty."""
+    metrics = METRICS | {"intervals": {"retrieval": {"ndcg@10": [0.31, 0.48]}, "rating": "x"}}
+
+    found = quality_figures(metrics, data=data)
+
+    assert found["NDCG@10"] == ("0.397 (95 %: 0.310 to 0.480)" if shown else "0.397")
+    assert found.get("test users") == (str(data["test_users"]) if shown else None)
+
+
+def test_without_metrics_no_number_of_users_is_shown():
+    """A run that could measure nothing has no text."""
+    assert quality_figures({}, data={"test_users": 0}) == {}
+
+
 @pytest.mark.parametrize(
     "metrics", [None, {}, [], "x", {"retrieval": None}, {"retrieval": {"hit@10": "many"}}]
 )

@@ -49,8 +49,10 @@ def has_stars(manifest: Mapping[str, Any]) -> bool:
 
 
 def split_of(manifest: Mapping[str, Any]) -> str:
-    """Return the method by which ratings were held out."""
-    return str(section(manifest, "parameters").get("split"))
+    """Return the method by which ratings were held out, with the moment if one was given."""
+    parameters = section(manifest, "parameters")
+    date = parameters.get("split_date")
+    return f"{parameters.get('split')}{f' after {date}' if date else ''}"
 
 
 def origin_of(manifest: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -73,16 +73,16 @@ class ArtifactWriter:
         return self.folder / "evaluation" / f"{group}.parquet"
 
     def write_split(self, dataset: Dataset, split: Split) -> None:
-        """Write the part of each rating (train, validation or test), in the ratings' order."""
+        """Write the part of each rating, in the ratings' order."""
         self.split.parent.mkdir(exist_ok=True)
         ratings = dataset.ratings
         part = np.zeros(len(ratings), np.int8)
-        for number, rows in enumerate((split.train, split.validation, split.test)):
+        for number, rows in enumerate((split.train, split.validation, split.test, split.cold)):
             part[rows] = number
         columns: dict[str, tuple[pa.Array, NDArray[Any]]] = {
             c.USER_ID: (_ids(dataset.user_ids), ratings.user_index),
             c.MOVIE_ID: (_ids(dataset.movies.ids), ratings.movie_index),
-            c.PART: (pa.array(["train", "validation", "test"]), part),
+            c.PART: (pa.array(["train", "validation", "test", "cold"]), part),
         }
         schema = pa.schema([(name, values.type) for name, (values, _) in columns.items()])
         with pq.ParquetWriter(self.split, schema, compression="zstd") as writer:

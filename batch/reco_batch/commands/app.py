@@ -109,6 +109,7 @@ def run(resolved: ResolvedSettings, *, force: Force = None) -> None:
     "home",
     Panel.INPUT,
     "split",
+    "split_date",
     "preset",
     "seed",
     "threads",

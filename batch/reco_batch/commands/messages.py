@@ -70,7 +70,7 @@ def run_summary(result: "Night", *, store: str, reading_options: str, seconds: f
         f"{counts['user']:,} users, {counts['movie']:,} movies, {manifest['entries']:,} keys "
         f"({manifest['bytes'] / 1e6:.1f} MB), {duration(seconds)}"
     )
-    figures = quality_figures(manifest["metrics"], result.before)
+    figures = quality_figures(manifest["metrics"], result.before, data=manifest.get("data"))
     lines = [
         _line(published.outcome, published.generation, size),
         *_why_not_live(published, reading_options),

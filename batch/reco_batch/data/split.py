@@ -1,13 +1,15 @@
 """Split of the ratings into training, validation and test parts.
 
 `random` is the split of the notebook: stratified by user, 80/20, then 90/10 of the rest. `time`
-holds out each user's latest fifth, which is closer to the task of a run. Users with too few ratings
-for every part stay in training, and are counted.
+holds out each user's latest fifth. `global` holds out everything after one moment, which is the
+task of a run: with the others, the training part contains what other users did later. Users with
+too few ratings for every part stay in training, and are counted.
 
 Shapes: N ratings, U users, C strata. All parts are row numbers of the ratings, int64.
 """
 
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ VALIDATION_SHARE = 0.1
 #: ceil(1 / share): users with fewer ratings have none in the part.
 _ROWS_FOR_TEST = 5
 _ROWS_FOR_VALIDATION = 10
+_NONE: Final[NDArray[np.int64]] = np.empty(0, np.int64)
 
 
 class Split(NamedTuple):
@@ -31,27 +34,41 @@ class Split(NamedTuple):
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     users_only_in_training: int
+    newcomers: NDArray[np.int64] = _NONE
+    """As late as validation, of users without training ratings: no choice is made on them, but the
+    measured models train on them."""
+    cold: NDArray[np.int64] = _NONE
+    """As late as test, of users without earlier ratings: nothing can be measured on them."""
+    moment: float | None = None
+    """Moment of a global split, in seconds since 1970."""
 
 
-def split_ratings(ratings: Ratings, *, by: SplitBy, seed: int) -> Split:
+def split_ratings(
+    ratings: Ratings, *, by: SplitBy, seed: int, date: datetime | None = None
+) -> Split:
     """Divide the ratings into three parts.
 
     Args:
         ratings: all ratings.
-        by: kind of split, random within each user or by time.
+        by: kind of split: random within each user, the latest of each user, or the latest of all.
         seed: random seed; the notebook's is 42.
+        date: moment after which a global split holds out every rating; None: the 80 % quantile of
+            the timestamps.
 
     Returns:
         The parts; test and validation are empty if no user has enough ratings.
 
     Raises:
-        DataRefused: the split is by time, and the ratings have no timestamps.
+        DataRefused: the split needs timestamps and the ratings have none, or a global split has no
+            rating on one side of its moment.
 
     Source:
         `train_test_split(stratify=...)` of scikit-learn, as called by the notebook, row for row.
     """
     if by is SplitBy.TIME:
         return _by_time(ratings, seed=seed)
+    if by is SplitBy.GLOBAL:
+        return _global(ratings, seed=seed, date=date)
     rows = np.arange(len(ratings))
     rest, test, few = _stratified(
         rows, ratings.user_index, share=TEST_SHARE, at_least=_ROWS_FOR_TEST, seed=seed
@@ -94,12 +111,7 @@ def _stratified(
 
 def _by_time(ratings: Ratings, *, seed: int) -> Split:
     """Hold out each user's latest fifth; validation is the latest tenth of the rest."""
-    if ratings.timestamp is None:
-        raise DataRefused(
-            "the ratings have no timestamp column",
-            "one, for a split by time",
-            "Add the column or use --split random.",
-        )
+    _timestamps(ratings)
     rows = np.arange(len(ratings))
     rest, test, few = _latest(rows, ratings, share=TEST_SHARE, at_least=_ROWS_FOR_TEST)
     train, validation, _ = _latest(
@@ -107,6 +119,50 @@ def _by_time(ratings: Ratings, *, seed: int) -> Split:
     )
     # In file order a batch would contain few users, and so few negatives.
     return Split(np.random.default_rng(seed).permutation(train), validation, test, few)
+
+
+def _timestamps(ratings: Ratings) -> NDArray[np.int64]:
+    """Return the timestamps, which a split by time needs."""
+    if ratings.timestamp is None:
+        raise DataRefused(
+            "the ratings have no timestamp column",
+            "one, for a split by time",
+            "Add the column or use --split random.",
+        )
+    return ratings.timestamp
+
+
+def _global(ratings: Ratings, *, seed: int, date: datetime | None) -> Split:
+    """Hold out everything after one moment; validation is the latest tenth of the rest.
+
+    Ratings at the moment itself belong to the rest, so ties are never divided.
+    """
+    when, users = _timestamps(ratings), ratings.user_index
+    moment = np.quantile(when, 1 - TEST_SHARE) if date is None else date.timestamp()
+    is_late = when > moment
+    if is_late.all() or not is_late.any():
+        day = datetime.fromtimestamp(float(moment), UTC).isoformat(timespec="seconds")
+        raise DataRefused(
+            f"{'all' if is_late.any() else 'no'} ratings are after {day}",
+            "some before and some after it, for a global split",
+            "Choose another --split-date or use --split random.",
+        )
+    rest, late = np.flatnonzero(~is_late), np.flatnonzero(is_late)
+    is_recent = when[rest] > np.quantile(when[rest], 1 - VALIDATION_SHARE)
+    train, recent = rest[~is_recent], rest[is_recent]
+    validation, newcomers = _of_users(recent, users, known=users[train])
+    test, cold = _of_users(late, users, known=users[rest])
+    # In file order a batch would contain few users, and so few negatives.
+    train = np.random.default_rng(seed).permutation(train)
+    return Split(train, validation, test, 0, newcomers, cold, float(moment))
+
+
+def _of_users(
+    rows: NDArray[np.int64], users: NDArray[np.int32], *, known: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide rows into those of known users and the others."""
+    is_known = np.isin(users[rows], known)
+    return rows[is_known], rows[~is_known]
 
 
 def _latest(

@@ -1,8 +1,8 @@
 """Evaluation of models on held-out ratings.
 
 Lists come from the same code as the published ones: the whole catalogue without seen movies. Each
-metric has a baseline: the most popular movies for everyone, ratings predicted from the user's and
-the movie's mean, and movies ordered by their mean rating.
+metric has a baseline: the most popular movies for everyone, of all time and of the last days,
+ratings predicted from the user's and the movie's mean, and movies ordered by their mean rating.
 
 Shapes: N held-out ratings, U users, I movies, D embedding width.
 """
@@ -14,12 +14,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Dataset, Ratings, histories
+from reco_batch.data.dataset import Dataset, Histories, Ratings, histories
+from reco_batch.evaluation.baselines import POPULARITY, popularity_scores
 from reco_batch.metrics.ranking_metrics import KS, interval, list_metrics, per_user_metrics
 from reco_batch.models.trainable import Retrieval
 from reco_batch.scoring.embeddings import Embeddings
+from reco_batch.scoring.explanations import is_liked
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
-from reco_batch.scoring.popularity import popularity_baseline
+from reco_batch.scoring.popularity import popular_top_k_accuracy, popularity_baseline
 from reco_batch.scoring.ranked_lists import (
     RatingNetwork,
     candidates_of,
@@ -104,31 +106,37 @@ class Evaluation:
         self._wanted = histories(self._findable, user_count=users)
         self._asked = np.flatnonzero(np.diff(self._wanted.offsets))
         self._rated = np.bincount(fitted.movie_index, minlength=self._movie_count)
+        self._popular = popularity_scores(fitted, movie_count=self._movie_count)
+        self._liked: Histories | None = None  # with implicit feedback nothing is disliked
+        if dataset.has_stars:
+            liked = np.flatnonzero(is_liked(self._findable, fitted, user_count=users))
+            self._liked = histories(self._findable.take(liked), user_count=users)
 
     def of_retrieval(self, model: Retrieval) -> Mapping[str, Any]:
-        """Return the metrics of the user lists and of the popularity baseline.
+        """Return the metrics of the user lists and of the popularity baselines.
 
         Returns:
-            Groups of the manifest's metrics, empty without held-out ratings: `retrieval` and
-            `popularity` with the notebook's `top_<k>_accuracy`, and `recall@k`, `ndcg@k`, `map@k`
-            and `hit@k` at 10, 20 and 100; `lists` and `popular_lists`
+            Groups of the manifest's metrics, empty without held-out ratings: `retrieval`,
+            `popularity` and, with timestamps, `popularity_7d` and `popularity_30d`, each with the
+            notebook's `top_<k>_accuracy`, `recall@k`, `ndcg@k`, `map@k` and `hit@k` at 10, 20 and
+            100, and `liked_ndcg@10` of the liked movies; `lists` and `popular_lists`
             (`ranking_metrics.list_metrics`); `intervals`, 95 % bootstrap intervals of some.
         """
         if not len(self._findable):
             return {"retrieval": {}, "popularity": {}}
         embeddings = model.embeddings().among(self._listed)
-        popular = Embeddings(
-            np.ones((len(embeddings.users), 1), np.float32),
-            self._rated[: self._listed, np.newaxis].astype(np.float32),
-        )
         with_interval = _with_interval("retrieval")
-        ours, theirs = (
-            self._evaluate_lists(self._top_k(vectors, self._longest()), with_interval)
-            for vectors in (embeddings, popular)
-        )
+        ours = self._evaluate_lists(self._top_k(embeddings, self._longest()), with_interval)
         self._keep_users("retrieval", ours.per_user)
-        self._keep_users("popularity", theirs.per_user)
-        baseline = popularity_baseline(
+        theirs: dict[str, _ListEvaluation] = {}
+        accuracy: dict[str, Mapping[str, float]] = {}
+        for group, scores in self._popular.items():
+            theirs[group] = self._evaluate_lists(self._for_everyone(scores), with_interval)
+            self._keep_users(group, theirs[group].per_user)
+            accuracy[group] = popular_top_k_accuracy(
+                scores[: self._listed], self._findable.movie_index, ks=TOP_K
+            )
+        accuracy[POPULARITY] = popularity_baseline(
             self._fitted,
             self._held_out,
             movie_count=self._movie_count,
@@ -140,10 +148,13 @@ class Evaluation:
                 **top_k_accuracy(embeddings, self._findable, threads=self._threads),
                 **ours.means,
             },
-            "popularity": {**baseline, **theirs.means},
+            **{group: {**accuracy[group], **lists.means} for group, lists in theirs.items()},
             "lists": ours.list_metrics,
-            "popular_lists": theirs.list_metrics,
-            "intervals": {"retrieval": ours.intervals, "popularity": theirs.intervals},
+            "popular_lists": theirs[POPULARITY].list_metrics,
+            "intervals": {
+                "retrieval": ours.intervals,
+                **{group: lists.intervals for group, lists in theirs.items()},
+            },
         }
 
     def retrieval_metric(self, model: Retrieval, name: str) -> float:
@@ -236,8 +247,12 @@ class Evaluation:
         shrunk = (sums + _BASELINE_SHRINKAGE * mean) / (self._rated + _BASELINE_SHRINKAGE)
         if self._rank_by is RankBy.BOUND:
             shrunk -= doubt_of(self._rated)
+        return self._for_everyone(shrunk.astype(np.float32))
+
+    def _for_everyone(self, scores: NDArray[np.float32]) -> Iterator[TopK]:
+        """Return every user's unseen movies by scores that are the same for all users, [I]."""
         users = np.ones((len(self._seen.offsets) - 1, 1), np.float32)
-        movies = shrunk[: self._listed, np.newaxis].astype(np.float32)
+        movies = scores[: self._listed, np.newaxis]
         return self._top_k(Embeddings(users, movies), self._longest())
 
     def _keep_users(self, group: str, per_user: Mapping[str, NDArray[np.float64]]) -> None:
@@ -306,17 +321,33 @@ class Evaluation:
             tops.append(block.items[:, :_TOP].copy())  # a view would keep the block
         top10 = np.concatenate(tops)
         per_user = {name: np.concatenate([m[name] for m in measured]) for name in measured[0]}
+        per_user |= self._liked_ndcg(top10)
+        defined = {name: values[~np.isnan(values)] for name, values in per_user.items()}
         return _ListEvaluation(
-            {name: float(values.mean()) for name, values in per_user.items()},
+            {name: float(values.mean()) for name, values in defined.items()},
             list_metrics(top10[self._asked], self._rated[: self._listed], k=_TOP),
             {
-                name: list(interval(per_user[name], seed=self._seed))
+                name: list(interval(defined[name], seed=self._seed))
                 for name in with_interval
-                if name in per_user
+                if name in defined
             },
             per_user,
             top10,
         )
+
+    def _liked_ndcg(self, top10: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
+        """Return NDCG@10 of the liked held-out movies, NaN for users without any.
+
+        Empty if no user has any, or lists are shorter.
+        """
+        if self._liked is None or top10.shape[1] < _TOP:
+            return {}
+        users = np.flatnonzero(np.diff(self._liked.offsets))
+        if not len(users):
+            return {}
+        values = np.full(len(top10), np.nan)
+        values[users] = per_user_metrics(top10[users], self._liked, users, ks=(_TOP,))["ndcg@10"]
+        return {"liked_ndcg@10": values[self._asked]}
 
     def _errors(self, stars: NDArray[np.float32]) -> dict[str, float]:
         error = (stars - self._held_out.stars).astype(np.float64)

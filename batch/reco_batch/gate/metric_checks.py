@@ -5,7 +5,7 @@ Pure functions of manifests and thresholds.
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.check import (
     AT_LEAST,
@@ -30,13 +30,24 @@ from reco_batch.artifact.manifests import (
     split_of,
 )
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_batch.settings.hyperparameters import PRESETS
-from reco_store.contract.metrics import Better, Use, figures, is_higher_better, metric_of
+from reco_batch.settings.hyperparameters import PRESETS, SplitBy
+from reco_store.contract.metrics import (
+    GROUPS,
+    Better,
+    Use,
+    figures,
+    is_higher_better,
+    metric_of,
+)
 
 #: Differences below this many standard errors may be chance.
 _STANDARD_ERRORS: Final = 3.0
+_POPULARITY: Final = "popularity"
 #: Standard errors from the middle of a 95 % interval to its end.
 _DEVIATIONS_OF_95: Final = 1.96
+#: With fewer test users a metric is not judged.
+_FEWEST_USERS: Final = 10
+_FEW: Final = f"fewer than {_FEWEST_USERS} test users"
 #: Groups whose metrics are compared with those of the live generation.
 _GROUPS: Final = ("retrieval", "rating", "ranked")
 
@@ -59,11 +70,8 @@ def _against_live(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
                 yield Check(full, value, "", None, REFUSED, "training diverged")
             elif live is None:
                 yield Check(full, value, "", None, NO_BASELINE)
-            elif name not in shared:
-                yield Check(full, value, "", None, SKIPPED, "the live generation has none")
-            elif split_of(staged) != split_of(live):
-                note = f"measured on a split by {split_of(staged)}, the live one {split_of(live)}"
-                yield Check(full, value, "", None, SKIPPED, note)
+            elif why := _why_skipped(staged, live, is_shared=name in shared):
+                yield Check(full, value, "", None, SKIPPED, why)
             elif metric.better is Better.NEITHER or not metric.is_gated:
                 yield Check(full, value, "", None, NOTED, f"live {short(before[name])}")
             else:
@@ -77,6 +85,15 @@ def _against_live(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
             yield Check(f"{group}.metrics", len(shared), AT_LEAST, 1, REFUSED, note)
 
 
+def _why_skipped(staged: Mapping[str, Any], live: Mapping[str, Any], *, is_shared: bool) -> str:
+    """Return why a metric cannot be compared with the live generation's; empty if it can."""
+    if not is_shared:
+        return "the live generation has none"
+    if split_of(staged) != split_of(live):
+        return f"measured on a split by {split_of(staged)}, the live one {split_of(live)}"
+    return _FEW if _is_few(staged) or _is_few(live) else ""
+
+
 def _metric(
     name: str, value: float, live: float, held_out: list[float | None], bounds: GateBounds
 ) -> Check:
@@ -85,18 +102,23 @@ def _metric(
     if not is_higher_better(name.partition(".")[2]):
         rise = max(bounds.error_rise, _STANDARD_ERRORS / math.sqrt(2 * few))
         return at_most(name, value, live * (1 + rise), note=f"live {short(live)}")
-    share = min(max(live, 0.0), 1.0)  # a mean of values from 0 to 1 varies no more than a share
+    # A mean of values from 0 to 1 varies no more than a share. All or none of so few users may be
+    # chance too.
+    share = min(max(live, 1 / few), 1 - 1 / few)
     chance = _STANDARD_ERRORS * math.sqrt(share * (1 - share) / few)
     least = max(0.0, live - max(bounds.metric_drop * abs(live), chance))
     return at_least(name, value, least, note=f"live {short(live)}")
 
 
 def _against_popularity(staged: Mapping[str, Any], bounds: GateBounds) -> Iterator[Check]:
-    """Compare the metrics with the popularity baseline, measured on the same ratings."""
-    popularity = metrics_of(staged, "popularity")
+    """Compare the metrics with the popularity baseline, measured on the same ratings.
+
+    Where the test part is the future, recent popularity is known: the best baseline counts.
+    """
     for group in ("retrieval", "rating"):
         metrics = metrics_of(staged, group)
-        shared = [name for name in metrics if popularity.get(name, 0) > 0]
+        best = {name: _best_popularity(staged, name) for name in metrics}
+        shared = [name for name in metrics if best[name].value > 0]
         checked = [
             figure.name
             for figure in figures(Use.BASELINE_CHECK)
@@ -104,15 +126,43 @@ def _against_popularity(staged: Mapping[str, Any], bounds: GateBounds) -> Iterat
         ]
         # In the manifest of an older version the longest list varies least by chance.
         for name in checked or shared[-1:]:
-            ours, theirs = metrics[name], popularity[name]
+            popular, words, theirs = best[name]
+            ours = metrics[name]
             is_error = metric_of(name).better is Better.LOWER
             ratio = theirs / ours if is_error and ours > 0 else ours / theirs
-            note = f"{short(ours)}, popularity {short(theirs)}"
-            least = max(0.0, _least_ratio(staged, bounds) - _chance(staged, group, name, theirs))
+            note = f"{short(ours)}, {words} {short(theirs)}"
+            chance = max(_chance(staged, one, name, theirs) for one in (group, popular))
+            least = max(0.0, _least_ratio(staged, bounds) - chance)
             check = at_least(f"popularity.{name}", ratio, least, note=note)
-            if check.verdict == PASSED and ratio < 1:
+            if _is_few(staged):
+                check = check._replace(verdict=SKIPPED, note=f"{_FEW}: {note}")
+            elif check.verdict == PASSED and ratio < 1:
                 check = check._replace(verdict=WARNING, note=f"worse than popularity: {note}")
             yield check
+
+
+class _Baseline(NamedTuple):
+    """Popularity baseline of one metric."""
+
+    group: str
+    words: str
+    value: float
+    """0 if it was not measured."""
+
+
+def _best_popularity(staged: Mapping[str, Any], name: str) -> _Baseline:
+    """Return the popularity baseline to compare a metric with."""
+    words = {_POPULARITY: _POPULARITY}
+    if section(staged, "parameters").get("split") == SplitBy.GLOBAL:
+        for group in GROUPS:
+            words |= {one: f"{_POPULARITY} {of}" for one, of in group.recent_baselines.items()}
+    found = [_Baseline(g, words[g], metrics_of(staged, g).get(name, 0)) for g in words]
+    return max(found, key=lambda baseline: baseline.value)
+
+
+def _is_few(manifest: Mapping[str, Any]) -> bool:
+    users = number(manifest, "data", "test_users")
+    return users is not None and users < _FEWEST_USERS
 
 
 def _least_ratio(staged: Mapping[str, Any], bounds: GateBounds) -> float:

@@ -70,7 +70,10 @@ class Figures:
 
 
 #: Values of the label `model`: groups of a manifest's metrics.
-_MODELS: Final = ("retrieval", "popularity", "lists", "ranked", "rating", "means")
+_MODELS: Final = (
+    *("retrieval", "popularity", "popularity_7d", "popularity_30d"),
+    *("lists", "ranked", "rating", "means"),
+)
 
 _Sample = tuple[str, tuple[str, ...], float]  # name, label values without the namespace, value
 

@@ -121,7 +121,9 @@ def run_night(
             )
     before: Mapping[str, Any] = {}
     with errors_as_warnings(reporter, "the last run's metrics are not shown"):
-        before = metrics_before(config.artifacts, published.previous, split=config.split)
+        before = metrics_before(
+            config.artifacts, published.previous, split=split_of(artifact.manifest)
+        )
     with errors_as_warnings(reporter, "old artifacts are not deleted yet"):
         mark_quarantined(config.artifacts, list_generations(client, lock.keys), reporter)
         prune_artifacts(
@@ -169,7 +171,9 @@ def read_and_split(
     """
     with reporter.stage("read and check the data") as stage:
         dataset = _read(config, stage, now or datetime.now(UTC))
-        split = split_ratings(dataset.ratings, by=config.split, seed=config.seed)
+        split = split_ratings(
+            dataset.ratings, by=config.split, seed=config.seed, date=config.split_date
+        )
         stage.note(
             f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
             f"{dataset.movies.listed:,} movies"

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.data.dataset import Dataset, Ratings
@@ -85,6 +86,14 @@ def findings_of(dataset: Dataset, split: Split) -> tuple[str, ...]:
     return (
         *dataset.findings.describe(),
         *([f"{few:,} users have too few ratings to hold any out"] if few else []),
+        *([_cold_finding(dataset.ratings, split)] if len(split.cold) else []),
+    )
+
+
+def _cold_finding(ratings: Ratings, split: Split) -> str:
+    return (
+        f"{len(split.cold):,} of the latest ratings are of {_user_count(ratings, split.cold):,} "
+        "users without earlier ones, and are left out of the test part"
     )
 
 
@@ -104,12 +113,19 @@ def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
             "ratings": int((dataset.ratings.movie_index >= dataset.movies.listed).sum()),
         },
         "newest_rating": _newest(dataset.ratings),
-        "train": len(split.train),
+        **({} if split.moment is None else {"held_out_after": split.moment}),
+        "train": len(split.train) + len(split.newcomers),
         "validation": len(split.validation),
         "test": len(split.test),
-        "test_users": int(np.unique(dataset.ratings.user_index[split.test]).size),
+        "test_users": _user_count(dataset.ratings, split.test),
+        "cold": len(split.cold),
+        "cold_users": _user_count(dataset.ratings, split.cold),
         "findings": list(findings_of(dataset, split)),
     }
+
+
+def _user_count(ratings: Ratings, rows: NDArray[np.int64]) -> int:
+    return int(np.unique(ratings.user_index[rows]).size)
 
 
 def _newest(ratings: Ratings) -> int | None:

@@ -12,6 +12,7 @@ from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.data.split import Split
+from reco_batch.evaluation.baselines import POPULARITY, RECENT
 from reco_batch.evaluation.evaluate import Evaluation
 from reco_batch.models.registry import budget_notes, plans, rating_of, retrieval_of
 from reco_batch.models.trainable import DataSize, Rating, Retrieval, Trainable, Training
@@ -57,6 +58,8 @@ class Trainings:
         self._models: dict[str, Trainable[Any]] = {"retrieval": retrieval_of(preset.retrieval)}
         if dataset.has_stars:
             self._models["rating"] = rating_of(preset.rating)
+        is_dated = dataset.ratings.timestamp is not None
+        self._popular = (POPULARITY, *(RECENT if is_dated else ()))
         self._rows = fitted_rows(split, preset, seed=config.seed)
         fitted = dataset.ratings.take(self._rows)
         self._evaluation = Evaluation(
@@ -136,7 +139,7 @@ class Trainings:
 
     def files(self, kind: str) -> list[Path]:
         """Return the files of each user's metrics, which exist if ratings were held out."""
-        groups = ("ranked", "rating") if kind == "rating" else ("retrieval", "popularity")
+        groups = ("ranked", "rating") if kind == "rating" else ("retrieval", *self._popular)
         return [self._writer.metrics(group) for group in groups]
 
     def metrics(self, chosen: Mapping[str, Any], *measured: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -169,7 +172,8 @@ class Trainings:
 
 def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:
     """Return the rows that the measured models train on, in order."""
-    if not parameters.fits_validation:
+    validation = split.validation if parameters.fits_validation else split.validation[:0]
+    if not (parameters.fits_validation or len(split.newcomers)):
         return split.train
-    both = np.concatenate([split.train, split.validation])
-    return np.random.default_rng(seed).permutation(both)
+    rows = np.concatenate([split.train, validation, split.newcomers])
+    return np.random.default_rng(seed).permutation(rows)

@@ -54,6 +54,8 @@ class Page:
     tiles: list[Fact]
     quality_note: str
     """Reason for missing metrics; empty if none are missing."""
+    test_users: str
+    """Number of users with test ratings; empty if it is not known."""
     metrics: list[MetricRow]
     figures: list[FigureRow]
     nights: list[NightRow]
@@ -108,6 +110,7 @@ def gather(artifact: Artifact) -> Page:
         verdict=verdict_of(manifest),
         tiles=_tiles(manifest),
         quality_note=quality_note(manifest),
+        test_users=_test_users(manifest),
         metrics=metric_rows(manifest, then, [one.manifest for one in kept]),
         figures=all_figures(manifest, then),
         nights=night_rows(
@@ -128,6 +131,11 @@ def gather(artifact: Artifact) -> Page:
         parameters=_facts(part_of(manifest, "parameters")),
         versions=_facts(part_of(manifest, "versions")),
     )
+
+
+def _test_users(manifest: Mapping[str, Any]) -> str:
+    users = figure_of(manifest, "data", "test_users")
+    return "" if users is None else number(users)
 
 
 def _without(artifact: Artifact) -> str:
@@ -172,6 +180,10 @@ def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[F
         for name in ("train", "validation", "test")
         if name in data
     ]
+    if (moment_of_split := figure_of(data, "held_out_after")) is not None:
+        facts.append(Fact("test part after", day(moment_of_split)))
+    if cold := figure_of(data, "cold"):
+        facts.append(Fact("cold", number(cold), "later ratings of users without earlier ones"))
     for name, digest in part_of(data, "sha256").items():
         facts.append(Fact(safe(name), safe(digest), "SHA-256"))
     return facts

@@ -38,6 +38,8 @@ class MetricRow(NamedTuple):
     """Class of the change: good, bad or none."""
     baseline: str
     baseline_name: str
+    recent: list[str]
+    """Values of the baselines from recent ratings, with their names."""
     trend: Spark | None
 
 
@@ -151,6 +153,11 @@ def _row(
         kind=kind,
         baseline=_text(baseline, spec),
         baseline_name="" if baseline is None else group.baseline_label,
+        recent=[
+            f"{_text(popular, spec)} {words}"
+            for name_of, words in group.recent_baselines.items()
+            if (popular := figure_of(now, "metrics", name_of, name)) is not None
+        ],
         trend=_trend(nights, path, spec),
     )
 

@@ -74,11 +74,23 @@ def liked(ratings: Ratings, *, user_count: int) -> Rated:
     history = histories(ratings, user_count=user_count, order=order)
     if ratings.rating is None:
         return Rated(history, np.ones(len(ratings), np.float32))
-    counts = np.diff(history.offsets)
-    sums = np.bincount(ratings.user_index, ratings.rating, minlength=user_count)
-    means = sums / np.maximum(counts, 1)
-    weights = ratings.rating[order] >= np.repeat(means - _ROUNDING, counts)
+    weights = is_liked(ratings.take(order), ratings, user_count=user_count)
     return Rated(history, weights.astype(np.float32))
+
+
+def is_liked(ratings: Ratings, fitted: Ratings, *, user_count: int) -> NDArray[np.bool_]:
+    """Return which ratings are at or above the mean of the user's training ratings, [N].
+
+    Args:
+        ratings: ratings with stars.
+        fitted: training ratings with stars; a user without any likes everything.
+        user_count: U.
+    """
+    counts = np.bincount(fitted.user_index, minlength=user_count)
+    sums = np.bincount(fitted.user_index, fitted.stars, minlength=user_count)
+    means = sums / np.maximum(counts, 1)
+    liked: NDArray[np.bool_] = ratings.stars >= means[ratings.user_index] - _ROUNDING
+    return liked
 
 
 def explained(

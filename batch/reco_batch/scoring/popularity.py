@@ -9,7 +9,7 @@ Shapes: I movies.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ class PopularList(NamedTuple):
 _BELOW_MEAN: Final = 0.05
 #: In so many steps the threshold of stars falls to the lowest mean.
 _STEPS: Final = 10
+_SECONDS_OF_DAY: Final = 86_400
 
 
 class Thresholds(NamedTuple):
@@ -94,6 +95,41 @@ def movie_statistics(ratings: Ratings, *, movie_count: int) -> MovieStatistics:
     return MovieStatistics(count, mean)
 
 
+def recent_counts(ratings: Ratings, *, movie_count: int, days: float) -> NDArray[np.int64]:
+    """Return the number of each movie's ratings in the last days before the newest rating, [I].
+
+    Args:
+        ratings: ratings with timestamps.
+        movie_count: I.
+        days: length of the period; a rating at its very beginning is outside.
+
+    Raises:
+        ValueError: the ratings have no timestamps.
+    """
+    if ratings.timestamp is None:
+        raise ValueError("ratings without timestamps; expected ratings with them")
+    if not len(ratings):
+        return np.zeros(movie_count, np.int64)
+    is_recent = ratings.timestamp > ratings.timestamp.max() - days * _SECONDS_OF_DAY
+    return np.bincount(ratings.movie_index[is_recent], minlength=movie_count)
+
+
+def popular_top_k_accuracy(
+    scores: NDArray[Any], wanted: NDArray[np.int32], *, ks: Sequence[int]
+) -> dict[str, float]:
+    """Return `top_<k>_accuracy` of one list for all users, from which no movie is left out.
+
+    Args:
+        scores: of each movie, [I].
+        wanted: movie of each held-out rating.
+        ks: list lengths.
+    """
+    ascending = np.sort(scores)
+    # Only movies with a higher score rank above a movie, which is how top_k_accuracy counts.
+    better = len(ascending) - np.searchsorted(ascending, scores[wanted], side="right")
+    return {f"top_{k}_accuracy": float((better < k).mean()) for k in ks}
+
+
 def popularity_baseline(
     train: Ratings,
     held_out: Ratings,
@@ -121,10 +157,7 @@ def popularity_baseline(
     if not len(wanted):
         return {}
     count = np.bincount(train.movie_index, minlength=movie_count)
-    ascending = np.sort(count[:listed])
-    # Only movies with more ratings rank above a movie, which is how top_k_accuracy counts.
-    better = len(ascending) - np.searchsorted(ascending, count[wanted], side="right")
-    found = {f"top_{k}_accuracy": float((better < k).mean()) for k in ks}
+    found = popular_top_k_accuracy(count[:listed], wanted, ks=ks)
     if train.rating is None:
         return found
     total = np.bincount(train.movie_index, weights=train.rating, minlength=movie_count)

@@ -28,6 +28,7 @@ class SplitBy(StrEnum):
 
     RANDOM = "random"
     TIME = "time"
+    GLOBAL = "global"
 
 
 class RankBy(StrEnum):

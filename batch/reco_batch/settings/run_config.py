@@ -4,11 +4,12 @@ The fields of a model whose name ends in `Keys` are keys of reco.toml. A `Config
 that a command derives; the stages of a run read it, and neither options nor the environment.
 """
 
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, FiniteFloat
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, ValidationInfo
 
 from reco_batch.settings import setting_metadata
 from reco_batch.settings.gate_thresholds import GateBounds
@@ -31,6 +32,15 @@ from reco_batch.settings.setting_metadata import (
 )
 
 _LARGEST_SEED = 2**32 - 5  # the libraries take 32 bits, and a run adds a few to it
+
+
+def _date_of_global_split(date: datetime | None, others: ValidationInfo) -> datetime | None:
+    """Return the moment in UTC; another kind of split has none."""
+    if date is None:
+        return None
+    if others.data.get("split") is not SplitBy.GLOBAL:
+        raise ValueError(date)
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 
 class RunKeys(setting_metadata.SettingsModel):
@@ -57,7 +67,19 @@ class RunKeys(setting_metadata.SettingsModel):
     """Largest share of ratings whose movie is missing from movies.csv."""
 
     split: Annotated[SplitBy, Panel.MODEL] = SplitBy.RANDOM
-    """Hold out random ratings, or each user's latest fifth."""
+    """Hold out random ratings, each user's latest, or the latest of all."""
+    split_date: Annotated[
+        datetime | None,
+        AfterValidator(_date_of_global_split),
+        Panel.MODEL,
+        Hint(
+            "a date, a time or seconds since 1970, in UTC, and --split global",
+            "DATE",
+            "the 80 % quantile of all times",
+            "2018-01-01",
+        ),
+    ] = None
+    """Hold out every rating after this moment; only with --split global."""
     preset: Annotated[
         str, checked(PRESETS.__contains__), Panel.MODEL, Hint(choices=tuple(PRESETS))
     ] = "default"

@@ -193,8 +193,7 @@ def write(config: TuneConfig, searches: list[Search]) -> None:
             values=_values(config, searches),
             tuned={
                 "data": config.data,
-                "split": config.split,
-                "seed": config.seed,
+                **config.model_dump(mode="json", include={"split", "split_date", "seed"}),
                 **{
                     search.model: {
                         "figure": f"{search.metric} on the validation part",
@@ -291,7 +290,7 @@ def _require_ten_movies(visible: Visible) -> None:
 @contextmanager
 def _records(config: TuneConfig, visible: Visible) -> Iterator[list[Search]]:
     """Yield the searches with the trials recorded for the same data, settings and program."""
-    settings = {name: getattr(config, name) for name in ("preset", "split", "seed")}
+    settings = config.model_dump(mode="json", include={"preset", "split", "split_date", "seed"})
     facts = fingerprint(
         {**settings, "models": config.parameters.to_dict(), "train": len(visible.train)},
         visible.dataset,

@@ -76,6 +76,8 @@ class Group(NamedTuple):
     baseline_label: str
     baseline_column: str
     """Short label, for columns."""
+    recent_baselines: Mapping[str, str] = MappingProxyType({})
+    """Groups of the baseline from recent ratings -> words after its label; only with times."""
 
 
 class Figure(NamedTuple):
@@ -104,7 +106,14 @@ class Figure(NamedTuple):
 
 
 GROUPS: Final = (
-    Group("retrieval", "", "popularity", "most popular", "most popular"),
+    Group(
+        "retrieval",
+        "",
+        "popularity",
+        "most popular",
+        "most popular",
+        {"popularity_7d": "of the last 7 days", "popularity_30d": "of the last 30 days"},
+    ),
     Group("lists", "", "popular_lists", "most popular", "most popular"),
     Group("rating", "", "means", "user and item means", "means"),
     Group("ranked", ", ranked lists", "ranked_means", "highest mean rating", "highest mean"),
@@ -122,6 +131,15 @@ METRICS: Final = (
             "retrieval.ndcg@10": _EVERYWHERE | Use.INTERVAL | Use.BASELINE_CHECK,
             "ranked.ndcg@10": Use.REPORT | Use.INTERVAL,
         },
+    ),
+    Metric(
+        "liked_ndcg",
+        "Liked NDCG",
+        Better.HIGHER,
+        "NDCG@{k} of the held-out movies that the user rated at or above their own mean",
+        {"retrieval.liked_ndcg@10": Use.DETAILS | Use.REPORT | Use.INTERVAL},
+        # Measured on fewer users than the other metrics, so chance would be underestimated.
+        is_gated=False,
     ),
     Metric(
         "recall",

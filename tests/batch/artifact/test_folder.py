@@ -71,7 +71,7 @@ def test_split_and_metrics_can_be_joined_with_the_input(tmp_path, ids, users):
         *(np.array(rows, np.int32) for rows in ([1, 0, 1, 0], [0, 1, 1, 0])), None, None
     )
     dataset = Dataset(users, movies, ratings, (0.5, 5))
-    split = Split(np.array([3, 0]), np.array([2]), np.array([1]), 0)
+    split = Split(np.array([0]), np.array([2]), np.array([1]), 0, cold=np.array([3]))
     writer = ArtifactWriter(tmp_path / GENERATION, movies)
 
     writer.write_split(dataset, split)
@@ -80,7 +80,7 @@ def test_split_and_metrics_can_be_joined_with_the_input(tmp_path, ids, users):
 
     typed = int if users == ("1", "2") else str
     found = pd.read_parquet(writer.split)
-    assert found["part"].tolist() == ["train", "test", "validation", "train"]
+    assert found["part"].tolist() == ["train", "test", "validation", "cold"]
     assert found["userId"].tolist() == [typed(users[u]) for u in (1, 0, 1, 0)]
     numbers = ids == ("10", "20")
     assert found["movieId"].tolist() == [

@@ -1,8 +1,12 @@
-"""Splits: the notebook's random split, the split by time, and users with few ratings."""
+"""Splits: the notebook's random split, the splits by time, and users with few ratings."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
@@ -11,7 +15,9 @@ from reco_batch.data.dataset import Ratings
 from reco_batch.data.split import SplitBy, split_ratings, stratified_parts
 from reco_batch.errors import DataRefused
 
-HOW = st.sampled_from(list(SplitBy))
+#: Kinds of split that hold out a share of each user's ratings.
+BY_USER = (SplitBy.RANDOM, SplitBy.TIME)
+HOW = st.sampled_from(BY_USER)
 
 
 def ratings_with(counts, *, seed=0, timestamps=True):
@@ -95,7 +101,7 @@ def _share(part, sizes, how, share):
     return len(part) / np.sum(sizes)
 
 
-@pytest.mark.parametrize("how", SplitBy)
+@pytest.mark.parametrize("how", BY_USER)
 def test_one_user_with_one_rating(how):
     """The only rating of the only user stays in training."""
     split = split_ratings(ratings_with([1]), by=how, seed=42)
@@ -105,7 +111,7 @@ def test_one_user_with_one_rating(how):
     assert split.users_only_in_training == 1
 
 
-@pytest.mark.parametrize("how", SplitBy)
+@pytest.mark.parametrize("how", BY_USER)
 def test_a_single_user_is_split(how):
     """A data set of one user has all three parts."""
     split = split_ratings(ratings_with([50]), by=how, seed=42)
@@ -113,7 +119,7 @@ def test_a_single_user_is_split(how):
     assert (len(split.train), len(split.validation), len(split.test)) == (36, 4, 10)
 
 
-@pytest.mark.parametrize("how", SplitBy)
+@pytest.mark.parametrize("how", BY_USER)
 @pytest.mark.parametrize("few", [3, 8])
 def test_training_mixes_those_who_have_few_ratings(how, few):
     """Users with few ratings are spread over the training order, so batches are mixed."""
@@ -154,13 +160,72 @@ def test_time_holds_out_the_latest(counts, seed):
         assert max([*train, *validation]) < min(test, default=[99, 0])
 
 
-def test_time_needs_timestamps():
+@pytest.mark.parametrize("how", [SplitBy.TIME, SplitBy.GLOBAL])
+def test_time_needs_timestamps(how):
     """A split by time without timestamps is refused with a next step."""
     with pytest.raises(DataRefused, match="no timestamp column") as refused:
-        split_ratings(ratings_with([20], timestamps=False), by=SplitBy.TIME, seed=42)
+        split_ratings(ratings_with([20], timestamps=False), by=how, seed=42)
 
     assert refused.value.exit_code == 4
     assert "--split random" in str(refused.value)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(0, 99))
+def test_global_holds_out_what_is_after_one_moment(counts, seed):
+    """Training is before validation and validation before test; later users are cold."""
+    ratings = ratings_with(counts, seed=seed)
+    when, user = ratings.timestamp, ratings.user_index
+    late = when > pd.Series(when).quantile(0.8)
+    assume(late.any())
+
+    split = split_ratings(ratings, by=SplitBy.GLOBAL, seed=42)
+
+    earlier = np.concatenate([split.train, split.validation, split.newcomers])
+    later = np.concatenate([split.test, split.cold])
+    np.testing.assert_array_equal(np.sort(later), np.flatnonzero(late))
+    np.testing.assert_array_equal(np.sort(earlier), np.flatnonzero(~late))
+    recent = np.concatenate([split.validation, split.newcomers])
+    middle = pd.Series(when[~late]).quantile(0.9)
+    np.testing.assert_array_equal(np.sort(recent), np.flatnonzero(~late & (when > middle)))
+    assert set(user[split.test]) <= set(user[earlier])
+    assert not set(user[split.cold]) & set(user[earlier])
+    assert set(user[split.validation]) <= set(user[split.train])
+    assert not set(user[split.newcomers]) & set(user[split.train])
+
+
+def test_a_date_divides_at_midnight_utc():
+    """A rating at the given moment belongs to the earlier side, one a second later to the test."""
+    midnight = datetime(2018, 1, 1, tzinfo=UTC)
+    when = int(midnight.timestamp()) + np.array([-9, -8, -7, 0, 1, 2])
+    ratings = replace(ratings_with([6]), timestamp=when)
+
+    split = split_ratings(ratings, by=SplitBy.GLOBAL, seed=42, date=midnight)
+
+    assert split.test.tolist() == [4, 5]
+    assert split.validation.tolist() == [3]
+    assert sorted(split.train) == [0, 1, 2]
+    assert split.moment == midnight.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("year", "found"), [(1960, "all ratings are after 1960"), (2060, "no ratings are after 2060")]
+)
+def test_a_date_outside_the_ratings_is_refused(year, found):
+    """Without ratings on both sides of the moment nothing can be measured."""
+    date = datetime(year, 1, 1, tzinfo=UTC)
+
+    with pytest.raises(DataRefused, match=found) as refused:
+        split_ratings(ratings_with([20]), by=SplitBy.GLOBAL, seed=42, date=date)
+
+    assert "--split-date" in str(refused.value)
+
+
+def test_ratings_of_one_time_cannot_be_divided():
+    """If more than a fifth of the ratings have the latest time, no quantile divides them."""
+    ratings = replace(ratings_with([20]), timestamp=np.full(20, 7))
+
+    with pytest.raises(DataRefused, match="no ratings are after 1970-01-01T00:00:07"):
+        split_ratings(ratings, by=SplitBy.GLOBAL, seed=42)
 
 
 def test_random_needs_no_timestamps():

@@ -107,6 +107,94 @@ def test_list_metrics_equal_those_of_scikit_learn(seed):
     assert {name: found["popularity"][name] for name in theirs} == pytest.approx(theirs)
 
 
+def with_times(ratings, *, seed=1):
+    """Return the ratings with times of about a hundred days."""
+    drawn = np.random.default_rng(seed).integers(0, 100 * 86_400, len(ratings))
+    return replace(ratings, timestamp=drawn)
+
+
+@pytest.mark.parametrize(("group", "days"), [("popularity_7d", 7), ("popularity_30d", 30)])
+def test_recent_popularity_is_a_baseline(group, days):
+    """The most rated movies of the last days, ties by all ratings, then by index."""
+    dataset, fitted, held_out, vectors = drawn_case(4)
+    fitted = with_times(fitted)
+
+    found = evaluation(dataset, fitted, held_out).of_retrieval(Fixed(vectors))
+
+    late = fitted.timestamp > fitted.timestamp.max() - days * 86_400
+    count = np.bincount(fitted.movie_index, minlength=MOVIES)
+    recent = np.bincount(fitted.movie_index[late], minlength=MOVIES)
+    theirs = by_oracle(np.tile(recent * 1000 + count, (USERS, 1)), fitted, held_out)
+    assert {name: found[group][name] for name in theirs} == pytest.approx(theirs)
+    assert found[group].keys() == found["popularity"].keys() - {"rmse"}
+    assert found[group] != found["popularity"]
+    assert found["intervals"][group].keys() == found["intervals"]["popularity"].keys()
+    order = np.lexsort((-count, -recent))
+    top = np.isin(held_out.movie_index, order[:5]).mean()
+    assert found[group]["top_5_accuracy"] == pytest.approx(top)
+
+
+def test_without_times_there_is_no_recent_popularity():
+    """Other metrics are the same with and without times."""
+    dataset, fitted, held_out, vectors = drawn_case(4)
+
+    without, found = (
+        evaluation(dataset, part, held_out).of_retrieval(Fixed(vectors))
+        for part in (fitted, with_times(fitted))
+    )
+
+    assert found.keys() - without.keys() == {"popularity_7d", "popularity_30d"}
+    assert without["retrieval"] == found["retrieval"]
+    assert without["popularity"] == found["popularity"]
+
+
+@pytest.mark.parametrize("group", ["retrieval", "popularity"])
+def test_liked_movies_are_at_or_above_the_users_mean(group):
+    """NDCG of those held-out movies alone, over the users with any."""
+    dataset, fitted, held_out, vectors = drawn_case(4)
+    means = [fitted.stars[fitted.user_index == u].mean(dtype=np.float64) for u in range(USERS)]
+    liked = [i for i, u in enumerate(held_out.user_index) if held_out.stars[i] >= means[u] - 1e-6]
+    assert 0 < len(liked) < len(held_out)
+
+    found = evaluation(dataset, fitted, held_out).of_retrieval(Fixed(vectors))
+
+    count = np.bincount(fitted.movie_index, minlength=MOVIES)
+    scores = {
+        "retrieval": vectors.users @ vectors.movies.T,
+        "popularity": np.tile(count, (USERS, 1)),
+    }
+    theirs = by_oracle(scores[group], fitted, held_out.take(np.array(liked)))
+    assert found[group]["liked_ndcg@10"] == pytest.approx(theirs["ndcg@10"])
+
+
+def test_implicit_feedback_has_no_liked_movies():
+    """Without stars nothing is disliked."""
+    dataset, fitted, held_out, vectors = drawn_case(4)
+    parts = (replace(part, rating=None) for part in (dataset.ratings, fitted, held_out))
+    ratings, fitted, held_out = parts
+
+    found = evaluation(replace(dataset, ratings=ratings), fitted, held_out)
+
+    assert "liked_ndcg@10" not in found.of_retrieval(Fixed(vectors))["retrieval"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_test_users(count):
+    """Every metric and interval is a number, also if no held-out movie is liked."""
+    dataset, fitted, held_out, vectors = drawn_case(4)
+    users = np.unique(held_out.user_index)[:count]
+    few = held_out.take(np.flatnonzero(np.isin(held_out.user_index, users)))
+    hated = replace(few, rating=np.full(len(few), -9, np.float32))
+
+    found = evaluation(dataset, with_times(fitted), few).of_retrieval(Fixed(vectors))
+    without = evaluation(dataset, fitted, hated).of_retrieval(Fixed(vectors))
+
+    values = [value for name in found.keys() - {"intervals"} for value in found[name].values()]
+    ends = [end for group in found["intervals"].values() for pair in group.values() for end in pair]
+    assert np.isfinite([*values, *ends]).all()
+    assert "liked_ndcg@10" not in without["retrieval"]
+
+
 @pytest.mark.parametrize("name", ["ndcg@10", "recall@20"])
 def test_one_metric_is_the_same_as_among_all(name):
     """Tuning, which computes one metric, compares the value that a run reports."""
@@ -241,7 +329,8 @@ def test_each_users_metrics_are_kept():
         np.testing.assert_array_equal(columns["user_index"], asked)
         np.testing.assert_array_equal(columns["held_out"], counts)
         for name in columns.keys() - {"user_index", "held_out", "rmse", "mae"}:
-            assert columns[name].mean() == found[group][name]
+            values = columns[name][~np.isnan(columns[name])]  # liked movies: of some users
+            assert values.mean() == found[group][name]
     errors = kept["rating"]
     assert found["rating"] == {
         "rmse": pytest.approx(np.sqrt((errors["rmse"] ** 2 * counts).sum() / counts.sum())),
@@ -274,6 +363,15 @@ def test_ranked_lists_have_a_baseline():
     assert found.keys() >= {"ndcg@10", "little_known@10"}
 
 
+def _without_liked(found):
+    """Return metrics without those that depend on a user's mean, which is of all ratings."""
+    return {
+        name: _without_liked(part) if isinstance(part, dict) else part
+        for name, part in found.items()
+        if name != "liked_ndcg@10"
+    }
+
+
 @pytest.mark.parametrize("candidates", [None, 6])
 def test_unlisted_movies_are_not_expected_in_lists(candidates):
     """Lists are measured without them; their ratings are still predicted."""
@@ -293,9 +391,10 @@ def test_unlisted_movies_are_not_expected_in_lists(candidates):
 
     lists, wanted = ours.of_retrieval(Fixed(vectors)), theirs.of_retrieval(Fixed(fewer))
     assert lists["popularity"].pop("rmse") != wanted["popularity"].pop("rmse")
-    assert lists == wanted
+    assert _without_liked(lists) == _without_liked(wanted)
     found = ours.of_rating(model, Fixed(vectors))
-    assert found["ranked"] == theirs.of_rating(model_without, Fixed(fewer))["ranked"]
+    ranked = theirs.of_rating(model_without, Fixed(fewer))["ranked"]
+    assert _without_liked(found["ranked"]) == _without_liked(ranked)
     stars = model.predict(held_out.user_index, held_out.movie_index)
     assert found["rating"]["mae"] == pytest.approx(np.abs(stars - held_out.rating).mean())
 

@@ -497,6 +497,72 @@ def test_ndcg_and_recall_are_compared_with_popularity():
     assert "popularity.ndcg@10" in refused(staged=sides)
 
 
+@pytest.mark.parametrize(
+    ("split", "verdict", "note"),
+    [
+        ("global", "refused", "0.3, popularity of the last 7 days 0.4"),
+        ("time", "passed", "0.3, popularity 0.2"),
+        ("random", "passed", "0.3, popularity 0.2"),
+    ],
+)
+def test_a_global_split_is_compared_with_the_best_popularity(split, verdict, note):
+    """Recent popularity is a baseline only where the test part is the future."""
+    groups = {"retrieval": 0.3, "popularity": 0.2, "popularity_7d": 0.4, "popularity_30d": 0.35}
+    sides = {f"metrics/{group}": {"ndcg@10": value} for group, value in groups.items()}
+
+    found = checked(staged=sides | {"parameters/split": split}, live={"parameters/split": split})
+
+    assert found["popularity.ndcg@10"].verdict == verdict
+    assert found["popularity.ndcg@10"].note == note
+
+
+def test_the_baselines_uncertainty_is_chance_too():
+    """If no user has a hit, the model's interval is empty; that of the baseline is not."""
+    sides = {"metrics/retrieval": {"ndcg@10": 0.0}, "metrics/popularity": {"ndcg@10": 0.02}}
+    ends = {"retrieval": {"ndcg@10": [0.0, 0.0]}, "popularity": {"ndcg@10": [0.0, 0.06]}}
+
+    assert checked(staged=sides | {"metrics/intervals": ends})["popularity.ndcg@10"].verdict == (
+        "warning"
+    )
+    assert "popularity.ndcg@10" in refused(staged=sides)
+
+
+@pytest.mark.parametrize("users", [0, 1, 2, 9])
+def test_few_test_users_are_not_judged(users):
+    """A single user's lists decide nothing, whether they are all hits or none."""
+    both = {"data/test_users": users, "metrics/popularity": {"ndcg@10": 0.9}}
+    now = both | {"metrics/retrieval": {"ndcg@10": 0.0}, "metrics/rating/rmse": 2.0}
+
+    found = checked(staged=now, live=both | {"metrics/retrieval": {"ndcg@10": 1.0}})
+
+    names = ("retrieval.ndcg@10", "rating.rmse", "popularity.ndcg@10")
+    assert {found[name].verdict for name in names} == {"skipped"}
+    assert "fewer than 10 test users" in found["retrieval.ndcg@10"].note
+
+
+@pytest.mark.parametrize(("live", "now"), [(1.0, 0.9), (1.0, 0.75)])
+def test_a_perfect_metric_of_twelve_users_may_fall_by_chance(live, now):
+    """The share of users varies even if all of them happened to have a hit."""
+    both = {"data/test_users": 12, "metrics/popularity": {}}
+
+    assert (
+        refused(
+            staged=both | {"metrics/retrieval": {"hit@10": now}},
+            live=both | {"metrics/retrieval": {"hit@10": live}},
+        )
+        == []
+    )
+
+
+def test_the_liked_metric_is_noted():
+    """It is measured on fewer users than the others."""
+    worse = {"metrics/retrieval/liked_ndcg@10": 0.0}
+
+    found = checked(staged=worse, live={"metrics/retrieval/liked_ndcg@10": 0.9})
+
+    assert found["retrieval.liked_ndcg@10"].verdict == "noted"
+
+
 def test_the_age_of_ratings_is_refused_only_with_a_threshold():
     """Without one the age is noted."""
     old = {"data/newest_rating": 1_790_000_000}

@@ -378,11 +378,12 @@ def test_4_for_a_wrong_encoding(folder, refused):
     assert shown.startswith("error: movies.csv, line 5: b'4,Am\\xc3\\xa9lie (2001),Drama' is not")
 
 
-def test_4_for_a_split_by_time_without_a_time(folder, refused):
+@pytest.mark.parametrize("split", ["time", "global"])
+def test_4_for_a_split_by_time_without_a_time(folder, refused, split):
     """The message contains the option that needs no timestamps."""
     path = folder(ratings(lambda content: content.replace(b"timestamp", b"when")))
 
-    shown = refused("run", "--data", path, "--split", "time", code=4)
+    shown = refused("run", "--data", path, "--split", split, code=4)
 
     assert "expected one, for a split by time. Add the column or use --split random." in shown
 
@@ -628,7 +629,10 @@ def test_the_latest_of_a_repeated_pair_is_kept(folder):
 
 USAGE = {
     ("--preset", "best"): "expected default or notebook",
-    ("--split", "half"): "expected random or time",
+    ("--split", "half"): "expected random, time or global",
+    ("--split-date", "2018-01-01"): (
+        "expected a date, a time or seconds since 1970, in UTC, and --split global"
+    ),
     ("--ranked-k", "0"): "expected a whole number from 1, or all",
     ("--ranked-k", "ten"): "expected a whole number from 1, or all",
     ("--rating-scale", "5"): "expected LOW:HIGH, two numbers, the lower first, such as 0.5:5",
@@ -808,7 +812,7 @@ def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
 
 
 @pytest.mark.usefixtures("may_mount")
-@pytest.mark.parametrize("size", ["8k", "250k"], ids=["at once", "at the models"])
+@pytest.mark.parametrize("size", ["8k", "266k"], ids=["at once", "at the models"])
 def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     """A full disk ends the run in one line; finished stages are kept for `--resume`."""
     disk, on_the_disk = small_disk(tmp_path, size)
@@ -823,7 +827,7 @@ def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     left = ended.out.split()
     assert any("/unfinished/reco/2" in path for path in left)
     assert not any(path.endswith(("manifest.json", ".partial")) for path in left)
-    assert ("score similar lists" in ended.err) == (size == "250k")
+    assert ("score similar lists" in ended.err) == (size == "266k")
     assert ended.lines[-1].startswith(f"error: the artifact {disk}/artifacts/2")
     assert "No space left on device); 0 MB are free there." in ended.lines[-1]
     assert re.search(

@@ -308,12 +308,13 @@ def test_split_and_metrics_of_users_are_kept(first, at_home):
     }
     assert {path.stem for path in folder.iterdir()} == {
         *("split", "retrieval", "popularity", "ranked", "rating"),
+        *("popularity_7d", "popularity_30d"),
     }
-    for group in ("retrieval", "popularity", "ranked"):
+    for group in ("retrieval", "popularity", "popularity_7d", "popularity_30d", "ranked"):
         users = pd.read_parquet(folder / f"{group}.parquet")
         assert len(users) == data["test_users"]
         assert users["heldOut"].sum() == data["test"]
-        for name in ("ndcg@10", "recall@100"):
+        for name in ("ndcg@10", "recall@100", "liked_ndcg@10"):
             assert users[name].mean() == pytest.approx(metrics[group][name])
 
 

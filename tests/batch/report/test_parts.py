@@ -123,6 +123,19 @@ def test_ranked_lists_have_a_baseline():
     assert (row.baseline, row.baseline_name) == ("0.120", "highest mean rating")
 
 
+def test_user_lists_have_baselines_of_recent_ratings():
+    """Their values are below that of all time; a run without times has none."""
+    metrics = {"retrieval": {"ndcg@10": 0.19}, "popularity": {"ndcg@10": 0.11}}
+    recent = {"popularity_7d": {"ndcg@10": 0.2146}, "popularity_30d": {"ndcg@10": 0.2}}
+
+    (row,) = metric_rows({"metrics": metrics | recent}, None, [])
+    (without,) = metric_rows({"metrics": metrics}, None, [])
+
+    assert (row.baseline, row.baseline_name) == ("0.110", "most popular")
+    assert row.recent == ["0.215 of the last 7 days", "0.200 of the last 30 days"]
+    assert without.recent == []
+
+
 def test_the_course_marks_refused_nights():
     """The last point is this run's."""
     nights = [

@@ -240,6 +240,23 @@ def test_parameters_versions_and_data_are_compared(kept, tmp_path):
     assert "<code>seed</code></th><td" not in same
 
 
+def test_a_global_split_is_described(kept, tmp_path):
+    """Its moment, its cold ratings and the number of users that were measured."""
+    shutil.copytree(kept.first.folder.parent, tmp_path / "artifacts")
+    path = tmp_path / "artifacts" / kept.second.generation / MANIFEST
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["data"] |= {"test_users": 28, "cold": 1234, "held_out_after": 1_514_764_800.0}
+    path.write_text(json.dumps(manifest), "utf-8")
+
+    page = write_report(open_artifact(tmp_path / "artifacts", kept.second.generation))
+
+    text = page.read_text("utf-8")
+    assert "Measured on held-out ratings of 28 users, with" in text
+    assert "2018-01-01" in text
+    assert "later ratings of users without earlier ones" in text
+    assert "1,234" in text
+
+
 def test_changes_are_computed_from_two_folders(kept):
     """Mean overlap and the counts of movies, against the run that the gate compared with."""
     changes = compare_runs(kept.second, kept.refused)

@@ -15,6 +15,7 @@ from reco_batch.scoring.popularity import (
     movie_statistics,
     popular_lists,
     popularity_baseline,
+    recent_counts,
     thresholds_of,
 )
 from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED
@@ -259,6 +260,29 @@ def test_popularity_baseline_is_what_counting_gives():
         "rmse": pytest.approx(np.sqrt(np.mean((np.array(means) - held_out.rating) ** 2))),
     }
     assert 0 < baseline["top_1_accuracy"] < baseline["top_3_accuracy"] < 1
+
+
+def dated(movie_index, timestamp):
+    """Return implicit ratings with times."""
+    movies = np.array(movie_index, np.int32)
+    return Ratings(np.zeros_like(movies), movies, None, np.array(timestamp, np.int64))
+
+
+def test_recent_counts_are_of_the_last_days_before_the_newest():
+    """The period ends with the newest rating, whatever the date; its beginning is outside."""
+    day = 86_400
+    ratings = dated([0, 1, 1, 2, 3], [0, day, day + 1, 3 * day, 8 * day])
+
+    assert recent_counts(ratings, movie_count=5, days=7).tolist() == [0, 1, 1, 1, 0]
+    assert recent_counts(ratings, movie_count=5, days=1).tolist() == [0, 0, 0, 1, 0]
+    assert recent_counts(ratings, movie_count=5, days=30).tolist() == [1, 2, 1, 1, 0]
+
+
+def test_recent_counts_without_ratings_or_times():
+    """No ratings are zeros; ratings without times have no recent ones."""
+    assert recent_counts(dated([], []), movie_count=2, days=7).tolist() == [0, 0]
+    with pytest.raises(ValueError, match="expected ratings with"):
+        recent_counts(without_stars([0]), movie_count=2, days=7)
 
 
 def test_popularity_without_held_out_ratings():

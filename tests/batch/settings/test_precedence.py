@@ -90,6 +90,7 @@ def test_environment_and_file_set_every_setting(file, monkeypatch):
     """Both accept the names in the template of `batch init`, and yield the same value."""
     values = {
         "refit": True,
+        "split_date": "2018-01-01",
         "redis_url": "redis://h:1",
         "ranked_k": 7,
         "ranked_candidates": 7,
@@ -110,6 +111,8 @@ def test_environment_and_file_set_every_setting(file, monkeypatch):
         number = field.annotation in (int, float)
         words = [word for word in choices(field) if word != field.default]
         value = values.get(name, 7 if number else words[-1] if words else "x")
+        if name == "split_date":
+            monkeypatch.setenv("RECO_SPLIT", "global")  # without which it is refused
         monkeypatch.setenv(variable(name), str(value))
         by_environment = values_of(read_settings({}))[name]
         monkeypatch.delenv(variable(name))

@@ -1,6 +1,7 @@
 """Configuration of a run: allowed values, and values from preset or file."""
 
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def config(**values):
         ("threads", 0),
         ("preset", "none"),
         ("split", "weekday"),
+        ("split_date", "2018-01-01"),
         ("seed", -1),
         ("seed", 2**32),
         ("encoding", "klingon"),
@@ -46,6 +48,33 @@ def test_values_out_of_range_are_refused(field, value):
         config(**{field: value})
 
     assert refused.value.errors()[0]["loc"][0] == field
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "2018-01-01",
+        "2018-01-01T00:00:00Z",
+        "2018-01-01 02:00+02:00",
+        "1514764800",
+        1514764800,
+        datetime(2018, 1, 1),
+        date(2018, 1, 1),
+    ],
+)
+def test_the_date_of_a_global_split_is_in_utc(given):
+    """A date is its midnight; the manifest contains the moment."""
+    found = config(split="global", split_date=given)
+
+    assert found.split_date == datetime(2018, 1, 1, tzinfo=UTC)
+    assert manifest_parameters(found)["split_date"] == "2018-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("split", ["random", "time"])
+def test_other_splits_have_no_date(split):
+    """A date that would have no effect is refused."""
+    with pytest.raises(ValidationError):
+        config(split=split, split_date="2018-01-01")
 
 
 @pytest.mark.parametrize("ranked_k", [1, None])

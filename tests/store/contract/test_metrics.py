@@ -24,6 +24,7 @@ def test_every_ranking_metric_has_a_record():
         *list_metrics(lists, np.array([3, 1]), k=2),
         "top_10_accuracy",
         "little_known@10",
+        "liked_ndcg@10",
         "rmse",
         "mae",
     }
