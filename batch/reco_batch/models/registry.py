@@ -7,7 +7,7 @@ A new model is a class of hyper-parameters (`settings.hyperparameters`), a modul
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from reco_batch.data.dataset import Dataset, Ratings
+from reco_batch.data.dataset import Ratings
 from reco_batch.models.rating.ensemble import Ensemble
 from reco_batch.models.rating.mlp import Mlp
 from reco_batch.models.retrieval.hybrid_training import Hybrid
@@ -35,7 +35,6 @@ __all__ = [
     "budget_notes",
     "plans",
     "rating_of",
-    "recency_of",
     "retrieval_of",
     "train_rating_of",
     "train_retrieval_of",
@@ -69,13 +68,6 @@ def train_retrieval_of(parameters: ModelParameters, training: Training) -> Retri
 def train_rating_of(parameters: ModelParameters, training: Training) -> Rating:
     """Train the rating model of some hyper-parameters."""
     return rating_of(parameters).train(training)
-
-
-def recency_of(
-    parameters: ModelParameters, dataset: Dataset, train: Ratings, validation: Ratings, *, seed: int
-) -> tuple[float, Mapping[str, float]]:
-    """Return the recency exponent and the validation NDCG@10 of each that was tried."""
-    return retrieval_of(parameters).choose_recency(dataset, train, validation, seed=seed)
 
 
 def plans(preset: Preset, ratings: Ratings, size: DataSize) -> Mapping[str, Mapping[str, Any]]:

@@ -34,10 +34,17 @@ class Training(NamedTuple):
     ratings: Callable[[], Ratings]
     """Returns the ratings to train on, in order; a training should not keep them."""
     seed: int
-    recency: float
-    """Exponent of the weight of newer ratings; 0 weighs all alike."""
     stage: Stage
     checkpoints: "Checkpoints | None" = None
+
+
+class Choice(NamedTuple):
+    """Hyper-parameters that the validation part decided."""
+
+    values: Mapping[str, Any]
+    """Chosen values by dotted name, as JSON values."""
+    tried: Sequence[Mapping[str, Any]]
+    """Everything that was tried: a `name`, and the metrics on the validation part."""
 
 
 class DataSize(NamedTuple):
@@ -123,16 +130,28 @@ class Retrieval(Protocol):
 class TrainableRetrieval(Trainable[Retrieval], Protocol):
     """Trainable retrieval model."""
 
-    def choose_recency(
+    def choose(
         self,
         dataset: Dataset,  # noqa: ARG002
         train: Ratings,  # noqa: ARG002
         validation: Ratings,  # noqa: ARG002
         *,
+        last: Mapping[str, Any],  # noqa: ARG002
         seed: int,  # noqa: ARG002
-    ) -> tuple[float, Mapping[str, float]]:
-        """Return the recency exponent and the validation NDCG@10 of each that was tried."""
-        return 0.0, {}
+        stage: Stage,  # noqa: ARG002
+    ) -> Choice:
+        """Return the hyper-parameters that have the best lists on the validation part.
+
+        Args:
+            dataset: whole input; only its users, movies and sizes may be used.
+            train: ratings to fit.
+            validation: held-out ratings to predict.
+            last: values that the last run chose, by dotted name; they are kept unless others are
+                better by more than their standard error. Empty for a first run.
+            seed: random seed.
+            stage: reports the progress.
+        """
+        return Choice({}, [])
 
 
 class RatingModel(RatingNetwork, Protocol):

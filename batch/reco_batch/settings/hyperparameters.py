@@ -31,6 +31,17 @@ class SplitBy(StrEnum):
     GLOBAL = "global"
 
 
+class NeighbourKind(StrEnum):
+    """Kind of item-item weights."""
+
+    ORDERED = "ordered"
+    """SLIM on the co-occurrence in the order of rating; needs timestamps."""
+    SLIM = "slim"
+    """SLIM on co-rating: non-negative weights of an elastic net."""
+    WALK = "walk"
+    """RP3beta: a random walk, for long tails."""
+
+
 class RankBy(StrEnum):
     """Order of the lists by predicted rating."""
 
@@ -46,8 +57,8 @@ class ModelParameters:
 
     saved_bytes: ClassVar[int]
     """Bytes of the SavedModels per user or movie; a low estimate."""
-    chooses_recency: ClassVar[bool] = False
-    """True if the validation part decides how much newer ratings count."""
+    chooses: ClassVar[bool] = False
+    """True if the validation part decides some of the hyper-parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,73 +101,91 @@ class TowerParameters:
 
     embedding_dim: int = tuned(128, 32, 256, log=True)
     """Width of the user and movie vectors."""
-    learning_rate: float = tuned(0.002, 0.0005, 0.008, log=True)
+    learning_rate: float = tuned(0.004, 0.0005, 0.008, log=True)
     """Learning rate of Adam."""
-    epochs: int = tuned(40, 15, 80)
-    """Passes over all users, unless a budget allows fewer."""
+    epochs: int = tuned(10, 5, 40)
+    """Passes over all users, unless there are few users or a budget allows fewer."""
+    least_steps: int = 120
+    """Fewest training steps: with few users there are more passes."""
     batch_users: int = 128
-    """Users per training step, unless a budget requires more."""
-    most_visits: int = 2_400_000
-    """Budget of user visits: epochs x users. Larger data sets train for fewer epochs."""
+    """Users per training step, unless the budget requires more."""
+    most_scores: int = 10_000_000_000
+    """Budget of scores in all epochs: users x candidates x epochs. Larger data train less long."""
     most_steps: int = 2_400
     """Budget of training steps in all epochs. Larger data sets train with larger steps."""
+    initial_scale: float = tuned(6.0, 1.0, 12.0)
+    """Factor of the truncated SVD of the ratings that the vectors start from."""
     hidden_share: float = tuned(0.5, 0.2, 0.7, at_least=0.05, at_most=0.95)
     """Share of each history that is hidden in a step and predicted from the rest."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
     """Balance of users: n times the ratings weigh n ** (1 - exponent); 1 weighs users alike."""
-    l2: float = tuned(0.003, 0.0003, 0.03, log=True)
-    """L2 penalty of every vector."""
+    l2: float = tuned(2.0, 0.2, 20.0, log=True)
+    """L2 penalty of every vector, in ratings: the loss is summed over the ratings of an epoch."""
     most_candidates: int = 20_000
     """Movies in the softmax of a step; from a larger catalogue each step samples as many."""
 
 
 @dataclass(frozen=True, slots=True)
-class EaseParameters:
-    """EASE: item-item weights in closed form."""
+class NeighbourParameters:
+    """Item-item weights: a sparse matrix over the whole catalogue."""
 
-    factors: int = 256
-    """Rank of the factorised weights."""
-    window: int = tuned(40, 5, 100, log=True)
-    """Largest distance of a co-occurring pair, in ratings of one user in order of time."""
-    who_weight: float = tuned(0.1, 0.01, 1.0, log=True)
-    """Weight of users who rated both movies at any time; co-occurrence in order has 1."""
-    own_weight: float = tuned(2.0, 1.3, 8.0, at_least=1.2)
-    """Weight of a movie's rating count on the diagonal; a weight below 1.2 may make it singular."""
+    kind: NeighbourKind = NeighbourKind.SLIM
+    """Kind of weights."""
+    most_neighbours: int = 100
+    """Largest number of weights of a movie."""
+    user_exponent: float = tuned(0.5, 0.0, 1.0)
+    """A user with n times the ratings counts n ** -exponent in each of them."""
+    l1: float = tuned(0.2, 0.05, 2.0, log=True)
+    """SLIM: L1 penalty of the weights, in common users."""
     l2: float = tuned(20.0, 2.0, 200.0, log=True, at_least=0.01)
-    """L2 penalty of the weights."""
-    least_ratings: int = 3
-    """Ratings that a movie needs to take part; others rely on the history encoder."""
-    most_movies: int = 8_000
-    """Budget of movies, the most rated ones; the time to solve is cubic in their number."""
+    """SLIM: L2 penalty of the weights, in common users."""
+    window: int = tuned(40, 5, 100, log=True)
+    """Ordered: largest distance of a pair, in ratings of one user in order of time."""
+    together_weight: float = tuned(0.3, 0.01, 1.0, log=True)
+    """Ordered: weight of users who rated both movies at any time; co-occurrence has 1."""
+    own_weight: float = tuned(2.0, 1.3, 8.0, at_least=1.2)
+    """Ordered: weight of a movie's rating count on the diagonal."""
+    popularity: float = tuned(0.4, 0.0, 1.0)
+    """Walk: exponent by which popular candidates are less probable."""
+    most_movies: int = 12_000
+    """Budget of movies with weights to others, the most rated ones; every movie is a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class HybridParameters(ModelParameters):
-    """Hybrid retrieval model: the history encoder plus EASE."""
+    """Hybrid retrieval model: the history encoder plus item-item weights plus popularity."""
 
-    saved_bytes: ClassVar[int] = 2_400
-    chooses_recency: ClassVar[bool] = True
+    saved_bytes: ClassVar[int] = 1_000
+    chooses: ClassVar[bool] = True
 
     tower: TowerParameters = TowerParameters()
     """History encoder."""
-    neighbours: EaseParameters = EaseParameters()
-    """EASE."""
-    neighbour_share: float = tuned(0.35, 0.05, 1.0)
-    """Standard deviation of the EASE scores relative to the encoder's, for a long history."""
-    half_trust: float = tuned(20.0, 1.0, 60.0, log=True, at_least=0.01)
+    neighbours: NeighbourParameters = NeighbourParameters()
+    """Item-item weights."""
+    recency: float = tuned(0.0, 0.0, 1.0)
+    """Recency exponent of the ratings in a history: the n-th newest weighs (n/5 + 1) ** -it."""
+    dislike_weight: float = tuned(1.0, -1.0, 1.0, at_least=-1.0)
+    """Weight of a rating below the user's own mean, where others have 1."""
+    tower_share: float = 1.0
+    """Standard deviation of the encoder's scores over the catalogue."""
+    neighbour_share: float = tuned(1.0, 0.1, 4.0, log=True)
+    """Standard deviation of the item-item scores, for a long history."""
+    half_trust: float = tuned(5.0, 1.0, 60.0, log=True, at_least=0.01)
     """Ratings at which a history gets half of `neighbour_share`; short ones are less reliable."""
-    popularity_discount: float = 0.0
-    """Score subtracted per standard deviation of popularity; more increases coverage."""
-    newcomer_discount: float = 0.25
-    """Score subtracted per standard deviation of popularity from users with short histories."""
+    popularity_share: float = tuned(0.0, -0.5, 1.0, at_least=-10.0)
+    """Score added per standard deviation of log popularity; a negative one raises coverage."""
+    newcomer_share: float = tuned(0.0, -0.5, 0.5, at_least=-10.0)
+    """The same for users with short histories, in proportion to 1 - trust."""
+    recent_share: float = tuned(0.0, 0.0, 3.0)
+    """Score added per standard deviation of the log popularity of the last days."""
+    recent_days: int = 30
+    """Length of the period of recent popularity, in days before the newest rating."""
     arrival_neighbour_share: float = 0.1
-    """Standard deviation of the EASE scores relative to the encoder's, in the `next` lists."""
+    """Standard deviation of the item-item scores relative to the encoder's, in `next` lists."""
     arrival_popularity: float = 1.5
     """Score added per standard deviation of popularity in the `next` lists, for cold start."""
-    recency_choices: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
-    """Recency exponents to choose from; without a validation part the first is used."""
-    recency_users: int = 20_000
-    """Users sampled for that choice; the standard error of their mean NDCG is below 0.002."""
+    choosing_users: int = 2_000
+    """Users sampled for choosing; fewer with a larger catalogue."""
 
 
 @dataclass(frozen=True, slots=True)

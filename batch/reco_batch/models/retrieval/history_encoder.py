@@ -4,10 +4,11 @@
     movie = own vector + vectors of its genres and year;  score = user . movie + movie's bias
 
 A movie has one vector as part of a history and another one as a candidate. The model is trained as
-a denoising autoencoder: half of each history is hidden and predicted from the rest.
+a denoising autoencoder: half of each history is hidden and predicted from the rest. It starts from
+a truncated SVD of the ratings, which saves most epochs and makes two runs more alike.
 
-Every training step updates the vectors of all users and movies, so its cost grows with the data.
-`encoder_plan` keeps training within two budgets: user visits over all epochs, and training steps.
+A training step scores all candidates and updates the vectors of all users and movies, so its cost
+grows with the data. `encoder_plan` keeps training within two budgets: scores and training steps.
 
 Shapes: U users, I movies, D width, F content features, B users of a step or block, H their ratings,
 C movies of the softmax (all of a small catalogue), T knots of time.
@@ -22,6 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
 
 from reco_batch.data.dataset import Histories
 from reco_batch.models.training.checkpoints import Checkpoints
@@ -35,6 +37,8 @@ _NEVER: Final = np.float32(-1e9)
 #: Added to a history's sum of squares, so that an empty history has a length too.
 _NO_WEIGHT: Final = 1e-9
 _SECONDS_PER_YEAR: Final = 365.25 * 86400
+#: Ratings added to each movie's in the initial vectors, so that rare movies have short ones.
+_SHRINKAGE: Final = 5.0
 #: Most users per training step: with 20,000 candidates their scores take 160 MB.
 _MOST_USERS: Final = 2048
 
@@ -49,19 +53,55 @@ class EncoderPlan(NamedTuple):
     """Steps in all epochs."""
 
 
-def encoder_plan(parameters: TowerParameters, *, user_count: int) -> EncoderPlan:
+def encoder_plan(parameters: TowerParameters, *, user_count: int, movie_count: int) -> EncoderPlan:
     """Return the plan within the budgets: fewer epochs first, then larger steps.
 
     Args:
         parameters: hyper-parameters with the budgets.
         user_count: U.
+        movie_count: I.
     """
     users = max(user_count, 1)
-    epochs = min(parameters.epochs, max(1, parameters.most_visits // users))
     batch = parameters.batch_users
+    wanted = max(parameters.epochs, -(-parameters.least_steps // -(-users // batch)))
+    scores = users * min(movie_count, parameters.most_candidates)
+    epochs = min(wanted, max(1, parameters.most_scores // scores))
     if epochs * -(-users // batch) > parameters.most_steps:
         batch = max(batch, min(_MOST_USERS, -(-users * epochs // parameters.most_steps)))
     return EncoderPlan(epochs, batch, epochs * -(-users // batch))
+
+
+def initial_vectors(
+    history: Histories, *, movie_count: int, dim: int, seed: int
+) -> NDArray[np.float32]:
+    """Return the leading directions of the ratings, normalised by user and movie, [I, D].
+
+    A direction is scaled by the square root of its singular value. With fewer than D directions the
+    other columns are zero.
+
+    Args:
+        history: rating histories.
+        movie_count: I.
+        dim: D.
+        seed: random seed of the decomposition.
+
+    Source:
+        Randomised SVD, Halko et al., SIAM Review 2011, doi:10.1137/090771806.
+    """
+    users = len(history.offsets) - 1
+    vectors = np.zeros((movie_count, dim), np.float32)
+    width = min(dim, users, movie_count)
+    if not len(history.movie_index):
+        return vectors
+    counts = np.diff(history.offsets)
+    of_movies = np.bincount(history.movie_index, minlength=movie_count)
+    scale = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
+    scale /= np.sqrt(of_movies[history.movie_index] + _SHRINKAGE)
+    shape = (users, movie_count)
+    ratings = sp.csr_matrix((scale, history.movie_index, history.offsets), shape, np.float32)
+    _, values, right = randomized_svd(ratings, width, n_iter=2, random_state=seed)
+    vectors[:, :width] = right.T * np.sqrt(values)
+    return vectors
 
 
 class EncoderWeights(NamedTuple):
@@ -199,11 +239,11 @@ class HistoryEncoder(tfrs.Model):
         def zeros(rows: int) -> tf.Variable:
             return tf.Variable(np.zeros((rows, dim), np.float32))
 
-        self.history_movies, self.movies, self.users = (
-            normal(movies, 0.05),
-            normal(movies, 0.05),
-            normal(users, 0.01),
+        start = parameters.initial_scale * initial_vectors(
+            history, movie_count=movies, dim=dim, seed=seed
         )
+        self.history_movies, self.movies = tf.Variable(start), tf.Variable(start)
+        self.users = normal(users, 0.01)
         self.history_content, self.movie_content = zeros(content.shape[1]), zeros(content.shape[1])
         self.user_times = zeros(times.shape[1])
         popularity = np.bincount(history.movie_index, minlength=movies) + 1.0
@@ -320,7 +360,9 @@ class HistoryEncoder(tfrs.Model):
             self.movie_content,
             self.user_times,
         )
-        return self.parameters.l2 * tf.add_n([tf.nn.l2_loss(table) for table in tables])
+        # The loss is a mean over users, and the penalty is in units of its sum.
+        share = self.parameters.l2 / max(self.users.shape[0], 1)
+        return share * tf.add_n([tf.nn.l2_loss(table) for table in tables])
 
 
 def train_encoder(
@@ -333,7 +375,8 @@ def train_encoder(
 ) -> EncoderWeights:
     """Train on every user once per epoch, in a new order each time, by `encoder_plan`."""
     parameters = model.parameters
-    plan = encoder_plan(parameters, user_count=user_count)
+    movie_count = model.movies.shape[0]
+    plan = encoder_plan(parameters, user_count=user_count, movie_count=movie_count)
     fit_shuffled(
         model,
         tf.keras.optimizers.Adam(parameters.learning_rate),

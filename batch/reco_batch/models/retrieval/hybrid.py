@@ -1,40 +1,87 @@
-"""Default retrieval model: history encoder plus EASE, joined in one dot product.
+"""Default retrieval model: history encoder plus item-item weights plus popularity.
 
-The two halves find different movies, so their sum finds more than either. A user's vector is the
-concatenation of both halves' vectors, each divided by the standard deviation (`spread`) of its
-scores over the catalogue, so that the shares mean the same for all users with n ratings:
+The two halves find different movies, so their sum finds more than either. Each is divided by the
+standard deviation (`spread`) of its scores over the catalogue, so that the shares mean the same for
+every user and catalogue:
 
-    score = encoder / spread + share * trust * EASE / spread - discount * popularity
-    trust = n / (n + half_trust);  discount = popularity_discount + newcomer_discount * (1 - trust)
+    score = tower_share * encoder / spread + neighbour_share * trust * neighbours / spread
+          + (popularity_share + newcomer_share * (1 - trust)) * popularity
+          + recent_share * recent popularity
+    trust = n / (n + half_trust) for a user with n ratings
 
-Users without ratings have only the popularity_discount.
+Encoder and popularity are one dot product, the item-item half is a sparse term of the score
+(`scoring.sparse_term`). Users without ratings have no newcomer_share.
 
 Shapes: U users, B users of a block, I movies, N ratings, D joined width, T knots of time.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Histories, Ratings, histories
-from reco_batch.models.retrieval.ease import EaseFactors
+from reco_batch.data.dataset import Histories, Ratings
 from reco_batch.models.retrieval.history_encoder import (
     EncoderWeights,
     time_features,
     unit_weights,
 )
-from reco_batch.models.retrieval.recency import as_matrix, recency_weights
+from reco_batch.models.retrieval.history_weights import as_matrix, history_weights
 from reco_batch.models.trainable import Towers
 from reco_batch.models.training.loop import Tower
 from reco_batch.scoring.embeddings import Embeddings
-from reco_batch.scoring.explanations import Influence
-from reco_batch.scoring.sparse_term import Rated
+from reco_batch.scoring.explanations import Influence, liked
+from reco_batch.scoring.popularity import recent_counts
+from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.settings.hyperparameters import HybridParameters
 
 #: User vectors computed at a time: 10 kB each, and 60 bytes per rating.
 _AT_ONCE: Final = 16_384
+#: Item-item scores computed at a time, 4 bytes each.
+_SCORES_AT_ONCE: Final = 1 << 22
+#: Smallest variance of scores to divide by.
+_NO_VARIANCE: Final = 1e-12
+
+
+class Users(NamedTuple):
+    """Everything about users that their scores are computed from."""
+
+    rated: Rated
+    """Histories with 1 for each liked rating and 0 for others, from `explanations.liked`."""
+    latest: NDArray[np.int64]
+    """Times of the latest ratings, from `latest_ratings`, [U]."""
+    own: NDArray[np.float32] | None
+    """Trained vectors [U, D]; None for users that the model was not trained on."""
+
+    @classmethod
+    def of(cls, ratings: Ratings, *, user_count: int) -> "Users":
+        """Return users that the model was not trained on, with these ratings."""
+        rated = liked(ratings, user_count=user_count)
+        return cls(rated, latest_ratings(ratings, user_count=user_count), None)
+
+    def block(self, start: int, stop: int) -> "Users":
+        """Return users `start` to `stop`, without copying."""
+        own = None if self.own is None else self.own[start:stop]
+        return Users(self.rated.block(start, stop), self.latest[start:stop], own)
+
+    def rows(self, user_index: NDArray[np.int64]) -> "Users":
+        """Return the given users, in the given order."""
+        own = None if self.own is None else self.own[user_index]
+        return Users(self.rated.rows(user_index), self.latest[user_index], own)
+
+
+class Halves(NamedTuple):
+    """Trained parts of the model."""
+
+    encoder: EncoderWeights
+    years: tuple[int, int]
+    """First and last knot of the time features."""
+    neighbours: sp.csr_matrix
+    """Item-item weights, [I, I]."""
+    popularity: NDArray[np.float32]
+    """Popularity of all time and of the last days, from `popularity_columns`, [I, 2]."""
 
 
 class HybridRetrieval:
@@ -42,129 +89,109 @@ class HybridRetrieval:
 
     def __init__(
         self,
-        encoder: EncoderWeights,
-        ease: EaseFactors,
+        halves: Halves,
+        users: Users,
         parameters: HybridParameters,
         *,
-        popularity: NDArray[np.float32],
         similar: NDArray[np.float32],
-        rated: Rated,
-        latest: NDArray[np.int64],
-        recency: float,
-        years: tuple[int, int],
         ids: tuple[Sequence[str], Sequence[str]],
     ) -> None:
         """Join the halves.
 
         Args:
-            encoder: trained history encoder.
-            ease: EASE, fitted to the same ratings.
+            halves: trained parts.
+            users: users that they were trained on, with their own vectors.
             parameters: hyper-parameters of the hybrid.
-            popularity: [I] standardised log rating counts.
             similar: [I, S] similarity vectors.
-            rated: training histories, with weights that select explanations.
-            latest: [U] times of the users' latest ratings, from `latest_ratings`.
-            recency: recency exponent.
-            years: first and last knot of the time features.
             ids: ids of the users and of the movies.
         """
-        self._encoder, self._ease, self._parameters = encoder, ease, parameters
-        self._recency, self._years = recency, years
-        self._similar, self._rated, self._ids = similar, rated, ids
-        self._encoder_covariance = covariance(encoder.movies)
-        self._ease_covariance = covariance(ease.out)
-        self._movies = np.column_stack([encoder.movies, ease.out, popularity])
-        self._users, self._user_shares = self._folded_in(rated.history, latest, known=True)
+        self._halves, self._parameters = halves, parameters
+        self._similar, self._rated, self._ids = similar, users.rated, ids
+        self._encoder_covariance = covariance(halves.encoder.movies)
+        self._movies = np.column_stack([halves.encoder.movies, halves.popularity])
+        self._embeddings, self._encoder_shares = self._folded_in(users)
 
-    def fold_in(self, ratings: Ratings, *, user_count: int) -> NDArray[np.float32]:
-        """Return the vectors of new users from their ratings, [user_count, D].
+    def fold_in(self, ratings: Ratings, *, user_count: int) -> Embeddings:
+        """Return the embeddings of new users from their ratings.
 
         Args:
             ratings: ratings with a user_index below `user_count`; a user without any gets a vector
                 that ranks movies by popularity.
-            user_count: number of vectors.
+            user_count: number of users.
         """
-        history = histories(ratings, user_count=user_count)
-        latest = latest_ratings(ratings, user_count=user_count)
-        return self._folded_in(history, latest, known=False)[0]
+        return self._folded_in(Users.of(ratings, user_count=user_count))[0]
 
-    def _folded_in(
-        self, history: Histories, latest: NDArray[np.int64], *, known: bool
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the users' vectors, and the effect of a rating of weight 1, [U, 2]."""
-        folded = np.empty((len(latest), self._movies.shape[1]), np.float32)
-        shares = np.empty((len(latest), 2), np.float32)
-        for block in _blocks(len(latest)):
-            folded[block], shares[block] = self._folded(
-                history.block(block.start, block.stop),
-                self._encoder.users[block] if known else None,
-                time_features(latest[block], years=self._years),
-            )
-        return folded, shares
+    def _folded_in(self, users: Users) -> tuple[Embeddings, NDArray[np.float32]]:
+        """Return the users' embeddings, and the share of a rating of weight 1 in dot products."""
+        count = len(users.latest)
+        folded = np.empty((count, self._movies.shape[1]), np.float32)
+        shares = np.empty((count, 1), np.float32)
+        for block in _blocks(count, _AT_ONCE):
+            part = users.block(block.start, block.stop)
+            folded[block], shares[block] = self._folded(part)
+        return Embeddings(folded, self._movies, self._sparse(users)), shares
 
-    def _folded(
-        self, history: Histories, own: NDArray[np.float32] | None, times: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the same for a block; `own` are trained vectors [B, D], `times` [B, T]."""
-        weights = recency_weights(history, exponent=self._recency)
-        matrix = as_matrix(history, weights, movie_count=len(self._movies))
-        encoded = self._encoder.user_vectors(matrix, times, own)
-        near = matrix @ self._ease.into
-        share, discount = self._shares(np.diff(history.offsets))
-        of_encoder = 1 / spread(encoded, self._encoder_covariance)
-        of_ease = share[:, np.newaxis] / spread(near, self._ease_covariance)
-        folded = np.column_stack([of_encoder * encoded, of_ease * near, -discount])
-        shares = np.hstack([of_encoder * unit_weights(matrix)[:, np.newaxis], of_ease])
-        return folded.astype(np.float32), shares.astype(np.float32)
+    def _folded(self, users: Users) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the vectors of a block of users and the shares of their ratings."""
+        halves = self._halves
+        encoded, matrix = encoded_users(halves.encoder, users, self._parameters, halves.years)
+        share = self._parameters.tower_share / spread(encoded, self._encoder_covariance)
+        popular = popularity_shares(self._parameters, np.diff(users.rated.history.offsets))
+        unit = unit_weights(matrix)[:, np.newaxis]
+        return (
+            np.column_stack([share * encoded, popular]).astype(np.float32),
+            (share * unit).astype(np.float32),
+        )
 
-    def _shares(
-        self, rating_count: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the share of EASE and the popularity discount of each user, [U] each."""
-        parameters = self._parameters
-        trust = rating_count / (rating_count + parameters.half_trust)
-        # A user without ratings is recommended the most popular movies.
-        newcomer = np.where(rating_count > 0, 1 - trust, 0)
-        discount = parameters.popularity_discount + parameters.newcomer_discount * newcomer
-        return parameters.neighbour_share * trust, discount
+    def _sparse(self, users: Users) -> SparseTerm:
+        """Return the item-item term of users."""
+        term = item_term(self._halves.neighbours, users, self._parameters)
+        counts = np.diff(users.rated.history.offsets)
+        share = self._parameters.neighbour_share * trust(self._parameters, counts)
+        scale = (share / term_spread(term)).astype(np.float32)
+        weights = term.rated.weights * np.repeat(scale, counts)
+        return term._replace(rated=Rated(term.rated.history, weights))
 
     def embeddings(self) -> Embeddings:
-        """Return the vectors of trained users and of all movies."""
-        return Embeddings(self._users, self._movies)
+        """Return the vectors of trained users and of all movies, and the item-item term."""
+        return self._embeddings
 
     def similar_embeddings(self) -> NDArray[np.float32]:
         """Return the similarity vectors, [I, S]."""
         return self._similar
 
     def influence(self) -> Influence:
-        """Return the contribution of each rating to the scores of a trained user.
+        """Return the contribution of each rating to the dot products of a trained user.
 
-        Own vector, time, bias and discount are left out, since they belong to no rating.
+        Own vector, time, bias and popularity are left out, since they belong to no rating.
         """
         history, chosen = self._rated
-        weights = recency_weights(history, exponent=self._recency) * chosen
-        encoded, near = self._encoder.history, self._ease.into
-        zeros = np.zeros((len(encoded), 1), np.float32)  # in the columns of bias and popularity
-        vectors = np.hstack([encoded, zeros, near, zeros])
-        widths = (encoded.shape[1] + 1, near.shape[1] + 1)
-        return Influence(vectors, widths, self._user_shares, Rated(history, weights))
+        weights = _weights(self._rated, self._parameters) * chosen
+        encoded = self._halves.encoder.history
+        # Zeros in the columns of bias and popularity.
+        vectors = np.pad(encoded, [(0, 0), (0, self._movies.shape[1] - encoded.shape[1])])
+        return Influence(
+            vectors, (vectors.shape[1],), self._encoder_shares, Rated(history, weights)
+        )
 
     def next_embeddings(self) -> Embeddings:
-        """Return the vectors for users with one movie as the only known rating.
+        """Return the embeddings of users with one movie as the only known rating.
 
         These are additive, unlike `fold_in`, whose trust in a single rating is low.
         """
         parameters, vectors = self._parameters, np.empty_like(self._movies)
-        for block in _blocks(len(vectors)):
+        for block in _blocks(len(vectors), _AT_ONCE):
             # No bias and no time: the popularity term already covers effects common to all users.
-            encoded = np.pad(self._encoder.history[block], [(0, 0), (0, 1)])
-            near = self._ease.into[block]
-            share = parameters.arrival_neighbour_share / spread(near, self._ease_covariance)
-            popularity = np.full(len(near), parameters.arrival_popularity)
+            encoded = np.pad(self._halves.encoder.history[block], [(0, 0), (0, 1)])
+            popular = np.tile([parameters.arrival_popularity, 0], (len(encoded), 1))
             vectors[block] = np.column_stack(
-                [encoded / spread(encoded, self._encoder_covariance), share * near, popularity]
+                [encoded / spread(encoded, self._encoder_covariance), popular]
             )
-        return Embeddings(vectors, self._movies)
+        count = len(vectors)
+        alone = Histories(np.arange(count + 1), np.arange(count, dtype=np.int32))
+        term = SparseTerm(Rated(alone, np.ones(count, np.float32)), self._halves.neighbours)
+        share = (parameters.arrival_neighbour_share / term_spread(term)).astype(np.float32)
+        return Embeddings(vectors, self._movies, term._replace(rated=Rated(alone, share)))
 
     def towers(self) -> Towers:
         """Return the lookups to be saved.
@@ -172,14 +199,90 @@ class HybridRetrieval:
         An unknown user has the vector of an empty history, an unknown movie has zeros.
         """
         user_ids, movie_ids = self._ids
-        users, movies = self._users, self._movies
         none = np.empty(0, np.int32)
-        unknown = self.fold_in(Ratings(none, none, None, None), user_count=1)
+        unknown = self.fold_in(Ratings(none, none, None, None), user_count=1).users
+        no_movie = np.zeros_like(self._movies[:1])
         return Towers(
-            Tower.holding(user_ids, np.vstack([unknown, users])),
-            Tower.holding(movie_ids, np.vstack([np.zeros_like(movies[:1]), movies])),
+            Tower.holding(user_ids, np.vstack([unknown, self._embeddings.users])),
+            Tower.holding(movie_ids, np.vstack([no_movie, self._movies])),
             Tower.holding(movie_ids, np.vstack([np.zeros_like(self._similar[:1]), self._similar])),
         )
+
+
+def encoded_users(
+    encoder: EncoderWeights, users: Users, parameters: HybridParameters, years: tuple[int, int]
+) -> tuple[NDArray[np.float32], sp.csr_matrix]:
+    """Return the encoder's vectors of users, [U, D + 1], and their weighted histories, [U, I].
+
+    Args:
+        encoder: trained encoder.
+        users: U users.
+        parameters: hyper-parameters of the hybrid.
+        years: first and last knot of the time features.
+    """
+    weights = _weights(users.rated, parameters)
+    matrix = as_matrix(users.rated.history, weights, movie_count=len(encoder.movies))
+    times = time_features(users.latest, years=years)
+    return encoder.user_vectors(matrix, times, users.own), matrix
+
+
+def item_term(
+    neighbours: sp.csr_matrix, users: Users, parameters: HybridParameters
+) -> SparseTerm:
+    """Return the item-item scores of users, neither scaled nor weighted by trust."""
+    weights = _weights(users.rated, parameters)
+    return SparseTerm(Rated(users.rated.history, weights), neighbours)
+
+
+def _weights(rated: Rated, parameters: HybridParameters) -> NDArray[np.float32]:
+    return history_weights(
+        rated, recency=parameters.recency, dislike_weight=parameters.dislike_weight
+    )
+
+
+def trust(parameters: HybridParameters, rating_count: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the trust in the item-item scores of users with so many ratings, [U], 0 to 1."""
+    trusted: NDArray[np.float64] = rating_count / (rating_count + parameters.half_trust)
+    return trusted
+
+
+def popularity_shares(
+    parameters: HybridParameters, rating_count: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the weight of the popularity of all time and of the last days, [U, 2]."""
+    # A user without ratings is recommended the most popular movies.
+    newcomer = np.where(rating_count > 0, 1 - trust(parameters, rating_count), 0)
+    always = parameters.popularity_share + parameters.newcomer_share * newcomer
+    return np.column_stack([always, np.full(len(always), parameters.recent_share)])
+
+
+def popularity_columns(
+    ratings: Ratings, *, movie_count: int, recent_days: int
+) -> NDArray[np.float32]:
+    """Return the standardised log popularity of all time and of the last days, [I, 2].
+
+    The second is zero without timestamps.
+    """
+    always = np.bincount(ratings.movie_index, minlength=movie_count)
+    recent = np.zeros(movie_count)
+    if ratings.timestamp is not None:
+        recent = recent_counts(ratings, movie_count=movie_count, days=recent_days)
+    logs = np.log1p(np.column_stack([always, recent]))
+    standardised: NDArray[np.float32] = (
+        (logs - logs.mean(axis=0)) / np.maximum(logs.std(axis=0), 1e-9)
+    ).astype(np.float32)
+    return standardised
+
+
+def term_spread(term: SparseTerm) -> NDArray[np.float64]:
+    """Return the standard deviation of each user's item-item scores over the catalogue, [U]."""
+    users, width = len(term.rated.history.offsets) - 1, term.neighbours.shape[1]
+    deviation = np.empty(users)
+    for block in _blocks(users, max(1, _SCORES_AT_ONCE // width)):
+        scores = np.zeros((block.stop - block.start, width), np.float32)
+        term.add_to(scores, first=block.start)
+        deviation[block] = scores.std(axis=1, dtype=np.float64)
+    return np.sqrt(np.maximum(deviation**2, _NO_VARIANCE))
 
 
 def latest_ratings(ratings: Ratings, *, user_count: int) -> NDArray[np.int64]:
@@ -205,9 +308,9 @@ def spread(vectors: NDArray[np.float32], of_movies: NDArray[np.float64]) -> NDAr
         of_movies: [D, D] covariance of the movie vectors.
     """
     variance = np.einsum("ud,ud->u", vectors @ of_movies, vectors)
-    deviation: NDArray[np.float64] = np.sqrt(np.maximum(variance, 1e-12))[:, np.newaxis]
+    deviation: NDArray[np.float64] = np.sqrt(np.maximum(variance, _NO_VARIANCE))[:, np.newaxis]
     return deviation
 
 
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + _AT_ONCE, count)) for start in range(0, count, _AT_ONCE))
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

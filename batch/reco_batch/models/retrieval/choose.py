@@ -1,0 +1,379 @@
+"""Choice of the hybrid's hyper-parameters that differ between catalogues, on the validation part.
+
+A small ladder, cheap steps first. Each step measures a few values of one or two hyper-parameters
+with everything else as chosen so far, and keeps the best:
+
+1. kind and strength of the item-item weights, by the lists of that half alone;
+2. weights of newer and of disliked ratings, likewise;
+3. penalty of the encoder, by the lists of that half alone;
+4. shares of both halves and of popularity, by the lists of their sum.
+
+The values of the last run come first, and give way only to a gain above its standard error, so that
+lists do not churn for nothing. Values that a parameter file sets are not chosen. At last, lists that
+are worse than the most popular movies at some cutoff give way to them.
+
+The measure of a list is the mean of NDCG@10 and NDCG@100. Nothing depends on time, so the same data
+give the same choice.
+
+Shapes: U users, A sampled users with held-out ratings, I movies.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco_batch.data.dataset import Dataset, Histories, Ratings, histories
+from reco_batch.data.item_features import content_features
+from reco_batch.metrics.ranking_metrics import per_user_metrics
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
+from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
+from reco_batch.models.retrieval.history_weights import as_matrix
+from reco_batch.models.retrieval.hybrid import (
+    Users,
+    encoded_users,
+    item_term,
+    popularity_columns,
+    popularity_shares,
+    trust,
+)
+from reco_batch.models.retrieval.neighbours import RatedPairs, fit_neighbours
+from reco_batch.models.trainable import Choice
+from reco_batch.progress.reporter import Stage
+from reco_batch.scoring.topk import Scratch, select_blocks
+from reco_batch.settings.hyperparameters import HybridParameters, NeighbourKind
+from reco_batch.settings.search_space import values_of, with_values
+
+#: Values to try, by dotted name; each list was chosen to span what the best settings of many
+#: catalogues differ by.
+LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
+    "neighbours.kind": tuple(NeighbourKind),
+    "neighbours.l2": (10.0, 20.0, 60.0),
+    "recency": (0.0, 0.1, 0.25, 0.5, 1.0),
+    "dislike_weight": (1.0, 0.5, 0.0, -0.5),
+    "tower.l2": (0.5, 2.0, 8.0),
+    "tower_share": (1.0, 0.0),
+    "neighbour_share": (0.35, 0.7, 1.0, 1.5, 3.0),
+    "half_trust": (1.0, 5.0, 20.0),
+    "popularity_share": (0.0, 0.1, 0.3),
+    "newcomer_share": (-0.25, 0.0, 0.25),
+    "recent_days": (7, 30),
+    "recent_share": (0.0, 0.3, 1.0, 2.0, 4.0),
+}
+#: Cutoffs at which lists must not be worse than popularity.
+_CUTOFFS: Final = (10, 20, 100)
+#: Most scores of the sample, 4 bytes each, for each half.
+_MOST_SCORES: Final = 40_000_000
+#: The encoder is trained for this share of its epochs, enough to compare penalties.
+_SHARE_OF_EPOCHS: Final = 0.5
+#: Shares of popularity that give way to it more and more; the last is popularity alone.
+_GIVE_WAY: Final = (0.3, 1.0, 3.0)
+
+PerUser = Mapping[str, NDArray[np.float64]]
+"""Metrics of each sampled user, [A] each."""
+Score = Callable[[int, int], NDArray[np.float32]]
+"""Returns the scores of the sampled users from one to another, [rows, I]."""
+
+
+class _Sample(NamedTuple):
+    """Users with held-out ratings, by whose lists everything is measured."""
+
+    index: NDArray[np.int64]  # [A]
+    seen: Histories  # [A] rows
+    wanted: Histories  # [U] rows
+    movie_count: int
+
+    @classmethod
+    def of(
+        cls, train: Ratings, validation: Ratings, *, shape: tuple[int, int], most: int, seed: int
+    ) -> "_Sample":
+        user_count, movie_count = shape
+        wanted = histories(validation, user_count=user_count)
+        index = np.flatnonzero(np.diff(wanted.offsets))
+        most = max(1, min(most, _MOST_SCORES // movie_count))
+        if len(index) > most:
+            index = np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
+        seen = histories(train, user_count=user_count).rows(index)
+        return cls(index, seen, wanted, movie_count)
+
+    def measured(self, score: Score) -> PerUser:
+        """Return the metrics of each user's list by some scores."""
+        ks = [k for k in _CUTOFFS if k <= self.movie_count] or [self.movie_count]
+
+        def fill(start: int, stop: int, scratch: Scratch) -> None:
+            scratch.scores[: stop - start, : self.movie_count] = score(start, stop)
+
+        blocks = select_blocks(
+            fill, self.seen, len(self.index), self.movie_count, k=ks[-1], threads=1
+        )
+        lists = np.concatenate([block.items for block in blocks])
+        found = per_user_metrics(lists, self.wanted, self.index, ks=ks)
+        return {**found, _GOAL: (found[f"ndcg@{ks[0]}"] + found[f"ndcg@{ks[-1]}"]) / 2}
+
+
+_GOAL: Final = "goal"
+
+
+@dataclass
+class _Ladder:
+    """Hyper-parameters chosen so far, and everything that was tried."""
+
+    parameters: HybridParameters
+    free: frozenset[str]
+    """Names of the values to choose."""
+    has_last: bool
+    """True if the first values are those of the last run, which only a clear gain replaces."""
+    tried: list[dict[str, Any]] = field(default_factory=list)
+
+    def step(
+        self, options: Iterable[Mapping[str, Any]], measure: Callable[[HybridParameters], PerUser]
+    ) -> PerUser:
+        """Measure the current values and each option, keep the best, and return its metrics."""
+        best = self._tried({}, measure(self.parameters))
+        current = self.parameters
+        for values in options:
+            if not values.keys() <= self.free:
+                continue
+            option = with_values(current, values)
+            if option in (current, self.parameters):
+                continue
+            found = self._tried(values, measure(option))
+            gain = found[_GOAL] - best[_GOAL]
+            if gain.mean() > (_standard_error(gain) if self.has_last else 0):
+                best, self.parameters = found, option
+        return best
+
+    def each(
+        self, names: Sequence[str], measure: Callable[[HybridParameters], PerUser]
+    ) -> PerUser:
+        """Choose one hyper-parameter after the other."""
+        best = None
+        for name in names:
+            best = self.step([{name: value} for value in LADDER[name]], measure)
+        assert best is not None  # noqa: S101  # there is at least one name
+        return best
+
+    def _tried(self, values: Mapping[str, Any], found: PerUser) -> PerUser:
+        means = {name: round(float(own.mean()), 5) for name, own in found.items() if name != _GOAL}
+        self.tried.append({**values, **means})
+        return found
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    return float(values.std() / np.sqrt(max(len(values), 1)))
+
+
+def choose(
+    parameters: HybridParameters,
+    dataset: Dataset,
+    train: Ratings,
+    validation: Ratings,
+    *,
+    last: Mapping[str, Any],
+    seed: int,
+    stage: Stage,
+) -> Choice:
+    """Return the values with the best lists on the validation part.
+
+    Args:
+        parameters: hyper-parameters to begin with; those that differ from the defaults are kept.
+        dataset: whole input; only its users, movies and sizes are used.
+        train: ratings to fit.
+        validation: held-out ratings to predict.
+        last: values that the last run chose, by dotted name.
+        seed: random seed of the sample and of the encoder.
+        stage: receives a line about the choice.
+    """
+    own, defaults = values_of(parameters), values_of(HybridParameters())
+    free = frozenset(name for name in LADDER if own[name] == defaults[name])
+    kept = {name: value for name, value in last.items() if name in free}
+    ladder = _Ladder(with_values(parameters, kept), free, bool(kept))
+    if len(validation):
+        _climb(ladder, _Data.of(dataset, train, validation, parameters, seed=seed), stage)
+    chosen = values_of(ladder.parameters)
+    return Choice({name: chosen[name] for name in LADDER}, ladder.tried)
+
+
+class _Data(NamedTuple):
+    """Everything that does not depend on the values to choose."""
+
+    train: Ratings
+    users: Users
+    sample: _Sample
+    pairs: RatedPairs
+    content: NDArray[np.float32]  # [I, F]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        train: Ratings,
+        validation: Ratings,
+        parameters: HybridParameters,
+        *,
+        seed: int,
+    ) -> "_Data":
+        shape = len(dataset.user_ids), len(dataset.movies)
+        users = Users.of(train, user_count=shape[0])
+        interactions = as_matrix(users.rated.history, None, movie_count=shape[1])
+        counts = cooccurrence_counts(
+            train, movie_count=shape[1], window=parameters.neighbours.window
+        )
+        sample = _Sample.of(
+            train, validation, shape=shape, most=parameters.choosing_users, seed=seed
+        )
+        content = content_features(dataset.movies)
+        return cls(train, users, sample, RatedPairs(interactions, counts), content, seed)
+
+    @property
+    def sampled(self) -> Users:
+        """Users of the sample."""
+        return self.users.rows(self.sample.index)
+
+
+def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> None:
+    neighbours = _Neighbours(data)
+    kinds = [{"neighbours.kind": kind} for kind in data.pairs.kinds]
+    ladder.step(kinds, neighbours.measured)
+    if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
+        ladder.each(["neighbours.l2"], neighbours.measured)
+    if data.pairs.cooccurrence.nnz:
+        ladder.each(["recency"], neighbours.measured)
+    if data.train.rating is not None:
+        ladder.each(["dislike_weight"], neighbours.measured)
+    encoders = _Encoders(data, stage)
+    ladder.each(["tower.l2"], encoders.measured)
+    blend = _Blend(data, neighbours.scores(ladder.parameters), encoders.scores(ladder.parameters))
+    shares = ["neighbour_share", "half_trust", "popularity_share", "newcomer_share", "tower_share"]
+    best = ladder.each(shares, blend.measured)
+    if data.train.timestamp is not None:
+        recent = [
+            {"recent_days": days, "recent_share": share}
+            for days in LADDER["recent_days"]
+            for share in LADDER["recent_share"]
+        ]
+        best = ladder.step(recent, blend.measured)
+    _give_way(ladder, blend, best)
+    stage.note(_line(ladder, best))
+
+
+class _Neighbours:
+    """Item-item half on the sampled users."""
+
+    def __init__(self, data: _Data) -> None:
+        self._data, self._fitted = data, {}
+
+    def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
+        """Return [A, I] scores of standard deviation 1."""
+        own = parameters.neighbours
+        if own not in self._fitted:
+            self._fitted = {own: fit_neighbours(self._data.pairs, own)}
+        term = item_term(self._fitted[own], self._data.sampled, parameters)
+        scores = np.zeros((len(self._data.sample.index), term.neighbours.shape[1]), np.float32)
+        term.add_to(scores, first=0)
+        return _standardised(scores)
+
+    def measured(self, parameters: HybridParameters) -> PerUser:
+        """Return the metrics of the lists by this half alone."""
+        scores = self.scores(parameters)
+        return self._data.sample.measured(lambda start, stop: scores[start:stop])
+
+
+class _Encoders:
+    """History encoder on the sampled users."""
+
+    def __init__(self, data: _Data, stage: Stage) -> None:
+        self._data, self._stage, self._trained = data, stage, {}
+
+    def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
+        """Return [A, I] scores of standard deviation 1."""
+        data = self._data
+        years = years_of(data.train)
+        if parameters.tower.l2 not in self._trained:
+            tower = replace(
+                parameters.tower,
+                epochs=max(1, round(parameters.tower.epochs * _SHARE_OF_EPOCHS)),
+                least_steps=max(1, round(parameters.tower.least_steps * _SHARE_OF_EPOCHS)),
+            )
+            self._trained[parameters.tower.l2] = encoder_of(
+                data.users,
+                data.content,
+                replace(parameters, tower=tower),
+                years=years,
+                seed=data.seed,
+                stage=self._stage,
+            )
+        encoder = self._trained[parameters.tower.l2]
+        users = data.users._replace(own=encoder.users).rows(data.sample.index)
+        vectors, _ = encoded_users(encoder, users, parameters, years)
+        return _standardised(vectors @ encoder.movies.T)
+
+    def measured(self, parameters: HybridParameters) -> PerUser:
+        """Return the metrics of the lists by this half alone."""
+        scores = self.scores(parameters)
+        return self._data.sample.measured(lambda start, stop: scores[start:stop])
+
+
+class _Blend:
+    """Sum of both halves and popularity on the sampled users."""
+
+    def __init__(
+        self, data: _Data, neighbours: NDArray[np.float32], encoder: NDArray[np.float32]
+    ) -> None:
+        self._data, self._neighbours, self._encoder = data, neighbours, encoder
+        self._counts = np.diff(data.sample.seen.offsets)
+
+    def measured(self, parameters: HybridParameters) -> PerUser:
+        """Return the metrics of the lists by the sum."""
+        columns = popularity_columns(
+            self._data.train,
+            movie_count=self._data.sample.movie_count,
+            recent_days=parameters.recent_days,
+        )
+        near = parameters.neighbour_share * trust(parameters, self._counts)
+        popular = popularity_shares(parameters, self._counts).astype(np.float32)
+
+        def score(start: int, stop: int) -> NDArray[np.float32]:
+            scores = popular[start:stop] @ columns.T
+            scores += np.float32(parameters.tower_share) * self._encoder[start:stop]
+            scores += near[start:stop, np.newaxis].astype(np.float32) * self._neighbours[start:stop]
+            return scores
+
+        return self._data.sample.measured(score)
+
+
+def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    deviation = np.maximum(scores.std(axis=1, keepdims=True, dtype=np.float64), 1e-6)
+    scores /= deviation.astype(np.float32)
+    return scores
+
+
+def _give_way(ladder: _Ladder, blend: _Blend, best: PerUser) -> None:
+    """Add popularity until no metric is worse than that of the most popular movies."""
+    alone = {"tower_share": 0.0, "neighbour_share": 0.0, "popularity_share": 1.0}
+    popular = with_values(ladder.parameters, {**alone, "newcomer_share": 0.0, "recent_share": 0.0})
+    floor = blend.measured(popular)
+    if _worse(best, floor):
+        for share in _GIVE_WAY:
+            option = with_values(ladder.parameters, {"popularity_share": share})
+            if not _worse(blend.measured(option), floor):
+                ladder.parameters = option
+                return
+        ladder.parameters = popular
+
+
+def _worse(ours: PerUser, floor: PerUser) -> bool:
+    """Return True if any mean is below that of popularity."""
+    return any(ours[name].mean() < own.mean() for name, own in floor.items())
+
+
+def _line(ladder: _Ladder, best: PerUser) -> str:
+    """Return the choice in one line."""
+    chosen = ladder.parameters
+    return (
+        f"{chosen.neighbours.kind} neighbours, share {chosen.neighbour_share:g}, "
+        f"NDCG@10 {best.get('ndcg@10', best[_GOAL]).mean():.4f}"
+    )

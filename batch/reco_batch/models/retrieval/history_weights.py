@@ -1,0 +1,61 @@
+"""Weights of the ratings in a history: newer ones may count more, disliked ones less.
+
+Both depend on the catalogue and on the kind of split, so they are chosen on the validation part
+(`choose`).
+
+Shapes: U users, I movies, N ratings.
+"""
+
+from typing import Final
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from reco_batch.data.dataset import Histories
+from reco_batch.scoring.sparse_term import Rated
+
+#: Places from the newest at which a rating counts 2 ** -exponent.
+_HALF_WAY: Final = 5
+
+
+def history_weights(rated: Rated, *, recency: float, dislike_weight: float) -> NDArray[np.float32]:
+    """Return the weight of each rating, [N].
+
+    Args:
+        rated: histories with 1 for each liked rating and 0 for others, from `explanations.liked`.
+        recency: recency exponent, see `recency_weights`.
+        dislike_weight: factor of a rating below the user's mean; a negative one counts against
+            the movies that are similar.
+    """
+    weights = recency_weights(rated.history, exponent=recency)
+    weights[rated.weights == 0] *= np.float32(dislike_weight)
+    return weights
+
+
+def recency_weights(history: Histories, *, exponent: float) -> NDArray[np.float32]:
+    """Return the weight of each rating, [N]: 1 for a user's newest.
+
+    Args:
+        history: rating histories, newest first.
+        exponent: recency exponent; the n-th newest, counted from 0, weighs
+            (n / 5 + 1) ** -exponent.
+    """
+    counts = np.diff(history.offsets)
+    places = np.arange(counts.max(initial=0))
+    of_place: NDArray[np.float32] = ((places / _HALF_WAY + 1) ** -exponent).astype(np.float32)
+    place = np.arange(len(history.movie_index))
+    place -= np.repeat(history.offsets[:-1], counts)
+    return of_place[place]
+
+
+def as_matrix(
+    history: Histories, weights: NDArray[np.float32] | None, *, movie_count: int
+) -> sp.csr_matrix:
+    """Return the histories as a sparse [U, I] matrix of weights, or of ones.
+
+    The matrix shares the arrays of `history`; sorting its entries would corrupt the histories.
+    """
+    values = np.ones(len(history.movie_index), np.float32) if weights is None else weights
+    shape = (len(history.offsets) - 1, movie_count)
+    return sp.csr_matrix((values, history.movie_index, history.offsets), shape)
