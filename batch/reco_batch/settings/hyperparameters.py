@@ -170,11 +170,11 @@ class EnsembleParameters(ModelParameters):
     """Largest distance of a co-occurring pair, in ratings of one user in order of time."""
     embedding_dim: int = tuned(12, 4, 32, log=True)
     """Width of the Bayesian factors; the cost grows with its square."""
-    epochs: int = tuned(25, 8, 50)
+    epochs: int = tuned(40, 10, 80)
     """Passes over all ratings, unless a budget allows fewer."""
-    most_visits: int = 100_000_000
+    most_visits: int = 400_000_000
     """Budget of rating visits: epochs x ratings. Larger data sets train for fewer epochs."""
-    feature_l2: float = tuned(1.0, 0.1, 30.0, log=True, at_least=0.001)
+    feature_l2: float = tuned(3.0, 0.3, 30.0, log=True, at_least=0.001)
     """L2 penalty of the map from features to prior means, in users or movies."""
     usual_noise: float = tuned(30.0, 3.0, 300.0, log=True, at_least=0.01)
     """Ratings at which a user's own noise counts half, and that of all users the other half."""

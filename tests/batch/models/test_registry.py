@@ -143,7 +143,7 @@ def test_no_budget_changes_the_training_of_small_data():
             "window": 40,
             "neighbour_movies": MOVIES - 1,
         },
-        "rating": {"epochs": 25, "window": 40},
+        "rating": {"epochs": 40, "window": 40},
     }
     assert budget_notes(DEFAULT, planned, size) == []
 
@@ -168,7 +168,7 @@ def test_every_exceeded_budget_has_a_note():
         "the recency exponent is chosen on a sample of 20,000 users",
         "EASE counts co-occurrence up to 20 ratings apart, not 40",
         (
-            "epochs of the rating model reduced from 25 to 8 to stay within 100,000,000 rating "
+            "epochs of the rating model reduced from 40 to 33 to stay within 400,000,000 rating "
             "visits, or as few as it needs (12,000,000 ratings)"
         ),
         "the ensemble counts co-occurrence up to 20 ratings apart, not 40",

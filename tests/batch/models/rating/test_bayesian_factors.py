@@ -146,7 +146,8 @@ def test_priors_are_ridge_regressions_on_the_features(model):
 
     for side in model._sides:
         rated, states = side.features.numpy()[:-1], side.mean.numpy()[:-1]
-        maps = np.linalg.solve(rated.T @ rated + np.eye(2), rated.T @ states)
+        ridge = rated.T @ rated + SMALL.feature_l2 * np.eye(2)
+        maps = np.linalg.solve(ridge, rated.T @ states)
         np.testing.assert_allclose(side.prior.numpy(), side.features @ maps, rtol=1e-3, atol=1e-5)
         variance = np.square(states - rated @ maps).mean(axis=0)
         variance += np.diagonal(side.covariance.numpy()[:-1], axis1=1, axis2=2).mean(axis=0)

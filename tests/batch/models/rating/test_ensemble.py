@@ -213,14 +213,15 @@ def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
 
 
 def test_epochs_fall_smoothly_beyond_the_budget():
-    """By hand: a hundred million visits are 25 epochs of 4 million ratings and 10 of 10 million."""
+    """By hand: 400 million visits are 40 epochs of 10 million ratings and 20 of 20 million."""
     parameters = EnsembleParameters()
 
     def epochs(count):
         return planned_epochs(parameters, rating_count=count)
 
-    assert epochs(100_836) == epochs(4_000_000) == parameters.epochs == 25
-    assert epochs(4_000_001) == 24
-    assert epochs(10_000_000) == 10
-    assert epochs(32_000_204) == 8
+    assert epochs(100_836) == epochs(10_000_000) == parameters.epochs == 40
+    assert epochs(10_000_001) == 39
+    assert epochs(20_000_000) == 20
+    assert epochs(32_000_204) == 12
+    assert epochs(100_000_000) == 8
     assert planned_epochs(replace(parameters, epochs=3), rating_count=32_000_204) == 3
