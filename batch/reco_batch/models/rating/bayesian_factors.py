@@ -92,7 +92,8 @@ class _Side:
         rated = counts > 0
         self.rated = tf.constant(rated.astype(np.float32)[:, np.newaxis])
         self.features = tf.constant(features)
-        self.gram = tf.constant(features[rated].T @ features[rated])
+        of_rated = features[rated].astype(np.float64)
+        self.gram = tf.constant(of_rated.T @ of_rated)  # float32 would not do: see `_maps`
         self.mean = _state(np.zeros((count, width), np.float32))
         self.covariance = _state(np.zeros((count, width, width), np.float32))
         self.prior = _state(np.zeros((count, width), np.float32))
@@ -258,12 +259,7 @@ class BayesianFactors(tfrs.Model):
     def _update_priors(self) -> tf.Tensor:
         """Fit the prior means to the features, and the variances and the level of the noise."""
         for side in self._sides:
-            ridge = self.parameters.feature_l2 * tf.eye(side.gram.shape[0])
-            states = side.mean * side.rated
-            maps = tf.linalg.solve(
-                side.gram + ridge, tf.matmul(side.features, states, transpose_a=True)
-            )
-            side.prior.assign(tf.matmul(side.features, maps))
+            side.prior.assign(tf.matmul(side.features, self._maps(side)))
             around = (side.mean - side.prior) ** 2 + tf.linalg.diag_part(side.covariance)
             variance = tf.reduce_sum(around * side.rated, axis=0) / tf.reduce_sum(side.rated)
             side.precision.assign(1 / (variance + _LEAST_VARIANCE))
@@ -272,6 +268,18 @@ class BayesianFactors(tfrs.Model):
         )
         self.squares.assign(0.0)
         return self.noise_level
+
+    def _maps(self, side: _Side) -> tf.Tensor:
+        """Return the ridge regression of the states on the features, [F, K].
+
+        In float64, since some features are nearly collinear: an inexact map grows from epoch to
+        epoch.
+        """
+        features = tf.cast(side.features, tf.float64)
+        states = tf.cast(side.mean * side.rated, tf.float64)
+        ridge = self.parameters.feature_l2 * tf.eye(side.gram.shape[0], dtype=tf.float64)
+        right = tf.matmul(features, states, transpose_a=True)
+        return tf.cast(tf.linalg.solve(side.gram + ridge, right), tf.float32)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:  # noqa: ARG002, FBT001, FBT002
         """Return the mean squared error of standardised ratings.
@@ -352,9 +360,11 @@ class _Block(NamedTuple):
 def _solve(side: _Side, rows: tf.Tensor, gram: tf.Tensor, right: tf.Tensor) -> None:
     """Set the posterior of some rows, given the sums over their ratings."""
     prior = tf.gather(side.prior, rows) * side.precision
-    covariance = tf.linalg.inv(gram + tf.linalg.diag(side.precision))
+    precision = tf.cast(gram + tf.linalg.diag(side.precision), tf.float64)
+    covariance = tf.linalg.inv(precision)
+    mean = tf.cast(tf.linalg.matvec(covariance, tf.cast(right + prior, tf.float64)), tf.float32)
+    covariance = tf.cast(covariance, tf.float32)
     side.covariance.scatter_update(tf.IndexedSlices(covariance, rows))
-    mean = tf.linalg.matvec(covariance, right + prior)
     side.mean.scatter_update(tf.IndexedSlices(mean, rows))
 
 

@@ -139,7 +139,7 @@ def test_priors_are_ridge_regressions_on_the_features(model):
     """Rows without ratings do not count; the variances are those around the prior means."""
     for side in model._sides:
         side.rated = np.append(np.ones(len(side.features) - 1), 0)[:, np.newaxis].astype(np.float32)
-        rated = side.features.numpy()[:-1]
+        rated = side.features.numpy()[:-1].astype(np.float64)
         side.gram = rated.T @ rated
 
     step(model, 2, 0)
