@@ -37,7 +37,7 @@ from extrapolation import by_scale, extrapolate
 from machine import describe, environment
 from prometheus_client.parser import text_string_to_metric_families
 
-from reco_batch.models.rating.ensemble import trained_members
+from reco_batch.models.rating.ensemble import planned_epochs
 from reco_batch.models.retrieval.cooccurrence import affordable_window
 from reco_batch.models.retrieval.history_encoder import encoder_plan
 from reco_batch.settings.hyperparameters import PRESETS
@@ -69,7 +69,6 @@ def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> d
         return {"preset": "default"}
     retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
     plan = encoder_plan(retrieval.tower, user_count=whole.users)
-    trained = trained_members(rating, rating_count=whole.ratings) > 0
     window = affordable_window(retrieval.neighbours.window, whole.ratings)
     return {
         "preset": "default",
@@ -79,7 +78,10 @@ def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> d
             "neighbours.window": window,
             "recency_users": max(1, round(retrieval.recency_users * scale)),
         },
-        "rating": {"window": window, **({} if trained else {"most_steps": 1})},
+        "rating": {
+            "window": window,
+            "epochs": planned_epochs(rating, rating_count=whole.ratings),
+        },
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reco_batch.models.rating.ensemble import trained_members
+from reco_batch.models.rating.ensemble import planned_epochs
 from reco_batch.models.retrieval.history_encoder import encoder_plan
 from reco_batch.monitoring.prometheus import Figures, write_metrics
 from reco_batch.settings.hyperparameters import PRESETS
@@ -138,8 +138,8 @@ def test_parts_are_trained_as_the_whole_is(scale, tmp_path, part):
     of_whole = encoder_plan(usual.retrieval.tower, user_count=whole.users)
     assert towers.epochs == of_whole.epochs
     assert towers.steps == pytest.approx(of_whole.steps, rel=0.02)
-    members = trained_members(like.rating, rating_count=small.ratings)
-    assert members == trained_members(usual.rating, rating_count=whole.ratings)
+    epochs = planned_epochs(like.rating, rating_count=small.ratings)
+    assert epochs == planned_epochs(usual.rating, rating_count=whole.ratings)
 
 
 def test_a_stage_at_a_time_the_whole_has_the_steps_of_its_parts(scale, tmp_path):

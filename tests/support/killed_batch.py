@@ -90,7 +90,7 @@ if os.environ["MODELS"] == "small":
             TowerParameters(embedding_dim=8, epochs=3, batch_users=20),
             EaseParameters(factors=8),
         ),
-        EnsembleParameters(factors=8, embedding_dim=4, epochs=2, batch_size=200),
+        EnsembleParameters(factors=8, embedding_dim=4, epochs=4),
         refit=True,
         fits_validation=True,
         rank_by=RankBy.BOUND,

@@ -55,12 +55,12 @@ class LinearRating(NamedTuple):
         return np.clip(stars, *self.scale)
 
 
-def weighted_mean(members: Sequence[LinearRating], shares: Sequence[float]) -> LinearRating:
-    """Return one model that predicts the weighted mean of its members, before clipping.
+def weighted_sum(members: Sequence[LinearRating], shares: Sequence[float]) -> LinearRating:
+    """Return one model that predicts the weighted sum of its members, before clipping.
 
     Args:
         members: models of the same users and movies.
-        shares: weights of the members; their sum is 1.
+        shares: weights of the members.
     """
     weights = np.asarray(shares, np.float32)
     return LinearRating(

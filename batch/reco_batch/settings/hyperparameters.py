@@ -190,44 +190,32 @@ class HybridParameters(ModelParameters):
 
 @dataclass(frozen=True, slots=True)
 class EnsembleParameters(ModelParameters):
-    """Rating ensemble: ridge regression in closed form plus trained SVD++ members."""
+    """Rating ensemble: Bayesian factors plus a ridge regression of their residuals."""
 
-    saved_bytes: ClassVar[int] = 1_000
+    saved_bytes: ClassVar[int] = 250
 
     factors: int = tuned(32, 8, 64, log=True)
     """Co-occurrence factors per movie, in addition to genres and year."""
     window: int = 40
     """Largest distance of a co-occurring pair, in ratings of one user in order of time."""
+    embedding_dim: int = tuned(12, 4, 32, log=True)
+    """Width of the Bayesian factors; the cost grows with its square."""
+    epochs: int = tuned(40, 10, 80)
+    """Passes over all ratings, unless a budget allows fewer."""
+    most_visits: int = 400_000_000
+    """Budget of rating visits: epochs x ratings. Larger data sets train for fewer epochs."""
+    feature_l2: float = tuned(3.0, 0.3, 30.0, log=True, at_least=0.001)
+    """L2 penalty of the map from features to prior means, in users or movies."""
+    usual_noise: float = tuned(30.0, 3.0, 300.0, log=True, at_least=0.01)
+    """Ratings at which a user's own noise counts half, and that of all users the other half."""
     ridge_l2: float = tuned(20.0, 5.0, 80.0, log=True, at_least=0.01)
-    """Ridge: L2 penalty of a user's deviation from the shared weights."""
-    ridge_factor_scale: float = tuned(3.0, 0.5, 6.0)
+    """Ridge: L2 penalty of a user's deviation from the shared weights, in ratings."""
+    ridge_factor_scale: float = tuned(2.0, 0.5, 6.0)
     """Ridge: mean length of the co-occurrence factors, where a genre has 1; larger means freer."""
     ridge_share: float = tuned(0.5, 0.0, 1.0, at_most=1.0)
-    """Weight of the ridge regression in the ensemble, from 0 to 1."""
-    bias_shrinkage: float = tuned(3.0, 0.5, 20.0, log=True, at_least=0.01)
-    """Ridge: ratings at which a user's or movie's bias counts half."""
-    members: int = 2
-    """Trained SVD++ members, which differ by their random seed."""
-    factor_scale: float = tuned(2.0, 0.5, 6.0)
-    """SVD++: mean length of the co-occurrence factors, where a genre has 1; larger means freer."""
-    embedding_dim: int = 32
-    """SVD++: width of the user and movie vectors."""
-    learning_rate: float = tuned(0.003, 0.0005, 0.01, log=True)
-    """SVD++: learning rate of Adam."""
-    epochs: int = tuned(6, 3, 15)
-    """SVD++: passes over all ratings."""
-    batch_size: int = 2048
-    """SVD++: ratings per training step."""
-    most_steps: int = 30_000
-    """Budget of training steps per member in all epochs; beyond it no member is trained."""
-    bias_l2: float = 0.03
-    """SVD++: L2 penalty of the biases, per rating."""
-    vector_l2: float = tuned(0.08, 0.01, 0.5, log=True)
-    """SVD++: L2 penalty of a user's and a movie's own vectors, per rating."""
-    history_l2: float = tuned(30.0, 5.0, 200.0, log=True)
-    """SVD++: L2 penalty of the history vectors, in total."""
-    taste_l2: float = tuned(3.0, 0.3, 30.0, log=True)
-    """SVD++: L2 penalty of the weights of movie features, in total."""
+    """Share of the ridge regression that is added to the Bayesian factors, from 0 to 1."""
+    bias_shrinkage: float = tuned(20.0, 0.5, 60.0, log=True, at_least=0.01)
+    """Ridge: ratings at which the bias of a user's or movie's residuals counts half."""
 
 
 @dataclass(frozen=True, slots=True)

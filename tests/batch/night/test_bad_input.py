@@ -682,12 +682,12 @@ def test_2_for_another_namespace_or_address(folder, refused):
 def test_2_for_a_file_of_parameters_that_cannot_be(folder, refused, tmp_path):
     """A wrong setting is refused in one line with file, key, value and expectation."""
     path = tmp_path / "mine.json"
-    path.write_text('{"preset": "default", "rating": {"members": 0}}')
+    path.write_text('{"preset": "default", "rating": {"factors": 0}}')
 
     for words in (("run",), ("tune", "--out", str(tmp_path / "out.json"))):
         shown = refused(*words, "--data", folder(), "--parameters", str(path), code=2)
 
-        assert shown == (f"error: {path}: rating: members is 0; expected a whole number from 1")
+        assert shown == (f"error: {path}: rating: factors is 0; expected a whole number from 1")
 
 
 @pytest.mark.parametrize(

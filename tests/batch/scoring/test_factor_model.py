@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from handmade_ratings import random_ratings
 from reco_batch.scoring import factor_model as linear_rating
-from reco_batch.scoring.factor_model import LinearRating, fit_biases, weighted_mean
+from reco_batch.scoring.factor_model import LinearRating, fit_biases, weighted_sum
 
 USERS, MOVIES = 5, 7
 PAIRS = np.indices((USERS, MOVIES)).reshape(2, -1).astype(np.int32)
@@ -78,7 +78,7 @@ def test_mean_of_models_predicts_the_mean(members):
     models = [member(seed, width=width) for seed, width in members]
     shares = np.arange(1, len(models) + 1) / sum(range(1, len(models) + 1))
 
-    joined = weighted_mean(models, list(shares))
+    joined = weighted_sum(models, list(shares))
 
     expected = sum(s * plain_stars(m) for s, m in zip(shares, models, strict=True))
     np.testing.assert_allclose(plain_stars(joined), expected, rtol=1e-4, atol=1e-5)

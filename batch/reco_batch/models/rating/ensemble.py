@@ -1,26 +1,27 @@
-"""Default rating model: the weighted mean of a ridge regression and several SVD++ members.
+"""Default rating model: Bayesian factors, and a ridge regression of what they leave.
 
-Every member represents a movie by its genres, its year and its co-occurrence factors
-(`cooccurrence`), which are more informative than the genres.
+The factors (`bayesian_factors`) are good where many users rated the same movies; the ridge
+regression of each user's residuals (`ridge`) adds preferences for content, for which a few factors
+have no room. It is fitted to leave-one-out residuals: those of the fitted ratings are too small.
 
-A training step of an SVD++ member cannot grow with the data: its cost is the rating histories that
-it sums, and larger steps generalise worse. So beyond a budget of steps no member is trained, and
-the ridge regression is the whole model.
+Both represent a movie by its genres, its year and its co-occurrence factors (`cooccurrence`), which
+are more informative than the genres. Everything is linear in the number of ratings.
 
-Shapes: N ratings, U users, I movies, D factors.
+Shapes: N ratings, U users, I movies, D factors, F features.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Movies, Ratings, histories
 from reco_batch.data.item_features import content_features
+from reco_batch.models.rating.bayesian_factors import Features, train_factors
 from reco_batch.models.rating.ridge import fit_ridge
-from reco_batch.models.rating.svdpp import train_svdpp
 from reco_batch.models.retrieval.cooccurrence import (
     cooccurrence_counts,
     cooccurrence_factors,
@@ -31,69 +32,70 @@ from reco_batch.models.retrieval.recency import as_matrix
 from reco_batch.models.trainable import DataSize, Rating, TrainableRating, Training
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage
-from reco_batch.scoring.factor_model import LinearRating, weighted_mean
+from reco_batch.scoring.factor_model import LinearRating, weighted_sum
 from reco_batch.settings.hyperparameters import EnsembleParameters
+
+#: Fewest passes over all ratings; the co-occurrence factors are a good start.
+_LEAST_EPOCHS: Final = 8
 
 
 @dataclass(frozen=True)
 class Ensemble(TrainableRating):
-    """Training of the ensemble, within a budget of steps per member."""
+    """Training of the ensemble, within a budget of rating visits."""
 
     parameters: EnsembleParameters
 
     def train(self, training: Training) -> Rating:
-        """Train all members that the budget allows."""
+        """Train the factors for as many epochs as the budget allows, and the ridge regression."""
         dataset = training.dataset
-        members = trained_members(self.parameters, rating_count=len(dataset.ratings))
         return train_ensemble(
             training.ratings(),
             movies=dataset.movies,
             user_count=len(dataset.user_ids),
             scale=dataset.rating_scale,
-            parameters=replace(self.parameters, members=members),
+            parameters=replace(self.parameters, epochs=self.epochs(DataSize.of(dataset))),
             seed=training.seed,
             stage=training.stage,
             checkpoints=training.checkpoints,
         )
 
     def epochs(self, size: DataSize) -> int:
-        """Return the epochs of all members together."""
-        members = trained_members(self.parameters, rating_count=size.ratings)
-        return members * self.parameters.epochs
+        """Return the epochs of the factors."""
+        return planned_epochs(self.parameters, rating_count=size.ratings)
 
     def plan(self, ratings: Ratings, size: DataSize) -> Mapping[str, Any]:
-        """Return the number of trained members and the co-occurrence window.
+        """Return the number of epochs and the co-occurrence window.
 
         Empty without rating values, since no rating model is trained then.
         """
         if ratings.rating is None:
             return {}
         return {
-            "members": trained_members(self.parameters, rating_count=size.ratings),
+            "epochs": self.epochs(size),
             "window": planned_window(self.parameters.window, ratings),
         }
 
-    def budget_notes(self, plan: Mapping[str, Any], size: DataSize) -> list[str]:  # noqa: ARG002
-        """Return a note for fewer members and one for a narrower window."""
+    def budget_notes(self, plan: Mapping[str, Any], size: DataSize) -> list[str]:
+        """Return a note for fewer epochs and one for a narrower window."""
         notes: list[str] = []
-        if plan["members"] < self.parameters.members:
+        if plan["epochs"] < self.parameters.epochs:
             notes.append(
-                "the rating model is the ridge regression alone: each of "
-                f"{self.parameters.members} SVD++ members would exceed "
-                f"{self.parameters.most_steps:,} training steps"
+                f"epochs of the rating model reduced from {self.parameters.epochs} to "
+                f"{plan['epochs']} to stay within {self.parameters.most_visits:,} rating visits, "
+                f"or as few as it needs ({size.ratings:,} ratings)"
             )
         return notes + narrower_window("the ensemble", plan["window"], self.parameters.window)
 
 
-def trained_members(parameters: EnsembleParameters, *, rating_count: int) -> int:
-    """Return the number of trained members: all, or 0 beyond the budget of steps.
+def planned_epochs(parameters: EnsembleParameters, *, rating_count: int) -> int:
+    """Return the epochs of the factors: all, or fewer beyond the budget of rating visits.
 
     Args:
         parameters: hyper-parameters with the budget.
         rating_count: N of the whole data, so that the measured and the published model are alike.
     """
-    steps = parameters.epochs * -(-rating_count // parameters.batch_size)
-    return parameters.members if steps <= parameters.most_steps else 0
+    affordable = max(_LEAST_EPOCHS, parameters.most_visits // max(rating_count, 1))
+    return min(parameters.epochs, affordable)
 
 
 def train_ensemble(
@@ -107,61 +109,85 @@ def train_ensemble(
     stage: Stage,
     checkpoints: Checkpoints | None = None,
 ) -> LinearRating:
-    """Train all members on the value of every rating, and return their weighted mean.
+    """Train both members on the value of every rating, and return their sum.
 
     Args:
         ratings: training ratings.
         movies: catalogue.
         user_count: U.
         scale: lowest and highest rating.
-        parameters: hyper-parameters of all members.
+        parameters: hyper-parameters of both members.
         seed: random seed; fixes the result for the same data and machine.
-        stage: reports each epoch of each member.
-        checkpoints: checkpoints of this training; each member has a part of its own.
+        stage: reports each epoch of the factors.
+        checkpoints: checkpoints of this training.
     """
     counts = cooccurrence_counts(ratings, movie_count=len(movies), window=parameters.window)
     history = histories(ratings, user_count=user_count)
     interactions = as_matrix(history, None, movie_count=len(movies))
     factors = cooccurrence_factors(counts, interactions, dim=parameters.factors, seed=seed)
+    rated = np.bincount(ratings.movie_index, minlength=len(movies))
+    factors = factors / max(_mean_length(factors, rated), 1e-9)
     content = content_features(movies)
-    members = [
-        fit_ridge(
-            ratings,
-            _features(content, factors, ratings, scale=parameters.ridge_factor_scale),
-            user_count=user_count,
-            scale=scale,
-            l2=parameters.ridge_l2,
-            shrinkage=parameters.bias_shrinkage,
-        )
-    ]
-    features = _features(content, factors, ratings, scale=parameters.factor_scale)
-    members.extend(
-        train_svdpp(
-            ratings,
-            features,
-            parameters,
-            user_count=user_count,
-            scale=scale,
-            seed=seed + member,
-            stage=stage,
-            checkpoints=checkpoints.part(f"member-{member + 1}") if checkpoints else None,
-        )
-        for member in range(parameters.members)
+    features = _features(content, factors, interactions, rated)
+    trained = train_factors(
+        ratings,
+        features,
+        parameters,
+        epochs=parameters.epochs,
+        seed=seed,
+        stage=stage,
+        checkpoints=checkpoints,
     )
-    if len(members) == 1:
-        return members[0]
-    share = (1 - parameters.ridge_share) / parameters.members
-    return weighted_mean(members, [parameters.ridge_share, *[share] * parameters.members])
+    of_content = np.hstack([content, factors * parameters.ridge_factor_scale])
+    ridge = fit_ridge(
+        replace(ratings, rating=trained.leave_one_out(ratings)),
+        of_content.astype(np.float32),
+        user_count=user_count,
+        scale=scale,
+        l2=parameters.ridge_l2,
+        shrinkage=parameters.bias_shrinkage,
+    )
+    return weighted_sum([trained.linear(scale), ridge], [1, parameters.ridge_share])
 
 
 def _features(
     content: NDArray[np.float32],
     factors: NDArray[np.float32],
-    ratings: Ratings,
-    *,
-    scale: float,
-) -> NDArray[np.float32]:
-    """Concatenate content and factors, whose mean length over all ratings becomes `scale`."""
-    squares = np.square(factors).sum(axis=1)  # [I], not [N, D] for every rating
-    length = np.sqrt(squares[ratings.movie_index].mean())
-    return np.hstack([content, factors * (scale / max(length, 1e-9))]).astype(np.float32)
+    interactions: sp.csr_matrix,
+    rated: NDArray[np.int64],
+) -> Features:
+    """Return the features of the prior means, and the initial factors of the movies.
+
+    A user has the sum of the co-occurrence factors of the own history, divided by the square root
+    of its length. Both sides have a constant and the logarithm of the number of ratings.
+
+    Args:
+        content: [I, content] genres and year.
+        factors: [I, D] co-occurrence factors of mean length 1.
+        interactions: [U, I], 1 where the user rated the movie.
+        rated: [I] ratings of each movie.
+    """
+    lengths = np.diff(interactions.indptr)
+    history = (interactions @ factors) / np.sqrt(lengths + 1)[:, np.newaxis]
+    present = (lengths > 0).astype(np.float64)
+    history = history - present @ history / max(present.sum(), 1)
+    width = np.sqrt(factors.shape[1])
+    history *= width / max(_mean_length(history, present), 1e-9)
+    return Features(
+        np.hstack([_constants(lengths), history]).astype(np.float32),
+        np.hstack([_constants(rated), content, factors * width]).astype(np.float32),
+        factors,
+    )
+
+
+def _constants(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return a constant and the standardised logarithm of the number of ratings, [rows, 2]."""
+    logarithm = np.log1p(counts)
+    logarithm = (logarithm - logarithm.mean()) / max(logarithm.std(), 1e-9)
+    return np.column_stack([np.ones(len(counts)), logarithm])
+
+
+def _mean_length(vectors: NDArray[np.floating], weights: NDArray[Any]) -> float:
+    """Return the root of the weighted mean squared length of the rows."""
+    squares = np.square(vectors).sum(axis=1)
+    return float(np.sqrt(weights @ squares / max(weights.sum(), 1)))

@@ -56,7 +56,7 @@ class Tower(tf.keras.Model):
 def fit_epochs(
     model: tfrs.Model,
     optimizer: tf.keras.optimizers.Optimizer,
-    batches: Batch,
+    batches: Batch | Mapping[str, NDArray[Any]],
     *,
     epochs: int,
     stage: Stage,

@@ -1,17 +1,18 @@
-"""Rating ensemble: the mean of its members, its SavedModel, and its budget."""
+"""Rating ensemble: the sum of its members, its SavedModel, and its budget."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from handmade_ratings import ODD_DATA
 from reco_batch.artifact.saved_models import EXPLICIT_MODEL, save_rating
 from reco_batch.data.dataset import histories
 from reco_batch.data.item_features import content_features
-from reco_batch.models.rating.ensemble import train_ensemble, trained_members
+from reco_batch.models.rating.bayesian_factors import train_factors
+from reco_batch.models.rating.ensemble import _features, planned_epochs, train_ensemble
 from reco_batch.models.rating.ridge import fit_ridge
-from reco_batch.models.rating.svdpp import train_svdpp
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, cooccurrence_factors
 from reco_batch.models.retrieval.recency import as_matrix
 from reco_batch.models.training.checkpoints import Checkpoints
@@ -19,9 +20,7 @@ from reco_batch.settings.hyperparameters import EnsembleParameters
 from stopped_training import Stopped, StoppingStage
 
 SCALE = 0.5, 5.0
-SMALL = EnsembleParameters(
-    factors=4, embedding_dim=3, epochs=3, batch_size=100, learning_rate=0.02, ridge_share=0.4
-)
+SMALL = EnsembleParameters(factors=4, embedding_dim=3, epochs=3, ridge_share=0.4)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def fit(sittings):
 @pytest.fixture(scope="module")
 def trained(fit):
     """Model of seed 42, trained without a stop, and its stage."""
-    stage = StoppingStage(after=SMALL.members * SMALL.epochs)
+    stage = StoppingStage(after=SMALL.epochs)
     return fit(stage=stage), stage
 
 
@@ -68,49 +67,56 @@ def unheld(model, pairs):
     return model._replace(scale=(-100, 100)).predict(*pairs)
 
 
-def test_stars_are_the_mean_of_the_members(trained, sittings, stage):
-    """The ridge regression has its share, and the trained members divide the rest."""
-    ratings = sittings.ratings
-    counts = cooccurrence_counts(ratings, movie_count=len(sittings.movies), window=SMALL.window)
-    history = histories(ratings, user_count=len(sittings.user_ids))
-    interactions = as_matrix(history, None, movie_count=len(sittings.movies))
+def test_stars_are_the_factors_and_a_share_of_the_ridge(trained, fit, sittings, stage):
+    """The ridge regression is fitted to the leave-one-out residuals of the factors."""
+    ratings, users, movies = sittings.ratings, len(sittings.user_ids), sittings.movies
+    counts = cooccurrence_counts(ratings, movie_count=len(movies), window=SMALL.window)
+    history = histories(ratings, user_count=users)
+    interactions = as_matrix(history, None, movie_count=len(movies))
     factors = cooccurrence_factors(counts, interactions, dim=4, seed=42)
-    length = np.sqrt(np.square(factors[ratings.movie_index]).sum(axis=1).mean())
+    factors /= np.sqrt(np.square(factors[ratings.movie_index]).sum(axis=1).mean())
+    content, rated = content_features(movies), np.bincount(ratings.movie_index)
+    rated = np.pad(rated, (0, len(movies) - len(rated)))
+    factors_only = train_factors(
+        ratings,
+        _features(content, factors, interactions, rated),
+        SMALL,
+        epochs=SMALL.epochs,
+        seed=42,
+        stage=stage,
+    )
+    ridge = fit_ridge(
+        replace(ratings, rating=factors_only.leave_one_out(ratings)),
+        np.hstack([content, 2 * factors]),
+        user_count=users,
+        scale=SCALE,
+        l2=20.0,
+        shrinkage=20.0,
+    )
 
-    def features(scale):
-        return np.hstack([content_features(sittings.movies), factors * scale / length])
-
-    users = len(sittings.user_ids)
-    ridge = fit_ridge(ratings, features(3.0), user_count=users, scale=SCALE, l2=20.0, shrinkage=3.0)
-    members = [
-        train_svdpp(
-            ratings,
-            features(2.0).astype(np.float32),
-            SMALL,
-            user_count=users,
-            scale=SCALE,
-            seed=seed,
-            stage=stage,
-        )
-        for seed in (42, 43)
-    ]
-
-    model, told = trained
+    model, reported = trained
 
     pairs = every_pair(sittings)
-    expected = 0.4 * unheld(ridge, pairs) + 0.3 * sum(unheld(one, pairs) for one in members)
+    expected = unheld(factors_only.linear(SCALE), pairs) + 0.4 * unheld(ridge, pairs)
     np.testing.assert_allclose(unheld(model, pairs), expected, rtol=1e-3, atol=1e-3)
-    assert told.left == 0
+    assert reported.left == 0
+    plain = fit(stage=stage, parameters=replace(SMALL, ridge_share=0.0))
+    np.testing.assert_allclose(
+        unheld(plain, pairs), unheld(factors_only.linear(SCALE), pairs), rtol=1e-3, atol=1e-3
+    )
 
 
-def test_without_trained_members_it_is_the_closed_form(fit, sittings, stage):
-    """The ridge regression has weight 1 then."""
-    model = fit(stage=stage, parameters=replace(SMALL, members=0))
+def test_users_are_represented_by_their_history(sittings):
+    """Two users with the same movies have the same features, others have others."""
+    interactions = sp.csr_matrix(np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]], np.float32))
+    factors = np.random.default_rng(0).normal(size=(3, 2))
 
-    assert stage.steps == 0
-    assert model.users.shape[1] == content_features(sittings.movies).shape[1] + 4
-    predicted = model.predict(sittings.ratings.user_index, sittings.ratings.movie_index)
-    assert np.square(predicted - sittings.ratings.rating).mean() < sittings.ratings.rating.var()
+    features = _features(np.zeros((3, 1)), factors, interactions, np.array([2, 3, 1]))
+
+    np.testing.assert_allclose(features.users[0], features.users[1], rtol=1e-5)
+    assert np.abs(features.users[0, 2:] - features.users[2, 2:]).min() > 0.01
+    # All have two ratings, so the logarithm of their number has no spread.
+    np.testing.assert_array_equal(features.users[:, :2], [[1, 0]] * 3)
 
 
 def test_seed_fixes_the_model(fit, trained, stage):
@@ -119,22 +125,18 @@ def test_seed_fixes_the_model(fit, trained, stage):
     assert not same_bits(fit(stage=stage, seed=43), trained[0])
 
 
-@pytest.mark.parametrize(
-    ("after", "messages"),
-    [(2, "member-1: resuming after epoch 2"), (4, "member-2: resuming after epoch 1")],
-)
-def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage, after, messages):
-    """Members before the stopped one are not trained again."""
+def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stage):
+    """The closed forms are computed again."""
     lines = []
 
     def checkpoints():
         return Checkpoints(tmp_path, training="it", every_seconds=0, show=lines.append)
 
     with pytest.raises(Stopped):
-        fit(stage=StoppingStage(after), checkpoints=checkpoints())
+        fit(stage=StoppingStage(after=2), checkpoints=checkpoints())
     resumed = fit(stage=stage, checkpoints=checkpoints())
 
-    assert lines[-1] == f"it, {messages}"
+    assert lines == ["it: resuming after epoch 2"]
     assert same_bits(resumed, trained[0])
 
 
@@ -192,7 +194,7 @@ def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
         movies=movies,
         user_count=users,
         scale=SCALE,
-        parameters=replace(SMALL, members=1, epochs=1),
+        parameters=replace(SMALL, epochs=1),
         seed=1,
         stage=stage,
     )
@@ -210,11 +212,16 @@ def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
     np.testing.assert_allclose(stars, model.predict(*pairs), rtol=1e-5, atol=1e-5)
 
 
-def test_members_are_trained_up_to_the_budget_of_steps():
-    """By hand: 5,000 steps of 2,048 ratings in each of six epochs are the last within it."""
+def test_epochs_fall_smoothly_beyond_the_budget():
+    """By hand: 400 million visits are 40 epochs of 10 million ratings and 20 of 20 million."""
     parameters = EnsembleParameters()
 
-    assert trained_members(parameters, rating_count=100_836) == parameters.members
-    assert trained_members(parameters, rating_count=5_000 * 2_048) == parameters.members
-    assert trained_members(parameters, rating_count=5_000 * 2_048 + 1) == 0
-    assert trained_members(parameters, rating_count=32_000_204) == 0
+    def epochs(count):
+        return planned_epochs(parameters, rating_count=count)
+
+    assert epochs(100_836) == epochs(10_000_000) == parameters.epochs == 40
+    assert epochs(10_000_001) == 39
+    assert epochs(20_000_000) == 20
+    assert epochs(32_000_204) == 12
+    assert epochs(100_000_000) == 8
+    assert planned_epochs(replace(parameters, epochs=3), rating_count=32_000_204) == 3
