@@ -93,7 +93,7 @@ class _Side:
         self.rated = tf.constant(rated.astype(np.float32)[:, np.newaxis])
         self.features = tf.constant(features)
         of_rated = features[rated].astype(np.float64)
-        self.gram = tf.constant(of_rated.T @ of_rated)  # float32 would not do: see `_maps`
+        self.gram = tf.constant(of_rated.T @ of_rated)
         self.mean = _state(np.zeros((count, width), np.float32))
         self.covariance = _state(np.zeros((count, width, width), np.float32))
         self.prior = _state(np.zeros((count, width), np.float32))
@@ -272,8 +272,7 @@ class BayesianFactors(tfrs.Model):
     def _maps(self, side: _Side) -> tf.Tensor:
         """Return the ridge regression of the states on the features, [F, K].
 
-        In float64, since some features are nearly collinear: an inexact map grows from epoch to
-        epoch.
+        In float64, since some features are nearly collinear: the constant and the years are.
         """
         features = tf.cast(side.features, tf.float64)
         states = tf.cast(side.mean * side.rated, tf.float64)
