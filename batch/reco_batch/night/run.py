@@ -42,7 +42,7 @@ from reco_batch.progress.reporter import Reporter, Stage, StageTimes, errors_as_
 from reco_batch.scoring.engine import Engine, open_engine
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import LearningConfig, RunConfig
-from reco_store import Keys, Published, RunLock, new_generation_id, store_errors
+from reco_store import GateInput, Keys, Published, RunLock, new_generation_id, store_errors
 from reco_store.connection.client import Client
 from reco_store.connection.servers import look_at_servers, require_fit
 from reco_store.contract.keys import parse_generation_id
@@ -105,10 +105,14 @@ def run_night(
         with suppress(OSError):  # the run itself reports a folder that it cannot use
             finish_deletions(config.artifacts)  # the run may need their space
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
+        live = GateInput.read_from(client, lock.keys, "", made_of).live_manifest or {}
         generation = _name(config, client, lock.keys, started=started, reporter=reporter)
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
             reporter.set_generation(night.generation)
-            artifact = _compute(config, dataset, split, night, engine=engine, reporter=reporter)
+            last = last_choice(live)
+            artifact = _compute(
+                config, dataset, split, night, engine=engine, last=last, reporter=reporter
+            )
             published = publish_artifact(
                 artifact,
                 client,
@@ -143,6 +147,11 @@ def last_times(artifacts: Path, namespace: str) -> StageTimes:
     with suppress(NightFailed):  # an unreadable folder is reported when it is needed
         manifest = next((one.manifest for one in artifacts_of(artifacts, namespace)[-1:]), {})
     return StageTimes.from_manifest(section(manifest, "began"), section(manifest, "seconds"))
+
+
+def last_choice(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values that the run of a manifest chose, by dotted name; empty without any."""
+    return section(section(section(manifest, "metrics"), "chosen"), "retrieval")
 
 
 def metrics_before(artifacts: Path, generation: str | None, *, split: str) -> Mapping[str, Any]:
@@ -257,13 +266,14 @@ def _compute(
     night: UnfinishedNight,
     *,
     engine: Engine,
+    last: Mapping[str, Any],
     reporter: Reporter,
 ) -> Artifact:
     """Run all stages that are not complete; the manifest is written last."""
     folder = night.artifact_folder
     if not night.is_complete(FINISH):
         with _disk_errors(folder):
-            _fill(config, dataset, split, night, engine=engine, reporter=reporter)
+            _fill(config, dataset, split, night, engine=engine, last=last, reporter=reporter)
     return open_artifact(folder.parent, folder.name)
 
 
@@ -278,6 +288,7 @@ def _fill(
     night: UnfinishedNight,
     *,
     engine: Engine,
+    last: Mapping[str, Any],
     reporter: Reporter,
 ) -> None:
     with reporter.stage("load TensorFlow"):
@@ -292,7 +303,9 @@ def _fill(
     # The number of threads that share a sum decides its last bits, and scoring in one job sets it
     # for training in another. A single thread from the start makes runs reproducible.
     with threadpool_limits(1, "blas"):
-        trainings = Trainings(dataset, split, config, writer=writer, night=night, reporter=reporter)
+        trainings = Trainings(
+            dataset, split, config, writer=writer, night=night, last=last, reporter=reporter
+        )
 
         def finish(_: Stage, *measured: Mapping[str, Any]) -> None:
             if dataset.findings.rejected:

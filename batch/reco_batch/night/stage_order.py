@@ -8,7 +8,7 @@ from reco_batch.artifact.unfinished import FINISH
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset
 from reco_batch.night.stages import FILES, MODEL, VALUE, Stage
-from reco_batch.night.train_and_refit import RECENCY, REFIT, TRAIN, Trainings
+from reco_batch.night.train_and_refit import CHOOSE, REFIT, TRAIN, Trainings
 from reco_batch.night.write_lists import Lists
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.families import BECAUSE, NEXT, POPULAR, RANKED, SEEN, SIMILAR, USER
@@ -27,7 +27,8 @@ def order_of(
 
     Each model is trained without the held-out ratings (`train`) and measured. With `config.refits`
     it is trained again on all ratings (`refit`), and the lists are computed from that one. Stages
-    of different models run in parallel; the rating model comes first, since it takes longer.
+    of different models run in parallel; retrieval comes first, since it takes longer. Its first
+    training makes the choice, beside the trainings of the rating model.
     """
     users, items = len(dataset.user_ids), len(dataset.movies.catalogue)
     served = REFIT if config.refits else TRAIN
@@ -40,7 +41,8 @@ def order_of(
     common += [] if dataset.has_stars else [path(RANKED)]  # empty lists
 
     def model(name: str) -> Stage:
-        return Stage(name, MODEL, trainings.training(name), [RECENCY], [], trainings.epochs(name))
+        needs = [CHOOSE] if name in (retrieval, trained) else []
+        return Stage(name, MODEL, trainings.training(name), needs, [], trainings.epochs(name))
 
     rating_lists = [
         model(rating),
@@ -88,21 +90,17 @@ def order_of(
         ),
     ]
     if config.refits:
-        halves = [rating_lists, rating_metrics, retrieval_lists, retrieval_metrics]
+        of_retrieval = [retrieval_lists, retrieval_metrics]
+        of_rating = [rating_lists, rating_metrics]
     else:  # the lists are computed from the measured models
-        halves = [rating_metrics, rating_lists[1:], retrieval_metrics, retrieval_lists[1:]]
-    if not dataset.has_stars:
-        halves = halves[2:]
+        of_retrieval = [retrieval_metrics, retrieval_lists[1:]]
+        of_rating = [rating_metrics, rating_lists[1:]]
+    halves = [of_retrieval[0], *(of_rating if dataset.has_stars else []), of_retrieval[1]]
     measured = [f"measure {kind}" for kind in trainings.kinds]
     return [
         Stage("popular lists and cards", FILES, lists.popular, [], common),
         Stage("write the split", FILES, lists.split, [], [writer.split], shown=False),
-        Stage(
-            RECENCY,
-            VALUE,
-            trainings.choose_recency,
-            shown=config.parameters.retrieval.chooses_recency,
-        ),
         *[stage for half in halves for stage in half],
-        Stage(FINISH, FILES, finish, [RECENCY, *measured], [writer.folder / MANIFEST]),
+        Stage(CHOOSE, VALUE, trainings.choose, shown=config.parameters.retrieval.chooses),
+        Stage(FINISH, FILES, finish, [CHOOSE, *measured], [writer.folder / MANIFEST]),
     ]

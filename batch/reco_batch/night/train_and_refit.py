@@ -19,14 +19,15 @@ from reco_batch.models.trainable import DataSize, Rating, Retrieval, Trainable, 
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Reporter
 from reco_batch.progress.reporter import Stage as Progress
-from reco_batch.settings.hyperparameters import Preset
+from reco_batch.settings.hyperparameters import Choosing, Preset
 from reco_batch.settings.run_config import RunConfig
+from reco_batch.settings.search_space import with_values
 
 #: Trainings of a model: without the held-out ratings, and on all ratings.
 TRAIN: Final = "train"
 REFIT: Final = "refit"
-#: Name of the stage that chooses the recency exponent.
-RECENCY: Final = "choose how newer ratings count"
+#: Name of the stage that chooses hyper-parameters on the validation part.
+CHOOSE: Final = "choose for this catalogue"
 
 
 class Trainings:
@@ -40,6 +41,7 @@ class Trainings:
         *,
         writer: ArtifactWriter,
         night: UnfinishedNight,
+        last: Mapping[str, Any],
         reporter: Reporter,
     ) -> None:
         """Plan the trainings, and report each budget that changes one.
@@ -50,10 +52,12 @@ class Trainings:
             config: configuration with the hyper-parameters of both models.
             writer: takes the metrics of each user.
             night: has the checkpoints.
+            last: values that the last run chose, by dotted name.
             reporter: shows budget notes and messages about checkpoints.
         """
         self._dataset, self._split, self._config = dataset, split, config
         self._writer, self._night, self._reporter = writer, night, reporter
+        self._last = last
         preset, size = config.parameters, DataSize.of(dataset)
         self._models: dict[str, Trainable[Any]] = {"retrieval": retrieval_of(preset.retrieval)}
         if dataset.has_stars:
@@ -90,37 +94,43 @@ class Trainings:
         model = self._models.get(kind)  # no rating model without ratings
         return None if model is None else model.epochs(DataSize.of(self._dataset)) or None
 
-    def choose_recency(self, progress: Progress) -> dict[str, Any]:
-        """Choose the recency exponent; return it and the validation NDCG@10 of each candidate."""
-        parameters = self._config.parameters.retrieval
-        recency, tried = retrieval_of(parameters).choose_recency(
+    def choose(self, progress: Progress) -> dict[str, Any]:
+        """Return the values of the retrieval model that the validation part decides."""
+        parameters, ratings = self._config.parameters.retrieval, self._dataset.ratings
+        choosing = self._config.choose is Choosing.ON
+        chosen = retrieval_of(parameters).choose(
             self._dataset,
-            self._dataset.ratings.take(self._split.train),
-            self._dataset.ratings.take(self._split.validation),
+            ratings.take(self._split.train),
+            ratings.take(self._split.validation[: None if choosing else 0]),
+            last=self._last,
             seed=self._config.seed,
+            stage=progress,
         )
-        progress.note(f"exponent {recency:g}")
-        if not parameters.chooses_recency:
-            return {"recency": recency}
-        return {"recency": recency, "recency_validation_ndcg@10": dict(tried)}
+        return {"retrieval": dict(chosen.values), "tried": list(chosen.tried)}
 
     def training(self, name: str) -> Callable[[Progress, Mapping[str, Any]], Any]:
         """Return the work of a training, such as `refit rating`."""
         step, _, kind = name.partition(" ")
 
-        def train(progress: Progress, chosen: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any model
+        def train(progress: Progress, chosen: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401  # any model
             checkpoints = Checkpoints(
                 self._night.checkpoints(name),
                 training=name,
                 every_seconds=self._config.checkpoint_seconds,
                 show=self._reporter.info,
             )
-            ratings = partial(self._ratings, step)
-            seed, recency = self._config.seed, chosen["recency"]
-            training = Training(self._dataset, ratings, seed, recency, progress, checkpoints)
-            return self._models[kind].train(training)
+            ratings, seed = partial(self._ratings, step), self._config.seed
+            training = Training(self._dataset, ratings, seed, progress, checkpoints)
+            return self._model(kind, chosen).train(training)
 
         return train
+
+    def _model(self, kind: str, chosen: Mapping[str, Any] | None) -> Trainable[Any]:
+        """Return a model with the values that were chosen for it."""
+        if chosen is None:
+            return self._models[kind]
+        parameters = self._config.parameters.retrieval
+        return retrieval_of(with_values(parameters, chosen["retrieval"]))
 
     def measure_retrieval(self, _: Progress, model: Retrieval) -> Mapping[str, Any]:
         """Return the metrics of the user lists."""
@@ -146,7 +156,7 @@ class Trainings:
         """Return the metrics for the manifest.
 
         Args:
-            chosen: result of `choose_recency`.
+            chosen: result of `choose`.
             measured: metrics of each model, in the order of `kinds`.
         """
         without_stars = {} if self._dataset.has_stars else {"rating": {}, "without_stars": True}

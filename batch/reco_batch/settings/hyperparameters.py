@@ -42,6 +42,14 @@ class NeighbourKind(StrEnum):
     """RP3beta: a random walk, for long tails."""
 
 
+class Choosing(StrEnum):
+    """Choice of hyper-parameters on the validation part."""
+
+    ON = "on"
+    OFF = "off"
+    """Keep the values of the last run."""
+
+
 class RankBy(StrEnum):
     """Order of the lists by predicted rating."""
 

@@ -15,6 +15,7 @@ from reco_batch.settings import setting_metadata
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_batch.settings.hyperparameters import (
     PRESETS,
+    Choosing,
     EngineName,
     Preset,
     RankBy,
@@ -80,6 +81,8 @@ class RunKeys(setting_metadata.SettingsModel):
         ),
     ] = None
     """Hold out every rating after this moment; only with --split global."""
+    choose: Annotated[Choosing, Panel.MODEL] = Choosing.ON
+    """Choose what differs between catalogues on the validation part; off: as the last run."""
     preset: Annotated[
         str, checked(PRESETS.__contains__), Panel.MODEL, Hint(choices=tuple(PRESETS))
     ] = "default"

@@ -26,7 +26,7 @@ from reco_batch.data.fingerprint import fingerprint
 from reco_batch.data.split import Split
 from reco_batch.errors import AtWork, DataRefused, NightFailed, NotFinite
 from reco_batch.evaluation.evaluate import Evaluation, rmse
-from reco_batch.models.registry import Training, recency_of, train_rating_of, train_retrieval_of
+from reco_batch.models.registry import Training, train_rating_of, train_retrieval_of
 from reco_batch.progress.reporter import Reporter, Stage
 from reco_batch.scoring.ranked_lists import weights_of
 from reco_batch.settings.hyperparameters import PRESETS
@@ -245,10 +245,7 @@ def _retrieval_metric(
     visible: Visible,
     stage: Stage,
 ) -> float:
-    recency, _ = recency_of(
-        parameters, visible.dataset, visible.train, visible.validation, seed=config.seed
-    )
-    training = Training(visible.dataset, lambda: visible.train, config.seed, recency, stage)
+    training = Training(visible.dataset, lambda: visible.train, config.seed, stage)
     model = train_retrieval_of(parameters, training)
     evaluation = Evaluation(
         visible.dataset,
@@ -267,7 +264,7 @@ def _rating_metric(
     visible: Visible,
     stage: Stage,
 ) -> float:
-    training = Training(visible.dataset, lambda: visible.train, config.seed, 0.0, stage)
+    training = Training(visible.dataset, lambda: visible.train, config.seed, stage)
     return rmse(weights_of(train_rating_of(parameters, training)), visible.validation)
 
 

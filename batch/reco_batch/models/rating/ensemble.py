@@ -28,7 +28,7 @@ from reco_batch.models.retrieval.cooccurrence import (
     narrower_window,
     planned_window,
 )
-from reco_batch.models.retrieval.recency import as_matrix
+from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.trainable import DataSize, Rating, TrainableRating, Training
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage

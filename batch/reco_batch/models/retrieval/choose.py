@@ -9,7 +9,7 @@ with everything else as chosen so far, and keeps the best:
 4. shares of both halves and of popularity, by the lists of their sum.
 
 The values of the last run come first, and give way only to a gain above its standard error, so that
-lists do not churn for nothing. Values that a parameter file sets are not chosen. At last, lists that
+lists do not churn for nothing. Values that a parameter file sets are not chosen. Last, lists that
 are worse than the most popular movies at some cutoff give way to them.
 
 The measure of a list is the mean of NDCG@10 and NDCG@100. Nothing depends on time, so the same data
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Dataset, Histories, Ratings, histories
@@ -39,11 +40,15 @@ from reco_batch.models.retrieval.hybrid import (
     popularity_shares,
     trust,
 )
-from reco_batch.models.retrieval.neighbours import RatedPairs, fit_neighbours
+from reco_batch.models.retrieval.neighbours import RatedPairs, SlimProblem, fit_neighbours
 from reco_batch.models.trainable import Choice
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.topk import Scratch, select_blocks
-from reco_batch.settings.hyperparameters import HybridParameters, NeighbourKind
+from reco_batch.settings.hyperparameters import (
+    HybridParameters,
+    NeighbourKind,
+    NeighbourParameters,
+)
 from reco_batch.settings.search_space import values_of, with_values
 
 #: Values to try, by dotted name; each list was chosen to span what the best settings of many
@@ -145,9 +150,7 @@ class _Ladder:
                 best, self.parameters = found, option
         return best
 
-    def each(
-        self, names: Sequence[str], measure: Callable[[HybridParameters], PerUser]
-    ) -> PerUser:
+    def each(self, names: Sequence[str], measure: Callable[[HybridParameters], PerUser]) -> PerUser:
         """Choose one hyper-parameter after the other."""
         best = None
         for name in names:
@@ -264,17 +267,26 @@ class _Neighbours:
     """Item-item half on the sampled users."""
 
     def __init__(self, data: _Data) -> None:
-        self._data, self._fitted = data, {}
+        self._data = data
+        self._problems: dict[NeighbourKind, SlimProblem] = {}
+        self._fitted: dict[NeighbourParameters, sp.csr_matrix] = {}
 
     def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
         """Return [A, I] scores of standard deviation 1."""
-        own = parameters.neighbours
-        if own not in self._fitted:
-            self._fitted = {own: fit_neighbours(self._data.pairs, own)}
-        term = item_term(self._fitted[own], self._data.sampled, parameters)
+        term = item_term(self._weights(parameters.neighbours), self._data.sampled, parameters)
         scores = np.zeros((len(self._data.sample.index), term.neighbours.shape[1]), np.float32)
         term.add_to(scores, first=0)
         return _standardised(scores)
+
+    def _weights(self, own: NeighbourParameters) -> sp.csr_matrix:
+        if own not in self._fitted:
+            if own.kind == NeighbourKind.WALK:
+                self._fitted[own] = fit_neighbours(self._data.pairs, own)
+            else:
+                if own.kind not in self._problems:  # one at a time: a problem is large
+                    self._problems = {own.kind: SlimProblem.of(self._data.pairs, own)}
+                self._fitted[own] = self._problems[own.kind].weights(own)
+        return self._fitted[own]
 
     def measured(self, parameters: HybridParameters) -> PerUser:
         """Return the metrics of the lists by this half alone."""

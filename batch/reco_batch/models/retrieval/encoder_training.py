@@ -52,9 +52,7 @@ def encoder_of(
         parameters.tower,
         seed=seed,
     )
-    return train_encoder(
-        model, len(users.latest), seed=seed, stage=stage, checkpoints=checkpoints
-    )
+    return train_encoder(model, len(users.latest), seed=seed, stage=stage, checkpoints=checkpoints)
 
 
 def years_of(ratings: Ratings) -> tuple[int, int]:

@@ -226,9 +226,7 @@ def encoded_users(
     return encoder.user_vectors(matrix, times, users.own), matrix
 
 
-def item_term(
-    neighbours: sp.csr_matrix, users: Users, parameters: HybridParameters
-) -> SparseTerm:
+def item_term(neighbours: sp.csr_matrix, users: Users, parameters: HybridParameters) -> SparseTerm:
     """Return the item-item scores of users, neither scaled nor weighted by trust."""
     weights = _weights(users.rated, parameters)
     return SparseTerm(Rated(users.rated.history, weights), neighbours)

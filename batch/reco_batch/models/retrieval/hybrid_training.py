@@ -46,7 +46,7 @@ from reco_batch.models.trainable import (
 )
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage
-from reco_batch.settings.hyperparameters import HybridParameters, NeighbourKind
+from reco_batch.settings.hyperparameters import HybridParameters
 
 #: Co-occurrence factors in a similarity vector.
 _SIMILAR_FACTORS: Final = 128
@@ -128,9 +128,7 @@ class Hybrid(TrainableRetrieval):
         )
 
     def _encoder_plan(self, size: DataSize) -> Any:  # noqa: ANN401
-        return encoder_plan(
-            self.parameters.tower, user_count=size.users, movie_count=size.movies
-        )
+        return encoder_plan(self.parameters.tower, user_count=size.users, movie_count=size.movies)
 
 
 class _Extract(NamedTuple):
@@ -210,9 +208,7 @@ def _extract(
         users,
         years_of(ratings),
         fit_neighbours(RatedPairs(interactions, counts), parameters.neighbours),
-        popularity_columns(
-            ratings, movie_count=movie_count, recent_days=parameters.recent_days
-        ),
+        popularity_columns(ratings, movie_count=movie_count, recent_days=parameters.recent_days),
         _similarity_vectors(factors, content),
     )
 

@@ -60,11 +60,9 @@ def fit_neighbours(pairs: RatedPairs, parameters: NeighbourParameters) -> sp.csr
     Cost:
         O(sum over users of n^2 + I * K^2) time; 4 * R^2 bytes, except for `walk`.
     """
-    counts = np.bincount(pairs.interactions.indices, minlength=pairs.interactions.shape[1])
-    rows = most_rated(counts, parameters)
     if parameters.kind == NeighbourKind.WALK:
-        return _walk(pairs.interactions, rows, counts, parameters)
-    return _slim(pairs, rows, counts, parameters)
+        return _walk(pairs.interactions, parameters)
+    return SlimProblem.of(pairs, parameters).weights(parameters)
 
 
 def most_rated(counts: NDArray[np.int64], parameters: NeighbourParameters) -> NDArray[np.int64]:
@@ -87,105 +85,121 @@ def _user_weights(interactions: sp.csr_matrix, exponent: float) -> NDArray[np.fl
     return scaled
 
 
-def _slim(
-    pairs: RatedPairs,
-    rows: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    parameters: NeighbourParameters,
-) -> sp.csr_matrix:
-    in_order = parameters.kind == NeighbourKind.ORDERED and bool(pairs.cooccurrence.nnz)
-    share = parameters.together_weight if in_order else 1.0
-    users = share * _user_weights(pairs.interactions, parameters.user_exponent)
-    weighted = pairs.interactions[:, rows].T.tocsr() @ sp.diags(users)  # [R, U]
-    ordered = pairs.cooccurrence[rows] if in_order else None
+class SlimProblem(NamedTuple):
+    """Everything about SLIM that does not depend on its penalties."""
 
-    def products(columns: NDArray[np.int64]) -> sp.csc_matrix:
-        found = weighted @ pairs.interactions[:, columns]
-        return (found if ordered is None else found + ordered[:, columns]).tocsc()
+    movie_count: int
+    rows: NDArray[np.int64]  # [R] movies that may have a weight
+    candidates: NDArray[np.int64]  # [T]
+    near: NDArray[np.int64]  # [T, K] from `screened`
+    wanted: NDArray[np.float32]  # [T, K] products of each candidate with its neighbours
+    system: NDArray[np.float32]  # [R, R]
 
-    system = np.empty((len(rows), len(rows)), np.float32)
-    for block in _blocks(len(rows)):
-        system[:, block] = products(rows[block]).toarray()
-    if in_order:  # the counts have no diagonal of their own
-        system[np.diag_indices_from(system)] += parameters.own_weight * counts[rows]
-    totals = np.asarray(weighted.sum(axis=1)).ravel()
-    totals = np.bincount(rows, totals, minlength=len(counts))
-    candidates = np.flatnonzero(counts)
-    parts = [
-        _solved_block(products(candidates[block]), rows, candidates[block], totals, system, parameters)
-        for block in _blocks(len(candidates))
-    ]
-    return _joined(parts, len(counts))
+    @classmethod
+    def of(cls, pairs: RatedPairs, parameters: NeighbourParameters) -> "SlimProblem":
+        """Return the problem of `ordered` or `slim` weights."""
+        counts = np.bincount(pairs.interactions.indices, minlength=pairs.interactions.shape[1])
+        rows, candidates = most_rated(counts, parameters), np.flatnonzero(counts)
+        products = _Products.of(pairs, rows, parameters)
+        system = np.empty((len(rows), len(rows)), np.float32)
+        for block in _blocks(len(rows)):
+            system[:, block] = products.with_columns(rows[block]).toarray()
+        if products.ordered is not None:  # the counts have no diagonal of their own
+            system[np.diag_indices_from(system)] += parameters.own_weight * counts[rows]
+        totals = np.zeros(len(counts))
+        totals[rows] = np.asarray(products.weighted.sum(axis=1)).ravel()
+        near = np.empty((len(candidates), parameters.most_neighbours), np.int64)
+        wanted = np.empty(near.shape, np.float32)
+        for block in _blocks(len(candidates)):
+            own, found = candidates[block], products.with_columns(candidates[block])
+            near[block] = screened(found, rows, own, totals, most=parameters.most_neighbours)
+            place = np.repeat(np.arange(len(own)), near.shape[1])
+            entries = np.asarray(found.tocsr()[near[block].ravel(), place])
+            wanted[block] = entries.reshape(len(own), -1)
+        return cls(len(counts), rows, candidates, near, wanted, system)
 
-
-class _Part(NamedTuple):
-    """Weights of some candidates."""
-
-    rated: NDArray[np.int64]  # [N]
-    candidate: NDArray[np.int64]  # [N]
-    weight: NDArray[np.float32]  # [N]
-
-
-def _solved_block(
-    products: sp.csc_matrix,
-    rows: NDArray[np.int64],
-    candidates: NDArray[np.int64],
-    totals: NDArray[np.floating],
-    system: NDArray[np.float32],
-    parameters: NeighbourParameters,
-) -> _Part:
-    near = screened(products, rows, candidates, totals, most=parameters.most_neighbours)
-    place = np.repeat(np.arange(len(candidates)), near.shape[1])
-    wanted = np.asarray(products.tocsr()[near.ravel(), place], np.float32).reshape(near.shape)
-    weights = solved(system, wanted, near, l1=parameters.l1, l2=parameters.l2).ravel()
-    kept = np.flatnonzero(weights)
-    return _Part(rows[near.ravel()[kept]], candidates[place[kept]], weights[kept])
+    def weights(self, parameters: NeighbourParameters) -> sp.csr_matrix:
+        """Return the weights for some penalties, [I, I]."""
+        found = solved(
+            self.system, self.wanted, self.near, l1=parameters.l1, l2=parameters.l2
+        ).ravel()
+        kept = np.flatnonzero(found)
+        rated = self.rows[self.near.ravel()[kept]]
+        candidate = self.candidates[kept // self.near.shape[1]]
+        return _sparse(rated, candidate, found[kept], self.movie_count)
 
 
-def _walk(
-    interactions: sp.csr_matrix,
-    rows: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    parameters: NeighbourParameters,
-) -> sp.csr_matrix:
+class _Products(NamedTuple):
+    """Products of the movies that may have a weight with all movies, computed by column."""
+
+    weighted: sp.csr_matrix  # [R, U]
+    interactions: sp.csc_matrix  # [U, I]
+    ordered: sp.csc_matrix | None  # [R, I]
+
+    @classmethod
+    def of(
+        cls, pairs: RatedPairs, rows: NDArray[np.int64], parameters: NeighbourParameters
+    ) -> "_Products":
+        in_order = parameters.kind == NeighbourKind.ORDERED and bool(pairs.cooccurrence.nnz)
+        share = np.float32(parameters.together_weight if in_order else 1)
+        users = share * _user_weights(pairs.interactions, parameters.user_exponent)
+        interactions = pairs.interactions.tocsc()
+        weighted = interactions[:, rows].T.tocsr() @ sp.diags(users)
+        ordered = pairs.cooccurrence[rows].tocsc() if in_order else None
+        return cls(weighted.tocsr(), interactions, ordered)
+
+    def with_columns(self, movies: NDArray[np.int64]) -> sp.csc_matrix:
+        """Return the products with some movies, [R, T]."""
+        found = (self.weighted @ self.interactions[:, movies]).tocsc()
+        return found if self.ordered is None else (found + self.ordered[:, movies]).tocsc()
+
+
+def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.csr_matrix:
     """Return the probabilities of a walk from movie to user to movie, less for popular movies."""
+    counts = np.bincount(interactions.indices, minlength=interactions.shape[1])
+    rows, candidates = most_rated(counts, parameters), np.flatnonzero(counts)
+    columns_of = interactions.tocsc()
     of_user = sp.diags(1 / np.maximum(np.diff(interactions.indptr), 1).astype(np.float32))
     of_movie = sp.diags((1 / np.maximum(counts[rows], 1)).astype(np.float32))
-    steps = of_movie @ interactions[:, rows].T.tocsr() @ of_user  # [R, U]
-    candidates = np.flatnonzero(counts)
-    parts = []
+    steps = (of_movie @ columns_of[:, rows].T.tocsr() @ of_user).tocsr()  # [R, U]
+    scale = np.maximum(counts, 1).astype(np.float32) ** -parameters.popularity
+    rated, candidate, weight = [], [], []
     for block in _blocks(len(candidates)):
-        columns = candidates[block]
-        reached = (steps @ interactions[:, columns]).tocsc()  # [R, T]
-        reached = reached @ sp.diags(counts[columns].astype(np.float32) ** -parameters.popularity)
-        parts.append(_largest(reached.tocsc(), rows, columns, most=parameters.most_neighbours))
-    return _joined(parts, len(counts))
+        reached = (steps @ columns_of[:, candidates[block]]).tocsc()  # [R, T]
+        for place, movie in enumerate(candidates[block]):
+            entries = slice(reached.indptr[place], reached.indptr[place + 1])
+            near, own = rows[reached.indices[entries]], reached.data[entries]
+            near, own = _largest(near, np.where(near == movie, 0, own), parameters.most_neighbours)
+            rated.append(near)
+            candidate.append(np.full(len(near), movie))
+            weight.append(own * scale[movie])
+    if not weight:
+        return sp.csr_matrix(interactions.shape[1:] * 2, dtype=np.float32)
+    return _sparse(*map(np.concatenate, (rated, candidate, weight)), len(counts))
 
 
 def _largest(
-    products: sp.csc_matrix, rows: NDArray[np.int64], columns: NDArray[np.int64], *, most: int
-) -> _Part:
-    """Return the largest entries of each column, without those of a movie with itself."""
-    parts = []
-    for place, candidate in enumerate(columns):
-        entries = slice(products.indptr[place], products.indptr[place + 1])
-        rated, weight = rows[products.indices[entries]], products.data[entries]
-        others = np.flatnonzero(rated != candidate)
-        if len(others) > most:
-            others = others[np.argpartition(-weight[others], most - 1)[:most]]
-        parts.append(_Part(rated[others], np.full(len(others), candidate), weight[others]))
-    return _Part(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    movies: NDArray[np.int64], weights: NDArray[np.float32], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the movies with the largest weights above zero, and the weights."""
+    if len(weights) > most:
+        chosen = np.argpartition(-weights, most - 1)[:most]
+        movies, weights = movies[chosen], weights[chosen]
+    kept = weights > 0
+    return movies[kept], weights[kept]
 
 
-def _joined(parts: list[_Part], movie_count: int) -> sp.csr_matrix:
-    """Return the weights of all candidates as one matrix."""
+def _sparse(
+    rated: NDArray[np.int64],
+    candidate: NDArray[np.int64],
+    weight: NDArray[np.float32],
+    movie_count: int,
+) -> sp.csr_matrix:
+    """Return weights as a matrix, [I, I]."""
     shape = (movie_count, movie_count)
-    if not parts:
-        return sp.csr_matrix(shape, dtype=np.float32)
-    rated, candidate, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    joined = sp.csr_matrix((weight.astype(np.float32), (rated, candidate)), shape)
-    joined.sort_indices()
-    return joined
+    weights = sp.csr_matrix((weight.astype(np.float32), (rated, candidate)), shape)
+    weights.sort_indices()
+    return weights
 
 
 def _blocks(count: int) -> Iterator[slice]:
