@@ -43,6 +43,9 @@ def test_time_holds_out_the_latest_of_each_user(protocol, ratings):
 
 def test_dates_train_before_and_test_until_the_next(protocol, ratings):
     """Each date's test part follows its training part, ends at the next, and has known users."""
+    late = pd.DataFrame({"userId": "late", "movieId": ["1", "2"], "timestamp": [98, 99]})
+    ratings = pd.concat([ratings, late], ignore_index=True)
+
     cases = list(protocol.parts(ratings, "global", seeds=1, dates=3))
 
     assert len(cases) == 3
