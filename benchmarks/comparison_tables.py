@@ -217,6 +217,15 @@ def _bold(name: str) -> str:
     return f"**{name}**" if name.startswith(OURS) else name
 
 
+def _versions(results: list[dict]) -> str:
+    """Return names and versions of the others' packages."""
+    found = {}
+    for split in (split for result in results for split in result["splits"].values()):
+        for row in split["lists"]["table"].values():
+            found |= row.get("versions", {})
+    return ", ".join(f"{name} {number}" for name, number in sorted(found.items()))
+
+
 def figure(value: float) -> str:
     """Format a number with four decimals and no leading zero."""
     return f"{value:.4f}".removeprefix("0") if value < 1 else f"{value:.4f}"
@@ -239,8 +248,7 @@ def write_tables() -> None:
         "are the lists that a run publishes from the training part. Settings of the others are the",
         "best of several on a validation part. Everything is measured once on the test part.",
         "Seconds are those of the final fit, and of the whole run for a preset.",
-        f"{machine['cores']} cores of {machine['processor']}; implicit {machine['implicit']},",
-        f"irspack {machine['irspack']}, myFM {machine['myfm']}.",
+        f"{machine['cores']} cores of {machine['processor']}; {_versions(results)}.",
         *summary(results),
     ]
     for result in results:

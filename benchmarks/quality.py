@@ -27,6 +27,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,12 @@ def has_stars(case: Case) -> bool:
     return "rating" in case.train and case.train["rating"].nunique() > 1
 
 
+def libraries() -> dict[str, object]:
+    """Return the note on versions of the others' packages; ours need none of them."""
+    found = (package for package in distributions() if package.name in LIBRARIES)
+    return {"versions": {package.name: package.version for package in found}}
+
+
 def measure_peers(case: Case, wanted: Sequence[str] | None) -> None:
     """Measure the recommenders of other origin that are not kept yet; None for all."""
 
@@ -64,11 +71,11 @@ def measure_peers(case: Case, wanted: Sequence[str] | None) -> None:
     for name in missing(PEERS, "lists"):
         if "timestamp" in case.train or not PEERS[name].needs_times:
             lists, notes = PEERS[name].lists(case)
-            case.keep(name, notes, lists=lists)
+            case.keep(name, {**notes, **libraries()}, lists=lists)
             print(f"  {name}: {json.dumps(notes)}", flush=True)
     for name in missing(STAR_PEERS if has_stars(case) else {}, "stars"):
         predicted, notes = STAR_PEERS[name].stars(case)
-        case.keep(name, notes, stars=predicted)
+        case.keep(name, {**notes, **libraries()}, stars=predicted)
         print(f"  {name}: {json.dumps(notes)}", flush=True)
 
 
@@ -163,15 +170,17 @@ def pooled(cases: Sequence[Case], kind: str) -> dict[str, list[tuple[Case, NDArr
 
 
 def notes_of(each: Sequence[tuple[Case, NDArray, Mapping]]) -> dict[str, object]:
-    """Return the notes on all cases: means of numbers, and all settings."""
+    """Return the notes on all cases: means of numbers, all settings, versions."""
     notes = [note for _, _, note in each]
     numbers = {
         key: float(np.mean([note[key] for note in notes]))
         for key, value in notes[0].items()
         if isinstance(value, int | float)
     }
-    settings = [note["settings"] for note in notes if "settings" in note]
-    return {**numbers, **({"settings": settings} if settings else {})}
+    if "settings" not in notes[0]:
+        return numbers
+    settings = [note["settings"] for note in notes]
+    return {**numbers, "settings": settings, "versions": notes[0].get("versions", {})}
 
 
 def compare_lists(cases: Sequence[Case]) -> dict[str, object]:
@@ -322,7 +331,7 @@ def main() -> None:
     begin_anew_without_slowing()
     arguments = read_arguments()
     name = Path(arguments.data).name
-    machine = describe(LIBRARIES)
+    machine = describe()
     with tempfile.TemporaryDirectory() as scratch:
         found = measure(arguments, as_folder(arguments.data, Path(scratch)))
     path = arguments.results / f"quality-{name}.json"
