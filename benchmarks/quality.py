@@ -21,6 +21,7 @@ OPTION      of `batch run`, such as --parameters FILE
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,7 @@ def read_lists(case: Case, home: Path) -> NDArray[np.int32]:
 
 def read_stars(case: Case, home: Path) -> NDArray[np.float32]:
     """Return the predictions of the run's SavedModel for the test ratings, [N]."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf  # noqa: PLC0415  # seconds
 
     model = tf.saved_model.load(str(next((home / "artifacts").glob("*/models/explicit_model"))))
@@ -335,6 +337,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         found = measure(arguments, as_folder(arguments.data, Path(scratch)))
     path = arguments.results / f"quality-{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     result = json.loads(path.read_text("utf-8")) if path.exists() else {}
     splits = {**result.get("splits", {}), arguments.split: {"machine": machine, **found}}
     result = {"figure": "quality", "data": name, "splits": splits}

@@ -26,7 +26,9 @@ def measured(command: Sequence[str], log: Path) -> dict[str, object]:
     command = [*command, "--metrics-file", str(metrics)]
     started = time.perf_counter()
     with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(command, env=environment(), cwd=log.parent, stderr=stream)
+        process = subprocess.Popen(
+            command, env=environment(), cwd=log.parent, stdout=subprocess.DEVNULL, stderr=stream
+        )
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     lines = log.read_text("utf-8").replace(f"{log.parent}/", "").splitlines()
