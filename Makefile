@@ -65,7 +65,10 @@ bench: $(DEVELOPED) ## Measure the figures of docs/performance.md and docs/model
 		$(BIN)/batch simulate --quiet --like ml-32m --scale $$scale .bench/$$scale; done
 	@$(BIN)/python benchmarks/ingest.py .bench/0.05 .bench/0.1 && rm -rf .bench
 	@$(BIN)/python benchmarks/engines.py
-	@$(BIN)/python benchmarks/quality.py --data $(DATA)
+	@$(BIN)/python benchmarks/quality.py --data $(DATA) --churn
+	@$(BIN)/python benchmarks/quality.py --data $(DATA) --split time
+	@$(BIN)/batch simulate --quiet --like ml-latest-small --scale 10 --movies 3700 .quality/million
+	@$(BIN)/python benchmarks/quality.py --data .quality/million --seeds 1 --peers "most popular" EASE
 	@$(BIN)/python benchmarks/new_users.py --data $(DATA)
 	@$(BIN)/python benchmarks/similar.py --data $(DATA)
 	@$(BIN)/python benchmarks/for_ratings.py --data $(DATA)

@@ -11,7 +11,7 @@ BEGIN, END = "<!-- quality: written by benchmarks/report.py -->", "<!-- end of q
 SPLITS = {
     "random": "at random",
     "time": "each user's latest fifth",
-    "peers": "at random, a second draw with users in numerical order",
+    "global": "what follows a date",
 }
 NOTES = {
     "demo": [
@@ -20,51 +20,120 @@ NOTES = {
     ]
 }
 OURS = "preset default"
+HEAD = (
+    *("data, held out", "users x movies, ratings", "ndcg@10", "best other", ""),
+    *("recall@100", "best other", "", "RMSE", "churn", "seconds", "GB"),
+)
+LISTS = ("ndcg@10", "recall@10", "recall@20", "recall@100", "ndcg@100", "coverage@10")
+
+
+def summary(results: list[dict]) -> list[str]:
+    """Return the table with a row for each data set and split."""
+    lines = [
+        "",
+        "### All data sets",
+        "",
+        f"The {OURS} beside the best other in each metric: relative difference, and win or loss if",
+        "the 95 % interval excludes 0. Seconds and GB of memory are those of the whole run.",
+        "",
+        f"| {' | '.join(HEAD)} |",
+        "|---" * len(HEAD) + "|",
+    ]
+    for result in results:
+        for split, found in result["splits"].items():
+            if OURS in found["lists"]["differences"]:
+                lines.append(_summary_row(f"{result['data']}, {SPLITS[split]}", found))
+    return lines
+
+
+def _summary_row(name: str, found: dict) -> str:
+    table, less = found["lists"]["table"], found["lists"]["differences"][OURS]
+    cells = [name, f"{found['users']:,} x {found['movies']:,}, {found['ratings']:,}"]
+    for key in ("ndcg@10", "recall@100"):
+        best = less[key]["best"]
+        cells += [figure(table[OURS][key]), f"{best} {figure(table[best][key])}"]
+        cells.append(_verdict(less[key]))
+    stars = found["stars"].get("differences", {}).get(OURS)
+    rmse = found["stars"]["table"][OURS]["rmse"] if stars else 0.0
+    cells.append(f"{figure(rmse)}, {_verdict(stars['rmse'])}" if stars else "")
+    cells.append(figure(found["churn"][OURS]) if OURS in found.get("churn", {}) else "")
+    cells += [f"{table[OURS]['seconds']:.0f}", f"{table[OURS]['peak_bytes'] / 1e9:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _verdict(less: dict) -> str:
+    word = less["verdict"]
+    return f"{100 * less['relative']:+.1f} % {f'**{word}**' if word == 'win' else word}"
 
 
 def quality(result: dict) -> list[str]:
-    """Return the table of ranking and rating quality on one data set."""
+    """Return the tables of ranking and rating quality on one data set."""
     lines = []
     for split, held_out in SPLITS.items():
         if split in result["splits"]:
-            lines += [
-                "",
-                f"### {result['data']}, held out {held_out}",
-                "",
-                *NOTES.get(result["data"], []),
-            ]
-            lines += _lists(result["splits"][split]["lists"])
-            lines += ["", *_stars(result["splits"][split]["stars"])]
+            found = result["splits"][split]
+            title = f"### {result['data']}, held out {held_out}"
+            lines += ["", title, "", *NOTES.get(result["data"], [])]
+            lines += [_cases(split, found), ""]
+            lines += _lists(found["lists"], found.get("churn", {}))
+            if found["stars"]:
+                lines += ["", *_stars(found["stars"])]
     return lines
 
 
-def _lists(lists: dict) -> list[str]:
-    keys = ("ndcg@10", "recall@100", "map@10", "hit@10", "coverage@10", "popularity@10")
-    lines = ["| | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
-    for name, row in lists["table"].items():
-        figures = " | ".join(figure(row[key]) for key in keys)
-        lines.append(f"| {_bold(name)}{_settings(row)} | {figures} |")
-    lines += ["", f"Difference of the {OURS} to the other, by user, with 95 % intervals:", ""]
-    lines += ["| | ndcg@10 | recall@100 |", "|---|---|---|"]
-    for name, row in lists[f"{OURS} less"].items():
-        cells = [
-            f"{found['mean']:+.4f} [{found['interval'][0]:+.4f}, {found['interval'][1]:+.4f}]"
-            for found in row.values()
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+def _cases(split: str, found: dict) -> str:
+    repeated = "dates" if split == "global" else "seeds"
+    return (
+        f"{found['users']:,} users, {found['movies']:,} movies, {found['ratings']:,} ratings; "
+        f"{repeated}: {found['cases']}; measured lists: {found['measured_users']:,}."
+    )
+
+
+def _lists(lists: dict, churn: dict) -> list[str]:
+    head = [*LISTS, *(["churn"] if churn else []), "seconds", "settings tried"]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    for name, row in _ordered(lists["table"], "ndcg@10", reverse=True):
+        cells = [figure(row[key]) for key in LISTS]
+        if churn:
+            cells.append(figure(churn[name]) if name in churn else "")
+        lines.append(f"| {_bold(name)} | {' | '.join([*cells, *_cost(row)])} |")
+    return [*lines, *_differences(lists["differences"])]
 
 
 def _stars(stars: dict) -> list[str]:
-    bands = list(stars["table"][OURS]["rmse_by_ratings"])
+    bands = list(next(iter(stars["table"].values()))["rmse_by_ratings"])
     head = ["RMSE", "MAE", *(f"RMSE, {band} ratings" for band in bands)]
-    head += ["ranked lists: ndcg@10", "at most two ratings"]
+    head += ["seconds", "settings tried"]
     lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
-    for name, row in stars["table"].items():
+    for name, row in _ordered(stars["table"], "rmse"):
         figures = [row["rmse"], row["mae"], *(row["rmse_by_ratings"][band] for band in bands)]
-        figures += [row["ranked_ndcg@10"], row["ranked_little_known@10"]]
-        cells = " | ".join(map(figure, figures))
-        lines.append(f"| {_bold(name)}{_settings(row)} | {cells} |")
+        lines.append(f"| {_bold(name)} | {' | '.join([*map(figure, figures), *_cost(row)])} |")
+    return [*lines, *_differences(stars["differences"])]
+
+
+def _ordered(table: dict, key: str, *, reverse: bool = False) -> list[tuple[str, dict]]:
+    """Return the rows, best first."""
+    return sorted(table.items(), key=lambda item: item[1][key], reverse=reverse)
+
+
+def _cost(row: dict) -> list[str]:
+    """Return seconds, of the fit or of our whole run, and the number of settings tried."""
+    tried = f"{row['tried']:.0f}" if "tried" in row else "a run's own"
+    return [f"{row.get('fit_seconds', row.get('seconds')):.1f}", tried]
+
+
+def _differences(differences: dict) -> list[str]:
+    """Return the table of our differences to the best other, if any."""
+    if not differences:
+        return []
+    lines = ["", "| | metric | best other | difference, 95 % interval | |", "|---" * 5 + "|"]
+    for ours, less in differences.items():
+        for key, found in less.items():
+            low, high = found["interval"]
+            interval = f"{found['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+            lines.append(
+                f"| {_bold(ours)} | {key} | {found['best']} | {interval} | {_verdict(found)} |"
+            )
     return lines
 
 
@@ -148,16 +217,13 @@ def _bold(name: str) -> str:
     return f"**{name}**" if name.startswith(OURS) else name
 
 
-def _settings(row: dict) -> str:
-    settings = row.get("settings")
-    if isinstance(settings, dict):
-        words = [f"{name} {value:g}" for name, value in settings.items()]
-    else:
-        names = ("factors", "l2", "alpha")
-        words = [f"{name} {value:g}" for name, value in zip(names, settings or (), strict=False)]
-    if row.get("chosen"):
-        words.append("chosen")
-    return f" ({', '.join(words)})" if words else ""
+def _versions(results: list[dict]) -> str:
+    """Return names and versions of the others' packages."""
+    found = {}
+    for split in (split for result in results for split in result["splits"].values()):
+        for row in split["lists"]["table"].values():
+            found |= row.get("versions", {})
+    return ", ".join(f"{name} {number}" for name, number in sorted(found.items()))
 
 
 def figure(value: float) -> str:
@@ -173,15 +239,17 @@ def write_tables() -> None:
     ]
     if not results:
         return
-    machine = results[0]["machine"]
+    machine = next(iter(results[0]["splits"].values()))["machine"]
     lines = [
         BEGIN,
         "## Comparison with other models",
         "",
-        "Written by `benchmarks/quality.py`, which documents the protocol: every model is fitted",
-        "on the training and validation parts, settings of the others are the best of several on",
-        "the validation part, and the test part is used once. The presets and ALS are means of",
-        f"{results[0]['seeds']} random seeds. {machine['cores']} cores of {machine['processor']}.",
+        "Written by `benchmarks/quality.py`; `benchmarks/protocol.py` documents the protocol. Ours",
+        "are the lists that a run publishes from the training part. Settings of the others are the",
+        "best of several on a validation part. Everything is measured once on the test part.",
+        "Seconds are those of the final fit, and of the whole run for a preset.",
+        f"{machine['cores']} cores of {machine['processor']}; {_versions(results)}.",
+        *summary(results),
     ]
     for result in results:
         lines += quality(result)

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from in_process import HERE, SEED, read, retrieval_of
 from machine import begin_anew_without_slowing, describe
 from numpy.typing import NDArray
-from quality import HERE, SEED, read, retrieval_of
 
 from reco_batch.data.dataset import Dataset, Histories, Ratings
 from reco_batch.models.trainable import Retrieval
@@ -76,7 +76,7 @@ class Fold:
     def __init__(self, dataset: Dataset, new: NDArray[np.bool_], draws: int) -> None:
         ratings = dataset.ratings
         warm = ratings.take(np.flatnonzero(~new[ratings.user_index]))
-        self.model, _ = retrieval_of(PRESETS["default"], dataset, warm, recency=0.0, seed=SEED)
+        self.model = retrieval_of(PRESETS["default"], dataset, warm, recency=0.0, seed=SEED)
         self.scale = dataset.rating_scale
         self.counts = np.bincount(warm.movie_index, minlength=len(dataset.movies))
         self.questions = {how: ask(ratings, np.flatnonzero(new), how, draws) for how in INPUTS}

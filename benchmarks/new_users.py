@@ -4,9 +4,9 @@ Each user is new once: a fifth of the users at a time is left out of the trainin
 are computed from a few of their ratings. Their other training ratings are excluded from the lists,
 because they cannot be hits; for really new users this is unknown. Settings are chosen by fitting
 the training part and measuring the validation part. The results come from fitting both and
-measuring the test part. Split, selection and metrics are those of `quality.py`.
+measuring the test part. Split, selection and metrics are those of a run.
 
-usage: new_users.py [--data DIR|demo] [--split random|time|peers]
+usage: new_users.py [--data DIR|demo] [--split random|time]
 """
 
 import argparse
@@ -16,10 +16,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from in_process import (
+    HERE,
+    SEED,
+    Parts,
+    Question,
+    interactions,
+    popularity,
+    read,
+    retrieval_of,
+    split,
+)
 from machine import describe
 from numpy.typing import NDArray
-from peers import Ease, popularity
-from quality import EASE_SETTINGS, HERE, SEED, Parts, Question, read, retrieval_of, split
+from peers import Ease
 
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.metrics.ranking_metrics import list_metrics
@@ -28,6 +38,7 @@ from reco_batch.settings.hyperparameters import PRESETS
 
 FOLDS = 5
 FOLDED = (5, 10)
+EASE_SETTINGS = (100.0, 300.0, 600.0)
 
 
 class NewUsers(NamedTuple):
@@ -69,8 +80,8 @@ def _fold(question: Question, warm: Ratings, parts: Parts) -> Mapping[str, NewUs
     recency, _ = recency_of(
         preset.retrieval, parts.dataset, parts.train, parts.validation, seed=SEED
     )
-    model, _ = retrieval_of(preset, parts.dataset, warm, recency=recency, seed=SEED)
-    ease = {l2: Ease(warm, shape, l2=l2) for l2 in EASE_SETTINGS}
+    model = retrieval_of(preset, parts.dataset, warm, recency=recency, seed=SEED)
+    ease = {l2: Ease(interactions(warm, shape), l2=l2) for l2 in EASE_SETTINGS}
 
     def judged(lists: NDArray[np.int32]) -> NewUsers:
         figures = question.judge(lists)
@@ -85,7 +96,7 @@ def _fold(question: Question, warm: Ratings, parts: Parts) -> Mapping[str, NewUs
             lists = question.lists_of_vectors(vectors, model.embeddings().movies)
             table[f"preset default, {count} {how}"] = judged(lists)
             for l2, peer in ease.items():
-                lists = question.lists_of_scores(peer.scores(few, shape))
+                lists = question.lists_of_scores(peer.scores(interactions(few, shape)))
                 table[f"EASE, l2 {l2:g}, {count} {how}"] = judged(lists)
     return table
 
@@ -116,7 +127,7 @@ def main() -> None:
     """Measure, print, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="demo")
-    parser.add_argument("--split", default="random", choices=["random", "time", "peers"])
+    parser.add_argument("--split", default="random", choices=["random", "time"])
     arguments = parser.parse_args()
     parts, name = split(read(arguments.data), arguments.split), Path(arguments.data).name
     result = {

@@ -1,335 +1,347 @@
-"""Recommendation quality of our models and of others, under one protocol.
+"""Recommendation quality on any data set, beside tuned recommenders of other origin.
 
-All recommenders are fitted on the training and validation parts and measured once on the test part.
-Settings are chosen by fitting the training part and measuring the validation part. Every held-out
-rating is relevant; movies that a user rated in the other parts are excluded from the lists; users
-are those with held-out ratings. All lists come from the same selection and all metrics from the
-functions that a run uses.
+`protocol.py` documents the protocol. What users get is measured: the job runs on the training part
+as a process, and its published lists are read from the store. Predicted stars come from the run's
+SavedModel. Random and time splits are repeated for each seed, of the split and of the training, the
+global split for each date. Values of all cases are pooled; differences to the best of the others
+have 95 % bootstrap intervals that draw users with all their values.
 
-usage: quality.py [--data DIR|demo] [--split random|time|peers ...] [--seeds N]
+The others are measured once and kept in the work folder; later calls measure ours alone.
 
-`peers` is the random split with users ordered by id as numbers, as in published results on these
-ratings; `random` orders ids as text, as the job and the notebook do.
+usage: quality.py [--data DIR|demo] [--split random|time|global] [--seeds 3] [--dates 10]
+                  [--presets default ...] [--peers NAME ...] [--churn] [--rating-scale LOW:HIGH]
+                  [--work FOLDER] [-- OPTION ...]
+
+--peers     only these others; `none` for those that are kept already
+--presets   `none` for the others alone
+--churn     also share of the top-10 that changes if the data grow by 1 %
+OPTION      of `batch run`, such as --parameters FILE
 """
 
 import argparse
+import hashlib
 import json
+import os
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import replace
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
-from machine import describe
+from machine import begin_anew_without_slowing, describe
 from numpy.typing import NDArray
-from peers import (
-    ALS_SETTINGS,
-    EASE_SETTINGS,
-    STAR_PEERS,
-    Ease,
-    Scores,
-    Shape,
-    Stars,
-    implicit_als,
-    popularity,
-)
-from sklearn.model_selection import train_test_split
+from peers import PEERS
+from protocol import Case, K, coverage, difference, metrics_by_user, parts, read_ratings
+from runs import BIN, measured
+from star_peers import STAR_PEERS
+from whole_job import as_folder
 
-from reco_batch.data.dataset import Dataset, Ratings, histories
-from reco_batch.data.split import SplitBy, split_ratings
-from reco_batch.evaluation.evaluate import Evaluation
-from reco_batch.ingest.sources import load
-from reco_batch.ingest.validate import build_dataset
-from reco_batch.metrics.ranking_metrics import interval, list_metrics, per_user_metrics
-from reco_batch.models.registry import Training, recency_of, train_rating_of, train_retrieval_of
-from reco_batch.models.trainable import Retrieval
-from reco_batch.progress.reporter import QuietReporter, Stage
-from reco_batch.scoring.factor_model import LinearRating
-from reco_batch.scoring.sparse_term import SparseTerm
-from reco_batch.scoring.topk import Scratch, select_blocks, top_k_blocks
-from reco_batch.settings.hyperparameters import PRESETS, Preset
+from reco_store import Reader
 
 HERE = Path(__file__).parent
-K = 100
-SHOWN = ("ndcg@10", "recall@10", "recall@100", "map@10", "hit@10")
-SEED = 42
+OURS = "preset "
+COMPARED = ("ndcg@10", "recall@10", "recall@20", "ndcg@100", "recall@100")
+#: Upper bounds of the numbers of a movie's ratings that errors are given by.
+BANDS = (0, 2, 9, 49)
+GROWTH = 0.01
+LIBRARIES = ("implicit", "irspack", "myfm")
+
+
+def has_stars(case: Case) -> bool:
+    """Return whether the ratings differ; otherwise they are implicit feedback."""
+    return "rating" in case.train and case.train["rating"].nunique() > 1
+
+
+def libraries() -> dict[str, object]:
+    """Return the note on versions of the others' packages; ours need none of them."""
+    found = (package for package in distributions() if package.name in LIBRARIES)
+    return {"versions": {package.name: package.version for package in found}}
+
+
+def measure_peers(case: Case, wanted: Sequence[str] | None) -> None:
+    """Measure the recommenders of other origin that are not kept yet; None for all."""
+
+    def missing(names: Mapping[str, object], kind: str) -> Iterator[str]:
+        kept = case.kept(kind)
+        return (n for n in names if n not in kept and (wanted is None or n in wanted))
+
+    for name in missing(PEERS, "lists"):
+        if "timestamp" in case.train or not PEERS[name].needs_times:
+            lists, notes = PEERS[name].lists(case)
+            case.keep(name, {**notes, **libraries()}, lists=lists)
+            print(f"  {name}: {json.dumps(notes)}", flush=True)
+    for name in missing(STAR_PEERS if has_stars(case) else {}, "stars"):
+        predicted, notes = STAR_PEERS[name].stars(case)
+        case.keep(name, {**notes, **libraries()}, stars=predicted)
+        print(f"  {name}: {json.dumps(notes)}", flush=True)
 
 
 @contextmanager
-def silent() -> Iterable[Stage]:
-    """Return a progress stage without output."""
-    with QuietReporter().stage("") as stage:
-        yield stage
+def published(
+    case: Case, preset: str, options: Sequence[str]
+) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Run the job on a case's training part; yield its home, while it is served, and the cost."""
+    with tempfile.TemporaryDirectory(prefix="reco-") as folder:
+        home = Path(folder) / "home"
+        command = [str(BIN / "batch"), "run", "--data", str((case.folder / "data").resolve())]
+        command += ["--home", str(home), "--preset", preset, "--seed", str(case.seed)]
+        command += ["--split", case.split, "--force", "benchmark", *options]
+        try:
+            run = measured(command, Path(folder) / "log")
+            yield home, {name: run[name] for name in ("seconds", "processor_seconds", "peak_bytes")}
+        finally:
+            stop = [str(BIN / "batch"), "store", "stop", "--home", str(home)]
+            subprocess.run(stop, check=True, stdout=subprocess.DEVNULL)
 
 
-@dataclass
-class Question:
-    """Ratings to learn from, and ratings to find."""
-
-    dataset: Dataset
-    learn: Ratings
-    find: Ratings
-    threads: int = 2
-
-    def __post_init__(self) -> None:
-        """Group both by user."""
-        self.shape = Shape(len(self.dataset.user_ids), len(self.dataset.movies))
-        self.seen = histories(self.learn, user_count=self.shape.users)
-        self.wanted = histories(self.find, user_count=self.shape.users)
-        self.asked = np.flatnonzero(np.diff(self.wanted.offsets))
-        self.rated = np.bincount(self.learn.movie_index, minlength=self.shape.movies)
-
-    def lists_of_scores(self, scores: Scores) -> NDArray[np.int32]:
-        """Return the [users, K] lists of a recommender that scores all movies."""
-
-        def score(start: int, stop: int, scratch: Scratch) -> None:
-            scratch.scores[: stop - start, : self.shape.movies] = scores[start:stop]
-
-        blocks = select_blocks(score, self.seen, *self.shape, k=K, threads=self.threads)
-        return np.concatenate([block.items for block in blocks])[self.asked]
-
-    def lists_of_vectors(
-        self,
-        users: NDArray[np.float32],
-        movies: NDArray[np.float32],
-        sparse: SparseTerm | None = None,
-    ) -> NDArray[np.int32]:
-        """Return the [users, K] lists of a dot product, as the job computes them."""
-        blocks = top_k_blocks(users, movies, self.seen, k=K, threads=self.threads, sparse=sparse)
-        return np.concatenate([block.items for block in blocks])[self.asked]
-
-    def judge(self, lists: NDArray[np.int32]) -> Mapping[str, NDArray[np.float64]]:
-        """Return the metrics of each user."""
-        return per_user_metrics(lists, self.wanted, self.asked)
-
-    def scored(self, scores: Scores) -> float:
-        """Return the ndcg@10 that settings are chosen by."""
-        return float(self.judge(self.lists_of_scores(scores))["ndcg@10"].mean())
+def read_lists(case: Case, home: Path) -> NDArray[np.int32]:
+    """Return the published lists, [U, K]; what fills up short lists is left out."""
+    lists = np.full((len(case.users), K), -1, np.int32)
+    with Reader(home=home) as reader:
+        for row, user in enumerate(case.users):
+            items = [i.movie_id for i in reader.user(user, n=K).items if i.source == "personal"]
+            lists[row, : len(items)] = case.items.get_indexer(items)
+    return lists
 
 
-@dataclass
-class Parts:
-    """Split of a data set, and the questions of its parts."""
+def read_stars(case: Case, home: Path) -> NDArray[np.float32]:
+    """Return the predictions of the run's SavedModel for the test ratings, [N]."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf  # noqa: PLC0415  # seconds
 
-    dataset: Dataset
-    train: Ratings
-    validation: Ratings
-    test: Ratings
-
-    @property
-    def fitted(self) -> Ratings:
-        """Ratings of the final fit."""
-        columns = (
-            (getattr(self.train, field.name), getattr(self.validation, field.name))
-            for field in fields(Ratings)
-        )
-        both = Ratings(*[None if a is None else np.concatenate([a, b]) for a, b in columns])
-        return both.take(np.random.default_rng(SEED).permutation(len(both)))
+    model = tf.saved_model.load(str(next((home / "artifacts").glob("*/models/explicit_model"))))
+    predict = model.signatures["serving_default"]
+    found = []
+    for start in range(0, len(case.test), 10_000):
+        rows = case.test.iloc[start : start + 10_000]
+        ids = {key: tf.constant(rows[key].to_numpy(object)) for key in ("userId", "movieId")}
+        found.append(predict(**ids)["stars"].numpy().ravel())
+    return np.concatenate(found)
 
 
-def read(data: str) -> Dataset:
-    """Return a data set, as the job reads it."""
-    with tempfile.TemporaryDirectory() as cache:
-        source = load(data, cache=Path(cache))
-    return build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
+def measure_ours(case: Case, preset: str, options: Sequence[str]) -> None:
+    """Run the job, and keep what it published."""
+    with published(case, preset, options) as (home, cost):
+        found = {"lists": read_lists(case, home)}
+        if has_stars(case):
+            found["stars"] = read_stars(case, home)
+    case.keep(OURS + preset, {"options": list(options), **cost}, **found)
+    print(f"  {OURS}{preset}: {json.dumps(cost)}", flush=True)
 
 
-def split(dataset: Dataset, by: str) -> Parts:
-    """Split the ratings."""
-    ratings = dataset.ratings
-    if by == "peers":
-        users = np.array([int(user) for user in dataset.user_ids])[ratings.user_index]
-        rows = np.arange(len(ratings))
-        rest, test = train_test_split(rows, test_size=0.2, stratify=users, random_state=SEED)
-        train, validation = train_test_split(
-            rest, test_size=0.1, stratify=users[rest], random_state=SEED
-        )
-    else:
-        train, validation, test, _ = split_ratings(ratings, by=SplitBy(by), seed=SEED)
-    return Parts(dataset, ratings.take(train), ratings.take(validation), ratings.take(test))
+def grown(case: Case) -> Case:
+    """Return the case before it grew: without a random hundredth of its training part."""
+    kept = case.train.sample(frac=1 - GROWTH, random_state=case.seed).sort_index()
+    before = replace(case, folder=case.folder / "before", train=kept, test=case.test)
+    before.write()
+    return before
 
 
-class Rows:
-    """Rows of a table of lists, with each recommender's metrics by user."""
-
-    def __init__(self, question: Question) -> None:
-        self.question = question
-        self.by_user: dict[str, Mapping[str, NDArray[np.float64]]] = {}
-        self.table: dict[str, dict[str, object]] = {}
-
-    def add(self, name: str, lists: Sequence[NDArray[np.int32]], **more: object) -> None:
-        """Add a recommender with its lists for each seed."""
-        runs = [self.question.judge(found) for found in lists]
-        like = [list_metrics(found, self.question.rated) for found in lists]
-        self.by_user[name] = {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
-        self.table[name] = {
-            **{key: float(self.by_user[name][key].mean()) for key in SHOWN},
-            **{key: float(np.mean([found[key] for found in like])) for key in like[0]},
-            "ndcg@10_by_seed": [float(run["ndcg@10"].mean()) for run in runs],
-            **more,
-        }
-        short = {key: round(float(self.table[name][key]), 4) for key in SHOWN}
-        print(f"  {name:28}{json.dumps(short)} {json.dumps(more)}", flush=True)
-
-    def differences(self, ours: str, others: Iterable[str]) -> dict[str, dict[str, object]]:
-        """Return our advantage over others, with intervals paired by user."""
-        found: dict[str, dict[str, object]] = {}
-        for other in others:
-            for key in ("ndcg@10", "recall@100"):
-                gain = self.by_user[ours][key] - self.by_user[other][key]
-                found.setdefault(other, {})[key] = {
-                    "mean": float(gain.mean()),
-                    "interval": list(interval(gain, seed=0)),
-                }
-        print(f"  {ours} less the others: {json.dumps(found)}", flush=True)
-        return found
+def measure_churn(case: Case, presets: Sequence[str], options: Sequence[str]) -> dict[str, float]:
+    """Return the share of the top-10 that is gone after 1 % more ratings, by recommender."""
+    before, found = grown(case), {}
+    for name, (after, notes) in case.kept("lists").items():
+        if name.removeprefix(OURS) in presets:
+            with published(before, name.removeprefix(OURS), options) as (home, _):
+                lists = read_lists(before, home)
+        elif name in PEERS:
+            fixed = replace(PEERS[name], settings=[notes["settings"]], tuner=None)
+            lists, _ = fixed.lists(before)
+        else:
+            continue
+        later = after[case.users.get_indexer(before.users)]
+        gone = [
+            1 - np.isin(old, new).mean()
+            for old, new in zip(lists[:, :10], later[:, :10], strict=True)
+        ]
+        found[name] = float(np.mean(gone))
+    return found
 
 
-def retrieval_of(
-    preset: Preset, dataset: Dataset, ratings: Ratings, *, recency: float, seed: int
-) -> tuple[Retrieval, float]:
-    """Train a preset's retrieval model; return it and its CPU seconds."""
-    started = time.process_time()
-    with silent() as stage:
-        model = train_retrieval_of(
-            preset.retrieval, Training(dataset, lambda: ratings, seed, recency, stage)
-        )
-    return model, time.process_time() - started
+def pooled(cases: Sequence[Case], kind: str) -> dict[str, list[tuple[Case, NDArray, Mapping]]]:
+    """Return what was measured in every case, by name."""
+    found: dict[str, list[tuple[Case, NDArray, Mapping]]] = {}
+    for case in cases:
+        for name, (values, notes) in case.kept(kind).items():
+            found.setdefault(name, []).append((case, values, notes))
+    return {name: each for name, each in found.items() if len(each) == len(cases)}
 
 
-def compare_lists(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
-    """Fit and measure all recommenders of lists."""
-    choosing = Question(parts.dataset, parts.train, parts.validation)
-    question = Question(parts.dataset, parts.fitted, parts.test)
-    rows, shape = Rows(question), question.shape
-    rows.add("most rated", [question.lists_of_scores(popularity(question.learn, shape))])
-
-    als = max(ALS_SETTINGS, key=lambda s: choosing.scored(_als(choosing.learn, shape, s, SEED)))
-    started = time.process_time()
-    found = [question.lists_of_scores(_als(question.learn, shape, als, seed)) for seed in seeds]
-    seconds = (time.process_time() - started) / len(seeds)
-    rows.add("implicit ALS", found, settings=als, cpu_seconds=seconds)
-
-    best = max(EASE_SETTINGS, key=lambda l2: choosing.scored(_ease(choosing.learn, shape, l2)))
-    ease = [f"EASE, l2 {l2:g}" for l2 in EASE_SETTINGS]
-    for name, l2 in zip(ease, EASE_SETTINGS, strict=True):
-        started = time.process_time()
-        scores = _ease(question.learn, shape, l2)
-        seconds = time.process_time() - started
-        rows.add(name, [question.lists_of_scores(scores)], chosen=l2 == best, cpu_seconds=seconds)
-
-    for name, preset in reversed(PRESETS.items()):
-        recency = recency_of(
-            preset.retrieval, parts.dataset, parts.train, parts.validation, seed=SEED
-        )[0]
-        lists, seconds = [], 0.0
-        for seed in seeds:
-            model, took = retrieval_of(
-                preset, parts.dataset, question.learn, recency=recency, seed=seed
-            )
-            lists.append(question.lists_of_vectors(*model.embeddings()))
-            seconds += took / len(seeds)
-        rows.add(f"preset {name}", lists, recency=recency, cpu_seconds=seconds)
-    less = rows.differences("preset default", [*ease, "implicit ALS", "most rated"])
-    return {"table": rows.table, "preset default less": less}
+def notes_of(each: Sequence[tuple[Case, NDArray, Mapping]]) -> dict[str, object]:
+    """Return the notes on all cases: means of numbers, all settings, versions."""
+    notes = [note for _, _, note in each]
+    numbers = {
+        key: float(np.mean([note[key] for note in notes]))
+        for key, value in notes[0].items()
+        if isinstance(value, int | float)
+    }
+    if "settings" not in notes[0]:
+        return numbers
+    settings = [note["settings"] for note in notes]
+    return {**numbers, "settings": settings, "versions": notes[0].get("versions", {})}
 
 
-def _als(ratings: Ratings, shape: Shape, settings: tuple[float, ...], seed: int) -> Scores:
-    factors, l2, alpha = settings
-    return implicit_als(ratings, shape, factors=int(factors), l2=l2, alpha=alpha, seed=seed)
-
-
-def _ease(ratings: Ratings, shape: Shape, l2: float) -> Scores:
-    return Ease(ratings, shape, l2=l2).scores(ratings, shape)
-
-
-def compare_stars(parts: Parts, seeds: Sequence[int]) -> dict[str, object]:
-    """Fit and measure all rating predictors."""
-    table: dict[str, dict[str, object]] = {}
-
-    def evaluation(preset: Preset) -> Evaluation:
-        return Evaluation(
-            parts.dataset,
-            fitted=parts.fitted,
-            held_out=parts.test,
-            rank_by=preset.rank_by,
-            seed=SEED,
-            threads=2,
-        )
-
-    def add(name: str, runs: Sequence[Mapping[str, Mapping[str, float]]], **more: object) -> None:
+def compare_lists(cases: Sequence[Case]) -> dict[str, object]:
+    """Return the table of lists, and our differences to the best other in each metric."""
+    users = np.concatenate([case.users[case.asked] for case in cases])
+    by_user, table = {}, {}
+    for name, each in pooled(cases, "lists").items():
+        found = [metrics_by_user(lists, case.wanted) for case, lists, _ in each]
+        by_user[name] = {key: np.concatenate([one[key] for one in found]) for key in COMPARED}
         table[name] = {
-            **{key: _mean(runs, "rating", key) for key in ("rmse", "mae")},
-            "rmse_by_ratings": {
-                band: _mean(runs, "rmse_by_ratings", band) for band in runs[0]["rmse_by_ratings"]
-            },
-            "ranked_ndcg@10": _mean(runs, "ranked", "ndcg@10"),
-            "ranked_little_known@10": _mean(runs, "ranked", "little_known@10"),
-            "rmse_by_seed": [run["rating"]["rmse"] for run in runs],
-            **more,
+            **{key: float(values.mean()) for key, values in by_user[name].items()},
+            "coverage@10": float(np.mean([coverage(case, lists) for case, lists, _ in each])),
+            "ndcg@10_by_case": [float(one["ndcg@10"].mean()) for one in found],
+            **notes_of(each),
         }
-        print(f"  {name:28}{json.dumps(table[name])}", flush=True)
-
-    for name, (fit, settings) in STAR_PEERS.items():
-        chosen = _best_stars(fit, settings, parts)
-        started = time.process_time()
-        model = fit(Stars(parts.dataset, parts.fitted, SEED), **chosen)
-        seconds = time.process_time() - started
-        measured = evaluation(PRESETS["default"]).of_rating(model)
-        add(name, [measured], settings=dict(chosen), cpu_seconds=seconds)
-    for name, preset in reversed(PRESETS.items()):
-        runs, seconds = [], 0.0
-        for seed in seeds:
-            started = time.process_time()
-            with silent() as stage:
-                training = Training(parts.dataset, lambda: parts.fitted, seed, 0.0, stage)
-                trained = train_rating_of(preset.rating, training)
-            seconds += (time.process_time() - started) / len(seeds)
-            runs.append(evaluation(preset).of_rating(trained))
-        add(f"preset {name}", runs, cpu_seconds=seconds)
-    return {"table": table}
+    differences = {}
+    others = [name for name in table if not name.startswith(OURS)]
+    for ours in (name for name in table if name.startswith(OURS) and others):
+        for key in COMPARED:
+            best = max(others, key=lambda name: table[name][key])
+            less = difference(by_user[ours][key], by_user[best][key], users)
+            differences.setdefault(ours, {})[key] = {"best": best, **less, **verdict(less)}
+    return {"table": table, "differences": differences}
 
 
-def _mean(runs: Sequence[Mapping[str, Mapping[str, float]]], part: str, key: str) -> float:
-    return float(np.mean([run[part][key] for run in runs]))
+def verdict(less: Mapping[str, object], *, error: bool = False) -> dict[str, str]:
+    """Return whether a difference is a win, a loss or a tie; smaller errors are better."""
+    low, high = sorted(-end for end in less["interval"]) if error else less["interval"]
+    return {"verdict": "win" if low > 0 else "loss" if high < 0 else "tie"}
 
 
-def _best_stars(
-    fit: Callable[..., LinearRating], settings: Sequence[Mapping[str, float]], parts: Parts
-) -> Mapping[str, float]:
-    """Return the settings with the lowest error on the validation part."""
+def compare_stars(cases: Sequence[Case]) -> dict[str, object]:
+    """Return the table of predicted stars, and our differences to the best other in RMSE."""
+    table, squares = {}, {}
+    if not all(has_stars(case) for case in cases):
+        return {}
+    users = np.concatenate([case.test["userId"] for case in cases])
+    truth = np.concatenate([case.test["rating"] for case in cases])
+    counts = np.concatenate(
+        [
+            np.asarray(case.seen.sum(axis=0)).ravel()[case.items.get_indexer(case.test["movieId"])]
+            for case in cases
+        ]
+    )
+    band = np.searchsorted(BANDS, counts)
+    for name, each in pooled(cases, "stars").items():
+        errors = np.concatenate([predicted for _, predicted, _ in each]) - truth
+        squares[name] = errors**2
+        table[name] = {
+            "rmse": float(np.sqrt(squares[name].mean())),
+            "mae": float(np.abs(errors).mean()),
+            "rmse_by_ratings": {
+                label: float(np.sqrt(squares[name][band == number].mean()))
+                for number, label in enumerate(("0", "1-2", "3-9", "10-49", "50+"))
+                if (band == number).any()
+            },
+            **notes_of(each),
+        }
+    differences = {}
+    others = [name for name in table if not name.startswith(OURS)]
+    for ours in (name for name in table if name.startswith(OURS) and others):
+        best = min(others, key=lambda name: table[name]["rmse"])
+        less = difference(squares[ours], squares[best], users, of_mean=np.sqrt)
+        differences[ours] = {"rmse": {"best": best, **less, **verdict(less, error=True)}}
+    return {"table": table, "differences": differences}
 
-    def error(setting: Mapping[str, float]) -> float:
-        model = fit(Stars(parts.dataset, parts.train, SEED), **setting)
-        stars = model.predict(parts.validation.user_index, parts.validation.movie_index)
-        return float(np.mean((stars - parts.validation.rating) ** 2))
 
-    return min(settings, key=error)
+def described(folder: Path, cases: Sequence[Case], *, options: Sequence[str]) -> dict[str, object]:
+    """Return what was measured: size and fingerprint of the data, cases, options."""
+    ratings, movies = read_ratings(folder)
+    return {
+        "users": ratings["userId"].nunique(),
+        "movies": len(movies),
+        "ratings": len(ratings),
+        "sha256": hashlib.sha256((folder / "ratings.csv").read_bytes()).hexdigest(),
+        "cases": len(cases),
+        "measured_users": int(sum(len(case.asked) for case in cases)),
+        "options": list(options),
+    }
+
+
+def show(measured_parts: Mapping[str, object]) -> None:
+    """Print the tables, best first."""
+    for part, key, sign in (("lists", "ndcg@10", -1), ("stars", "rmse", 1)):
+        if measured_parts[part]:
+            table = measured_parts[part]["table"]
+            for name, row in sorted(table.items(), key=lambda item: sign * item[1][key]):
+                figures = {k: round(v, 4) for k, v in row.items() if isinstance(v, float)}
+                print(f"  {name:26}{json.dumps(figures)}")
+            for ours, less in measured_parts[part]["differences"].items():
+                for metric, found in less.items():
+                    print(f"  {ours} {metric}: {json.dumps(found)}", flush=True)
+
+
+def read_arguments() -> argparse.Namespace:
+    """Return the command's arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="demo")
+    parser.add_argument("--split", default="random", choices=["random", "time", "global"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--dates", type=int, default=10)
+    parser.add_argument("--presets", nargs="*", default=["default"])
+    parser.add_argument("--peers", nargs="*", choices=[*PEERS, *STAR_PEERS, "none"], metavar="NAME")
+    parser.add_argument("--churn", action="store_true")
+    parser.add_argument("--rating-scale")
+    parser.add_argument("--work", type=Path, default=Path(".quality"))
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    arguments = parser.parse_args(given[:end])
+    scale = ["--rating-scale", arguments.rating_scale] if arguments.rating_scale else []
+    arguments.options = [*scale, *given[end + 1 :]]
+    arguments.presets = [preset for preset in arguments.presets if preset != "none"]
+    return arguments
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """Measure all cases of a split."""
+    ratings, movies = read_ratings(folder)
+    name, split = Path(arguments.data).name, arguments.split
+    cases = []
+    drawn = parts(ratings, split, seeds=arguments.seeds, dates=arguments.dates)
+    for number, (seed, train, test) in enumerate(drawn):
+        label = f"date-{number}-of-{arguments.dates}" if split == "global" else f"seed-{seed}"
+        case = Case(arguments.work / f"{name}-{split}" / label, split, seed, train, test, movies)
+        case.write()
+        print(f"{name}, split {split}, {label}: {len(train)} ratings, {len(test)} held out")
+        measure_peers(case, arguments.peers)
+        for preset in arguments.presets:
+            measure_ours(case, preset, arguments.options)
+        cases.append(case)
+    found = {
+        **described(folder, cases, options=arguments.options),
+        "lists": compare_lists(cases),
+        "stars": compare_stars(cases),
+    }
+    if arguments.churn:
+        found["churn"] = measure_churn(cases[0], arguments.presets, arguments.options)
+        print(f"  churn: {json.dumps(found['churn'])}", flush=True)
+    show(found)
+    return found
 
 
 def main() -> None:
     """Measure, print, and write the results as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="demo")
-    parser.add_argument(
-        "--split", nargs="+", default=["random", "time"], choices=["random", "time", "peers"]
-    )
-    parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
-    dataset = read(arguments.data)
+    begin_anew_without_slowing()
+    arguments = read_arguments()
     name = Path(arguments.data).name
-    path = HERE / "results" / f"quality-{name}.json"
+    machine = describe()
+    with tempfile.TemporaryDirectory() as scratch:
+        found = measure(arguments, as_folder(arguments.data, Path(scratch)))
+    path = arguments.results / f"quality-{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     result = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    result |= {"figure": "quality", "data": name, "seeds": arguments.seeds, "machine": describe()}
-    seeds = range(SEED, SEED + arguments.seeds)
-    for by in arguments.split:
-        parts = split(dataset, by)
-        print(f"{name}, split {by}", flush=True)
-        measured = {"lists": compare_lists(parts, seeds), "stars": compare_stars(parts, seeds)}
-        result.setdefault("splits", {})[by] = measured
-        path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    splits = {**result.get("splits", {}), arguments.split: {"machine": machine, **found}}
+    result = {"figure": "quality", "data": name, "splits": splits}
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

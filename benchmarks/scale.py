@@ -23,19 +23,16 @@ usage: scale.py [--like ml-32m] [--scale 0.05 0.1] [--target 1] [--stages] [--ro
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
 from extrapolation import by_scale, extrapolate
 from machine import describe, environment
-from prometheus_client.parser import text_string_to_metric_families
+from runs import BIN, measured
 
 from reco_batch.models.rating.ensemble import planned_epochs
 from reco_batch.models.retrieval.cooccurrence import affordable_window
@@ -46,9 +43,6 @@ from reco_store import connect
 from reco_store.connection.embedded.server import ensure_server
 
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
-#: Metric of a finished stage's seconds in the metrics file.
-STAGE_SECONDS = "reco_run_stage_duration_seconds"
 METRICS = {
     "retrieval": ("ndcg@10", "recall@100"),
     "popularity": ("ndcg@10", "recall@100"),
@@ -130,41 +124,6 @@ def run(name: str, scale: float, work: Path, *, stages: bool = False) -> dict[st
     }
     shutil.rmtree(folder)
     return result
-
-
-def measured(command: Sequence[str], log: Path) -> dict[str, object]:
-    """Run; return wall seconds, CPU seconds, peak memory and stages.
-
-    Raises:
-        RuntimeError: it failed, or could not write its metrics file; the message ends with its
-            output.
-    """
-    metrics = log.with_name("reco.prom")
-    command = [*command, "--metrics-file", str(metrics)]
-    started = time.perf_counter()
-    with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(command, env=environment(), cwd=log.parent, stderr=stream)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    lines = log.read_text("utf-8").replace(f"{log.parent}/", "").splitlines()
-    if process.returncode or not metrics.exists():
-        file = "" if metrics.exists() else f" without writing {metrics}"
-        ended = f"ended with {process.returncode}{file}"
-        raise RuntimeError(f"{' '.join(command)} {ended}: {lines[-5:]}")
-    return {
-        "seconds": round(time.perf_counter() - started, 1),
-        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_bytes": usage.ru_maxrss * 1024,
-        "stages": stages_of(metrics.read_text("utf-8")),
-        "log": lines,
-    }
-
-
-def stages_of(metrics: str) -> dict[str, float]:
-    """Return the seconds of each finished stage, to the millisecond."""
-    families = text_string_to_metric_families(metrics)
-    (stages,) = (family for family in families if family.name == STAGE_SECONDS)
-    return {sample.labels["stage"]: sample.value for sample in stages.samples}
 
 
 def size_of(folder: Path) -> int:

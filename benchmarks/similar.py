@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from in_process import Shape, interactions
 from machine import describe
 from numpy.typing import NDArray
-from peers import Ease, Shape, interactions
+from peers import Ease
 
 from reco_batch.data.dataset import Dataset, Histories, Ratings
 from reco_batch.data.split import SplitBy, split_ratings
@@ -69,7 +70,7 @@ def cosine(learn: Ratings, shape: Shape) -> NDArray[np.int32]:
 
 def ease(learn: Ratings, shape: Shape) -> NDArray[np.int32]:
     """Return lists by EASE's weights from one movie to another."""
-    model = Ease(learn, shape, l2=300)
+    model = Ease(interactions(learn, shape), l2=300)
     return lists_of_scores(model.weights())
 
 

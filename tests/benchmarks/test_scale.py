@@ -33,6 +33,12 @@ def scale(monkeypatch):
 
 
 @pytest.fixture
+def runs(monkeypatch):
+    """Return the module that runs the job."""
+    return module("runs", monkeypatch)
+
+
+@pytest.fixture
 def extrapolation(monkeypatch):
     """Return the extrapolation."""
     return module("extrapolation", monkeypatch)
@@ -44,7 +50,7 @@ def night(scale, seconds, **stages):
     return {"scale": scale, "seconds": seconds, "stages": stages} | dict.fromkeys(names, 1e9)
 
 
-def test_stages_are_read_from_the_metrics_file(scale, tmp_path):
+def test_stages_are_read_from_the_metrics_file(runs, tmp_path):
     """All stages are read from the metrics file, in order and to the millisecond."""
     seconds = {"train retrieval": 7.512, "report": 0.304, "gate": 1.0}
     write_metrics(
@@ -52,7 +58,7 @@ def test_stages_are_read_from_the_metrics_file(scale, tmp_path):
         Figures("reco", exit_code=0, ended=9.0, seconds=8.9, stages=seconds),
     )
 
-    found = scale.stages_of((tmp_path / "reco.prom").read_text())
+    found = runs.stages_of((tmp_path / "reco.prom").read_text())
 
     assert list(found.items()) == list(seconds.items())
 
