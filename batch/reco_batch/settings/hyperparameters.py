@@ -111,10 +111,8 @@ class TowerParameters:
     """Width of the user and movie vectors."""
     learning_rate: float = tuned(0.004, 0.0005, 0.008, log=True)
     """Learning rate of Adam."""
-    epochs: int = tuned(10, 5, 40)
-    """Passes over all users, unless there are few users or a budget allows fewer."""
-    least_steps: int = 120
-    """Fewest training steps: with few users there are more passes."""
+    steps: int = tuned(120, 20, 500, log=True)
+    """Training steps, rounded to whole passes over all users, unless a budget allows fewer."""
     batch_users: int = 128
     """Users per training step, unless the budget requires more."""
     most_scores: int = 10_000_000_000
@@ -127,8 +125,8 @@ class TowerParameters:
     """Share of each history that is hidden in a step and predicted from the rest."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
     """Balance of users: n times the ratings weigh n ** (1 - exponent); 1 weighs users alike."""
-    l2: float = tuned(2.0, 0.2, 20.0, log=True)
-    """L2 penalty of every vector, in ratings: the loss is summed over the ratings of an epoch."""
+    l2: float = tuned(0.5, 0.05, 20.0, log=True)
+    """L2 penalty of every vector, in ratings: the loss is summed over the ratings of a pass."""
     most_candidates: int = 20_000
     """Movies in the softmax of a step; from a larger catalogue each step samples as many."""
 
@@ -143,7 +141,7 @@ class NeighbourParameters:
     """Largest number of weights of a movie."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
     """A user with n times the ratings counts n ** -exponent in each of them."""
-    l1: float = tuned(0.2, 0.05, 2.0, log=True)
+    l1: float = tuned(0.5, 0.05, 2.0, log=True)
     """SLIM: L1 penalty of the weights, in common users."""
     l2: float = tuned(20.0, 2.0, 200.0, log=True, at_least=0.01)
     """SLIM: L2 penalty of the weights, in common users."""
