@@ -106,9 +106,7 @@ def test_a_walk_keeps_the_largest_weights_of_each_column(seed, most):
         kept = np.flatnonzero(found[:, column])
         np.testing.assert_array_equal(found[kept, column], whole[kept, column])
         expected = np.sort(whole[:, column])[::-1][:most]
-        np.testing.assert_array_equal(
-            np.sort(found[kept, column])[::-1], expected[expected > 0]
-        )
+        np.testing.assert_array_equal(np.sort(found[kept, column])[::-1], expected[expected > 0])
 
 
 @settings(max_examples=20)
