@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import Field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -105,18 +106,21 @@ def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN40
     """Return the value as the type of the field.
 
     Raises:
-        UsageError: the value is of another type, or outside the limits.
+        UsageError: the value is of another type, outside the limits, or none of the choices.
     """
-    kinds = get_args(spec.type)  # empty unless it is a tuple
+    kind, kinds = spec.type, get_args(spec.type)  # the latter is empty unless it is a tuple
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if value not in list(kind):
+            raise UsageError(f"{where} is {value!r}; expected {_any_of(kind)}")
+        return kind(value)
     if not kinds:
-        number = _number(spec, value, spec.type)
+        number = _number(spec, value, kind)
         if number is None:
-            raise UsageError(f"{where} is {value!r}; expected {_expected(spec, spec.type)}")
+            raise UsageError(f"{where} is {value!r}; expected {_expected(spec, kind)}")
         return number
-    many = "one or more" if Ellipsis in kinds else f"{len(kinds)}"
     each = [_number(spec, item, kinds[0]) for item in value] if isinstance(value, list) else []
-    if not each or None in each or not (Ellipsis in kinds or len(each) == len(kinds)):
-        expected = f"a list of {many}, each {_expected(spec, kinds[0])}"
+    if None in each or len(each) != len(kinds):
+        expected = f"a list of {len(kinds)}, each {_expected(spec, kinds[0])}"
         raise UsageError(f"{where} is {value!r}; expected {expected}")
     return tuple(each)
 

@@ -1,7 +1,8 @@
-"""Retrieval models: two-tower, history encoder, EASE, and the hybrid of the last two.
+"""Retrieval models: two-tower, and the hybrid of a history encoder and item-item weights.
 
-Each model ends as two matrices of vectors whose dot product is the score. `cooccurrence` counts
-movies that are rated together, `recency` weighs ratings by age.
+A score is a dot product of two vectors and, for the hybrid, a sparse term. `choose` selects the
+hyper-parameters that differ between catalogues, `cooccurrence` counts movies that are rated
+together, `history_weights` weighs ratings by age and by stars.
 """
 
-__all__ = ["cooccurrence", "hybrid_training", "recency", "two_tower"]
+__all__ = ["cooccurrence", "history_weights", "hybrid_training", "two_tower"]

@@ -195,12 +195,18 @@ def choose(
     """
     own, defaults = values_of(parameters), values_of(HybridParameters())
     free = frozenset(name for name in LADDER if own[name] == defaults[name])
-    kept = {name: value for name, value in last.items() if name in free}
+    kept = {name: value for name in free for value in _known(name) if value == last.get(name)}
     ladder = _Ladder(with_values(parameters, kept), free, bool(kept))
     if len(validation):
         _climb(ladder, _Data.of(dataset, train, validation, parameters, seed=seed), stage)
     chosen = values_of(ladder.parameters)
     return Choice({name: chosen[name] for name in LADDER}, ladder.tried)
+
+
+def _known(name: str) -> tuple[Any, ...]:
+    """Return the values that a run can have chosen; others in a manifest are not used."""
+    given_way = {"popularity_share": _GIVE_WAY, "neighbour_share": (0.0,)}
+    return (*LADDER[name], *given_way.get(name, ()))
 
 
 class _Data(NamedTuple):
