@@ -175,7 +175,12 @@ class _Ladder:
 
 
 def _means(found: PerUser) -> dict[str, float]:
-    return {name: round(float(own.mean()), 5) for name, own in found.items() if name != _GOAL}
+    """Return the mean NDCG and recall of the users, for the manifest."""
+    return {
+        name: round(float(own.mean()), 5)
+        for name, own in found.items()
+        if name.startswith(("ndcg@", "recall@"))
+    }
 
 
 def _standard_error(values: NDArray[np.float64]) -> float:
