@@ -1,19 +1,19 @@
 """Choice of the hybrid's hyper-parameters that differ between catalogues, on the validation part.
 
-A small ladder, cheap steps first. Each step measures a few values of one or two hyper-parameters
-with everything else as chosen so far, and keeps the best:
+Coordinate search, cheap steps first. Each step measures a few values of one or two hyper-parameters
+with all others as chosen so far, and keeps the best:
 
 1. kind and strength of the item-item weights, by the lists of that half alone;
 2. weights of newer and of disliked ratings, likewise;
 3. penalty of the encoder, by the lists of that half alone;
 4. shares of both halves and of popularity, by the lists of their sum.
 
-The values of the last run come first, and give way only to a gain above its standard error, so that
-lists do not churn for nothing. Values that a parameter file sets are not chosen. Last, lists that
-are worse than the most popular movies at some cutoff give way to them.
+The values of the last run come first, and give way only to a gain above its standard error, which
+limits churn. Values that a parameter file changes are not chosen. Finally, lists that are worse
+than the most popular movies by any metric give way to them.
 
-The measure of a list is the mean of NDCG@10 and NDCG@100. Nothing depends on time, so the same data
-give the same choice.
+The measure of a list is the mean of NDCG@10 and NDCG@100. Budgets are in users and scores, not in
+seconds, so the same data, seed and last run give the same choice.
 
 Shapes: U users, A sampled users with held-out ratings, I movies.
 """
@@ -51,8 +51,7 @@ from reco_batch.settings.hyperparameters import (
 )
 from reco_batch.settings.search_space import values_of, with_values
 
-#: Values to try, by dotted name; each list was chosen to span what the best settings of many
-#: catalogues differ by.
+#: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
     "neighbours.l2": (10.0, 20.0, 60.0),
@@ -83,7 +82,7 @@ Score = Callable[[int, int], NDArray[np.float32]]
 
 
 class _Sample(NamedTuple):
-    """Users with held-out ratings, by whose lists everything is measured."""
+    """Sampled users with held-out ratings, whose lists are measured."""
 
     index: NDArray[np.int64]  # [A]
     seen: Histories  # [A] rows
@@ -222,7 +221,7 @@ def choose(
 
 
 class _Data(NamedTuple):
-    """Everything that does not depend on the values to choose."""
+    """Training data and sampled users, the same for all values."""
 
     train: Ratings
     users: Users
