@@ -111,10 +111,8 @@ class TowerParameters:
     """Width of the user and movie vectors."""
     learning_rate: float = tuned(0.004, 0.0005, 0.008, log=True)
     """Learning rate of Adam."""
-    epochs: int = tuned(10, 5, 40)
-    """Passes over all users; more with few users (`least_steps`), fewer within a budget."""
-    least_steps: int = 120
-    """Fewest training steps, reached by further passes over few users."""
+    steps: int = tuned(120, 20, 500, log=True)
+    """Training steps, rounded to whole passes over all users; fewer within a budget."""
     batch_users: int = 128
     """Users per training step; more if `most_steps` requires it."""
     most_scores: int = 10_000_000_000
@@ -127,8 +125,8 @@ class TowerParameters:
     """Share of each history that is hidden in a step and predicted from the rest."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
     """Weight of long histories: n times the ratings weigh n ** (1 - it); 1 weighs users alike."""
-    l2: float = tuned(2.0, 0.2, 20.0, log=True)
-    """L2 penalty of every vector, relative to a loss summed over the ratings of an epoch."""
+    l2: float = tuned(0.5, 0.05, 20.0, log=True)
+    """L2 penalty of every vector, relative to a loss summed over the ratings of a pass."""
     most_candidates: int = 20_000
     """Candidates in the softmax of a step; a uniform sample of a larger catalogue."""
 
@@ -143,7 +141,7 @@ class NeighbourParameters:
     """Most non-zero weights of a candidate."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
     """Weight of long histories: each of n ratings of a user counts n ** -it."""
-    l1: float = tuned(0.2, 0.05, 2.0, log=True)
+    l1: float = tuned(0.5, 0.05, 2.0, log=True)
     """`slim`, `ordered`: L1 penalty of the weights, in common users."""
     l2: float = tuned(20.0, 2.0, 200.0, log=True, at_least=0.01)
     """`slim`, `ordered`: L2 penalty of the weights, in common users."""

@@ -2,7 +2,7 @@
 
 JSON with the name of a preset and the values that differ from it, by dotted name:
 
-    {"preset": "default", "retrieval": {"tower.l2": 4.0}, "rating": {"ridge_l2": 12.5}}
+    {"preset": "default", "retrieval": {"neighbours.l2": 40.0}, "rating": {"ridge_l2": 12.5}}
 
 `batch tune` adds `tuned`, a record of the search, which is ignored when the file is read.
 """

@@ -13,7 +13,7 @@ from reco_store import UsageError
 
 def test_written_values_are_read(tmp_path):
     """The other values are those of the preset."""
-    values = {"retrieval": {"tower.l2": 0.25, "tower.epochs": 7}, "rating": {"ridge_l2": 3.5}}
+    values = {"retrieval": {"tower.l2": 0.25, "tower.steps": 7}, "rating": {"ridge_l2": 3.5}}
 
     write_parameters(tmp_path / "p.json", preset="default", values=values, tuned={"trials": 3})
 
@@ -45,9 +45,9 @@ def test_a_whole_number_does_for_a_fraction(tmp_path):
         ({"retrieval": 3}, r"retrieval is 3; expected an object of values by name"),
         ({"retrieval": {"tower.l3": 1}}, r"'tower.l3' is not known; expected one of .*tower\.l2"),
         ({"retrieval": {"tower": {}}}, r"'tower' is not known; expected one of"),
-        ({"retrieval": {"tower.epochs": 0}}, r"tower.epochs is 0; expected a whole number from 1$"),
-        ({"retrieval": {"tower.epochs": 2.5}}, r"tower.epochs is 2.5; expected a whole number"),
-        ({"retrieval": {"tower.epochs": True}}, r"tower.epochs is True; expected a whole number"),
+        ({"retrieval": {"tower.steps": 0}}, r"tower.steps is 0; expected a whole number from 1$"),
+        ({"retrieval": {"tower.steps": 2.5}}, r"tower.steps is 2.5; expected a whole number"),
+        ({"retrieval": {"tower.steps": True}}, r"tower.steps is True; expected a whole number"),
         ({"retrieval": {"tower.l2": "a"}}, r"tower.l2 is 'a'; expected a number from 0$"),
         ({"retrieval": {"tower.l2": -1}}, r"tower.l2 is -1; expected a number from 0$"),
         ({"rating": {"ridge_l2": float("nan")}}, r"ridge_l2 is nan; expected a number from 0.01$"),

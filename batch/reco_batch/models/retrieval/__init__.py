@@ -1,7 +1,8 @@
-"""Retrieval models: two-tower, history encoder, EASE, and the hybrid of the last two.
+"""Retrieval models: the two-tower model of the preset `notebook`, and the hybrid of `default`.
 
-Each model ends as two matrices of vectors whose dot product is the score. `cooccurrence` counts
-movies that are rated together, `recency` weighs ratings by age.
+The hybrid joins a history encoder (`history_encoder`) with sparse item-item weights (`neighbours`,
+`slim`); `choose` selects on the validation part what differs between catalogues. `cooccurrence`
+counts movies that are rated together, `history_weights` weighs the ratings of a history.
 """
 
-__all__ = ["cooccurrence", "hybrid_training", "recency", "two_tower"]
+__all__ = ["cooccurrence", "history_weights", "hybrid_training", "two_tower"]

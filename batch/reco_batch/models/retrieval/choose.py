@@ -3,9 +3,10 @@
 Coordinate search, cheap steps first. Each step measures a few values of one or two hyper-parameters
 with all others as chosen so far, and keeps the best:
 
-1. kind and strength of the item-item weights, by the lists of that half alone;
-2. weights of newer and of disliked ratings, likewise;
-3. penalty of the encoder, by the lists of that half alone;
+1. kind and penalties of the item-item weights, by the lists of that half alone;
+2. weights of newer and of disliked ratings, by the same lists;
+3. length of the encoder's training, by the lists of both halves: one training is measured every few
+   steps, and ends when the lists get worse;
 4. shares of both halves and of popularity, by the lists of their sum.
 
 The values of the last run come first, and give way only to a gain above its standard error, which
@@ -31,6 +32,7 @@ from reco_batch.data.item_features import content_features
 from reco_batch.metrics.ranking_metrics import per_user_metrics
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
+from reco_batch.models.retrieval.history_encoder import EncoderWeights
 from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.retrieval.hybrid import (
     Users,
@@ -55,13 +57,14 @@ from reco_batch.settings.search_space import values_of, with_values
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
     "neighbours.l2": (10.0, 20.0, 60.0),
+    "neighbours.l1": (0.1, 0.5),
     "recency": (0.0, 0.1, 0.25, 0.5, 1.0),
     "dislike_weight": (1.0, 0.5, 0.0, -0.5),
-    "tower.l2": (0.5, 2.0, 8.0),
+    "tower.steps": (),  # as many as the training is measured at
     "tower_share": (1.0, 0.0),
     "neighbour_share": (0.35, 0.7, 1.0, 1.5, 3.0),
     "half_trust": (1.0, 5.0, 20.0),
-    "popularity_share": (0.0, 0.1, 0.3),
+    "popularity_share": (-0.1, 0.0, 0.1, 0.3),
     "newcomer_share": (-0.25, 0.0, 0.25),
     "recent_days": (7, 30),
     "recent_share": (0.0, 0.3, 1.0, 2.0, 4.0),
@@ -70,8 +73,9 @@ LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
 _CUTOFFS: Final = (10, 20, 100)
 #: Most scores of the sample, 4 bytes each, for each half.
 _MOST_SCORES: Final = 40_000_000
-#: The encoder is trained for this share of its epochs, enough to compare penalties.
-_SHARE_OF_EPOCHS: Final = 0.5
+#: Steps of the encoder between two measurements, rounded to whole epochs; most measurements; and
+#: measurements without a gain after which the training ends.
+_MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 2
 #: Shares of popularity that give way to it more and more; the last is popularity alone.
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
 
@@ -264,14 +268,16 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     kinds = [{"neighbours.kind": kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
-        ladder.each(["neighbours.l2"], neighbours.measured)
+        ladder.each(["neighbours.l2", "neighbours.l1"], neighbours.measured)
     if data.pairs.cooccurrence.nnz:
         ladder.each(["recency"], neighbours.measured)
     if data.train.rating is not None:
         ladder.each(["dislike_weight"], neighbours.measured)
-    encoders = _Encoders(data, stage)
-    ladder.each(["tower.l2"], encoders.measured)
-    blend = _Blend(data, neighbours.scores(ladder.parameters), encoders.scores(ladder.parameters))
+    blend = _Blend(data, neighbours.scores(ladder.parameters))
+    training = _EncoderTraining(data, blend, ladder.parameters)
+    training.run(stage)
+    ladder.step([{"tower.steps": steps} for steps in training.found], training.measured)
+    blend.encoder = training.scores(ladder.parameters)
     shares = ["neighbour_share", "half_trust", "popularity_share", "newcomer_share", "tower_share"]
     best = ladder.each(shares, blend.measured)
     if data.train.timestamp is not None:
@@ -317,48 +323,74 @@ class _Neighbours:
         return self._data.sample.measured(lambda start, stop: scores[start:stop])
 
 
-class _Encoders:
-    """History encoder on the sampled users."""
+class _EncoderTraining:
+    """One training of the encoder, measured on the way by the lists of both halves."""
 
-    def __init__(self, data: _Data, stage: Stage) -> None:
-        self._data, self._stage, self._trained = data, stage, {}
+    def __init__(self, data: _Data, blend: "_Blend", parameters: HybridParameters) -> None:
+        self._data, self._blend, self._parameters = data, blend, parameters
+        self._years = years_of(data.train)
+        users = len(data.users.latest)
+        self._steps_per_epoch = -(-users // parameters.tower.batch_users)
+        self._unit = max(1, round(_MARK_STEPS / self._steps_per_epoch))  # epochs
+        self._wanted = self._mark_of(parameters.tower.steps)
+        self._kept: dict[int, NDArray[np.float32]] = {}
+        self.found: dict[int, PerUser] = {}
+        """Metrics by number of steps."""
 
-    def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
-        """Return [A, I] scores of standard deviation 1."""
-        data = self._data
-        years = years_of(data.train)
-        if parameters.tower.l2 not in self._trained:
-            tower = replace(
-                parameters.tower,
-                epochs=max(1, round(parameters.tower.epochs * _SHARE_OF_EPOCHS)),
-                least_steps=max(1, round(parameters.tower.least_steps * _SHARE_OF_EPOCHS)),
-            )
-            self._trained[parameters.tower.l2] = encoder_of(
-                data.users,
-                data.content,
-                replace(parameters, tower=tower),
-                years=years,
-                seed=data.seed,
-                stage=self._stage,
-            )
-        encoder = self._trained[parameters.tower.l2]
+    def _mark_of(self, steps: int) -> int:
+        """Return the measured number of steps that is nearest, at least one unit."""
+        unit = self._unit * self._steps_per_epoch
+        return min(max(1, round(steps / unit)), _MOST_MARKS) * unit
+
+    def run(self, stage: Stage) -> None:
+        """Train until the lists get worse, at least for the steps of the parameters."""
+        most = _MOST_MARKS * self._unit * self._steps_per_epoch
+        tower = replace(self._parameters.tower, steps=most)
+        encoder_of(
+            self._data.users,
+            self._data.content,
+            replace(self._parameters, tower=tower),
+            years=self._years,
+            seed=self._data.seed,
+            stage=stage,
+            is_enough=self._is_enough,
+        )
+
+    def _is_enough(self, epoch: int, encoder: EncoderWeights) -> bool:
+        if epoch % self._unit:
+            return False
+        data, steps = self._data, epoch * self._steps_per_epoch
         users = data.users._replace(own=encoder.users).rows(data.sample.index)
-        vectors, _ = encoded_users(encoder, users, parameters, years)
-        return _standardised(vectors @ encoder.movies.T)
+        vectors, _ = encoded_users(encoder, users, self._parameters, self._years)
+        self._blend.encoder = _standardised(vectors @ encoder.movies.T)
+        self.found[steps] = self._blend.measured(self._parameters)
+        best = max(self.found, key=lambda steps: self.found[steps][_GOAL].mean())
+        if steps in (best, self._wanted):
+            self._kept[steps] = self._blend.encoder
+        self._kept = {at: kept for at, kept in self._kept.items() if at in (best, self._wanted)}
+        marks = (steps - best) // (self._unit * self._steps_per_epoch)
+        return marks >= _PATIENCE and steps >= self._wanted
 
     def measured(self, parameters: HybridParameters) -> PerUser:
-        """Return the metrics of the lists by this half alone."""
-        scores = self.scores(parameters)
-        return self._data.sample.measured(lambda start, stop: scores[start:stop])
+        """Return the metrics of the lists of both halves after so many steps."""
+        return self.found[self._reached(parameters)]
+
+    def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
+        """Return [A, I] scores of standard deviation 1, after the chosen steps."""
+        return self._kept[self._reached(parameters)]
+
+    def _reached(self, parameters: HybridParameters) -> int:
+        """Return the measured number of steps; a budget may have ended the training before."""
+        return min(self._mark_of(parameters.tower.steps), max(self.found))
 
 
 class _Blend:
     """Sum of both halves and popularity on the sampled users."""
 
-    def __init__(
-        self, data: _Data, neighbours: NDArray[np.float32], encoder: NDArray[np.float32]
-    ) -> None:
-        self._data, self._neighbours, self._encoder = data, neighbours, encoder
+    def __init__(self, data: _Data, neighbours: NDArray[np.float32]) -> None:
+        self._data, self._neighbours = data, neighbours
+        self.encoder = np.zeros_like(neighbours)
+        """Scores of the encoder, [A, I]."""
         self._counts = np.diff(data.sample.seen.offsets)
 
     def measured(self, parameters: HybridParameters) -> PerUser:
@@ -373,7 +405,7 @@ class _Blend:
 
         def score(start: int, stop: int) -> NDArray[np.float32]:
             scores = popular[start:stop] @ columns.T
-            scores += np.float32(parameters.tower_share) * self._encoder[start:stop]
+            scores += np.float32(parameters.tower_share) * self.encoder[start:stop]
             scores += near[start:stop, np.newaxis].astype(np.float32) * self._neighbours[start:stop]
             return scores
 

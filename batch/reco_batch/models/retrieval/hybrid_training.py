@@ -106,9 +106,10 @@ class Hybrid(TrainableRetrieval):
         """Return a note for each budget that changes the training."""
         parameters, tower = self.parameters, self.parameters.tower
         notes: list[str] = []
-        if plan["epochs"] < tower.epochs:
+        wanted = round(tower.steps / -(-size.users // tower.batch_users))
+        if plan["epochs"] < wanted:
             notes.append(
-                f"epochs reduced from {tower.epochs} to {plan['epochs']} to stay within "
+                f"epochs reduced from {wanted} to {plan['epochs']} to stay within "
                 f"{tower.most_scores:,} scores ({size.users:,} users)"
             )
         if plan["batch"] > tower.batch_users:

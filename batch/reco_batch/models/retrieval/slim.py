@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 #: Sweeps of coordinate descent; further ones change the lists no more than rounding does.
-_SWEEPS: Final = 10
+_SWEEPS: Final = 8
 #: Targets solved at a time: 16 MB of systems with 100 neighbours.
 _TARGETS_AT_ONCE: Final = 400
 #: Common users at which a similarity counts half: a single one relates nearly any two rare movies.

@@ -88,6 +88,7 @@ def fit_shuffled(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
+    is_enough: Callable[[int], bool] | None = None,
 ) -> None:
     """Train on rows in a new order each epoch, which depends on the seed and the epoch alone.
 
@@ -100,6 +101,7 @@ def fit_shuffled(
         seed: random seed of the orders.
         stage: advances by one per epoch.
         checkpoints: checkpoints to resume from and to save, as in `fit_epochs`.
+        is_enough: called after each epoch with its number, from 1; True ends the training.
     """
     rows = len(next(iter(columns.values())))
     held = {name: tf.constant(column) for name, column in columns.items()}
@@ -114,7 +116,8 @@ def fit_shuffled(
     def from_epoch(first: int) -> tf.data.Dataset:
         return tf.data.Dataset.range(first, epochs).flat_map(epoch)
 
-    _fit(model, optimizer, from_epoch, _Plan(-(-rows // batch_size), epochs, stage, checkpoints))
+    steps = -(-rows // batch_size)
+    _fit(model, optimizer, from_epoch, _Plan(steps, epochs, stage, checkpoints, is_enough))
 
 
 class _Plan(NamedTuple):
@@ -124,6 +127,7 @@ class _Plan(NamedTuple):
     epochs: int
     stage: Stage
     checkpoints: Checkpoints | None
+    is_enough: Callable[[int], bool] | None = None
 
 
 def _fit(
@@ -148,7 +152,12 @@ def _fit(
         epochs=plan.epochs,
         steps_per_epoch=plan.steps,
         verbose=0,
-        callbacks=[mean, EpochProgress(plan.stage), *([EpochSaved(saved)] if saved else [])],
+        callbacks=[
+            mean,
+            EpochProgress(plan.stage),
+            *([EpochSaved(saved)] if saved else []),
+            *([_Stopping(plan.is_enough)] if plan.is_enough else []),
+        ],
     )
 
 
@@ -175,6 +184,18 @@ def _averaged(model: tfrs.Model) -> _MeanLoss:
 
     model.train_step = train_step
     return _MeanLoss(mean)
+
+
+class _Stopping(tf.keras.callbacks.Callback):
+    """Ends a training after the epoch that is enough."""
+
+    def __init__(self, is_enough: Callable[[int], bool]) -> None:
+        super().__init__()
+        self._is_enough = is_enough
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
+        """Ask whether the finished epochs are enough."""
+        self.model.stop_training = self._is_enough(epoch + 1)
 
 
 class EpochProgress(tf.keras.callbacks.Callback):

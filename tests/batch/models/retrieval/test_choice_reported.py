@@ -13,7 +13,7 @@ from reco_batch.progress.terminal import wrap
 from reco_batch.settings.hyperparameters import HybridParameters, TowerParameters
 from reco_batch.settings.search_space import values_of
 
-SMALL = HybridParameters(tower=TowerParameters(embedding_dim=8, epochs=2, least_steps=2))
+SMALL = HybridParameters(tower=TowerParameters(embedding_dim=8, steps=2))
 
 
 class Notes(NotedStage):
