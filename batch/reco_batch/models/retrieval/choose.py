@@ -1,25 +1,25 @@
 """Choice of the hybrid's hyper-parameters that differ between catalogues, on the validation part.
 
-A small ladder, cheap steps first. Each step measures a few values of one or two hyper-parameters
-with everything else as chosen so far, and keeps the best:
+Coordinate search, cheap steps first. Each step measures a few values of one or two hyper-parameters
+with all others as chosen so far, and keeps the best:
 
-1. kind and strength of the item-item weights, by the lists of that half alone;
-2. weights of newer and of disliked ratings, likewise;
-3. length of the encoder's training, which is measured every few steps and ends when the lists get
-   worse, and
+1. kind and penalties of the item-item weights, by the lists of that half alone;
+2. weights of newer and of disliked ratings, by the same lists;
+3. length of the encoder's training, by the lists of both halves: one training is measured every few
+   steps, and ends when the lists get worse;
 4. shares of both halves and of popularity, by the lists of their sum.
 
-The values of the last run come first, and give way only to a gain above its standard error, so that
-lists do not churn for nothing. Values that a parameter file sets are not chosen. Last, lists that
-are worse than the most popular movies at some cutoff give way to them.
+The values of the last run come first, and give way only to a gain above its standard error, which
+limits churn. Values that a parameter file changes are not chosen. Finally, lists that are worse
+than the most popular movies by any metric give way to them.
 
-The measure of a list is the mean of NDCG@10 and NDCG@100. Nothing depends on time, so the same data
-give the same choice.
+The measure of a list is the mean of NDCG@10 and NDCG@100. Budgets are in users and scores, not in
+seconds, so the same data, seed and last run give the same choice.
 
 Shapes: U users, A sampled users with held-out ratings, I movies.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -53,8 +53,7 @@ from reco_batch.settings.hyperparameters import (
 )
 from reco_batch.settings.search_space import values_of, with_values
 
-#: Values to try, by dotted name; each list was chosen to span what the best settings of many
-#: catalogues differ by.
+#: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
     "neighbours.l2": (5.0, 10.0, 20.0, 60.0),
@@ -87,7 +86,7 @@ Score = Callable[[int, int], NDArray[np.float32]]
 
 
 class _Sample(NamedTuple):
-    """Users with held-out ratings, by whose lists everything is measured."""
+    """Sampled users with held-out ratings, whose lists are measured."""
 
     index: NDArray[np.int64]  # [A]
     seen: Histories  # [A] rows
@@ -123,6 +122,13 @@ class _Sample(NamedTuple):
 
 
 _GOAL: Final = "goal"
+_KIND: Final = "neighbours.kind"
+#: Names in `Choice.tried` of the lists by the chosen values, of the most popular movies, and of the
+#: lists with more and more popularity.
+LISTS: Final = "chosen lists"
+POPULAR: Final = "most popular"
+GIVE_WAY: Final = "give way to popularity"
+_WORSE: Final = "lists of the retrieval model were worse than the most popular movies on validation"
 
 
 @dataclass
@@ -135,20 +141,23 @@ class _Ladder:
     has_last: bool
     """True if the first values are those of the last run, which only a clear gain replaces."""
     tried: list[dict[str, Any]] = field(default_factory=list)
+    """Entries of `Choice.tried`."""
 
     def step(
-        self, options: Iterable[Mapping[str, Any]], measure: Callable[[HybridParameters], PerUser]
+        self, options: Sequence[Mapping[str, Any]], measure: Callable[[HybridParameters], PerUser]
     ) -> PerUser:
         """Measure the current values and each option, keep the best, and return its metrics."""
-        best = self._tried({}, measure(self.parameters))
-        current = self.parameters
+        current, own = self.parameters, values_of(self.parameters)
+        names = list(options[0])
+        step = ", ".join(names)
+        best = self.measured(step, {name: own[name] for name in names}, measure(current))
         for values in options:
             if not values.keys() <= self.free:
                 continue
             option = with_values(current, values)
             if option in (current, self.parameters):
                 continue
-            found = self._tried(values, measure(option))
+            found = self.measured(step, values, measure(option))
             gain = found[_GOAL] - best[_GOAL]
             if gain.mean() > (_standard_error(gain) if self.has_last else 0):
                 best, self.parameters = found, option
@@ -162,10 +171,19 @@ class _Ladder:
         assert best is not None  # noqa: S101  # there is at least one name
         return best
 
-    def _tried(self, values: Mapping[str, Any], found: PerUser) -> PerUser:
-        means = {name: round(float(own.mean()), 5) for name, own in found.items() if name != _GOAL}
-        self.tried.append({**values, **means})
+    def measured(self, step: str, values: Mapping[str, Any], found: PerUser) -> PerUser:
+        """Record the metrics of a step's values, and return them."""
+        self.tried.append({"name": step, "values": dict(values), **_means(found)})
         return found
+
+
+def _means(found: PerUser) -> dict[str, float]:
+    """Return the mean NDCG and recall of the users, for the manifest."""
+    return {
+        name: round(float(own.mean()), 5)
+        for name, own in found.items()
+        if name.startswith(("ndcg@", "recall@"))
+    }
 
 
 def _standard_error(values: NDArray[np.float64]) -> float:
@@ -197,10 +215,13 @@ def choose(
     free = frozenset(name for name in LADDER if own[name] == defaults[name])
     kept = {name: value for name in free for value in _known(name) if value == last.get(name)}
     ladder = _Ladder(with_values(parameters, kept), free, bool(kept))
+    notes: tuple[str, ...] = ()
     if len(validation):
-        _climb(ladder, _Data.of(dataset, train, validation, parameters, seed=seed), stage)
+        notes = _climb(ladder, _Data.of(dataset, train, validation, parameters, seed=seed), stage)
+    else:
+        stage.note("values of the last run" if kept else "defaults, since nothing was measured")
     chosen = values_of(ladder.parameters)
-    return Choice({name: chosen[name] for name in LADDER}, ladder.tried)
+    return Choice({name: chosen[name] for name in LADDER}, ladder.tried, notes)
 
 
 def _known(name: str) -> tuple[Any, ...]:
@@ -210,7 +231,7 @@ def _known(name: str) -> tuple[Any, ...]:
 
 
 class _Data(NamedTuple):
-    """Everything that does not depend on the values to choose."""
+    """Training data and sampled users, the same for all values."""
 
     train: Ratings
     users: Users
@@ -247,7 +268,8 @@ class _Data(NamedTuple):
         return self.users.rows(self.sample.index)
 
 
-def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> None:
+def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
+    """Choose step by step, and return notes for the operator."""
     neighbours = _Neighbours(data)
     kinds = [{"neighbours.kind": kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
@@ -271,8 +293,9 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> None:
             for share in LADDER["recent_share"]
         ]
         best = ladder.step(recent, blend.measured)
-    _give_way(ladder, blend, best)
-    stage.note(_line(ladder, best))
+    notes = _give_way(ladder, blend, best)
+    stage.note(_line(ladder.parameters, ladder.tried))
+    return notes
 
 
 class _Neighbours:
@@ -406,18 +429,27 @@ def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return scores
 
 
-def _give_way(ladder: _Ladder, blend: _Blend, best: PerUser) -> None:
-    """Add popularity until no metric is worse than that of the most popular movies."""
+def _give_way(ladder: _Ladder, blend: _Blend, best: PerUser) -> tuple[str, ...]:
+    """Add popularity until no metric is worse than that of the most popular movies.
+
+    Returns:
+        A note if any was added.
+    """
     alone = {"tower_share": 0.0, "neighbour_share": 0.0, "popularity_share": 1.0}
     popular = with_values(ladder.parameters, {**alone, "newcomer_share": 0.0, "recent_share": 0.0})
-    floor = blend.measured(popular)
-    if _worse(best, floor):
-        for share in _GIVE_WAY:
-            option = with_values(ladder.parameters, {"popularity_share": share})
-            if not _worse(blend.measured(option), floor):
-                ladder.parameters = option
-                return
-        ladder.parameters = popular
+    ladder.measured(LISTS, {}, best)
+    floor = ladder.measured(POPULAR, {}, blend.measured(popular))
+    if not _worse(best, floor):
+        return ()
+    for share in _GIVE_WAY:
+        values = {"popularity_share": share}
+        option = with_values(ladder.parameters, values)
+        if not _worse(ladder.measured(GIVE_WAY, values, blend.measured(option)), floor):
+            ladder.parameters = option
+            return (f"{_WORSE}: popularity was added to them, with a share of {share:g}",)
+    ladder.parameters = popular
+    ladder.measured(GIVE_WAY, alone, floor)
+    return (f"{_WORSE}: they are the most popular movies",)
 
 
 def _worse(ours: PerUser, floor: PerUser) -> bool:
@@ -427,10 +459,19 @@ def _worse(ours: PerUser, floor: PerUser) -> bool:
     )
 
 
-def _line(ladder: _Ladder, best: PerUser) -> str:
-    """Return the choice in one line."""
-    chosen = ladder.parameters
+def _line(chosen: HybridParameters, tried: Sequence[Mapping[str, Any]]) -> str:
+    """Return the choice in one line: metric of the lists, kinds of weights, and share.
+
+    With the name of the stage it takes at most two lines of 80 columns.
+    """
+    metric = next(name for name in tried[-1] if name.startswith("ndcg@"))
+    *_, lists = (entry[metric] for entry in tried if entry["name"] in (LISTS, GIVE_WAY))
+    *_, popular = (entry[metric] for entry in tried if entry["name"] == POPULAR)
+    kinds = {entry["values"][_KIND]: entry[metric] for entry in tried if entry["name"] == _KIND}
+    own = kinds.pop(chosen.neighbours.kind)
+    alternatives = ", ".join(f"{kind} {other:.3f}" for kind, other in kinds.items())
     return (
-        f"{chosen.neighbours.kind} neighbours, share {chosen.neighbour_share:g}, "
-        f"NDCG@10 {best.get('ndcg@10', best[_GOAL]).mean():.4f}"
+        f"{metric.upper()} {lists:.3f}, most popular {popular:.3f}; "
+        f"{chosen.neighbours.kind} neighbours alone {own:.3f}"
+        f"{f' ({alternatives})' if alternatives else ''}, share {chosen.neighbour_share:g}"
     )

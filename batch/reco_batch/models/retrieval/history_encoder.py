@@ -3,12 +3,12 @@
     user  = sum of the vectors of the rated movies / length + own vector + vector of the time
     movie = own vector + vectors of its genres and year;  score = user . movie + movie's bias
 
-A movie has one vector as part of a history and another one as a candidate. The model is trained as
-a denoising autoencoder: half of each history is hidden and predicted from the rest. It starts from
-a truncated SVD of the ratings, which saves most epochs and makes two runs more alike.
+A movie has one vector as part of a history and another as a candidate. The model is trained as a
+denoising autoencoder: part of each history is hidden and predicted from the rest. The vectors start
+from a truncated SVD of the ratings, which saves most epochs and makes two runs more alike.
 
-A training step scores all candidates and updates the vectors of all users and movies, so its cost
-grows with the data. `encoder_plan` keeps training within two budgets: scores and training steps.
+A training step scores all candidates and updates all vectors, so its cost grows with the data.
+`encoder_plan` keeps training within two budgets: of scores and of training steps.
 
 Shapes: U users, I movies, D width, F content features, B users of a step or block, H their ratings,
 C movies of the softmax (all of a small catalogue), T knots of time.

@@ -1,8 +1,8 @@
 """Training of the default retrieval model, `hybrid`.
 
-The ratings of the largest data sets need most of the memory, and two trainings run in parallel. So
-everything that depends on the ratings is extracted first (`_extract`), and the ratings are released
-before the long part, the training of the history encoder.
+The ratings of a large data set take most of the memory, and two trainings run in parallel. All
+closed forms are therefore computed first (`_extract`), and the ratings are released before the
+history encoder is trained, which takes longest.
 
 Shapes: U users, I movies, N ratings, F content features.
 """
@@ -133,7 +133,7 @@ class Hybrid(TrainableRetrieval):
 
 
 class _Extract(NamedTuple):
-    """Everything about the model that depends on the ratings themselves."""
+    """Parts of the model that are computed from the ratings in closed form, and the histories."""
 
     users: Users
     years: tuple[int, int]

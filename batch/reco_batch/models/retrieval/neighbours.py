@@ -1,14 +1,14 @@
 """Item-item half of the hybrid: a sparse matrix of weights from rated movies to candidates.
 
-Kinds of weights, of which the validation part selects one (`choose`):
+`choose` selects the kind of weights on the validation part:
 
-- `ordered`: SLIM whose system is mostly the co-occurrence in the order of rating (`cooccurrence`);
-  only with timestamps.
-- `slim`: SLIM on co-rating alone.
-- `walk`: RP3beta, a random walk from movie to user to movie; for long tails, where two movies have
-  few common users.
+- `ordered`: SLIM on co-occurrence in the order of rating (`cooccurrence`) with a share of plain
+  co-rating; requires timestamps.
+- `slim`: SLIM on co-rating.
+- `walk`: RP3beta, a random walk from movie to user to movie; for long-tailed catalogues, where two
+  movies have few common users.
 
-A rating of a user with n ratings counts n ** -user_exponent in all of them, relative to the mean.
+Co-ratings of a user with n ratings have the weight n ** -user_exponent, of mean 1 over the ratings.
 
 Shapes: U users, I movies, R movies that may have a weight, T candidates of a block.
 
@@ -31,7 +31,7 @@ _CANDIDATES_AT_ONCE: Final = 2_000
 
 
 class RatedPairs(NamedTuple):
-    """Everything about pairs of movies that the weights are fitted to."""
+    """Statistics of pairs of movies to which the weights are fitted."""
 
     interactions: sp.csr_matrix  # [U, I], 1 where the user rated the movie
     cooccurrence: sp.csr_matrix  # [I, I] from `cooccurrence_counts`; empty without order
@@ -86,7 +86,7 @@ def _user_weights(interactions: sp.csr_matrix, exponent: float) -> NDArray[np.fl
 
 
 class SlimProblem(NamedTuple):
-    """Everything about SLIM that does not depend on its penalties."""
+    """Normal equations of SLIM, which do not depend on its penalties."""
 
     movie_count: int
     rows: NDArray[np.int64]  # [R] movies that may have a weight

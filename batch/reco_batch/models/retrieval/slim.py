@@ -1,8 +1,8 @@
-"""Sparse item-item weights: non-negative elastic net over screened neighbours (fsSLIM).
+"""SLIM with feature selection (fsSLIM): sparse item-item weights by a non-negative elastic net.
 
-A column of weights predicts one movie from the others of a history. Only the movies most similar to
-it (`screened`) may have a weight, so that time and memory are linear in the size of the catalogue.
-All columns of a block are solved at once by coordinate descent.
+A column of weights predicts one movie from the other movies of a history. Only the movies most
+similar to it (`screened`) may have a weight, so time and memory are linear in the size of the
+catalogue. Coordinate descent solves all columns of a block at once.
 
 Shapes: I movies, R movies that may have a weight (rows), T target movies, C targets of a block, K
 screened neighbours of a target.
