@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Dataset, Histories, Ratings
 from reco_batch.models.trainable import Retrieval
+from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_store.read.cold_start import blended, star_weights, votes_of
@@ -76,7 +77,7 @@ class Fold:
     def __init__(self, dataset: Dataset, new: NDArray[np.bool_], draws: int) -> None:
         ratings = dataset.ratings
         warm = ratings.take(np.flatnonzero(~new[ratings.user_index]))
-        self.model = retrieval_of(PRESETS["default"], dataset, warm, recency=0.0, seed=SEED)
+        self.model = retrieval_of(PRESETS["default"], dataset, warm, seed=SEED)
         self.scale = dataset.rating_scale
         self.counts = np.bincount(warm.movie_index, minlength=len(dataset.movies))
         self.questions = {how: ask(ratings, np.flatnonzero(new), how, draws) for how in INPUTS}
@@ -103,8 +104,10 @@ class Fold:
             np.concatenate([getattr(one, name) for one in questions.given]) for name in names
         )
         given = Ratings(np.repeat(np.arange(count, dtype=np.int32), GIVEN), *columns)
-        vectors = self.model.fold_in(given, user_count=count)
-        return questions.judge(_best(vectors @ self.model.embeddings().movies.T, questions))
+        users, movies, sparse = self.model.fold_in(given, user_count=count)
+        scores = users @ movies.T
+        sparse.add_to(scores, first=0)
+        return questions.judge(_best(scores, questions))
 
     def of_popularity(self, how: str) -> NDArray[np.float64]:
         """Return the metrics of the most rated movies without the given ones."""
@@ -135,12 +138,12 @@ def lists_of(
     model: Retrieval, setting: Setting, movies: NDArray[np.int32]
 ) -> dict[str, tuple[list[str], list[float]]]:
     """Return the lists of some movies as they are published, under other settings."""
-    vectors = model.next_embeddings().users[movies]
-    towers = PRESETS["default"].retrieval.tower.embedding_dim + 1
-    vectors[:, towers:-1] *= setting.arrival_neighbour_share / OURS.arrival_neighbour_share
-    vectors[:, -1] = setting.arrival_popularity
+    vectors, items, (rated, neighbours) = model.next_embeddings().rows(movies)
+    vectors[:, -2] = setting.arrival_popularity
+    share = setting.arrival_neighbour_share / OURS.arrival_neighbour_share
+    sparse = SparseTerm(Rated(rated.history, rated.weights * np.float32(share)), neighbours)
     itself = Histories(np.arange(len(movies) + 1), movies)
-    blocks = top_k_blocks(vectors, model.embeddings().movies, itself, k=LENGTH, threads=2)
+    blocks = top_k_blocks(vectors, items, itself, k=LENGTH, threads=2, sparse=sparse)
     rows = (row for block in blocks for row in zip(block.items, block.scores, strict=True))
     return {
         str(movie): (list(map(str, items.tolist())), np.round(scores.astype(float), 3).tolist())

@@ -24,6 +24,7 @@ from reco_batch.metrics.ranking_metrics import per_user_metrics
 from reco_batch.models.registry import Training, train_retrieval_of
 from reco_batch.models.trainable import Retrieval
 from reco_batch.progress.reporter import QuietReporter
+from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.topk import Scratch, select_blocks, top_k_blocks
 from reco_batch.settings.hyperparameters import Preset
 
@@ -77,11 +78,10 @@ class Question:
         blocks = select_blocks(score, self.seen, *self.shape, k=K, threads=self.threads)
         return np.concatenate([block.items for block in blocks])[self.asked]
 
-    def lists_of_vectors(
-        self, users: NDArray[np.float32], movies: NDArray[np.float32]
-    ) -> NDArray[np.int32]:
-        """Return the [users, K] lists of a dot product, as the job computes them."""
-        blocks = top_k_blocks(users, movies, self.seen, k=K, threads=self.threads)
+    def lists_of_vectors(self, vectors: Embeddings) -> NDArray[np.int32]:
+        """Return the [users, K] lists of a model, as the job computes them."""
+        users, movies, sparse = vectors
+        blocks = top_k_blocks(users, movies, self.seen, k=K, threads=self.threads, sparse=sparse)
         return np.concatenate([block.items for block in blocks])[self.asked]
 
     def judge(self, lists: NDArray[np.int32]) -> Mapping[str, NDArray[np.float64]]:
@@ -123,10 +123,8 @@ def split(dataset: Dataset, by: str) -> Parts:
     return Parts(dataset, ratings.take(train), ratings.take(validation), ratings.take(test))
 
 
-def retrieval_of(
-    preset: Preset, dataset: Dataset, ratings: Ratings, *, recency: float, seed: int
-) -> Retrieval:
+def retrieval_of(preset: Preset, dataset: Dataset, ratings: Ratings, *, seed: int) -> Retrieval:
     """Train a preset's retrieval model."""
     with QuietReporter().stage("") as stage:
-        training = Training(dataset, lambda: ratings, seed, recency, stage)
+        training = Training(dataset, lambda: ratings, seed, stage)
         return train_retrieval_of(preset.retrieval, training)

@@ -12,6 +12,7 @@ usage: new_users.py [--data DIR|demo] [--split random|time]
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +34,10 @@ from peers import Ease
 
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.metrics.ranking_metrics import list_metrics
-from reco_batch.models.registry import recency_of
+from reco_batch.models.registry import retrieval_of as trainable_of
+from reco_batch.progress.reporter import QuietReporter
 from reco_batch.settings.hyperparameters import PRESETS
+from reco_batch.settings.search_space import with_values
 
 FOLDS = 5
 FOLDED = (5, 10)
@@ -77,10 +80,12 @@ def judge_new_users(
 
 def _fold(question: Question, warm: Ratings, parts: Parts) -> Mapping[str, NewUsers]:
     shape, preset = question.shape, PRESETS["default"]
-    recency, _ = recency_of(
-        preset.retrieval, parts.dataset, parts.train, parts.validation, seed=SEED
-    )
-    model = retrieval_of(preset, parts.dataset, warm, recency=recency, seed=SEED)
+    with QuietReporter().stage("") as stage:
+        chosen = trainable_of(preset.retrieval).choose(
+            parts.dataset, parts.train, parts.validation, last={}, seed=SEED, stage=stage
+        )
+    preset = replace(preset, retrieval=with_values(preset.retrieval, chosen.values))
+    model = retrieval_of(preset, parts.dataset, warm, seed=SEED)
     ease = {l2: Ease(interactions(warm, shape), l2=l2) for l2 in EASE_SETTINGS}
 
     def judged(lists: NDArray[np.int32]) -> NewUsers:
@@ -92,8 +97,7 @@ def _fold(question: Question, warm: Ratings, parts: Parts) -> Mapping[str, NewUs
     for count in FOLDED:
         for how, choose in (("drawn", _drawn), ("first", _first)):
             few = choose(question.learn, count, users=shape.users)
-            vectors = model.fold_in(few, user_count=shape.users)
-            lists = question.lists_of_vectors(vectors, model.embeddings().movies)
+            lists = question.lists_of_vectors(model.fold_in(few, user_count=shape.users))
             table[f"preset default, {count} {how}"] = judged(lists)
             for l2, peer in ease.items():
                 lists = question.lists_of_scores(peer.scores(interactions(few, shape)))

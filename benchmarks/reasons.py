@@ -1,8 +1,8 @@
 """Cost of the explanations in user lists: CPU seconds and bytes, compared with the lists.
 
-Vectors are as wide as the default model's and ratings are distributed as in MovieLens. All ratings
-may be explanations; a run excludes those below a mean, so it takes less. One thread. Both ways run
-in turn, and the shortest round of each counts.
+Vectors and item-item weights are as wide as the default model's and ratings are distributed as in
+MovieLens. All ratings may be explanations; a run excludes those below a mean, so it takes less. One
+thread. Both ways run in turn, and the shortest round of each counts.
 
 usage: reasons.py [--rounds N] [--part X]    --part 0.1: of the users of each shape
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 from machine import begin_anew_without_slowing, describe
 from synthetic import histories
 
@@ -69,13 +70,25 @@ def measure(users: int, movies: int, *, rounds: int) -> dict[str, float]:
 
 
 def case(users: int, movies: int) -> tuple[ByProduct, Rows]:
-    """Make vectors of the default model's width, and histories."""
+    """Make vectors and weights of the default model's width, and histories."""
     parameters = PRESETS["default"].retrieval
-    width = parameters.tower.embedding_dim + 1 + parameters.neighbours.factors + 1
+    width = parameters.tower.embedding_dim + 3  # bias and both popularities
     draw = np.random.default_rng(SEED)
     items = draw.standard_normal((movies, width), np.float32)
     queries = draw.standard_normal((users, width), np.float32)
-    return ByProduct(items, K), Rows({"queries": queries}, histories(users, movies, seed=SEED))
+    weights = _item_weights(movies, a_movie=parameters.neighbours.most_neighbours)
+    rated = histories(users, movies, seed=SEED)
+    weighted = Rated(rated, np.ones(len(rated.movie_index), np.float32))
+    return ByProduct(items, K, weights), Rows({"queries": queries}, rated, weighted=weighted)
+
+
+def _item_weights(movies: int, *, a_movie: int) -> sp.csr_matrix:
+    """Draw as many weights of each movie as the default model has at most."""
+    draw = np.random.default_rng(SEED + 2)
+    rows = draw.integers(movies, size=movies * a_movie)
+    values = draw.random(len(rows), np.float32)
+    columns = np.repeat(np.arange(movies), a_movie)
+    return sp.csr_matrix((values, (rows, columns)), (movies, movies))
 
 
 def influence_of(rows: Rows, movies: int) -> Influence:
@@ -83,8 +96,7 @@ def influence_of(rows: Rows, movies: int) -> Influence:
     width = rows.vectors["queries"].shape[1]
     vectors = np.random.default_rng(SEED + 1).standard_normal((movies, width), np.float32)
     rated = Rated(rows.excluded, np.ones(len(rows.excluded.movie_index), np.float32))
-    half = width // 2
-    return Influence(vectors, (half, width - half), np.ones((len(rows), 2), np.float32), rated)
+    return Influence(vectors, (width,), np.ones((len(rows), 1), np.float32), rated)
 
 
 def taken(blocks: Iterable) -> tuple[float, list]:

@@ -62,15 +62,15 @@ def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> d
     if scale >= 1 and epochs is None:
         return {"preset": "default"}
     retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
-    plan = encoder_plan(retrieval.tower, user_count=whole.users)
+    plan = encoder_plan(retrieval.tower, user_count=whole.users, movie_count=whole.movies)
     window = affordable_window(retrieval.neighbours.window, whole.ratings)
     return {
         "preset": "default",
         "retrieval": {
             "tower.epochs": epochs or plan.epochs,
+            "tower.least_steps": 1,
             "tower.batch_users": max(1, round(plan.batch * scale)),
             "neighbours.window": window,
-            "recency_users": max(1, round(retrieval.recency_users * scale)),
         },
         "rating": {
             "window": window,

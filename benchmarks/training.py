@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SEED = 42
-NAMES = ("default retrieval", "default rating", "notebook retrieval", "notebook rating")
+NAMES = ("default retrieval", "notebook retrieval", "notebook rating")
 XLA = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
 #: Adam reads a weight, its gradient and two moments, and writes all but the gradient: float32.
 ADAM_BYTES = 4 * 7
@@ -96,11 +96,9 @@ def train(name: str, data: str, *, epochs: int | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as cache, QuietReporter().stage("") as quiet:
         source = load(data, cache=Path(cache), encoding="utf-8", stage=quiet)
     dataset = build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
-    asked = Training(dataset, lambda: dataset.ratings, SEED, 0.0, stage)
+    asked = Training(dataset, lambda: dataset.ratings, SEED, stage)
     preset, kind = name.split()
     parameters = getattr(PRESETS[preset], kind)
-    if name == "default rating":
-        parameters = replace(parameters, members=1)
     if epochs is not None and name == "default retrieval":
         parameters = replace(parameters, tower=replace(parameters.tower, epochs=epochs))
     elif epochs is not None:
@@ -136,9 +134,6 @@ def products_of(
         movies, width = model.movies.shape
         content = movies, model.movie_content.shape[0], width
         return [(batch, width, movies), content, content]
-    if name == "default rating":
-        width, dim = model.movie_content.shape
-        return [(model.parameters.batch_size, width, dim)]
     different = shapes["users"][0], shapes["movies"][0]
     if name == "notebook retrieval":
         return [(different[0], model.user_tower.table().shape[1], different[1])]

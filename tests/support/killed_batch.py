@@ -20,7 +20,6 @@ import reco_batch
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.settings import hyperparameters as presets
 from reco_batch.settings.hyperparameters import (
-    EaseParameters,
     EnsembleParameters,
     HybridParameters,
     Preset,
@@ -87,8 +86,7 @@ write_batch, staging.write_batch = staging.write_batch, counted_batch
 if os.environ["MODELS"] == "small":
     presets.PRESETS["default"] = Preset(
         HybridParameters(
-            TowerParameters(embedding_dim=8, epochs=3, batch_users=20),
-            EaseParameters(factors=8),
+            TowerParameters(embedding_dim=8, epochs=3, least_steps=1, batch_users=20),
         ),
         EnsembleParameters(factors=8, embedding_dim=4, epochs=4),
         refit=True,

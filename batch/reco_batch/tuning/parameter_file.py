@@ -116,7 +116,7 @@ def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN40
     """Return the value as the type of the field.
 
     Raises:
-        UsageError: the value is of another type, or outside the limits.
+        UsageError: the value is of another type, outside the limits, or none of the choices.
     """
     if isinstance(spec.type, type) and issubclass(spec.type, StrEnum):
         if not isinstance(value, str) or value not in list(spec.type):

@@ -34,7 +34,7 @@ from reco_batch.settings.search_space import specs_of, with_values
 RETRIEVALS = {
     "two-tower": (TwoTowerParameters(embedding_dim=4, epochs=2), TwoTowerModel),
     "hybrid": (
-        HybridParameters(tower=TowerParameters(embedding_dim=4, epochs=2)),
+        HybridParameters(tower=TowerParameters(embedding_dim=4, epochs=2, least_steps=1)),
         HybridRetrieval,
     ),
 }
@@ -51,7 +51,7 @@ RATINGS = {
 def training(sittings, stage):
     """Half of the ratings as training input."""
     half = sittings.ratings.take(np.arange(len(sittings.ratings) // 2))
-    return Training(sittings, lambda: half, 1, 0.25, stage)
+    return Training(sittings, lambda: half, 1, stage)
 
 
 @pytest.mark.parametrize(("parameters", "kind"), RETRIEVALS.values(), ids=RETRIEVALS)
@@ -87,17 +87,17 @@ def test_a_rating_model_reports_its_epochs(training, sittings, parameters, kind)
     assert training.stage.steps == epochs == 2
 
 
-def test_the_recency_exponent_changes_the_hybrid(training):
-    """Vectors depend on the exponent and are reproducible."""
-    parameters, _ = RETRIEVALS["hybrid"]
+def test_only_the_hybrid_chooses(sittings, stage):
+    """The other model has nothing that the validation part decides."""
+    ratings = sittings.ratings
+    parts = ratings.take(np.arange(400)), ratings.take(np.arange(400, len(ratings)))
 
-    found = [
-        train_retrieval_of(parameters, training._replace(recency=recency)).embeddings().users
-        for recency in (0.25, 0.75, 0.75)
-    ]
+    for parameters, _ in RETRIEVALS.values():
+        model = retrieval_of(parameters)
+        choice = model.choose(sittings, *parts, last={}, seed=1, stage=stage)
 
-    assert not np.array_equal(found[0], found[1])
-    np.testing.assert_array_equal(found[1], found[2])
+        assert bool(choice.values) == bool(choice.tried) == parameters.chooses
+        assert choice.values.keys() <= specs_of(parameters).keys()
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -106,7 +106,7 @@ def test_every_preset_can_be_trained(training, preset):
     retrieval, rating = (
         with_values(
             model,
-            {n: 1 for n in specs_of(model) if n.rpartition(".")[2] == "epochs"},
+            {n: 1 for n in specs_of(model) if n.rpartition(".")[2] in ("epochs", "least_steps")},
         )
         for model in (preset.retrieval, preset.rating)
     )
@@ -129,19 +129,19 @@ def ratings_like(count):
 
 
 def test_no_budget_changes_the_training_of_small_data():
-    """The plan equals the hyper-parameters, and there are no notes."""
+    """Few users are trained for the least number of steps, and there are no notes."""
     size = DataSize(USERS, MOVIES, 900)
 
     planned = plans(DEFAULT, ratings_like(900), size)
 
     assert planned == {
         "retrieval": {
-            "epochs": 40,
+            "epochs": 120,
             "batch": 128,
-            "steps": 40,
+            "steps": 120,
             "candidates": MOVIES,
             "window": 40,
-            "neighbour_movies": MOVIES - 1,
+            "neighbour_movies": MOVIES,
         },
         "rating": {"epochs": 40, "window": 40},
     }
@@ -151,22 +151,21 @@ def test_no_budget_changes_the_training_of_small_data():
 def test_every_exceeded_budget_has_a_note():
     """Each note contains the hyper-parameter and the planned value."""
     few = replace(DEFAULT.retrieval.neighbours, most_movies=4)
-    small = replace(DEFAULT.retrieval.tower, most_candidates=6)
+    small = replace(DEFAULT.retrieval.tower, most_candidates=6, most_scores=6_000_000)
     parameters = replace(DEFAULT, retrieval=replace(DEFAULT.retrieval, neighbours=few, tower=small))
     size = DataSize(200_948, MOVIES, 12_000_000)
 
     planned = plans(parameters, ratings_like(size.ratings), size)
 
     assert budget_notes(parameters, planned, size) == [
-        "epochs reduced from 40 to 11 to stay within 2,400,000 user visits (200,948 users)",
+        "epochs reduced from 10 to 4 to stay within 6,000,000 scores (200,948 users)",
         (
-            "users per training step raised from 128 to 922 for at most 2,400 steps, "
+            "users per training step raised from 128 to 335 for at most 2,400 steps, "
             "or as few as memory allows"
         ),
         "each training step samples 6 of 9 movies",
-        "EASE uses only the 4 most rated movies",
-        "the recency exponent is chosen on a sample of 20,000 users",
-        "EASE counts co-occurrence up to 20 ratings apart, not 40",
+        "only the 4 most rated movies have weights to others",
+        "the item-item half counts co-occurrence up to 20 ratings apart, not 40",
         (
             "epochs of the rating model reduced from 40 to 33 to stay within 400,000,000 rating "
             "visits, or as few as it needs (12,000,000 ratings)"

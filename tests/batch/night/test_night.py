@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from reco_batch.models.retrieval.choose import LADDER
 from reco_batch.night.run import metrics_before
 from reco_store import Keys, Reader, connect, new_generation_id
 from reco_store.connection.embedded.server import server_pid, stop_server
@@ -288,7 +289,10 @@ def test_the_manifest_describes_the_run(first):
     assert {"top_10_accuracy", "ndcg@10", "recall@100"} <= metrics["retrieval"].keys()
     assert metrics["retrieval"].keys() <= metrics["popularity"].keys()
     assert 0 < metrics["rating"]["rmse"] < 5
-    assert metrics["chosen"]["recency"] in (0, 0.1, 0.25, 0.5, 1)
+    chosen = metrics["chosen"]["retrieval"]
+    assert chosen.keys() == LADDER.keys()
+    assert chosen["recency"] in LADDER["recency"]
+    assert len(metrics["chosen"]["tried"]) > len(LADDER)
     by_size = metrics["chosen"]["by_size"]
     assert by_size.keys() == {"measured", "published"}
     assert by_size["published"]["retrieval"]["batch"] == 128

@@ -16,7 +16,7 @@ def stages_of(*, has_stars, refits, candidates):
         refits=refits,
         ranked_candidates=candidates,
         because=True,
-        parameters=SimpleNamespace(retrieval=SimpleNamespace(chooses_recency=True)),
+        parameters=SimpleNamespace(retrieval=SimpleNamespace(chooses=True)),
     )
     movies = SimpleNamespace(catalogue=("1", "2"), genres=(), ids=("1", "2"))
     dataset = SimpleNamespace(user_ids=("1",), movies=movies, has_stars=has_stars, ratings=range(3))
@@ -31,6 +31,7 @@ def stages_of(*, has_stars, refits, candidates):
     trainings = object.__new__(Trainings)
     model = SimpleNamespace(epochs=lambda _: 5)
     trainings._dataset, trainings._config, trainings._writer = dataset, config, writer
+    trainings._popular = ("popularity",)
     trainings._models = {"retrieval": model} | ({"rating": model} if has_stars else {})
     lists = SimpleNamespace(
         **dict.fromkeys(

@@ -36,6 +36,43 @@ def test_a_whole_number_does_for_a_fraction(tmp_path):
     assert isinstance(found.tower.l2, float)
 
 
+def test_lists_are_tuples(tmp_path):
+    """JSON has no tuples."""
+    content = {"preset": "notebook", "rating": {"hidden_units": [3, 2]}}
+    (tmp_path / "p.json").write_text(json.dumps(content))
+
+    assert read_parameters(tmp_path / "p.json", preset="notebook").rating.hidden_units == (3, 2)
+
+
+@pytest.mark.parametrize("kind", NeighbourKind)
+def test_a_choice_is_given_by_its_name(tmp_path, kind):
+    """As in the manifest, from which a parameter file may be copied."""
+    content = {"preset": "default", "retrieval": {"neighbours.kind": kind.value}}
+    (tmp_path / "p.json").write_text(json.dumps(content))
+
+    found = read_parameters(tmp_path / "p.json", preset="default").retrieval.neighbours.kind
+
+    assert found is kind
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"dislike_weight": -1},
+        {"popularity_share": -10, "newcomer_share": -10},
+        {"tower_share": 0, "neighbour_share": 0, "recent_share": 0},
+    ],
+)
+def test_some_weights_may_be_negative_or_zero(tmp_path, values):
+    """The lowest allowed values."""
+    content = {"preset": "default", "retrieval": values}
+    (tmp_path / "p.json").write_text(json.dumps(content))
+
+    found = read_parameters(tmp_path / "p.json", preset="default").retrieval
+
+    assert found == with_values(PRESETS["default"].retrieval, values)
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [
@@ -50,9 +87,24 @@ def test_a_whole_number_does_for_a_fraction(tmp_path):
         ({"retrieval": {"tower.steps": True}}, r"tower.steps is True; expected a whole number"),
         ({"retrieval": {"tower.l2": "a"}}, r"tower.l2 is 'a'; expected a number from 0$"),
         ({"retrieval": {"tower.l2": -1}}, r"tower.l2 is -1; expected a number from 0$"),
-        ({"rating": {"ridge_l2": float("nan")}}, r"ridge_l2 is nan; expected a number from 0.01$"),
-        ({"rating": {"ridge_l2": float("inf")}}, r"ridge_l2 is inf; expected a number from 0.01$"),
+        (
+            {"rating": {"ridge_factor_scale": float("nan")}},
+            r"factor_scale is nan; expected a number from 0$",
+        ),
+        (
+            {"rating": {"ridge_factor_scale": float("inf")}},
+            r"factor_scale is inf; expected a number from 0$",
+        ),
         ({"rating": {"ridge_share": 1.5}}, r"ridge_share is 1.5; expected a number from 0 to 1$"),
+        (
+            {"retrieval": {"neighbours.kind": "nonsense"}},
+            r"neighbours.kind is 'nonsense'; expected one of ordered, slim, walk$",
+        ),
+        ({"retrieval": {"neighbours.kind": 2}}, r"kind is 2; expected one of ordered, slim, walk$"),
+        ({"retrieval": {"neighbours.kind": []}}, r"kind is \[\]; expected one of ordered"),
+        ({"retrieval": {"dislike_weight": -1.5}}, r"_weight is -1.5; expected a number from -1$"),
+        ({"retrieval": {"newcomer_share": -11}}, r"_share is -11; expected a number from -10$"),
+        ({"retrieval": {"tower_share": -0.5}}, r"tower_share is -0.5; expected a number from 0$"),
     ],
 )
 def test_a_wrong_value_is_refused(tmp_path, content, found):

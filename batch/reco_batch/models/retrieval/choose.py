@@ -56,9 +56,9 @@ from reco_batch.settings.search_space import values_of, with_values
 #: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
-    "neighbours.l2": (10.0, 20.0, 60.0),
+    "neighbours.l2": (5.0, 10.0, 20.0, 60.0),
     "neighbours.l1": (0.1, 0.5),
-    "recency": (0.0, 0.1, 0.25, 0.5, 1.0),
+    "recency": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
     "dislike_weight": (1.0, 0.5, 0.0, -0.5),
     "tower.steps": (),  # as many as the training is measured at
     "tower_share": (1.0, 0.0),
@@ -213,7 +213,7 @@ def choose(
     """
     own, defaults = values_of(parameters), values_of(HybridParameters())
     free = frozenset(name for name in LADDER if own[name] == defaults[name])
-    kept = {name: value for name, value in last.items() if name in free}
+    kept = {name: value for name in free for value in _known(name) if value == last.get(name)}
     ladder = _Ladder(with_values(parameters, kept), free, bool(kept))
     notes: tuple[str, ...] = ()
     if len(validation):
@@ -222,6 +222,12 @@ def choose(
         stage.note("values of the last run" if kept else "defaults, since nothing was measured")
     chosen = values_of(ladder.parameters)
     return Choice({name: chosen[name] for name in LADDER}, ladder.tried, notes)
+
+
+def _known(name: str) -> tuple[Any, ...]:
+    """Return the values that a run can have chosen; others in a manifest are not used."""
+    given_way = {"popularity_share": _GIVE_WAY, "neighbour_share": (0.0,)}
+    return (*LADDER[name], *given_way.get(name, ()))
 
 
 class _Data(NamedTuple):
@@ -276,7 +282,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     blend = _Blend(data, neighbours.scores(ladder.parameters))
     training = _EncoderTraining(data, blend, ladder.parameters)
     training.run(stage)
-    ladder.step([{"tower.steps": steps} for steps in training.found], training.measured)
+    ladder.step([{"tower.steps": training.best}], training.measured)
     blend.encoder = training.scores(ladder.parameters)
     shares = ["neighbour_share", "half_trust", "popularity_share", "newcomer_share", "tower_share"]
     best = ladder.each(shares, blend.measured)
@@ -364,12 +370,17 @@ class _EncoderTraining:
         vectors, _ = encoded_users(encoder, users, self._parameters, self._years)
         self._blend.encoder = _standardised(vectors @ encoder.movies.T)
         self.found[steps] = self._blend.measured(self._parameters)
-        best = max(self.found, key=lambda steps: self.found[steps][_GOAL].mean())
+        best = self.best
         if steps in (best, self._wanted):
             self._kept[steps] = self._blend.encoder
         self._kept = {at: kept for at, kept in self._kept.items() if at in (best, self._wanted)}
         marks = (steps - best) // (self._unit * self._steps_per_epoch)
         return marks >= _PATIENCE and steps >= self._wanted
+
+    @property
+    def best(self) -> int:
+        """Number of steps with the best lists."""
+        return max(self.found, key=lambda steps: float(self.found[steps][_GOAL].mean()))
 
     def measured(self, parameters: HybridParameters) -> PerUser:
         """Return the metrics of the lists of both halves after so many steps."""
@@ -442,8 +453,10 @@ def _give_way(ladder: _Ladder, blend: _Blend, best: PerUser) -> tuple[str, ...]:
 
 
 def _worse(ours: PerUser, floor: PerUser) -> bool:
-    """Return True if any mean is below that of popularity."""
-    return any(ours[name].mean() < own.mean() for name, own in floor.items())
+    """Return True if any mean is below that of popularity by more than its standard error."""
+    return any(
+        (own - ours[name]).mean() > _standard_error(own - ours[name]) for name, own in floor.items()
+    )
 
 
 def _line(chosen: HybridParameters, tried: Sequence[Mapping[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from reco_batch.models.rating.bayesian_factors import train_factors
 from reco_batch.models.rating.ensemble import _features, planned_epochs, train_ensemble
 from reco_batch.models.rating.ridge import fit_ridge
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, cooccurrence_factors
-from reco_batch.models.retrieval.recency import as_matrix
+from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.settings.hyperparameters import EnsembleParameters
 from stopped_training import Stopped, StoppingStage

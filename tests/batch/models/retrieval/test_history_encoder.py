@@ -13,16 +13,17 @@ from reco_batch.models.retrieval.history_encoder import (
     EncoderPlan,
     HistoryEncoder,
     encoder_plan,
+    initial_vectors,
     time_features,
     train_encoder,
 )
-from reco_batch.models.retrieval.recency import as_matrix
+from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.settings.hyperparameters import TowerParameters
 from stopped_training import Stopped, StoppingStage
 
 USERS, MOVIES, CONTENT, TIMES = 6, 9, 3, 2
-SMALL = TowerParameters(embedding_dim=4, epochs=5, batch_users=4)
+SMALL = TowerParameters(embedding_dim=4, epochs=5, least_steps=1, batch_users=4)
 
 
 def model_of(seed, *, parameters=SMALL, model_seed=5):
@@ -64,7 +65,7 @@ def plain_vector(model, movies, weights, own, times):
 
 
 def plain_loss(model, history, asked, kept, candidates):
-    """Compute the loss of a step user by user."""
+    """Compute the loss of a step user by user; the penalty is that of an epoch, by user."""
     counts = np.maximum(np.diff(history.offsets), 1)
     relative = counts / np.diff(history.offsets).mean()
     movie_vectors = model.movies.numpy() + model._content.numpy() @ model.movie_content.numpy()
@@ -84,7 +85,7 @@ def plain_loss(model, history, asked, kept, candidates):
     tables = model.history_movies, model.movies, model.users, model.history_content
     tables = (*tables, model.movie_content, model.user_times)
     penalty = sum(np.square(table.numpy()).sum() / 2 for table in tables)
-    return loss / len(asked) + model.parameters.l2 * penalty
+    return loss / len(asked) + model.parameters.l2 / USERS * penalty
 
 
 @settings(max_examples=10)
@@ -235,26 +236,100 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stage):
     )
 
 
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.integers(1, 12))
+def test_initial_vectors_are_the_leading_directions_of_the_ratings(seed, dim):
+    """Their products are those of numpy's decomposition of the normalised ratings."""
+    rng = np.random.default_rng(seed)
+    history = histories(random_ratings(rng, users=USERS, movies=MOVIES - 1), user_count=USERS + 1)
+
+    found = initial_vectors(history, movie_count=MOVIES, dim=dim, seed=1)
+
+    rated = as_matrix(history, None, movie_count=MOVIES).toarray().astype(np.float64)
+    rated /= np.sqrt(np.maximum(rated.sum(axis=1, keepdims=True), 1))
+    rated /= np.sqrt((rated > 0).sum(axis=0) + 5)
+    _, values, right = np.linalg.svd(rated)
+    width = min(dim, USERS + 1)
+    assert found.shape == (MOVIES, dim)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[:, width:], 0)
+    last, following = values[width - 1], [*values, 0][width]
+    if last - following > 1e-3:  # else either direction is right
+        expected = (right[:width].T * values[:width]) @ right[:width]
+        np.testing.assert_allclose(found @ found.T, expected, atol=1e-3)
+
+
+def test_training_starts_from_the_initial_vectors():
+    """Both vectors of a movie are the same at first, and scaled; the seed fixes them."""
+    history = histories(ratings_of([(0, 0), (0, 1), (1, 0), (1, 2)]), user_count=2)
+    parameters = replace(SMALL, initial_scale=3.0)
+
+    model = HistoryEncoder(
+        history,
+        np.ones(4, np.float32),
+        np.zeros((3, 1), np.float32),
+        np.zeros((2, 1), np.float32),
+        parameters,
+        seed=1,
+    )
+
+    expected = 3 * initial_vectors(history, movie_count=3, dim=4, seed=1)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(model.movies.numpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model.history_movies.numpy(), model.movies.numpy())
+
+
+def test_without_ratings_the_initial_vectors_are_zero():
+    """No decomposition is computed."""
+    nothing = histories(ratings_of([]), user_count=2)
+
+    np.testing.assert_array_equal(initial_vectors(nothing, movie_count=3, dim=4, seed=1), 0)
+
+
+@pytest.mark.parametrize("users", [USERS, 2 * USERS])
+def test_the_penalty_is_in_ratings(tf, users):
+    """Twice the users halve its share of a step, which has a mean over users."""
+    history = histories(ratings_of([(0, 0), (0, 1), (1, 2)]), user_count=users)
+    model = HistoryEncoder(
+        history,
+        np.ones(3, np.float32),
+        np.zeros((3, 1), np.float32),
+        np.zeros((users, 1), np.float32),
+        replace(SMALL, l2=3.0),
+        seed=1,
+    )
+    tables = [model.history_movies, model.movies, model.users]
+    squares = sum(float(tf.nn.l2_loss(table)) for table in tables)
+
+    assert float(model._penalty()) == pytest.approx(3 / users * squares, rel=1e-5)
+
+
 PARAMETERS = TowerParameters()
 
 
-def test_small_data_are_trained_by_the_hyper_parameters():
-    """The size that they were tuned on is within every budget."""
-    assert encoder_plan(PARAMETERS, user_count=610) == EncoderPlan(40, 128, 200)
+def test_small_data_are_trained_for_the_least_number_of_steps():
+    """610 users are 5 steps an epoch, so 120 steps are 24 epochs."""
+    plan = encoder_plan(PARAMETERS, user_count=610, movie_count=9_724)
+
+    assert plan == EncoderPlan(24, 128, 120)
 
 
 def test_large_data_are_trained_within_the_budgets():
-    """By hand for the size of ml-32m: 2.4 million visits are 11 epochs."""
-    assert encoder_plan(PARAMETERS, user_count=200_948) == EncoderPlan(11, 922, 2398)
+    """By hand: 2 epochs of 200,948 x 20,000 scores fit, in steps of 128 users."""
+    plan = encoder_plan(PARAMETERS, user_count=200_948, movie_count=87_585)
+
+    assert plan == EncoderPlan(2, 168, 2394)
 
 
-@given(st.integers(0, 10**8))
-def test_plans_keep_the_budgets(users):
-    """Visits except for the one epoch that is always trained; steps as long as they fit."""
-    plan = encoder_plan(PARAMETERS, user_count=users)
+@given(st.integers(0, 10**8), st.integers(1, 10**6))
+def test_plans_keep_the_budgets(users, movies):
+    """Scores except for the one epoch that is always trained; steps as long as they fit."""
+    plan = encoder_plan(PARAMETERS, user_count=users, movie_count=movies)
 
-    assert 1 <= plan.epochs <= PARAMETERS.epochs
-    assert plan.epochs == 1 or plan.epochs * users <= PARAMETERS.most_visits
+    scores = users * min(movies, PARAMETERS.most_candidates)
+    assert plan.epochs >= 1
+    assert plan.epochs == 1 or plan.epochs * scores <= PARAMETERS.most_scores
+    assert plan.epochs <= PARAMETERS.epochs or plan.steps < PARAMETERS.least_steps + plan.epochs
     assert PARAMETERS.batch_users <= plan.batch <= 2048
     # The last step of each epoch may be smaller.
     assert plan.batch == 2048 or plan.steps <= PARAMETERS.most_steps + plan.epochs
@@ -263,6 +338,18 @@ def test_plans_keep_the_budgets(users):
 
 def test_one_user_beyond_the_budget_costs_one_epoch():
     """The plan changes by the least possible amount."""
-    most = PARAMETERS.most_visits // PARAMETERS.epochs
-    assert encoder_plan(PARAMETERS, user_count=most).epochs == PARAMETERS.epochs
-    assert encoder_plan(PARAMETERS, user_count=most + 1).epochs == PARAMETERS.epochs - 1
+    most = PARAMETERS.most_scores // PARAMETERS.epochs // 10_000
+
+    plans = [encoder_plan(PARAMETERS, user_count=most + n, movie_count=10_000) for n in (0, 1)]
+
+    assert [plan.epochs for plan in plans] == [PARAMETERS.epochs, PARAMETERS.epochs - 1]
+
+
+def test_a_smaller_catalogue_is_trained_for_longer():
+    """The budget is in scores, not in users."""
+    few, many = (
+        encoder_plan(PARAMETERS, user_count=200_000, movie_count=count).epochs
+        for count in (3_000, 20_000)
+    )
+
+    assert few > many

@@ -1,0 +1,398 @@
+"""Choice of the hybrid's hyper-parameters, on planted data in which the best ones are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from handmade_ratings import MINUTE, START, movies_of, ratings_of
+from reco_batch.data.dataset import Dataset, histories
+from reco_batch.metrics.ranking_metrics import per_user_metrics
+from reco_batch.models.retrieval import choose as choosing
+from reco_batch.models.retrieval.choose import LADDER, choose
+from reco_batch.models.retrieval.hybrid_training import train_hybrid
+from reco_batch.scoring.topk import top_k_blocks
+from reco_batch.settings.hyperparameters import HybridParameters, NeighbourKind, TowerParameters
+from reco_batch.settings.search_space import values_of, with_values
+
+SMALL = HybridParameters(
+    tower=TowerParameters(embedding_dim=8, epochs=4, least_steps=1, batch_users=64)
+)
+DAY = 86_400
+
+
+def chosen(parts, *, last=None, parameters=SMALL, seed=1, stage):
+    """Choose for a training and a validation part."""
+    train, validation = parts
+    pairs = [(int(own.user_index.max(initial=0)), own.movie_index.max(initial=0)) for own in parts]
+    users, movies = np.max(pairs, axis=0) + 1
+    dataset = Dataset(
+        tuple(f"user:{user}" for user in range(users)),
+        movies_of(int(movies), genres=False, years=False),
+        train,
+        (0.5, 5.0),
+    )
+    return choose(parameters, dataset, train, validation, last=last or {}, seed=seed, stage=stage)
+
+
+def names_of(choice):
+    """Return the names of everything that was tried."""
+    return set().union(*(one.keys() for one in choice.tried)) & LADDER.keys()
+
+
+def tried(choice, name):
+    """Return the metrics of each value of one hyper-parameter."""
+    return {one[name]: one["ndcg@10"] for one in choice.tried if name in one}
+
+
+@pytest.fixture(scope="module")
+def series():
+    """Users who rate the three parts of some series; the third one of the last is held out."""
+    rng, kept, held_out = np.random.default_rng(0), [], []
+    for user in range(300):
+        start = START + int(rng.integers(1000)) * DAY
+        for day, first in enumerate(3 * rng.permutation(20)[:7]):
+            for part in range(3):
+                rating = (user, first + part, start + day * DAY + part * MINUTE)
+                (held_out if (day, part) == (6, 2) else kept).append(rating)
+
+    return tuple(
+        ratings_of(
+            [rating[:2] for rating in rows],
+            stars=[4] * len(rows),
+            timestamps=[int(rating[2]) for rating in rows],
+        )
+        for rows in (kept, held_out)
+    )
+
+
+@pytest.fixture(scope="module")
+def first(series):
+    """Choice of a first run."""
+    return chosen(series, stage=Quiet())
+
+
+class Quiet:
+    """Stage without output."""
+
+    def note(self, text):
+        """Ignore the text."""
+
+    def advance(self, steps):
+        """Ignore the steps."""
+
+    def record_loss(self, epoch, loss):
+        """Ignore the loss."""
+
+
+def test_every_value_is_one_of_the_ladder(first):
+    """Every hyper-parameter has a value, and the default is one to try."""
+    assert first.values.keys() == LADDER.keys()
+    for name, value in first.values.items():
+        assert value in LADDER[name]
+        assert values_of(HybridParameters())[name] in LADDER[name]
+    assert names_of(first) == LADDER.keys()
+    assert all(0 <= one["ndcg@10"] <= 1 for one in first.tried)
+
+
+def test_the_same_data_have_the_same_choice(series, first, stage):
+    """To the last digit of everything that was tried."""
+    assert chosen(series, stage=stage) == first
+    assert stage.notes[-1].startswith("slim neighbours, share ")
+
+
+def test_the_best_kind_is_chosen(first):
+    """Of planted series the other parts follow; a walk goes on to popular movies as well."""
+    walk = tried(first, "neighbours.kind")[NeighbourKind.WALK]
+
+    assert first.values["neighbours.kind"] == NeighbourKind.SLIM
+    assert first.tried[0]["ndcg@10"] > walk + 0.2
+
+
+def test_the_last_runs_values_give_way_to_a_clear_gain(series, stage):
+    """The last run may have been on other data."""
+    again = chosen(series, last={"neighbours.kind": "walk", "half_trust": 20.0}, stage=stage)
+
+    assert again.values["neighbours.kind"] != NeighbourKind.WALK
+    assert again.values["half_trust"] < 20.0
+
+
+def test_the_last_runs_values_stay_without_a_gain(series, stage):
+    """Of kinds that are equally good, it is that of the last run."""
+    again = chosen(series, last={"neighbours.kind": "ordered"}, stage=stage)
+
+    assert again.values["neighbours.kind"] == NeighbourKind.ORDERED
+
+
+@pytest.mark.parametrize(
+    ("has_last", "gains", "kept"),
+    [
+        (False, [0.1, 0.1, 0.1, 0.1], 2.0),
+        (False, [1, -0.5, -0.2, -0.2], 2.0),
+        (False, [1, -1, 0, 0], 1.0),
+        (True, [0.1, 0.1, 0.1, 0.1], 2.0),
+        (True, [1, -0.5, -0.2, -0.2], 1.0),  # 0.025, and its standard error is 0.3
+        (True, [1, -1, 0, 0], 1.0),
+    ],
+)
+def test_after_a_last_run_a_gain_must_exceed_its_standard_error(has_last, gains, kept):
+    """A first run keeps the best value, whatever the gain."""
+    base = np.array([0.5, 0.2, 0.3, 0.4])
+    ladder = choosing._Ladder(
+        replace(SMALL, half_trust=1.0), frozenset({"half_trust"}), has_last=has_last
+    )
+
+    def measure(parameters):
+        return {choosing._GOAL: base + (np.array(gains) if parameters.half_trust == 2.0 else 0)}
+
+    found = ladder.step([{"half_trust": 2.0}], measure)
+
+    assert ladder.parameters.half_trust == kept
+    expected = base + np.array(gains) if kept == 2.0 else base
+    np.testing.assert_array_equal(found[choosing._GOAL], expected)
+
+
+def test_values_of_a_parameter_file_are_not_chosen(series, stage):
+    """Neither the last run's values nor any gain replaces them."""
+    own = {"neighbours.kind": NeighbourKind.WALK, "half_trust": 8.0, "recent_days": 14}
+
+    choice = chosen(
+        series,
+        last={"neighbours.kind": "ordered", "half_trust": 1.0},
+        parameters=with_values(SMALL, own),
+        stage=stage,
+    )
+
+    assert own.items() <= choice.values.items()
+    # The length of the period is set, so nothing about it is tried.
+    assert names_of(choice) == LADDER.keys() - own.keys() - {"neighbours.l2", "recent_share"}
+
+
+LAST = {
+    "neighbours.kind": "walk",
+    "recency": 0.5,
+    "dislike_weight": -0.5,
+    "tower_share": 0,
+    "recent_days": 7,
+}
+
+
+def test_without_validation_the_last_runs_values_stay(series, stage):
+    """As with `--choose off`; without a last run they are the defaults."""
+    train, validation = series
+    nothing = train, validation.take(np.arange(0))
+
+    start = chosen(nothing, stage=stage)
+    again = chosen(nothing, last=LAST, stage=stage)
+
+    defaults = {name: values_of(SMALL)[name] for name in LADDER}
+    assert start == (defaults, [])
+    assert again == (defaults | LAST, [])
+    assert isinstance(again.values["neighbours.kind"], NeighbourKind)
+    given_way = {"popularity_share": 3.0, "neighbour_share": 0.0}  # not on the ladder
+    assert chosen(nothing, last=given_way, stage=stage).values == defaults | given_way
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"colour": 1, "neighbours": {"kind": "walk"}, "tower.epochs": 1, "": None},
+        {"neighbours.kind": "ease", "recency": "0.5", "tower.l2": -2.0, "half_trust": 1e300},
+        {"neighbours.kind": 2, "recency": [0.5], "tower.l2": {"l2": 2}, "half_trust": None},
+        {"neighbours.l2": float("nan"), "recent_days": 7.5, "neighbour_share": float("inf")},
+    ],
+    ids=["names", "values", "types", "numbers"],
+)
+def test_unknown_values_of_a_manifest_are_not_used(series, damaged, stage):
+    """The manifest may be damaged, or of another version."""
+    train, validation = series
+    nothing = train, validation.take(np.arange(0))
+
+    assert chosen(nothing, last=damaged, stage=stage) == chosen(nothing, stage=stage)
+
+
+def test_an_unknown_value_does_not_make_a_run_the_second(series, first, stage):
+    """The first run's rule applies: the best value, whatever the gain."""
+    assert chosen(series, last={"tower.l2": "2.0"}, stage=stage) == first
+
+
+@pytest.mark.parametrize("lacking", ["stars", "times"])
+def test_steps_without_data_are_skipped(series, lacking, stage):
+    """Without stars nothing is disliked; without times nothing is newer or recent."""
+    without = {"rating": None} if lacking == "stars" else {"timestamp": None}
+    parts = tuple(replace(part, **without) for part in series)
+
+    choice = chosen(parts, stage=stage)
+
+    missing = {
+        "stars": {"dislike_weight"},
+        "times": {"recency", "recent_days", "recent_share"},
+    }[lacking]
+    assert names_of(choice) == LADDER.keys() - missing
+    assert choice.values.keys() == LADDER.keys()
+    kinds = {*tried(choice, "neighbours.kind"), NeighbourKind.SLIM}
+    assert (NeighbourKind.ORDERED in kinds) == (lacking == "stars")
+
+
+def test_an_order_without_times_is_not_kept(series, stage):
+    """The last run had times: its kind equals SLIM then."""
+    parts = tuple(replace(part, timestamp=None) for part in series)
+
+    found = chosen(parts, last={"neighbours.kind": "ordered"}, stage=stage)
+
+    assert found.tried[0] == chosen(parts, stage=stage).tried[0]
+
+
+def genre_pairs(*, users=120):
+    """Yield users who rate two of four genres, 15 movies each, in random order."""
+    rng = np.random.default_rng(0)
+    for user in range(users):
+        one, other = rng.choice(4, 2, replace=False)
+        yield user, 15 * one + rng.permutation(15), 15 * other + rng.permutation(15)
+
+
+def test_recency_suits_what_is_held_out(stage):
+    """Where tastes change, the newest ratings predict best; the oldest ones need all alike."""
+    train, early, late = [], [], []
+    for user, before, after in genre_pairs():
+        train += [(user, movie) for movie in (*before[:10], *after[:5])]
+        early += [(user, movie) for movie in before[10:]]
+        late += [(user, movie) for movie in after[5:10]]
+    train, early, late = (ratings_of(rows, stars=[4] * len(rows)) for rows in (train, early, late))
+
+    of_late, of_early = (chosen((train, part), stage=stage) for part in (late, early))
+
+    assert of_late.values["recency"] > of_early.values["recency"] == 0.0
+
+
+def test_dislikes_count_less_where_that_helps(stage):
+    """Users dislike the genre of which they rated more, and go on to rate the other one."""
+    train, validation, stars = [], [], []
+    for user, disliked, liked in genre_pairs():
+        train += [(user, movie) for movie in (*disliked[:10], *liked[:5])]
+        stars += [1] * 10 + [5] * 5
+        validation += [(user, movie) for movie in liked[5:10]]
+    parts = (
+        ratings_of(train, stars=stars, timestamps=None),
+        ratings_of(validation, stars=[5] * len(validation), timestamps=None),
+    )
+
+    choice = chosen(parts, stage=stage)
+
+    assert choice.values["dislike_weight"] <= 0
+    assert tried(choice, "dislike_weight")[0.0] > tried(choice, "dislike_weight")[0.5]
+
+
+def by_popularity(users=400, movies=300):
+    """Make users of three ratings each, drawn by popularity alone; one more is held out."""
+    rng = np.random.default_rng(3)
+    share = 1 / np.arange(1, movies + 1)
+    drawn = [
+        rng.choice(movies, 4, replace=False, p=share / share.sum()).tolist() for _ in range(users)
+    ]
+    train = [(user, movie) for user, own in enumerate(drawn) for movie in own[:3]]
+    validation = [(user, own[3]) for user, own in enumerate(drawn)]
+    return tuple(ratings_of(rows, stars=[4] * len(rows)) for rows in (train, validation))
+
+
+def of_lists(train, validation, lists, *, users):
+    """Return the mean metrics of lists."""
+    wanted = histories(validation, user_count=users)
+    index = np.flatnonzero(np.diff(wanted.offsets))
+    found = per_user_metrics(lists[index], wanted, index, ks=[10, 20, 100])
+    return {name: own.mean() for name, own in found.items()}
+
+
+def test_lists_worse_than_popularity_give_way_to_it(stage, monkeypatch):
+    """No mean of the chosen lists is below that of the most popular movies."""
+    train, validation = by_popularity()
+    monkeypatch.setattr(choosing, "_SHARE_OF_EPOCHS", 1.0)  # as the model that is published
+
+    choice = chosen((train, validation), stage=stage)
+
+    assert choice.values["popularity_share"] > 0
+    model = train_hybrid(
+        lambda: train,
+        movies=movies_of(300, genres=False, years=False),
+        user_ids=[str(user) for user in range(400)],
+        parameters=with_values(SMALL, choice.values),
+        seed=1,
+        stage=stage,
+    )
+    seen = histories(train, user_count=400)
+    users, movies, sparse = model.embeddings()
+    (ours,) = top_k_blocks(users, movies, seen, k=100, threads=1, sparse=sparse)
+    counts = np.bincount(train.movie_index, minlength=300).astype(np.float32)
+    (popular,) = top_k_blocks(
+        np.ones((400, 1), np.float32), counts[:, np.newaxis], seen, k=100, threads=1
+    )
+    found, floor = (
+        of_lists(train, validation, block.items, users=400) for block in (ours, popular)
+    )
+    assert all(found[name] >= floor[name] - 1e-9 for name in floor)
+
+
+def test_what_is_measured_is_what_the_model_recommends(series, stage, monkeypatch):
+    """The chosen values have the metrics that the model trained with them has."""
+    train, validation = series
+    monkeypatch.setattr(choosing, "_SHARE_OF_EPOCHS", 1.0)
+    parameters = replace(SMALL, neighbour_share=0.7, recency=0.25, popularity_share=0.1)
+    dataset = Dataset(
+        tuple(f"user:{user}" for user in range(300)),
+        movies_of(60, genres=False, years=False),
+        train,
+        (0.5, 5.0),
+    )
+
+    data = choosing._Data.of(dataset, train, validation, parameters, seed=1)
+    blend = choosing._Blend(
+        data,
+        choosing._Neighbours(data).scores(parameters),
+        choosing._Encoders(data, stage).scores(parameters),
+    )
+    found = blend.measured(parameters)
+
+    model = train_hybrid(
+        lambda: train,
+        movies=dataset.movies,
+        user_ids=dataset.user_ids,
+        parameters=parameters,
+        seed=1,
+        stage=stage,
+    )
+    users, movies, sparse = model.embeddings()
+    seen = histories(train, user_count=300)
+    (block,) = top_k_blocks(users, movies, seen, k=20, threads=1, sparse=sparse)
+    wanted = histories(validation, user_count=300)
+    expected = per_user_metrics(block.items, wanted, np.arange(300), ks=[10, 20])
+    assert 0.3 < expected["ndcg@10"].mean() < 0.99
+    differing = np.abs(found["ndcg@10"] - expected["ndcg@10"])
+    assert (differing > 1e-6).mean() < 0.05  # near ties may swap
+    assert differing.mean() < 0.005
+
+
+def test_a_sample_of_many_users_is_measured(series, stage):
+    """The sample has the given size, and depends on the seed; all users train the models."""
+    train, validation = series
+    few = replace(SMALL, choosing_users=40)
+
+    found = chosen(series, parameters=few, stage=stage)
+
+    of_forty = np.sort(np.random.default_rng(1).choice(300, 40, replace=False))
+    only = validation.take(np.flatnonzero(np.isin(validation.user_index, of_forty)))
+    assert found == chosen((train, only), stage=stage)
+    assert found != chosen(series, parameters=few, seed=2, stage=stage)
+
+
+def test_scores_of_the_sample_are_bounded(series, monkeypatch):
+    """A larger catalogue has a smaller sample, of at least one user."""
+    train, validation = series
+
+    def sampled(most):
+        monkeypatch.setattr(choosing, "_MOST_SCORES", most)
+        sample = choosing._Sample.of(train, validation, shape=(300, 60), most=200, seed=1)
+        return len(sample.index)
+
+    assert sampled(60 * 50) == 50
+    assert sampled(60 * 250) == 200
+    assert sampled(59) == 1

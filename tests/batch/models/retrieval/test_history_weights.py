@@ -1,0 +1,69 @@
+"""Weights of the ratings in a history, and histories as a matrix."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handmade_ratings import random_ratings, ratings_of
+from reco_batch.data.dataset import histories
+from reco_batch.models.retrieval.history_weights import (
+    as_matrix,
+    history_weights,
+    recency_weights,
+)
+from reco_batch.scoring.explanations import liked
+
+
+@given(st.integers(0, 10**6), st.floats(0, 3))
+def test_the_newest_counts_one_and_the_sixth_half_to_the_power(seed, exponent):
+    """Each user's ratings are numbered from the newest."""
+    ratings = random_ratings(np.random.default_rng(seed), users=4, movies=8)
+    history = histories(ratings, user_count=5)
+
+    weights = recency_weights(history, exponent=exponent)
+
+    expected = [
+        (place / 5 + 1) ** -exponent for user in range(5) for place in range(len(history.of(user)))
+    ]
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    assert weights.dtype == np.float32
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1.0, 0.5, 0.0, -0.5]))
+def test_a_disliked_rating_counts_by_its_own_weight(seed, dislike_weight):
+    """Ratings below the user's mean have the factor, whatever their age."""
+    ratings = random_ratings(np.random.default_rng(seed), users=4, movies=8)
+    rated = liked(ratings, user_count=5)
+
+    found = history_weights(rated, recency=0.5, dislike_weight=dislike_weight)
+
+    factor = np.where(rated.weights == 1, 1, dislike_weight)
+    expected = recency_weights(rated.history, exponent=0.5) * factor
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_the_liked_ratings_are_left_as_they_are():
+    """Both halves, and the explanations, compute weights from the same ratings."""
+    rated = liked(ratings_of([(0, 0), (0, 1)], stars=[1, 5]), user_count=1)
+
+    history_weights(rated, recency=1.0, dislike_weight=-0.5)
+
+    assert rated.weights.tolist() == [1, 0]  # newest first
+
+
+@given(st.integers(0, 10**6))
+def test_matrix_has_each_weight_at_its_place(seed):
+    """One row per user, also without ratings; without weights all values are 1."""
+    rng = np.random.default_rng(seed)
+    history = histories(random_ratings(rng, users=4, movies=8), user_count=5)
+    weights = rng.random(len(history.movie_index)).astype(np.float32)
+
+    weighted = as_matrix(history, weights, movie_count=9).toarray()
+    plain = as_matrix(history, None, movie_count=9).toarray()
+
+    expected = np.zeros((5, 9), np.float32)
+    for user in range(5):
+        expected[user, history.of(user)] = weights[history.offsets[user] :][: len(history.of(user))]
+    np.testing.assert_array_equal(weighted, expected)
+    np.testing.assert_array_equal(plain, expected > 0)
