@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, replace
-from enum import EnumType
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -118,8 +118,8 @@ def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN40
     Raises:
         UsageError: the value is of another type, outside the limits, or none of the choices.
     """
-    if isinstance(spec.type, EnumType):
-        if value not in list(spec.type):
+    if isinstance(spec.type, type) and issubclass(spec.type, StrEnum):
+        if not isinstance(value, str) or value not in list(spec.type):
             raise UsageError(f"{where} is {value!r}; expected {_any_of(spec.type)}")
         return spec.type(value)
     kinds = get_args(spec.type)  # empty unless it is a tuple

@@ -10,8 +10,8 @@ with all others as chosen so far, and keeps the best:
 4. shares of both halves and of popularity, by the lists of their sum.
 
 The values of the last run come first, and give way only to a gain above its standard error, which
-limits churn. Values that a parameter file changes are not chosen. Finally, lists that are worse
-than the most popular movies by any metric give way to them.
+limits churn. Values that a parameter file changes are not chosen. Finally, lists that are clearly
+worse than the most popular movies by any metric give way to them.
 
 The measure of a list is the mean of NDCG@10 and NDCG@100. Budgets are in users and scores, not in
 seconds, so the same data, seed and last run give the same choice.
