@@ -56,8 +56,8 @@ from reco_batch.settings.search_space import values_of, with_values
 #: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
-    "neighbours.l2": (5.0, 10.0, 20.0, 60.0),
     "neighbours.l1": (0.1, 0.5),
+    "neighbours.l2": (5.0, 10.0, 20.0, 60.0),
     "recency": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
     "dislike_weight": (1.0, 0.5, 0.0, -0.5),
     "tower.steps": (),  # as many as the training is measured at
@@ -78,6 +78,9 @@ _MOST_SCORES: Final = 40_000_000
 _MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 2
 #: Shares of popularity that give way to it more and more; the last is popularity alone.
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
+
+#: Penalties of SLIM that are tried, L1 and L2: one solution after the other costs little.
+_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 10.0), (0.5, 5.0), (0.1, 20.0), (0.1, 5.0))
 
 PerUser = Mapping[str, NDArray[np.float64]]
 """Metrics of each sampled user, [A] each."""
@@ -274,7 +277,9 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     kinds = [{"neighbours.kind": kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
-        ladder.each(["neighbours.l2", "neighbours.l1"], neighbours.measured)
+        neighbours.solve_all(ladder.parameters)
+        penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]
+        ladder.step(penalties, neighbours.measured)
     if data.pairs.cooccurrence.nnz:
         ladder.each(["recency"], neighbours.measured)
     if data.train.rating is not None:
@@ -318,10 +323,19 @@ class _Neighbours:
             if own.kind == NeighbourKind.WALK:
                 self._fitted[own] = fit_neighbours(self._data.pairs, own)
             else:
-                if own.kind not in self._problems:  # one at a time: a problem is large
-                    self._problems = {own.kind: SlimProblem.of(self._data.pairs, own)}
-                self._fitted[own] = self._problems[own.kind].weights(own)
+                self._solve(own, [(own.l1, own.l2)])
         return self._fitted[own]
+
+    def solve_all(self, parameters: HybridParameters) -> None:
+        """Solve SLIM for all penalties to try, which is cheaper than one after another."""
+        self._solve(parameters.neighbours, _PENALTIES)
+
+    def _solve(self, own: NeighbourParameters, penalties: Sequence[tuple[float, float]]) -> None:
+        if own.kind not in self._problems:  # one at a time: a problem is large
+            self._problems = {own.kind: SlimProblem.of(self._data.pairs, own)}
+        found = self._problems[own.kind].weights(penalties)
+        for (l1, l2), weights in zip(penalties, found, strict=True):
+            self._fitted[replace(own, l1=l1, l2=l2)] = weights
 
     def measured(self, parameters: HybridParameters) -> PerUser:
         """Return the metrics of the lists by this half alone."""

@@ -11,6 +11,7 @@ Source:
     SLIM and its feature selection: Ning and Karypis, ICDM 2011, doi:10.1109/ICDM.2011.134.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -69,11 +70,9 @@ def solved(
     system: NDArray[np.float32],
     wanted: NDArray[np.float32],
     neighbours: NDArray[np.int64],
-    *,
-    l1: float,
-    l2: float,
-) -> NDArray[np.float32]:
-    """Return the non-negative weights of the screened neighbours, [T, K].
+    penalties: Sequence[tuple[float, float]],
+) -> list[NDArray[np.float32]]:
+    """Return the non-negative weights of the screened neighbours for each penalty, [T, K] each.
 
     Each row w minimises w . system . w / 2 - w . wanted + l1 * sum(w) + l2 * w . w / 2.
 
@@ -81,21 +80,22 @@ def solved(
         system: [R, R], symmetric and positive semi-definite.
         wanted: [T, K] products of each target with its neighbours.
         neighbours: [T, K] positions from `screened`.
-        l1: L1 penalty, in the unit of `system`.
-        l2: L2 penalty, in the unit of `system`.
+        penalties: l1 and l2 of each solution, in the unit of `system`.
 
     Cost:
-        O(T * K^2) time.
+        O(T * K^2) time a penalty; collecting the systems of the targets takes as long as two.
     """
-    weights = np.zeros(neighbours.shape, np.float32)
-    linear = np.where(neighbours < 0, _NEVER, wanted - np.float32(l1))
+    found = [np.zeros(neighbours.shape, np.float32) for _ in penalties]
     for start in range(0, len(neighbours), _TARGETS_AT_ONCE):
         block = slice(start, start + _TARGETS_AT_ONCE)
         own = neighbours[block]
         systems = system[own[:, :, np.newaxis], own[:, np.newaxis, :]]  # [C, K, K]
-        _descend(systems, linear[block], weights[block], l2=np.float32(l2))
-    weights[weights < _LEAST] = 0
-    return weights
+        for weights, (l1, l2) in zip(found, penalties, strict=True):
+            linear = np.where(own < 0, _NEVER, wanted[block] - np.float32(l1))
+            _descend(systems, linear, weights[block], l2=np.float32(l2))
+    for weights in found:
+        weights[weights < _LEAST] = 0
+    return found
 
 
 def _descend(

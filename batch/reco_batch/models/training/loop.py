@@ -13,6 +13,8 @@ from reco_batch.progress.reporter import Stage
 
 #: Between two calls the progress advances and an interrupt takes effect.
 _MAX_STEPS_PER_CALL = 32
+#: Steps of a training that are run one call each.
+_FEW_STEPS = 1_000
 
 
 class Tower(tf.keras.Model):
@@ -137,8 +139,11 @@ def _fit(
     plan: _Plan,
 ) -> None:
     """Train from the newest checkpoint on, on the batches from that epoch on."""
-    # An epoch is one call into TensorFlow if its steps fit; Python has no work between them.
-    model.compile(optimizer=optimizer, steps_per_execution=min(plan.steps, _MAX_STEPS_PER_CALL))
+    # An epoch is one call into TensorFlow if its steps fit; Python has no work between them. In a
+    # short training, tracing such a call takes longer than the calls that it saves.
+    is_long = plan.steps * plan.epochs > _FEW_STEPS
+    in_one_call = min(plan.steps, _MAX_STEPS_PER_CALL) if is_long else 1
+    model.compile(optimizer=optimizer, steps_per_execution=in_one_call)
     optimizer.build(model.trainable_variables)  # or its slots would not exist before the first step
     saved = plan.checkpoints
     done = saved.restore(model, optimizer) if saved else 0
