@@ -289,6 +289,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     if data.train.rating is not None:
         ladder.each(["dislike_weight"], neighbours.measured)
     blend = _Blend(data, neighbours.scores(ladder.parameters))
+    del neighbours  # SLIM's system, which is not needed during the training
     training = _EncoderTraining(data, blend, ladder.parameters)
     training.run(stage)
     ladder.step([{"tower.steps": training.best}], training.measured)
@@ -389,9 +390,10 @@ class _EncoderTraining:
         self._blend.encoder = _standardised(vectors @ encoder.movies.T)
         self.found[steps] = self._blend.measured(self._parameters)
         best = self.best
-        if steps in (best, self._wanted):
-            self._kept[steps] = self._blend.encoder
-        self._kept = {at: kept for at, kept in self._kept.items() if at in (best, self._wanted)}
+        # The latest too, since a budget may end the training before the steps wanted.
+        self._kept[steps] = self._blend.encoder
+        needed = best, self._wanted, steps
+        self._kept = {at: kept for at, kept in self._kept.items() if at in needed}
         marks = (steps - best) // (self._unit * self._steps_per_epoch)
         return marks >= _PATIENCE and steps >= self._wanted
 
