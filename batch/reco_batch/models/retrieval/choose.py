@@ -82,7 +82,7 @@ _MOST_STEPS: Final = 1_000_000
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
 
 #: Penalties of SLIM that are tried, L1 and L2: one solution after the other costs little.
-_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 5.0), (0.1, 5.0))
+_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 5.0), (0.1, 20.0), (0.1, 60.0))
 
 PerUser = Mapping[str, NDArray[np.float64]]
 """Metrics of each sampled user, [A] each."""
