@@ -63,13 +63,14 @@ def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> d
         return {"preset": "default"}
     retrieval, rating = PRESETS["default"].retrieval, PRESETS["default"].rating
     plan = encoder_plan(retrieval.tower, user_count=whole.users, movie_count=whole.movies)
+    batch = max(1, round(plan.batch * scale))
+    steps = (epochs or plan.epochs) * -(-whole.scaled(scale).users // batch)
     window = affordable_window(retrieval.neighbours.window, whole.ratings)
     return {
         "preset": "default",
         "retrieval": {
-            "tower.epochs": epochs or plan.epochs,
-            "tower.least_steps": 1,
-            "tower.batch_users": max(1, round(plan.batch * scale)),
+            "tower.steps": steps,
+            "tower.batch_users": batch,
             "neighbours.window": window,
         },
         "rating": {

@@ -8,7 +8,7 @@ from reco_cli.live_states import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
 from reco_store.contract.metrics import Use, figures
-from reco_terminal.wording import age_words, quality_figures, quality_words
+from reco_terminal.wording import age_words, chosen_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 
@@ -166,9 +166,10 @@ def _all_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
         **_head(status, fields),
         **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
         **quality,
+        "chosen": chosen_words(fields["metrics"]),
         **{name: text for name, text in document.flattened(shown) if text},
     }
-    return tuple(facts.items())
+    return tuple((name, text) for name, text in facts.items() if text)
 
 
 def _without(part: object, name: str) -> object:

@@ -14,6 +14,13 @@ from reco_store.contract.metrics import Figure, Use, figures
 #: With fewer test users a metric is too uncertain to be shown without its interval.
 _FEW_USERS: Final = 50
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+#: Shares of the parts of the retrieval model's score.
+_SHARES: Final = {
+    "tower_share": "encoder",
+    "neighbour_share": "neighbours",
+    "popularity_share": "popularity",
+    "recent_share": "recent popularity",
+}
 #: Text in place of errors of predicted ratings.
 WITHOUT_RATINGS: Final = "not measured: the interactions have no rating values"
 
@@ -60,6 +67,27 @@ def quality_words(metrics: object) -> dict[str, str]:
     if isinstance(metrics, Mapping) and metrics.get("without_stars") is True:
         words.setdefault("RMSE", WITHOUT_RATINGS)
     return words
+
+
+def chosen_words(metrics: object) -> str:
+    """Return the main values that the run chose for its catalogue; empty if it chose none.
+
+    Args:
+        metrics: of the manifest; anything.
+
+    Returns:
+        A text such as `ordered neighbours; shares: encoder 1, neighbours 0.35, popularity 0`.
+    """
+    chosen = metrics.get("chosen") if isinstance(metrics, Mapping) else None
+    values = chosen.get("retrieval") if isinstance(chosen, Mapping) else None
+    kind = values.get("neighbours.kind") if isinstance(values, Mapping) else None
+    shares = ", ".join(
+        f"{label} {share:g}"
+        for name, label in _SHARES.items()
+        if (share := _part(chosen, "retrieval").get(name)) is not None
+    )
+    kinds = [f"{kind} neighbours"] if isinstance(kind, str) else []
+    return "; ".join([*kinds, *([f"shares: {shares}"] if shares else [])])
 
 
 def age_words(age_seconds: float) -> str:

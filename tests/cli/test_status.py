@@ -17,6 +17,7 @@ ONE = {
     "popular_lists": {"coverage@10": 0.01},
     "rating": {"rmse": 0.871},
     "means": {"rmse": 0.9},
+    "chosen": {"retrieval": {"neighbours.kind": "walk", "neighbour_share": 0.7}},
 }
 OTHER = {"retrieval": {"ndcg@10": 0.1}, "without_stars": True}
 BOTH = ("--namespace", "one", "--namespace", "other")
@@ -104,7 +105,9 @@ def test_one_namespace_is_a_dozen_lines(terminal, reco, duel):
     } <= set(facts)
     assert facts[-1] == "`reco status --all` shows every count, metric and setting."
     assert len(every) > len(shown)
-    assert {"keys user 5", "keys movie 18"} <= {" ".join(line.split()) for line in every}
+    assert {"keys user 5", "keys movie 18", "chosen walk neighbours; shares: neighbours 0.7"} <= {
+        " ".join(line.split()) for line in every
+    }
     words = ("status", "--namespace", "one")
     assert len(reco(*words).rows) == 12
     assert len(reco(*words, "--all").rows) > 30

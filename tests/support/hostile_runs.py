@@ -55,13 +55,23 @@ def told(night: Night) -> Night:
     night.manifest |= {
         "began": {"read": 0.0, "train rating": 1.0, "refit rating": 1.5},
         "seconds": {"read": 1.0, "train rating": 75.0, "refit rating": 3700.0},
-        "losses": {"train rating": LOSSES, "refit rating": LOSSES[:1]},
+        "losses": {"train rating": LOSSES, "refit rating": LOSSES[:1], "choose": LOSSES},
         "versions": {"reco": "0.1.0"},
     }
     night.manifest["parameters"] |= {"namespace": "kept", "seed": 7}
     night.manifest["data"]["findings"] = ["3 ratings were <i>odd</i>"]
     night.manifest["metrics"]["intervals"] = {"retrieval": {"top_10_accuracy": [0.1, 0.3]}}
     night.manifest["metrics"]["means"] = {"rmse": 0.95}
+    kinds = {name: {"neighbours.kind": name} for name in (HOSTILE[0], "walk")}
+    tried = {"ndcg@10": 0.1, "recall@100": 0.3}
+    night.manifest["metrics"]["chosen"] = {
+        "retrieval": {"neighbours.kind": HOSTILE[0], "recency": 0.25},
+        "tried": [
+            *({"name": "neighbours.kind", "values": own, **tried} for own in kinds.values()),
+            {"name": HOSTILE[1], "values": {}, **tried},
+        ],
+        "notes": [HOSTILE[2]],
+    }
     return night
 
 

@@ -97,7 +97,7 @@ write_batch, staging.write_batch = staging.write_batch, counted_batch
 if os.environ["MODELS"] == "small":
     presets.PRESETS["default"] = Preset(
         HybridParameters(
-            TowerParameters(embedding_dim=8, epochs=3, least_steps=1, batch_users=20),
+            TowerParameters(embedding_dim=8, steps=3, batch_users=2048),
         ),
         EnsembleParameters(factors=8, embedding_dim=4, epochs=4),
         refit=True,

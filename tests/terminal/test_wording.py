@@ -3,7 +3,7 @@
 import pytest
 
 from reco_store.contract.metrics import Use, figures
-from reco_terminal.wording import quality_figures, quality_words
+from reco_terminal.wording import chosen_words, quality_figures, quality_words
 
 METRICS = {
     "retrieval": {"hit@10": 0.8819, "recall@100": 0.5462, "ndcg@10": 0.3974},
@@ -96,3 +96,16 @@ def test_a_run_without_ratings_has_no_rmse():
 
     assert words == {"RMSE": "not measured: the interactions have no rating values"}
     assert quality_words({"rating": {}, "without_stars": "yes"}) == {}
+
+
+def test_the_choice_is_one_line():
+    """Values that a manifest lacks are left out."""
+    values = {"neighbours.kind": "ordered", "tower_share": 1.0, "neighbour_share": 0.35}
+
+    assert (
+        chosen_words({"chosen": {"retrieval": {**values, "recent_share": 2.0, "recency": 0.25}}})
+        == "ordered neighbours; shares: encoder 1, neighbours 0.35, recent popularity 2"
+    )
+    assert chosen_words({"chosen": {"retrieval": {"neighbours.kind": "walk"}}}) == "walk neighbours"
+    for junk in (None, {}, {"chosen": 3}, {"chosen": {"retrieval": {"neighbours.kind": 3}}}):
+        assert chosen_words(junk) == ""

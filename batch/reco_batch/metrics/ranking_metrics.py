@@ -30,9 +30,12 @@ def hits_of(
         relevant: movies of all users, in any order.
         users: [U] user of each list.
     """
-    hits = np.zeros(lists.shape, np.bool_)
-    for row, user in enumerate(users):
-        hits[row] = np.isin(lists[row], relevant.of(int(user)))
+    wanted = relevant.rows(users)
+    width = max(int(lists.max(initial=0)), int(wanted.movie_index.max(initial=0))) + 1
+    row = np.repeat(np.arange(len(users)), np.diff(wanted.offsets))
+    # A pair is one number; an empty position, -1, is the number of no pair.
+    pairs = np.arange(len(users))[:, np.newaxis] * width + lists
+    hits: NDArray[np.bool_] = np.isin(pairs, row * width + wanted.movie_index) & (lists >= 0)
     return hits
 
 

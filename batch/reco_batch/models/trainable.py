@@ -44,7 +44,10 @@ class Choice(NamedTuple):
     values: Mapping[str, Any]
     """Chosen values by dotted name, as JSON values."""
     tried: Sequence[Mapping[str, Any]]
-    """Everything that was tried: a `name`, and the metrics on the validation part."""
+    """Everything that was tried, as JSON values: the `name` of the step, the `values` by dotted
+    name, and the metrics of the lists on the validation part."""
+    notes: Sequence[str] = ()
+    """Notes for the operator."""
 
 
 class DataSize(NamedTuple):

@@ -106,7 +106,13 @@ class Trainings:
             seed=self._config.seed,
             stage=progress,
         )
-        return {"retrieval": dict(chosen.values), "tried": list(chosen.tried)}
+        for note in chosen.notes:
+            self._reporter.report_finding(note)
+        return {
+            "retrieval": dict(chosen.values),
+            "tried": list(chosen.tried),
+            "notes": list(chosen.notes),
+        }
 
     def training(self, name: str) -> Callable[[Progress, Mapping[str, Any]], Any]:
         """Return the work of a training, such as `refit rating`."""

@@ -8,6 +8,7 @@ from reco_batch.artifact.check import NO_BASELINE
 from reco_batch.artifact.folder import REPORT, Artifact, artifacts_of
 from reco_batch.evaluation.generation_diff import baseline_run, compare_runs, gate_of
 from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of
+from reco_batch.report.chosen import ChosenView, chosen_view
 from reco_batch.report.coverage import SpreadView, spread_of, spread_view
 from reco_batch.report.movers import ChangesView, changes_view
 from reco_batch.report.plots import LinePlot
@@ -70,6 +71,7 @@ class Page:
     titles: Mapping[str, Card]
     """Cards of the movies in `changes`, by id."""
     spread: SpreadView
+    chosen: ChosenView | None
     training: list[LinePlot]
     timeline: Timeline | None
     data: list[Fact]
@@ -123,6 +125,7 @@ def gather(artifact: Artifact) -> Page:
         inputs=[] if then is None else _input_changes(manifest, then),
         titles=titles,
         spread=spread_view(spread_of(artifact), None if before is None else spread_of(before)),
+        chosen=chosen_view(manifest, then),
         training=training_plots(manifest),
         timeline=timeline(manifest),
         data=_data(manifest, then),

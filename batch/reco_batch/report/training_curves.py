@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from reco_batch.progress.terminal import duration
 from reco_batch.report.plots import LinePlot, Series, Words, line_plot
 from reco_batch.report.text import figure_of, number, part_of, safe
+
+#: Beginnings of the names of stages that train a published or measured model.
+_TRAININGS: Final = ("train", "refit")
 
 
 class Span(NamedTuple):
@@ -30,10 +33,14 @@ class Timeline(NamedTuple):
 
 
 def training_plots(manifest: Mapping[str, Any]) -> list[LinePlot]:
-    """Return a plot of the loss for each training that recorded it."""
+    """Return a plot of the loss for each training that recorded it.
+
+    The training by which a run chooses its length is left out: it is the same as the first one.
+    """
     losses = part_of(manifest, "losses")
+    names = [name for name in losses if name.startswith(_TRAININGS)]
     # The training and the refit of a model are neighbours on the page.
-    names = sorted(losses, key=lambda name: (name.rpartition(" ")[2], not name.startswith("train")))
+    names.sort(key=lambda name: (name.rpartition(" ")[2], not name.startswith("train")))
     return [_curve(safe(name), parts) for name in names if (parts := _parts(losses[name]))]
 
 
@@ -59,7 +66,7 @@ def timeline(manifest: Mapping[str, Any]) -> Timeline | None:
                 round(100 * (starts[name] - first) / whole, 2),
                 round(max(100 * seconds[name] / whole, 0.3), 2),
                 duration(seconds[name]),
-                "now" if name.startswith(("train", "refit")) else "before",
+                "now" if name.startswith(_TRAININGS) else "before",
             )
             for name in sorted(seconds, key=lambda name: (starts[name], -seconds[name], name))
         ],

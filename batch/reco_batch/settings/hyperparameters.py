@@ -2,8 +2,8 @@
 
 `default` is the preset of a run without `--preset`. `notebook` reproduces the notebook that this
 job replaced, number by number. Ranges for `batch tune` are part of the fields (`search_space`).
-The popularity discounts have none: recommending the most popular movies scores best and helps
-least.
+Values that differ between catalogues are chosen by each run on the validation part
+(`models.retrieval.choose`); their defaults are the first values of a first run.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,11 +35,11 @@ class NeighbourKind(StrEnum):
     """Kind of item-item weights."""
 
     ORDERED = "ordered"
-    """SLIM on the co-occurrence in the order of rating; needs timestamps."""
+    """SLIM on co-occurrence in the order of rating; requires timestamps."""
     SLIM = "slim"
-    """SLIM on co-rating: non-negative weights of an elastic net."""
+    """SLIM on co-rating: non-negative elastic-net regression."""
     WALK = "walk"
-    """RP3beta: a random walk, for long tails."""
+    """RP3beta, a random walk from movie to user to movie; for long-tailed catalogues."""
 
 
 class Choosing(StrEnum):
@@ -47,7 +47,7 @@ class Choosing(StrEnum):
 
     ON = "on"
     OFF = "off"
-    """Keep the values of the last run."""
+    """Keep the values of the live generation; without one, the defaults."""
 
 
 class RankBy(StrEnum):
@@ -111,57 +111,55 @@ class TowerParameters:
     """Width of the user and movie vectors."""
     learning_rate: float = tuned(0.004, 0.0005, 0.008, log=True)
     """Learning rate of Adam."""
-    epochs: int = tuned(10, 5, 40)
-    """Passes over all users, unless there are few users or a budget allows fewer."""
-    least_steps: int = 120
-    """Fewest training steps: with few users there are more passes."""
+    steps: int = tuned(120, 20, 500, log=True)
+    """Training steps, rounded to whole passes over all users; fewer within a budget."""
     batch_users: int = 128
-    """Users per training step, unless the budget requires more."""
+    """Users per training step; more if `most_steps` requires it."""
     most_scores: int = 10_000_000_000
-    """Budget of scores in all epochs: users x candidates x epochs. Larger data train less long."""
+    """Budget of scores, users x candidates x epochs; larger data train for fewer epochs."""
     most_steps: int = 2_400
-    """Budget of training steps in all epochs. Larger data sets train with larger steps."""
+    """Budget of training steps in all epochs; larger data train with larger steps."""
     initial_scale: float = tuned(6.0, 1.0, 12.0)
-    """Factor of the truncated SVD of the ratings that the vectors start from."""
+    """Scale of the initial vectors, a truncated SVD of the ratings."""
     hidden_share: float = tuned(0.5, 0.2, 0.7, at_least=0.05, at_most=0.95)
     """Share of each history that is hidden in a step and predicted from the rest."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
-    """Balance of users: n times the ratings weigh n ** (1 - exponent); 1 weighs users alike."""
-    l2: float = tuned(2.0, 0.2, 20.0, log=True)
-    """L2 penalty of every vector, in ratings: the loss is summed over the ratings of an epoch."""
+    """Weight of long histories: n times the ratings weigh n ** (1 - it); 1 weighs users alike."""
+    l2: float = tuned(0.5, 0.05, 20.0, log=True)
+    """L2 penalty of every vector, relative to a loss summed over the ratings of a pass."""
     most_candidates: int = 20_000
-    """Movies in the softmax of a step; from a larger catalogue each step samples as many."""
+    """Candidates in the softmax of a step; a uniform sample of a larger catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeighbourParameters:
-    """Item-item weights: a sparse matrix over the whole catalogue."""
+    """Item-item half: a sparse matrix of weights over the whole catalogue."""
 
     kind: NeighbourKind = NeighbourKind.SLIM
     """Kind of weights."""
-    most_neighbours: int = 100
-    """Largest number of weights of a movie."""
+    most_neighbours: int = 80
+    """Most non-zero weights of a candidate."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
-    """A user with n times the ratings counts n ** -exponent in each of them."""
-    l1: float = tuned(0.2, 0.05, 2.0, log=True)
-    """SLIM: L1 penalty of the weights, in common users."""
+    """Weight of long histories: each of n ratings of a user counts n ** -it."""
+    l1: float = tuned(0.5, 0.05, 2.0, log=True)
+    """`slim`, `ordered`: L1 penalty of the weights, in common users."""
     l2: float = tuned(20.0, 2.0, 200.0, log=True, at_least=0.01)
-    """SLIM: L2 penalty of the weights, in common users."""
+    """`slim`, `ordered`: L2 penalty of the weights, in common users."""
     window: int = tuned(40, 5, 100, log=True)
-    """Ordered: largest distance of a pair, in ratings of one user in order of time."""
+    """`ordered`: largest distance of a pair, in ratings of one user in order of time."""
     together_weight: float = tuned(0.3, 0.01, 1.0, log=True)
-    """Ordered: weight of users who rated both movies at any time; co-occurrence has 1."""
+    """`ordered`: weight of plain co-rating, relative to co-occurrence in order."""
     own_weight: float = tuned(2.0, 1.3, 8.0, at_least=1.2)
-    """Ordered: weight of a movie's rating count on the diagonal."""
+    """`ordered`: weight of a movie's number of ratings on the diagonal."""
     popularity: float = tuned(0.4, 0.0, 1.0)
-    """Walk: exponent by which popular candidates are less probable."""
+    """`walk`: exponent of the penalty on popular candidates."""
     most_movies: int = 12_000
-    """Budget of movies with weights to others, the most rated ones; every movie is a candidate."""
+    """Budget of movies with weights to others, the most rated ones; any movie is a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class HybridParameters(ModelParameters):
-    """Hybrid retrieval model: the history encoder plus item-item weights plus popularity."""
+    """Hybrid retrieval model: history encoder, item-item weights and popularity."""
 
     saved_bytes: ClassVar[int] = 1_000
     chooses: ClassVar[bool] = True
@@ -171,34 +169,34 @@ class HybridParameters(ModelParameters):
     neighbours: NeighbourParameters = NeighbourParameters()
     """Item-item weights."""
     recency: float = tuned(0.0, 0.0, 1.0)
-    """Recency exponent of the ratings in a history: the n-th newest weighs (n/5 + 1) ** -it."""
+    """Recency exponent: the n-th newest rating of a history, from 0, weighs (n/5 + 1) ** -it."""
     dislike_weight: float = tuned(1.0, -1.0, 1.0, at_least=-1.0)
-    """Weight of a rating below the user's own mean, where others have 1."""
+    """Weight of a rating below the user's own mean, relative to others."""
     tower_share: float = 1.0
-    """Standard deviation of the encoder's scores over the catalogue."""
+    """Standard deviation of the encoder's scores over the catalogue; 0 leaves the encoder out."""
     neighbour_share: float = tuned(1.0, 0.1, 4.0, log=True)
-    """Standard deviation of the item-item scores, for a long history."""
+    """Standard deviation of the item-item scores over the catalogue, for a long history."""
     half_trust: float = tuned(5.0, 1.0, 60.0, log=True, at_least=0.01)
     """Ratings at which a history gets half of `neighbour_share`; short ones are less reliable."""
     popularity_share: float = tuned(0.0, -0.5, 1.0, at_least=-10.0)
-    """Score added per standard deviation of log popularity; a negative one raises coverage."""
+    """Score per standard deviation of log popularity; a negative share raises coverage."""
     newcomer_share: float = tuned(0.0, -0.5, 0.5, at_least=-10.0)
-    """The same for users with short histories, in proportion to 1 - trust."""
+    """Additional `popularity_share` of short histories, in proportion to 1 - trust."""
     recent_share: float = tuned(0.0, 0.0, 3.0)
-    """Score added per standard deviation of the log popularity of the last days."""
+    """Score per standard deviation of the log popularity of the last `recent_days`."""
     recent_days: int = 30
-    """Length of the period of recent popularity, in days before the newest rating."""
+    """Period of recent popularity, in days before the newest rating."""
     arrival_neighbour_share: float = 0.1
-    """Standard deviation of the item-item scores relative to the encoder's, in `next` lists."""
+    """`neighbour_share` of the `next` lists, which represent a user with one rating."""
     arrival_popularity: float = 1.5
-    """Score added per standard deviation of popularity in the `next` lists, for cold start."""
+    """`popularity_share` of the `next` lists."""
     choosing_users: int = 2_000
-    """Users sampled for choosing; fewer with a larger catalogue."""
+    """Budget of users whose lists are measured for a choice; fewer with a large catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnsembleParameters(ModelParameters):
-    """Rating ensemble: Bayesian factors plus a ridge regression of their residuals."""
+    """Rating ensemble: Bayesian factors, and a ridge regression of their residuals."""
 
     saved_bytes: ClassVar[int] = 250
 
@@ -215,13 +213,13 @@ class EnsembleParameters(ModelParameters):
     feature_l2: float = tuned(3.0, 0.3, 30.0, log=True, at_least=0.001)
     """L2 penalty of the map from features to prior means, in users or movies."""
     usual_noise: float = tuned(30.0, 3.0, 300.0, log=True, at_least=0.01)
-    """Ratings at which a user's own noise counts half, and that of all users the other half."""
+    """Ratings at which a user's noise is half the user's own and half that of all users."""
     ridge_l2: float = tuned(20.0, 5.0, 80.0, log=True, at_least=0.01)
     """Ridge: L2 penalty of a user's deviation from the shared weights, in ratings."""
     ridge_factor_scale: float = tuned(2.0, 0.5, 6.0)
-    """Ridge: mean length of the co-occurrence factors, where a genre has 1; larger means freer."""
+    """Ridge: length of the co-occurrence factors, relative to a genre; longer are freer."""
     ridge_share: float = tuned(0.5, 0.0, 1.0, at_most=1.0)
-    """Share of the ridge regression that is added to the Bayesian factors, from 0 to 1."""
+    """Share of the ridge regression in the sum, from 0 to 1."""
     bias_shrinkage: float = tuned(20.0, 0.5, 60.0, log=True, at_least=0.01)
     """Ridge: ratings at which the bias of a user's or movie's residuals counts half."""
 

@@ -2,14 +2,14 @@
 
 JSON with the name of a preset and the values that differ from it, by dotted name:
 
-    {"preset": "default", "retrieval": {"tower.l2": 0.002}, "rating": {"ridge_l2": 12.5}}
+    {"preset": "default", "retrieval": {"neighbours.l2": 40.0}, "rating": {"ridge_l2": 12.5}}
 
 `batch tune` adds `tuned`, a record of the search, which is ignored when the file is read.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -95,11 +95,21 @@ def _changed(parameters: Any, changes: object, where: str) -> Any:  # noqa: ANN4
         raise UsageError(f"{where} is {changes!r}; expected an object of values by name")
     specs = specs_of(parameters)
     for name in changes.keys() - specs.keys():
-        raise UsageError(f"{where}: {name!r} is not known; expected {_any_of(sorted(specs))}")
+        raise UsageError(f"{where}: {name!r} is not known; expected {_any_of(_near(name, specs))}")
     values = {
         name: _value(specs[name], value, f"{where}: {name}") for name, value in changes.items()
     }
     return with_values(parameters, values)
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names of the same group; of another group a pattern such as `tower.*`."""
+    prefix = name.rpartition(".")[0]
+    same = [one for one in known if one.rpartition(".")[0] == prefix]
+    groups = {
+        f"{group}.*" for one in known if (group := one.rpartition(".")[0]) not in ("", prefix)
+    }
+    return [*sorted(same), *sorted(groups)]
 
 
 def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN401  # of the field's type
@@ -108,15 +118,15 @@ def _value(spec: "Field[Any]", value: object, where: str) -> Any:  # noqa: ANN40
     Raises:
         UsageError: the value is of another type, outside the limits, or none of the choices.
     """
-    kind, kinds = spec.type, get_args(spec.type)  # the latter is empty unless it is a tuple
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        if value not in list(kind):
-            raise UsageError(f"{where} is {value!r}; expected {_any_of(kind)}")
-        return kind(value)
+    if isinstance(spec.type, type) and issubclass(spec.type, StrEnum):
+        if not isinstance(value, str) or value not in list(spec.type):
+            raise UsageError(f"{where} is {value!r}; expected {_any_of(spec.type)}")
+        return spec.type(value)
+    kinds = get_args(spec.type)  # empty unless it is a tuple
     if not kinds:
-        number = _number(spec, value, kind)
+        number = _number(spec, value, spec.type)
         if number is None:
-            raise UsageError(f"{where} is {value!r}; expected {_expected(spec, kind)}")
+            raise UsageError(f"{where} is {value!r}; expected {_expected(spec, spec.type)}")
         return number
     each = [_number(spec, item, kinds[0]) for item in value] if isinstance(value, list) else []
     if None in each or len(each) != len(kinds):

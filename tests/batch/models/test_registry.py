@@ -34,7 +34,7 @@ from reco_batch.settings.search_space import specs_of, with_values
 RETRIEVALS = {
     "two-tower": (TwoTowerParameters(embedding_dim=4, epochs=2), TwoTowerModel),
     "hybrid": (
-        HybridParameters(tower=TowerParameters(embedding_dim=4, epochs=2, least_steps=1)),
+        HybridParameters(tower=TowerParameters(embedding_dim=4, steps=2, batch_users=2048)),
         HybridRetrieval,
     ),
 }
@@ -106,7 +106,7 @@ def test_every_preset_can_be_trained(training, preset):
     retrieval, rating = (
         with_values(
             model,
-            {n: 1 for n in specs_of(model) if n.rpartition(".")[2] in ("epochs", "least_steps")},
+            {n: 1 for n in specs_of(model) if n.rpartition(".")[2] in ("epochs", "steps")},
         )
         for model in (preset.retrieval, preset.rating)
     )

@@ -13,7 +13,7 @@ from reco_store import UsageError
 
 def test_written_values_are_read(tmp_path):
     """The other values are those of the preset."""
-    values = {"retrieval": {"tower.l2": 0.25, "tower.epochs": 7}, "rating": {"ridge_l2": 3.5}}
+    values = {"retrieval": {"tower.l2": 0.25, "tower.steps": 7}, "rating": {"ridge_l2": 3.5}}
 
     write_parameters(tmp_path / "p.json", preset="default", values=values, tuned={"trials": 3})
 
@@ -82,9 +82,9 @@ def test_some_weights_may_be_negative_or_zero(tmp_path, values):
         ({"retrieval": 3}, r"retrieval is 3; expected an object of values by name"),
         ({"retrieval": {"tower.l3": 1}}, r"'tower.l3' is not known; expected one of .*tower\.l2"),
         ({"retrieval": {"tower": {}}}, r"'tower' is not known; expected one of"),
-        ({"retrieval": {"tower.epochs": 0}}, r"tower.epochs is 0; expected a whole number from 1$"),
-        ({"retrieval": {"tower.epochs": 2.5}}, r"tower.epochs is 2.5; expected a whole number"),
-        ({"retrieval": {"tower.epochs": True}}, r"tower.epochs is True; expected a whole number"),
+        ({"retrieval": {"tower.steps": 0}}, r"tower.steps is 0; expected a whole number from 1$"),
+        ({"retrieval": {"tower.steps": 2.5}}, r"tower.steps is 2.5; expected a whole number"),
+        ({"retrieval": {"tower.steps": True}}, r"tower.steps is True; expected a whole number"),
         ({"retrieval": {"tower.l2": "a"}}, r"tower.l2 is 'a'; expected a number from 0$"),
         ({"retrieval": {"tower.l2": -1}}, r"tower.l2 is -1; expected a number from 0$"),
         (
@@ -116,13 +116,19 @@ def test_a_wrong_value_is_refused(tmp_path, content, found):
         read_parameters(path, preset="default")
 
 
-def test_a_list_of_a_fixed_length_has_that_length(tmp_path):
+def test_a_list_has_the_length_of_the_default(tmp_path):
     """The notebook's network has two layers."""
     path = tmp_path / "p.json"
-    path.write_text(json.dumps({"preset": "notebook", "rating": {"hidden_units": [3, 2, 1]}}))
 
-    with pytest.raises(UsageError, match="expected a list of 2, each a whole number from 1"):
-        read_parameters(path, preset="notebook")
+    def read(units):
+        content = {"preset": "notebook", "rating": {"hidden_units": units}}
+        path.write_text(json.dumps(content))
+        return read_parameters(path, preset="notebook").rating.hidden_units
+
+    assert read([3, 2]) == (3, 2)
+    for units in ([3, 2, 1], [], [3, 0.5], 3):
+        with pytest.raises(UsageError, match="expected a list of 2, each a whole number from 1"):
+            read(units)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", None])
@@ -134,3 +140,34 @@ def test_an_unreadable_file_is_refused(tmp_path, content):
 
     with pytest.raises(UsageError, match=f"^{path}: "):
         read_parameters(path, preset="default")
+
+
+def test_a_kind_is_one_of_its_names(tmp_path):
+    """A value that is neither a number nor a list is a name."""
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"preset": "default", "retrieval": {"neighbours.kind": "walk"}}))
+
+    assert read_parameters(path, preset="default").retrieval.neighbours.kind is NeighbourKind.WALK
+
+    path.write_text(json.dumps({"preset": "default", "retrieval": {"neighbours.kind": "ease"}}))
+    found = "neighbours.kind is 'ease'; expected one of ordered, slim, walk$"
+    with pytest.raises(UsageError, match=found):
+        read_parameters(path, preset="default")
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "expected"),
+    [
+        ("retrieval", "neighbours.factors", r"neighbours\.kind, neighbours\.l1, .*, tower\.\*$"),
+        ("retrieval", "popularity_discount", r"arrival.*, tower_share, neighbours\.\*, tower\.\*$"),
+        ("rating", "members", r"bias_shrinkage, embedding_dim, .*, window$"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_those_of_its_group(tmp_path, model, name, expected):
+    """The other groups are patterns, so that the message stays short."""
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"preset": "default", model: {name: 1}}))
+
+    with pytest.raises(UsageError, match=f"{name}' is not known; expected one of {expected}") as it:
+        read_parameters(path, preset="default")
+    assert len(str(it.value)) - len(str(path)) < 500

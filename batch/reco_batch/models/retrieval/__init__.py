@@ -1,8 +1,8 @@
-"""Retrieval models: two-tower, and the hybrid of a history encoder and item-item weights.
+"""Retrieval models: the two-tower model of the preset `notebook`, and the hybrid of `default`.
 
-A score is a dot product of two vectors and, for the hybrid, a sparse term. `choose` selects the
-hyper-parameters that differ between catalogues, `cooccurrence` counts movies that are rated
-together, `history_weights` weighs ratings by age and by stars.
+The hybrid joins a history encoder (`history_encoder`) with sparse item-item weights (`neighbours`,
+`slim`); `choose` selects on the validation part what differs between catalogues. `cooccurrence`
+counts movies that are rated together, `history_weights` weighs the ratings of a history.
 """
 
 __all__ = ["cooccurrence", "history_weights", "hybrid_training", "two_tower"]

@@ -1,24 +1,25 @@
 """Choice of the hybrid's hyper-parameters that differ between catalogues, on the validation part.
 
-A small ladder, cheap steps first. Each step measures a few values of one or two hyper-parameters
-with everything else as chosen so far, and keeps the best:
+Coordinate search, cheap steps first. Each step measures a few values of one or two hyper-parameters
+with all others as chosen so far, and keeps the best:
 
-1. kind and strength of the item-item weights, by the lists of that half alone;
-2. weights of newer and of disliked ratings, likewise;
-3. penalty of the encoder, by the lists of that half alone;
+1. kind and penalties of the item-item weights, by the lists of that half alone;
+2. weights of newer and of disliked ratings, by the same lists;
+3. length of the encoder's training, by the lists of both halves: one training is measured every few
+   steps, and ends when the lists get worse;
 4. shares of both halves and of popularity, by the lists of their sum.
 
-The values of the last run come first, and give way only to a gain above its standard error, so that
-lists do not churn for nothing. Values that a parameter file sets are not chosen. Last, lists that
-are worse than the most popular movies at some cutoff give way to them.
+The values of the last run come first, and give way only to a gain above its standard error, which
+limits churn. Values that a parameter file changes are not chosen. Finally, lists that are clearly
+worse than the most popular movies by any metric give way to them.
 
-The measure of a list is the mean of NDCG@10 and NDCG@100. Nothing depends on time, so the same data
-give the same choice.
+The measure of a list is the mean of NDCG@10 and NDCG@100. Budgets are in users and scores, not in
+seconds, so the same data, seed and last run give the same choice.
 
 Shapes: U users, A sampled users with held-out ratings, I movies.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,7 @@ from reco_batch.data.item_features import content_features
 from reco_batch.metrics.ranking_metrics import per_user_metrics
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
+from reco_batch.models.retrieval.history_encoder import EncoderWeights
 from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.retrieval.hybrid import (
     Users,
@@ -51,18 +53,18 @@ from reco_batch.settings.hyperparameters import (
 )
 from reco_batch.settings.search_space import values_of, with_values
 
-#: Values to try, by dotted name; each list was chosen to span what the best settings of many
-#: catalogues differ by.
+#: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
-    "neighbours.l2": (10.0, 20.0, 60.0),
-    "recency": (0.0, 0.1, 0.25, 0.5, 1.0),
+    "neighbours.l1": (0.1, 0.5),
+    "neighbours.l2": (5.0, 10.0, 20.0, 60.0),
+    "recency": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
     "dislike_weight": (1.0, 0.5, 0.0, -0.5),
-    "tower.l2": (0.5, 2.0, 8.0),
+    "tower.steps": (),  # as many as the training is measured at
     "tower_share": (1.0, 0.0),
     "neighbour_share": (0.35, 0.7, 1.0, 1.5, 3.0),
     "half_trust": (1.0, 5.0, 20.0),
-    "popularity_share": (0.0, 0.1, 0.3),
+    "popularity_share": (-0.1, 0.0, 0.1, 0.3),
     "newcomer_share": (-0.25, 0.0, 0.25),
     "recent_days": (7, 30),
     "recent_share": (0.0, 0.3, 1.0, 2.0, 4.0),
@@ -71,10 +73,14 @@ LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
 _CUTOFFS: Final = (10, 20, 100)
 #: Most scores of the sample, 4 bytes each, for each half.
 _MOST_SCORES: Final = 40_000_000
-#: The encoder is trained for this share of its epochs, enough to compare penalties.
-_SHARE_OF_EPOCHS: Final = 0.5
+#: Steps of the encoder between two measurements, rounded to whole epochs; most measurements; and
+#: measurements without a gain after which the training ends.
+_MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 2
 #: Shares of popularity that give way to it more and more; the last is popularity alone.
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
+
+#: Penalties of SLIM that are tried, L1 and L2: one solution after the other costs little.
+_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 10.0), (0.5, 5.0), (0.1, 20.0), (0.1, 5.0))
 
 PerUser = Mapping[str, NDArray[np.float64]]
 """Metrics of each sampled user, [A] each."""
@@ -83,7 +89,7 @@ Score = Callable[[int, int], NDArray[np.float32]]
 
 
 class _Sample(NamedTuple):
-    """Users with held-out ratings, by whose lists everything is measured."""
+    """Sampled users with held-out ratings, whose lists are measured."""
 
     index: NDArray[np.int64]  # [A]
     seen: Histories  # [A] rows
@@ -119,6 +125,13 @@ class _Sample(NamedTuple):
 
 
 _GOAL: Final = "goal"
+_KIND: Final = "neighbours.kind"
+#: Names in `Choice.tried` of the lists by the chosen values, of the most popular movies, and of the
+#: lists with more and more popularity.
+LISTS: Final = "chosen lists"
+POPULAR: Final = "most popular"
+GIVE_WAY: Final = "give way to popularity"
+_WORSE: Final = "lists of the retrieval model were worse than the most popular movies on validation"
 
 
 @dataclass
@@ -131,20 +144,23 @@ class _Ladder:
     has_last: bool
     """True if the first values are those of the last run, which only a clear gain replaces."""
     tried: list[dict[str, Any]] = field(default_factory=list)
+    """Entries of `Choice.tried`."""
 
     def step(
-        self, options: Iterable[Mapping[str, Any]], measure: Callable[[HybridParameters], PerUser]
+        self, options: Sequence[Mapping[str, Any]], measure: Callable[[HybridParameters], PerUser]
     ) -> PerUser:
         """Measure the current values and each option, keep the best, and return its metrics."""
-        best = self._tried({}, measure(self.parameters))
-        current = self.parameters
+        current, own = self.parameters, values_of(self.parameters)
+        names = list(options[0])
+        step = ", ".join(names)
+        best = self.measured(step, {name: own[name] for name in names}, measure(current))
         for values in options:
             if not values.keys() <= self.free:
                 continue
             option = with_values(current, values)
             if option in (current, self.parameters):
                 continue
-            found = self._tried(values, measure(option))
+            found = self.measured(step, values, measure(option))
             gain = found[_GOAL] - best[_GOAL]
             if gain.mean() > (_standard_error(gain) if self.has_last else 0):
                 best, self.parameters = found, option
@@ -158,10 +174,19 @@ class _Ladder:
         assert best is not None  # noqa: S101  # there is at least one name
         return best
 
-    def _tried(self, values: Mapping[str, Any], found: PerUser) -> PerUser:
-        means = {name: round(float(own.mean()), 5) for name, own in found.items() if name != _GOAL}
-        self.tried.append({**values, **means})
+    def measured(self, step: str, values: Mapping[str, Any], found: PerUser) -> PerUser:
+        """Record the metrics of a step's values, and return them."""
+        self.tried.append({"name": step, "values": dict(values), **_means(found)})
         return found
+
+
+def _means(found: PerUser) -> dict[str, float]:
+    """Return the mean NDCG and recall of the users, for the manifest."""
+    return {
+        name: round(float(own.mean()), 5)
+        for name, own in found.items()
+        if name.startswith(("ndcg@", "recall@"))
+    }
 
 
 def _standard_error(values: NDArray[np.float64]) -> float:
@@ -193,10 +218,13 @@ def choose(
     free = frozenset(name for name in LADDER if own[name] == defaults[name])
     kept = {name: value for name in free for value in _known(name) if value == last.get(name)}
     ladder = _Ladder(with_values(parameters, kept), free, bool(kept))
+    notes: tuple[str, ...] = ()
     if len(validation):
-        _climb(ladder, _Data.of(dataset, train, validation, parameters, seed=seed), stage)
+        notes = _climb(ladder, _Data.of(dataset, train, validation, parameters, seed=seed), stage)
+    else:
+        stage.note("values of the last run" if kept else "defaults, since nothing was measured")
     chosen = values_of(ladder.parameters)
-    return Choice({name: chosen[name] for name in LADDER}, ladder.tried)
+    return Choice({name: chosen[name] for name in LADDER}, ladder.tried, notes)
 
 
 def _known(name: str) -> tuple[Any, ...]:
@@ -206,7 +234,7 @@ def _known(name: str) -> tuple[Any, ...]:
 
 
 class _Data(NamedTuple):
-    """Everything that does not depend on the values to choose."""
+    """Training data and sampled users, the same for all values."""
 
     train: Ratings
     users: Users
@@ -243,19 +271,24 @@ class _Data(NamedTuple):
         return self.users.rows(self.sample.index)
 
 
-def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> None:
+def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
+    """Choose step by step, and return notes for the operator."""
     neighbours = _Neighbours(data)
     kinds = [{"neighbours.kind": kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
-        ladder.each(["neighbours.l2"], neighbours.measured)
+        neighbours.solve_all(ladder.parameters)
+        penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]
+        ladder.step(penalties, neighbours.measured)
     if data.pairs.cooccurrence.nnz:
         ladder.each(["recency"], neighbours.measured)
     if data.train.rating is not None:
         ladder.each(["dislike_weight"], neighbours.measured)
-    encoders = _Encoders(data, stage)
-    ladder.each(["tower.l2"], encoders.measured)
-    blend = _Blend(data, neighbours.scores(ladder.parameters), encoders.scores(ladder.parameters))
+    blend = _Blend(data, neighbours.scores(ladder.parameters))
+    training = _EncoderTraining(data, blend, ladder.parameters)
+    training.run(stage)
+    ladder.step([{"tower.steps": training.best}], training.measured)
+    blend.encoder = training.scores(ladder.parameters)
     shares = ["neighbour_share", "half_trust", "popularity_share", "newcomer_share", "tower_share"]
     best = ladder.each(shares, blend.measured)
     if data.train.timestamp is not None:
@@ -265,8 +298,9 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> None:
             for share in LADDER["recent_share"]
         ]
         best = ladder.step(recent, blend.measured)
-    _give_way(ladder, blend, best)
-    stage.note(_line(ladder, best))
+    notes = _give_way(ladder, blend, best)
+    stage.note(_line(ladder.parameters, ladder.tried))
+    return notes
 
 
 class _Neighbours:
@@ -289,59 +323,99 @@ class _Neighbours:
             if own.kind == NeighbourKind.WALK:
                 self._fitted[own] = fit_neighbours(self._data.pairs, own)
             else:
-                if own.kind not in self._problems:  # one at a time: a problem is large
-                    self._problems = {own.kind: SlimProblem.of(self._data.pairs, own)}
-                self._fitted[own] = self._problems[own.kind].weights(own)
+                self._solve(own, [(own.l1, own.l2)])
         return self._fitted[own]
 
+    def solve_all(self, parameters: HybridParameters) -> None:
+        """Solve SLIM for all penalties to try, which is cheaper than one after another."""
+        self._solve(parameters.neighbours, _PENALTIES)
+
+    def _solve(self, own: NeighbourParameters, penalties: Sequence[tuple[float, float]]) -> None:
+        if own.kind not in self._problems:  # one at a time: a problem is large
+            self._problems = {own.kind: SlimProblem.of(self._data.pairs, own)}
+        found = self._problems[own.kind].weights(penalties)
+        for (l1, l2), weights in zip(penalties, found, strict=True):
+            self._fitted[replace(own, l1=l1, l2=l2)] = weights
+
     def measured(self, parameters: HybridParameters) -> PerUser:
         """Return the metrics of the lists by this half alone."""
         scores = self.scores(parameters)
         return self._data.sample.measured(lambda start, stop: scores[start:stop])
 
 
-class _Encoders:
-    """History encoder on the sampled users."""
+class _EncoderTraining:
+    """One training of the encoder, measured on the way by the lists of both halves."""
 
-    def __init__(self, data: _Data, stage: Stage) -> None:
-        self._data, self._stage, self._trained = data, stage, {}
+    def __init__(self, data: _Data, blend: "_Blend", parameters: HybridParameters) -> None:
+        self._data, self._blend, self._parameters = data, blend, parameters
+        self._years = years_of(data.train)
+        users = len(data.users.latest)
+        self._steps_per_epoch = -(-users // parameters.tower.batch_users)
+        self._unit = max(1, round(_MARK_STEPS / self._steps_per_epoch))  # epochs
+        self._wanted = self._mark_of(parameters.tower.steps)
+        self._kept: dict[int, NDArray[np.float32]] = {}
+        self.found: dict[int, PerUser] = {}
+        """Metrics by number of steps."""
+
+    def _mark_of(self, steps: int) -> int:
+        """Return the measured number of steps that is nearest, at least one unit."""
+        unit = self._unit * self._steps_per_epoch
+        return min(max(1, round(steps / unit)), _MOST_MARKS) * unit
+
+    def run(self, stage: Stage) -> None:
+        """Train until the lists get worse, at least for the steps of the parameters."""
+        most = _MOST_MARKS * self._unit * self._steps_per_epoch
+        tower = replace(self._parameters.tower, steps=most)
+        encoder_of(
+            self._data.users,
+            self._data.content,
+            replace(self._parameters, tower=tower),
+            years=self._years,
+            seed=self._data.seed,
+            stage=stage,
+            is_enough=self._is_enough,
+        )
+
+    def _is_enough(self, epoch: int, encoder: EncoderWeights) -> bool:
+        if epoch % self._unit:
+            return False
+        data, steps = self._data, epoch * self._steps_per_epoch
+        users = data.users._replace(own=encoder.users).rows(data.sample.index)
+        vectors, _ = encoded_users(encoder, users, self._parameters, self._years)
+        self._blend.encoder = _standardised(vectors @ encoder.movies.T)
+        self.found[steps] = self._blend.measured(self._parameters)
+        best = self.best
+        if steps in (best, self._wanted):
+            self._kept[steps] = self._blend.encoder
+        self._kept = {at: kept for at, kept in self._kept.items() if at in (best, self._wanted)}
+        marks = (steps - best) // (self._unit * self._steps_per_epoch)
+        return marks >= _PATIENCE and steps >= self._wanted
+
+    @property
+    def best(self) -> int:
+        """Number of steps with the best lists."""
+        return max(self.found, key=lambda steps: float(self.found[steps][_GOAL].mean()))
+
+    def measured(self, parameters: HybridParameters) -> PerUser:
+        """Return the metrics of the lists of both halves after so many steps."""
+        return self.found[self._reached(parameters)]
 
     def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
-        """Return [A, I] scores of standard deviation 1."""
-        data = self._data
-        years = years_of(data.train)
-        if parameters.tower.l2 not in self._trained:
-            tower = replace(
-                parameters.tower,
-                epochs=max(1, round(parameters.tower.epochs * _SHARE_OF_EPOCHS)),
-                least_steps=max(1, round(parameters.tower.least_steps * _SHARE_OF_EPOCHS)),
-            )
-            self._trained[parameters.tower.l2] = encoder_of(
-                data.users,
-                data.content,
-                replace(parameters, tower=tower),
-                years=years,
-                seed=data.seed,
-                stage=self._stage,
-            )
-        encoder = self._trained[parameters.tower.l2]
-        users = data.users._replace(own=encoder.users).rows(data.sample.index)
-        vectors, _ = encoded_users(encoder, users, parameters, years)
-        return _standardised(vectors @ encoder.movies.T)
+        """Return [A, I] scores of standard deviation 1, after the chosen steps."""
+        return self._kept[self._reached(parameters)]
 
-    def measured(self, parameters: HybridParameters) -> PerUser:
-        """Return the metrics of the lists by this half alone."""
-        scores = self.scores(parameters)
-        return self._data.sample.measured(lambda start, stop: scores[start:stop])
+    def _reached(self, parameters: HybridParameters) -> int:
+        """Return the measured number of steps; a budget may have ended the training before."""
+        return min(self._mark_of(parameters.tower.steps), max(self.found))
 
 
 class _Blend:
     """Sum of both halves and popularity on the sampled users."""
 
-    def __init__(
-        self, data: _Data, neighbours: NDArray[np.float32], encoder: NDArray[np.float32]
-    ) -> None:
-        self._data, self._neighbours, self._encoder = data, neighbours, encoder
+    def __init__(self, data: _Data, neighbours: NDArray[np.float32]) -> None:
+        self._data, self._neighbours = data, neighbours
+        self.encoder = np.zeros_like(neighbours)
+        """Scores of the encoder, [A, I]."""
         self._counts = np.diff(data.sample.seen.offsets)
 
     def measured(self, parameters: HybridParameters) -> PerUser:
@@ -356,7 +430,7 @@ class _Blend:
 
         def score(start: int, stop: int) -> NDArray[np.float32]:
             scores = popular[start:stop] @ columns.T
-            scores += np.float32(parameters.tower_share) * self._encoder[start:stop]
+            scores += np.float32(parameters.tower_share) * self.encoder[start:stop]
             scores += near[start:stop, np.newaxis].astype(np.float32) * self._neighbours[start:stop]
             return scores
 
@@ -369,29 +443,49 @@ def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return scores
 
 
-def _give_way(ladder: _Ladder, blend: _Blend, best: PerUser) -> None:
-    """Add popularity until no metric is worse than that of the most popular movies."""
+def _give_way(ladder: _Ladder, blend: _Blend, best: PerUser) -> tuple[str, ...]:
+    """Add popularity until no metric is worse than that of the most popular movies.
+
+    Returns:
+        A note if any was added.
+    """
     alone = {"tower_share": 0.0, "neighbour_share": 0.0, "popularity_share": 1.0}
     popular = with_values(ladder.parameters, {**alone, "newcomer_share": 0.0, "recent_share": 0.0})
-    floor = blend.measured(popular)
-    if _worse(best, floor):
-        for share in _GIVE_WAY:
-            option = with_values(ladder.parameters, {"popularity_share": share})
-            if not _worse(blend.measured(option), floor):
-                ladder.parameters = option
-                return
-        ladder.parameters = popular
+    ladder.measured(LISTS, {}, best)
+    floor = ladder.measured(POPULAR, {}, blend.measured(popular))
+    if not _worse(best, floor):
+        return ()
+    for share in _GIVE_WAY:
+        values = {"popularity_share": share}
+        option = with_values(ladder.parameters, values)
+        if not _worse(ladder.measured(GIVE_WAY, values, blend.measured(option)), floor):
+            ladder.parameters = option
+            return (f"{_WORSE}: popularity was added to them, with a share of {share:g}",)
+    ladder.parameters = popular
+    ladder.measured(GIVE_WAY, alone, floor)
+    return (f"{_WORSE}: they are the most popular movies",)
 
 
 def _worse(ours: PerUser, floor: PerUser) -> bool:
-    """Return True if any mean is below that of popularity."""
-    return any(ours[name].mean() < own.mean() for name, own in floor.items())
+    """Return True if any mean is below that of popularity by more than its standard error."""
+    return any(
+        (own - ours[name]).mean() > _standard_error(own - ours[name]) for name, own in floor.items()
+    )
 
 
-def _line(ladder: _Ladder, best: PerUser) -> str:
-    """Return the choice in one line."""
-    chosen = ladder.parameters
+def _line(chosen: HybridParameters, tried: Sequence[Mapping[str, Any]]) -> str:
+    """Return the choice in one line: metric of the lists, kinds of weights, and share.
+
+    With the name of the stage it takes at most two lines of 80 columns.
+    """
+    metric = next(name for name in tried[-1] if name.startswith("ndcg@"))
+    *_, lists = (entry[metric] for entry in tried if entry["name"] in (LISTS, GIVE_WAY))
+    *_, popular = (entry[metric] for entry in tried if entry["name"] == POPULAR)
+    kinds = {entry["values"][_KIND]: entry[metric] for entry in tried if entry["name"] == _KIND}
+    own = kinds.pop(chosen.neighbours.kind)
+    alternatives = ", ".join(f"{kind} {other:.3f}" for kind, other in kinds.items())
     return (
-        f"{chosen.neighbours.kind} neighbours, share {chosen.neighbour_share:g}, "
-        f"NDCG@10 {best.get('ndcg@10', best[_GOAL]).mean():.4f}"
+        f"{metric.upper()} {lists:.3f}, most popular {popular:.3f}; "
+        f"{chosen.neighbours.kind} neighbours alone {own:.3f}"
+        f"{f' ({alternatives})' if alternatives else ''}, share {chosen.neighbour_share:g}"
     )

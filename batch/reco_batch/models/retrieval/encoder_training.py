@@ -3,6 +3,8 @@
 Shapes: U users, I movies, F content features.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,7 @@ def encoder_of(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
+    is_enough: Callable[[int, EncoderWeights], bool] | None = None,
 ) -> EncoderWeights:
     """Return an encoder trained on the histories of users.
 
@@ -40,6 +43,7 @@ def encoder_of(
         seed: random seed; fixes the result for the same data and machine.
         stage: reports each epoch.
         checkpoints: checkpoints of this training, for `fit_shuffled`.
+        is_enough: ends the training early, see `train_encoder`.
     """
     weights = history_weights(
         users.rated, recency=parameters.recency, dislike_weight=parameters.dislike_weight
@@ -52,7 +56,14 @@ def encoder_of(
         parameters.tower,
         seed=seed,
     )
-    return train_encoder(model, len(users.latest), seed=seed, stage=stage, checkpoints=checkpoints)
+    return train_encoder(
+        model,
+        len(users.latest),
+        seed=seed,
+        stage=stage,
+        checkpoints=checkpoints,
+        is_enough=is_enough,
+    )
 
 
 def years_of(ratings: Ratings) -> tuple[int, int]:

@@ -3,12 +3,12 @@
     user  = sum of the vectors of the rated movies / length + own vector + vector of the time
     movie = own vector + vectors of its genres and year;  score = user . movie + movie's bias
 
-A movie has one vector as part of a history and another one as a candidate. The model is trained as
-a denoising autoencoder: half of each history is hidden and predicted from the rest. It starts from
-a truncated SVD of the ratings, which saves most epochs and makes two runs more alike.
+A movie has one vector as part of a history and another as a candidate. The model is trained as a
+denoising autoencoder: part of each history is hidden and predicted from the rest. The vectors start
+from a truncated SVD of the ratings, which saves most epochs and makes two runs more alike.
 
-A training step scores all candidates and updates the vectors of all users and movies, so its cost
-grows with the data. `encoder_plan` keeps training within two budgets: scores and training steps.
+A training step scores all candidates and updates all vectors, so its cost grows with the data.
+`encoder_plan` keeps training within two budgets: of scores and of training steps.
 
 Shapes: U users, I movies, D width, F content features, B users of a step or block, H their ratings,
 C movies of the softmax (all of a small catalogue), T knots of time.
@@ -17,7 +17,7 @@ Source:
     Multinomial likelihood and dropped inputs: Liang et al., WWW 2018, doi:10.1145/3178876.3186150.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -63,7 +63,7 @@ def encoder_plan(parameters: TowerParameters, *, user_count: int, movie_count: i
     """
     users = max(user_count, 1)
     batch = parameters.batch_users
-    wanted = max(parameters.epochs, -(-parameters.least_steps // -(-users // batch)))
+    wanted = max(1, round(parameters.steps / -(-users // batch)))
     scores = users * min(movie_count, parameters.most_candidates)
     epochs = min(wanted, max(1, parameters.most_scores // scores))
     if epochs * -(-users // batch) > parameters.most_steps:
@@ -372,8 +372,19 @@ def train_encoder(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
+    is_enough: Callable[[int, EncoderWeights], bool] | None = None,
 ) -> EncoderWeights:
-    """Train on every user once per epoch, in a new order each time, by `encoder_plan`."""
+    """Train on every user once per epoch, in a new order each time, by `encoder_plan`.
+
+    Args:
+        model: encoder with its histories.
+        user_count: U.
+        seed: random seed of the orders.
+        stage: reports each epoch.
+        checkpoints: checkpoints of this training, for `fit_shuffled`.
+        is_enough: called after each epoch with its number, from 1, and the weights; True ends the
+            training.
+    """
     parameters = model.parameters
     movie_count = model.movies.shape[0]
     plan = encoder_plan(parameters, user_count=user_count, movie_count=movie_count)
@@ -386,5 +397,6 @@ def train_encoder(
         seed=seed,
         stage=stage,
         checkpoints=checkpoints,
+        is_enough=None if is_enough is None else lambda epoch: is_enough(epoch, model.trained()),
     )
     return model.trained()

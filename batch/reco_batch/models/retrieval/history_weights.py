@@ -1,7 +1,7 @@
-"""Weights of the ratings in a history: newer ones may count more, disliked ones less.
+"""Weights of the ratings in a history, by recency and by liking.
 
-Both depend on the catalogue and on the kind of split, so they are chosen on the validation part
-(`choose`).
+How much newer ratings should count, and whether disliked ones should, depends on the catalogue and
+the kind of split, so `choose` selects both on the validation part.
 
 Shapes: U users, I movies, N ratings.
 """

@@ -1,16 +1,16 @@
-"""Default retrieval model: history encoder plus item-item weights plus popularity.
+"""Default retrieval model: history encoder, item-item weights and popularity.
 
 The two halves find different movies, so their sum finds more than either. Each is divided by the
-standard deviation (`spread`) of its scores over the catalogue, so that the shares mean the same for
-every user and catalogue:
+standard deviation (`spread`) of a user's scores over the catalogue, so that the shares have the
+same meaning for every user and catalogue:
 
     score = tower_share * encoder / spread + neighbour_share * trust * neighbours / spread
           + (popularity_share + newcomer_share * (1 - trust)) * popularity
           + recent_share * recent popularity
     trust = n / (n + half_trust) for a user with n ratings
 
-Encoder and popularity are one dot product, the item-item half is a sparse term of the score
-(`scoring.sparse_term`). Users without ratings have no newcomer_share.
+Encoder and popularity make one dot product; the item-item half is a sparse term of the score
+(`scoring.sparse_term`). `newcomer_share` does not apply to users without ratings.
 
 Shapes: U users, B users of a block, I movies, N ratings, D joined width, T knots of time.
 """
@@ -46,7 +46,7 @@ _NO_VARIANCE: Final = 1e-12
 
 
 class Users(NamedTuple):
-    """Everything about users that their scores are computed from."""
+    """Histories, times and trained vectors of users: the input of their scores."""
 
     rated: Rated
     """Histories with 1 for each liked rating and 0 for others, from `explanations.liked`."""

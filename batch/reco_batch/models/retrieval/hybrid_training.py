@@ -1,8 +1,8 @@
 """Training of the default retrieval model, `hybrid`.
 
-The ratings of the largest data sets need most of the memory, and two trainings run in parallel. So
-everything that depends on the ratings is extracted first (`_extract`), and the ratings are released
-before the long part, the training of the history encoder.
+The ratings of a large data set take most of the memory, and two trainings run in parallel. All
+closed forms are therefore computed first (`_extract`), and the ratings are released before the
+history encoder is trained, which takes longest.
 
 Shapes: U users, I movies, N ratings, F content features.
 """
@@ -106,9 +106,10 @@ class Hybrid(TrainableRetrieval):
         """Return a note for each budget that changes the training."""
         parameters, tower = self.parameters, self.parameters.tower
         notes: list[str] = []
-        if plan["epochs"] < tower.epochs:
+        wanted = round(tower.steps / -(-size.users // tower.batch_users))
+        if plan["epochs"] < wanted:
             notes.append(
-                f"epochs reduced from {tower.epochs} to {plan['epochs']} to stay within "
+                f"epochs reduced from {wanted} to {plan['epochs']} to stay within "
                 f"{tower.most_scores:,} scores ({size.users:,} users)"
             )
         if plan["batch"] > tower.batch_users:
@@ -132,7 +133,7 @@ class Hybrid(TrainableRetrieval):
 
 
 class _Extract(NamedTuple):
-    """Everything about the model that depends on the ratings themselves."""
+    """Parts of the model that are computed from the ratings in closed form, and the histories."""
 
     users: Users
     years: tuple[int, int]

@@ -1,14 +1,14 @@
 """Item-item half of the hybrid: a sparse matrix of weights from rated movies to candidates.
 
-Kinds of weights, of which the validation part selects one (`choose`):
+`choose` selects the kind of weights on the validation part:
 
-- `ordered`: SLIM whose system is mostly the co-occurrence in the order of rating (`cooccurrence`);
-  only with timestamps.
-- `slim`: SLIM on co-rating alone.
-- `walk`: RP3beta, a random walk from movie to user to movie; for long tails, where two movies have
-  few common users.
+- `ordered`: SLIM on co-occurrence in the order of rating (`cooccurrence`) with a share of plain
+  co-rating; requires timestamps.
+- `slim`: SLIM on co-rating.
+- `walk`: RP3beta, a random walk from movie to user to movie; for long-tailed catalogues, where two
+  movies have few common users.
 
-A rating of a user with n ratings counts n ** -user_exponent in all of them, relative to the mean.
+Co-ratings of a user with n ratings have the weight n ** -user_exponent, of mean 1 over the ratings.
 
 Shapes: U users, I movies, R movies that may have a weight, T candidates of a block.
 
@@ -16,7 +16,7 @@ Source:
     RP3beta: Paudel et al., ACM TiiS 2016, doi:10.1145/2955101.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ _CANDIDATES_AT_ONCE: Final = 2_000
 
 
 class RatedPairs(NamedTuple):
-    """Everything about pairs of movies that the weights are fitted to."""
+    """Statistics of pairs of movies to which the weights are fitted."""
 
     interactions: sp.csr_matrix  # [U, I], 1 where the user rated the movie
     cooccurrence: sp.csr_matrix  # [I, I] from `cooccurrence_counts`; empty without order
@@ -62,7 +62,8 @@ def fit_neighbours(pairs: RatedPairs, parameters: NeighbourParameters) -> sp.csr
     """
     if parameters.kind == NeighbourKind.WALK:
         return _walk(pairs.interactions, parameters)
-    return SlimProblem.of(pairs, parameters).weights(parameters)
+    penalty = parameters.l1, parameters.l2
+    return SlimProblem.of(pairs, parameters).weights([penalty])[0]
 
 
 def most_rated(counts: NDArray[np.int64], parameters: NeighbourParameters) -> NDArray[np.int64]:
@@ -86,7 +87,7 @@ def _user_weights(interactions: sp.csr_matrix, exponent: float) -> NDArray[np.fl
 
 
 class SlimProblem(NamedTuple):
-    """Everything about SLIM that does not depend on its penalties."""
+    """Normal equations of SLIM, which do not depend on its penalties."""
 
     movie_count: int
     rows: NDArray[np.int64]  # [R] movies that may have a weight
@@ -102,10 +103,8 @@ class SlimProblem(NamedTuple):
         rows, candidates = most_rated(counts, parameters), np.flatnonzero(counts)
         products = _Products.of(pairs, rows, parameters)
         system = np.empty((len(rows), len(rows)), np.float32)
-        for block in _blocks(len(rows)):
-            system[:, block] = products.with_columns(rows[block]).toarray()
-        if products.ordered is not None:  # the counts have no diagonal of their own
-            system[np.diag_indices_from(system)] += parameters.own_weight * counts[rows]
+        place_of_row = np.full(len(counts), -1)
+        place_of_row[rows] = np.arange(len(rows))
         totals = np.zeros(len(counts))
         totals[rows] = np.asarray(products.weighted.sum(axis=1)).ravel()
         near = np.empty((len(candidates), parameters.most_neighbours), np.int64)
@@ -113,20 +112,24 @@ class SlimProblem(NamedTuple):
         for block in _blocks(len(candidates)):
             own, found = candidates[block], products.with_columns(candidates[block])
             near[block] = screened(found, rows, own, totals, most=parameters.most_neighbours)
-            place = np.repeat(np.arange(len(own)), near.shape[1])
-            entries = np.asarray(found.tocsr()[near[block].ravel(), place])
-            wanted[block] = entries.reshape(len(own), -1)
+            columns = found.toarray().T  # [T, R]
+            wanted[block] = np.take_along_axis(columns, near[block], axis=1)
+            has_row = place_of_row[own] >= 0
+            system[place_of_row[own[has_row]]] = columns[has_row]  # symmetric
+        if products.ordered is not None:  # the counts have no diagonal of their own
+            system[np.diag_indices_from(system)] += parameters.own_weight * counts[rows]
         return cls(len(counts), rows, candidates, near, wanted, system)
 
-    def weights(self, parameters: NeighbourParameters) -> sp.csr_matrix:
-        """Return the weights for some penalties, [I, I]."""
-        found = solved(
-            self.system, self.wanted, self.near, l1=parameters.l1, l2=parameters.l2
-        ).ravel()
-        kept = np.flatnonzero(found)
+    def weights(self, penalties: Sequence[tuple[float, float]]) -> list[sp.csr_matrix]:
+        """Return the weights, [I, I], for each pair of an L1 and an L2 penalty."""
+        found = solved(self.system, self.wanted, self.near, penalties)
+        return [self._matrix(weights.ravel()) for weights in found]
+
+    def _matrix(self, weights: NDArray[np.float32]) -> sp.csr_matrix:
+        kept = np.flatnonzero(weights)
         rated = self.rows[self.near.ravel()[kept]]
         candidate = self.candidates[kept // self.near.shape[1]]
-        return _sparse(rated, candidate, found[kept], self.movie_count)
+        return _sparse(rated, candidate, weights[kept], self.movie_count)
 
 
 class _Products(NamedTuple):

@@ -1,8 +1,8 @@
-"""Sparse item-item weights: non-negative elastic net over screened neighbours (fsSLIM).
+"""SLIM with feature selection (fsSLIM): sparse item-item weights by a non-negative elastic net.
 
-A column of weights predicts one movie from the others of a history. Only the movies most similar to
-it (`screened`) may have a weight, so that time and memory are linear in the size of the catalogue.
-All columns of a block are solved at once by coordinate descent.
+A column of weights predicts one movie from the other movies of a history. Only the movies most
+similar to it (`screened`) may have a weight, so time and memory are linear in the size of the
+catalogue. Coordinate descent solves all columns of a block at once.
 
 Shapes: I movies, R movies that may have a weight (rows), T target movies, C targets of a block, K
 screened neighbours of a target.
@@ -11,6 +11,7 @@ Source:
     SLIM and its feature selection: Ning and Karypis, ICDM 2011, doi:10.1109/ICDM.2011.134.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 #: Sweeps of coordinate descent; further ones change the lists no more than rounding does.
-_SWEEPS: Final = 10
+_SWEEPS: Final = 8
 #: Targets solved at a time: 16 MB of systems with 100 neighbours.
 _TARGETS_AT_ONCE: Final = 400
 #: Common users at which a similarity counts half: a single one relates nearly any two rare movies.
@@ -69,11 +70,9 @@ def solved(
     system: NDArray[np.float32],
     wanted: NDArray[np.float32],
     neighbours: NDArray[np.int64],
-    *,
-    l1: float,
-    l2: float,
-) -> NDArray[np.float32]:
-    """Return the non-negative weights of the screened neighbours, [T, K].
+    penalties: Sequence[tuple[float, float]],
+) -> list[NDArray[np.float32]]:
+    """Return the non-negative weights of the screened neighbours for each penalty, [T, K] each.
 
     Each row w minimises w . system . w / 2 - w . wanted + l1 * sum(w) + l2 * w . w / 2.
 
@@ -81,21 +80,22 @@ def solved(
         system: [R, R], symmetric and positive semi-definite.
         wanted: [T, K] products of each target with its neighbours.
         neighbours: [T, K] positions from `screened`.
-        l1: L1 penalty, in the unit of `system`.
-        l2: L2 penalty, in the unit of `system`.
+        penalties: l1 and l2 of each solution, in the unit of `system`.
 
     Cost:
-        O(T * K^2) time.
+        O(T * K^2) time a penalty; collecting the systems of the targets takes as long as two.
     """
-    weights = np.zeros(neighbours.shape, np.float32)
-    linear = np.where(neighbours < 0, _NEVER, wanted - np.float32(l1))
+    found = [np.zeros(neighbours.shape, np.float32) for _ in penalties]
     for start in range(0, len(neighbours), _TARGETS_AT_ONCE):
         block = slice(start, start + _TARGETS_AT_ONCE)
         own = neighbours[block]
         systems = system[own[:, :, np.newaxis], own[:, np.newaxis, :]]  # [C, K, K]
-        _descend(systems, linear[block], weights[block], l2=np.float32(l2))
-    weights[weights < _LEAST] = 0
-    return weights
+        for weights, (l1, l2) in zip(found, penalties, strict=True):
+            linear = np.where(own < 0, _NEVER, wanted[block] - np.float32(l1))
+            _descend(systems, linear, weights[block], l2=np.float32(l2))
+    for weights in found:
+        weights[weights < _LEAST] = 0
+    return found
 
 
 def _descend(

@@ -13,6 +13,8 @@ from reco_batch.progress.reporter import Stage
 
 #: Between two calls the progress advances and an interrupt takes effect.
 _MAX_STEPS_PER_CALL = 32
+#: Steps of a training that are run one call each.
+_FEW_STEPS = 1_000
 
 
 class Tower(tf.keras.Model):
@@ -88,6 +90,7 @@ def fit_shuffled(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
+    is_enough: Callable[[int], bool] | None = None,
 ) -> None:
     """Train on rows in a new order each epoch, which depends on the seed and the epoch alone.
 
@@ -100,6 +103,7 @@ def fit_shuffled(
         seed: random seed of the orders.
         stage: advances by one per epoch.
         checkpoints: checkpoints to resume from and to save, as in `fit_epochs`.
+        is_enough: called after each epoch with its number, from 1; True ends the training.
     """
     rows = len(next(iter(columns.values())))
     held = {name: tf.constant(column) for name, column in columns.items()}
@@ -114,7 +118,8 @@ def fit_shuffled(
     def from_epoch(first: int) -> tf.data.Dataset:
         return tf.data.Dataset.range(first, epochs).flat_map(epoch)
 
-    _fit(model, optimizer, from_epoch, _Plan(-(-rows // batch_size), epochs, stage, checkpoints))
+    steps = -(-rows // batch_size)
+    _fit(model, optimizer, from_epoch, _Plan(steps, epochs, stage, checkpoints, is_enough))
 
 
 class _Plan(NamedTuple):
@@ -124,6 +129,7 @@ class _Plan(NamedTuple):
     epochs: int
     stage: Stage
     checkpoints: Checkpoints | None
+    is_enough: Callable[[int], bool] | None = None
 
 
 def _fit(
@@ -133,8 +139,11 @@ def _fit(
     plan: _Plan,
 ) -> None:
     """Train from the newest checkpoint on, on the batches from that epoch on."""
-    # An epoch is one call into TensorFlow if its steps fit; Python has no work between them.
-    model.compile(optimizer=optimizer, steps_per_execution=min(plan.steps, _MAX_STEPS_PER_CALL))
+    # An epoch is one call into TensorFlow if its steps fit; Python has no work between them. In a
+    # short training, tracing such a call takes longer than the calls that it saves.
+    is_long = plan.steps * plan.epochs > _FEW_STEPS
+    in_one_call = min(plan.steps, _MAX_STEPS_PER_CALL) if is_long else 1
+    model.compile(optimizer=optimizer, steps_per_execution=in_one_call)
     optimizer.build(model.trainable_variables)  # or its slots would not exist before the first step
     saved = plan.checkpoints
     done = saved.restore(model, optimizer) if saved else 0
@@ -148,7 +157,12 @@ def _fit(
         epochs=plan.epochs,
         steps_per_epoch=plan.steps,
         verbose=0,
-        callbacks=[mean, EpochProgress(plan.stage), *([EpochSaved(saved)] if saved else [])],
+        callbacks=[
+            mean,
+            EpochProgress(plan.stage),
+            *([EpochSaved(saved)] if saved else []),
+            *([_Stopping(plan.is_enough)] if plan.is_enough else []),
+        ],
     )
 
 
@@ -175,6 +189,18 @@ def _averaged(model: tfrs.Model) -> _MeanLoss:
 
     model.train_step = train_step
     return _MeanLoss(mean)
+
+
+class _Stopping(tf.keras.callbacks.Callback):
+    """Ends a training after the epoch that is enough."""
+
+    def __init__(self, is_enough: Callable[[int], bool]) -> None:
+        super().__init__()
+        self._is_enough = is_enough
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
+        """Ask whether the finished epochs are enough."""
+        self.model.stop_training = self._is_enough(epoch + 1)
 
 
 class EpochProgress(tf.keras.callbacks.Callback):

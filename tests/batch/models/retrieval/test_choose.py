@@ -15,9 +15,7 @@ from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import HybridParameters, NeighbourKind, TowerParameters
 from reco_batch.settings.search_space import values_of, with_values
 
-SMALL = HybridParameters(
-    tower=TowerParameters(embedding_dim=8, epochs=4, least_steps=1, batch_users=64)
-)
+SMALL = HybridParameters(tower=TowerParameters(embedding_dim=8, steps=20, batch_users=64))
 DAY = 86_400
 
 

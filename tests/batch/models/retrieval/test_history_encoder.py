@@ -23,7 +23,7 @@ from reco_batch.settings.hyperparameters import TowerParameters
 from stopped_training import Stopped, StoppingStage
 
 USERS, MOVIES, CONTENT, TIMES = 6, 9, 3, 2
-SMALL = TowerParameters(embedding_dim=4, epochs=5, least_steps=1, batch_users=4)
+SMALL = TowerParameters(embedding_dim=4, steps=10, batch_users=4)
 
 
 def model_of(seed, *, parameters=SMALL, model_seed=5):
@@ -307,7 +307,7 @@ def test_the_penalty_is_in_ratings(tf, users):
 PARAMETERS = TowerParameters()
 
 
-def test_small_data_are_trained_for_the_least_number_of_steps():
+def test_steps_are_whole_epochs():
     """610 users are 5 steps an epoch, so 120 steps are 24 epochs."""
     plan = encoder_plan(PARAMETERS, user_count=610, movie_count=9_724)
 
@@ -315,8 +315,10 @@ def test_small_data_are_trained_for_the_least_number_of_steps():
 
 
 def test_large_data_are_trained_within_the_budgets():
-    """By hand: 2 epochs of 200,948 x 20,000 scores fit, in steps of 128 users."""
-    plan = encoder_plan(PARAMETERS, user_count=200_948, movie_count=87_585)
+    """By hand: 2 epochs of 200,948 x 20,000 scores fit, in 2,400 steps of 168 users."""
+    parameters = TowerParameters(steps=10_000)
+
+    plan = encoder_plan(parameters, user_count=200_948, movie_count=87_585)
 
     assert plan == EncoderPlan(2, 168, 2394)
 
@@ -329,7 +331,8 @@ def test_plans_keep_the_budgets(users, movies):
     scores = users * min(movies, PARAMETERS.most_candidates)
     assert plan.epochs >= 1
     assert plan.epochs == 1 or plan.epochs * scores <= PARAMETERS.most_scores
-    assert plan.epochs <= PARAMETERS.epochs or plan.steps < PARAMETERS.least_steps + plan.epochs
+    per_epoch = -(-max(users, 1) // PARAMETERS.batch_users)
+    assert plan.epochs == 1 or plan.epochs <= PARAMETERS.steps / per_epoch + 0.5
     assert PARAMETERS.batch_users <= plan.batch <= 2048
     # The last step of each epoch may be smaller.
     assert plan.batch == 2048 or plan.steps <= PARAMETERS.most_steps + plan.epochs
@@ -338,17 +341,18 @@ def test_plans_keep_the_budgets(users, movies):
 
 def test_one_user_beyond_the_budget_costs_one_epoch():
     """The plan changes by the least possible amount."""
-    most = PARAMETERS.most_scores // PARAMETERS.epochs // 10_000
+    parameters = TowerParameters(steps=10_000)
+    most = parameters.most_scores // 5 // 10_000
 
-    plans = [encoder_plan(PARAMETERS, user_count=most + n, movie_count=10_000) for n in (0, 1)]
+    plans = [encoder_plan(parameters, user_count=most + n, movie_count=10_000) for n in (0, 1)]
 
-    assert [plan.epochs for plan in plans] == [PARAMETERS.epochs, PARAMETERS.epochs - 1]
+    assert [plan.epochs for plan in plans] == [5, 4]
 
 
 def test_a_smaller_catalogue_is_trained_for_longer():
     """The budget is in scores, not in users."""
     few, many = (
-        encoder_plan(PARAMETERS, user_count=200_000, movie_count=count).epochs
+        encoder_plan(TowerParameters(steps=10_000), user_count=200_000, movie_count=count).epochs
         for count in (3_000, 20_000)
     )
 

@@ -37,10 +37,9 @@ from sparse_terms import dense_scores, dense_term
 from stopped_training import Stopped, StoppingStage
 
 K = 7
+EPOCHS = 12  # of one step each
 SMALL = HybridParameters(
-    tower=TowerParameters(
-        embedding_dim=8, epochs=12, least_steps=1, batch_users=10, learning_rate=0.02
-    ),
+    tower=TowerParameters(embedding_dim=8, steps=EPOCHS, batch_users=2048, learning_rate=0.02),
     neighbours=NeighbourParameters(kind=NeighbourKind.ORDERED, most_neighbours=30),
     recency=0.5,
     dislike_weight=0.5,
@@ -72,7 +71,7 @@ def train(dataset, stage, *, ratings=None, seed=42, parameters=SMALL, checkpoint
 @pytest.fixture(scope="module")
 def model(sittings):
     """Model of ratings given in sessions, with seed 42, trained without a stop."""
-    return train(sittings, StoppingStage(after=SMALL.tower.epochs))
+    return train(sittings, StoppingStage(after=EPOCHS))
 
 
 def with_parameters(model, ratings, **changes):
@@ -377,7 +376,7 @@ def test_seed_fixes_the_lists(model, sittings, stage):
 
     check_same_bits(again, model)
     assert (other.embeddings().users != model.embeddings().users).any()
-    assert stage.steps == 2 * SMALL.tower.epochs
+    assert stage.steps == 2 * EPOCHS
 
 
 def test_a_resumed_training_ends_with_the_same_bits(model, sittings, stage, tmp_path):
@@ -536,7 +535,7 @@ def test_nothing_large_is_kept_longer_than_it_is_needed(sittings, monkeypatch):
             user_ids=sittings.user_ids,
             parameters=SMALL,
             seed=42,
-            stage=Looking(after=SMALL.tower.epochs),
+            stage=Looking(after=EPOCHS),
         )
         left = [ref() for ref in models]
     finally:

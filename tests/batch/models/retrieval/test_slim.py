@@ -36,7 +36,7 @@ def solved_from(rated, near, *, l1=L1, l2=L2):
     """Return the weights of some neighbours, with each movie as a target."""
     system = rated.T @ rated
     wanted = np.where(near < 0, 0, np.take_along_axis(system.T, np.maximum(near, 0), axis=1))
-    return solved(system, wanted.astype(np.float32), near, l1=l1, l2=l2)
+    return solved(system, wanted.astype(np.float32), near, [(l1, l2)])[0]
 
 
 @settings(max_examples=25)
