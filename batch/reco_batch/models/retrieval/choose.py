@@ -76,6 +76,8 @@ _MOST_SCORES: Final = 40_000_000
 #: Steps of the encoder between two measurements, rounded to whole epochs; most measurements; and
 #: measurements without a gain after which the training ends.
 _MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 2
+#: Largest number of steps in a manifest that is believed.
+_MOST_STEPS: Final = 1_000_000
 #: Shares of popularity that give way to it more and more; the last is popularity alone.
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
 
@@ -216,7 +218,7 @@ def choose(
     """
     own, defaults = values_of(parameters), values_of(HybridParameters())
     free = frozenset(name for name in LADDER if own[name] == defaults[name])
-    kept = {name: value for name in free for value in _known(name) if value == last.get(name)}
+    kept = {name: value for name, value in last.items() if name in free and _is_known(name, value)}
     ladder = _Ladder(with_values(parameters, kept), free, bool(kept))
     notes: tuple[str, ...] = ()
     if len(validation):
@@ -227,10 +229,12 @@ def choose(
     return Choice({name: chosen[name] for name in LADDER}, ladder.tried, notes)
 
 
-def _known(name: str) -> tuple[Any, ...]:
-    """Return the values that a run can have chosen; others in a manifest are not used."""
+def _is_known(name: str, value: object) -> bool:
+    """Return True for a value that a run can have chosen; others in a manifest are not used."""
+    if name == "tower.steps":
+        return isinstance(value, int) and 1 <= value <= _MOST_STEPS
     given_way = {"popularity_share": _GIVE_WAY, "neighbour_share": (0.0,)}
-    return (*LADDER[name], *given_way.get(name, ()))
+    return value in (*LADDER[name], *given_way.get(name, ()))
 
 
 class _Data(NamedTuple):
