@@ -9,13 +9,13 @@ from handmade_ratings import MINUTE, START, movies_of, ratings_of
 from reco_batch.data.dataset import Dataset, histories
 from reco_batch.metrics.ranking_metrics import per_user_metrics
 from reco_batch.models.retrieval import choose as choosing
-from reco_batch.models.retrieval.choose import LADDER, choose
+from reco_batch.models.retrieval.choose import GIVE_WAY, LADDER, LISTS, POPULAR, choose
 from reco_batch.models.retrieval.hybrid_training import train_hybrid
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import HybridParameters, NeighbourKind, TowerParameters
 from reco_batch.settings.search_space import values_of, with_values
 
-SMALL = HybridParameters(tower=TowerParameters(embedding_dim=8, steps=20, batch_users=64))
+SMALL = HybridParameters(tower=TowerParameters(embedding_dim=8, batch_users=100))
 DAY = 86_400
 
 
@@ -35,12 +35,17 @@ def chosen(parts, *, last=None, parameters=SMALL, seed=1, stage):
 
 def names_of(choice):
     """Return the names of everything that was tried."""
-    return set().union(*(one.keys() for one in choice.tried)) & LADDER.keys()
+    return set().union(*(one["values"] for one in steps_of(choice)))
+
+
+def steps_of(choice):
+    """Return what was tried, without the comparison with popularity at the end."""
+    return [one for one in choice.tried if one["name"] not in {LISTS, POPULAR, GIVE_WAY}]
 
 
 def tried(choice, name):
     """Return the metrics of each value of one hyper-parameter."""
-    return {one[name]: one["ndcg@10"] for one in choice.tried if name in one}
+    return {one["values"][name]: one["ndcg@10"] for one in choice.tried if one["name"] == name}
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +91,10 @@ class Quiet:
 def test_every_value_is_one_of_the_ladder(first):
     """Every hyper-parameter has a value, and the default is one to try."""
     assert first.values.keys() == LADDER.keys()
-    for name, value in first.values.items():
-        assert value in LADDER[name]
+    for name in LADDER.keys() - {"tower.steps"}:
+        assert first.values[name] in LADDER[name]
         assert values_of(HybridParameters())[name] in LADDER[name]
+    assert first.values["tower.steps"] in tried(first, "tower.steps")
     assert names_of(first) == LADDER.keys()
     assert all(0 <= one["ndcg@10"] <= 1 for one in first.tried)
 
@@ -162,8 +168,11 @@ def test_values_of_a_parameter_file_are_not_chosen(series, stage):
     )
 
     assert own.items() <= choice.values.items()
-    # The length of the period is set, so nothing about it is tried.
-    assert names_of(choice) == LADDER.keys() - own.keys() - {"neighbours.l2", "recent_share"}
+    for name, value in own.items():
+        assert {one["values"].get(name, value) for one in steps_of(choice)} == {value}
+    # The length of the period is set, so its share is not chosen either.
+    assert choice.values["recent_share"] == SMALL.recent_share
+    assert names_of(choice) == LADDER.keys() - {"neighbours.l1", "neighbours.l2"}
 
 
 LAST = {
@@ -184,8 +193,8 @@ def test_without_validation_the_last_runs_values_stay(series, stage):
     again = chosen(nothing, last=LAST, stage=stage)
 
     defaults = {name: values_of(SMALL)[name] for name in LADDER}
-    assert start == (defaults, [])
-    assert again == (defaults | LAST, [])
+    assert start == (defaults, [], ())
+    assert again == (defaults | LAST, [], ())
     assert isinstance(again.values["neighbours.kind"], NeighbourKind)
     given_way = {"popularity_share": 3.0, "neighbour_share": 0.0}  # not on the ladder
     assert chosen(nothing, last=given_way, stage=stage).values == defaults | given_way
@@ -195,9 +204,14 @@ def test_without_validation_the_last_runs_values_stay(series, stage):
     "damaged",
     [
         {"colour": 1, "neighbours": {"kind": "walk"}, "tower.epochs": 1, "": None},
-        {"neighbours.kind": "ease", "recency": "0.5", "tower.l2": -2.0, "half_trust": 1e300},
-        {"neighbours.kind": 2, "recency": [0.5], "tower.l2": {"l2": 2}, "half_trust": None},
-        {"neighbours.l2": float("nan"), "recent_days": 7.5, "neighbour_share": float("inf")},
+        {"neighbours.kind": "ease", "recency": "0.5", "tower.steps": -2, "half_trust": 1e300},
+        {"neighbours.kind": 2, "recency": [0.5], "tower.steps": {"steps": 24}, "half_trust": None},
+        {
+            "neighbours.l2": float("nan"),
+            "tower.steps": 2_000_000,
+            "recent_days": 7.5,
+            "neighbour_share": float("inf"),
+        },
     ],
     ids=["names", "values", "types", "numbers"],
 )
@@ -211,7 +225,7 @@ def test_unknown_values_of_a_manifest_are_not_used(series, damaged, stage):
 
 def test_an_unknown_value_does_not_make_a_run_the_second(series, first, stage):
     """The first run's rule applies: the best value, whatever the gain."""
-    assert chosen(series, last={"tower.l2": "2.0"}, stage=stage) == first
+    assert chosen(series, last={"tower.steps": "24"}, stage=stage) == first
 
 
 @pytest.mark.parametrize("lacking", ["stars", "times"])
@@ -238,7 +252,9 @@ def test_an_order_without_times_is_not_kept(series, stage):
 
     found = chosen(parts, last={"neighbours.kind": "ordered"}, stage=stage)
 
-    assert found.tried[0] == chosen(parts, stage=stage).tried[0]
+    of_slim = chosen(parts, stage=stage).tried[0]
+    assert of_slim["values"] == {"neighbours.kind": "slim"}
+    assert found.tried[0] == {**of_slim, "values": {"neighbours.kind": "ordered"}}
 
 
 def genre_pairs(*, users=120):
@@ -301,10 +317,9 @@ def of_lists(train, validation, lists, *, users):
     return {name: own.mean() for name, own in found.items()}
 
 
-def test_lists_worse_than_popularity_give_way_to_it(stage, monkeypatch):
+def test_lists_worse_than_popularity_give_way_to_it(stage):
     """No mean of the chosen lists is below that of the most popular movies."""
     train, validation = by_popularity()
-    monkeypatch.setattr(choosing, "_SHARE_OF_EPOCHS", 1.0)  # as the model that is published
 
     choice = chosen((train, validation), stage=stage)
 
@@ -330,10 +345,9 @@ def test_lists_worse_than_popularity_give_way_to_it(stage, monkeypatch):
     assert all(found[name] >= floor[name] - 1e-9 for name in floor)
 
 
-def test_what_is_measured_is_what_the_model_recommends(series, stage, monkeypatch):
+def test_what_is_measured_is_what_the_model_recommends(series, stage):
     """The chosen values have the metrics that the model trained with them has."""
     train, validation = series
-    monkeypatch.setattr(choosing, "_SHARE_OF_EPOCHS", 1.0)
     parameters = replace(SMALL, neighbour_share=0.7, recency=0.25, popularity_share=0.1)
     dataset = Dataset(
         tuple(f"user:{user}" for user in range(300)),
@@ -343,11 +357,10 @@ def test_what_is_measured_is_what_the_model_recommends(series, stage, monkeypatc
     )
 
     data = choosing._Data.of(dataset, train, validation, parameters, seed=1)
-    blend = choosing._Blend(
-        data,
-        choosing._Neighbours(data).scores(parameters),
-        choosing._Encoders(data, stage).scores(parameters),
-    )
+    blend = choosing._Blend(data, choosing._Neighbours(data).scores(parameters))
+    training = choosing._EncoderTraining(data, blend, parameters)
+    training.run(stage)
+    blend.encoder = training.scores(parameters)
     found = blend.measured(parameters)
 
     model = train_hybrid(
