@@ -57,7 +57,7 @@ from reco_batch.settings.search_space import values_of, with_values
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
     "neighbours.l1": (0.1, 0.5),
-    "neighbours.l2": (5.0, 10.0, 20.0, 60.0),
+    "neighbours.l2": (5.0, 20.0, 60.0),
     "recency": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
     "dislike_weight": (1.0, 0.5, 0.0, -0.5),
     "tower.steps": (),  # as many as the training is measured at
@@ -75,14 +75,14 @@ _CUTOFFS: Final = (10, 20, 100)
 _MOST_SCORES: Final = 40_000_000
 #: Steps of the encoder between two measurements, rounded to whole epochs; most measurements; and
 #: measurements without a gain after which the training ends.
-_MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 2
+_MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 1
 #: Largest number of steps in a manifest that is believed.
 _MOST_STEPS: Final = 1_000_000
 #: Shares of popularity that give way to it more and more; the last is popularity alone.
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
 
 #: Penalties of SLIM that are tried, L1 and L2: one solution after the other costs little.
-_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 10.0), (0.5, 5.0), (0.1, 20.0), (0.1, 5.0))
+_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 5.0), (0.1, 5.0))
 
 PerUser = Mapping[str, NDArray[np.float64]]
 """Metrics of each sampled user, [A] each."""
@@ -93,7 +93,7 @@ Score = Callable[[int, int], NDArray[np.float32]]
 class _Sample(NamedTuple):
     """Sampled users with held-out ratings, whose lists are measured."""
 
-    index: NDArray[np.int64]  # [A]
+    users: NDArray[np.int64]  # [A]
     seen: Histories  # [A] rows
     wanted: Histories  # [U] rows
     movie_count: int
@@ -119,10 +119,10 @@ class _Sample(NamedTuple):
             scratch.scores[: stop - start, : self.movie_count] = score(start, stop)
 
         blocks = select_blocks(
-            fill, self.seen, len(self.index), self.movie_count, k=ks[-1], threads=1
+            fill, self.seen, len(self.users), self.movie_count, k=ks[-1], threads=1
         )
         lists = np.concatenate([block.items for block in blocks])
-        found = per_user_metrics(lists, self.wanted, self.index, ks=ks)
+        found = per_user_metrics(lists, self.wanted, self.users, ks=ks)
         return {**found, _GOAL: (found[f"ndcg@{ks[0]}"] + found[f"ndcg@{ks[-1]}"]) / 2}
 
 
@@ -272,7 +272,7 @@ class _Data(NamedTuple):
     @property
     def sampled(self) -> Users:
         """Users of the sample."""
-        return self.users.rows(self.sample.index)
+        return self.users.rows(self.sample.users)
 
 
 def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
@@ -289,6 +289,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     if data.train.rating is not None:
         ladder.each(["dislike_weight"], neighbours.measured)
     blend = _Blend(data, neighbours.scores(ladder.parameters))
+    del neighbours  # SLIM's system, which is not needed during the training
     training = _EncoderTraining(data, blend, ladder.parameters)
     training.run(stage)
     ladder.step([{"tower.steps": training.best}], training.measured)
@@ -318,7 +319,7 @@ class _Neighbours:
     def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
         """Return [A, I] scores of standard deviation 1."""
         term = item_term(self._weights(parameters.neighbours), self._data.sampled, parameters)
-        scores = np.zeros((len(self._data.sample.index), term.neighbours.shape[1]), np.float32)
+        scores = np.zeros((len(self._data.sample.users), term.neighbours.shape[1]), np.float32)
         term.add_to(scores, first=0)
         return _standardised(scores)
 
@@ -384,14 +385,15 @@ class _EncoderTraining:
         if epoch % self._unit:
             return False
         data, steps = self._data, epoch * self._steps_per_epoch
-        users = data.users._replace(own=encoder.users).rows(data.sample.index)
+        users = data.users._replace(own=encoder.users).rows(data.sample.users)
         vectors, _ = encoded_users(encoder, users, self._parameters, self._years)
         self._blend.encoder = _standardised(vectors @ encoder.movies.T)
         self.found[steps] = self._blend.measured(self._parameters)
         best = self.best
-        if steps in (best, self._wanted):
-            self._kept[steps] = self._blend.encoder
-        self._kept = {at: kept for at, kept in self._kept.items() if at in (best, self._wanted)}
+        # The latest too, since a budget may end the training before the steps wanted.
+        self._kept[steps] = self._blend.encoder
+        needed = best, self._wanted, steps
+        self._kept = {at: kept for at, kept in self._kept.items() if at in needed}
         marks = (steps - best) // (self._unit * self._steps_per_epoch)
         return marks >= _PATIENCE and steps >= self._wanted
 

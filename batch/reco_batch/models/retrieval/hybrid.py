@@ -262,7 +262,7 @@ def popularity_columns(
     The second is zero without timestamps.
     """
     always = np.bincount(ratings.movie_index, minlength=movie_count)
-    recent = np.zeros(movie_count)
+    recent = np.zeros(movie_count, np.int64)
     if ratings.timestamp is not None:
         recent = recent_counts(ratings, movie_count=movie_count, days=recent_days)
     logs = np.log1p(np.column_stack([always, recent]))

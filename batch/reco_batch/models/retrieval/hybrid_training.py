@@ -27,7 +27,7 @@ from reco_batch.models.retrieval.cooccurrence import (
     without_order,
 )
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
-from reco_batch.models.retrieval.history_encoder import encoder_plan
+from reco_batch.models.retrieval.history_encoder import EncoderPlan, encoder_plan
 from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.retrieval.hybrid import (
     Halves,
@@ -128,7 +128,7 @@ class Hybrid(TrainableRetrieval):
             "the item-item half", plan["window"], parameters.neighbours.window
         )
 
-    def _encoder_plan(self, size: DataSize) -> Any:  # noqa: ANN401
+    def _encoder_plan(self, size: DataSize) -> EncoderPlan:
         return encoder_plan(self.parameters.tower, user_count=size.users, movie_count=size.movies)
 
 

@@ -178,7 +178,8 @@ def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.cs
             weight.append(own * scale[movie])
     if not weight:
         return sp.csr_matrix(interactions.shape[1:] * 2, dtype=np.float32)
-    return _sparse(*map(np.concatenate, (rated, candidate, weight)), len(counts))
+    joined = np.concatenate(rated), np.concatenate(candidate), np.concatenate(weight)
+    return _sparse(*joined, len(counts))
 
 
 def _largest(

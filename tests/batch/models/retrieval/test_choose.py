@@ -106,7 +106,7 @@ def test_the_same_data_have_the_same_choice(series, first, stage):
 
 
 def test_the_best_kind_is_chosen(first):
-    """Of planted series the other parts follow; a walk goes on to popular movies as well."""
+    """In planted series the other parts follow; a walk goes on to popular movies as well."""
     walk = tried(first, "neighbours.kind")[NeighbourKind.WALK]
 
     assert first.values["neighbours.kind"] == NeighbourKind.SLIM
@@ -122,7 +122,7 @@ def test_the_last_runs_values_give_way_to_a_clear_gain(series, stage):
 
 
 def test_the_last_runs_values_stay_without_a_gain(series, stage):
-    """Of kinds that are equally good, it is that of the last run."""
+    """Among equally good kinds, the last run's is kept."""
     again = chosen(series, last={"neighbours.kind": "ordered"}, stage=stage)
 
     assert again.values["neighbours.kind"] == NeighbourKind.ORDERED
@@ -266,7 +266,7 @@ def genre_pairs(*, users=120):
 
 
 def test_recency_suits_what_is_held_out(stage):
-    """Where tastes change, the newest ratings predict best; the oldest ones need all alike."""
+    """The newest ratings predict best if tastes change; equal weights are best for the oldest."""
     train, early, late = [], [], []
     for user, before, after in genre_pairs():
         train += [(user, movie) for movie in (*before[:10], *after[:5])]

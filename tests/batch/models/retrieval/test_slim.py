@@ -158,7 +158,7 @@ def test_neighbours_are_the_most_similar_by_a_dense_computation(seed, most):
 
 @pytest.mark.parametrize("common", [1.0, 40.0])
 def test_a_pair_with_few_common_users_is_less_similar(common):
-    """Of two pairs with equal cosine, the one with more common users is kept."""
+    """Among two pairs with equal cosine, the one with more common users is kept."""
     products = sp.csc_matrix(np.array([[common], [4.0]], np.float32))
     totals = np.array([common**2, 16.0, 0])
 
