@@ -12,15 +12,22 @@ from reco_store.connection.home import account
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically: a reader finds the old content or the new, never a part.
 
+    After an error the partial file is deleted, since a full disk needs its space.
+
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def sha256(path: Path) -> str:

@@ -9,7 +9,7 @@ from reco_batch.files import delete, sha256, size_of, write_whole
 
 
 def test_a_file_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
-    """Until the new content is on disk as a whole, readers get the old one."""
+    """Until the new content is on disk as a whole, readers get the old one; no part is left."""
     file = tmp_path / "file"
     write_whole(file, b"old")
 
@@ -21,6 +21,7 @@ def test_a_file_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
         write_whole(file, b"new")
 
     assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_no_partial_file_remains(tmp_path):

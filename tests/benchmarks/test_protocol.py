@@ -52,6 +52,7 @@ def test_dates_train_before_and_test_until_the_next(protocol, ratings):
     for (_, train, test), (_, later, _) in pairwise(cases):
         assert train["timestamp"].max() < test["timestamp"].min()
         assert test["timestamp"].max() <= later["timestamp"].max()
+    for _, train, test in cases:
         assert set(test["userId"]) <= set(train["userId"])
 
 

@@ -14,8 +14,9 @@ from csv_folders import planted, write_folder
 from real_servers import running_server
 from resumed_nights import KILLED, ResumedNights, answers, artifact, is_unfinished, unfinished
 
-FEWEST_STEPS = 80  # of about a hundred: files, checkpoints, blocks of lists, batches of keys
+FEWEST_STEPS = 110  # of about 140: files, checkpoints, blocks of lists, batches of keys
 MOST_STEPS = 200
+CHOOSE = "choose for this catalogue"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_19_training_resumes(nights, uninterrupted, draw, many, tmp_path):
     """A run killed repeatedly, once with a truncated checkpoint, gives the same answers."""
     for trial in range(many(1, 20)):
         chance, home, output = draw(trial), tmp_path / str(trial), []
-        for attempt, steps in enumerate([(48, 58), (8, 18), (8, 18)]):
+        for attempt, steps in enumerate([(40, 47), (8, 18), (8, 18)]):
             code, lines = nights.run(home, "--resume", at=chance.randrange(*steps))
             assert code == KILLED, lines
             assert not (artifact(home) / "manifest.json").exists()
@@ -94,6 +95,19 @@ def test_19_killed_at_every_step(nights, uninterrupted, draw, many, tmp_path):
     assert many(0, FEWEST_STEPS) < at < MOST_STEPS - 1
 
 
+def test_19_a_choice_is_made_once(nights, uninterrupted, tmp_path):
+    """Killed after the choice, a run trains with the chosen values and does not choose again."""
+    code, output = nights.run(tmp_path, at=CHOOSE)
+    assert code == KILLED, output
+
+    code, output = nights.run(tmp_path, "--resume")
+
+    assert code == 0, output
+    assert not any(CHOOSE in line for line in output if "complete: " not in line)
+    assert answers(tmp_path) == uninterrupted
+    nights.require_live(tmp_path)
+
+
 class Loaded(Exception):
     """Raised when variables are accessed to load a saved state."""
 
@@ -113,7 +127,7 @@ def checkpoint(nights, tmp_path_factory):
     from reco_batch.models.training.checkpoints import is_whole  # noqa: PLC0415  # loads TensorFlow
 
     home = tmp_path_factory.mktemp("killed")
-    code, output = nights.run(home, at=52)
+    code, output = nights.run(home, at=45)
     assert code == KILLED, output
     found = unfinished(home).glob("checkpoints/**/epoch-*")
     return max((folder for folder in found if is_whole(folder)), key=lambda path: path.name)

@@ -3,7 +3,8 @@
 A program, not a module. Each of these is a step: a file or folder of the home that is about to be
 written, moved or deleted, a block of a list, a batch of keys. Environment variables:
 
-    DIE_AT  number of the last step, from 1; `keys` for the first batch of keys; 0 runs to the end
+    DIE_AT  number of the last step, from 1; `keys` for the first batch of keys; the name of a
+            stage for the time when its value is kept; 0 runs to the end
     DIE_OF  a signal, or ENOSPC to make every write fail from that step on
     MODELS  `small` for models that are quickly trained
 
@@ -17,6 +18,7 @@ import sys
 import threading
 
 import reco_batch
+from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.settings import hyperparameters as presets
 from reco_batch.settings.hyperparameters import (
@@ -81,6 +83,15 @@ def counted_batch(client, prefix, batch):
         die()
 
 
+def watched_value(self, name, *arguments, **options):
+    """Keep the value of a stage, and end the process if it is the last one."""
+    found = keep_value(self, name, *arguments, **options)
+    if name == AT:
+        die()
+    return found
+
+
+keep_value, UnfinishedNight.value = UnfinishedNight.value, watched_value
 make_block, ArtifactWriter._batch = ArtifactWriter._batch, counted_block
 write_batch, staging.write_batch = staging.write_batch, counted_batch
 if os.environ["MODELS"] == "small":

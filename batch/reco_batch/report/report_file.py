@@ -6,7 +6,7 @@ from pathlib import Path
 from reco_batch.artifact.folder import REPORT, Artifact, artifacts_of, open_artifact
 from reco_batch.artifact.manifests import MANIFEST
 from reco_batch.errors import NightFailed
-from reco_batch.files import delete, unreadable, write_whole
+from reco_batch.files import unreadable, write_whole
 from reco_batch.report.page import gather
 from reco_batch.report.render import render
 from reco_store import UsageError
@@ -25,11 +25,7 @@ def write_report(artifact: Artifact) -> Path:
     """
     path = artifact.folder / REPORT
     content = render(gather(artifact)).encode("utf-8", "backslashreplace")
-    try:
-        write_whole(path, content)
-    except OSError:
-        delete(path.with_name(f".{REPORT}.partial"))
-        raise
+    write_whole(path, content)
     return path
 
 

@@ -1,5 +1,6 @@
 """Configuration of a run: allowed values, and values from preset or file."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_values_out_of_range_are_refused(field, value):
     assert refused.value.errors()[0]["loc"][0] == field
 
 
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Move to a time zone in which midnight is another moment than in UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     "given",
     [
@@ -63,7 +75,7 @@ def test_values_out_of_range_are_refused(field, value):
     ],
 )
 def test_the_date_of_a_global_split_is_in_utc(given):
-    """A date is its midnight; the manifest contains the moment."""
+    """A date is its midnight, wherever the run is; the manifest contains the moment."""
     found = config(split="global", split_date=given)
 
     assert found.split_date == datetime(2018, 1, 1, tzinfo=UTC)

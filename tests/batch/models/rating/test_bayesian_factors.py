@@ -217,7 +217,7 @@ def test_a_residual_is_that_of_a_training_without_the_rating(fit, trained, datas
     expected = np.concatenate(expected)
 
     far = np.abs(plain[chosen] - expected).mean()
-    assert np.abs(found[chosen] - expected).mean() < far / 2
+    assert np.abs(found[chosen] - expected).mean() < far / 5  # about half if only one side counts
 
 
 def test_seed_fixes_the_model(fit, trained, stage):
