@@ -129,7 +129,7 @@ def ratings_like(count):
 
 
 def test_no_budget_changes_the_training_of_small_data():
-    """Few users are trained for the least number of steps, and there are no notes."""
+    """Few users are trained for many epochs, and there are no notes."""
     size = DataSize(USERS, MOVIES, 900)
 
     planned = plans(DEFAULT, ratings_like(900), size)
@@ -151,7 +151,7 @@ def test_no_budget_changes_the_training_of_small_data():
 def test_every_exceeded_budget_has_a_note():
     """Each note contains the hyper-parameter and the planned value."""
     few = replace(DEFAULT.retrieval.neighbours, most_movies=4)
-    small = replace(DEFAULT.retrieval.tower, most_candidates=6, most_scores=6_000_000)
+    small = replace(DEFAULT.retrieval.tower, steps=15_700, most_candidates=6, most_scores=6_000_000)
     parameters = replace(DEFAULT, retrieval=replace(DEFAULT.retrieval, neighbours=few, tower=small))
     size = DataSize(200_948, MOVIES, 12_000_000)
 

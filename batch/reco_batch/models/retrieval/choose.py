@@ -32,7 +32,7 @@ from reco_batch.data.item_features import content_features
 from reco_batch.metrics.ranking_metrics import per_user_metrics
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
-from reco_batch.models.retrieval.history_encoder import EncoderWeights
+from reco_batch.models.retrieval.history_encoder import EncoderWeights, encoder_plan
 from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.retrieval.hybrid import (
     Users,
@@ -354,9 +354,15 @@ class _EncoderTraining:
     def __init__(self, data: _Data, blend: "_Blend", parameters: HybridParameters) -> None:
         self._data, self._blend, self._parameters = data, blend, parameters
         self._years = years_of(data.train)
-        users = len(data.users.latest)
-        self._steps_per_epoch = -(-users // parameters.tower.batch_users)
-        self._unit = max(1, round(_MARK_STEPS / self._steps_per_epoch))  # epochs
+        users, tower = len(data.users.latest), parameters.tower
+        self._steps_per_epoch = -(-users // tower.batch_users)
+        plan = encoder_plan(
+            replace(tower, steps=_MOST_MARKS * _MARK_STEPS),
+            user_count=users,
+            movie_count=data.sample.movie_count,
+        )
+        # A budget may end the training before `_MARK_STEPS`, and it is measured at least once.
+        self._unit = min(max(1, round(_MARK_STEPS / self._steps_per_epoch)), plan.epochs)  # epochs
         self._wanted = self._mark_of(parameters.tower.steps)
         self._kept: dict[int, NDArray[np.float32]] = {}
         self.found: dict[int, PerUser] = {}

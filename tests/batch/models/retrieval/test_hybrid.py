@@ -554,7 +554,7 @@ def test_odd_data_has_lists(stage, tf, tmp_path, name):
         lambda: ratings,
         movies=movies,
         user_ids=user_ids,
-        parameters=replace(SMALL, tower=replace(SMALL.tower, epochs=2)),
+        parameters=replace(SMALL, tower=replace(SMALL.tower, steps=2)),
         seed=1,
         stage=stage,
     )

@@ -259,7 +259,9 @@ def test_other_penalties_of_a_problem_are_a_new_fit():
     pairs = pairs_of(9)
     stronger = replace(SLIM, l2=20.0)
 
-    found = SlimProblem.of(pairs, SLIM).weights(stronger)
+    both = SlimProblem.of(pairs, SLIM).weights([(SLIM.l1, SLIM.l2), (stronger.l1, stronger.l2)])
 
-    np.testing.assert_array_equal(found.toarray(), fit_neighbours(pairs, stronger).toarray())
-    assert (found != fit_neighbours(pairs, SLIM)).nnz
+    for found, parameters in zip(both, (SLIM, stronger), strict=True):
+        expected = fit_neighbours(pairs, parameters)
+        np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    assert (both[0] != both[1]).nnz
