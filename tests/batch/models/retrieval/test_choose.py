@@ -418,7 +418,7 @@ def test_scores_of_the_sample_are_bounded(series, monkeypatch):
     def sampled(most):
         monkeypatch.setattr(choosing, "_MOST_SCORES", most)
         sample = choosing._Sample.of(train, validation, shape=(300, 60), most=200, seed=1)
-        return len(sample.index)
+        return len(sample.users)
 
     assert sampled(60 * 50) == 50
     assert sampled(60 * 250) == 200
