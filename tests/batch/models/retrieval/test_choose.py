@@ -100,6 +100,12 @@ def test_every_value_is_one_of_the_ladder(first):
     assert all(0 <= one["ndcg@10"] <= 1 for one in first.tried)
 
 
+def test_every_pair_of_penalties_is_of_the_ladder():
+    """The values of the last run are only believed if they are of the ladder."""
+    for place, name in enumerate(("neighbours.l1", "neighbours.l2")):
+        assert {pair[place] for pair in choosing._PENALTIES} == set(LADDER[name])
+
+
 @pytest.mark.slow
 def test_the_same_data_have_the_same_choice(series, first, stage):
     """To the last digit of everything that was tried."""
