@@ -13,7 +13,8 @@ from resumed_nights import KEYS, ResumedNights
 
 pytestmark = pytest.mark.slow
 
-DEFAULTS = {name: values_of(HybridParameters())[name] for name in LADDER}
+STEPS = 3  # of `killed_batch`
+DEFAULTS = {name: values_of(HybridParameters())[name] for name in LADDER} | {"tower.steps": STEPS}
 
 
 @pytest.fixture
