@@ -812,7 +812,7 @@ def test_5_when_the_disk_is_too_small(tmp_path, small, batch, untouched):
 
 
 @pytest.mark.usefixtures("may_mount")
-@pytest.mark.parametrize("size", ["8k", "266k"], ids=["at once", "at the models"])
+@pytest.mark.parametrize("size", ["8k", "520k"], ids=["at once", "at the models"])
 def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     """A full disk ends the run in one line; finished stages are kept for `--resume`."""
     disk, on_the_disk = small_disk(tmp_path, size)
@@ -827,7 +827,7 @@ def test_5_when_the_disk_is_full(tmp_path, small, batch, untouched, size):
     left = ended.out.split()
     assert any("/unfinished/reco/2" in path for path in left)
     assert not any(path.endswith(("manifest.json", ".partial")) for path in left)
-    assert ("score similar lists" in ended.err) == (size == "266k")
+    assert ("score similar lists" in ended.err) == (size == "520k")
     assert ended.lines[-1].startswith(f"error: the artifact {disk}/artifacts/2")
     assert "No space left on device); 0 MB are free there." in ended.lines[-1]
     assert re.search(
