@@ -1,6 +1,7 @@
 """Training and measuring of both models, without the held-out ratings and on all ratings."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ from reco_batch.models.trainable import DataSize, Rating, Retrieval, Trainable, 
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Reporter
 from reco_batch.progress.reporter import Stage as Progress
-from reco_batch.settings.hyperparameters import Choosing, Preset
+from reco_batch.settings.hyperparameters import Choosing, ModelParameters, Preset
 from reco_batch.settings.run_config import RunConfig
 from reco_batch.settings.search_space import with_values
 
@@ -58,7 +59,7 @@ class Trainings:
         self._dataset, self._split, self._config = dataset, split, config
         self._writer, self._night, self._reporter = writer, night, reporter
         self._last = last
-        preset, size = config.parameters, DataSize.of(dataset)
+        preset = config.parameters
         self._models: dict[str, Trainable[Any]] = {"retrieval": retrieval_of(preset.retrieval)}
         if dataset.has_stars:
             self._models["rating"] = rating_of(preset.rating)
@@ -76,11 +77,7 @@ class Trainings:
             threads=config.threads,
             keep=lambda group, columns: writer.write_metrics(group, dataset.user_ids, columns),
         )
-        parts = {"measured": fitted} | ({"published": dataset.ratings} if config.refits else {})
-        planned = {name: plans(preset, part, size) for name, part in parts.items()}
-        served = planned["published" if config.refits else "measured"]
-        self._by_size = {"by_size": planned, "budgets": budget_notes(preset, served, size)}
-        for note in self._by_size["budgets"]:
+        for note in self._by_size(preset)["budgets"]:
             reporter.info(f"note: {note}")
 
     @property
@@ -89,10 +86,25 @@ class Trainings:
         return tuple(self._models)
 
     def epochs(self, name: str) -> int | None:
-        """Return the epochs of a training, such as `refit rating`; None if it has none."""
+        """Return the epochs of a training, such as `refit rating`; None if that is not known yet.
+
+        The choice may decide them.
+        """
         kind = name.partition(" ")[2]
         model = self._models.get(kind)  # no rating model without ratings
-        return None if model is None else model.epochs(DataSize.of(self._dataset)) or None
+        is_open = kind == "retrieval" and self._config.parameters.retrieval.chooses
+        if model is None or is_open:
+            return None
+        return model.epochs(DataSize.of(self._dataset)) or None
+
+    def _by_size(self, preset: Preset) -> dict[str, Any]:
+        """Return everything that the size of the data decides, and the notes about budgets."""
+        ratings, size = self._dataset.ratings, DataSize.of(self._dataset)
+        planned = {"measured": plans(preset, ratings.take(self._rows), size)}
+        if self._config.refits:
+            planned["published"] = plans(preset, ratings, size)
+        served = planned["published" if self._config.refits else "measured"]
+        return {"by_size": planned, "budgets": list(budget_notes(preset, served, size))}
 
     def choose(self, progress: Progress) -> dict[str, Any]:
         """Return the values of the retrieval model that the validation part decides."""
@@ -135,8 +147,13 @@ class Trainings:
         """Return a model with the values that were chosen for it."""
         if chosen is None:
             return self._models[kind]
-        parameters = self._config.parameters.retrieval
-        return retrieval_of(with_values(parameters, chosen["retrieval"]))
+        return retrieval_of(self._chosen_parameters(chosen))
+
+    def _chosen_parameters(self, chosen: Mapping[str, Any]) -> ModelParameters:
+        parameters: ModelParameters = with_values(
+            self._config.parameters.retrieval, chosen["retrieval"]
+        )
+        return parameters
 
     def measure_retrieval(self, _: Progress, model: Retrieval) -> Mapping[str, Any]:
         """Return the metrics of the user lists."""
@@ -165,6 +182,7 @@ class Trainings:
             chosen: result of `choose`.
             measured: metrics of each model, in the order of `kinds`.
         """
+        preset = replace(self._config.parameters, retrieval=self._chosen_parameters(chosen))
         without_stars = {} if self._dataset.has_stars else {"rating": {}, "without_stars": True}
         intervals = {
             group: ends for part in measured for group, ends in part.get("intervals", {}).items()
@@ -174,7 +192,7 @@ class Trainings:
             **joined,
             **without_stars,
             **({"intervals": intervals} if intervals else {}),
-            "chosen": {**chosen, **self._by_size},
+            "chosen": {**chosen, **self._by_size(preset)},
         }
 
     def _ratings(self, step: str) -> Ratings:

@@ -82,7 +82,7 @@ class RunKeys(setting_metadata.SettingsModel):
     ] = None
     """Hold out every rating after this moment; only with --split global."""
     choose: Annotated[Choosing, Panel.MODEL] = Choosing.ON
-    """Choose values on the validation part; off: those of the last run."""
+    """Choose values on the validation part; off: those of the live run."""
     preset: Annotated[
         str, checked(PRESETS.__contains__), Panel.MODEL, Hint(choices=tuple(PRESETS))
     ] = "default"

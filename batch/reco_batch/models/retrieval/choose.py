@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Dataset, Histories, Ratings, histories
 from reco_batch.data.item_features import content_features
 from reco_batch.metrics.ranking_metrics import per_user_metrics
-from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, has_order
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
 from reco_batch.models.retrieval.history_encoder import EncoderWeights, encoder_plan
 from reco_batch.models.retrieval.history_weights import as_matrix
@@ -78,7 +78,8 @@ _MOST_SCORES: Final = 40_000_000
 _MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 1
 #: Largest number of steps in a manifest that is believed.
 _MOST_STEPS: Final = 1_000_000
-#: Shares of popularity that give way to it more and more; the last is popularity alone.
+#: Shares of popularity to try in turn where lists are worse than it; if none is enough, the lists
+#: become popularity alone.
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
 
 #: Penalties of SLIM that are tried, L1 and L2: one solution after the other costs little.
@@ -103,12 +104,12 @@ class _Sample(NamedTuple):
         cls, train: Ratings, validation: Ratings, *, shape: tuple[int, int], most: int, seed: int
     ) -> "_Sample":
         user_count, movie_count = shape
-        wanted = histories(validation, user_count=user_count)
+        wanted = histories(validation, user_count=user_count).below(movie_count)
         index = np.flatnonzero(np.diff(wanted.offsets))
         most = max(1, min(most, _MOST_SCORES // movie_count))
         if len(index) > most:
             index = np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
-        seen = histories(train, user_count=user_count).rows(index)
+        seen = histories(train, user_count=user_count).below(movie_count).rows(index)
         return cls(index, seen, wanted, movie_count)
 
     def measured(self, score: Score) -> PerUser:
@@ -116,7 +117,9 @@ class _Sample(NamedTuple):
         ks = [k for k in _CUTOFFS if k <= self.movie_count] or [self.movie_count]
 
         def fill(start: int, stop: int, scratch: Scratch) -> None:
-            scratch.scores[: stop - start, : self.movie_count] = score(start, stop)
+            scratch.scores[: stop - start, : self.movie_count] = score(start, stop)[
+                :, : self.movie_count
+            ]
 
         blocks = select_blocks(
             fill, self.seen, len(self.users), self.movie_count, k=ks[-1], threads=1
@@ -133,7 +136,7 @@ _KIND: Final = "neighbours.kind"
 LISTS: Final = "chosen lists"
 POPULAR: Final = "most popular"
 GIVE_WAY: Final = "give way to popularity"
-_WORSE: Final = "lists of the retrieval model were worse than the most popular movies on validation"
+_WORSE: Final = "on validation, personal lists were worse than the most popular movies"
 
 
 @dataclass
@@ -156,12 +159,13 @@ class _Ladder:
         names = list(options[0])
         step = ", ".join(names)
         best = self.measured(step, {name: own[name] for name in names}, measure(current))
-        for values in options:
-            if not values.keys() <= self.free:
-                continue
+        seen = [current]
+        for option_values in options:
+            values = {name: value for name, value in option_values.items() if name in self.free}
             option = with_values(current, values)
-            if option in (current, self.parameters):
+            if option in seen:
                 continue
+            seen.append(option)
             found = self.measured(step, values, measure(option))
             gain = found[_GOAL] - best[_GOAL]
             if gain.mean() > (_standard_error(gain) if self.has_last else 0):
@@ -263,8 +267,13 @@ class _Data(NamedTuple):
         counts = cooccurrence_counts(
             train, movie_count=shape[1], window=parameters.neighbours.window
         )
+        # No list may contain an unlisted movie, so none is measured on one.
         sample = _Sample.of(
-            train, validation, shape=shape, most=parameters.choosing_users, seed=seed
+            train,
+            validation,
+            shape=(shape[0], dataset.movies.listed),
+            most=parameters.choosing_users,
+            seed=seed,
         )
         content = content_features(dataset.movies)
         return cls(train, users, sample, RatedPairs(interactions, counts), content, seed)
@@ -278,13 +287,15 @@ class _Data(NamedTuple):
 def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     """Choose step by step, and return notes for the operator."""
     neighbours = _Neighbours(data)
+    if ladder.parameters.neighbours.kind not in data.pairs.kinds and _KIND in ladder.free:
+        ladder.parameters = with_values(ladder.parameters, {_KIND: NeighbourKind.SLIM})
     kinds = [{"neighbours.kind": kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
         neighbours.solve_all(ladder.parameters)
         penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]
         ladder.step(penalties, neighbours.measured)
-    if data.pairs.cooccurrence.nnz:
+    if has_order(data.train):
         ladder.each(["recency"], neighbours.measured)
     if data.train.rating is not None:
         ladder.each(["dislike_weight"], neighbours.measured)
@@ -337,7 +348,8 @@ class _Neighbours:
 
     def _solve(self, own: NeighbourParameters, penalties: Sequence[tuple[float, float]]) -> None:
         if own.kind not in self._problems:  # one at a time: a problem is large
-            self._problems = {own.kind: SlimProblem.of(self._data.pairs, own)}
+            self._problems.clear()
+            self._problems[own.kind] = SlimProblem.of(self._data.pairs, own)
         found = self._problems[own.kind].weights(penalties)
         for (l1, l2), weights in zip(penalties, found, strict=True):
             self._fitted[replace(own, l1=l1, l2=l2)] = weights
@@ -352,14 +364,17 @@ class _EncoderTraining:
     """One training of the encoder, measured on the way by the lists of both halves."""
 
     def __init__(self, data: _Data, blend: "_Blend", parameters: HybridParameters) -> None:
-        self._data, self._blend, self._parameters = data, blend, parameters
+        self._data, self._blend = data, blend
+        # A half that gave way in the last run is measured too.
+        shares = (parameters.tower_share or 1.0, parameters.neighbour_share or 1.0)
+        self._parameters = replace(parameters, tower_share=shares[0], neighbour_share=shares[1])
         self._years = years_of(data.train)
         users, tower = len(data.users.latest), parameters.tower
         self._steps_per_epoch = -(-users // tower.batch_users)
         plan = encoder_plan(
             replace(tower, steps=_MOST_MARKS * _MARK_STEPS),
             user_count=users,
-            movie_count=data.sample.movie_count,
+            movie_count=len(data.content),
         )
         # A budget may end the training before `_MARK_STEPS`, and it is measured at least once.
         self._unit = min(max(1, round(_MARK_STEPS / self._steps_per_epoch)), plan.epochs)  # epochs
@@ -387,10 +402,10 @@ class _EncoderTraining:
             is_enough=self._is_enough,
         )
 
-    def _is_enough(self, epoch: int, encoder: EncoderWeights) -> bool:
+    def _is_enough(self, epoch: int, trained: Callable[[], EncoderWeights]) -> bool:
         if epoch % self._unit:
             return False
-        data, steps = self._data, epoch * self._steps_per_epoch
+        data, steps, encoder = self._data, epoch * self._steps_per_epoch, trained()
         users = data.users._replace(own=encoder.users).rows(data.sample.users)
         vectors, _ = encoded_users(encoder, users, self._parameters, self._years)
         self._blend.encoder = _standardised(vectors @ encoder.movies.T)
@@ -434,7 +449,7 @@ class _Blend:
         """Return the metrics of the lists by the sum."""
         columns = popularity_columns(
             self._data.train,
-            movie_count=self._data.sample.movie_count,
+            movie_count=len(self._data.content),
             recent_days=parameters.recent_days,
         )
         near = parameters.neighbour_share * trust(parameters, self._counts)
@@ -467,15 +482,17 @@ def _give_way(ladder: _Ladder, blend: _Blend, best: PerUser) -> tuple[str, ...]:
     floor = ladder.measured(POPULAR, {}, blend.measured(popular))
     if not _worse(best, floor):
         return ()
+    if not alone.keys() <= ladder.free:
+        return (f"{_WORSE}, and the parameter file sets shares, which are kept",)
     for share in _GIVE_WAY:
         values = {"popularity_share": share}
         option = with_values(ladder.parameters, values)
         if not _worse(ladder.measured(GIVE_WAY, values, blend.measured(option)), floor):
             ladder.parameters = option
-            return (f"{_WORSE}: popularity was added to them, with a share of {share:g}",)
+            return (f"{_WORSE}: popularity was added, with a share of {share:g}",)
     ladder.parameters = popular
     ladder.measured(GIVE_WAY, alone, floor)
-    return (f"{_WORSE}: they are the most popular movies",)
+    return (f"{_WORSE}, which are published instead",)
 
 
 def _worse(ours: PerUser, floor: PerUser) -> bool:

@@ -31,7 +31,7 @@ def encoder_of(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
-    is_enough: Callable[[int, EncoderWeights], bool] | None = None,
+    is_enough: Callable[[int, Callable[[], EncoderWeights]], bool] | None = None,
 ) -> EncoderWeights:
     """Return an encoder trained on the histories of users.
 

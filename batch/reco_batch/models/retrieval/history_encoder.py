@@ -34,7 +34,7 @@ from reco_batch.settings.hyperparameters import TowerParameters
 
 #: Logit of an excluded candidate.
 _NEVER: Final = np.float32(-1e9)
-#: Added to a history's sum of squares, so that an empty history has a length too.
+#: Added to a history's sum of squares, which avoids division by zero for an empty history.
 _NO_WEIGHT: Final = 1e-9
 _SECONDS_PER_YEAR: Final = 365.25 * 86400
 #: Ratings added to each movie's in the initial vectors, so that rare movies have short ones.
@@ -372,7 +372,7 @@ def train_encoder(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
-    is_enough: Callable[[int, EncoderWeights], bool] | None = None,
+    is_enough: Callable[[int, Callable[[], EncoderWeights]], bool] | None = None,
 ) -> EncoderWeights:
     """Train on every user once per epoch, in a new order each time, by `encoder_plan`.
 
@@ -382,8 +382,8 @@ def train_encoder(
         seed: random seed of the orders.
         stage: reports each epoch.
         checkpoints: checkpoints of this training, for `fit_shuffled`.
-        is_enough: called after each epoch with its number, from 1, and the weights; True ends the
-            training.
+        is_enough: called after each epoch with its number, from 1, and a function that returns the
+            weights; True ends the training.
     """
     parameters = model.parameters
     movie_count = model.movies.shape[0]
@@ -397,6 +397,6 @@ def train_encoder(
         seed=seed,
         stage=stage,
         checkpoints=checkpoints,
-        is_enough=None if is_enough is None else lambda epoch: is_enough(epoch, model.trained()),
+        is_enough=None if is_enough is None else lambda epoch: is_enough(epoch, model.trained),
     )
     return model.trained()

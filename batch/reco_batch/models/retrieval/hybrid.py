@@ -275,12 +275,14 @@ def popularity_columns(
 def term_spread(term: SparseTerm) -> NDArray[np.float64]:
     """Return the standard deviation of each user's item-item scores over the catalogue, [U]."""
     users, width = len(term.rated.history.offsets) - 1, term.neighbours.shape[1]
-    deviation = np.empty(users)
+    variance = np.empty(users)
     for block in _blocks(users, max(1, _SCORES_AT_ONCE // width)):
         scores = np.zeros((block.stop - block.start, width), np.float32)
         term.add_to(scores, first=block.start)
-        deviation[block] = scores.std(axis=1, dtype=np.float64)
-    return np.sqrt(np.maximum(deviation**2, _NO_VARIANCE))
+        mean = scores.sum(axis=1, dtype=np.float64) / width
+        squares = np.einsum("ui,ui->u", scores, scores, dtype=np.float64) / width
+        variance[block] = squares - mean**2
+    return np.sqrt(np.maximum(variance, _NO_VARIANCE))
 
 
 def latest_ratings(ratings: Ratings, *, user_count: int) -> NDArray[np.int64]:

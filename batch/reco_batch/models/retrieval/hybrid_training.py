@@ -106,7 +106,7 @@ class Hybrid(TrainableRetrieval):
         """Return a note for each budget that changes the training."""
         parameters, tower = self.parameters, self.parameters.tower
         notes: list[str] = []
-        wanted = round(tower.steps / -(-size.users // tower.batch_users))
+        wanted = max(1, round(tower.steps / -(-size.users // tower.batch_users)))
         if plan["epochs"] < wanted:
             notes.append(
                 f"epochs reduced from {wanted} to {plan['epochs']} to stay within "

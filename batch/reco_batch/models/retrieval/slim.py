@@ -18,11 +18,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-#: Sweeps of coordinate descent; further ones change the lists no more than rounding does.
+#: Sweeps of coordinate descent; more of them hardly change the lists.
 _SWEEPS: Final = 8
 #: Targets solved at a time: 16 MB of systems with 100 neighbours.
 _TARGETS_AT_ONCE: Final = 400
-#: Common users at which a similarity counts half: a single one relates nearly any two rare movies.
+#: Common users at which a similarity counts half: one common user is no evidence that two rare
+#: movies are similar.
 _HALF_SIMILAR: Final = 3.0
 #: Weights below this are rounding errors.
 _LEAST: Final = 1e-7

@@ -106,13 +106,13 @@ def test_giving_way_to_popularity_is_noted(monkeypatch, sittings, enough):
     (note,) = choosing._give_way(ladder, blend, metrics_of(SMALL))
 
     tried = [entry["values"] for entry in ladder.tried if entry["name"] == choosing.GIVE_WAY]
-    assert note.startswith("lists of the retrieval model were worse than the most popular movies")
+    assert note.startswith("on validation, personal lists were worse than the most popular movies")
     if enough is None:
-        assert note.endswith("they are the most popular movies")
+        assert note.endswith("which are published instead")
         assert (ladder.parameters.popularity_share, ladder.parameters.tower_share) == (1, 0)
         assert len(tried) == 4
     else:
-        assert note.endswith(f"popularity was added to them, with a share of {enough:g}")
+        assert note.endswith(f"popularity was added, with a share of {enough:g}")
         assert ladder.parameters.popularity_share == enough
         assert tried[-1] == {"popularity_share": enough}
     assert choosing._give_way(ladder, blend, dict.fromkeys(("ndcg@10", "goal"), np.ones(1))) == ()
