@@ -45,7 +45,12 @@ def nights(shop):
 
 @pytest.fixture(scope="module")
 def home(nights, tmp_path_factory):
-    """Home of a run that was killed during training, and resumed."""
+    """Home of a run that was killed during training, and resumed.
+
+    A run before it is live, so that this one and later ones choose from the same values.
+    """
+    code, messages = nights.run(tmp_path_factory.mktemp("before"))
+    assert code == 0, messages
     home = tmp_path_factory.mktemp("home")
     code, messages = nights.run(home, at=30)
     assert code == KILLED, messages
