@@ -211,7 +211,8 @@ def test_18_a_line_without_end(refused, tmp_path, field, many):
         line, memory = refused(tmp_path)
         assert line.startswith(f"error: {file}")
         taken.append(memory)
-    assert taken[1] - taken[0] < 6 * size + BUFFERS
+    # Six copies; the allocator keeps a varying part of one more.
+    assert taken[1] - taken[0] < 7 * size + BUFFERS
 
 
 BATCH = Path(sys.executable).with_name("batch")
