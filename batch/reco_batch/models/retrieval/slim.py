@@ -89,10 +89,13 @@ def solved(
     found = [np.zeros(neighbours.shape, np.float32) for _ in penalties]
     for start in range(0, len(neighbours), _TARGETS_AT_ONCE):
         block = slice(start, start + _TARGETS_AT_ONCE)
-        own = neighbours[block]
-        systems = system[own[:, :, np.newaxis], own[:, np.newaxis, :]]  # [C, K, K]
+        # By the flat index, which NumPy takes in less than half the time. A position without a
+        # neighbour keeps the weight 0, so its row of the system has no effect.
+        own = np.maximum(neighbours[block], 0)
+        places = own[:, :, np.newaxis] * len(system) + own[:, np.newaxis, :]
+        systems = system.reshape(-1).take(places)  # [C, K, K]
         for weights, (l1, l2) in zip(found, penalties, strict=True):
-            linear = np.where(own < 0, _NEVER, wanted[block] - np.float32(l1))
+            linear = np.where(neighbours[block] < 0, _NEVER, wanted[block] - np.float32(l1))
             _descend(systems, linear, weights[block], l2=np.float32(l2))
     for weights in found:
         weights[weights < _LEAST] = 0
