@@ -239,7 +239,8 @@ def write_tables() -> None:
     ]
     if not results:
         return
-    machine = next(iter(results[0]["splits"].values()))["machine"]
+    machines = [split["machine"] for result in results for split in result["splits"].values()]
+    machine, busiest = machines[0], max(own["load_before"] for own in machines)
     lines = [
         BEGIN,
         "## Comparison with other models",
@@ -248,7 +249,8 @@ def write_tables() -> None:
         "are the lists that a run publishes from the training part. Settings of the others are the",
         "best of several on a validation part. Everything is measured once on the test part.",
         "Seconds are those of the final fit, and of the whole run for a preset.",
-        f"{machine['cores']} cores of {machine['processor']}; {_versions(results)}.",
+        f"{machine['cores']} cores of {machine['processor']}, with a load of up to {busiest:.0f}",
+        f"of other work, which lengthens them; {_versions(results)}.",
         *summary(results),
     ]
     for result in results:
