@@ -225,7 +225,7 @@ def choose(
     kept = {name: value for name, value in last.items() if name in free and _is_known(name, value)}
     ladder = _Ladder(with_values(parameters, kept), free, bool(kept))
     notes: tuple[str, ...] = ()
-    if len(validation):
+    if (validation.movie_index < dataset.movies.listed).any():
         notes = _climb(ladder, _Data.of(dataset, train, validation, parameters, seed=seed), stage)
     else:
         stage.note("values of the last run" if kept else "defaults, since nothing was measured")

@@ -212,6 +212,20 @@ def test_without_validation_the_last_runs_values_stay(series, stage):
     assert chosen(nothing, last=given_way, stage=stage).values == defaults | given_way
 
 
+def test_held_out_ratings_of_unlisted_movies_alone_choose_nothing(series, stage):
+    """No list may contain such a movie, so no user can be measured."""
+    train, validation = series
+    movies = int(max(train.movie_index.max(), validation.movie_index.max())) + 2
+    users = int(train.user_index.max()) + 1
+    unlisted = replace(movies_of(movies, genres=False, years=False), unlisted=1)
+    dataset = Dataset(tuple(f"user:{user}" for user in range(users)), unlisted, train, (0.5, 5.0))
+    held_out = replace(validation, movie_index=np.full_like(validation.movie_index, movies - 1))
+
+    found = choose(SMALL, dataset, train, held_out, last={}, seed=1, stage=stage)
+
+    assert found.tried == []
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
