@@ -28,7 +28,7 @@ def order_of(
     Each model is trained without the held-out ratings (`train`) and measured. With `config.refits`
     it is trained again on all ratings (`refit`), and the lists are computed from that one. Stages
     of different models run in parallel; retrieval comes first, since it takes longer. Its first
-    training makes the choice, beside the trainings of the rating model.
+    training makes the choice, in parallel with the trainings of the rating model.
     """
     users, items = len(dataset.user_ids), len(dataset.movies.catalogue)
     served = REFIT if config.refits else TRAIN

@@ -77,7 +77,7 @@ class Trainings:
             threads=config.threads,
             keep=lambda group, columns: writer.write_metrics(group, dataset.user_ids, columns),
         )
-        for note in self._by_size(preset)["budgets"]:
+        for note in self._by_size(preset, fitted)["budgets"]:
             reporter.info(f"note: {note}")
 
     @property
@@ -97,10 +97,15 @@ class Trainings:
             return None
         return model.epochs(DataSize.of(self._dataset)) or None
 
-    def _by_size(self, preset: Preset) -> dict[str, Any]:
-        """Return everything that the size of the data decides, and the notes about budgets."""
+    def _by_size(self, preset: Preset, fitted: Ratings) -> dict[str, Any]:
+        """Return everything that the size of the data decides, and the notes about budgets.
+
+        Args:
+            preset: hyper-parameters of both models.
+            fitted: ratings that the measured models train on.
+        """
         ratings, size = self._dataset.ratings, DataSize.of(self._dataset)
-        planned = {"measured": plans(preset, ratings.take(self._rows), size)}
+        planned = {"measured": plans(preset, fitted, size)}
         if self._config.refits:
             planned["published"] = plans(preset, ratings, size)
         served = planned["published" if self._config.refits else "measured"]
@@ -192,7 +197,7 @@ class Trainings:
             **joined,
             **without_stars,
             **({"intervals": intervals} if intervals else {}),
-            "chosen": {**chosen, **self._by_size(preset)},
+            "chosen": {**chosen, **self._by_size(preset, self._ratings(TRAIN))},
         }
 
     def _ratings(self, step: str) -> Ratings:

@@ -10,8 +10,8 @@ with all others as chosen so far, and keeps the best:
 4. shares of both halves and of popularity, by the lists of their sum.
 
 The values of the last run come first, and give way only to a gain above its standard error, which
-limits churn. Values that a parameter file changes are not chosen. Finally, lists that are clearly
-worse than the most popular movies by any metric give way to them.
+limits churn. Values that a parameter file changes are not chosen. Finally, lists that are worse
+than the most popular movies by any metric, beyond its standard error, give way to them.
 
 The measure of a list is the mean of NDCG@10 and NDCG@100. Budgets are in users and scores, not in
 seconds, so the same data, seed and last run give the same choice.
@@ -53,11 +53,13 @@ from reco_batch.settings.hyperparameters import (
 )
 from reco_batch.settings.search_space import values_of, with_values
 
+#: Penalties of SLIM to try, L1 and L2; each further solution costs little.
+_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 5.0), (0.1, 20.0), (0.1, 60.0))
 #: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
-    "neighbours.l1": (0.1, 0.5),
-    "neighbours.l2": (5.0, 20.0, 60.0),
+    "neighbours.l1": tuple(sorted({l1 for l1, _ in _PENALTIES})),
+    "neighbours.l2": tuple(sorted({l2 for _, l2 in _PENALTIES})),
     "recency": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
     "dislike_weight": (1.0, 0.5, 0.0, -0.5),
     "tower.steps": (),  # as many as the training is measured at
@@ -81,9 +83,6 @@ _MOST_STEPS: Final = 1_000_000
 #: Shares of popularity to try in turn where lists are worse than it; if none is enough, the lists
 #: become popularity alone.
 _GIVE_WAY: Final = (0.3, 1.0, 3.0)
-
-#: Penalties of SLIM that are tried, L1 and L2: one solution after the other costs little.
-_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 5.0), (0.1, 20.0), (0.1, 60.0))
 
 PerUser = Mapping[str, NDArray[np.float64]]
 """Metrics of each sampled user, [A] each."""
