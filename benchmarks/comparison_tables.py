@@ -33,7 +33,7 @@ def summary(results: list[dict]) -> list[str]:
         "",
         "### All data sets",
         "",
-        f"The {OURS} beside the best other in each metric: relative difference, and win or loss if",
+        f"The {OURS} against the best other in each metric: relative difference, win or loss if",
         "the 95 % interval excludes 0. Seconds and GB of memory are those of the whole run.",
         "",
         f"| {' | '.join(HEAD)} |",

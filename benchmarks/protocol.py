@@ -48,7 +48,7 @@ def read_ratings(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def held_back(ratings: pd.DataFrame, split: str, share: float, seed: int) -> NDArray[np.bool_]:
-    """Return which ratings are held back.
+    """Return a mask of the held-out ratings.
 
     Args:
         ratings: with a column `timestamp`, unless the split is random.
@@ -99,7 +99,7 @@ def parts(
 
 @dataclass
 class Case:
-    """One cut of a data set, and the folder with what was measured on it."""
+    """One cut of a data set, and the folder of its measurements."""
 
     folder: Path
     split: str

@@ -1,4 +1,4 @@
-"""Recommendation quality on any data set, beside tuned recommenders of other origin.
+"""Recommendation quality on any data set, compared with tuned models of other libraries.
 
 `protocol.py` documents the protocol. What users get is measured: the job runs on the training part
 as a process, and its published lists are read from the store. Predicted stars come from the run's

@@ -1,4 +1,4 @@
-"""Runs of the job as a process of their own, with what they cost."""
+"""Runs of the job in a process of their own, with their time and memory."""
 
 import os
 import subprocess

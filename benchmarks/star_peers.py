@@ -53,7 +53,7 @@ class Stars:
 
     @cached_property
     def means(self) -> tuple[float, NDArray[np.float32], NDArray[np.float32]]:
-        """Mean, shrunken deviations of users [U] and, of what is left, of movies [I]."""
+        """Mean, shrunken deviations of users [U] and, of the residuals, of movies [I]."""
         users, movies = self.fitted
         mean = float(self.rating.mean())
         left = self.rating - np.float32(mean)

@@ -1,6 +1,7 @@
 """Fingerprint: all facts that the published lists depend on.
 
-Two runs with the same fingerprint publish the same bytes.
+Two runs with the same fingerprint and the same chosen hyper-parameters publish the same bytes. The
+choice also depends on that of the live generation.
 """
 
 import hashlib

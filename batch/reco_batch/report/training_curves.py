@@ -35,7 +35,7 @@ class Timeline(NamedTuple):
 def training_plots(manifest: Mapping[str, Any]) -> list[LinePlot]:
     """Return a plot of the loss for each training that recorded it.
 
-    The training by which a run chooses its length is left out: it is the same as the first one.
+    The training by which a run chooses the length of the others is left out.
     """
     losses = part_of(manifest, "losses")
     names = [name for name in losses if name.startswith(_TRAININGS)]

@@ -1,6 +1,6 @@
 """Factor model: predicted ratings as biases and a dot product, so one product rates all pairs.
 
-Every member of the default rating model has this form, and so has their mean.
+Every member of the default rating model has this form, and so has their weighted sum.
 
 Shapes: U users, I movies, D width, N pairs.
 """

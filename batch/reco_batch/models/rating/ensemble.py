@@ -1,4 +1,4 @@
-"""Default rating model: Bayesian factors, and a ridge regression of what they leave.
+"""Default rating model: Bayesian factors, and a ridge regression of their residuals.
 
 The factors (`bayesian_factors`) are good where many users rated the same movies; the ridge
 regression of each user's residuals (`ridge`) adds preferences for content, for which a few factors

@@ -3,8 +3,7 @@
     rating = mean + b_u + b_i + features_i . (w + w_u)
 
 Biases b and shared weights w are fitted in turns; w_u is a ridge regression of each user's
-residuals. It is the strongest single member, takes about a second, and its errors differ from those
-of the trained members.
+residuals. The ensemble fits it to the residuals of the Bayesian factors.
 
 A user's regression reads the features of each rated movie once per round. The shared regression
 needs only the number of ratings and the sum of residuals of each movie.
