@@ -203,6 +203,15 @@ class Histories(NamedTuple):
         offsets = self.offsets[start : stop + 1]
         return Histories(offsets - offsets[0], self.movie_index[offsets[0] : offsets[-1]])
 
+    def first(self, count: int) -> "Histories":
+        """Return the first entries of each row, at most `count`."""
+        counts = np.diff(self.offsets)
+        if count >= counts.max(initial=0):
+            return self
+        place = np.arange(len(self.movie_index)) - np.repeat(self.offsets[:-1], counts)
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, count))])
+        return Histories(offsets.astype(np.int64), self.movie_index[place < count])
+
     def rows(self, user_index: NDArray[np.integer]) -> "Histories":
         """Return the rows of the given users, in the given order."""
         offsets, places = self.places(user_index)

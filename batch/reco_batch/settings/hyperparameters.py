@@ -155,6 +155,8 @@ class NeighbourParameters:
     """`walk`: exponent of the penalty on popular candidates."""
     most_movies: int = 12_000
     """Budget of movies with weights to others, the most rated ones; any movie is a candidate."""
+    most_products: int = 20_000_000_000
+    """Budget of pairs of ratings of one user; longer histories count with their newest ratings."""
 
 
 @dataclass(frozen=True, slots=True)

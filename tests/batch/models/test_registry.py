@@ -142,6 +142,8 @@ def test_no_budget_changes_the_training_of_small_data():
             "candidates": MOVIES,
             "window": 40,
             "neighbour_movies": MOVIES,
+            "neighbour_history": 900,
+            "shortened_histories": 0,
         },
         "rating": {"epochs": 40, "window": 40},
     }
@@ -165,6 +167,7 @@ def test_every_exceeded_budget_has_a_note():
         ),
         "each training step samples 6 of 9 movies",
         "only the 4 most rated movies have weights to others",
+        "the item-item half counts only the newest 141,421 ratings of a user (users with more: 1)",
         "the item-item half counts co-occurrence up to 20 ratings apart, not 40",
         (
             "epochs of the rating model reduced from 40 to 33 to stay within 400,000,000 rating "

@@ -30,10 +30,9 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Dataset, Histories, Ratings, histories
 from reco_batch.data.item_features import content_features
 from reco_batch.metrics.ranking_metrics import per_user_metrics
-from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, has_order
+from reco_batch.models.retrieval.cooccurrence import has_order
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
 from reco_batch.models.retrieval.history_encoder import EncoderWeights, encoder_plan
-from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.retrieval.hybrid import (
     Users,
     encoded_users,
@@ -53,8 +52,8 @@ from reco_batch.settings.hyperparameters import (
 )
 from reco_batch.settings.search_space import values_of, with_values
 
-#: Penalties of SLIM to try, L1 and L2; each further solution costs little.
-_PENALTIES: Final = ((0.5, 20.0), (0.5, 60.0), (0.5, 5.0), (0.1, 20.0), (0.1, 60.0))
+#: Penalties of SLIM to try, L1 and L2; the solution for one is the start for the next.
+_PENALTIES: Final = ((0.5, 60.0), (0.5, 20.0), (0.5, 5.0), (0.1, 20.0), (0.1, 60.0))
 #: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
@@ -130,6 +129,7 @@ class _Sample(NamedTuple):
 
 _GOAL: Final = "goal"
 _KIND: Final = "neighbours.kind"
+_STEPS: Final = "tower.steps"
 #: Names in `Choice.tried` of the lists by the chosen values, of the most popular movies, and of the
 #: lists with more and more popularity.
 LISTS: Final = "chosen lists"
@@ -149,6 +149,12 @@ class _Ladder:
     """True if the first values are those of the last run, which only a clear gain replaces."""
     tried: list[dict[str, Any]] = field(default_factory=list)
     """Entries of `Choice.tried`."""
+
+    @property
+    def given_steps(self) -> int | None:
+        """Steps of the encoder's training by the last run or a parameter file, if any."""
+        is_given = self.has_last or _STEPS not in self.free
+        return self.parameters.tower.steps if is_given else None
 
     def step(
         self, options: Sequence[Mapping[str, Any]], measure: Callable[[HybridParameters], PerUser]
@@ -234,7 +240,7 @@ def choose(
 
 def _is_known(name: str, value: object) -> bool:
     """Return True for a value that a run can have chosen; others in a manifest are not used."""
-    if name == "tower.steps":
+    if name == _STEPS:
         return isinstance(value, int) and 1 <= value <= _MOST_STEPS
     given_way = {"popularity_share": _GIVE_WAY, "neighbour_share": (0.0,)}
     return value in (*LADDER[name], *given_way.get(name, ()))
@@ -262,9 +268,11 @@ class _Data(NamedTuple):
     ) -> "_Data":
         shape = len(dataset.user_ids), len(dataset.movies)
         users = Users.of(train, user_count=shape[0])
-        interactions = as_matrix(users.rated.history, None, movie_count=shape[1])
-        counts = cooccurrence_counts(
-            train, movie_count=shape[1], window=parameters.neighbours.window
+        pairs = RatedPairs.of(
+            train,
+            users.rated.history,
+            movie_count=shape[1],
+            parameters=parameters.neighbours,
         )
         # No list may contain an unlisted movie, so none is measured on one.
         sample = _Sample.of(
@@ -275,7 +283,7 @@ class _Data(NamedTuple):
             seed=seed,
         )
         content = content_features(dataset.movies)
-        return cls(train, users, sample, RatedPairs(interactions, counts), content, seed)
+        return cls(train, users, sample, pairs, content, seed)
 
     @property
     def sampled(self) -> Users:
@@ -300,9 +308,11 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
         ladder.each(["dislike_weight"], neighbours.measured)
     blend = _Blend(data, neighbours.scores(ladder.parameters))
     del neighbours  # SLIM's system, which is not needed during the training
-    training = _EncoderTraining(data, blend, ladder.parameters)
+    training = _EncoderTraining(data, blend, ladder.parameters, least=ladder.given_steps or 0)
     training.run(stage)
-    ladder.step([{"tower.steps": training.best}], training.measured)
+    if ladder.given_steps is None:
+        ladder.parameters = with_values(ladder.parameters, {_STEPS: training.best})
+    ladder.step([{_STEPS: training.best}], training.measured)
     blend.encoder = training.scores(ladder.parameters)
     shares = ["neighbour_share", "half_trust", "popularity_share", "newcomer_share", "tower_share"]
     best = ladder.each(shares, blend.measured)
@@ -362,7 +372,9 @@ class _Neighbours:
 class _EncoderTraining:
     """One training of the encoder, measured on the way by the lists of both halves."""
 
-    def __init__(self, data: _Data, blend: "_Blend", parameters: HybridParameters) -> None:
+    def __init__(
+        self, data: _Data, blend: "_Blend", parameters: HybridParameters, *, least: int
+    ) -> None:
         self._data, self._blend = data, blend
         # A half that gave way in the last run is measured too.
         shares = (parameters.tower_share or 1.0, parameters.neighbour_share or 1.0)
@@ -377,7 +389,7 @@ class _EncoderTraining:
         )
         # A budget may end the training before `_MARK_STEPS`, and it is measured at least once.
         self._unit = min(max(1, round(_MARK_STEPS / self._steps_per_epoch)), plan.epochs)  # epochs
-        self._wanted = self._mark_of(parameters.tower.steps)
+        self._wanted = self._mark_of(least)
         self._kept: dict[int, NDArray[np.float32]] = {}
         self.found: dict[int, PerUser] = {}
         """Metrics by number of steps."""
@@ -388,7 +400,7 @@ class _EncoderTraining:
         return min(max(1, round(steps / unit)), _MOST_MARKS) * unit
 
     def run(self, stage: Stage) -> None:
-        """Train until the lists get worse, at least for the steps of the parameters."""
+        """Train until the lists get worse, at least for the least number of steps."""
         most = _MOST_MARKS * self._unit * self._steps_per_epoch
         tower = replace(self._parameters.tower, steps=most)
         encoder_of(

@@ -20,7 +20,6 @@ from reco_batch.data.dataset import Dataset, Movies, Ratings
 from reco_batch.data.item_features import content_features
 from reco_batch.models.retrieval.choose import choose
 from reco_batch.models.retrieval.cooccurrence import (
-    cooccurrence_counts,
     cooccurrence_factors,
     narrower_window,
     planned_window,
@@ -28,14 +27,18 @@ from reco_batch.models.retrieval.cooccurrence import (
 )
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
 from reco_batch.models.retrieval.history_encoder import EncoderPlan, encoder_plan
-from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.retrieval.hybrid import (
     Halves,
     HybridRetrieval,
     Users,
     popularity_columns,
 )
-from reco_batch.models.retrieval.neighbours import RatedPairs, fit_neighbours, most_rated
+from reco_batch.models.retrieval.neighbours import (
+    RatedPairs,
+    fit_neighbours,
+    longest_history,
+    most_rated,
+)
 from reco_batch.models.retrieval.two_tower import unit_rows
 from reco_batch.models.trainable import (
     Choice,
@@ -95,11 +98,15 @@ class Hybrid(TrainableRetrieval):
         """Return the encoder's plan, the candidates of a step, and the movies with neighbours."""
         neighbours = self.parameters.neighbours
         rated = np.bincount(ratings.movie_index, minlength=size.movies)
+        lengths = np.bincount(ratings.user_index, minlength=size.users)
+        longest = longest_history(lengths, neighbours)
         return {
             **self._encoder_plan(size)._asdict(),
             "candidates": min(self.parameters.tower.most_candidates, size.movies),
             "window": planned_window(neighbours.window, ratings),
             "neighbour_movies": len(most_rated(rated, neighbours)),
+            "neighbour_history": longest,
+            "shortened_histories": int((lengths > longest).sum()),
         }
 
     def budget_notes(self, plan: Mapping[str, Any], size: DataSize) -> list[str]:
@@ -124,6 +131,11 @@ class Hybrid(TrainableRetrieval):
         most = parameters.neighbours.most_movies
         if plan["neighbour_movies"] == most:
             notes.append(f"only the {most:,} most rated movies have weights to others")
+        if plan["shortened_histories"]:
+            notes.append(
+                f"the item-item half counts only the newest {plan['neighbour_history']:,} ratings "
+                f"of a user (users with more: {plan['shortened_histories']:,})"
+            )
         return notes + narrower_window(
             "the item-item half", plan["window"], parameters.neighbours.window
         )
@@ -194,21 +206,20 @@ def _extract(
 ) -> _Extract:
     """Return everything that depends on the ratings; `content` is [I, F]."""
     users, movie_count = Users.of(ratings, user_count=user_count), len(content)
-    counts = cooccurrence_counts(
-        ratings, movie_count=movie_count, window=parameters.neighbours.window
+    pairs = RatedPairs.of(
+        ratings, users.rated.history, movie_count=movie_count, parameters=parameters.neighbours
     )
-    interactions = as_matrix(users.rated.history, None, movie_count=movie_count)
     factors = cooccurrence_factors(
-        counts,
-        interactions,
+        pairs.cooccurrence,
+        pairs.interactions,
         dim=_SIMILAR_FACTORS,
         seed=seed,
-        folded_in=without_order(counts, interactions),
+        folded_in=without_order(pairs.cooccurrence, pairs.interactions),
     )
     return _Extract(
         users,
         years_of(ratings),
-        fit_neighbours(RatedPairs(interactions, counts), parameters.neighbours),
+        fit_neighbours(pairs, parameters.neighbours),
         popularity_columns(ratings, movie_count=movie_count, recent_days=parameters.recent_days),
         _similarity_vectors(factors, content),
     )

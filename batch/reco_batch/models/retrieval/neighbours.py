@@ -23,6 +23,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from reco_batch.data.dataset import Histories, Ratings
+from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
+from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.retrieval.slim import screened, solved
 from reco_batch.settings.hyperparameters import NeighbourKind, NeighbourParameters
 
@@ -35,6 +38,29 @@ class RatedPairs(NamedTuple):
 
     interactions: sp.csr_matrix  # [U, I], 1 where the user rated the movie
     cooccurrence: sp.csr_matrix  # [I, I] from `cooccurrence_counts`; empty without order
+
+    @classmethod
+    def of(
+        cls,
+        ratings: Ratings,
+        history: Histories,
+        *,
+        movie_count: int,
+        parameters: NeighbourParameters,
+    ) -> "RatedPairs":
+        """Return the pairs of some ratings, within the budget of the parameters.
+
+        Args:
+            ratings: ratings to fit.
+            history: their histories, newest first, [U] rows.
+            movie_count: I.
+            parameters: hyper-parameters with the budget.
+        """
+        longest = longest_history(np.diff(history.offsets), parameters)
+        return cls(
+            as_matrix(history.first(longest), None, movie_count=movie_count),
+            cooccurrence_counts(ratings, movie_count=movie_count, window=parameters.window),
+        )
 
     @property
     def kinds(self) -> tuple[NeighbourKind, ...]:
@@ -75,6 +101,30 @@ def most_rated(counts: NDArray[np.int64], parameters: NeighbourParameters) -> ND
     """
     order = np.lexsort((np.arange(len(counts)), -counts))[: parameters.most_movies]
     return np.sort(order[counts[order] > 0])
+
+
+def longest_history(counts: NDArray[np.integer], parameters: NeighbourParameters) -> int:
+    """Return the ratings of a history that count, so that all pairs are within the budget.
+
+    One automated account may have rated the whole catalogue, and its pairs outnumber all others.
+
+    Args:
+        counts: [U] ratings of each user.
+        parameters: hyper-parameters with the budget of pairs.
+
+    Returns:
+        The largest L with a sum of min(n, L)^2 over users within the budget; at least 1.
+    """
+    ascending = np.sort(counts).astype(np.float64)
+    whole = np.cumsum(ascending**2)
+    if not len(counts) or whole[-1] <= parameters.most_products:
+        return int(ascending.max(initial=1))
+    # If the users from place p on are cut to the length of the one at p.
+    longer = np.arange(len(counts), 0, -1)
+    pairs = whole - ascending**2 + longer * ascending**2
+    place = int(np.searchsorted(pairs, parameters.most_products, "right"))
+    before = whole[place - 1] if place else 0.0
+    return max(1, int(np.sqrt((parameters.most_products - before) / longer[place])))
 
 
 def _user_weights(interactions: sp.csr_matrix, exponent: float) -> NDArray[np.float32]:
