@@ -19,13 +19,13 @@ from reco_store.control.generation_registry import read_control
 from reco_store.errors import ContractMismatch, VerifyFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from reco_store.connection.client import Client
     from reco_store.contract.keys import Keys
     from reco_store.control.lock import RunLock
 
-__all__ = ["chunks_of", "parse_chunk", "sample_suffixes", "write_inventory"]
+__all__ = ["chunks_of", "parse_chunk", "sample_suffixes", "write_chunk", "write_inventory"]
 
 INVENTORY_CHUNK: Final = 50_000
 _ATTEMPTS: Final = 3
@@ -56,14 +56,21 @@ def write_inventory(lock: RunLock, generation: str, suffixes: Iterator[str]) -> 
     written = chunk = 0
     while names := list(islice(suffixes, INVENTORY_CHUNK)):
         lock.tick()
-        value = zlib.compress(json.dumps(names, separators=(",", ":")).encode(), 1)
-        _write_chunk(lock, generation, lock.keys.inventory(generation, chunk), value)
+        write_chunk(lock, generation, chunk, names)
         written += len(names)
         chunk += 1
     return written
 
 
-def _write_chunk(lock: RunLock, generation: str, key: str, value: bytes) -> None:
+def write_chunk(lock: RunLock, generation: str, chunk: int, names: Sequence[str]) -> None:
+    """Write one chunk of an inventory, in place of an earlier one, and read it back.
+
+    Raises:
+        VerifyFailed: the chunk differs from what was sent.
+        redis.RedisError: the store does not answer, or refuses.
+    """
+    key = lock.keys.inventory(generation, chunk)
+    value = zlib.compress(json.dumps(names, separators=(",", ":")).encode(), 1)
     for _ in range(_ATTEMPTS):
         write_batch(lock.client, key, [("", value)])
         if read_values(lock.client, [key]) == [value]:

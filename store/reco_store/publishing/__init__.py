@@ -2,6 +2,7 @@
 
 __all__ = [
     "capacity",
+    "erasure",
     "generations",
     "memory_forecast",
     "outcome",
