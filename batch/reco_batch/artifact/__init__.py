@@ -6,6 +6,7 @@ artifact without a manifest is unfinished, and a later run can resume it.
 
 __all__ = [
     "check",
+    "erasure",
     "folder",
     "manifests",
     "pruning",

@@ -44,6 +44,10 @@ from reco_store.errors import ContractMismatch
 from reco_store.prefetch import prefetch, prefetch_map
 
 REPORT: Final = "report.html"
+#: Names of the SavedModels; their signatures are in `saved_models`.
+USER_MODEL: Final = "user_model"
+MOVIE_MODEL: Final = "movie_model"
+EXPLICIT_MODEL: Final = "explicit_model"
 _CARD: Final = (c.TITLE, c.YEAR, c.GENRES, c.RATING_COUNT, c.RATING_MEAN)
 _ROWS_PER_BATCH: Final = 4096
 #: Threads that encode. Encoding takes about twice as long as hashing or sending the same entries.
@@ -125,17 +129,20 @@ class Artifact:
             found = pa.array(list(some.values()), pa.list_(id_type))
             yield list(zip(some, encode_id_lists(found), strict=True))
 
-    def lists(self, family: Family, *, rows: int | None = None) -> Iterator[pa.RecordBatch]:
+    def lists(
+        self, family: Family, *, rows: int | None = None, columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the lists of a family in batches.
 
         Args:
             family: family with a file of its own.
             rows: lists per batch at most; None: a few thousand.
+            columns: columns to read; None: all.
 
         Raises:
             NightFailed: the file is damaged or missing.
         """
-        yield from self._batches(family.file, rows=rows)
+        yield from self._batches(family.file, columns, rows=rows)
 
     def movies(self) -> Iterator[pa.RecordBatch]:
         """Yield the catalogue in batches of a few thousand movies."""

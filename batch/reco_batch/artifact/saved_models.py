@@ -23,17 +23,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from reco_batch.artifact.folder import EXPLICIT_MODEL, MOVIE_MODEL, USER_MODEL
 from reco_batch.data.dataset import Histories
 from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.models.training.loop import Tower
 from reco_batch.models.training.tensorflow_runtime import as_disk_errors, tf
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.sparse_term import SparseTerm
-
-USER_MODEL = "user_model"
-MOVIE_MODEL = "movie_model"
-EXPLICIT_MODEL = "explicit_model"
-
 
 _IDS: Final = tf.TensorSpec([None], tf.string)
 _ROWS_OF_IDS: Final = tf.TensorSpec([None, None], tf.string)

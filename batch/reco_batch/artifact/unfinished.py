@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from reco_batch.artifact.manifests import MANIFEST
 from reco_batch.data.fingerprint import differences
+from reco_batch.errors import AtWork
 from reco_batch.files import delete, sha256, size_of, write_whole
 from reco_store import RecoError, UsageError
 from reco_store.contract.keys import is_generation_id
@@ -208,6 +209,24 @@ def open_night(
             show("nothing to resume; starting a new run")
         night = _begun(folders, generation, started, made_of)
     return night
+
+
+def discard_unfinished(folders: RunFolders) -> int:
+    """Delete the unfinished runs of a namespace, and return how many there were.
+
+    Raises:
+        AtWork: a run is under way, for another server.
+        OSError: a folder cannot be read.
+    """
+    count = 0
+    for folder in _newest_first(folders.unfinished):
+        lock = _locked(folder)
+        if lock is None:
+            raise AtWork(f"a run for another server, {folder.name},")
+        folders.discard(folder.name)
+        os.close(lock)
+        count += 1
+    return count
 
 
 def unfinished_generations(unfinished: Path) -> set[str]:

@@ -25,6 +25,15 @@ from reco_store.prefetch import prefetch
 
 #: Users' histories per row group; the scored lists have one row group per scoring block.
 _ROWS: Final = 4096
+#: Format of the lists. Scores rarely repeat, so a dictionary would cost time and save nothing;
+#: splitting their bytes by significance makes files smaller and both directions faster.
+LIST_FORMAT: Final[Mapping[str, Any]] = {
+    "compression": "zstd",
+    "use_dictionary": [f"{c.MOVIE_IDS}.list.element"],
+    "column_encoding": {f"{c.SCORES}.list.element": "BYTE_STREAM_SPLIT"},
+}
+#: Format of the files in `evaluation/`.
+EVALUATION_FORMAT: Final[Mapping[str, Any]] = {"compression": "zstd"}
 #: Ratings per row group of the split.
 _RATINGS: Final = 1_000_000
 
@@ -85,7 +94,7 @@ class ArtifactWriter:
             c.PART: (pa.array(["train", "validation", "test", "cold"]), part),
         }
         schema = pa.schema([(name, values.type) for name, (values, _) in columns.items()])
-        with pq.ParquetWriter(self.split, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(self.split, schema, **EVALUATION_FORMAT) as writer:
             for start in range(0, len(ratings), _RATINGS):
                 some = slice(start, start + _RATINGS)
                 taken = {
@@ -108,7 +117,7 @@ class ArtifactWriter:
         named = {"user_index": c.USER_ID, "held_out": c.HELD_OUT}
         table = {named.get(name, name): pa.array(values) for name, values in columns.items()}
         table[c.USER_ID] = _ids(user_ids).take(table[c.USER_ID])
-        pq.write_table(pa.table(table), self.metrics(group), compression="zstd")
+        pq.write_table(pa.table(table), self.metrics(group), **EVALUATION_FORMAT)
 
     def write_top_k(self, family: Family, ids: Sequence[str], blocks: Iterable[TopK]) -> int:
         """Write the lists of a family, one row group per block.
@@ -201,15 +210,7 @@ class ArtifactWriter:
         fields = [pa.field(c.SUFFIX, pa.string()), pa.field(c.MOVIE_IDS, pa.list_(self._ids.type))]
         if score_type is not None:
             fields.append(pa.field(c.SCORES, pa.list_(score_type)))
-        # Scores rarely repeat, so a dictionary would cost time and save nothing; splitting their
-        # bytes by significance makes files smaller and both directions faster.
-        return pq.ParquetWriter(
-            self.lists(family),
-            pa.schema(fields),
-            compression="zstd",
-            use_dictionary=[f"{c.MOVIE_IDS}.list.element"],
-            column_encoding={f"{c.SCORES}.list.element": "BYTE_STREAM_SPLIT"},
-        )
+        return pq.ParquetWriter(self.lists(family), pa.schema(fields), **LIST_FORMAT)
 
     def _lists(self, keys: Sequence[str], block: TopK) -> pa.RecordBatch:
         valid = block.items >= 0

@@ -31,6 +31,7 @@ from reco_terminal.console import printable
 from reco_terminal.wording import age_words, quality_figures
 
 if TYPE_CHECKING:
+    from reco_batch.night.forget import Forgot
     from reco_batch.night.run import Night
     from reco_batch.simulate.files import SimulateConfig
     from reco_batch.tuning.tune import Search
@@ -331,6 +332,20 @@ def hidden_list(titles: Mapping[str, str | None]) -> str:
         f"{printable(movie_id)}\t{printable(title or '(not in the live generation)')}"
         for movie_id, title in titles.items()
     )
+
+
+def forget_message(found: "Forgot") -> str:
+    """Report what was erased, where, and what a later run will do."""
+    erased, users = found.erased, "1 user" if found.users == 1 else f"{found.users:,} users"
+    later = f"later runs leave them out, by {found.list_file}"
+    if not (found.keys or found.generations or any(erased) or found.unfinished):
+        return f"nothing of {users} was found; {later}"
+    return f"""\
+{users} forgotten; {later}
+  store       {found.keys:,} keys deleted   {found.generations:,} generations changed
+  artifacts   {erased.rows:,} rows deleted   {erased.models:,} models deleted   \
+{erased.artifacts:,} artifacts changed
+  unfinished  {found.unfinished:,} runs deleted"""
 
 
 def stop_message(*, was_running: bool) -> str:

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from reco_batch.artifact.folder import report_or_folder
 from reco_batch.errors import DataRefused, GateRefused
+from reco_batch.ingest.forgotten import list_of, read_forgotten
 from reco_batch.monitoring.run_outcome import followed
 from reco_batch.night.publish_stage import republish
 from reco_batch.night.run import Night, last_times, read_and_split, run_night
@@ -116,6 +118,9 @@ def republish_command(
             replicas=settings.replicas,
             bounds=settings.gate,
             force=reason,
+            forgotten=read_forgotten(
+                list_of(target.home, target.namespace), _ids(settings.input.forget)
+            ),
             reporter=run.reporter,
         )
         run.record_published(published)
@@ -194,7 +199,6 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
         )
     return RunConfig(
         **_learning(settings, target),
-        namespace=target.keys.namespace,
         bounds=settings.gate,
         force=_reason(force),
     )
@@ -217,8 +221,28 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
         "data": settings.data,
         "threads": settings.threads or len(os.sched_getaffinity(0)),
         "home": target.home,
+        "namespace": target.keys.namespace,
+        "forget": _ids(settings.input.forget),
         "tuned": read_parameters(file, preset=preset) if file else None,
     }
+
+
+def _ids(forget: Path | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ids of `[input] forget`; those of a file are its lines that are not blank.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if isinstance(forget, tuple):
+        return tuple(user.strip() for user in forget)
+    try:
+        return tuple(filter(None, map(str.strip, forget.read_text("utf-8").splitlines())))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"--forget {str(forget)!r}: could not be read ({reason}); expected a file with one "
+            "id a line, in UTF-8"
+        ) from error
 
 
 def _fields(keys: type[BaseModel], settings: BaseModel) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from reco_batch.progress.terminal import fit_to_terminal
 from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
-from reco_store import ContractMismatch, Keys, NothingPublished, Reader, UsageError
+from reco_store import ContractMismatch, Keys, NothingPublished, Reader, RunLock, UsageError
 from reco_store.connection.client import Client
 from reco_store.control.hide_list import hidden, hide, unhide
 from reco_store.publishing.generations import list_generations, release, rollback
@@ -211,6 +211,44 @@ def _titles(client: Client, keys: Keys, movie_ids: Iterable[str]) -> Mapping[str
             movie = None
         titles[movie_id] = None if movie is None else movie.title
     return titles
+
+
+@store_commands.command("forget", cls=PlainCommand)
+@takes(Panel.STORE)
+def forget_(
+    resolved: ResolvedSettings,
+    users: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="USER...", help="Ids of users. [default: all who were forgotten earlier]"
+        ),
+    ] = None,
+) -> None:
+    """Erase users from the store and from all artifacts, and leave them out of later runs.
+
+    Deletes their keys in every generation, their rows in every artifact and the unfinished runs.
+    Without an id, erases everybody who was forgotten earlier, as is necessary after a backup was
+    restored. May be repeated, and must be if it was interrupted.
+    """
+    from reco_batch.night.forget import forget_users  # noqa: PLC0415  # tables and the report
+
+    target = Target.from_settings(resolved.settings)
+    try:
+        client = target.connect()
+    except NothingPublished:  # the embedded store has nothing to serve
+        client = None
+    found = forget_users(
+        target.home,
+        target.namespace,
+        None if client is None else RunLock(client, target.keys),
+        users or [],
+        warn=lambda line: typer.echo(f"warning: {line}", err=True),
+    )
+    if client is not None:
+        target.make_durable(client)
+    typer.echo(fit_to_terminal(messages.forget_message(found)))
+    if found.failure is not None:
+        raise found.failure
 
 
 @store_app.command("stop", cls=PlainCommand)

@@ -5,4 +5,4 @@
 file and line.
 """
 
-__all__ = ["bad_rows", "sources", "validate"]
+__all__ = ["bad_rows", "forgotten", "sources", "validate"]

@@ -1,6 +1,7 @@
 """Rows of the input that cannot be used: counted, described, and tolerated up to a limit."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
 #: Column -> expected form of a missing value, if not simply a value of the column.
 _WANTED: Final = {TIMESTAMP: "a time in every row, or no such column"}
 _SHOWN_CHARACTERS: Final = 80
+_DELIMITERS: Final = re.compile(r"[,;\t|]")
 #: Name of the artifact's file with the rows that were left out.
 REJECTED: Final = "rejected.csv"
 REMEDY: Final = "Correct or remove such rows, or allow some with --max-bad-rows."
@@ -161,6 +163,11 @@ def no_rows(name: str) -> DataRefused:
         "Check the export that writes this file.",
         name,
     )
+
+
+def values_of(row: str) -> list[str]:
+    """Return what may be values in the text of a rejected row, whatever its delimiter."""
+    return [value.strip().strip("\"'").strip() for value in _DELIMITERS.split(row)]
 
 
 def write_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:

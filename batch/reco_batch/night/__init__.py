@@ -1,7 +1,8 @@
 """Nightly run: the order of its stages, from the input files to the live generation.
 
 `run` is the complete run and `stage_order` lists its stages; `publish_stage` is its last part,
-which `batch republish` uses alone. The work itself is in the rooms below.
+which `batch republish` uses alone. `forget` erases users from everything that runs left. The work
+itself is in the rooms below.
 """
 
-__all__ = ["publish_stage", "run"]
+__all__ = ["forget", "publish_stage", "run"]

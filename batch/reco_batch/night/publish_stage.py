@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reco_batch.artifact.check import summary
+from reco_batch.artifact.erasure import erase_users, users_of
 from reco_batch.artifact.folder import Artifact, open_artifact, write_manifest
 from reco_batch.artifact.quarantine import (
     LATEST,
@@ -19,6 +20,7 @@ from reco_batch.artifact.quarantine import (
 )
 from reco_batch.files import unreadable
 from reco_batch.gate.judge import judge_generation
+from reco_batch.ingest.forgotten import Forgotten
 from reco_batch.progress.reporter import Reporter, errors_as_warnings
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import GateInput, Published, RunLock, UsageError, Verdict, publish
@@ -39,6 +41,7 @@ def republish(
     replicas: int = 0,
     bounds: GateBounds,
     force: str | None,
+    forgotten: Forgotten | None = None,
     reporter: Reporter,
 ) -> Published:
     """Publish an artifact that is on disk, without training.
@@ -51,6 +54,7 @@ def republish(
         replicas: replicas of each server that must confirm every key before the switch.
         bounds: thresholds of the gate.
         force: reason to overrule the gate and a quarantine; None to respect both.
+        forgotten: users to erase first from an artifact that was restored from a backup.
         reporter: shows the stages.
 
     Raises:
@@ -79,6 +83,8 @@ def republish(
             )
         if force is None:
             require_not_quarantined(artifact.folder)
+        if forgotten:
+            erase_users(artifact, forgotten.among(users_of(artifact)))
         published = publish_artifact(
             artifact,
             lock.client,

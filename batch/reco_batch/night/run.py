@@ -7,6 +7,7 @@ keep the current generation.
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,7 @@ from reco_batch.data.split import Split, split_ratings
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_batch.ingest.bad_rows import REJECTED, write_rejected
+from reco_batch.ingest.forgotten import clear_texts, leave_out, list_of, read_forgotten
 from reco_batch.ingest.sources import load
 from reco_batch.ingest.validate import build_dataset
 from reco_batch.night.preflight import existing, preflight
@@ -193,7 +195,7 @@ def read_and_split(
 
 
 def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
-    """Read and check the input, and release its tables, which are as large as the data set."""
+    """Read and check the input without forgotten users, and release its tables."""
     source = load(
         config.data,
         cache=config.downloads,
@@ -201,13 +203,16 @@ def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
         max_bad_rows=config.max_bad_rows,
         stage=stage,
     )
-    return build_dataset(
-        source.tables,
+    forgotten = read_forgotten(list_of(config.home, config.namespace), config.forget)
+    dataset = build_dataset(
+        leave_out(source.tables, forgotten),
         rating_scale=config.rating_scale,
         max_unknown_ratings=config.max_unknown_ratings,
         now=now,
         source=source.origin,
     )
+    rejected = clear_texts(dataset.findings.rejected, forgotten)
+    return replace(dataset, findings=replace(dataset.findings, rejected=rejected))
 
 
 def _name(

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from reco_batch.artifact.folder import EXPLICIT_MODEL, MOVIE_MODEL, USER_MODEL
 from reco_batch.artifact.manifests import MANIFEST
-from reco_batch.artifact.saved_models import EXPLICIT_MODEL, MOVIE_MODEL, USER_MODEL
 from reco_batch.artifact.unfinished import FINISH
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset

@@ -45,6 +45,18 @@ class NotifyKeys(SettingsModel):
     """Seconds that a run waits for the program or the address."""
 
 
+class InputKeys(SettingsModel):
+    """Input of a run in detail: the table [input]."""
+
+    forget: Annotated[
+        Path | tuple[str, ...],
+        BeforeValidator(lambda ids: tuple(map(str, ids)) if isinstance(ids, list) else ids),
+        Panel.INPUT,
+        Hint("a list of ids, or a file with one id a line", "FILE", example=("42", "77")),
+    ] = ()
+    """Users to leave out, besides those of `batch forget`."""
+
+
 class DataKeys(SettingsModel):
     """Input of a run, in a model of its own so that help lists it first."""
 
@@ -97,6 +109,7 @@ class Settings(RunKeys, DataKeys):
         Path | None, Panel.STORE, Hint("a folder", "DIR", "the user's data folder", "/var/lib/reco")
     ] = None
     """Folder of artifacts, downloads and the embedded store."""
+    input: InputKeys = InputKeys()
     gate: GateBounds = GateBounds()
     tune: TuneKeys = TuneKeys()
     notify: NotifyKeys = NotifyKeys()

@@ -181,7 +181,8 @@ def _in_options(options: Mapping[str, Any]) -> dict[str, SettingOrigin]:
             origins |= dict.fromkeys(hooks, SettingOrigin(option, () if is_url else None, option))
             origins[hooks[is_url]] = _origin(hooks[is_url], value, option)
         else:
-            name = parameter if parameter in SETTINGS else f"tune.{parameter}"
+            names = (f"{table}.{parameter}".lstrip(".") for table in ("", *TABLES))
+            name = next(name for name in names if name in SETTINGS)
             origins[name] = _origin(name, value, option)
     return origins
 

@@ -175,6 +175,10 @@ class LearningConfig(RunKeys):
     """Threads for scoring."""
     home: Path
     """Folder of artifacts, downloads and the embedded store."""
+    namespace: str = "reco"
+    """Prefix of every key."""
+    forget: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
+    """Users to leave out, besides those of `batch forget`."""
     tuned: Annotated[Preset | None, Field(exclude=True)] = None
     """Preset changed by a file of hyper-parameters; None: unchanged."""
 
@@ -196,8 +200,6 @@ class RunConfig(LearningConfig):
     """Thresholds of the quality gate."""
     force: str | None = None
     """Reason to publish whatever the gate finds; None: obey the gate."""
-    namespace: str = "reco"
-    """Prefix of every key."""
 
     @property
     def refits(self) -> bool:
