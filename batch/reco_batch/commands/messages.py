@@ -336,16 +336,30 @@ def hidden_list(titles: Mapping[str, str | None]) -> str:
 
 def forget_message(found: "Forgot") -> str:
     """Report what was erased, where, and what a later run will do."""
-    erased, users = found.erased, "1 user" if found.users == 1 else f"{found.users:,} users"
-    later = f"later runs leave them out, by {found.list_file}"
+    erased, users = found.erased, _count(found.users, "user")
+    left_out = _line("left out", "of later runs", f"listed in {found.list_file}")
     if not (found.keys or found.generations or any(erased) or found.unfinished):
-        return f"nothing of {users} was found; {later}"
-    return f"""\
-{users} forgotten; {later}
-  store       {found.keys:,} keys deleted   {found.generations:,} generations changed
-  artifacts   {erased.rows:,} rows deleted   {erased.models:,} models deleted   \
-{erased.artifacts:,} artifacts changed
-  unfinished  {found.unfinished:,} runs deleted"""
+        return f"nothing of {users} was found\n{left_out}"
+    in_store = (
+        f"{_count(found.keys, 'key')} deleted",
+        f"{_count(found.generations, 'generation')} changed",
+    )
+    on_disk = (
+        f"{_count(erased.rows, 'row')} and {_count(erased.models, 'model')} deleted",
+        f"{_count(erased.artifacts, 'artifact')} changed",
+    )
+    lines = [
+        _line("forgotten", users),
+        _line("store", *in_store),
+        _line("on disk", *on_disk),
+        _line("unfinished", f"{_count(found.unfinished, 'run')} deleted"),
+        left_out,
+    ]
+    return "\n".join(lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def stop_message(*, was_running: bool) -> str:

@@ -224,7 +224,7 @@ def forget_(
         ),
     ] = None,
 ) -> None:
-    """Erase users from the store and from all artifacts, and leave them out of later runs.
+    """Erase users, and leave them out of later runs.
 
     Deletes their keys in every generation, their rows in every artifact and the unfinished runs.
     Without an id, erases everybody who was forgotten earlier, as is necessary after a backup was

@@ -52,7 +52,7 @@ class InputKeys(SettingsModel):
         Path | tuple[str, ...],
         BeforeValidator(lambda ids: tuple(map(str, ids)) if isinstance(ids, list) else ids),
         Panel.INPUT,
-        Hint("a list of ids, or a file with one id a line", "FILE", example=("42", "77")),
+        Hint("a list of ids, or a file with one id a line", "FILE"),
     ] = ()
     """Users to leave out, besides those of `batch forget`."""
 

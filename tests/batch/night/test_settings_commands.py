@@ -57,7 +57,7 @@ def test_init_writes_a_file_that_config_reads(untrained, tmp_path):
 
     assert (first.code, first.err) == (0, "")
     assert first.out.startswith(f"wrote {path}; ")
-    assert tomllib.loads(path.read_text("utf-8")).keys() == {"gate", "tune", "notify"}
+    assert tomllib.loads(path.read_text("utf-8")).keys() == {"input", "gate", "tune", "notify"}
     assert (second.code, second.out) == (2, "")
     assert second.err == (f"error: {path} exists already. Use --force to replace it.\n")
     assert untrained("init", path, "--force").code == 0

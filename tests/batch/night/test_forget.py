@@ -1,0 +1,155 @@
+"""`batch forget`: a person is nowhere in the store and the home, and no later run restores them."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from csv_folders import planted
+from reco_store import Keys, connect
+from reco_store.connection.embedded.server import stop_server
+from reco_store.control.inventory import parse_chunk
+
+pytestmark = pytest.mark.slow
+
+PERSON = "person-7"
+KEYS = Keys("reco")
+
+
+@pytest.fixture(scope="module")
+def people(write, tmp_path_factory):
+    """Ratings of users with names, one row of whom has no stars."""
+    ratings, movies = planted()
+    ratings = [(f"person-{user}", *rest) for user, *rest in ratings]
+    return write(tmp_path_factory.mktemp("people"), [*ratings, (PERSON, 1, "x", 1)], movies)
+
+
+@pytest.fixture(scope="module")
+def home(batch, people, tmp_path_factory):
+    """Home with the embedded store after two runs, and what a killed third one left."""
+    folder = tmp_path_factory.mktemp("forgetful")
+    for _ in range(2):
+        run(batch, folder, people)
+    for left in ("unfinished/reco", "artifacts"):
+        (folder / left / "20990101T000000Z-dead" / "lists").mkdir(parents=True)
+    shutil.copytree(folder / "artifacts", folder.parent / "backup")
+    yield folder
+    stop_server(folder)
+
+
+def run(batch, home, people, *words):
+    """Run, with one bad row allowed."""
+    words = ("run", "--data", people, "--no-refit", "--max-bad-rows", 1, *words)
+    ended = batch(*words, REDIS_URL="", RECO_HOME=str(home))
+    assert ended.code == 0, ended.err
+    return ended
+
+
+@pytest.fixture(scope="module")
+def forgot(untrained, home):
+    """The command, twice."""
+    words = ("forget", PERSON)
+    return [untrained(*words, REDIS_URL="", RECO_HOME=str(home)) for _ in range(2)]
+
+
+def traces(home):
+    """Return the places of the home that name the person."""
+    found = []
+    for folder, _, names in os.walk(home):
+        for path in (Path(folder, name) for name in names):
+            if path.suffix == ".parquet":
+                text = pd.read_parquet(path).to_json()
+            elif path.suffix in (".socket", ".lock") or not path.is_file():
+                continue
+            else:
+                text = path.read_bytes().decode("latin-1")
+            if f'{PERSON}"' in text or f"{PERSON}," in text or f":{PERSON}" in text:
+                found.append(str(path.relative_to(home)))
+    return found
+
+
+def stored(home):
+    """Return all keys, and all names in inventories."""
+    with connect(None, home=home) as client:
+        keys = [key.decode() for key in client.scan_iter(count=10_000)]
+        names = [
+            name
+            for key in keys
+            if ":inventory:" in key
+            for name in parse_chunk(client.get(key), "")
+        ]
+    return keys, names
+
+
+def test_the_person_is_nowhere(home, forgot):
+    """Neither in a key, nor in an inventory, nor in a file; the result is a count of each.
+
+    Rows of an artifact: four lists, twenty of the split, one rejected, six of metrics.
+    """
+    ended = forgot[0]
+    assert ended.code == 0, ended.err
+    assert [line.split(maxsplit=1) for line in ended.out.splitlines()] == [
+        ["forgotten", "1 user"],
+        ["store", "8 keys deleted   2 generations changed"],
+        ["on", "disk     62 rows and 4 models deleted   2 artifacts changed"],
+        ["unfinished", "1 run deleted"],
+        ["left", f"out    of later runs   listed in {home / 'forgotten' / 'reco.json'}"],
+    ]
+    keys, names = stored(home)
+    assert not [key for key in (*keys, *names) if key.endswith(f":{PERSON}")]
+    assert f"user:{PERSON}0" not in names
+    assert "user:person-8" in names
+    assert traces(home) == []
+    assert len(list(home.glob("artifacts/*/report.html"))) == 2
+
+
+def test_the_second_time_nothing_is_found(forgot):
+    """And this is reported, with exit code 0."""
+    assert forgot[1].code == 0
+    assert forgot[1].out.startswith("nothing of 1 user was found\n")
+
+
+def test_generations_are_served_again_as_before(home, forgot, untrained):
+    """After a rollback, and from the artifact: it matches its digest and passes the gate."""
+    at_home = {"REDIS_URL": "", "RECO_HOME": str(home)}
+    for words in (("rollback",), ("release",), ("republish", "latest")):
+        ended = untrained(*words, **at_home)
+        assert ended.code == 0, ended.err
+
+
+def test_a_restored_backup_is_erased_before_it_is_served(home, forgot, untrained):
+    """An artifact is, by `batch republish`; everything is, by `batch forget` without a user."""
+    at_home = {"REDIS_URL": "", "RECO_HOME": str(home)}
+    backup = home.parent / "backup"
+    older, newer = sorted(path.parent.name for path in backup.glob("*/manifest.json"))
+    for name in (older, newer):
+        shutil.rmtree(home / "artifacts" / name)
+        shutil.copytree(backup / name, home / "artifacts" / name)
+    assert len(traces(home)) > 10
+    ended = untrained("republish", older, "--force", "restored", **at_home)
+    assert ended.code == 0, ended.err
+    assert not [place for place in traces(home) if older in place]
+    ended = untrained("forget", **at_home)
+    assert "1 artifact changed" in ended.out, ended.out + ended.err
+    assert traces(home) == []
+
+
+def test_later_runs_leave_the_person_out(home, forgot, batch, people):
+    """Also a user of the settings, and the text of a rejected row."""
+    ended = run(batch, home, people, "--forget", _file(home, "person-8\n\n"))
+    assert "40 ratings of 2 forgotten users were left out" in ended.err
+    keys, _ = stored(home)
+    newest = max(path.parent for path in home.glob("artifacts/*/manifest.json"))
+    assert f"reco:{newest.name}:user:person-9" in keys
+    assert f"reco:{newest.name}:user:person-8" not in keys
+    assert traces(home) == []
+    assert "person-8" not in (newest / "manifest.json").read_text()
+
+
+def _file(home, text):
+    """Write a file of ids."""
+    path = home.parent / "ids.txt"
+    path.write_text(text)
+    return path
