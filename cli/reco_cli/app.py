@@ -167,14 +167,16 @@ def get_popular(
     options: Options,
     *,
     by: Annotated[
-        Literal["most-rated", "highest-rated"],
-        typer.Option("--by", metavar="KIND", help="Order: most-rated or highest-rated."),
+        Literal["most-rated", "highest-rated", "trending", "new"],
+        typer.Option(
+            "--by", metavar="KIND", help="Kind: most-rated, highest-rated, trending or new."
+        ),
     ] = "most-rated",
     genre: Annotated[
         str | None, typer.Option("--genre", metavar="GENRE", help="Only movies of this genre.")
     ] = None,
 ) -> None:
-    """Show the most rated movies, or the highest rated ones."""
+    """Show popular movies: most rated, highest rated, trending, or new."""
     with options.where.open() as reader:
         answer = reader.popular(by.replace("-", "_"), genre=genre, **options.list_options.choice)
         write(

@@ -175,8 +175,9 @@ def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) ->
 def _kinds(items: Sequence[Item]) -> str:
     """Return the sources of movies in words, such as `most rated movies of the genre`."""
     sources = list(dict.fromkeys(item.source for item in items))
-    plain = [source_words(source) for source in sources if source != "most_rated_in_genre"]
+    plain = [source_words(source) for source in sources if not source.endswith("_in_genre")]
     kinds = [f"{' and '.join(plain)} movies"] if plain else []
-    if "most_rated_in_genre" in sources:  # precedes the fallback of all genres in every answer
-        kinds.insert(0, "most rated movies of the genre")
+    of_genre = [source_words(s[: -len("_in_genre")]) for s in sources if s.endswith("_in_genre")]
+    if of_genre:  # these precede the fallback of all genres in every answer
+        kinds.insert(0, f"{' and '.join(of_genre)} movies of the genre")
     return " and ".join(kinds)

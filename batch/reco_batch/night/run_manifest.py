@@ -15,6 +15,7 @@ from reco_batch.data.split import Split
 from reco_batch.progress.reporter import Reporter
 from reco_batch.scoring.popularity import thresholds_of
 from reco_batch.settings.run_config import RunConfig
+from reco_store.contract.keys import BY_MOST_RATED
 
 SCHEMA_VERSION: Final = 1
 #: Options without effect on the published lists; the gate records its own.
@@ -52,6 +53,7 @@ def manifest_of(
         "generation": night.generation,
         "created": iso(night.started),
         "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
+        **_stand_in(config, dataset),
         "genres": sorted({name for own in dataset.movies.catalogue.genres for name in own}),
         **input_of(dataset, split),
         "parameters": parameters_of(config) | {"rating_threshold": thresholds.rating_mean},
@@ -62,6 +64,13 @@ def manifest_of(
         "versions": versions(),
         "gate": None,
     }
+
+
+def _stand_in(config: RunConfig, dataset: Dataset) -> dict[str, str]:
+    """Return the kind of popular lists for fallbacks, unless it is the default of the contract."""
+    if config.stand_in == BY_MOST_RATED or dataset.ratings.timestamp is None:
+        return {}
+    return {"stand_in": config.stand_in}
 
 
 def parameters_of(config: RunConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Computing and writing of all published lists, and of the saved models."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,13 @@ from reco_batch.scoring.catalogue import by_product, by_stars, with_reasons
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.engine import Engine
 from reco_batch.scoring.explanations import Explained
-from reco_batch.scoring.popularity import movie_statistics, popular_lists, thresholds_of
+from reco_batch.scoring.popularity import (
+    Recency,
+    movie_statistics,
+    popular_lists,
+    recent_lists,
+    thresholds_of,
+)
 from reco_batch.scoring.ranked_lists import candidates_of, compared_by, of_first_movies, weights_of
 from reco_batch.scoring.topk import TopK
 from reco_batch.scoring.uncertainty import Bound, doubt_of
@@ -53,7 +60,7 @@ class Lists:
         seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
         self._seen = seen.below(len(self._movies))
 
-    def popular(self, _: Progress) -> None:
+    def popular(self, progress: Progress) -> None:
         """Write the popularity lists, the movie cards, and the movies that each user has seen."""
         movies = self._movies
         statistics = movie_statistics(
@@ -62,8 +69,14 @@ class Lists:
         thresholds = thresholds_of(
             self._dataset, self._config.count_threshold, self._config.rating_threshold
         )
+        n, recency = self._config.popular_n, _recency_of(self._config)
+        if self._dataset.ratings.timestamp is None and any(recency[:2]):
+            progress.note("the ratings have no times, so no trending and no new lists")
         self._writer.write_popular(
-            popular_lists(statistics, movies, thresholds=thresholds, n=self._config.popular_n)
+            chain(
+                popular_lists(statistics, movies, thresholds=thresholds, n=n),
+                recent_lists(self._dataset.ratings, movies, recency, n=n),
+            )
         )
         self._writer.write_seen(self._dataset.user_ids, self._seen)
         self._writer.write_movies(movies, statistics)
@@ -144,6 +157,11 @@ class Lists:
     ) -> None:
         """Write blocks of lists; the next block is scored in the meantime."""
         self._writer.write_top_k(family, ids, _counted(prefetch(blocks), progress))
+
+
+def _recency_of(config: RunConfig) -> Recency:
+    """Return the periods of the trending and new lists."""
+    return Recency(config.trending_days, config.new_days, config.trending_half_life)
 
 
 def _itself(movie_count: int) -> Histories:

@@ -1,9 +1,10 @@
-"""Popular lists: the most rated and the highest rated movies, overall and by genre.
+"""Popular lists: most rated, highest rated, trending and new movies, overall and by genre.
 
 *Most rated* orders movies by the number of ratings. Only movies with a mean above a threshold are
 listed; the threshold is lowered if too few are above it. *Highest rated* orders by the mean rating:
 movies with more ratings than a threshold come first, then those with more than half of it, and so
-on. So a list is full if the catalogue has enough rated movies. Pure functions over arrays.
+on. So a list is full if the catalogue has enough rated movies. *Trending* and *new* order by recent
+ratings, whose weights halve with their age. Pure functions over arrays.
 
 Shapes: I movies.
 """
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Dataset, Movies, Ratings
-from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED
+from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED, BY_NEW, BY_TRENDING
 
 
 class MovieStatistics(NamedTuple):
@@ -32,10 +33,10 @@ class MovieStatistics(NamedTuple):
 class PopularList(NamedTuple):
     """Popular list of one kind, over all movies or one genre."""
 
-    by: str  # BY_MOST_RATED or BY_HIGHEST_RATED
+    by: str  # one of POPULAR_KINDS
     genre: str | None  # None: all movies
     movie_index: NDArray[np.int64]  # best first
-    score: NDArray[np.float64]  # ratings, or mean stars
+    score: NDArray[np.float64]  # ratings, mean stars, or weighted ratings
 
 
 #: Distance of the threshold below a low mean rating, as a share of the rating scale: about half of
@@ -204,6 +205,79 @@ def popular_lists(
         if has_stars:
             chosen = by_mean[rated[by_mean]][:n]
             yield PopularList(BY_HIGHEST_RATED, genre, chosen, mean[chosen])
+
+
+class Recency(NamedTuple):
+    """Periods of the lists of recent movies, in days before the newest rating."""
+
+    trending_days: float | None  # ratings that count for the trending list; None: no such list
+    new_days: float | None  # first ratings of new movies; None: no such list
+    half_life_days: float  # age at which a rating counts half
+
+
+def recent_lists(
+    ratings: Ratings, movies: Movies, recency: Recency, *, n: int
+) -> Iterator[PopularList]:
+    """Yield the trending and the new movies, overall and of each genre that has any.
+
+    A rating of age *a* counts 2^(-a / half-life). The trending list counts those of its period; the
+    new list shows movies that entered the catalogue in its period, by all of their ratings.
+
+    Args:
+        ratings: ratings, also of movies that the catalogue lacks; without timestamps there are no
+            such lists.
+        movies: the catalogue.
+        recency: periods and half-life.
+        n: largest length of a list.
+
+    Yields:
+        Lists in the order of `popular_lists`; ties go to the first movie in the catalogue.
+    """
+    if ratings.timestamp is None or not len(ratings):
+        return
+    newest = int(ratings.timestamp.max())
+    age = (newest - ratings.timestamp) / _SECONDS_OF_DAY
+    weight = np.exp2(-age / recency.half_life_days)
+    listed = ratings.movie_index < len(movies)
+    chosen: list[tuple[str, NDArray[np.float64]]] = []
+    if recency.trending_days is not None:
+        counts = listed & (age < recency.trending_days)
+        chosen.append((BY_TRENDING, _weighted(ratings, weight, counts, len(movies))))
+    if recency.new_days is not None:
+        entered = entry_times(ratings, len(movies))
+        is_new = newest - entered < recency.new_days * _SECONDS_OF_DAY
+        everything = _weighted(ratings, weight, listed, len(movies))
+        chosen.append((BY_NEW, np.where(is_new, everything, 0)))
+    for genre, members in ((None, np.arange(len(movies))), *_by_genre(movies)):
+        for by, score in chosen:
+            order = members[np.argsort(-score[members], kind="stable")]
+            shown = order[score[order] > 0][:n]
+            if len(shown):
+                yield PopularList(by, genre, shown, score[shown])
+
+
+def entry_times(ratings: Ratings, movie_count: int) -> NDArray[np.int64]:
+    """Return when each movie entered the catalogue: the time of its first rating, [I].
+
+    In seconds since 1970; of a movie without ratings, long ago. A release date of the
+    input would take the place of the first rating here.
+    """
+    if ratings.timestamp is None:
+        raise ValueError("ratings without timestamps; expected ratings with them")
+    never = np.iinfo(np.int64).max
+    first = np.full(movie_count, never)
+    listed = ratings.movie_index < movie_count
+    np.minimum.at(first, ratings.movie_index[listed], ratings.timestamp[listed])
+    first[first == never] = -(2**62)
+    return first
+
+
+def _weighted(
+    ratings: Ratings, weight: NDArray[np.float64], rows: NDArray[np.bool_], movie_count: int
+) -> NDArray[np.float64]:
+    """Return the sum of the weights of some ratings of each movie, [I]."""
+    score = np.bincount(ratings.movie_index[rows], weights=weight[rows], minlength=movie_count)
+    return score.astype(np.float64)
 
 
 def _relaxed(threshold: float, means: NDArray[np.float64], n: int) -> float:

@@ -44,6 +44,18 @@ def _date_of_global_split(date: datetime | None, others: ValidationInfo) -> date
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 
+def _trending_if_published(kind: str, others: ValidationInfo) -> str:
+    """Refuse trending lists as stand-ins if the run does not publish them."""
+    if kind == "trending" and others.data.get("trending_days") is None:
+        raise ValueError(kind)
+    return kind
+
+
+#: Days before the newest rating.
+Days = Annotated[FiniteFloat, Field(gt=0), Hint("a number of days above 0", "DAYS")]
+_NO_LISTS = Hint("a number of days above 0", "DAYS", "no such lists", 30)
+
+
 class RunKeys(setting_metadata.SettingsModel):
     """Settings that decide the result of a run, or how it is computed."""
 
@@ -130,6 +142,20 @@ class RunKeys(setting_metadata.SettingsModel):
         ),
     ] = None
     """Minimum mean rating for the most-rated list; lowered if few reach it."""
+
+    trending_days: Annotated[Days | None, Panel.OUTPUT, _NO_LISTS] = None
+    """Publish the movies with the most ratings in the last N days."""
+    trending_half_life: Annotated[Days, Panel.OUTPUT] = 7
+    """Age in days at which a rating counts half, for trending and new lists."""
+    new_days: Annotated[Days | None, Panel.OUTPUT, _NO_LISTS] = None
+    """Publish the movies whose first rating is at most N days old."""
+    stand_in: Annotated[
+        Literal["most_rated", "trending"],
+        AfterValidator(_trending_if_published),
+        Panel.OUTPUT,
+        Hint("most_rated, or trending with --trending-days"),
+    ] = "most_rated"
+    """Popular movies that replace a missing or short list first."""
 
     keep: Annotated[Count, Panel.RUN] = 3
     """Generations to keep in the store and on disk, including the live one."""

@@ -13,6 +13,7 @@ const WINDOW = 500; // candidates filtered in one round trip
 const MAX_CARDS = 50_000;
 const SCALE = [0.5, 5]; // default if the manifest has no rating_scale
 const MAX_MOVES = 50;
+const KINDS = ["most_rated", "highest_rated", "trending", "new"]; // of popular lists
 
 export class NothingPublished extends Error {}
 export class UnknownContract extends Error {}
@@ -58,7 +59,7 @@ export class Reader {
     return this.#list(null, "for_ratings", choice, { ratings });
   }
 
-  /** The most_rated or highest_rated movies, of all or of one genre. */
+  /** The most_rated, highest_rated, trending or new movies, of all or of one genre. */
   popular(by = "most_rated", genre = null, choice = {}) {
     return this.#list(`popular:${by}`, by, choice, { fill: false, genre });
   }
@@ -102,10 +103,12 @@ export class Reader {
         if (generation === null) throw new NothingPublished(this.#namespace);
         const manifest = await this.#store.get(`{${this.#namespace}}:manifest:${generation}`);
         if (manifest === null) throw new DataLost(`no manifest of ${generation}`);
-        const { schema, rating_scale, counts = {}, genres = null } = JSON.parse(manifest);
+        const { schema, rating_scale, counts = {}, genres = null, stand_in } = JSON.parse(manifest);
         if (schema !== 1) throw new UnknownContract(`schema ${schema} in ${generation}`);
         const scale = rating_scale ?? SCALE;
-        this.#view = { generation, cards: new Map(), scale, counts, genres };
+        const first = KINDS.includes(stand_in) ? stand_in : "most_rated";
+        const fallbacks = [...new Set([first, "most_rated"])];
+        this.#view = { generation, cards: new Map(), scale, counts, genres, fallbacks };
       }
       const view = this.#view;
       const names = typeof suffixes === "function" ? suffixes(view) : suffixes;
@@ -133,8 +136,10 @@ export class Reader {
     let genres = [];
     const suffixes = (view) => [
       ...(ratings === null ? [ofGenre(view, suffix, genre)] : rated.map((id) => `next:${id}`)),
-      ...(genres = spelt(view, choice.genres ?? [])).map((name) => `popular:most_rated:genre:${name}`),
-      "popular:most_rated",
+      ...view.fallbacks.flatMap((by) => [
+        ...(genres = spelt(view, choice.genres ?? [])).map((name) => `popular:${by}:genre:${name}`),
+        `popular:${by}`,
+      ]),
       ...(seen === null ? [] : [seen]),
       ...(because === null ? [] : [because]),
     ];
@@ -145,7 +150,7 @@ export class Reader {
     const own = ratings === null ? readOwn(lists[0]) : addedUp(ratings, lists, view.scale);
     const popular = values;
     const taken = new Set([...exclude, ...rated, ...(itself === null ? [] : [itself])]);
-    const candidates = chain(own, source, popular, seenIds, taken, fill);
+    const candidates = chain(own, source, view.fallbacks, popular, seenIds, taken, fill);
     // In Redis an empty set does not exist.
     const missing = available !== false && sizes[1] === 0;
     if (missing && choice.available_missing === "none") {
@@ -226,7 +231,7 @@ function lettersOf(genre) {
 }
 
 // The candidates of all lists in order, each at its first position.
-function chain(own, source, popular, seen, taken, fill) {
+function chain(own, source, fallbacks, popular, seen, taken, fill) {
   const found = [];
   const add = (columns, from) => {
     for (const [movie_id, score] of columns) {
@@ -238,9 +243,13 @@ function chain(own, source, popular, seen, taken, fill) {
   if (own !== null) add(own, source);
   if (own !== null && !fill) return found;
   seen.forEach((id) => taken.add(id));
-  const ofGenres = popular.slice(0, -1).flatMap(readList);
-  add(ofGenres.sort((one, other) => other[1] - one[1]), "most_rated_in_genre");
-  add(readList(popular.at(-1)), "most_rated");
+  const width = popular.length / fallbacks.length;
+  fallbacks.forEach((by, place) => {
+    const lists = popular.slice(place * width, (place + 1) * width);
+    const ofGenres = lists.slice(0, -1).flatMap(readList);
+    add(ofGenres.sort((one, other) => other[1] - one[1]), `${by}_in_genre`);
+    add(readList(lists.at(-1)), by);
+  });
   return found;
 }
 

@@ -59,6 +59,9 @@ from reco_store.errors import UsageError
 __all__ = [
     "BY_HIGHEST_RATED",
     "BY_MOST_RATED",
+    "BY_NEW",
+    "BY_TRENDING",
+    "POPULAR_KINDS",
     "Keys",
     "because_suffix",
     "family_suffix",
@@ -83,6 +86,10 @@ __all__ = [
 
 BY_MOST_RATED = "most_rated"
 BY_HIGHEST_RATED = "highest_rated"
+BY_TRENDING = "trending"
+BY_NEW = "new"
+#: Kinds of popular lists. A generation has the last two only if its run was configured for them.
+POPULAR_KINDS = (BY_MOST_RATED, BY_HIGHEST_RATED, BY_TRENDING, BY_NEW)
 
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _GENERATION = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{4}", re.ASCII)
@@ -259,10 +266,11 @@ def popular_suffix(by: str, genre: str | None = None) -> str:
     """Return the suffix of a popularity list, overall or of one genre.
 
     Raises:
-        UsageError: ``by`` is neither most_rated nor highest_rated.
+        UsageError: ``by`` is not one of ``POPULAR_KINDS``.
     """
-    if by not in (BY_MOST_RATED, BY_HIGHEST_RATED):
-        raise UsageError(f"by {by!r}: expected {BY_MOST_RATED} or {BY_HIGHEST_RATED}")
+    if by not in POPULAR_KINDS:
+        *others, last = POPULAR_KINDS
+        raise UsageError(f"by {by!r}: expected {', '.join(others)} or {last}")
     return family_suffix(POPULAR, by if genre is None else f"{by}:genre:{genre}")
 
 

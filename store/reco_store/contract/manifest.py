@@ -12,6 +12,7 @@
     gate          verdict of the quality gate; null until the gate has run
     rating_scale  [lowest, highest]; null if the input has no ratings, hence no ranked lists
     genres        [name, ...] as spelt in cards and keys; optional
+    stand_in      kind of popular list that replaces missing and short lists first; optional
 
 Unknown fields are kept and ignored. Pure functions.
 """

@@ -18,8 +18,8 @@ PERSONAL: Final = "personal"
 RANKED: Final = "ranked"
 SIMILAR: Final = "similar"
 FOR_RATINGS: Final = "for_ratings"
-MOST_RATED: Final = "most_rated"
-MOST_RATED_IN_GENRE: Final = "most_rated_in_genre"
+#: After the kind of a popular list (`keys.POPULAR_KINDS`): the list of a requested genre.
+IN_GENRE: Final = "_in_genre"
 
 #: Note: the answer is short because no further published movie passes the filters.
 USED_UP: Final = "used_up"
@@ -45,7 +45,7 @@ class Item(NamedTuple):
     score: float
     """Score, comparable only within one source of one answer."""
     source: str
-    """Source of the movie: one of the names above; later versions may add names."""
+    """Source of the movie: one of the names above, or the kind of a popular list."""
     title: str
     """Title; the id of a movie without a label."""
     year: int | None

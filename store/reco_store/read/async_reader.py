@@ -102,7 +102,7 @@ class AsyncReader:
     async def popular(
         self, by: str = BY_MOST_RATED, genre: str | None = None, **filters: Unpack[ListFilters]
     ) -> Answer:
-        """Return popular movies, by most_rated or highest_rated, of all genres or of one."""
+        """Return popular movies of all genres or of one; for ``by`` see ``Reader.popular``."""
         return await self._run(self._requests.popular(by, genre, **filters))
 
     async def movie(self, movie_id: Id) -> Movie | None:

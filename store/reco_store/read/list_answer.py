@@ -2,6 +2,9 @@
 
     own list -> most rated of the requested genres -> most rated of all
 
+If the manifest names another kind of popular list as ``stand_in``, such as trending, its lists
+precede the most rated ones in the same way.
+
 All of them pass the same filters: excluded movies, genres, years, the set of available movies, the
 hide list. Fallbacks of a user's list also leave out movies that the user has rated. So an answer
 may be short, or empty for a user who rated everything; its notes contain the reason.
@@ -15,7 +18,7 @@ same steps: the movies with the list, their labels with its labels.
 
 from __future__ import annotations
 
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -26,8 +29,7 @@ from reco_store.read.answer_types import (
     ALL_SEEN,
     AVAILABLE_MISSING,
     DATA_LOST,
-    MOST_RATED,
-    MOST_RATED_IN_GENRE,
+    IN_GENRE,
     USED_UP,
     Answer,
     Item,
@@ -320,13 +322,16 @@ def _chain(
             return
     if query.seen is not None and values[-1] is not None:
         taken.update(decode_ids(values[-1]))
-    *of_genres, of_all = [value and decode_head(value, _WHOLE) for value in popular]
-    if of_genres:
-        pairs = [pair for columns in of_genres if columns for pair in zip(*columns, strict=True)]
-        pairs.sort(key=lambda pair: -pair[1])
-        yield [pair[0] for pair in pairs], [pair[1] for pair in pairs], MOST_RATED_IN_GENRE
-    if of_all:
-        yield *of_all, MOST_RATED
+    width = len(query.filters.genres) + 1
+    for place, by in enumerate(query.fallbacks):
+        some = popular[place * width : (place + 1) * width]
+        *of_genres, of_all = [value and decode_head(value, _WHOLE) for value in some]
+        if of_genres:
+            lists = (zip(*columns, strict=True) for columns in of_genres if columns)
+            pairs = sorted(chain.from_iterable(lists), key=lambda pair: -pair[1])
+            yield [pair[0] for pair in pairs], [pair[1] for pair in pairs], f"{by}{IN_GENRE}"
+        if of_all:
+            yield *of_all, by
 
 
 def _head(value: bytes, query: ListQuery) -> tuple[list[str], list[float]]:

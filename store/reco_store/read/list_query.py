@@ -166,14 +166,18 @@ class ListQuery(NamedTuple):
     """Suffix of the explanations, if requested."""
     popular: tuple[str, str] | None = None
     """Kind and genre, as spelled by the caller, of the popular list of a genre."""
+    stand_in: str = BY_MOST_RATED
+    """Kind of popular lists that precede the most rated movies; from the manifest."""
 
     def spelled(self, snapshot: Snapshot, *, verified: bool) -> ListQuery:
-        """Return the query with its genres spelled as in a generation.
+        """Return the query with its genres spelled, and its fallbacks, as in a generation.
 
         Raises:
             UsageError: see ``Snapshot.spelled``.
         """
         query = self
+        if self.stand_in != snapshot.stand_in:
+            query = query._replace(stand_in=snapshot.stand_in)
         if self.filters.genres:
             genres = snapshot.spelled(self.filters.genres, verified=verified)
             query = query._replace(filters=self.filters._replace(genres=genres))
@@ -197,13 +201,22 @@ class ListQuery(NamedTuple):
         return self.filters.n + len(self.excluded)
 
     @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Kinds of popular lists that replace a missing list, in their order."""
+        return tuple(dict.fromkeys((self.stand_in, BY_MOST_RATED)))
+
+    @property
     def suffixes(self) -> tuple[str, ...]:
         """Suffixes of the own list, its fallbacks, the rated movies and the explanations."""
-        genres = (popular_suffix(BY_MOST_RATED, genre) for genre in self.filters.genres)
+        popular = (
+            popular_suffix(by, genre)
+            for by in self.fallbacks
+            for genre in (*self.filters.genres, None)
+        )
         seen = () if self.seen is None else (self.seen,)
         own = (self.suffix,) if self.ratings is None else map(next_suffix, self.ratings)
         because = () if self.because is None else (self.because,)
-        return (*own, *genres, popular_suffix(BY_MOST_RATED), *seen, *because)
+        return (*own, *popular, *seen, *because)
 
 
 class Sets(NamedTuple):

@@ -149,7 +149,8 @@ class Reader:
         """Return popular movies.
 
         Args:
-            by: most_rated or highest_rated.
+            by: most_rated, highest_rated, trending or new. A generation has the last two only if
+                its run was configured for them; without them, most rated movies are returned.
             genre: return movies of this genre only; its case does not matter.
             filters: number and kind of the movies; see ``ListFilters``.
 

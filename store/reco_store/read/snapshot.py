@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from reco_store.contract.keys import BY_MOST_RATED, POPULAR_KINDS
 from reco_store.contract.manifest import created_seconds, load_manifest
 from reco_store.contract.titles import fold_genre
 from reco_store.errors import DataLost, UsageError
@@ -39,6 +40,7 @@ class Snapshot:
         "manifest",
         "pointer",
         "prefix",
+        "stand_in",
     )
 
     def __init__(self, keys: Keys, pointer: bytes) -> None:
@@ -50,6 +52,7 @@ class Snapshot:
         self.created = 0.0  # seconds since 1970
         self.has_reasons = False  # True unless the manifest counts no explanations
         self.counts: Mapping[str, Any] = {}  # family -> number of keys; empty if unknown
+        self.stand_in = BY_MOST_RATED  # popular list that precedes the most rated in fallbacks
         self.genres: dict[str, list[str]] | None = None  # folded name -> spellings; None if unknown
 
     def key(self, suffix: str) -> bytes:
@@ -70,6 +73,8 @@ class Snapshot:
         counts = self.manifest.get("counts")
         self.counts = counts or {}
         self.has_reasons = counts is None or bool(counts.get("because"))
+        stand_in = self.manifest.get("stand_in")
+        self.stand_in = stand_in if stand_in in POPULAR_KINDS else BY_MOST_RATED
         genres = self.manifest.get("genres")
         if isinstance(genres, list):  # an older generation does not list them
             self.genres = {}

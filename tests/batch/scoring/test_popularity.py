@@ -11,11 +11,14 @@ from reco_batch.data.dataset import Dataset, Movies, Ratings
 from reco_batch.scoring.popularity import (
     MovieStatistics,
     PopularList,
+    Recency,
     Thresholds,
+    entry_times,
     movie_statistics,
     popular_lists,
     popularity_baseline,
     recent_counts,
+    recent_lists,
     thresholds_of,
 )
 from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED
@@ -329,3 +332,91 @@ def test_the_baseline_without_stars_is_of_lists_only():
     )
 
     assert found == {"top_1_accuracy": 0.5, "top_2_accuracy": 0.5}
+
+
+DAY = 86_400
+NEWEST = 1_700_000_000
+GENRES = (("Comedy",), ("Drama", "Comedy"), (), ("War",), ("Drama",))
+
+
+def rated(*pairs):
+    """Make ratings from (movie, age in days) pairs; a movie beyond the catalogue is unlisted."""
+    movies, ages = zip(*pairs, strict=True)
+    times = NEWEST - np.round(np.array(ages) * DAY).astype(np.int64)
+    return Ratings(np.arange(len(pairs), dtype=np.int32), np.int32(movies), None, times)
+
+
+def recent(ratings, *, trending=None, new=None, half_life=7.0, n=10):
+    """Return the lists of recent movies as {(by, genre): {movie: score}}, in order."""
+    found = recent_lists(ratings, movies_of(*GENRES), Recency(trending, new, half_life), n=n)
+    return {
+        (p.by, p.genre): dict(zip(p.movie_index.tolist(), p.score.tolist(), strict=True))
+        for p in found
+    }
+
+
+def test_ratings_of_the_period_count_by_their_age():
+    """Half after a half-life, none at the end of the period; ties go to the catalogue's order."""
+    ratings = rated((1, 0), (0, 7), (0, 7), (2, 14), (2, 29.5), (3, 30), (9, 0))
+    assert recent(ratings, trending=30) == {
+        ("trending", None): {0: 1, 1: 1, 2: pytest.approx(0.25 + 2 ** (-29.5 / 7))},
+        ("trending", "Comedy"): {0: 1, 1: 1},
+        ("trending", "Drama"): {1: 1},
+    }
+
+
+def test_time_is_that_of_the_newest_rating():
+    """Also if the newest rating is of a movie that no list shows; the clock has no influence."""
+    ratings = rated((1, 0), (0, 20))
+    assert list(recent(ratings, trending=10)["trending", None]) == [1]
+    newest = Ratings(
+        np.int32([0, 1, 2]), np.int32([1, 0, 9]), None, np.append(ratings.timestamp, NEWEST + DAY)
+    )
+    assert recent(newest, trending=10)["trending", None] == {1: pytest.approx(2 ** (-1 / 7))}
+
+
+def test_new_movies_are_those_first_rated_in_the_period():
+    """An older movie is left out whatever its recent ratings; all ratings of a new one count."""
+    ratings = rated((0, 0), (0, 0), (0, 100), (1, 9), (3, 2), (3, 9.5), (4, 10))
+    found = recent(ratings, new=10, half_life=2)
+    assert found == {
+        ("new", None): {3: pytest.approx(0.5 + 2**-4.75), 1: pytest.approx(2**-4.5)},
+        ("new", "Comedy"): {1: pytest.approx(2**-4.5)},
+        ("new", "Drama"): {1: pytest.approx(2**-4.5)},
+        ("new", "War"): {3: pytest.approx(0.5 + 2**-4.75)},
+    }
+
+
+def test_lists_are_cut_and_off_by_default():
+    """No list is longer than n; without periods or times there is none."""
+    ratings = rated((0, 0), (1, 0), (2, 0))
+    assert list(recent(ratings, trending=1, n=2)["trending", None]) == [0, 1]
+    assert recent(ratings) == {}
+    untimed = Ratings(ratings.user_index, ratings.movie_index, None, None)
+    assert recent(untimed, trending=1, new=1) == {}
+    with pytest.raises(ValueError, match="without timestamps"):
+        entry_times(untimed, 5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 90)), min_size=1, max_size=60))
+@settings(max_examples=50)
+def test_scores_equal_those_of_a_loop(pairs):
+    """Each list contains exactly the movies with a positive score, best first."""
+    ratings = rated(*pairs)
+    found = recent(ratings, trending=30, new=20)
+    newest = min(age for _, age in pairs)
+    ages = {m: [age - newest for movie, age in pairs if movie == m] for m in range(5)}
+    trending = {m: sum(2 ** (-a / 7) for a in own if a < 30) for m, own in ages.items()}
+    new = {
+        m: sum(2 ** (-a / 7) for a in own) for m, own in ages.items() if max(own, default=99) < 20
+    }
+    for by, scores in (("trending", trending), ("new", new)):
+        for genre in (None, "Comedy", "Drama", "War"):
+            wanted = {
+                m: score
+                for m, score in scores.items()
+                if score and (genre is None or genre in GENRES[m])
+            }
+            shown = found.get((by, genre), {})
+            assert shown == pytest.approx(wanted)
+            assert list(shown.values()) == sorted(shown.values(), reverse=True)

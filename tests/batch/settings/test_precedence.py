@@ -95,6 +95,9 @@ def test_environment_and_file_set_every_setting(file, monkeypatch):
         "ranked_k": 7,
         "ranked_candidates": 7,
         "rating_threshold": 7,
+        "trending_days": 7,
+        "trending_half_life": 3,
+        "new_days": 7,
         "max_unknown_ratings": 0.25,
         "rating_scale": "1:7",
         "threads": 7,
@@ -113,6 +116,8 @@ def test_environment_and_file_set_every_setting(file, monkeypatch):
         value = values.get(name, 7 if number else words[-1] if words else "x")
         if name == "split_date":
             monkeypatch.setenv("RECO_SPLIT", "global")  # without which it is refused
+        if name == "stand_in":
+            monkeypatch.setenv("RECO_TRENDING_DAYS", "7")  # likewise
         monkeypatch.setenv(variable(name), str(value))
         by_environment = values_of(read_settings({}))[name]
         monkeypatch.delenv(variable(name))

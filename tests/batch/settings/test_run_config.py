@@ -40,6 +40,9 @@ def config(**values):
         ("rating_scale", (float("nan"), 5)),
         ("rating_scale", (0, float("inf"))),
         ("rating_threshold", float("nan")),
+        ("trending_days", 0),
+        ("new_days", -1),
+        ("stand_in", "trending"),
         ("colour", "red"),
     ],
 )
