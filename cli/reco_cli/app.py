@@ -176,7 +176,7 @@ def get_popular(
         str | None, typer.Option("--genre", metavar="GENRE", help="Only movies of this genre.")
     ] = None,
 ) -> None:
-    """Show popular movies: most rated, highest rated, trending, or new."""
+    """Show most or highest rated, trending or new movies."""
     with options.where.open() as reader:
         answer = reader.popular(by.replace("-", "_"), genre=genre, **options.list_options.choice)
         write(
