@@ -139,6 +139,16 @@ def test_popular_movies_by_count_and_by_mean(reco):
     assert best[1:4] == ["50", "4.238", "highest_rated"]
 
 
+def test_a_kind_that_is_not_published_has_a_note(reco):
+    """A generation has trending and new movies only on request."""
+    for kind in ("trending", "new"):
+        ended = reco("get-popular", "--by", kind, "-n", "1")
+        assert ended.rows[0][1:4] == ["1", "215", "most_rated"]
+        assert (
+            f"note: the whole catalogue has no {kind} list; showing the most rated movies instead."
+        ) in ended.err
+
+
 def test_popular_movies_of_a_genre(reco):
     """--genre answers from the genre's own list."""
     rows = reco("get-popular", "--genre", "Drama", "-n", "3").rows

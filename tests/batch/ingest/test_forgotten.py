@@ -1,0 +1,48 @@
+"""List of forgotten users: hashes, added to and never ignored."""
+
+import pytest
+
+from reco_batch.data.dataset import RejectedRow
+from reco_batch.errors import NightFailed
+from reco_batch.ingest.forgotten import (
+    Forgotten,
+    clear_texts,
+    list_of,
+    read_forgotten,
+    remember_to_forget,
+)
+
+
+def test_users_are_added_as_hashes(tmp_path):
+    """The file names nobody; a home without one forgets nobody."""
+    path = list_of(tmp_path, "reco")
+    assert read_forgotten(path, ["7"]).among(["7", "8"]) == {"7"}
+    remember_to_forget(path, ["person-42"])
+    remember_to_forget(path, ["person-43", "person-42"])
+    text = path.read_text("utf-8")
+    assert "person" not in text
+    known = read_forgotten(path, ["7"])
+    assert (len(known), known.among(["person-42", "person-43", "person-4", "7"])) == (
+        3,
+        {"person-42", "person-43", "7"},
+    )
+    remember_to_forget(path, ["person-43"])
+    assert path.read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"salt": "00"}', '{"salt": "00", "sha256": 7}'])
+def test_a_damaged_list_is_an_error(tmp_path, text):
+    """Otherwise the next run would bring everybody back."""
+    path = tmp_path / "reco.json"
+    path.write_text(text)
+    with pytest.raises(NightFailed, match="cannot be read"):
+        read_forgotten(path)
+
+
+def test_texts_of_rejected_rows_are_cleared():
+    """Whatever the delimiter and the quotes, but only where a whole value is the id."""
+    rows = [
+        RejectedRow("r.csv", n, "", text) for n, text in enumerate(("1,42,x", '"42"; 3', "421,4"))
+    ]
+    cleared = clear_texts(rows, Forgotten(frozenset(["42"])))
+    assert [row.row for row in cleared] == ["", "", "421,4"]
