@@ -16,6 +16,7 @@ from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import open_log
 from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.hyperparameters import EngineName
+from reco_batch.settings.input_keys import events_refusal
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import RunConfig, RunKeys, TuneConfig, TuneKeys
 from reco_batch.settings.target import Target
@@ -206,15 +207,18 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
     Raises:
         UsageError: no data is named, or the file of parameters cannot be used.
     """
-    if settings.data is None:
+    if settings.data is None and None in (settings.input.ratings, settings.input.items):
         raise UsageError(
             "--data is missing; expected a folder, or the name of a data set: as an option, in "
-            "RECO_DATA, or as data in reco.toml"
+            "RECO_DATA, or as data in reco.toml; or ratings and items in [input]"
         )
+    if refused := events_refusal(settings.input):
+        raise refused
     preset, file = settings.preset, settings.parameters
     return {
         **_fields(RunKeys, settings),
         "data": settings.data,
+        "input": settings.input,
         "threads": settings.threads or len(os.sched_getaffinity(0)),
         "home": target.home,
         "tuned": read_parameters(file, preset=preset) if file else None,

@@ -24,6 +24,7 @@ _NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.TIME: ("a time", "seconds since 1970, or a time such as 2024-05-01T18:30:00Z"),
     Kind.TITLE: ("text", "text in UTF-8"),
     Kind.GENRES: ("text", "text in UTF-8"),
+    Kind.FLAG: ("true or false", "true or false, or a number"),
 }
 #: Column -> expected form of a missing value, if not simply a value of the column.
 _WANTED: Final = {TIMESTAMP: "a time in every row, or no such column"}

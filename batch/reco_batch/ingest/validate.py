@@ -4,10 +4,8 @@ Input that no run should be trained on is refused. Faults with one obvious repai
 every repair is counted in the findings. Pure functions from frames to arrays.
 """
 
-import ast
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -22,13 +20,13 @@ from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
 from reco_batch.ingest.formats.table_file import RowNumbers
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
+from reco_batch.ingest.tags import separator_of, split_tags
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
 #: Start of the year 2100, in seconds since 1970; larger times are probably milliseconds.
 _YEAR_2100 = 4_102_444_800
 #: Numbers in parentheses at the end of a title that are years.
 _YEARS = range(1870, 2100)
-_NO_GENRES = "(no genres listed)"
 #: Tolerance for clocks and time zones; ratings dated later are in the future.
 _CLOCK_TOLERANCE_SECONDS = 86_400
 #: With a larger share of future ratings, this machine's clock or the unit of time is wrong.
@@ -281,57 +279,25 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     listed_genres = (
         raw.movies[c.GENRES].fillna("").tolist() if c.GENRES in raw.movies else [""] * len(listed)
     )
-    separator = _genre_separator(listed_genres)
+    separator = separator_of(listed_genres)
     genres = [*listed_genres, *[""] * len(unknown)]
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),
-        genres=tuple(_split_genres(text, separator) for text in genres),
+        genres=tuple(split_tags(text, separator) for text in genres),
         years=tuple(_year(title) for title in titles),
         unlisted=len(unknown),
     )
     return movies, ratings_of_unknown
 
 
-def _genre_separator(texts: Iterable[str]) -> str:
-    """Return the separator of genres: | or, if no movie has one, a comma or a semicolon."""
-    plain = [text for text in texts if not text.startswith("[")]
-    if any("|" in text for text in plain):
-        return "|"
-    return next((one for one in (",", ";") if any(one in text for text in plain)), "|")
-
-
 def _genre_note(raw: RawTables) -> tuple[str, ...]:
     if c.GENRES not in raw.movies:
         return (f"{raw.movies_file} has no column 'genres': no movie has any",)
-    separator = _genre_separator(raw.movies[c.GENRES].fillna("").tolist())
+    separator = separator_of(raw.movies[c.GENRES].fillna("").tolist())
     if separator == "|":
         return ()
     return (f"{raw.movies_file}: genres are separated by {separator!r}, since none has a '|'",)
-
-
-def _split_genres(text: str, separator: str = "|") -> tuple[str, ...]:
-    names = (part.strip() for part in _listed(text) or text.split(separator))
-    return tuple(dict.fromkeys(name for name in names if name and name != _NO_GENRES))
-
-
-def _listed(text: str) -> list[str] | None:
-    """Return the genres in a JSON or Python list; None if the text is not a list.
-
-    A list contains names, or objects with a name as in TMDB.
-    """
-    if not text.startswith("["):
-        return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(found, list):
-            named = [one.get("name") if isinstance(one, dict) else one for one in found]
-            if all(isinstance(one, str) for one in named):
-                return list(map(str, named)) or [""]
-    return None
 
 
 def _year(title: str) -> int | None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field
 
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_batch.settings.input_keys import InputKeys
 from reco_batch.settings.run_config import RunKeys, TuneKeys
 from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel, checked
 from reco_store import Keys
@@ -54,7 +55,8 @@ class DataKeys(SettingsModel):
         Panel.INPUT,
         Hint("a folder, demo, ml-latest-small, ml-25m or ml-32m", "DIR", "none", "/srv/ratings"),
     ] = None
-    """Ratings and movies (.csv, .csv.gz, .parquet) or a data set; required."""
+    """Folder with ratings and movies, or a data set; required without [input]."""
+    input: InputKeys = InputKeys()
 
 
 class Settings(RunKeys, DataKeys):

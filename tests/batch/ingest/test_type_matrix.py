@@ -90,8 +90,15 @@ MEANT = {
         Family.TIMESTAMP: SECONDS,
     },
     c.Kind.GENRES: {Family.NULL: ""},
+    c.Kind.FLAG: {Family.NULL: None},
 }
-USUAL = {c.Kind.STARS: 4.0, c.Kind.TIME: 4}
+MEANT[c.Kind.ATTRIBUTE] = {
+    **MEANT[c.Kind.ID],
+    **MEANT[c.Kind.STARS],
+    **MEANT[c.Kind.TIME],
+    **dict.fromkeys((Family.TEXT, Family.BINARY, Family.TEXTS), "4"),
+}
+USUAL = {c.Kind.STARS: 4.0, c.Kind.TIME: 4, c.Kind.FLAG: True, c.Kind.ATTRIBUTE: 4.0}
 
 
 def test_every_family_is_tried():
