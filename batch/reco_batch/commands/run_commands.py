@@ -3,12 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from reco_batch.artifact.folder import report_or_folder
+from reco_batch.commands import check_page
 from reco_batch.errors import DataRefused, GateRefused
+from reco_batch.ingest.check.judge import Limits, judge
 from reco_batch.monitoring.run_outcome import followed
 from reco_batch.night.publish_stage import republish
 from reco_batch.night.run import Night, last_times, read_and_split, run_night
@@ -160,6 +163,36 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
     return searches
 
 
+def check_command(settings: Settings, target: Target) -> tuple[str, int]:
+    """Check the input without a run.
+
+    Args:
+        settings: merged from options, environment and file.
+        target: target with the folder of downloads.
+
+    Returns:
+        The page to print, and the number of problems.
+
+    Raises:
+        UsageError: no data is named, or [input] contradicts itself.
+    """
+    _require_data(settings)
+    limits = Limits(
+        settings.encoding,
+        settings.max_bad_rows,
+        settings.rating_scale,
+        settings.max_unknown_ratings,
+    )
+    judged = judge(
+        settings.data,
+        settings.input,
+        limits,
+        cache=target.home / "downloads",
+        now=datetime.now(UTC),
+    )
+    return check_page.page(judged, settings.input), len(judged.problems)
+
+
 def simulate_command(options: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
     """Write a simulated data set.
 
@@ -207,11 +240,7 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
     Raises:
         UsageError: no data is named, or the file of parameters cannot be used.
     """
-    if settings.data is None and None in (settings.input.ratings, settings.input.items):
-        raise UsageError(
-            "--data is missing; expected a folder, or the name of a data set: as an option, in "
-            "RECO_DATA, or as data in reco.toml; or ratings and items in [input]"
-        )
+    _require_data(settings)
     if refused := events_refusal(settings.input):
         raise refused
     preset, file = settings.preset, settings.parameters
@@ -223,6 +252,14 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
         "home": target.home,
         "tuned": read_parameters(file, preset=preset) if file else None,
     }
+
+
+def _require_data(settings: Settings) -> None:
+    if settings.data is None and None in (settings.input.ratings, settings.input.items):
+        raise UsageError(
+            "--data is missing; expected a folder, or the name of a data set: as an option, in "
+            "RECO_DATA, or as data in reco.toml; or ratings and items in [input]"
+        )
 
 
 def _fields(keys: type[BaseModel], settings: BaseModel) -> dict[str, Any]:

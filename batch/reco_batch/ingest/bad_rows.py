@@ -116,6 +116,18 @@ class BadRows:
             for location, bad in located
         )
 
+    def faults(self, lines: dict[str, RowLocator]) -> list[DataRefused]:
+        """Return a refusal for each kind of fault, with its first row."""
+        firsts = list({bad.fault: bad for bad in reversed(self._kept)}.values())
+        found = []
+        for location, bad in self._located(firsts, lines):
+            count = self.counts[bad.fault]
+            text = bad.found + (f", the first of {count:,} such rows" if count > 1 else "")
+            found.append(
+                DataRefused(text, bad.fault.expected, REMEDY, location.file, location.line)
+            )
+        return found
+
     @staticmethod
     def _located(
         bad: Sequence[_BadRow], lines: dict[str, RowLocator]

@@ -117,6 +117,24 @@ def open_tables(
     return opened, refused
 
 
+def first_files(
+    folder: Path | None, places: InputKeys, *, encoding: str
+) -> tuple[TableFile | None, ...]:
+    """Return a file of each table, whatever its columns are; None if it cannot be opened."""
+    text = text_form(encoding, tables_of(places.columns))
+    found: list[TableFile | None] = []
+    for stem, key, place, query in (
+        ("ratings", "ratings", places.ratings, places.ratings_query),
+        ("movies", "items", places.items, places.items_query),
+    ):
+        try:
+            file = _find(folder, stem, key, place, query)
+            found.append(_open_part(file.parts[0], file.name_of(file.parts[0]), text))
+        except DataRefused:
+            found.append(None)
+    return tuple(found)
+
+
 def _find(
     folder: Path | None, stem: str, key: str, place: str | None, query: str | None
 ) -> InputFile:
