@@ -66,7 +66,7 @@ def open_lines(
     path: Place, compression: str, options: pa_json.ParseOptions | None = None
 ) -> pa.RecordBatchReader:
     """Open JSON Lines as a stream of batches."""
-    stream = pa.PythonFile(opened(path, compression)) if compression else native(path)
+    stream = pa.PythonFile(opened(path, compression), mode="r") if compression else native(path)
     return pa_json.open_json(
         stream, read_options=pa_json.ReadOptions(block_size=_BLOCK_BYTES), parse_options=options
     )
