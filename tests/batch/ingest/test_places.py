@@ -380,6 +380,17 @@ def test_an_object_that_is_missing_is_one_line(bucket, place):
     assert SECRET not in str(refused.value)
 
 
+def test_an_unknown_kind_of_address_is_one_line():
+    """An address that is not read is refused without its password."""
+    places = InputKeys(ratings=f"mysql://owner:{SECRET}@db/shop", items="products.jsonl")
+
+    with pytest.raises(DataRefused, match=r"mysql://\*\*\*@db/shop could not be read") as refused:
+        read(places)
+
+    assert "s3://, gs://" in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
 def test_a_store_that_denies_is_one_line(bucket, monkeypatch):
     """An account without rights gets the reason and the variables to check."""
     monkeypatch.setattr(needed("moto.settings"), "INITIAL_NO_AUTH_ACTION_COUNT", 0)

@@ -29,7 +29,7 @@ class Limits(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What was understood, and every problem."""
+    """Columns that were understood, and every problem."""
 
     problems: tuple[str, ...]
     """One line for each; none if a run can use the input."""
