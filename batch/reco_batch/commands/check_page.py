@@ -40,7 +40,7 @@ def page(judged: Judged, places: InputKeys) -> str:
 
 def suggestion(columns: Mapping[str, str], places: InputKeys) -> Iterator[str]:
     """Yield the lines of [input] with suggested columns."""
-    own = {name: one for name, one in places.model_dump(exclude={"columns"}).items() if one}
+    own = {name: one for name, one in places.places.items() if one}
     if own:
         yield "[input]"
         yield from (f"{name} = {toml_text(mask_address(one))}" for name, one in own.items())

@@ -70,8 +70,14 @@ class InputKeys(SettingsModel):
 
     @property
     def is_set(self) -> bool:
-        """True if any setting differs from its default."""
-        return self != InputKeys()
+        """True if a table has a place, or a column another name."""
+        return any(self.places.values()) or self.columns != ColumnKeys()
+
+    @property
+    def places(self) -> dict[str, str | None]:
+        """Places and queries of both tables, by their key."""
+        names = ("ratings", "ratings_query", "items", "items_query")
+        return {name: getattr(self, name) for name in names}
 
 
 def events_refusal(places: InputKeys) -> UsageError | None:
