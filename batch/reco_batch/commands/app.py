@@ -14,6 +14,7 @@ from reco_batch.commands.help import PlainCommand, PlainGroup
 from reco_batch.commands.setting_options import takes
 from reco_batch.commands.settings_commands import settings_commands
 from reco_batch.commands.store_commands import store_app, store_commands
+from reco_batch.errors import DataRefused
 from reco_batch.progress.terminal import fit_to_terminal, print_errors_as_warnings
 from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.setting_metadata import Panel
@@ -132,6 +133,23 @@ def tune(resolved: ResolvedSettings) -> None:
         searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
     )
     typer.echo(fit_to_terminal(page))
+
+
+@app.command("check-data", cls=PlainCommand)
+@takes("home", Panel.INPUT)
+def check_data(resolved: ResolvedSettings) -> None:
+    """Read and check the input, and train nothing.
+
+    Shows what was understood of each column, all problems at once, and settings that would fit
+    columns under other names. Exit code 4 if a run would refuse the input.
+    """
+    from reco_batch.commands.run_commands import check_command  # noqa: PLC0415
+
+    settings = resolved.settings
+    page, problems = check_command(settings, Target.from_settings(settings))
+    typer.echo(page)
+    if problems:
+        raise typer.Exit(DataRefused.exit_code)
 
 
 @app.command(cls=PlainCommand)

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from reco_batch.artifact.folder import report_or_folder
+from reco_batch.commands import check_page
 from reco_batch.errors import DataRefused, GateRefused
+from reco_batch.ingest.check.judge import Limits, judge
 from reco_batch.ingest.forgotten import list_of, read_forgotten
 from reco_batch.monitoring.run_outcome import followed
 from reco_batch.night.publish_stage import republish
@@ -18,6 +21,7 @@ from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import open_log
 from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.hyperparameters import EngineName
+from reco_batch.settings.input_keys import events_refusal
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import RunConfig, RunKeys, TuneConfig, TuneKeys
 from reco_batch.settings.target import Target
@@ -164,6 +168,36 @@ def tune_command(settings: Settings, target: Target) -> "list[Search]":
     return searches
 
 
+def check_command(settings: Settings, target: Target) -> tuple[str, int]:
+    """Check the input without a run.
+
+    Args:
+        settings: merged from options, environment and file.
+        target: target with the folder of downloads.
+
+    Returns:
+        The page to print, and the number of problems.
+
+    Raises:
+        UsageError: no data is named, or [input] contradicts itself.
+    """
+    _require_data(settings)
+    limits = Limits(
+        settings.encoding,
+        settings.max_bad_rows,
+        settings.rating_scale,
+        settings.max_unknown_ratings,
+    )
+    judged = judge(
+        settings.data,
+        settings.input,
+        limits,
+        cache=target.home / "downloads",
+        now=datetime.now(UTC),
+    )
+    return check_page.page(judged, settings.input), len(judged.problems)
+
+
 def simulate_command(options: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
     """Write a simulated data set.
 
@@ -210,15 +244,14 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
     Raises:
         UsageError: no data is named, or the file of parameters cannot be used.
     """
-    if settings.data is None:
-        raise UsageError(
-            "--data is missing; expected a folder, or the name of a data set: as an option, in "
-            "RECO_DATA, or as data in reco.toml"
-        )
+    _require_data(settings)
+    if refused := events_refusal(settings.input):
+        raise refused
     preset, file = settings.preset, settings.parameters
     return {
         **_fields(RunKeys, settings),
         "data": settings.data,
+        "input": settings.input,
         "threads": settings.threads or len(os.sched_getaffinity(0)),
         "home": target.home,
         "namespace": target.keys.namespace,
@@ -243,6 +276,14 @@ def _ids(forget: Path | tuple[str, ...]) -> tuple[str, ...]:
             f"--forget {str(forget)!r}: could not be read ({reason}); expected a file with one "
             "id a line, in UTF-8"
         ) from error
+
+
+def _require_data(settings: Settings) -> None:
+    if settings.data is None and None in (settings.input.ratings, settings.input.items):
+        raise UsageError(
+            "--data is missing; expected a folder, or the name of a data set: as an option, in "
+            "RECO_DATA, or as data in reco.toml; or ratings and items in [input]"
+        )
 
 
 def _fields(keys: type[BaseModel], settings: BaseModel) -> dict[str, Any]:

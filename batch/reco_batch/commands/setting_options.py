@@ -33,9 +33,17 @@ _HOOK: Final = typer.Option(
     help="Program to start, or address to post to, if a run fails or is refused. "
     "[default: none; env vars: RECO_NOTIFY_COMMAND, RECO_NOTIFY_URL]",
 )
+_COLUMNS: Final = typer.Option(
+    metavar="NAME=COLUMN",
+    rich_help_panel=Panel.INPUT,
+    help="Column under another name, such as user=customer_id; may be repeated. NAME is user, "
+    "item, id, rating, time, event, weight, title, tags, released or available. [default: those "
+    "of MovieLens; env vars: RECO_INPUT_COLUMNS_USER and so on]",
+)
 #: Option that sets keys of a table: parameter and type, by table.
 _TABLE_OPTIONS: Final = {
     "gate": ("gate_bound", Annotated[list[str] | None, _THRESHOLDS]),
+    "input.columns": ("column", Annotated[list[str] | None, _COLUMNS]),
     "notify": ("on_failure", Annotated[str | None, _HOOK]),
 }
 

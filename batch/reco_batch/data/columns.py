@@ -16,6 +16,12 @@ TITLE: Final = "title"
 GENRES: Final = "genres"
 YEAR: Final = "year"
 
+# Columns of the input that only `[input.columns]` names.
+EVENT: Final = "event"
+WEIGHT: Final = "weight"
+RELEASED: Final = "released"
+AVAILABLE: Final = "available"
+
 # Columns of the artifact only.
 MOVIE_IDS: Final = "movieIds"
 SCORES: Final = "scores"
@@ -34,6 +40,8 @@ class Kind(StrEnum):
     TIME = "time"
     TITLE = "title"
     GENRES = "genres"
+    FLAG = "flag"
+    ATTRIBUTE = "attribute"
 
 
 #: Columns of the two input files, in the order of the header that a refusal proposes.
@@ -48,6 +56,11 @@ MOVIES: Final[Mapping[str, Kind]] = {
     TITLE: Kind.TITLE,
     GENRES: Kind.GENRES,
 }
+#: Columns that are read only if they are mapped.
+MAPPED_RATINGS: Final[Mapping[str, Kind]] = {EVENT: Kind.ID, WEIGHT: Kind.STARS}
+MAPPED_MOVIES: Final[Mapping[str, Kind]] = {RELEASED: Kind.TIME, AVAILABLE: Kind.FLAG}
+#: Kinds of the columns in which a value may be missing, beside the release time of a movie.
+MAY_LACK: Final = (Kind.FLAG, Kind.ATTRIBUTE)
 #: Optional columns. Times decide which of two equal ratings is kept, and the split by time; genres
 #: are shown, and are features of movies with few ratings.
 OPTIONAL: Final = (TIMESTAMP, GENRES)
@@ -75,7 +88,19 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     ),
     TITLE: "title name movietitle itemname itemtitle productname booktitle producttitle filmtitle",
     GENRES: "genres genre category categories tags tag genrenames",
+    EVENT: "event eventtype eventname kind action interaction behavior behaviour activity",
+    WEIGHT: "weight",
+    RELEASED: (
+        "released releasedate releasedat launchedat launchdate publishedat publicationdate "
+        "availablefrom introducedat"
+    ),
+    AVAILABLE: "available isavailable active isactive instock enabled published",
 }
+#: Usual names of flags of items that are no longer available.
+_UNAVAILABLE: Final = (
+    "discontinued isdiscontinued discontinuedat deleted isdeleted deletedat archived archivedat "
+    "hidden soldout"
+)
 #: Names of the row index that pandas writes as a further column without data.
 _INDEX: Final = re.compile(r"|unnamed: \d+|__index_level_\d+__|index")
 
@@ -83,6 +108,11 @@ _INDEX: Final = re.compile(r"|unnamed: \d+|__index_level_\d+__|index")
 def is_index(name: str) -> bool:
     """Return whether a column holds the row numbers of the program that wrote the file."""
     return _INDEX.fullmatch(name.strip().lower()) is not None
+
+
+def plain(name: str) -> str:
+    """Return a column name without surrounding blanks and a byte order mark."""
+    return name.strip(" \t\ufeff")
 
 
 def matched(found: Sequence[str], wanted: Sequence[str]) -> dict[str, list[int]]:
@@ -96,8 +126,10 @@ def matched(found: Sequence[str], wanted: Sequence[str]) -> dict[str, list[int]]
         Wanted name -> positions, several if the name occurs several times. Names that the file
         lacks are left out.
     """
-    plain = [name.strip(" \t\ufeff").lower() for name in found]
-    positions = {name: [i for i, one in enumerate(plain) if one == name.lower()] for name in wanted}
+    names = [plain(name).lower() for name in found]
+    positions = {
+        name: [i for i, one in enumerate(names) if one == plain(name).lower()] for name in wanted
+    }
     return {name: at for name, at in positions.items() if at}
 
 
@@ -119,3 +151,9 @@ def guessed(found: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
         if fitting and fitting[0] not in guesses:
             guesses[fitting[0]] = name
     return guesses
+
+
+def guessed_unavailable(found: Sequence[str]) -> str | None:
+    """Return the column that probably marks items as no longer available."""
+    usual = _UNAVAILABLE.split()
+    return next((one for one in found if re.sub(r"[\W_]", "", one).lower() in usual), None)

@@ -1,8 +1,8 @@
-"""Ingest: input files become checked tables (formats, headers, conversions, bad rows).
+"""Ingest: files and queries become checked tables (formats, headers, conversions, bad rows).
 
 `sources` finds a folder, a named data set or an address, `formats` is the room of file formats,
-`readers` reads the files, and `validate` turns the tables into a `Dataset` or refuses them with
-file and line.
+`tables` has the columns and their names, `readers` reads the files, and `validate` turns the tables
+into a `Dataset` or refuses them with file and line. `check` is the room of `batch check-data`.
 """
 
-__all__ = ["bad_rows", "forgotten", "sources", "validate"]
+__all__ = ["bad_rows", "forgotten", "readers", "sources", "table_reader", "validate"]

@@ -25,6 +25,7 @@ _NOUNS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.TIME: ("a time", "seconds since 1970, or a time such as 2024-05-01T18:30:00Z"),
     Kind.TITLE: ("text", "text in UTF-8"),
     Kind.GENRES: ("text", "text in UTF-8"),
+    Kind.FLAG: ("true or false", "true or false, or a number"),
 }
 #: Column -> expected form of a missing value, if not simply a value of the column.
 _WANTED: Final = {TIMESTAMP: "a time in every row, or no such column"}
@@ -116,6 +117,18 @@ class BadRows:
             RejectedRow(location.file, location.line, bad.found, location.text)
             for location, bad in located
         )
+
+    def faults(self, lines: dict[str, RowLocator]) -> list[DataRefused]:
+        """Return a refusal for each kind of fault, with its first row."""
+        firsts = list({bad.fault: bad for bad in reversed(self._kept)}.values())
+        found = []
+        for location, bad in self._located(firsts, lines):
+            count = self.counts[bad.fault]
+            text = bad.found + (f", the first of {count:,} such rows" if count > 1 else "")
+            found.append(
+                DataRefused(text, bad.fault.expected, REMEDY, location.file, location.line)
+            )
+        return found
 
     @staticmethod
     def _located(

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
 
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
+from reco_batch.ingest.conversion.type_matrix import Family, cell_of, family_of
 from reco_batch.ingest.formats.table_file import TableFile
-from reco_batch.ingest.type_matrix import cell_of
+from reco_batch.ingest.tables import Table
 
 _SHOWN_NAMES: Final = 12
 _VALUE: Final = re.compile(r"\s*[-+]?\d[\d.,:TZ +-]*\s*")
@@ -19,6 +21,7 @@ _TYPES: Final[Mapping[c.Kind, str]] = {
     c.Kind.TIME: "timestamps, dates, or whole numbers since 1970",
     c.Kind.TITLE: "text",
     c.Kind.GENRES: "text with | between genres, or lists of text",
+    c.Kind.FLAG: "true or false, or numbers",
 }
 
 
@@ -36,16 +39,16 @@ def _looks_like_data(names: Sequence[str]) -> bool:
     return sum(_VALUE.fullmatch(name) is not None for name in names) >= 2
 
 
-def header_refusals(file: TableFile, columns: Mapping[str, c.Kind]) -> list[DataRefused]:
+def header_refusals(file: TableFile, table: Table) -> list[DataRefused]:
     """Return all faults of the columns of a file.
 
     Args:
         file: the file.
-        columns: the columns to read.
+        table: the columns to read.
     """
     found = file.column_names
     if file.is_text and _looks_like_data(found):
-        wanted = list(columns)[: len(found)]
+        wanted = table.own_names(table.columns)[: len(found)]
         return [
             DataRefused(
                 f"the first line, {file.delimiter.join(found)!r}, looks like a row",
@@ -55,72 +58,122 @@ def header_refusals(file: TableFile, columns: Mapping[str, c.Kind]) -> list[Data
                 file.header_line,
             )
         ]
-    positions = c.matched(found, tuple(columns))
+    places = table.places(found)
     refused = [
         DataRefused(
-            f"{len(at)} columns are named {column!r}",
+            f"{len(at)} columns are named {table.names[column]!r}",
             "one of each name",
             "Remove or rename the others.",
             file.name,
             file.header_line,
         )
-        for column, at in positions.items()
+        for column, at in places.items()
         if len(at) > 1
     ]
-    missing = [column for column in columns if column not in positions and column not in c.OPTIONAL]
-    others = [one for one in found if not c.matched([one], tuple(columns)) and not c.is_index(one)]
-    if missing and (missing != [c.RATING] or others):
-        refused.insert(0, _lacking(file, (missing, others), columns))
-    if file.column_types is not None:
-        types = {column: file.column_types[at[0]] for column, at in positions.items()}
-        refused += [
-            _refused_type(file.name, column, type_, columns[column])
-            for column, type_ in types.items()
-            if cell_of(columns[column], type_).convert is None
-        ]
+    missing = [column for column in table.required() if column not in places]
+    others = [one for one in table.others(found) if not c.is_index(one)]
+    lacks_only_stars = missing == [c.RATING]
+    if missing and not (lacks_only_stars and (not others or _is_mapped(table))):
+        refused.insert(0, _lacking(file, (missing, others), table))
+    refused += [
+        DataRefused(
+            f"the columns are {_named(found)}",
+            f"also {name!r}, which [input.columns] tags names",
+            "Correct the name.",
+            file.name,
+            file.header_line,
+        )
+        for name in table.more_tags.values()
+        if not c.matched(found, [name])
+    ]
+    return refused + _wrong_types(file, table)
+
+
+def _is_mapped(table: Table) -> bool:
+    """Return whether the user chose the columns: what is left over is no rating."""
+    return {c.USER_ID, c.MOVIE_ID} <= table.mapped and c.RATING not in table.mapped
+
+
+def _wrong_types(file: TableFile, table: Table) -> list[DataRefused]:
+    if file.column_types is None:
+        return []
+    places = {column: at[0] for column, at in table.places(file.column_names).items()}
+    more = c.matched(file.column_names, list(table.more_tags.values()))
+    typed = chain(
+        (
+            (table.names[column], file.column_types[at], table.columns[column])
+            for column, at in places.items()
+        ),
+        ((name, file.column_types[at[0]], c.Kind.GENRES) for name, at in more.items()),
+    )
+    refused = [
+        _refused_type(file.name, name, type_, kind)
+        for name, type_, kind in typed
+        if cell_of(kind, type_).convert is None
+    ]
+    if c.AVAILABLE in places and not table.is_inverted:
+        type_ = file.column_types[places[c.AVAILABLE]]
+        if family_of(type_) in (Family.DATE, Family.TIMESTAMP):
+            name = table.names[c.AVAILABLE]
+            refused.append(
+                DataRefused(
+                    f"the column {name!r} of available items is of type {type_}",
+                    _TYPES[c.Kind.FLAG],
+                    f'Write available = "!{name}" if it is the time at which an item was removed.',
+                    file.name,
+                )
+            )
     return refused
 
 
-def header_notes(file: TableFile, columns: Mapping[str, c.Kind]) -> list[str]:
+def header_notes(file: TableFile, table: Table) -> list[str]:
     """Return a note for each optional column that a file probably has under another name."""
     found = file.column_names
-    positions = c.matched(found, tuple(columns))
-    others = [one for one in found if not c.matched([one], tuple(columns))]
-    lacking = [column for column in columns if column in c.OPTIONAL and column not in positions]
-    guesses = c.guessed(others, lacking)
-    return [
+    places = table.places(found)
+    lacking = [one for one in table.columns if one in c.OPTIONAL and one not in places]
+    guesses = c.guessed(table.others(found), lacking)
+    notes = [
         f"{file.name} has no column {column!r}; {other!r} is not read: if that is it, name it "
         f"{column}"
         for other, column in guesses.items()
     ]
+    if c.USER_ID in table.columns and c.RATING not in places and _is_mapped(table):
+        unread = [one for one in table.others(found) if not c.is_index(one)]
+        if unread:
+            notes.append(f"{file.name}: no column is mapped to rating; not read: {_named(unread)}")
+    return notes
 
 
 def _lacking(
     file: TableFile,
     lacking: tuple[Sequence[str], Sequence[str]],
-    columns: Mapping[str, c.Kind],
+    table: Table,
 ) -> DataRefused:
     """Return the refusal of a file without some columns, with the header that it should have."""
     missing, others = lacking
     found = file.column_names
-    positions = c.matched(found, tuple(columns))
-    guesses = c.guessed(others, [column for column in columns if column not in positions])
+    places = table.places(found)
+    free = [one for one in table.columns if one not in places and one not in table.mapped]
+    guesses = c.guessed(others, [one for one in free if one in (*c.RATINGS, *c.MOVIES)])
     header = [guesses.get(one, one) for one in found]
     advice = []
     if guesses:
         likely = ", ".join(f"{one!r} is probably {column}" for one, column in guesses.items())
         write = "Write the header" if file.is_text else "Name the columns"
-        advice.append(f"{write} {file.delimiter.join(header)}: {likely}.")
+        keep = "; or keep the names: `batch check-data` prints an [input] for them"
+        advice.append(f"{write} {file.delimiter.join(header)}: {likely}{keep}.")
     unknown = [column for column in missing if column not in guesses.values()]
-    if unknown:
+    if unknown := [one for one in unknown if one not in table.mapped]:
         advice.append(
             f"Add {', '.join(map(repr, unknown))}, or give that name to the column that has it."
         )
+    if wrong := [one for one in missing if one in table.mapped]:
+        advice.append(f"Correct {', '.join(table.key(one) for one in wrong)} in [input.columns].")
     if missing == [c.RATING]:
         advice.append(f"If the data has no ratings, leave out {_named(others)}.")
     return DataRefused(
         f"the columns are {_named(found)}",
-        f"also {_named(missing)}",
+        f"also {_named(table.own_names(missing))}",
         " ".join(advice),
         file.name,
         file.header_line,

@@ -1,8 +1,10 @@
-"""Input files of a folder: the file, or the part files, of each table.
+"""Input files: the file, the part files or the query of each table.
 
-A table is one file, or a folder of part files as Spark and Hive write them.
+A table is one file, or a folder of part files as Spark and Hive write them. It is found by its name
+in a folder, or by a path, a pattern or an address.
 """
 
+import glob
 import os
 import re
 import stat
@@ -13,11 +15,16 @@ from typing import Final, NamedTuple
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.formats.path_checks import refusal, require_readable
 from reco_batch.ingest.formats.registry import ENDINGS, FORMAT_NAMES, FORMATS
+from reco_batch.ingest.formats.sql_table import DRIVERS, SqlQuery
+from reco_batch.ingest.formats.storage import StoredFile, stored_files
+from reco_batch.settings.address import is_address, mask_address
+from reco_store import UsageError
 
 #: Endings of a table; a folder of part files may have none.
 _TABLE_ENDINGS: Final = (*ENDINGS, "")
 _SHOWN_NAMES: Final = 8
-_PACKED: Final = ("zip", "xlsx", "xls", "7z", "bz2", "xz", "zst", "rar", "tgz", "tar")
+_PACKED: Final = ("zip", "xlsx", "xls", "7z", "bz2", "xz", "rar", "tgz", "tar")
+_PATTERN: Final = re.compile(r"[*?\[]")
 
 
 class InputFile(NamedTuple):
@@ -25,15 +32,70 @@ class InputFile(NamedTuple):
 
     name: str
     """Name in the folder, for messages and the manifest."""
-    parts: tuple[Path, ...]
-    """Paths of the files, in reading order."""
+    parts: tuple[Path | StoredFile | SqlQuery, ...]
+    """Paths of the files, in reading order, or one query."""
 
-    def name_of(self, part: Path) -> str:
+    def name_of(self, part: Path | StoredFile | SqlQuery) -> str:
         """Return the name of a part below the folder of the data set."""
-        if self.parts == (part,) and part.name == self.name:
+        if isinstance(part, SqlQuery) or (self.parts == (part,) and part.name == self.name):
             return self.name
         names = part.parts
+        if self.name not in names:  # a pattern
+            return "/".join(names[-2:])
         return "/".join(names[len(names) - names[::-1].index(self.name) - 1 :])
+
+
+def find_place(place: str, query: str | None, stem: str) -> InputFile:
+    """Return the file, the part files or the query of a table that [input] names.
+
+    Args:
+        place: a file, a folder or pattern of files, or an address.
+        query: table or query of a database; None for files.
+        stem: `ratings` or `items`, the key of the place.
+
+    Raises:
+        UsageError: a database without a query, or a query without a database.
+        DataRefused: there is no such file, or it cannot be read.
+    """
+    is_database = place.partition(":")[0].lower() in DRIVERS and ":" in place
+    if is_database != (query is not None):
+        raise UsageError(
+            f"input.{stem} is {mask_address(place)!r} and input.{stem}_query is {query!r}; "
+            "expected a query or a table for postgresql: and sqlite: addresses, and none for others"
+        )
+    if query is not None:
+        name = query.strip() if re.fullmatch(r"[\w.\" ]+", query.strip()) else f"{stem} query"
+        return InputFile(name, (SqlQuery(place, query),))
+    if is_address(place) and not place.startswith("file://"):
+        files = stored_files(place)
+        return InputFile(_last_name(place), files)
+    path = Path(place.removeprefix("file://"))
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"input.{stem} is {place!r}, and there is no such account") from error
+    if _PATTERN.search(str(path)) and not path.exists():
+        return _matching(path, stem)
+    if path.is_dir():
+        return InputFile(path.resolve().name, part_files(path.resolve()))
+    require_readable(path)
+    return InputFile(path.name, (path,))
+
+
+def _matching(pattern: Path, stem: str) -> InputFile:
+    found = sorted(map(Path, glob.glob(str(pattern), recursive=True)))  # noqa: PTH207  # absolute, too
+    files = tuple(path for path in found if path.is_file() and not path.name.startswith((".", "_")))
+    if not files:
+        raise DataRefused(
+            f"no file fits {str(pattern)!r}", "at least one file", f"Correct input.{stem}."
+        )
+    for path in files:
+        require_readable(path)
+    return InputFile(pattern.name, files)
+
+
+def _last_name(address: str) -> str:
+    return mask_address(address).partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
 def find_table(folder: Path, stem: str) -> InputFile:
@@ -119,7 +181,7 @@ def _missing(folder: Path, stem: str) -> DataRefused:
     shown = ", ".join(names[:_SHOWN_NAMES]) + (" ..." if len(names) > _SHOWN_NAMES else "")
     return DataRefused(
         f"the folder {str(folder)!r} has {shown or 'nothing'}",
-        " or ".join(f"{stem}{ending}" for ending in ENDINGS),
+        " or ".join(f"{stem}{one.endings[0]}" for one in FORMATS.values()),
         _advice(names, stem),
     )
 
@@ -138,6 +200,6 @@ def _advice(names: list[str], stem: str) -> str:
     if ending in _PACKED:
         if ending.startswith("xls"):
             return f"Save {near[0]} as {stem}.csv: workbooks are not read."
-        return f"Unpack {near[0]} to {stem}.csv: the only archive that is read is {stem}.csv.gz."
+        return f"Unpack {near[0]} to {stem}.csv: only gzip and zstd are read, as {stem}.csv.gz."
     right = next((one.misnamed[ending] for one in FORMATS.values() if ending in one.misnamed), None)
     return f"Rename {near[0]} to {stem}{right}." if right else f"Write {near[0]} as {FORMAT_NAMES}."

@@ -1,4 +1,4 @@
-"""Reader of a folder: its files become two tables of text and numbers, read in a stream.
+"""Reader of the input: files and queries become two tables of text and numbers, in a stream.
 
 This step settles the content of the files: encoding, header, rows of the right width, and values
 of the right kind (`type_matrix`). `validate` checks the values themselves. Every refusal names the
@@ -17,13 +17,29 @@ import pyarrow.compute as pc
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
+from reco_batch.ingest.conversion.tags import joined
+from reco_batch.ingest.conversion.type_matrix import cell_of
 from reco_batch.ingest.formats.path_checks import require_folder
 from reco_batch.ingest.formats.registry import open_file
-from reco_batch.ingest.formats.table_file import Part, ReadAgain, ReadMode, RowLocator
+from reco_batch.ingest.formats.sql_table import SqlQuery, open_query
+from reco_batch.ingest.formats.storage import Place
+from reco_batch.ingest.formats.table_file import (
+    Part,
+    ReadAgain,
+    ReadMode,
+    RowLocator,
+    TableFile,
+    TextForm,
+)
 from reco_batch.ingest.headers import header_notes, header_refusals, merged
-from reco_batch.ingest.input_files import InputFile, find_table
-from reco_batch.ingest.table_reader import OpenTable, Table, TableReader
+from reco_batch.ingest.input_files import InputFile, find_place, find_table
+from reco_batch.ingest.ordering import in_order
+from reco_batch.ingest.table_reader import OpenTable, TableReader
+from reco_batch.ingest.tables import Table, tables_of, text_form
+from reco_batch.settings.input_keys import InputKeys
+from reco_store import UsageError
 
+_NUMBER: Final = r"^-?(0|[1-9]\d*)(\.\d+)?$"
 _WHOLE: Final = r"^-?\d+(\.0+)?$"
 
 
@@ -35,8 +51,11 @@ class RawTables(NamedTuple):
     """
 
     ratings: pd.DataFrame  # userId, movieId: category of str; rating: float64; timestamp: int64
-    # (either of the last two may be missing)
-    movies: pd.DataFrame  # movieId, title, genres: str
+    # (either of the last two may be missing); with [input.columns] also event: category of str,
+    # weight: float64
+    movies: pd.DataFrame  # movieId, title, genres: str; with [input.columns] also released: Int64
+    # seconds since 1970, or missing; available: bool. All other columns are attributes under their
+    # own names: str or float64, either with missing values.
     ratings_file: str
     movies_file: str
     bad: BadRows | None = None
@@ -45,19 +64,167 @@ class RawTables(NamedTuple):
     """File name -> locations of its rows; empty for tables that were not read from files."""
     notes: tuple[str, ...] = ()
     """Notes on unusual forms of the files, and how each was read."""
+    labels: Mapping[str, Mapping[str, str]] = {}
+    """File name -> name in the file of each column, where it differs."""
 
-
-_RATINGS: Final = Table("ratings", c.RATINGS)
-_MOVIES: Final = Table("movies", c.MOVIES)
+    def label(self, file: str, column: str) -> str:
+        """Return the name of a column in a file."""
+        return self.labels.get(file, {}).get(column, column)
 
 
 def read_folder(folder: Path, *, encoding: str = "utf-8", max_bad_rows: int = 0) -> RawTables:
-    """Read the ratings and the movies of a folder.
+    """Read the ratings and the movies of a folder; see `open_tables` and `read_tables`."""
+    opened, refused = open_tables(folder, InputKeys(), encoding=encoding)
+    if refused:
+        raise merged(refused)
+    return read_tables(opened, max_bad_rows=max_bad_rows)
+
+
+def open_tables(
+    folder: Path | None, places: InputKeys, *, encoding: str
+) -> tuple[list[OpenTable], list[DataRefused]]:
+    """Find both tables and read their headers.
 
     Args:
-        folder: contains ratings and movies, each as a file of one of `formats.ENDINGS`, or as a
-            folder of part files.
-        encoding: encoding of the CSV files.
+        folder: contains the tables that have no place, each as a file of one of `formats.ENDINGS`
+            or as a folder of part files.
+        places: places of tables, and names of their columns.
+        encoding: encoding of the text files.
+
+    Returns:
+        The tables that can be read, and a refusal for each of the others.
+
+    Raises:
+        UsageError: a table has no place, or its place and query contradict each other.
+        NotInstalled: the driver of a database is missing.
+        DataRefused: the folder cannot be read.
+    """
+    if folder is not None:
+        require_folder(folder)
+    tables = tables_of(places.columns)
+    named = (
+        ("ratings", places.ratings, places.ratings_query),
+        ("items", places.items, places.items_query),
+    )
+    opened: list[OpenTable] = []
+    refused: list[DataRefused] = []
+    for table, (key, place, query) in zip(tables, named, strict=True):
+        try:
+            file = _find(folder, table.stem, key, place, query)
+            opened.append(open_table(table, file, text_form(encoding, tables)))
+        except DataRefused as error:
+            refused.append(error)
+    return opened, refused
+
+
+def first_files(
+    folder: Path | None, places: InputKeys, *, encoding: str
+) -> tuple[TableFile | None, ...]:
+    """Return a file of each table, whatever its columns are; None if it cannot be opened."""
+    text = text_form(encoding, tables_of(places.columns))
+    found: list[TableFile | None] = []
+    for stem, key, place, query in (
+        ("ratings", "ratings", places.ratings, places.ratings_query),
+        ("movies", "items", places.items, places.items_query),
+    ):
+        try:
+            file = _find(folder, stem, key, place, query)
+            found.append(_open_part(file.parts[0], file.name_of(file.parts[0]), text))
+        except DataRefused:
+            found.append(None)
+    return tuple(found)
+
+
+def _find(
+    folder: Path | None, stem: str, key: str, place: str | None, query: str | None
+) -> InputFile:
+    if place is not None:
+        return find_place(place, query, key)
+    if folder is None:
+        raise UsageError(f"input.{key} is missing; expected its place, or a folder in --data")
+    return find_table(folder, stem)
+
+
+def open_table(table: Table, file: InputFile, text: TextForm) -> OpenTable:
+    """Read the headers of a table.
+
+    Args:
+        table: the columns to read.
+        file: a file, part files, or a query.
+        text: form of text files.
+
+    Raises:
+        DataRefused: a header has faults; the message lists all of them.
+        NotInstalled: the driver of a database is missing.
+    """
+    files = [_open_part(part, file.name_of(part), text) for part in file.parts]
+    notes: list[str] = []
+    for one in files:
+        if refused := header_refusals(one, table):
+            raise merged(refused)
+        notes += [*one.notes, *header_notes(one, table)]
+        mine, others = table.places(one.column_names), table.places(files[0].column_names)
+        if mine.keys() != others.keys():
+            raise DataRefused(
+                f"the columns are {', '.join(table.own_names(mine))}, those of {files[0].name} are "
+                f"{', '.join(table.own_names(others))}",
+                "the same columns in all parts",
+                "Check the export that writes this folder.",
+                one.name,
+            )
+    if len(files) > 1:
+        notes = [f"{file.name}: {len(files):,} files", *dict.fromkeys(notes[:3])]
+    attributes = _attributes(table, files, notes)
+    parts = [Part(one, _positions(table, one, attributes)) for one in files]
+    kinds = {
+        **table.columns,
+        **dict.fromkeys(table.more_tags, c.Kind.GENRES),
+        **dict.fromkeys(attributes, c.Kind.ATTRIBUTE),
+    }
+    return OpenTable(table, file, parts, notes, kinds)
+
+
+def _open_part(part: Place | SqlQuery, name: str, text: TextForm) -> TableFile:
+    return open_query(part, name) if isinstance(part, SqlQuery) else open_file(part, name, text)
+
+
+def _positions(table: Table, file: TableFile, attributes: Sequence[str]) -> dict[str, int]:
+    """Return the position of each column to read."""
+    places = {column: at[0] for column, at in table.places(file.column_names).items()}
+    more = c.matched(file.column_names, list(table.more_tags.values()))
+    places |= {column: more[name][0] for column, name in table.more_tags.items()}
+    names = [c.plain(name) for name in file.column_names]
+    return places | {name: names.index(name) for name in attributes}
+
+
+def _attributes(table: Table, files: Sequence[TableFile], notes: list[str]) -> list[str]:
+    """Return the names of the attributes: the other columns of all files of the items table."""
+    if not table.keeps_others:
+        return []
+    names = [[c.plain(name) for name in one.column_names] for one in files]
+    tags = [c.plain(name).lower() for name in table.more_tags.values()]
+    reserved = {*c.MOVIES, *c.MAPPED_MOVIES}
+    found = []
+    for name in dict.fromkeys(c.plain(name) for name in table.others(files[0].column_names)):
+        if c.is_index(name) or name.lower() in tags:
+            continue
+        if name in reserved or any(own.count(name) != 1 for own in names):
+            notes.append(f"{files[0].name}: the column {name!r} is not read")
+            continue
+        types = [
+            one.column_types and one.column_types[own.index(name)]
+            for one, own in zip(files, names, strict=True)
+        ]
+        if all(type_ is None or cell_of(c.Kind.ATTRIBUTE, type_).convert for type_ in types):
+            found.append(name)
+    return found
+
+
+def read_tables(opened: Sequence[OpenTable], *, max_bad_rows: int = 0) -> RawTables:
+    """Read the ratings and the movies.
+
+    Args:
+        opened: the ratings table and the movies table.
         max_bad_rows: number of rows that may be left out, including those that `validate` finds.
 
     Returns:
@@ -65,21 +232,11 @@ def read_folder(folder: Path, *, encoding: str = "utf-8", max_bad_rows: int = 0)
         user, an item and perhaps a time (implicit feedback).
 
     Raises:
-        DataRefused: a file is missing, empty, damaged or lacks a column, or has times of two forms.
+        DataRefused: a file is empty or damaged, or has times of two forms.
 
     Cost:
         One pass over each file; ids are dictionary-encoded as they are read.
     """
-    require_folder(folder)
-    opened: list[OpenTable] = []
-    refused: list[DataRefused] = []
-    for table in (_RATINGS, _MOVIES):
-        try:
-            opened.append(_open(table, find_table(folder, table.stem), encoding))
-        except DataRefused as error:
-            refused.append(error)
-    if refused:
-        raise merged(refused)
     mode = ReadMode()
     while True:
         try:
@@ -93,50 +250,52 @@ def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> Raw
     readers = [TableReader(one, bad, mode) for one in opened]
     ratings, movies = (reader.read() for reader in readers)
     _settle_ids(ratings, movies)
+    movies = _settle_items(movies, opened[1])
     return RawTables(
-        ratings,
-        movies,
+        _ordered(ratings, opened[0]),
+        _ordered(movies, opened[1]),
         opened[0].file.name,
         opened[1].file.name,
         bad,
         {reader.name: reader.lines for reader in readers},
         tuple(note for reader in readers for note in reader.notes),
+        {one.file.name: one.table.names for one in opened},
     )
 
 
-def _open(table: Table, file: InputFile, encoding: str) -> OpenTable:
-    """Read the headers of a table.
-
-    Raises:
-        DataRefused: a header has faults; the message lists all of them.
-    """
-    parts: list[Part] = []
-    notes: list[str] = []
-    for path in file.parts:
-        part, more = _open_part(table, path, file.name_of(path), encoding)
-        parts.append(part)
-        notes += more
-        if part.columns.keys() != parts[0].columns.keys():
-            mine, others = (", ".join(one.columns) for one in (part, parts[0]))
-            raise DataRefused(
-                f"the columns are {mine}, those of {parts[0].file.name} are {others}",
-                "the same columns in all parts",
-                "Check the export that writes this folder.",
-                part.file.name,
-            )
-    if len(parts) > 1:
-        notes = [f"{file.name}: {len(parts):,} files", *dict.fromkeys(notes[:3])]
-    return OpenTable(table, file, parts, notes)
+def _ordered(frame: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
+    return frame if all(part.file.is_ordered for part in opened.parts) else in_order(frame)
 
 
-def _open_part(table: Table, path: Path, name: str, encoding: str) -> tuple[Part, list[str]]:
-    """Read the header of one file, and return the file with notes on it."""
-    file = open_file(path, name, encoding)
-    if refused := header_refusals(file, table.columns):
-        raise merged(refused)
-    positions = c.matched(file.column_names, tuple(table.columns))
-    columns = {column: at[0] for column, at in positions.items()}
-    return Part(file, columns), [*file.notes, *header_notes(file, table.columns)]
+def _settle_items(movies: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
+    """Join columns of tags, and settle the types of mapped columns and of attributes."""
+    table = opened.table
+    if table.more_tags:
+        tags = {table.names[c.GENRES]: movies[c.GENRES]}
+        tags |= {name: movies[column] for column, name in table.more_tags.items()}
+        together = joined(list(tags.values()))
+        movies = movies.drop(columns=list(table.more_tags))
+        movies = movies.assign(**{name: own.replace("", None) for name, own in tags.items()})
+        movies = movies.assign(**{c.GENRES: together})
+    if c.RELEASED in movies:
+        movies = movies.assign(**{c.RELEASED: movies[c.RELEASED].astype("Int64")})
+    if c.AVAILABLE in movies:
+        flags = movies[c.AVAILABLE].astype("boolean")
+        flags = (~flags if table.is_inverted else flags).fillna(True)  # noqa: FBT003
+        movies = movies.assign(**{c.AVAILABLE: flags.astype(bool)})
+    if opened.parts[0].file.is_text:
+        attributes = [one for one, kind in opened.kinds.items() if kind is c.Kind.ATTRIBUTE]
+        numbers = {name: _as_numbers(movies[name]) for name in attributes if name in movies}
+        movies = movies.assign(**{name: own for name, own in numbers.items() if own is not None})
+    return movies
+
+
+def _as_numbers(texts: "pd.Series[str]") -> "pd.Series[float] | None":
+    """Return texts as numbers; None if any is not a number, or has leading zeros as codes do."""
+    there = pa.array(texts.dropna(), pa.string())
+    if not len(there) or not pc.all(pc.match_substring_regex(there, _NUMBER)).as_py():
+        return None
+    return texts.astype("float64")
 
 
 def _settle_ids(ratings: pd.DataFrame, movies: pd.DataFrame) -> None:

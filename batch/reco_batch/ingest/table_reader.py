@@ -18,7 +18,8 @@ from pyarrow.csv import InvalidRow
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows, Fault, describe_value, no_rows, value_fault
-from reco_batch.ingest.converted_column import Converted, TimeForm
+from reco_batch.ingest.conversion.converted_column import Converted, TimeForm
+from reco_batch.ingest.conversion.type_matrix import convert
 from reco_batch.ingest.formats.csv_diagnosis import (
     ragged,
     require_one_line,
@@ -34,7 +35,7 @@ from reco_batch.ingest.formats.table_file import (
     RowLocator,
 )
 from reco_batch.ingest.input_files import InputFile
-from reco_batch.ingest.type_matrix import convert
+from reco_batch.ingest.tables import Table
 
 #: Arrow types of the columns of a table, by kind.
 _TYPES: Final = {
@@ -43,6 +44,8 @@ _TYPES: Final = {
     c.Kind.TIME: pa.int64(),
     c.Kind.TITLE: pa.string(),
     c.Kind.GENRES: pa.string(),
+    c.Kind.FLAG: pa.bool_(),
+    c.Kind.ATTRIBUTE: pa.string(),
 }
 
 #: Forms whose prefix is a valid time again.
@@ -54,13 +57,6 @@ _NUMERIC: Final = (
 )
 
 
-class Table(NamedTuple):
-    """One of the two tables of a data set: its file stem and its columns."""
-
-    stem: str
-    columns: Mapping[str, c.Kind]
-
-
 class OpenTable(NamedTuple):
     """Table whose headers have been read and checked."""
 
@@ -68,6 +64,8 @@ class OpenTable(NamedTuple):
     file: InputFile
     parts: list[Part]
     notes: list[str]
+    kinds: Mapping[str, c.Kind]
+    """Kind of each column that is read, attributes among them."""
 
 
 class TableReader:
@@ -78,8 +76,8 @@ class TableReader:
         self.lines = RowLocator(opened.parts)
         self.notes = list(opened.notes)
         self._parts = opened.parts
-        self._kinds = opened.table.columns
-        self._ids = {name for name, kind in self._kinds.items() if kind is c.Kind.ID}
+        self._kinds = opened.kinds
+        self._labels = opened.table.names
         self._bad = bad
         self._mode = mode
         self._tables: list[pa.Table] = []
@@ -102,11 +100,11 @@ class TableReader:
             first = len(self._tables)
             with reading(part.file.path, part.file.name, part.file.format_name):
                 request = ReadRequest(
-                    part.columns, self._ids, self._mode, partial(self._take_ragged, part)
+                    part.columns, self._kinds, self._mode, partial(self._take_ragged, part)
                 )
                 for batch in part.file.batches(request):
                     self._take(part, batch)
-            _require_one_form(self._forms, self.lines)
+            self._require_one_form()
             if c.TIMESTAMP in part.columns:
                 times = [table[c.TIMESTAMP] for table in self._tables[first:] if table.num_rows]
                 _require_uncut(
@@ -120,7 +118,7 @@ class TableReader:
 
     def _frame(self, kept: int) -> pd.DataFrame:
         schema = pa.schema([(name, _TYPES[self._kinds[name]]) for name in self._columns])
-        tables = self._tables or [schema.empty_table()]
+        tables = _alike(self._tables) or [schema.empty_table()]
         table = pa.concat_tables(tables).unify_dictionaries()
         del tables
         self._tables.clear()  # so that each column is freed as soon as pandas has copied it
@@ -193,22 +191,36 @@ class TableReader:
         lacking = [
             column
             for column, one in found.items()
-            if one.unreadable is not None or one.array.null_count
+            if one.unreadable is not None or (one.array.null_count and not self._may_lack(column))
         ]
         if not lacking:
             return None
-        bad = _blank(batch) if is_text else np.zeros(len(batch), bool)
+        bad = self._blank_rows(batch) if is_text else np.zeros(len(batch), bool)
         self._blank += int(bad.sum())
         for column in lacking:
             array, unreadable, _ = found[column]
             if unreadable is not None:
                 bad |= self._add_bad(batch, column, unreadable & ~bad, numbers, is_missing=False)
             missing = np.asarray(array.is_null())
-            if missing.any():
+            if missing.any() and not self._may_lack(column):
                 if unreadable is not None:
                     missing &= ~unreadable
                 bad |= self._add_bad(batch, column, missing & ~bad, numbers, is_missing=True)
         return bad
+
+    def _may_lack(self, column: str) -> bool:
+        """Return whether a row without a value in a column is usable."""
+        return column == c.RELEASED or self._kinds[column] in c.MAY_LACK
+
+    def _blank_rows(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
+        """Return flags of the rows whose values are all empty, but for attributes."""
+        read = [name for name in batch.schema.names if self._kinds[name] is not c.Kind.ATTRIBUTE]
+        return _blank(batch.select(read))
+
+    def _require_one_form(self) -> None:
+        """Refuse times of two forms."""
+        column = next((one for one, kind in self._kinds.items() if kind is c.Kind.TIME), "")
+        _require_one_form(self._labels.get(column, column), self._forms, self.lines)
 
     def _add_bad(
         self,
@@ -219,13 +231,14 @@ class TableReader:
         *,
         is_missing: bool,
     ) -> NDArray[np.bool_]:
-        fault = value_fault(self.name, column, self._kinds[column], is_missing=is_missing)
+        label = self._labels.get(column, column)
+        fault = value_fault(self.name, label, self._kinds[column], is_missing=is_missing)
         at = np.flatnonzero(rows)
         values = batch.column(column)
 
         def found(position: int) -> str:
             value = values[int(at[position])].as_py()
-            return describe_value(value, column, self._kinds[column], is_missing=is_missing)
+            return describe_value(value, label, self._kinds[column], is_missing=is_missing)
 
         self._bad.add(fault, numbers[at], found)
         return rows
@@ -262,6 +275,19 @@ def _stripped(texts: pa.Array) -> pa.Array:
     return pc.utf8_trim(texts, " \t\ufeff")
 
 
+def _alike(tables: Sequence[pa.Table]) -> Sequence[pa.Table]:
+    """Return tables with columns of the same types: attributes may be numbers in one part only."""
+    if len({tuple(table.schema.types) for table in tables}) < 2:
+        return tables
+    schemas: dict[str, pa.DataType] = {}
+    for table in tables:
+        for field in table.schema:
+            first = schemas.setdefault(field.name, field.type)
+            if field.type != first:
+                schemas[field.name] = pa.string()
+    return [table.cast(pa.schema(schemas)) for table in tables]
+
+
 def _blank(batch: pa.RecordBatch) -> NDArray[np.bool_]:
     """Return flags of the rows whose values are all empty, which spreadsheets write at the end."""
     blank = np.ones(len(batch), bool)
@@ -270,10 +296,11 @@ def _blank(batch: pa.RecordBatch) -> NDArray[np.bool_]:
     return blank
 
 
-def _require_one_form(forms: Mapping[TimeForm, int], rows: RowLocator) -> None:
+def _require_one_form(column: str, forms: Mapping[TimeForm, int], rows: RowLocator) -> None:
     """Refuse times of two forms.
 
     Args:
+        column: name of the column in the files.
         forms: form -> first row.
         rows: locations of the rows.
 
@@ -289,7 +316,7 @@ def _require_one_form(forms: Mapping[TimeForm, int], rows: RowLocator) -> None:
         raise _cut_off(there)
     file = "" if here.file == there.file else f"{here.file}, "
     raise DataRefused(
-        f"timestamp has {other} here, and {one} in {file}line {here.line}",
+        f"{column} has {other} here, and {one} in {file}line {here.line}",
         "times of one form in all rows",
         "Write all times alike.",
         there.file,

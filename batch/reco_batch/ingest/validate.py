@@ -4,10 +4,9 @@ Input that no run should be trained on is refused. Faults with one obvious repai
 every repair is counted in the findings. Pure functions from frames to arrays.
 """
 
-import ast
-import json
+import copy
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,10 +15,11 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from reco_batch.data import columns as c
-from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings, RejectedRow
+from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
-from reco_batch.ingest.formats.table_file import RowNumbers
+from reco_batch.ingest.conversion.tags import separator_of, split_tags
+from reco_batch.ingest.formats.table_file import RowLocator, RowNumbers
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
 
@@ -28,7 +28,6 @@ _YEAR = re.compile(r"\((\d{4})\)\s*$")
 _YEAR_2100 = 4_102_444_800
 #: Numbers in parentheses at the end of a title that are years.
 _YEARS = range(1870, 2100)
-_NO_GENRES = "(no genres listed)"
 #: Tolerance for clocks and time zones; ratings dated later are in the future.
 _CLOCK_TOLERANCE_SECONDS = 86_400
 #: With a larger share of future ratings, this machine's clock or the unit of time is wrong.
@@ -63,7 +62,9 @@ def build_dataset(
         O(N log N) time for N ratings, for one sort that finds repeated pairs; 60 bytes a rating in
         addition to the tables.
     """
-    raw, rejected = _without_bad_rows(raw, rating_scale)
+    raw, bad = _without_bad_rows(raw, rating_scale)
+    rejected = bad.judged(_lines(raw))
+    _require_rows(raw)
     try:
         movies, unknown_ratings = _movies(raw, max_unknown_ratings)
         future = _future(raw, now)
@@ -94,30 +95,54 @@ def build_dataset(
     return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}))
 
 
-def _without_bad_rows(
-    raw: RawTables, scale: tuple[float, float]
-) -> tuple[RawTables, tuple[RejectedRow, ...]]:
-    """Leave out bad rows, including those that could not be read.
+def all_faults(
+    raw: RawTables,
+    *,
+    rating_scale: tuple[float, float],
+    max_unknown_ratings: float,
+    now: datetime | None,
+) -> list[DataRefused]:
+    """Return every fault for which `build_dataset` would refuse the tables; see there."""
+    good, bad = _without_bad_rows(raw, rating_scale)
+    found = bad.faults(_lines(raw)) if len(bad) > bad.limit else []
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: _require_rows(good),
+        lambda: _movies(good, max_unknown_ratings),
+        lambda: _future(good, now),
+    )
+    for check in checks:
+        try:
+            check()
+        except DataRefused as error:
+            found.append(_at_its_line(error, raw))
+            if check is checks[0]:
+                break
+    return found
 
-    Raises:
-        DataRefused: there are more than the limit, or no good rows.
-    """
-    bad = raw.bad or BadRows()
+
+def _lines(raw: RawTables) -> dict[str, RowLocator]:
+    files = (raw.ratings_file, raw.movies_file)
+    return {file: raw.lines.get(file) or RowNumbers(file) for file in files}
+
+
+def _require_rows(raw: RawTables) -> None:
+    for frame, file in ((raw.ratings, raw.ratings_file), (raw.movies, raw.movies_file)):
+        if not len(frame):
+            raise no_rows(file)
+
+
+def _without_bad_rows(raw: RawTables, scale: tuple[float, float]) -> tuple[RawTables, BadRows]:
+    """Leave out bad rows, and return them with those that could not be read."""
+    bad = BadRows() if raw.bad is None else copy.deepcopy(raw.bad)
     suspects = raw.ratings[_suspicious(raw.ratings, scale)]
     ratings, movies = raw.ratings, raw.movies
     if len(suspects):
-        wrong = _failures(_ratings_schema(raw.ratings, scale), suspects, raw.ratings_file, bad)
+        wrong = _failures(_ratings_schema(raw.ratings, scale), suspects, raw, raw.ratings_file, bad)
         ratings = used_only(ratings[~ratings.index.isin(wrong)])
-    wrong = _failures(_movies_schema(), raw.movies, raw.movies_file, bad)
+    wrong = _failures(_movies_schema(), raw.movies, raw, raw.movies_file, bad)
     if len(wrong):
         movies = movies[~movies.index.isin(wrong)]
-    files = (raw.ratings_file, raw.movies_file)
-    lines = {file: raw.lines.get(file) or RowNumbers(file) for file in files}
-    rejected = bad.judged(lines)
-    for frame, file in zip((ratings, movies), files, strict=True):
-        if not len(frame):
-            raise no_rows(file)
-    return raw._replace(ratings=ratings, movies=movies), rejected
+    return raw._replace(ratings=ratings, movies=movies), bad
 
 
 def _at_its_line(error: DataRefused, raw: RawTables) -> DataRefused:
@@ -197,7 +222,7 @@ def _movies_schema() -> pa.DataFrameSchema:
 
 
 def _failures(
-    schema: pa.DataFrameSchema, frame: pd.DataFrame, file: str, bad: BadRows
+    schema: pa.DataFrameSchema, frame: pd.DataFrame, raw: RawTables, file: str, bad: BadRows
 ) -> NDArray[np.int64]:
     """Validate a table, record rows that fail as bad rows, and return their indices, [F]."""
     try:
@@ -209,8 +234,9 @@ def _failures(
         for (column, check), rows in located.groupby(["column", "check"], sort=False):
             expected = "a value" if check == "not_nullable" else str(check)
             index = rows["index"].to_numpy(np.int64)
-            found_in = _describing(str(column), rows["failure_case"].tolist())
-            bad.add(Fault(file, str(column), expected), index - 2, found_in)
+            label = raw.label(file, str(column))
+            found_in = _describing(label, rows["failure_case"].tolist())
+            bad.add(Fault(file, label, expected), index - 2, found_in)
         found: NDArray[np.int64] = located["index"].to_numpy(np.int64)
         return found
     return np.empty(0, np.int64)
@@ -281,57 +307,25 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     listed_genres = (
         raw.movies[c.GENRES].fillna("").tolist() if c.GENRES in raw.movies else [""] * len(listed)
     )
-    separator = _genre_separator(listed_genres)
+    separator = separator_of(listed_genres)
     genres = [*listed_genres, *[""] * len(unknown)]
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),
-        genres=tuple(_split_genres(text, separator) for text in genres),
+        genres=tuple(split_tags(text, separator) for text in genres),
         years=tuple(_year(title) for title in titles),
         unlisted=len(unknown),
     )
     return movies, ratings_of_unknown
 
 
-def _genre_separator(texts: Iterable[str]) -> str:
-    """Return the separator of genres: | or, if no movie has one, a comma or a semicolon."""
-    plain = [text for text in texts if not text.startswith("[")]
-    if any("|" in text for text in plain):
-        return "|"
-    return next((one for one in (",", ";") if any(one in text for text in plain)), "|")
-
-
 def _genre_note(raw: RawTables) -> tuple[str, ...]:
     if c.GENRES not in raw.movies:
         return (f"{raw.movies_file} has no column 'genres': no movie has any",)
-    separator = _genre_separator(raw.movies[c.GENRES].fillna("").tolist())
+    separator = separator_of(raw.movies[c.GENRES].fillna("").tolist())
     if separator == "|":
         return ()
     return (f"{raw.movies_file}: genres are separated by {separator!r}, since none has a '|'",)
-
-
-def _split_genres(text: str, separator: str = "|") -> tuple[str, ...]:
-    names = (part.strip() for part in _listed(text) or text.split(separator))
-    return tuple(dict.fromkeys(name for name in names if name and name != _NO_GENRES))
-
-
-def _listed(text: str) -> list[str] | None:
-    """Return the genres in a JSON or Python list; None if the text is not a list.
-
-    A list contains names, or objects with a name as in TMDB.
-    """
-    if not text.startswith("["):
-        return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(found, list):
-            named = [one.get("name") if isinstance(one, dict) else one for one in found]
-            if all(isinstance(one, str) for one in named):
-                return list(map(str, named)) or [""]
-    return None
 
 
 def _year(title: str) -> int | None:

@@ -199,6 +199,7 @@ def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
     source = load(
         config.data,
         cache=config.downloads,
+        places=config.input,
         encoding=config.encoding,
         max_bad_rows=config.max_bad_rows,
         stage=stage,

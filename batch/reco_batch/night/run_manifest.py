@@ -22,6 +22,7 @@ SCHEMA_VERSION: Final = 1
 _NO_EFFECT: Final = {
     "home",
     "data",
+    "input",
     "encoding",
     "max_unknown_ratings",
     "max_bad_rows",

@@ -10,6 +10,7 @@ __all__ = [
     "all_settings",
     "gate_thresholds",
     "hyperparameters",
+    "input_keys",
     "precedence",
     "processors",
     "run_config",

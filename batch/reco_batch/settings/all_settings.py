@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field
 
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_batch.settings.input_keys import InputKeys
 from reco_batch.settings.run_config import RunKeys, TuneKeys
 from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel, checked
 from reco_store import Keys
@@ -45,18 +46,6 @@ class NotifyKeys(SettingsModel):
     """Seconds that a run waits for the program or the address."""
 
 
-class InputKeys(SettingsModel):
-    """Input of a run in detail: the table [input]."""
-
-    forget: Annotated[
-        Path | tuple[str, ...],
-        BeforeValidator(lambda ids: tuple(map(str, ids)) if isinstance(ids, list) else ids),
-        Panel.INPUT,
-        Hint("a list of ids, or a file with one id a line", "FILE"),
-    ] = ()
-    """Users to leave out, besides those of `batch forget`."""
-
-
 class DataKeys(SettingsModel):
     """Input of a run, in a model of its own so that help lists it first."""
 
@@ -66,7 +55,8 @@ class DataKeys(SettingsModel):
         Panel.INPUT,
         Hint("a folder, demo, ml-latest-small, ml-25m or ml-32m", "DIR", "none", "/srv/ratings"),
     ] = None
-    """Ratings and movies (.csv, .csv.gz, .parquet) or a data set; required."""
+    """Folder with ratings and movies, or a data set; required without [input]."""
+    input: InputKeys = InputKeys()
 
 
 class Settings(RunKeys, DataKeys):
@@ -109,7 +99,6 @@ class Settings(RunKeys, DataKeys):
         Path | None, Panel.STORE, Hint("a folder", "DIR", "the user's data folder", "/var/lib/reco")
     ] = None
     """Folder of artifacts, downloads and the embedded store."""
-    input: InputKeys = InputKeys()
     gate: GateBounds = GateBounds()
     tune: TuneKeys = TuneKeys()
     notify: NotifyKeys = NotifyKeys()

@@ -13,6 +13,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,12 +28,21 @@ from reco_store import UsageError, mask_url
 
 FILE: Final = "reco.toml"
 FILE_VARIABLE: Final = "RECO_CONFIG"
-#: Fields of every table of reco.toml, and those of the file itself under the empty name.
-_FIELDS: Final = {"": Settings.model_fields} | {
-    name: type(one.default).model_fields
-    for name, one in Settings.model_fields.items()
-    if isinstance(one.default, SettingsModel)
-}
+
+
+def _tables(model: type[SettingsModel], name: str = "") -> dict[str, dict[str, FieldInfo]]:
+    """Return the settings of a table of reco.toml and of the tables in it, by table and key."""
+    tables: dict[str, dict[str, FieldInfo]] = {name: {}}
+    for key, one in model.model_fields.items():
+        if isinstance(one.default, SettingsModel):
+            tables |= _tables(type(one.default), f"{name}.{key}".lstrip("."))
+        else:
+            tables[name][key] = one
+    return tables
+
+
+#: Settings of every table of reco.toml, and those of the file itself under the empty name.
+_FIELDS: Final = _tables(Settings)
 TABLES: Final = tuple(_FIELDS)[1:]
 #: Every setting by its dotted name, section by section.
 SETTINGS: Final[dict[str, FieldInfo]] = {
@@ -40,10 +50,14 @@ SETTINGS: Final[dict[str, FieldInfo]] = {
     for panel in Panel
     for table, fields in _FIELDS.items()
     for name, one in fields.items()
-    if name not in TABLES and panel_of(one) == panel
+    if panel_of(one) == panel
 }
+#: Settings of the input whose values may be addresses with a login.
+ADDRESSES: Final = ("data", "input.ratings", "input.items")
 #: Scheme and host of an address; a login between them is skipped.
 _ADDRESS: Final = re.compile(r"(\w+://)(?:[^/?#]*@)?([^/?#:]*)")
+#: Setting of each option that sets one.
+_OF_OPTION: Final = {name.rpartition(".")[2]: name for name in reversed(SETTINGS)}
 #: Kubernetes sets variables such as RECO_GATE_PORT for a Service named reco-gate.
 _OF_KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
@@ -83,15 +97,18 @@ def read_settings(options: Mapping[str, Any], config: Path | None = None) -> Res
     """
     file = find_file(config)
     origins = ChainMap(_in_options(options), _in_environment(), _in_file(file) if file else {})
-    values: dict[str, Any] = {table: {} for table in TABLES}
+    values: dict[str, Any] = {}
     for name, origin in origins.items():
-        table, _, key = name.rpartition(".")
-        (values[table] if table else values)[key] = origin.value
+        *tables, key = name.split(".")
+        table = values
+        for one in tables:
+            table = table.setdefault(one, {})
+        table[key] = origin.value
     try:
         return ResolvedSettings(Settings(**values), dict(origins), file)
     except ValidationError as error:
-        table, *path = map(str, error.errors()[0]["loc"])
-        name = f"{table}.{path[0]}" if table in TABLES else table
+        path = accumulate(map(str, error.errors()[0]["loc"]), "{}.{}".format)
+        name = next(name for name in path if name in SETTINGS)
         expected = allowed(SETTINGS[name])
         raise UsageError(f"{origins[name].quoted}: expected {expected}") from error
 
@@ -140,7 +157,7 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # the type of the set
     """Return a value that may be shown: without passwords and the secrets of hooks."""
     if value and name == "redis_url":
         return mask_url(str(value))
-    if value and name == "data":
+    if value and name in ADDRESSES:
         return mask_address(str(value))
     if value and name == "notify.url":
         address = _ADDRESS.match(str(value))
@@ -175,15 +192,30 @@ def _in_options(options: Mapping[str, Any]) -> dict[str, SettingOrigin]:
             continue
         if parameter == "gate_bound":
             origins |= _thresholds(value, option)
+        elif parameter == "column":
+            origins |= _columns(value, option)
         elif parameter == "on_failure":
             hooks = ("notify.command", "notify.url")
             is_url = value.startswith(("http://", "https://"))
             origins |= dict.fromkeys(hooks, SettingOrigin(option, () if is_url else None, option))
             origins[hooks[is_url]] = _origin(hooks[is_url], value, option)
         else:
-            names = (f"{table}.{parameter}".lstrip(".") for table in ("", *TABLES))
-            name = next(name for name in names if name in SETTINGS)
+            name = _OF_OPTION[parameter]
             origins[name] = _origin(name, value, option)
+    return origins
+
+
+def _columns(words: Iterable[str], place: str) -> dict[str, SettingOrigin]:
+    """Return the columns in `NAME=COLUMN` words; of two with one name the last counts."""
+    origins = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in _FIELDS["input.columns"]:
+            names = ", ".join(_FIELDS["input.columns"])
+            raise UsageError(
+                f"{place} {word!r}: expected NAME=COLUMN, where NAME is one of {names}"
+            )
+        origins[f"input.columns.{name}"] = SettingOrigin(place, value, f"{place} {word}")
     return origins
 
 
@@ -193,7 +225,7 @@ def _in_environment() -> dict[str, SettingOrigin]:
     origins, thresholds = dict[str, SettingOrigin](), dict[str, SettingOrigin]()
     for place, text in os.environ.items():
         value = text.strip()
-        table, _, key = place.removeprefix("RECO_").lower().partition("_")
+        table, _, key = place.removeprefix("RECO_").lower().partition("_")  # of the outermost table
         if not value or place != place.upper():  # `reco` reads no other spelling
             continue
         if place in names:
@@ -242,8 +274,8 @@ def dotted(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
     """Return values by dotted name, with those of known tables one by one."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        is_table = name in TABLES and isinstance(value, Mapping) and not table
-        found |= dotted(value, f"{name}.") if is_table else {table + name: value}
+        is_table = table + name in TABLES and isinstance(value, Mapping)
+        found |= dotted(value, f"{table}{name}.") if is_table else {table + name: value}
     return found
 
 

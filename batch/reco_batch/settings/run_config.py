@@ -22,6 +22,7 @@ from reco_batch.settings.hyperparameters import (
     SplitBy,
     by_preset,
 )
+from reco_batch.settings.input_keys import InputKeys
 from reco_batch.settings.processors import TRAININGS
 from reco_batch.settings.setting_metadata import (
     Count,
@@ -195,8 +196,10 @@ class TuneKeys(setting_metadata.SettingsModel):
 class LearningConfig(RunKeys):
     """Configuration of a command that trains."""
 
-    data: Annotated[str, Field(min_length=1)]
-    """A folder, `demo`, or the name of a published MovieLens release."""
+    data: Annotated[str, Field(min_length=1)] | None
+    """A folder, `demo`, or the name of a published MovieLens release; None: see `input`."""
+    input: InputKeys = InputKeys()
+    """Places of the two tables, and the names of their columns."""
     threads: Count
     """Threads for scoring."""
     home: Path

@@ -133,7 +133,9 @@ def test_a_compressed_binary_format_is_refused(folder):
     """A Parquet file inside gzip is refused with its format."""
     (folder / "ratings.csv").write_bytes(gzip.compress(b"PAR1" + bytes(100)))
 
-    assert "it is a gzipped Parquet file; expected CSV or Parquet. Decompress" in refused(folder)
+    assert "it is a compressed Parquet file; expected CSV, Parquet or JSON Lines. Decom" in refused(
+        folder
+    )
 
 
 def test_the_line_of_a_part_is_named(folder):
@@ -365,4 +367,4 @@ def test_an_address_is_refused_without_its_password(tmp_path, data, shown):
 
     assert shown in str(found.value)
     assert "hunter2" not in str(found.value)
-    assert "export to CSV or Parquet" in str(found.value)
+    assert "as ratings and items in [input]" in str(found.value)

@@ -116,7 +116,8 @@ def test_a_rating_under_another_name_is_not_overlooked(data_folder, other):
 
     assert refused.value.expected == "also 'rating'"
     advice = {
-        "stars": "Write the header userId,movieId,rating,timestamp: 'stars' is probably rating.",
+        "stars": "Write the header userId,movieId,rating,timestamp: 'stars' is probably rating; or "
+        "keep the names: `batch check-data` prints an [input] for them.",
         "price": "Add 'rating', or give that name to the column that has it.",
     }
     assert refused.value.remedy == (

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 BATCH = str(Path(sys.executable).with_name("batch"))
 REDIS = shutil.which("redis-server")
+KEEP = "; or keep the names: `batch check-data` prints an [input] for them."
 MANY = "Correct or remove such rows, or allow some with --max-bad-rows."
 EXPORT = "Check the export that writes this file."
 RECODE = "Give its encoding, such as --encoding latin-1, or convert it with iconv."
@@ -90,7 +91,7 @@ REFUSED = {
         (
             "ratings.csv, line 1: the columns are 'userId', 'movieId', 'stars', 'timestamp'; "
             "expected also 'rating'. Write the header userId,movieId,rating,timestamp: 'stars' is "
-            "probably rating. If the data has no ratings, leave out 'stars'."
+            f"probably rating{KEEP} If the data has no ratings, leave out 'stars'."
         ),
     ),
     "missing column": (
@@ -109,10 +110,10 @@ REFUSED = {
             "ratings.csv, line 1: the columns are 'user_id', 'sku', 'stars', 'timestamp'; "
             "expected also 'userId', 'movieId', 'rating'. Write the header "
             "userId,movieId,rating,timestamp: 'user_id' is probably userId, 'sku' is probably "
-            "movieId, 'stars' is probably rating. Also movies.csv, line 1: the columns are "
+            f"movieId, 'stars' is probably rating{KEEP} Also movies.csv, line 1: the columns are "
             "'product_id', 'name', 'categories'; expected also 'movieId', 'title'. Write the "
             "header movieId;title;genres: 'product_id' is probably movieId, 'name' is probably "
-            "title, 'categories' is probably genres."
+            f"title, 'categories' is probably genres{KEEP}"
         ),
     ),
     "no header": (
@@ -233,8 +234,8 @@ REFUSED = {
     "an archive": (
         ratings(always(b"PK\x03\x04...")),
         (
-            "ratings.csv: it is a zip archive or an Excel workbook; expected CSV or "
-            "Parquet. Unpack it, or save it as CSV."
+            "ratings.csv: it is a zip archive or an Excel workbook; expected CSV, "
+            "Parquet or JSON Lines. Unpack it, or save it as CSV."
         ),
     ),
     "no user": (
@@ -296,14 +297,14 @@ REFUSED = {
         {"ratings.csv.gz": cut},
         (
             "ratings.csv.gz: the file cannot be decompressed to its end (Compressed file ended "
-            f"before the end-of-stream marker was reached); expected a whole gzip file. {CUT}"
+            f"before the end-of-stream marker was reached); expected a whole compressed file. {CUT}"
         ),
     ),
     "truncated gzip of movies": (
         {"movies.csv.gz": cut},
         (
             "movies.csv.gz: the file cannot be decompressed to its end (Compressed file ended "
-            f"before the end-of-stream marker was reached); expected a whole gzip file. {CUT}"
+            f"before the end-of-stream marker was reached); expected a whole compressed file. {CUT}"
         ),
     ),
     "a value too few, gzipped": (
@@ -345,8 +346,8 @@ def test_4_for_a_missing_file(folder, refused, served, missing, there):
     path = folder({f"{missing}.csv": None})
 
     assert refused("run", "--data", path, code=4) == (
-        f"error: the folder '{path}' has {there}; expected {missing}.csv or {missing}.csv.gz or "
-        f"{missing}.parquet. Put the file there or give another folder to --data. "
+        f"error: the folder '{path}' has {there}; expected {missing}.csv or {missing}.parquet or "
+        f"{missing}.jsonl. Put the file there or give another folder to --data. "
         f"Still served: {served}."
     )
 

@@ -351,3 +351,31 @@ churn = 0.5
 notify.x = 1
 '''
     assert lines_of(text) == {"a": 2, "b": 5, "gate.churn": 11, "gate.notify": 12}
+
+
+def test_the_input_is_a_table_in_which_columns_are_a_table(file, monkeypatch):
+    """Places and columns have an origin each, from options, variables and the file."""
+    path = file(
+        '[input]\nratings = "a.csv"\nitems = "b.csv"\n[input.columns]\nuser = "u"\nid = "i"'
+    )
+    monkeypatch.setenv("RECO_INPUT_COLUMNS_USER", "customer")
+
+    resolved = read_settings({"items": "c.csv", "column": ["tags=brand,kind"]}, path)
+
+    places = resolved.settings.input
+    assert (places.ratings, places.items) == ("a.csv", "c.csv")
+    assert (places.columns.user, places.columns.id) == ("customer", "i")
+    assert places.columns.tags == ("brand", "kind")
+    assert resolved.origins["input.columns.id"].place == f"{path}:6"
+    with pytest.raises(UsageError, match=r"--column 'usr=x': expected NAME=COLUMN, where NAME is"):
+        read_settings({"column": ["usr=x"]})
+    with pytest.raises(UsageError, match=r":2: input.columns.usr is not known; the nearest known"):
+        read_settings({}, file('[input.columns]\nusr = "x"'))
+
+
+@pytest.mark.parametrize("name", ["data", "input.ratings", "input.items"])
+def test_an_address_of_the_input_is_masked(name):
+    """The login of an address is never shown."""
+    address = f"postgresql://reader:{SECRET}@db/shop"
+
+    assert masked(name, address) == "postgresql://***@db/shop"

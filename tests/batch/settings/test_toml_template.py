@@ -14,7 +14,12 @@ from reco_store import UsageError
 
 def test_the_template_sets_nothing():
     """A run with the template equals a run without a file."""
-    assert tomllib.loads(template()) == {"input": {}, "gate": {}, "tune": {}, "notify": {}}
+    assert tomllib.loads(template()) == {
+        "input": {"columns": {}},
+        "gate": {},
+        "tune": {},
+        "notify": {},
+    }
 
 
 def test_the_template_describes_every_setting():

@@ -7,6 +7,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from reco_batch.data.columns import Kind
 from reco_batch.ingest.formats.csv_diagnosis import explain, is_ended, locate, require_decodable
 from reco_batch.ingest.formats.csv_form import CsvForm
 from reco_batch.ingest.formats.table_file import (
@@ -18,6 +19,8 @@ from reco_batch.ingest.formats.table_file import (
 )
 
 _BLOCK_BYTES = 16 << 20
+#: Types of columns that are not read as text. Attributes may contain bytes of any encoding.
+_TYPES: Final = {Kind.ID: ID_TYPE, Kind.ATTRIBUTE: pa.binary()}
 #: Part of Arrow's error for a row wider or narrower than the header.
 _RAGGED: Final = "CSV parse error: Expected"
 #: Part of Arrow's error, among others, for a value that goes on after a line break.
@@ -26,7 +29,7 @@ _LINE_BREAK: Final = "newlines_in_values"
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFile(TableFile):
-    """CSV file, plain or gzipped."""
+    """CSV file, plain or compressed."""
 
     form: CsvForm
 
@@ -75,8 +78,7 @@ class CsvFile(TableFile):
             convert_options=pa_csv.ConvertOptions(
                 include_columns=list(columns),
                 column_types={
-                    at: ID_TYPE if name in request.ids else pa.string()
-                    for at, name in columns.items()
+                    at: _TYPES.get(request.kinds[name], pa.string()) for at, name in columns.items()
                 },
                 strings_can_be_null=False,
             ),

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
 
@@ -18,6 +19,8 @@ import pyarrow as pa
 
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
+from reco_batch.ingest.formats.storage import Place, native
+from reco_batch.ingest.formats.table_file import TextForm
 
 #: Bytes read from the beginning of a file's text; the header must end within them.
 _HEAD_BYTES: Final = 256 << 10
@@ -30,16 +33,20 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: Compressions that are read: first bytes, and the ending of the name.
 GZIP: Final = b"\x1f\x8b"
+ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_COMPRESSED: Final = {GZIP: ".gz", ZSTD: ".zst"}
 _SEP: Final = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
 
 
 class CsvForm(NamedTuple):
     """Encoding, delimiter, header and escapes of one CSV file."""
 
-    path: Path
+    path: Place
     encoding: str
-    compressed: bool
+    compression: str
+    """Ending of the compression, such as `.gz`; empty: not compressed."""
     delimiter: str
     names: tuple[str, ...]
     """Column names in the header."""
@@ -48,28 +55,24 @@ class CsvForm(NamedTuple):
     """Position of the first row in the text of the file, in bytes of UTF-8."""
     escapes: bool
     """True if quotes in values are written as a backslash and a quote."""
-
-    @property
-    def has_text(self) -> bool:
-        """True if a column may contain free text, which can include line breaks."""
-        known = c.matched(self.names, tuple(c.RATINGS))
-        return len(self.names) > len(known)
+    has_text: bool
+    """True if a column may contain free text, which can include line breaks."""
 
     def open(self) -> pa.NativeFile:
         """Return the rows below the header as UTF-8."""
-        if self.compressed or self.encoding != "utf-8" or self.escapes:
+        if self.compression or self.encoding != "utf-8" or self.escapes:
             stream = self.open_text()
             left = self.offset
             while left and (block := stream.read(left)):
                 left -= len(block)
             return pa.PythonFile(stream, mode="r")
-        file = pa.OSFile(str(self.path))
+        file = native(self.path)
         file.seek(self.offset)
         return file
 
     def open_bytes(self) -> BinaryIO:
         """Return the whole file in its own encoding, decompressed."""
-        return _opened(self.path, compressed=self.compressed)
+        return opened(self.path, self.compression)
 
     def open_text(self) -> BinaryIO:
         """Return the whole file as UTF-8 with doubled quotes."""
@@ -83,40 +86,42 @@ class Head(NamedTuple):
     """Beginning of a file's text."""
 
     content: bytes
-    compressed: bool
+    compression: str
     is_all: bool
     """True if the file ends within `content`."""
 
 
-def read_head(path: Path) -> Head:
+def read_head(path: Place) -> Head:
     """Return the beginning of a file, decompressed.
 
     Raises:
         OSError, EOFError: the file cannot be read.
     """
     with path.open("rb") as file:
-        compressed = file.read(len(GZIP)) == GZIP
-    with _opened(path, compressed=compressed) as stream:
-        return Head(stream.read(_HEAD_BYTES), compressed, not stream.read(1))
+        first = file.read(len(ZSTD))
+    compression = next((end for magic, end in _COMPRESSED.items() if first.startswith(magic)), "")
+    with opened(path, compression) as stream:
+        return Head(stream.read(_HEAD_BYTES), compression, not stream.read(1))
 
 
-def csv_form(path: Path, name: str, encoding: str, head: Head) -> tuple[CsvForm, list[str]]:
+def csv_form(path: Place, name: str, text_form: TextForm, head: Head) -> tuple[CsvForm, list[str]]:
     """Return the form of a CSV file, and notes on its unusual properties.
 
     Args:
         path: a regular file.
         name: its name in messages.
-        encoding: the configured encoding; a byte order mark of UTF-16 or UTF-32 overrides it.
+        text_form: the configured encoding, which a byte order mark of UTF-16 or UTF-32 overrides,
+            and the names of known columns.
         head: the beginning of its text.
 
     Raises:
         DataRefused: the file has no header, or its header is not in the encoding.
         OSError, EOFError: it cannot be read.
     """
-    compressed = head.compressed
-    encoding, notes = _encoding(head.content, encoding, name)
-    if compressed != (path.suffix == ".gz"):
-        is_or_not = "is" if compressed else "is not"
+    compression = head.compression
+    encoding, notes = _encoding(head.content, text_form.encoding, name)
+    if compression != (path.suffix if path.suffix in _COMPRESSED.values() else ""):
+        is_or_not = "is" if compression else "is not"
         notes.append(f"{name} {is_or_not} compressed, whatever its name")
     text, bom = _decoded(head.content, encoding)
     if not head.is_all and not _has_line_end(text):
@@ -127,8 +132,8 @@ def csv_form(path: Path, name: str, encoding: str, head: Head) -> tuple[CsvForm,
             name,
             1,
         )
-    skipped, delimiter = _preamble(text, name, notes)
-    header, lines = _header(text, skipped, delimiter)
+    skipped, delimiter = _preamble(text, name, text_form.names, notes)
+    header, lines = _header(text, skipped, delimiter, text_form.names)
     if len(header.names) and header.delimiter != ",":
         notes.append(f"{name} is separated by {_NAMES.get(header.delimiter, header.delimiter)}")
     if "\ufffd" in "".join(lines):
@@ -136,12 +141,13 @@ def csv_form(path: Path, name: str, encoding: str, head: Head) -> tuple[CsvForm,
     form = CsvForm(
         path,
         encoding,
-        compressed,
+        compression,
         header.delimiter,
         header.names,
         skipped + len(lines),
         bom + len("".join([*_lines(text)[:skipped], *lines]).encode()),
         escapes=False,
+        has_text=len(header.names) > len(c.matched(header.names, text_form.plain)),
     )
     if form.has_text and _has_escapes(form):
         form = form._replace(escapes=True)
@@ -154,8 +160,14 @@ class _Header(NamedTuple):
     names: tuple[str, ...]
 
 
-def _opened(path: Path, *, compressed: bool) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path, "rb")) if compressed else path.open("rb")
+def opened(path: Place, compression: str) -> BinaryIO:
+    """Open a file to read its bytes, decompressed."""
+    if compression == _COMPRESSED[ZSTD]:
+        stream = pa.CompressedInputStream(native(path), "zstd")
+        return cast("BinaryIO", io.BufferedReader(stream, 1 << 20))
+    if compression:
+        return cast("BinaryIO", gzip.open(path if isinstance(path, Path) else path.open()))
+    return path.open("rb")
 
 
 def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
@@ -202,14 +214,14 @@ def _has_line_end(text: str) -> bool:
     return "\n" in text or "\r" in text
 
 
-def _preamble(text: str, name: str, notes: list[str]) -> tuple[int, str]:
+def _preamble(text: str, name: str, known: tuple[str, ...], notes: list[str]) -> tuple[int, str]:
     """Return the number of lines before the header, and the delimiter if `sep=` sets it."""
     delimiter = ""
     lines = _lines(text)
     for number, line in enumerate(lines):
         if separator := _SEP.fullmatch(line):
             delimiter = separator[1]
-        elif line.startswith("#") and not _known(line[1:]):
+        elif line.startswith("#") and not _known(line[1:], known):
             notes.append(f"{name}, line {number + 1}: a comment, which is skipped")
         elif line.strip():
             return number, delimiter
@@ -221,17 +233,18 @@ def _preamble(text: str, name: str, notes: list[str]) -> tuple[int, str]:
     )
 
 
-def _known(line: str) -> int:
+def _known(line: str, known: tuple[str, ...]) -> int:
     """Return the number of names of known columns in a line, with any delimiter."""
-    names = re.split(r"[,;\t|]", line)
-    return len(c.matched(names, (*c.RATINGS, *c.MOVIES)))
+    return len(c.matched(re.split(r"[,;\t|]", line), known))
 
 
-def _header(text: str, skipped: int, given: str) -> tuple[_Header, list[str]]:
+def _header(
+    text: str, skipped: int, given: str, known: tuple[str, ...]
+) -> tuple[_Header, list[str]]:
     """Return the header and its lines, with the delimiter that gives the most known names."""
     lines = _lines(text)[skipped:]
     tried = [_split(lines, delimiter) for delimiter in ([given] if given else _DELIMITERS)]
-    best = max(tried, key=_fitness)
+    best = max(tried, key=partial(_fitness, known))
     names, used = best[0].names, best[1]
     rows = csv.reader(lines[used : used + 6], delimiter=best[0].delimiter)
     widths = [row for row in _safely(rows) if row][:5]
@@ -249,11 +262,12 @@ def _split(lines: list[str], delimiter: str) -> tuple[_Header, int]:
     return _Header(delimiter, tuple(names)), max(1, rows.line_num)
 
 
-def _fitness(tried: tuple[_Header, int]) -> tuple[int, int, int]:
-    names, wanted = tried[0].names, (*c.RATINGS, *c.MOVIES)
-    known = c.matched(names, wanted)
-    others = c.guessed(names, [name for name in wanted if name not in known])
-    return (len(known) + len(others), len(known), len(names))
+def _fitness(known: tuple[str, ...], tried: tuple[_Header, int]) -> tuple[int, int, int]:
+    names = tried[0].names
+    found = c.matched(names, known)
+    usual = (*c.RATINGS, *c.MOVIES)
+    others = c.guessed(names, [name for name in usual if name not in found])
+    return (len(found) + len(others), len(found), len(names))
 
 
 def _safely(rows: Iterator[list[str]]) -> Iterator[list[str]]:

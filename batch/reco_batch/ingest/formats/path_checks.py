@@ -6,6 +6,7 @@ A path is opened only after its type has been checked, so a pipe or a device can
 import errno
 import gzip
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Final
 import pyarrow as pa
 
 from reco_batch.errors import DataRefused
+from reco_batch.ingest.formats.storage import Place, StoredFile, stored_refusal
 from reco_store.connection.home import account
 
 _KINDS: Final = (
@@ -26,6 +28,10 @@ _KINDS: Final = (
 )
 _FOLDER: Final = "a folder with ratings.csv and movies.csv"
 _SHOWN_CHARACTERS: Final = 200
+#: Error of Arrow about a file that was cut in the middle of a zstd frame.
+_TRUNCATED: Final = "Truncated compressed stream"
+#: Errors of an object store, rather than of the content that it returned.
+_OF_STORE: Final = re.compile(r"AWS Error|google::cloud|Azure|\[Errno|When reading|curl")
 
 
 def require_folder(folder: Path) -> None:
@@ -68,7 +74,7 @@ def require_readable(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path, name: str, format_name: str) -> Iterator[None]:
+def reading(path: Place, name: str, format_name: str) -> Iterator[None]:
     """Turn errors of the libraries that read a file into refusals.
 
     Args:
@@ -82,18 +88,26 @@ def reading(path: Path, name: str, format_name: str) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataRefused(
-            f"the file cannot be decompressed to its end ({error})",
-            "a whole gzip file",
-            "Write or copy it again: it was probably cut on the way.",
-            name,
-        ) from error
+        raise _cut(name, error) from error
     except pa.ArrowException as error:
         raise damaged(name, format_name, _first_line(error)) from error
     except OSError as error:
-        if error.errno is None:  # raised by Arrow, about the content
+        if _TRUNCATED in str(error):
+            raise _cut(name, error) from error
+        if isinstance(path, StoredFile) and _OF_STORE.search(str(error)):
+            raise stored_refusal(path.address, error) from error
+        if error.errno is None or isinstance(path, StoredFile):  # by Arrow, about the content
             raise damaged(name, format_name, _first_line(error)) from error
         raise refusal(path, error) from error
+
+
+def _cut(name: str, error: Exception) -> DataRefused:
+    return DataRefused(
+        f"the file cannot be decompressed to its end ({error})",
+        "a whole compressed file",
+        "Write or copy it again: it was probably cut on the way.",
+        name,
+    )
 
 
 def damaged(name: str, format_name: str, reason: str) -> DataRefused:

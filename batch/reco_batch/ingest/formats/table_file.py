@@ -6,11 +6,13 @@ A format subclasses `TableFile`; `registry` is the table of formats.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import pyarrow as pa
 from pyarrow.csv import InvalidRow
+
+from reco_batch.data.columns import Kind
+from reco_batch.ingest.formats.storage import Place
 
 #: Arrow type of a column of ids: each different id is stored once.
 ID_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
@@ -28,6 +30,16 @@ class RowLocation(NamedTuple):
     """True for the last row of a file that does not end with a line break."""
     order: tuple[int, int] = (0, 0)
     """Sort key: number of the part, then the line."""
+
+
+class TextForm(NamedTuple):
+    """Facts about text files that the files themselves do not contain."""
+
+    encoding: str
+    names: tuple[str, ...]
+    """Names of the columns of both tables, by which a header is recognised."""
+    plain: tuple[str, ...]
+    """Names of the columns that contain neither line breaks nor quotes."""
 
 
 class ReadMode(NamedTuple):
@@ -53,8 +65,8 @@ class ReadRequest(NamedTuple):
 
     columns: Mapping[str, int]
     """Name of each column to return -> its position in the file."""
-    ids: Collection[str]
-    """Names of the columns that contain ids."""
+    kinds: Mapping[str, Kind]
+    """Kind of each column to return."""
     mode: ReadMode
     on_ragged: Callable[[Sequence[InvalidRow]], None]
     """Called with rows of another width than the header's, before the batch that follows them."""
@@ -64,7 +76,7 @@ class ReadRequest(NamedTuple):
 class TableFile(ABC):
     """One input file of a table, after its header has been read."""
 
-    path: Path
+    path: Place
     name: str
     """File name below the folder of the data set, for messages."""
     format_name: str
@@ -79,6 +91,9 @@ class TableFile(ABC):
     """Line of the header; None for binary formats."""
     delimiter: str = ","
     """Separator of the columns in a text format."""
+
+    is_ordered: ClassVar[bool] = True
+    """False if the rows may be in another order each time."""
 
     @property
     def is_text(self) -> bool:

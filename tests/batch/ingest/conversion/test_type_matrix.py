@@ -15,8 +15,15 @@ from csv_folders import planted, write_folder
 from planted_ratings import planted_ratings
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
+from reco_batch.ingest.conversion.type_matrix import (
+    MATRIX,
+    Family,
+    cell_of,
+    convert,
+    family_of,
+    matrix_table,
+)
 from reco_batch.ingest.readers import read_folder
-from reco_batch.ingest.type_matrix import MATRIX, Family, cell_of, convert, family_of, matrix_table
 from reco_batch.ingest.validate import build_dataset
 
 DAY = dt.date(2020, 9, 13)
@@ -90,8 +97,15 @@ MEANT = {
         Family.TIMESTAMP: SECONDS,
     },
     c.Kind.GENRES: {Family.NULL: ""},
+    c.Kind.FLAG: {Family.NULL: None},
 }
-USUAL = {c.Kind.STARS: 4.0, c.Kind.TIME: 4}
+MEANT[c.Kind.ATTRIBUTE] = {
+    **MEANT[c.Kind.ID],
+    **MEANT[c.Kind.STARS],
+    **MEANT[c.Kind.TIME],
+    **dict.fromkeys((Family.TEXT, Family.BINARY, Family.TEXTS), "4"),
+}
+USUAL = {c.Kind.STARS: 4.0, c.Kind.TIME: 4, c.Kind.FLAG: True, c.Kind.ATTRIBUTE: 4.0}
 
 
 def test_every_family_is_tried():

@@ -18,14 +18,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reco_batch.data.columns import Kind
-from reco_batch.ingest.converted_column import MISSING, NUMBER, Converted, marked, mask, trimmed
-from reco_batch.ingest.times import dates, float_times, time_text, timestamps, whole_times
+from reco_batch.ingest.conversion.converted_column import (
+    MISSING,
+    NUMBER,
+    Converted,
+    marked,
+    mask,
+    trimmed,
+)
+from reco_batch.ingest.conversion.times import (
+    dates,
+    float_times,
+    time_text,
+    timestamps,
+    whole_times,
+)
 
 #: Largest whole number up to which every whole number is a float.
 _EXACT: Final = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 _EXPONENT: Final = r"^-?\d(\.\d+)?[eE]\+\d+$"
 _LARGEST_EXPONENT: Final = 18
 _DECIMAL_COMMA: Final = r"^([+-]?\d+),(\d{1,2})$"
+_YES: Final = pa.array(["true", "yes", "t", "y", "on"])
+_NO: Final = pa.array(["false", "no", "f", "n", "off"])
+_DATE: Final = r"^\d{4}-\d{2}-\d{2}"
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -269,6 +285,69 @@ def _star_text(array: pa.Array) -> Converted:
     return marked(values, ~mask(pc.fill_null(number, True)) & ~mask(missing))  # noqa: FBT003
 
 
+# Flags
+
+
+def _flag_numbers(array: pa.Array) -> Converted:
+    """Return numbers above 0, such as a stock, as true."""
+    values = pc.cast(array, pa.float64(), safe=False)
+    values = pc.if_else(pc.is_nan(values), None, values)
+    return Converted(pc.greater(values, 0))
+
+
+def _flag_text(array: pa.Array) -> Converted:
+    text, missing = trimmed(array)
+    lower = pc.utf8_lower(text)
+    word = pc.coalesce(
+        pc.if_else(pc.is_in(lower, _YES), True, None),  # noqa: FBT003
+        pc.if_else(pc.is_in(lower, _NO), False, None),  # noqa: FBT003
+        pc.if_else(pc.match_substring_regex(text, _DATE), True, None),  # noqa: FBT003
+    )
+    number = pc.match_substring_regex(text, NUMBER)
+    above = pc.greater(pc.cast(pc.if_else(number, text, None), pa.float64()), 0)
+    flags = pc.if_else(missing, None, pc.coalesce(word, above))
+    return marked(flags, np.asarray(flags.is_null()) & ~mask(missing))
+
+
+def _flag_of_time(array: pa.Array) -> Converted:
+    """Return true for a time, such as that of a deletion, whichever it is."""
+    return Converted(pc.if_else(array.is_valid(), True, None))  # noqa: FBT003
+
+
+def _no_flags(array: pa.Array) -> Converted:
+    return Converted(pa.nulls(len(array), pa.bool_()))
+
+
+# Attributes
+
+
+def _number(array: pa.Array) -> Converted:
+    values = pc.cast(array, pa.float64(), safe=False)
+    return Converted(pc.if_else(pc.is_nan(values), None, values))
+
+
+def _attribute_text(array: pa.Array) -> Converted:
+    text, missing = trimmed(array)
+    return Converted(pc.if_else(missing, None, text))
+
+
+def _attribute_bytes(array: pa.Array) -> Converted:
+    """Return bytes as text; what is not UTF-8 is missing."""
+    try:
+        return _attribute_text(pc.cast(array, pa.string()))
+    except pa.ArrowInvalid:
+        return _decoded(_attribute_text, array)._replace(unreadable=None)
+
+
+def _attribute_list(array: pa.Array) -> Converted:
+    text = _genre_lists(array).array
+    return Converted(pc.if_else(pc.equal(text, ""), None, text))
+
+
+def _seconds(convert_time: Callable[[pa.Array], Converted], array: pa.Array) -> Converted:
+    return Converted(pc.cast(convert_time(array).array, pa.float64()))
+
+
 _TESTS: Final[tuple[tuple[Callable[[pa.DataType], bool], Family], ...]] = (
     (pa.types.is_integer, Family.INTEGER),
     (pa.types.is_float16, Family.HALF),
@@ -294,19 +373,27 @@ _REFUSED: Final = Cell("refused", None)
 _WHOLE: Final = Cell("whole numbers as text", _whole_text)
 
 
-def _row(
+_LEFT_OUT: Final = Cell("left out", None)
+_NUMBER: Final = Cell("number", _number)
+_ABOVE: Final = Cell("true above 0", _flag_numbers)
+_IF_TIME: Final = Cell("true if there is one", _flag_of_time)
+
+
+def _row(  # noqa: PLR0917  # the columns of a table
     ids: Cell = _REFUSED,
     stars: Cell = _REFUSED,
     time: Cell = _REFUSED,
     title: Cell = _REFUSED,
     genres: Cell = _REFUSED,
+    flag: Cell = _REFUSED,
+    attribute: Cell = _LEFT_OUT,
 ) -> Mapping[Kind, Cell]:
-    return dict(zip(Kind, (ids, stars, time, title, genres), strict=True))
+    return dict(zip(Kind, (ids, stars, time, title, genres, flag, attribute), strict=True))
 
 
 def _float_row(time: Cell) -> Mapping[Kind, Cell]:
     text = Cell("text", _float_label)
-    return _row(_WHOLE, Cell("stars", _stars), time, text, text)
+    return _row(_WHOLE, Cell("stars", _stars), time, text, text, _ABOVE, _NUMBER)
 
 
 #: Conversion of each family of Arrow types, by kind of column.
@@ -317,6 +404,8 @@ MATRIX: Final[Mapping[Family, Mapping[Kind, Cell]]] = {
         Cell("time, the unit by size", whole_times),
         Cell("text", _integer_text),
         Cell("text", _integer_text),
+        _ABOVE,
+        _NUMBER,
     ),
     Family.HALF: _float_row(_REFUSED),
     Family.FLOAT: _float_row(_REFUSED),
@@ -327,14 +416,22 @@ MATRIX: Final[Mapping[Family, Mapping[Kind, Cell]]] = {
         Cell("time, the unit by size", float_times),
         Cell("text", _decimal_label),
         Cell("text", _decimal_label),
+        _ABOVE,
+        _NUMBER,
     ),
-    Family.BOOLEAN: _row(stars=Cell("1 and 0", _stars)),
+    Family.BOOLEAN: _row(
+        stars=Cell("1 and 0", _stars),
+        flag=Cell("as it is", Converted),
+        attribute=Cell("1 and 0", _number),
+    ),
     Family.TEXT: _row(
         Cell("text without surrounding blanks", _id_text),
         Cell("stars, if it is a number", _star_text),
         Cell("time, if it is a number or ISO 8601", time_text),
         Cell("text", _title_text),
         Cell("genres", _genre_text),
+        Cell("true, yes, t, y, on, a number above 0, or their opposites", _flag_text),
+        Cell("text", _attribute_text),
     ),
     Family.BINARY: _row(
         Cell("text, if it is UTF-8", partial(_decoded, _id_text)),
@@ -342,15 +439,30 @@ MATRIX: Final[Mapping[Family, Mapping[Kind, Cell]]] = {
         Cell("as text", partial(_decoded, time_text)),
         Cell("text, if it is UTF-8", partial(_decoded, _title_text)),
         Cell("as text", partial(_decoded, _genre_text)),
+        Cell("as text", partial(_decoded, _flag_text)),
+        Cell("text, if it is UTF-8", _attribute_bytes),
     ),
-    Family.UUID: _row(Cell("text with hyphens", _uuids)),
-    Family.DATE: _row(time=Cell("midnight UTC", dates)),
-    Family.TIMESTAMP: _row(time=Cell("time; UTC without a time zone", timestamps)),
+    Family.UUID: _row(
+        Cell("text with hyphens", _uuids), attribute=Cell("text with hyphens", _uuids)
+    ),
+    Family.DATE: _row(
+        time=Cell("midnight UTC", dates),
+        flag=_IF_TIME,
+        attribute=Cell("seconds since 1970", partial(_seconds, dates)),
+    ),
+    Family.TIMESTAMP: _row(
+        time=Cell("time; UTC without a time zone", timestamps),
+        flag=_IF_TIME,
+        attribute=Cell("seconds since 1970", partial(_seconds, timestamps)),
+    ),
     Family.TIME_OF_DAY: _row(),
     Family.DURATION: _row(),
     Family.INTERVAL: _row(),
-    Family.NULL: _row(genres=Cell("no genres", _no_genres)),
-    Family.TEXTS: _row(genres=Cell("genres", _genre_lists)),
+    Family.NULL: _row(genres=Cell("no genres", _no_genres), flag=Cell("missing", _no_flags)),
+    Family.TEXTS: _row(
+        genres=Cell("genres", _genre_lists),
+        attribute=Cell("text with \\| between", _attribute_list),
+    ),
     Family.NESTED: _row(),
     Family.OTHER: _row(),
 }
@@ -367,7 +479,9 @@ def matrix_table() -> Iterator[str]:
 _HEADINGS: Final = {
     Kind.ID: "`userId`, `movieId`",
     Kind.STARS: "`rating`",
-    Kind.TIME: "`timestamp`",
+    Kind.TIME: "`timestamp`, `released`",
     Kind.TITLE: "`title`",
     Kind.GENRES: "`genres`",
+    Kind.FLAG: "`available`",
+    Kind.ATTRIBUTE: "attributes",
 }

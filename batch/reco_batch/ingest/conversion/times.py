@@ -9,7 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reco_batch.ingest.converted_column import NUMBER, Converted, TimeForm, marked, mask, trimmed
+from reco_batch.ingest.conversion.converted_column import (
+    NUMBER,
+    Converted,
+    TimeForm,
+    marked,
+    mask,
+    trimmed,
+)
 
 #: Numbers below these count seconds, milliseconds, microseconds; others nanoseconds.
 _MAGNITUDES: Final = np.array([1e11, 1e14, 1e17])

@@ -1,0 +1,67 @@
+"""Suggestion of an [input] for tables whose columns have other names."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from reco_batch.data import columns as c
+from reco_batch.ingest.conversion.type_matrix import cell_of
+from reco_batch.ingest.formats.table_file import TableFile
+from reco_batch.ingest.tables import KEYS, Table
+from reco_batch.settings.input_keys import NOT
+
+
+def suggested_columns(tables: Sequence[Table], files: Sequence[TableFile | None]) -> dict[str, str]:
+    """Return the keys of [input.columns] that would fit, with the names of the columns.
+
+    Args:
+        tables: the ratings table and the items table, as they are configured.
+        files: a file of each; None if it could not be opened.
+
+    Returns:
+        Key -> name. Keys that are set, and columns that have their usual name, are left out.
+    """
+    found: dict[str, str] = {}
+    for table, file in zip(tables, files, strict=True):
+        if file is None:
+            continue
+        kinds = {
+            **table.columns,
+            **(c.MAPPED_MOVIES if table.keeps_others else c.MAPPED_RATINGS),
+        }
+        places = table.places(file.column_names)
+        others = table.others(file.column_names)
+        wanted = [one for one in kinds if one not in places and one not in table.mapped]
+        guesses = {column: name for name, column in c.guessed(others, wanted).items()}
+        if table.keeps_others and c.MOVIE_ID in wanted:
+            guesses |= _id(others, found.get("item") or tables[0].names[c.MOVIE_ID])
+        if table.keeps_others and c.AVAILABLE in wanted and c.AVAILABLE not in guesses:
+            gone = c.guessed_unavailable(others)
+            guesses |= {c.AVAILABLE: f"{NOT}{gone}"} if gone else {}
+        for column, name in _readable(guesses, kinds, file).items():
+            key = table.key(column) if column != c.MOVIE_ID or not table.keeps_others else "id"
+            found[key] = name
+    if found.get("id") == found.get("item", tables[0].names[c.MOVIE_ID]):
+        found.pop("id", None)
+    return {key: found[key] for key in (*KEYS.values(), "id") if key in found}
+
+
+def _id(names: Sequence[str], item: str) -> dict[str, str]:
+    """Return the id of the items table: the name in the ratings table, or `id` for `product_id`."""
+    by_name = {c.plain(name).lower(): name for name in reversed(names)}
+    usual = [item.lower(), *(["id"] if re.search(r"id$", item, re.IGNORECASE) else [])]
+    same = next((by_name[one] for one in usual if one in by_name), None)
+    return {c.MOVIE_ID: same} if same else {}
+
+
+def _readable(
+    guesses: Mapping[str, str], kinds: Mapping[str, c.Kind], file: TableFile
+) -> dict[str, str]:
+    """Return the guesses whose columns have a type that can be read."""
+    if file.column_types is None:
+        return dict(guesses)
+    types = dict(zip(file.column_names, file.column_types, strict=True))
+    return {
+        column: name
+        for column, name in guesses.items()
+        if cell_of(kinds[column], types[name.removeprefix(NOT)]).convert is not None
+    }

@@ -1,0 +1,111 @@
+"""`batch check-data`: all problems at once, what was understood, and a suggested [input]."""
+
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from reco_batch.commands.app import app
+
+ORDERS = "customer_id,sku,stars,created_at\n7,A,5,2024-05-01\n8,B,4,2024-05-02\n7,B,3,2024-05-03\n"
+PRODUCTS = (
+    "id,sku,name,category,price,launched_at,discontinued\n"
+    "1,A,Apple,food,1.5,2024-01-01,\n2,B,Ball,toys,12,2023-01-01,yes\n"
+)
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """Write both tables, run the command on them, and return its exit code and its page."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(orders, products, *options, settings=""):
+        (tmp_path / "orders.csv").write_text(orders)
+        (tmp_path / "products.csv").write_text(products)
+        (tmp_path / "reco.toml").write_text(settings)
+        places = ["--ratings", "orders.csv", "--items", "products.csv"]
+        result = CliRunner().invoke(app, ["check-data", *places, *options])
+        return result.exit_code, result.output
+
+    return run
+
+
+def test_the_suggestion_is_what_fits(check):
+    """The suggested [input] of tables with other names makes the same command succeed."""
+    code, page = check(ORDERS, PRODUCTS)
+
+    assert code == 4
+    assert "problem 1: orders.csv, line 1" in page
+    assert "problem 2: products.csv, line 1" in page
+    suggested = page.partition("suggested for reco.toml:")[2].partition("problem 1")[0]
+    assert tomllib.loads(suggested)["input"] == {
+        "ratings": "orders.csv",
+        "items": "products.csv",
+        "columns": {
+            "user": "customer_id",
+            "item": "sku",
+            "rating": "stars",
+            "time": "created_at",
+            "title": "name",
+            "tags": ["category"],
+            "released": "launched_at",
+            "available": "!discontinued",
+        },
+    }
+
+    code, page = check(ORDERS, PRODUCTS, settings=suggested)
+
+    assert code == 0
+    assert "available  !discontinued  1 of 2" in page
+    assert "time    created_at   2024-05-01 00:00 to 2024-05-03 00:00" in page
+    assert "attribute  price          1.5 to 12" in page
+    assert "suggested" not in page
+
+
+def test_the_id_of_the_items_may_have_its_own_name(check):
+    """`product_id` in one table is `id` in the other."""
+    _, page = check(ORDERS.replace("sku", "product_id"), PRODUCTS.replace(",sku,", ",code,"))
+
+    assert 'item = "product_id"' in page
+    assert 'id = "id"' in page
+
+
+def test_all_problems_are_shown_at_once(check):
+    """Every kind of fault of both tables has a line, and nothing stops at the first."""
+    code, page = check(
+        "userId,movieId,rating,timestamp\n7,1,9,1\n7,1,x,1\n,1,4,1\n7,2,4,1\n7,3,4,1\n",
+        "movieId,title\n1,One\n1,Two\n2,\n",
+    )
+
+    assert code == 4
+    found = page.partition("problem 1")[2]
+    assert "orders.csv, line 2: rating is 9.0" in found
+    assert "orders.csv, line 3: rating 'x' is not a number" in found
+    assert "orders.csv, line 4: userId is ''" in found
+    assert "products.csv, line 3: movieId is '1'; expected each movieId only once" in found
+    assert "products.csv, line 4: title is ''" in found
+    assert "movieId '2' is one of 2 that products.csv lacks" in found
+
+
+def test_damage_of_one_table_does_not_hide_the_other(check):
+    """A table that cannot be read to its end leaves the other to be checked."""
+    code, page = check(
+        "userId,movieId,rating,timestamp\n7,1,4,1\n7,2,4,2024-01-01\n",
+        "movieId,title\n1,One\n2,\n",
+    )
+
+    assert code == 4
+    assert "timestamp has dates here" in page
+    assert "products.csv, line 3: title is ''" in page
+
+
+def test_events_need_weights(check):
+    """A column of events is shown, and is a problem as long as no kind has a weight."""
+    orders = ORDERS.replace("stars", "rating").replace("created_at", "kind")
+    columns = ["user=customer_id", "item=sku", "event=kind", "title=name"]
+
+    code, page = check(orders, PRODUCTS, *(word for one in columns for word in ("--column", one)))
+
+    assert code == 4
+    assert "event   kind         3 different" in page
+    assert "problem 1: input.columns.event is 'kind', and no kind of event has a weight" in page
