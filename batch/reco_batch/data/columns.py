@@ -15,6 +15,8 @@ TIMESTAMP: Final = "timestamp"
 TITLE: Final = "title"
 GENRES: Final = "genres"
 YEAR: Final = "year"
+RELEASED: Final = "released"
+AVAILABLE: Final = "available"
 
 # Columns of the artifact only.
 MOVIE_IDS: Final = "movieIds"

@@ -20,6 +20,7 @@ from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings, Rejected
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
 from reco_batch.ingest.formats.table_file import RowNumbers
+from reco_batch.ingest.item_columns import item_columns
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
 
@@ -283,12 +284,14 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     )
     separator = _genre_separator(listed_genres)
     genres = [*listed_genres, *[""] * len(unknown)]
+    further = item_columns(raw.movies, raw.movies_file, unlisted=len(unknown))
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),
         genres=tuple(_split_genres(text, separator) for text in genres),
         years=tuple(_year(title) for title in titles),
         unlisted=len(unknown),
+        **further._asdict(),
     )
     return movies, ratings_of_unknown
 
