@@ -195,6 +195,7 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
     return RunConfig(
         **_learning(settings, target),
         namespace=target.keys.namespace,
+        rules=settings.rules,
         bounds=settings.gate,
         force=_reason(force),
     )

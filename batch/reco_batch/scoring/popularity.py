@@ -169,7 +169,12 @@ def popularity_baseline(
 
 
 def popular_lists(
-    statistics: MovieStatistics, movies: Movies, *, thresholds: Thresholds, n: int
+    statistics: MovieStatistics,
+    movies: Movies,
+    *,
+    thresholds: Thresholds,
+    n: int,
+    eligible: NDArray[np.bool_] | None = None,
 ) -> Iterator[PopularList]:
     """Yield both lists over all movies, then over each genre with a rated movie.
 
@@ -180,6 +185,7 @@ def popular_lists(
         movies: the catalogue.
         thresholds: thresholds of both lists.
         n: largest length of a list.
+        eligible: movies that lists may show, [I]; None: all.
 
     Yields:
         Overall lists first, then genres in alphabetical order. Ties go to the movie with more
@@ -194,6 +200,8 @@ def popular_lists(
     for genre, members in ((None, everything), *_by_genre(movies)):
         rated = np.zeros(len(movies), np.bool_)
         rated[members] = count[members] > 0
+        if eligible is not None:
+            rated &= eligible
         if not rated.any():
             continue
         liked = rated

@@ -12,6 +12,7 @@ __all__ = [
     "hyperparameters",
     "precedence",
     "processors",
+    "rules",
     "run_config",
     "search_space",
     "setting_metadata",

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field
 
 from reco_batch.settings.gate_thresholds import GateBounds
+from reco_batch.settings.rules import RulesKeys
 from reco_batch.settings.run_config import RunKeys, TuneKeys
 from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel, checked
 from reco_store import Keys
@@ -97,6 +98,7 @@ class Settings(RunKeys, DataKeys):
         Path | None, Panel.STORE, Hint("a folder", "DIR", "the user's data folder", "/var/lib/reco")
     ] = None
     """Folder of artifacts, downloads and the embedded store."""
+    rules: RulesKeys = RulesKeys()
     gate: GateBounds = GateBounds()
     tune: TuneKeys = TuneKeys()
     notify: NotifyKeys = NotifyKeys()

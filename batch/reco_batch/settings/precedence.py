@@ -93,7 +93,9 @@ def read_settings(options: Mapping[str, Any], config: Path | None = None) -> Res
         table, *path = map(str, error.errors()[0]["loc"])
         name = f"{table}.{path[0]}" if table in TABLES else table
         expected = allowed(SETTINGS[name])
-        raise UsageError(f"{origins[name].quoted}: expected {expected}") from error
+        inner = [f"table {int(one) + 1}" if one.isdigit() else one for one in path[1:]]
+        fault = f"; at fault: {', '.join(inner)}" if table in TABLES and inner else ""
+        raise UsageError(f"{origins[name].quoted}: expected {expected}{fault}") from error
 
 
 def find_file(config: Path | None) -> Path | None:

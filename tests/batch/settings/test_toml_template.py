@@ -14,7 +14,7 @@ from reco_store import UsageError
 
 def test_the_template_sets_nothing():
     """A run with the template equals a run without a file."""
-    assert tomllib.loads(template()) == {"gate": {}, "tune": {}, "notify": {}}
+    assert tomllib.loads(template()) == {"rules": {}, "gate": {}, "tune": {}, "notify": {}}
 
 
 def test_the_template_describes_every_setting():
