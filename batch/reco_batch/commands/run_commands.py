@@ -233,6 +233,7 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
         )
     return RunConfig(
         **_learning(settings, target),
+        rules=settings.rules,
         bounds=settings.gate,
         force=_reason(force),
     )

@@ -60,6 +60,8 @@ def takes(*wanted: Panel | str) -> Callable[[Callable[..., None]], Callable[...,
     options: dict[str, Any] = {}
     for name, field in SETTINGS.items():
         if name in wanted or setting_metadata.panel_of(field) in wanted:
+            if setting_metadata.panel_of(field) is Panel.RULES:
+                continue  # rules are tables, which no option can hold
             table, _, key = name.rpartition(".")
             parameter, made = _TABLE_OPTIONS.get(table) or (key, _option(name, key, field))
             options[parameter] = made

@@ -9,7 +9,7 @@ Shapes: N ratings, U users, I movies.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,12 @@ class Ratings:
         return len(self.user_index)
 
 
+#: Time of a movie whose release is not known; every known time is later.
+NO_TIME: Final = int(np.iinfo(np.int64).min)
+#: Values of an attribute, [I]: numbers, NaN where missing, or text, None where missing.
+Attribute = NDArray[np.float64] | tuple[str | None, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Movies:
     """Catalogue of movies; the row number is the movie index."""
@@ -62,6 +68,13 @@ class Movies:
     years: tuple[int | None, ...]
     unlisted: int = 0
     """Number of movies at the end that the movies file lacks; no list shows them."""
+    released: NDArray[np.int64] | None = field(default=None, compare=False)
+    """[I] seconds since 1970, or `NO_TIME`; None without the column."""
+    available: NDArray[np.bool_] | None = field(default=None, compare=False)
+    """[I] movies that may be shown; models learn from the ratings of all. None without the column.
+    """
+    attributes: Mapping[str, Attribute] = field(default_factory=dict, compare=False)
+    """Other columns of the movies file by name, for rules; unlisted movies have no values."""
 
     def __len__(self) -> int:
         """Number of movies."""
@@ -77,7 +90,13 @@ class Movies:
         """The movies of the movies file alone."""
         listed = slice(self.listed)
         return Movies(
-            self.ids[listed], self.titles[listed], self.genres[listed], self.years[listed]
+            self.ids[listed],
+            self.titles[listed],
+            self.genres[listed],
+            self.years[listed],
+            released=None if self.released is None else self.released[listed],
+            available=None if self.available is None else self.available[listed],
+            attributes={name: values[listed] for name, values in self.attributes.items()},
         )
 
     @property

@@ -115,12 +115,15 @@ def _digest(dataset: Dataset) -> str:
         movies.unlisted,
     )
     result = hashlib.sha256(json.dumps(texts).encode())
-    for field in fields(Ratings):
-        column = getattr(dataset.ratings, field.name)
+    columns = {field.name: getattr(dataset.ratings, field.name) for field in fields(Ratings)}
+    columns |= {"released": movies.released, "available": movies.available, **movies.attributes}
+    for name, column in columns.items():
         if column is None:
             result.update(b"none")
+        elif isinstance(column, tuple):
+            result.update(json.dumps([name, column]).encode())
         else:
-            result.update(f"{column.dtype} {len(column)} ".encode())
+            result.update(f"{name} {column.dtype} {len(column)} ".encode())
             result.update(_bytes(column))
     return result.hexdigest()
 

@@ -95,7 +95,8 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
     """
     catalogue = artifact.movie_ids()
     counts = artifact.rating_counts()
-    top10 = Top10Diversity(counts)
+    rules = _Rules.of(artifact)
+    top10 = Top10Diversity(counts, eligible=rules.eligible)
     lengths = {"k": k, "ranked_k": ranked_k}
     families = {}
     for family in MEASURED:
@@ -109,6 +110,7 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
             doubt=_doubt(artifact) if family == RANKED else None,
             judged=counts >= ENOUGH_RATINGS if family.per == "movie" else None,
             tiers=_tiers(artifact) if family == POPULAR else None,
+            rules=rules,
         )
         families[family.name] = measured.run(
             _excluded(artifact, family, catalogue), top10 if family == USER else None
@@ -140,6 +142,28 @@ def _excluded(
     return _itself(catalogue, family) if family.excludes == "itself" else None
 
 
+class _Rules(NamedTuple):
+    """Facts about the rules of a run that decide how its lists are judged."""
+
+    eligible: int
+    """Number of movies that lists may show."""
+    repeats: bool
+    """True if lists of users may show movies of their history."""
+    reorders: bool
+    """True if the scores of user lists may rise."""
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "_Rules":
+        """Return the facts in an artifact's manifest."""
+        rules = artifact.manifest.get("parameters", {}).get("rules", {})
+        movies = len(artifact.movie_ids())
+        return cls(
+            int(artifact.manifest.get("data", {}).get("eligible", movies)),
+            "seen" in rules,
+            any(name in rules for name in ("cap", "new", "diversity")),
+        )
+
+
 class _Family:
     """Accumulator of the statistics of one family."""
 
@@ -153,8 +177,12 @@ class _Family:
         doubt: NDArray[np.float32] | None = None,
         judged: NDArray[np.bool_] | None = None,
         tiers: NDArray[np.int64] | None = None,
+        rules: _Rules,
     ) -> None:
         self._family = family
+        self._eligible = min(rules.eligible, max(1, len(catalogue)))
+        self._may_repeat = rules.repeats and family.excludes == "seen"
+        self._may_rise = rules.reorders and family == USER
         self._doubt, self._judged, self._tiers = doubt, judged, tiers
         self._catalogue = catalogue
         self._count = max(1, len(catalogue))
@@ -233,7 +261,7 @@ class _Family:
         figures.unknown += _rows(tile.row[~known], rows)
         lengths = np.diff(tile.offsets)
         if tile.excluded is not None:
-            eligible = self._count - np.diff(tile.excluded.offsets)
+            eligible = self._eligible - np.diff(tile.excluded.offsets)
             figures.full += int((lengths >= np.minimum(self._k, eligible)).sum())
         position = tile.row[known] * self._count + tile.items[known]  # [E] cell of [R, I]
         order = np.arange(len(position), dtype=np.int32)
@@ -242,7 +270,7 @@ class _Family:
         # so the buffer needs no clearing.
         self._owner[position] = order
         figures.duplicates += _rows(tile.row[known][self._owner[position] != order], rows)
-        if tile.excluded is not None and len(position):
+        if tile.excluded is not None and len(position) and not self._may_repeat:
             row = np.repeat(np.arange(rows), np.diff(tile.excluded.offsets))
             cell = (row * self._count + tile.excluded.movie_index)[tile.excluded.movie_index >= 0]
             writer = np.minimum(self._owner[cell], len(position) - 1)
@@ -273,7 +301,7 @@ class _Family:
         figures, rows = self._figures, len(lengths)
         figures.judged += rows if tile.judged is None else int(tile.judged.sum())
         figures.not_finite += _rows(tile.row[~np.isfinite(scores)], rows)
-        if len(scores) < 2:
+        if len(scores) < 2 or self._may_rise:
             return
         order, slack = scores, 0.0
         if self._doubt is not None:

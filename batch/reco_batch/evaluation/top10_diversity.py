@@ -57,13 +57,15 @@ class Top10Figures(NamedTuple):
 class Top10Diversity:
     """Accumulator of all users' top-10 lists."""
 
-    def __init__(self, rating_count: NDArray[np.int64]) -> None:
+    def __init__(self, rating_count: NDArray[np.int64], *, eligible: int | None = None) -> None:
         """Start without lists.
 
         Args:
             rating_count: [I] ratings of each movie.
+            eligible: number of movies that lists may show; None: all.
         """
         self._movie_count = movie_count = len(rating_count)
+        self._eligible = movie_count if eligible is None else eligible
         popular = np.argsort(-rating_count, kind="stable")[:_POPULAR]
         self._popular = np.append(popular, -1).astype(np.int32)  # last: no popular movie is left
         self._rank_of = np.full(movie_count + 1, len(popular))  # last rank for all other movies
@@ -123,7 +125,7 @@ class Top10Diversity:
             lists=len(hashes),
             distinct=len(np.unique(hashes)),
             covered=int(self._covered.sum()),
-            coverable=min(self._movie_count, TOP * len(hashes)),
+            coverable=min(self._eligible, TOP * len(hashes)),
             most_first=int(self._first.max(initial=0)),
             pairs=self._pairs,
             alike=float(self._common[0]) / max(1, self._pairs),

@@ -18,6 +18,7 @@ from reco_batch.data import columns as c
 from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
+from reco_batch.ingest.conversion.item_columns import item_columns
 from reco_batch.ingest.conversion.tags import separator_of, split_tags
 from reco_batch.ingest.formats.table_file import RowLocator, RowNumbers
 from reco_batch.ingest.readers import RawTables
@@ -309,12 +310,14 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     )
     separator = separator_of(listed_genres)
     genres = [*listed_genres, *[""] * len(unknown)]
+    further = item_columns(raw.movies, raw.movies_file, unlisted=len(unknown))
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),
         genres=tuple(split_tags(text, separator) for text in genres),
         years=tuple(_year(title) for title in titles),
         unlisted=len(unknown),
+        **further._asdict(),
     )
     return movies, ratings_of_unknown
 

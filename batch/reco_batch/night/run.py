@@ -41,6 +41,7 @@ from reco_batch.night.publish_stage import mark_quarantined, publish_artifact
 from reco_batch.night.run_manifest import findings_of, input_of, iso, manifest_of, parameters_of
 from reco_batch.night.stages import Runner
 from reco_batch.progress.reporter import Reporter, Stage, StageTimes, errors_as_warnings
+from reco_batch.rules.compiled import CompiledRules, compiled
 from reco_batch.scoring.engine import Engine, open_engine
 from reco_batch.settings.processors import share_processors
 from reco_batch.settings.run_config import LearningConfig, RunConfig
@@ -103,7 +104,10 @@ def run_night(
         require_replicas(client, config.replicas)
         started = now()
         dataset, split = read_and_split(config, reporter, now=started)
-        made_of = {"created": iso(started), **input_of(dataset, split)}
+        rules = compiled(config.rules, dataset)
+        for note in rules.notes:
+            reporter.report_finding(note)
+        made_of = {"created": iso(started), **input_of(dataset, split, rules.eligible)}
         with suppress(OSError):  # the run itself reports a folder that it cannot use
             finish_deletions(config.artifacts)  # the run may need their space
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
@@ -113,7 +117,14 @@ def run_night(
             reporter.set_generation(night.generation)
             last = last_choice(live)
             artifact = _compute(
-                config, dataset, split, night, engine=engine, last=last, reporter=reporter
+                config,
+                dataset,
+                split,
+                night,
+                rules=rules,
+                engine=engine,
+                last=last,
+                reporter=reporter,
             )
             published = publish_artifact(
                 artifact,
@@ -271,6 +282,7 @@ def _compute(
     split: Split,
     night: UnfinishedNight,
     *,
+    rules: CompiledRules,
     engine: Engine,
     last: Mapping[str, Any],
     reporter: Reporter,
@@ -279,7 +291,16 @@ def _compute(
     folder = night.artifact_folder
     if not night.is_complete(FINISH):
         with _disk_errors(folder):
-            _fill(config, dataset, split, night, engine=engine, last=last, reporter=reporter)
+            _fill(
+                config,
+                dataset,
+                split,
+                night,
+                rules=rules,
+                engine=engine,
+                last=last,
+                reporter=reporter,
+            )
     return open_artifact(folder.parent, folder.name)
 
 
@@ -293,6 +314,7 @@ def _fill(
     split: Split,
     night: UnfinishedNight,
     *,
+    rules: CompiledRules,
     engine: Engine,
     last: Mapping[str, Any],
     reporter: Reporter,
@@ -305,7 +327,7 @@ def _fill(
         from reco_batch.night.write_lists import Lists  # noqa: PLC0415
 
     writer = ArtifactWriter(night.artifact_folder, dataset.movies.catalogue, resumed=night.resumed)
-    lists = Lists(writer, dataset, split, config, engine=engine)
+    lists = Lists(writer, dataset, split, config, rules=rules, engine=engine)
     # The number of threads that share a sum decides its last bits, and scoring in one job sets it
     # for training in another. A single thread from the start makes runs reproducible.
     with threadpool_limits(1, "blas"):
@@ -317,7 +339,9 @@ def _fill(
             if dataset.findings.rejected:
                 write_rejected(writer.folder / REJECTED, dataset.findings.rejected)
             metrics = trainings.metrics(*measured)
-            writer.finish(manifest_of(config, dataset, split, night, reporter, metrics=metrics))
+            writer.finish(
+                manifest_of(config, dataset, split, night, reporter, rules=rules, metrics=metrics)
+            )
 
         stages = order_of(config, dataset, writer, trainings=trainings, lists=lists, finish=finish)
         runner = Runner(stages, night, reporter, lanes=config.trainings)

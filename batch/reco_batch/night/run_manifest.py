@@ -13,6 +13,7 @@ from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.data.fingerprint import versions
 from reco_batch.data.split import Split
 from reco_batch.progress.reporter import Reporter
+from reco_batch.rules.compiled import CompiledRules
 from reco_batch.scoring.popularity import thresholds_of
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.keys import BY_MOST_RATED
@@ -35,6 +36,7 @@ _NO_EFFECT: Final = {
     "checkpoint_seconds",
     "bounds",
     "force",
+    "rules",
 }
 
 
@@ -45,6 +47,7 @@ def manifest_of(
     night: UnfinishedNight,
     reporter: Reporter,
     *,
+    rules: CompiledRules,
     metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the manifest, without the fields that the artifact writer adds."""
@@ -56,7 +59,7 @@ def manifest_of(
         "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
         **_stand_in(config, dataset),
         "genres": sorted({name for own in dataset.movies.catalogue.genres for name in own}),
-        **input_of(dataset, split),
+        **input_of(dataset, split, rules.eligible),
         "parameters": parameters_of(config) | {"rating_threshold": thresholds.rating_mean},
         "metrics": metrics,
         "began": dict(reporter.began),
@@ -81,13 +84,16 @@ def parameters_of(config: RunConfig) -> dict[str, Any]:
         "refit": config.refits,
         "rank_by": config.orders_by,
         "models": config.parameters.to_dict(),
+        **({"rules": rules} if (rules := config.rules.to_json()) else {}),
     }
 
 
-def input_of(dataset: Dataset, split: Split) -> dict[str, Any]:
-    """Return the fields that depend on the input alone."""
+def input_of(
+    dataset: Dataset, split: Split, eligible: NDArray[np.bool_] | None = None
+) -> dict[str, Any]:
+    """Return the fields that depend on the input alone, and on the rules on eligible movies."""
     kind = "integer" if dataset.movies.catalogue.numeric_ids else "string"
-    return {"ids": kind, "data": _data(dataset, split)}
+    return {"ids": kind, "data": _data(dataset, split, eligible)}
 
 
 def findings_of(dataset: Dataset, split: Split) -> tuple[str, ...]:
@@ -112,11 +118,12 @@ def iso(time: datetime) -> str:
     return time.isoformat(timespec="seconds")
 
 
-def _data(dataset: Dataset, split: Split) -> dict[str, Any]:
+def _data(dataset: Dataset, split: Split, eligible: NDArray[np.bool_] | None) -> dict[str, Any]:
     return {
         **dataset.source,
         "users": len(dataset.user_ids),
         "movies": dataset.movies.listed,
+        **({} if eligible is None else {"eligible": int(eligible.sum())}),
         "ratings": len(dataset.ratings),
         "unlisted": {
             "movies": dataset.movies.unlisted,

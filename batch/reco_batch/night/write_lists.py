@@ -12,6 +12,8 @@ from reco_batch.data.dataset import Dataset, Histories, histories
 from reco_batch.data.split import Split
 from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.progress.reporter import Stage as Progress
+from reco_batch.rules.compiled import CompiledRules
+from reco_batch.rules.repeats import left_out
 from reco_batch.scoring.catalogue import by_product, by_stars, with_reasons
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.engine import Engine
@@ -48,17 +50,24 @@ class Lists:
         split: Split,
         config: RunConfig,
         *,
+        rules: CompiledRules,
         engine: Engine,
     ) -> None:
         self._writer = writer
         self._dataset, self._split = dataset, split
-        self._config = config
+        self._config, self._rules = config, rules
         self._engine = engine
         # Arrays over movies end with those that the catalogue lacks; these are left out of lists.
         self._movies = dataset.movies.catalogue
         self._k = min(config.k, len(self._movies))
         seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
         self._seen = seen.below(len(self._movies))
+        self._left_out = left_out(
+            dataset.ratings,
+            user_count=len(dataset.user_ids),
+            movie_count=len(self._movies),
+            repeat_days=rules.repeat_days,
+        )
 
     def popular(self, progress: Progress) -> None:
         """Write the popularity lists, the movie cards, and the movies that each user has seen."""
@@ -74,8 +83,12 @@ class Lists:
             progress.note("the ratings have no times, so no trending and no new lists")
         self._writer.write_popular(
             chain(
-                popular_lists(statistics, movies, thresholds=thresholds, n=n),
-                recent_lists(self._dataset.ratings, movies, recency, n=n),
+                popular_lists(
+                    statistics, movies, thresholds=thresholds, n=n, eligible=self._rules.eligible
+                ),
+                recent_lists(
+                    self._dataset.ratings, movies, recency, n=n, eligible=self._rules.eligible
+                ),
             )
         )
         self._writer.write_seen(self._dataset.user_ids, self._seen)
@@ -90,7 +103,11 @@ class Lists:
     def user(self, progress: Progress, model: Retrieval) -> None:
         """Write the user lists, with explanations if these are wanted."""
         users, count = self._dataset.user_ids, len(self._movies)
-        product, rows = by_product(model.embeddings().among(count), self._seen, k=self._k)
+        rules = self._rules.user
+        if rules.diversity:
+            rules = rules.with_vectors(model.similar_embeddings()[:count])
+        vectors = model.embeddings().among(count)
+        product, rows = by_product(vectors, self._left_out, k=self._k, rules=rules)
         if not self._config.because:
             self._write(USER, users, self._engine.score(product, rows), progress)
             return
@@ -104,14 +121,14 @@ class Lists:
         alike = model.similar_embeddings()[:count]
         rated = np.bincount(self._dataset.ratings.movie_index, minlength=count)[:count]
         vectors = Embeddings(compared_by(alike, rated), alike)
-        similar = by_product(vectors, _itself(count), k=self._k)
+        similar = by_product(vectors, _itself(count), k=self._k, rules=self._rules.offered)
         self._write(SIMILAR, self._movies.ids, self._engine.score(*similar), progress)
 
     def next(self, progress: Progress, model: Retrieval) -> None:
         """Write the lists for a user who rated one movie."""
         count = len(self._movies)
         vectors = model.next_embeddings().among(count).first_users(count)
-        following = by_product(vectors, _itself(count), k=self._k)
+        following = by_product(vectors, _itself(count), k=self._k, rules=self._rules.offered)
         self._write(NEXT, self._movies.ids, self._engine.score(*following), progress)
 
     def save_retrieval(self, _: Progress, model: Retrieval) -> None:
@@ -130,10 +147,11 @@ class Lists:
         listed = len(self._movies)
         stars = by_stars(
             of_first_movies(weights_of(model), listed),
-            self._seen,
+            self._left_out,
             k=min(self._config.ranked_k or listed, listed),
             bound=self._bound(),
             among=candidates_of(proposing, self._config.ranked_candidates, listed),
+            rules=self._rules.offered,
         )
         blocks = self._engine.score(*stars)
         in_scale = (_clipped(block, self._config.rating_scale) for block in blocks)

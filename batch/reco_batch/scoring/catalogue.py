@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories
+from reco_batch.rules.list_rules import NO_RULES, ListRules
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.explanations import Explained, Influence, explained
 from reco_batch.scoring.factor_model import LinearRating
@@ -83,11 +84,20 @@ class ByProduct:
     k: int
     neighbours: sp.csr_matrix | None = None
     """Sparse item-item weights, see `SparseTerm`; the rows then have weighted histories."""
+    rules: ListRules = NO_RULES
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
         """Yield the lists of rows of `queries`, [R, D]."""
         queries, items, sparse = self.vectors(rows)
-        return top_k_blocks(queries, items, rows.excluded, k=self.k, threads=threads, sparse=sparse)
+        return top_k_blocks(
+            queries,
+            items,
+            rows.excluded,
+            k=self.k,
+            threads=threads,
+            sparse=sparse,
+            rules=self.rules,
+        )
 
     def sparse(self, rows: Rows) -> SparseTerm | None:
         """Return the sparse term of the scores of some rows; None without one.
@@ -106,17 +116,20 @@ class ByProduct:
         return Embeddings(rows.vectors["queries"], self.items, self.sparse(rows))
 
 
-def by_product(vectors: Embeddings, excluded: Histories, *, k: int) -> tuple[ByProduct, Rows]:
+def by_product(
+    vectors: Embeddings, excluded: Histories, *, k: int, rules: ListRules = NO_RULES
+) -> tuple[ByProduct, Rows]:
     """Split a scoring task into its catalogue and its user rows.
 
     Args:
         vectors: vectors of rows and items.
         excluded: items that each row's list must leave out.
         k: list length.
+        rules: rules for the lists.
     """
     weighted, neighbours = vectors.sparse or (None, None)
     rows = Rows({"queries": vectors.users}, excluded, weighted=weighted)
-    return ByProduct(vectors.movies, k, neighbours), rows
+    return ByProduct(vectors.movies, k, neighbours, rules), rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +152,14 @@ class WithReasons:
         influence = self.influence._replace(shares=rows.vectors["shares"], rated=rows.rated)
         lists = self.product.score(rows, threads=threads)
         sparse = self.product.sparse(rows)
-        return explained(lists, self.product.items, influence, threads=threads, sparse=sparse)
+        return explained(
+            lists,
+            self.product.items,
+            influence,
+            threads=threads,
+            sparse=sparse,
+            repeats=self.product.rules.repeats,
+        )
 
 
 def with_reasons(product: ByProduct, rows: Rows, influence: Influence) -> tuple[WithReasons, Rows]:
@@ -166,6 +186,8 @@ class ByStars:
     bound: Bound | None
     among: ByProduct | None = None
     """Catalogue of the candidates, whose k is their number; None: all movies are rated."""
+    rules: ListRules = NO_RULES
+    """Which movies may be shown."""
 
     def score(self, rows: Rows, *, threads: int) -> Iterator[TopK]:
         """Yield the lists of rows of user weights and, with candidates, of `queries`."""
@@ -182,6 +204,7 @@ class ByStars:
             threads=threads,
             bound=self.bound,
             among=among,
+            rules=self.rules,
         )
 
 
@@ -192,6 +215,7 @@ def by_stars(
     k: int,
     bound: Bound | None,
     among: Candidates | None = None,
+    rules: ListRules = NO_RULES,
 ) -> tuple[ByStars, Rows]:
     """Split weights into a catalogue and its user rows.
 
@@ -201,15 +225,18 @@ def by_stars(
         k: list length.
         bound: lower bound to order by, see `ranked_blocks`.
         among: candidates, see `ranked_blocks`.
+        rules: which movies may be shown.
     """
     fields = weights._asdict()
     of_users: dict[str, Any] = {name: fields[name] for name in _OF_USERS if name in fields}
     split: Any = weights
     shared = split._replace(**{name: array[:0] for name, array in of_users.items()})
     if among is None:
-        return ByStars(shared, k, bound), Rows(of_users, seen)
+        return ByStars(shared, k, bound, rules=rules), Rows(of_users, seen)
     product, rows = by_product(among.vectors, seen, k=among.most)
-    return ByStars(shared, k, bound, product), replace(rows, vectors={**rows.vectors, **of_users})
+    return ByStars(shared, k, bound, product, rules), replace(
+        rows, vectors={**rows.vectors, **of_users}
+    )
 
 
 #: Fields of either kind of weights that have a row for each user.

@@ -100,6 +100,7 @@ def explained(
     *,
     threads: int,
     sparse: SparseTerm | None = None,
+    repeats: bool = False,
 ) -> Iterator[Explained]:
     """Add explanations to lists.
 
@@ -109,6 +110,7 @@ def explained(
         influence: influence of the ratings of these users.
         threads: number of tiles of users processed at a time; each uses one BLAS thread.
         sparse: sparse term of the scores, of the same users and items.
+        repeats: lists may have movies of the history, which do not explain themselves.
 
     Yields:
         A block for each block. The explanation is the movie of the user's history with a weight
@@ -125,7 +127,7 @@ def explained(
 
             def work(start: int, block: TopK = block, done: int = done) -> NDArray[np.int32]:
                 tile = block.items[start : start + TILE_ROWS]
-                return _of_tile(tile, items, influence, sparse, first=done + start)
+                return _of_tile(tile, items, influence, sparse, first=done + start, repeats=repeats)
 
             tiles = list(pool.map(work, starts))
             yield Explained(block, np.concatenate(tiles))
@@ -139,12 +141,15 @@ def _of_tile(
     sparse: SparseTerm | None,
     *,
     first: int,
+    repeats: bool,
 ) -> NDArray[np.int32]:
     """Return the explanations of a tile of users, beginning with row `first`."""
     reasons = np.full(lists.shape, -1, np.int32)
     for row, listed in enumerate(lists):
         shown = listed[listed >= 0]  # the empty places are the last ones
-        reasons[row, : len(shown)] = _of_user(first + row, shown, items, influence, sparse)
+        reasons[row, : len(shown)] = _of_user(
+            first + row, shown, items, influence, sparse, repeats=repeats
+        )
     return reasons
 
 
@@ -154,6 +159,8 @@ def _of_user(
     items: NDArray[np.float32],
     influence: Influence,
     sparse: SparseTerm | None,
+    *,
+    repeats: bool,
 ) -> NDArray[np.int32]:
     """Return, for each recommended movie, the rated movie that contributes most to its score."""
     rated = influence.rated.block(user, user + 1)
@@ -170,6 +177,8 @@ def _of_user(
         added *= weights[start : start + _RATINGS_AT_ONCE]
         if sparse is not None:
             added += sparse.contributions(user, some, shown)
+        if repeats:
+            added[shown[:, np.newaxis] == some] = 0
         best = added.argmax(axis=1)
         value = np.take_along_axis(added, best[:, np.newaxis], axis=1)[:, 0]
         better = value > most

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Dataset, Movies, Ratings
+from reco_batch.data.dataset import NO_TIME, Dataset, Movies, Ratings
 from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED, BY_NEW, BY_TRENDING
 
 
@@ -170,7 +170,12 @@ def popularity_baseline(
 
 
 def popular_lists(
-    statistics: MovieStatistics, movies: Movies, *, thresholds: Thresholds, n: int
+    statistics: MovieStatistics,
+    movies: Movies,
+    *,
+    thresholds: Thresholds,
+    n: int,
+    eligible: NDArray[np.bool_] | None = None,
 ) -> Iterator[PopularList]:
     """Yield both lists over all movies, then over each genre with a rated movie.
 
@@ -181,6 +186,7 @@ def popular_lists(
         movies: the catalogue.
         thresholds: thresholds of both lists.
         n: largest length of a list.
+        eligible: movies that lists may show, [I]; None: all.
 
     Yields:
         Overall lists first, then genres in alphabetical order. Ties go to the movie with more
@@ -195,6 +201,8 @@ def popular_lists(
     for genre, members in ((None, everything), *_by_genre(movies)):
         rated = np.zeros(len(movies), np.bool_)
         rated[members] = count[members] > 0
+        if eligible is not None:
+            rated &= eligible
         if not rated.any():
             continue
         liked = rated
@@ -216,7 +224,12 @@ class Recency(NamedTuple):
 
 
 def recent_lists(
-    ratings: Ratings, movies: Movies, recency: Recency, *, n: int
+    ratings: Ratings,
+    movies: Movies,
+    recency: Recency,
+    *,
+    n: int,
+    eligible: NDArray[np.bool_] | None = None,
 ) -> Iterator[PopularList]:
     """Yield the trending and the new movies, overall and of each genre that has any.
 
@@ -229,6 +242,7 @@ def recent_lists(
         movies: the catalogue.
         recency: periods and half-life.
         n: largest length of a list.
+        eligible: movies that lists may show, [I]; None: all.
 
     Yields:
         Lists in the order of `popular_lists`; ties go to the first movie in the catalogue.
@@ -239,12 +253,14 @@ def recent_lists(
     age = (newest - ratings.timestamp) / _SECONDS_OF_DAY
     weight = np.exp2(-age / recency.half_life_days)
     listed = ratings.movie_index < len(movies)
+    if eligible is not None:
+        listed[listed] = eligible[ratings.movie_index[listed]]
     chosen: list[tuple[str, NDArray[np.float64]]] = []
     if recency.trending_days is not None:
         counts = listed & (age < recency.trending_days)
         chosen.append((BY_TRENDING, _weighted(ratings, weight, counts, len(movies))))
     if recency.new_days is not None:
-        entered = entry_times(ratings, len(movies))
+        entered = entry_times(ratings, movies)
         is_new = newest - entered < recency.new_days * _SECONDS_OF_DAY
         everything = _weighted(ratings, weight, listed, len(movies))
         chosen.append((BY_NEW, np.where(is_new, everything, 0)))
@@ -256,20 +272,22 @@ def recent_lists(
                 yield PopularList(by, genre, shown, score[shown])
 
 
-def entry_times(ratings: Ratings, movie_count: int) -> NDArray[np.int64]:
-    """Return when each movie entered the catalogue: the time of its first rating, [I].
+def entry_times(ratings: Ratings, movies: Movies) -> NDArray[np.int64]:
+    """Return when each movie entered the catalogue, [I] in seconds since 1970.
 
-    In seconds since 1970; of a movie without ratings, long ago. A release date of the
-    input would take the place of the first rating here.
+    It is the release or, if that is unknown, the time of the first rating; without any rating,
+    long ago.
     """
     if ratings.timestamp is None:
         raise ValueError("ratings without timestamps; expected ratings with them")
     never = np.iinfo(np.int64).max
-    first = np.full(movie_count, never)
-    listed = ratings.movie_index < movie_count
+    first = np.full(len(movies), never)
+    listed = ratings.movie_index < len(movies)
     np.minimum.at(first, ratings.movie_index[listed], ratings.timestamp[listed])
     first[first == never] = -(2**62)
-    return first
+    if movies.released is None:
+        return first
+    return np.where(movies.released == NO_TIME, first, movies.released)
 
 
 def _weighted(

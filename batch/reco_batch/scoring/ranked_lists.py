@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
+from reco_batch.rules.list_rules import NO_RULES, ListRules
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.rating_weights import RatingWeights
@@ -69,6 +70,7 @@ def ranked_blocks(
     threads: int,
     bound: Bound | None = None,
     among: Candidates | None = None,
+    rules: ListRules = NO_RULES,
 ) -> Iterator[TopK]:
     """Yield each user's k movies of highest predicted rating, a block of users at a time.
 
@@ -79,6 +81,7 @@ def ranked_blocks(
         threads: number of tiles of users processed at a time.
         bound: order by a lower bound of the rating; None orders by the prediction.
         among: rate only these candidates; None rates all movies.
+        rules: which movies may be shown.
 
     Yields:
         Blocks in the order of the users, [block, k], or narrower with fewer candidates than k.
@@ -94,9 +97,9 @@ def ranked_blocks(
     """
     require_finite(**weights._asdict())
     blocks = (
-        _of_all(weights, seen, k=k, threads=threads, bound=bound)
+        _of_all(weights, seen, k=k, threads=threads, bound=bound, rules=rules)
         if among is None
-        else _of_some(weights, seen, among, k=k, threads=threads, bound=bound)
+        else _of_some(weights, seen, among, k=k, threads=threads, bound=bound, rules=rules)
     )
     for block in blocks:
         # An empty position, -1, stays at -inf whatever is added.
@@ -111,6 +114,7 @@ def _of_all(
     k: int,
     threads: int,
     bound: Bound | None,
+    rules: ListRules,
 ) -> Iterator[TopK]:
     """Yield the best of all movies, ordered by rating or by its bound."""
     movie_count = len(weights.movies)
@@ -133,6 +137,7 @@ def _of_all(
         # The network rates a user at a time: larger tiles save nothing, and with smaller ones the
         # threads end at the same time.
         tile_rows=None if isinstance(weights, LinearRating) else TILE_ROWS,
+        rules=rules,
     )
 
 
@@ -144,6 +149,7 @@ def _of_some(
     k: int,
     threads: int,
     bound: Bound | None,
+    rules: ListRules,
 ) -> Iterator[TopK]:
     """Yield the best candidates, ordered by rating or by its bound."""
     count = min(among.most, len(weights.movies))
@@ -161,7 +167,10 @@ def _of_some(
 
     # One BLAS thread a tile, as in scoring everything.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for block in top_k_blocks(users, movies, seen, k=count, threads=threads, sparse=sparse):
+        proposals = top_k_blocks(
+            users, movies, seen, k=count, threads=threads, sparse=sparse, rules=rules
+        )
+        for block in proposals:
             starts = range(0, len(block.items), TILE_ROWS)
             tiles = [block.items[start : start + TILE_ROWS] for start in starts]
             found = list(pool.map(work, tiles, (first + start for start in starts)))

@@ -22,6 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from reco_batch.data.dataset import Histories
 from reco_batch.errors import NotFinite
+from reco_batch.rules.list_rules import NO_RULES, ListRules
+from reco_batch.rules.reordered import Best, Ordered, reordered
 from reco_batch.scoring.sparse_term import SparseTerm
 from reco_store.prefetch import prefetch_map
 
@@ -101,6 +103,7 @@ def top_k_blocks(
     threads: int,
     block_rows: int = BLOCK_ROWS,
     sparse: SparseTerm | None = None,
+    rules: ListRules = NO_RULES,
 ) -> Iterator[TopK]:
     """Yield the k best eligible items of each query, a block of queries at a time.
 
@@ -114,6 +117,7 @@ def top_k_blocks(
         threads: number of tiles processed at a time; each uses one BLAS thread.
         block_rows: queries in a block.
         sparse: sparse term of the queries, with the I items as candidates.
+        rules: eligible items, and the places that they get.
 
     Yields:
         Blocks in order, [block, k]. Rows with fewer than k eligible items end in (-1, -inf),
@@ -133,7 +137,7 @@ def top_k_blocks(
     if sparse is not None:
         _check_sparse(sparse, len(queries), len(items))
     _check_k(k, len(items))
-    first = Scratch.create(len(items), k=k)
+    first = Scratch.create(len(items), k=_candidates(rules, k, len(items)))
     padded = np.zeros((first.scores.shape[1], items.shape[1]), np.float32)  # [width, D]
     padded[: len(items)] = items
 
@@ -144,7 +148,14 @@ def top_k_blocks(
             sparse.add_to(tile, first=start)
 
     yield from select_blocks(
-        score, excluded, len(queries), len(items), k=k, threads=threads, block_rows=block_rows
+        score,
+        excluded,
+        len(queries),
+        len(items),
+        k=k,
+        threads=threads,
+        block_rows=block_rows,
+        rules=rules,
     )
 
 
@@ -193,6 +204,7 @@ def select_blocks(
     threads: int,
     block_rows: int = BLOCK_ROWS,
     tile_rows: int | None = None,
+    rules: ListRules = NO_RULES,
 ) -> Iterator[TopK]:
     """Yield the k best items of each query by scores that `score` writes tile by tile.
 
@@ -206,6 +218,7 @@ def select_blocks(
         threads: number of tiles processed at a time.
         block_rows: queries in a block.
         tile_rows: queries in a tile; None: the result of `tile_rows_of`.
+        rules: eligible items, and the places that they get.
 
     Yields:
         Blocks in order.
@@ -221,14 +234,18 @@ def select_blocks(
             end = min(block + block_rows, query_count)
             yield from ((n, min(n + tile_rows, end)) for n in range(block, end, tile_rows))
 
-    free = [Scratch.create(item_count, k=k, rows=tile_rows) for _ in range(threads)]
+    most = _candidates(rules, k, item_count)
+    free = [Scratch.create(item_count, k=most, rows=tile_rows) for _ in range(threads)]
 
     def work(tile: tuple[int, int]) -> TopK:
         start, stop = tile
         scratch = free.pop()  # list.pop and append are atomic; each thread has one buffer
         score(start, stop, scratch)
+        rules.adjust(scratch.scores[: stop - start, :item_count])
         hidden = excluded.block(start, stop) if excluded is not None else None
-        best = best_of_tile(scratch, stop - start, hidden, k=k)
+        best = best_of_tile(scratch, stop - start, hidden, k=most)
+        if rules.reorders:
+            best = _reordered(best, scratch, rules, k=k)
         free.append(scratch)
         return best
 
@@ -245,6 +262,34 @@ def select_blocks(
                 found = []
 
 
+def _reordered(best: TopK, scratch: Scratch, rules: ListRules, *, k: int) -> TopK:
+    """Return the lists of a tile in the places of the rules, from its scores in the buffer."""
+    count = scratch.item_count
+
+    def of_all(rows: NDArray[np.int64], most: int) -> Ordered:
+        return Ordered(*_best_of_rows(scratch.scores[rows, :count], k=most))
+
+    def of_new(rows: NDArray[np.int64], most: int) -> Ordered:
+        new = rules.new.movie_index if rules.new is not None else np.zeros(0, np.int32)
+        items, scores = _best_of_rows(scratch.scores[rows[:, np.newaxis], new], k=most)
+        return Ordered(np.where(items >= 0, new[items], -1), scores)
+
+    found = reordered(Ordered(*best), Best(of_all, of_new), rules, k=k, item_count=count)
+    return TopK(*found)
+
+
+def _best_of_rows(scores: NDArray[np.float32], *, k: int) -> TopK:
+    """Return the k best items of each row of scores, [R, I], -inf for those to leave out."""
+    scratch = Scratch.create(scores.shape[1], k=k, rows=len(scores))
+    scratch.scores[:, : scores.shape[1]] = scores
+    return best_of_tile(scratch, len(scores), None, k=k)
+
+
+def _candidates(rules: ListRules, k: int, item_count: int) -> int:
+    """Return the number of best items from which the rules make lists of length k."""
+    return min(rules.candidates(k), item_count)
+
+
 def _check_k(k: int, item_count: int) -> None:
     if not 1 <= k <= item_count:
         raise ValueError(f"k={k} must be between 1 and the {item_count} items given")
@@ -254,7 +299,8 @@ def best_of_tile(scratch: Scratch, rows: int, excluded: Histories | None, *, k: 
     """Return the k best items of each row of a filled buffer, which is overwritten.
 
     Args:
-        scratch: scores; finite in the first `item_count` columns of the first `rows` rows.
+        scratch: scores; finite, or -inf to leave out, in the first `item_count` columns of the
+            first `rows` rows.
         rows: number of filled rows.
         excluded: columns to leave out of each row; None leaves out nothing.
         k: list length.

@@ -13,6 +13,7 @@ __all__ = [
     "input_keys",
     "precedence",
     "processors",
+    "rules",
     "run_config",
     "search_space",
     "setting_metadata",

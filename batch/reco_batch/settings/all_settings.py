@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_batch.settings.input_keys import InputKeys
+from reco_batch.settings.rules import RulesKeys
 from reco_batch.settings.run_config import RunKeys, TuneKeys
 from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel, checked
 from reco_store import Keys
@@ -99,6 +100,7 @@ class Settings(RunKeys, DataKeys):
         Path | None, Panel.STORE, Hint("a folder", "DIR", "the user's data folder", "/var/lib/reco")
     ] = None
     """Folder of artifacts, downloads and the embedded store."""
+    rules: RulesKeys = RulesKeys()
     gate: GateBounds = GateBounds()
     tune: TuneKeys = TuneKeys()
     notify: NotifyKeys = NotifyKeys()

@@ -107,10 +107,13 @@ def read_settings(options: Mapping[str, Any], config: Path | None = None) -> Res
     try:
         return ResolvedSettings(Settings(**values), dict(origins), file)
     except ValidationError as error:
-        path = accumulate(map(str, error.errors()[0]["loc"]), "{}.{}".format)
-        name = next(name for name in path if name in SETTINGS)
+        path = [str(one) for one in error.errors()[0]["loc"]]
+        names = accumulate(path, "{}.{}".format)
+        depth, name = next((at, name) for at, name in enumerate(names, 1) if name in SETTINGS)
         expected = allowed(SETTINGS[name])
-        raise UsageError(f"{origins[name].quoted}: expected {expected}") from error
+        inner = [f"table {int(one) + 1}" if one.isdigit() else one for one in path[depth:]]
+        fault = f"; at fault: {', '.join(inner)}" if name.startswith("rules.") and inner else ""
+        raise UsageError(f"{origins[name].quoted}: expected {expected}{fault}") from error
 
 
 def find_file(config: Path | None) -> Path | None:

@@ -24,6 +24,7 @@ from reco_batch.settings.hyperparameters import (
 )
 from reco_batch.settings.input_keys import InputKeys
 from reco_batch.settings.processors import TRAININGS
+from reco_batch.settings.rules import RulesKeys
 from reco_batch.settings.setting_metadata import (
     Count,
     CountFromZero,
@@ -225,6 +226,8 @@ class LearningConfig(RunKeys):
 class RunConfig(LearningConfig):
     """Configuration of one `batch run`."""
 
+    rules: RulesKeys = RulesKeys()
+    """Rules for the published lists."""
     bounds: GateBounds = GateBounds()
     """Thresholds of the quality gate."""
     force: str | None = None

@@ -24,6 +24,7 @@ class Panel(StrEnum):
     INPUT = "Input"
     MODEL = "Model"
     OUTPUT = "Output"
+    RULES = "Rules"
     GATE = "Quality gate"
     RUN = "Run"
     TUNING = "Tuning"

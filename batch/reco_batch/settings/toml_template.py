@@ -59,6 +59,9 @@ def toml_text(value: Any) -> str:  # noqa: ANN401  # whatever a setting may be
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:g}" if math.isfinite(value) else "inf"
+    if isinstance(value, dict):
+        pairs = (f"{key} = {toml_text(one)}" for key, one in value.items() if one is not None)
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml_text, value))}]"
     # The escapes of JSON are valid in TOML.

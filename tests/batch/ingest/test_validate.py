@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reco_batch.data import columns as c
+from reco_batch.data.dataset import NO_TIME
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.validate import build_dataset
@@ -22,7 +23,7 @@ MOVIES = pd.DataFrame(
 )
 
 
-def dataset_of(rows, *, timestamps=True, **more):
+def dataset_of(rows, *, timestamps=True, movies=MOVIES, **more):
     """Validate ratings given as (user, movie, stars, second)."""
     frame = pd.DataFrame(rows, columns=[c.USER_ID, c.MOVIE_ID, c.RATING, c.TIMESTAMP])
     frame.index = pd.RangeIndex(2, len(frame) + 2)
@@ -30,7 +31,7 @@ def dataset_of(rows, *, timestamps=True, **more):
         frame[column] = frame[column].astype("str").astype("category")
     if not timestamps:
         frame = frame.drop(columns=c.TIMESTAMP)
-    raw = RawTables(frame, MOVIES, "ratings.csv", "movies.csv")
+    raw = RawTables(frame, movies, "ratings.csv", "movies.csv")
     return build_dataset(raw, rating_scale=(0.5, 5), **more)
 
 
@@ -151,3 +152,35 @@ def test_movies_without_a_row_stand_last():
     assert data.movies.catalogue.unlisted == 0
     with pytest.raises(DataRefused, match=r"at most 30%\. .* raise --max-unknown-ratings"):
         dataset_of(rows, max_unknown_ratings=0.3)
+
+
+def test_further_columns_become_release_availability_and_attributes():
+    """Missing values stay missing, unlisted movies have none, and the catalogue keeps the rest."""
+    table = MOVIES.assign(
+        released=pd.array([0, None, 86_400, 5, 6], "Int64"),
+        available=["true", "no", None, "1", "0"],
+        brand=["acme", " acme", None, "", "b"],
+        price=[1, 2.5, None, 4, 5],
+        organic=[True, False, True, True, False],
+    )
+    rows = [(0, 0, 4.0, 1), (1, 9, 4.0, 1)]
+    movies = dataset_of(rows, movies=table, max_unknown_ratings=1).movies
+
+    assert movies.unlisted == 1
+    assert movies.released.tolist() == [0, NO_TIME, 86_400, 5, 6, NO_TIME]
+    assert movies.available.tolist() == [True, False, True, True, False, False]
+    assert movies.attributes["brand"] == ("acme", "acme", None, None, "b", None)
+    assert movies.attributes["organic"] == ("true", "false", "true", "true", "false", None)
+    np.testing.assert_array_equal(
+        movies.attributes["price"], [1, 2.5, np.nan, 4, 5, np.nan], strict=True
+    )
+    listed = movies.catalogue
+    assert len(listed.released) == len(listed.available) == len(listed.attributes["brand"]) == 5
+
+
+def test_an_availability_that_is_neither_true_nor_false_is_refused():
+    """The refusal has the line and the value."""
+    table = MOVIES.assign(available=["true", "soon", "false", "", "maybe"])
+    table.index = pd.RangeIndex(2, len(table) + 2)
+    with pytest.raises(DataRefused, match=r"movies.csv, line 3: available is 'soon'"):
+        dataset_of([(0, 0, 4.0, 1)], movies=table)

@@ -9,6 +9,8 @@ import pytest
 from planted_ratings import as_dataset, planted_movies, planted_ratings
 from reco_batch.data.dataset import Histories, histories
 from reco_batch.night.write_lists import Lists
+from reco_batch.rules.compiled import CompiledRules
+from reco_batch.rules.list_rules import NO_RULES
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.engine import LocalEngine
 from reco_batch.scoring.explanations import Influence
@@ -88,7 +90,14 @@ def test_every_list_includes_the_term(dataset, because):
         orders_by=RankBy.PREDICTION,
         rating_scale=(-99, 99),
     )
-    lists = Lists(writer, dataset, None, config, engine=LocalEngine(threads=2))
+    lists = Lists(
+        writer,
+        dataset,
+        None,
+        config,
+        rules=CompiledRules(NO_RULES, NO_RULES),
+        engine=LocalEngine(threads=2),
+    )
     rating = LinearRating(
         0,
         integers(rng, USERS),

@@ -1,5 +1,7 @@
 """Popular lists: movies above the thresholds come first, and lists are full."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reco_batch.data import columns as c
-from reco_batch.data.dataset import Dataset, Movies, Ratings
+from reco_batch.data.dataset import NO_TIME, Dataset, Movies, Ratings
 from reco_batch.scoring.popularity import (
     MovieStatistics,
     PopularList,
@@ -395,7 +397,32 @@ def test_lists_are_cut_and_off_by_default():
     untimed = Ratings(ratings.user_index, ratings.movie_index, None, None)
     assert recent(untimed, trending=1, new=1) == {}
     with pytest.raises(ValueError, match="without timestamps"):
-        entry_times(untimed, 5)
+        entry_times(untimed, movies_of(*GENRES))
+
+
+def test_a_release_takes_the_place_of_the_first_rating():
+    """A movie whose release is unknown is new by its first rating."""
+    movies = movies_of(*GENRES)
+    released = np.full(len(movies), NO_TIME)
+    released[:2] = NEWEST - np.array([3, 50]) * DAY
+    movies = replace(movies, released=released)
+    ratings = rated((0, 100), (1, 1), (2, 1), (3, 60))
+
+    found = list(recent_lists(ratings, movies, Recency(None, 10, 7.0), n=10))
+
+    assert sorted(found[0].movie_index) == [0, 2]
+
+
+def test_recent_lists_have_eligible_movies_only():
+    """The newest rating of a movie that is not eligible still dates the others."""
+    eligible = np.array([False, True, True, True, True])
+    ratings = rated((0, 0), (1, 8), (2, 12))
+
+    found = list(
+        recent_lists(ratings, movies_of(*GENRES), Recency(10, None, 7.0), n=10, eligible=eligible)
+    )
+
+    assert found[0].movie_index.tolist() == [1]
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 90)), min_size=1, max_size=60))

@@ -108,6 +108,13 @@ def test_environment_and_file_set_every_setting(file, monkeypatch):
         "because": False,
         "notify.url": "http://h/x",
         "notify.command": "a b",
+        "rules.only": '[{"column": "brand", "values": ["acme"]}]',
+        "rules.never": '[{"column": "price", "at_most": 5}]',
+        "rules.boost": '[{"column": "price", "at_least": 5, "by": 0.5}]',
+        "rules.cap": '[{"column": "brand", "at_most": 3}]',
+        "rules.new": '{"share": 0.1}',
+        "rules.diversity": 0.25,
+        "rules.seen": "after 30 days",
     }
     values |= {name: 0.25 for name in SETTINGS if name.startswith("gate.")}
     for name, field in SETTINGS.items():
@@ -123,7 +130,7 @@ def test_environment_and_file_set_every_setting(file, monkeypatch):
         monkeypatch.delenv(variable(name))
 
         table, dot, inner = name.rpartition(".")
-        spelled = str(value).lower() if isinstance(value, bool | int | float) else f'"{value}"'
+        spelled = str(value).lower() if isinstance(value, bool | int | float) else f"'{value}'"
         text = (f"[{table}]\n" if dot else "") + f"{inner} = {spelled}\n"
         by_file = values_of(read_settings({}, file(text)))[name]
 

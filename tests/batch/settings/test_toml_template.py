@@ -16,6 +16,7 @@ def test_the_template_sets_nothing():
     """A run with the template equals a run without a file."""
     assert tomllib.loads(template()) == {
         "input": {"columns": {}},
+        "rules": {},
         "gate": {},
         "tune": {},
         "notify": {},

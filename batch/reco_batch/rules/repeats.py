@@ -1,0 +1,41 @@
+"""Movies that a user's lists leave out, because the user rated them too recently.
+
+Shapes: N ratings, U users.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from reco_batch.data.dataset import Histories, Ratings, histories, newest_first
+
+_DAY_SECONDS: Final = 86_400
+
+
+def left_out(
+    ratings: Ratings, *, user_count: int, movie_count: int, repeat_days: float | None
+) -> Histories:
+    """Return the movies that each user's lists leave out, newest first.
+
+    Args:
+        ratings: ratings of the users, each pair of user and movie once, at its latest time.
+        user_count: U.
+        movie_count: number of listed movies; later ones are in no list anyway.
+        repeat_days: days after a rating from which its movie may be shown again, counted up to the
+            newest of all ratings; 0: at once; None: never.
+
+    Raises:
+        ValueError: days are counted, but the ratings have no times.
+    """
+    if repeat_days is None:
+        return histories(ratings, user_count=user_count).below(movie_count)
+    if repeat_days == 0 or not len(ratings):
+        return Histories(np.zeros(user_count + 1, np.int64), np.zeros(0, np.int32))
+    if ratings.timestamp is None:
+        raise ValueError("ratings without timestamps; expected ratings with them")
+    first = int(ratings.timestamp.max()) - repeat_days * _DAY_SECONDS
+    order = newest_first(ratings)
+    recent = ratings.take(order[ratings.timestamp[order] > first])
+    return histories(
+        recent, user_count=user_count, order=np.arange(len(recent), dtype=np.int64)
+    ).below(movie_count)
