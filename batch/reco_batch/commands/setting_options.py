@@ -36,9 +36,9 @@ _HOOK: Final = typer.Option(
 _COLUMNS: Final = typer.Option(
     metavar="NAME=COLUMN",
     rich_help_panel=Panel.INPUT,
-    help="Column under another name, such as user=customer_id; may be repeated. NAME is user, "
-    "item, id, rating, time, event, weight, title, tags, released or available. [default: those "
-    "of MovieLens; env vars: RECO_INPUT_COLUMNS_USER and so on]",
+    help="Column under another name, such as user=customer_id; repeatable. [allowed: NAME of "
+    "user, item, id, rating, time, event, weight, title, tags, released or available; default: "
+    "those of MovieLens; env vars: RECO_INPUT_COLUMNS_USER and so on]",
 )
 #: Option that sets keys of a table: parameter and type, by table.
 _TABLE_OPTIONS: Final = {

@@ -59,7 +59,7 @@ MOVIES: Final[Mapping[str, Kind]] = {
 #: Columns that are read only if they are mapped.
 MAPPED_RATINGS: Final[Mapping[str, Kind]] = {EVENT: Kind.ID, WEIGHT: Kind.STARS}
 MAPPED_MOVIES: Final[Mapping[str, Kind]] = {RELEASED: Kind.TIME, AVAILABLE: Kind.FLAG}
-#: Kinds of the columns in which a value may be missing, beside the release time of a movie.
+#: Kinds of the columns in which a value may be missing, besides the release time of a movie.
 MAY_LACK: Final = (Kind.FLAG, Kind.ATTRIBUTE)
 #: Optional columns. Times decide which of two equal ratings is kept, and the split by time; genres
 #: are shown, and are features of movies with few ratings.

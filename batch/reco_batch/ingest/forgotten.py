@@ -2,7 +2,7 @@
 
     <home>/forgotten/<namespace>.json    {"salt": <hex>, "sha256": [<hex>, ...]}
 
-The file contains salted hashes instead of ids. It is no list of names, but whoever has it can test
+The file contains salted hashes instead of ids. It is no list of names, but anyone with it can test
 whether a given id is in it.
 """
 

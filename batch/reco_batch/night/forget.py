@@ -33,7 +33,7 @@ _FIELDS: Final = ("entries", "bytes", "counts", "digest", "suffix_sizes", "value
 
 
 class Forgot(NamedTuple):
-    """What an erasure found and deleted."""
+    """Counts of everything that an erasure found and deleted."""
 
     users: int
     """Number of users: those that were named, or those of the list who were found."""

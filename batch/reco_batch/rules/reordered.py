@@ -45,7 +45,7 @@ class Best(NamedTuple):
     of_all: Callable[[NDArray[np.int64], int], Ordered]
     """Takes rows and a number of movies."""
     of_new: Callable[[NDArray[np.int64], int], Ordered]
-    """The same among the new movies of the rules."""
+    """Takes rows and a number of movies, and returns the best of the new ones."""
 
 
 def reordered(found: Ordered, best: Best, rules: ListRules, *, k: int, item_count: int) -> Ordered:

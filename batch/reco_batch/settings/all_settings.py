@@ -56,7 +56,7 @@ class DataKeys(SettingsModel):
         Panel.INPUT,
         Hint("a folder, demo, ml-latest-small, ml-25m or ml-32m", "DIR", "none", "/srv/ratings"),
     ] = None
-    """Folder with ratings and movies, or a data set; required without [input]."""
+    """Folder with ratings and movies, or a data set, unless [input] is set."""
     input: InputKeys = InputKeys()
 
 

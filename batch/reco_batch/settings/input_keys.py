@@ -60,11 +60,11 @@ class InputKeys(SettingsModel):
     """Places of the two tables, and users to leave out: the table [input]."""
 
     ratings: Annotated[Place, Hint("", "", "in the folder of --data", "s3://shop/events/")] = None
-    """Place of the ratings table: a file, a folder or pattern of files, or an address."""
+    """Ratings table: a file, a folder, a pattern of files, or an address."""
     ratings_query: Annotated[Query, Hint("", "", "none", "orders")] = None
     """Table or query of the ratings, if their place is a database."""
     items: Annotated[Place, Hint("", "", "in the folder of --data", "products.parquet")] = None
-    """Place of the items table: a file, a folder or pattern of files, or an address."""
+    """Items table: a file, a folder, a pattern of files, or an address."""
     items_query: Annotated[Query, Hint("", "", "none", "products")] = None
     """Table or query of the items, if their place is a database."""
     forget: Annotated[

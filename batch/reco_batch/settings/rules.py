@@ -115,7 +115,7 @@ class RulesKeys(SettingsModel):
         Panel.RULES,
         Hint("never, allowed, or after N days, such as after 30 days"),
     ] = NEVER
-    """Whether lists may show a movie again that the user rated."""
+    """Time after which lists may show a rated movie again: never, after N days, or allowed."""
 
     @property
     def repeat_days(self) -> float | None:

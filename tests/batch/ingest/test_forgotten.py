@@ -14,7 +14,7 @@ from reco_batch.ingest.forgotten import (
 
 
 def test_users_are_added_as_hashes(tmp_path):
-    """The file names nobody; a home without one forgets nobody."""
+    """The file contains no ids; a home without one has no users to forget."""
     path = list_of(tmp_path, "reco")
     assert read_forgotten(path, ["7"]).among(["7", "8"]) == {"7"}
     remember_to_forget(path, ["person-42"])

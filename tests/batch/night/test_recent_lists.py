@@ -28,12 +28,12 @@ def test_a_new_user_gets_trending_movies(url, small):
     age = (ratings.timestamp.max() - ratings.timestamp) / 86_400
     weight = (0.5 ** (age / 90))[age < 400].groupby(ratings.movieId).sum()
     with Reader(url) as reader:
-        answer = reader.user("nobody", n=100)
+        answer = reader.user("stranger", n=100)
         wanted = weight.sort_values(ascending=False, kind="stable").head(100)
         scores = {item.movie_id: item.score for item in answer.items}
         assert scores == pytest.approx({str(m): s for m, s in wanted.items()}, abs=0.0006)
         assert {item.source for item in answer.items} == {"trending"}
-        assert reader.user("nobody", n=3, genres=["war"]).source == "trending_in_genre"
+        assert reader.user("stranger", n=3, genres=["war"]).source == "trending_in_genre"
         assert reader.user("1", n=3).source == "personal"
         new = reader.popular("new", n=100).items
         first = (ratings.timestamp.max() - ratings.groupby("movieId").timestamp.min()) / 86_400

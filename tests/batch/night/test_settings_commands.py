@@ -57,7 +57,13 @@ def test_init_writes_a_file_that_config_reads(untrained, tmp_path):
 
     assert (first.code, first.err) == (0, "")
     assert first.out.startswith(f"wrote {path}; ")
-    assert tomllib.loads(path.read_text("utf-8")).keys() == {"input", "gate", "tune", "notify"}
+    assert tomllib.loads(path.read_text("utf-8")).keys() == {
+        "input",
+        "rules",
+        "gate",
+        "tune",
+        "notify",
+    }
     assert (second.code, second.out) == (2, "")
     assert second.err == (f"error: {path} exists already. Use --force to replace it.\n")
     assert untrained("init", path, "--force").code == 0
@@ -154,10 +160,10 @@ def test_the_file_names_the_store(untrained, file, environment):
 
 
 def test_data_is_required(refused):
-    """The error names all three places for it."""
+    """The error names all places for it."""
     assert refused("run", code=2) == (
         "error: --data is missing; expected a folder, or the name of a data set: as an option, in "
-        "RECO_DATA, or as data in reco.toml"
+        "RECO_DATA, or as data in reco.toml; or ratings and items in [input]"
     )
 
 

@@ -23,7 +23,7 @@ def test_simulated_files_are_accepted_by_a_run(untrained, accepted, tmp_path):
     [
         (("--like", "ml-1m"), "--like 'ml-1m': expected ml-latest-small or ml-25m or ml-32m"),
         (("--scale", "0"), "--scale 0.0: expected a number above 0"),
-        (("--format", "json"), "--format 'json': expected csv or parquet"),
+        (("--format", "json"), "--format 'json': expected csv or parquet or jsonl"),
         (("--movies", "90"), "90 movies: expected at least 1,323, for 165 ratings a user"),
     ],
 )

@@ -150,7 +150,7 @@ def test_lists_do_not_depend_on_threads_or_tiles(monkeypatch):
 
 @pytest.mark.parametrize("share", [0.2, 0.1, 0.3])
 def test_the_share_of_new_movies_holds_at_every_place(share):
-    """Of the first n places at least share * n have new movies, whatever their scores."""
+    """At least share * n of the first n places have new movies, whatever their scores."""
     items = np.arange(500, 0, -1, dtype=np.float32)[:, np.newaxis]
     rules = ListRules(new=NewMovies(np.arange(400, 500, dtype=np.int32), share))
     found = next(
