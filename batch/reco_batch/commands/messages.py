@@ -337,9 +337,9 @@ def hidden_list(titles: Mapping[str, str | None]) -> str:
 def forget_message(found: "Forgot") -> str:
     """Report what was erased, where, and what a later run will do."""
     erased, users = found.erased, _count(found.users, "user")
-    left_out = _line("left out", "of later runs", f"listed in {found.list_file}")
+    left_out = _line("later runs", f"leave out everybody in {found.list_file}")
     if not (found.keys or found.generations or any(erased) or found.unfinished):
-        return f"nothing of {users} was found\n{left_out}"
+        return f"no data was found for {users}\n{left_out}"
     in_store = (
         f"{_count(found.keys, 'key')} deleted",
         f"{_count(found.generations, 'generation')} changed",

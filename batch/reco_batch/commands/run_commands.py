@@ -122,9 +122,8 @@ def republish_command(
             replicas=settings.replicas,
             bounds=settings.gate,
             force=reason,
-            forgotten=read_forgotten(
-                list_of(target.home, target.namespace), _ids(settings.input.forget)
-            ),
+            # Not those of [input] forget, who are left out of runs and erased nowhere.
+            forgotten=read_forgotten(list_of(target.home, target.namespace)),
             reporter=run.reporter,
         )
         run.record_published(published)

@@ -67,6 +67,15 @@ class _BadRow(NamedTuple):
     fault: Fault
 
 
+def _reason(bad: _BadRow) -> str:
+    """Return the description without the text of a ragged row, which is kept once, beside it.
+
+    The reason of the first row becomes part of manifests and reports, from which `batch forget`
+    could not clear an id.
+    """
+    return bad.found.partition(" in ")[0] if bad.row < 0 else bad.found
+
+
 @dataclass
 class BadRows:
     """Collector of bad rows, over both files."""
@@ -114,7 +123,7 @@ class BadRows:
         if refused:
             raise self._refusal(located)
         return tuple(
-            RejectedRow(location.file, location.line, bad.found, location.text)
+            RejectedRow(location.file, location.line, _reason(bad), location.text)
             for location, bad in located
         )
 
@@ -179,8 +188,13 @@ def no_rows(name: str) -> DataRefused:
 
 
 def values_of(row: str) -> list[str]:
-    """Return what may be values in the text of a rejected row, whatever its delimiter."""
-    return [value.strip().strip("\"'").strip() for value in _DELIMITERS.split(row)]
+    """Return what may be values in the text of a rejected row, whatever its delimiter.
+
+    Of a part of a JSON object, both the whole and what follows the key.
+    """
+    parts = _DELIMITERS.split(row.strip(" {}"))
+    parts += [part.partition('":')[2] for part in parts]
+    return [value.strip().strip("\"'").strip() for value in parts]
 
 
 def write_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:

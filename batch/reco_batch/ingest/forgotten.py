@@ -55,7 +55,7 @@ def read_forgotten(path: Path, ids: Iterable[str] = ()) -> Forgotten:
     try:
         content = json.loads(path.read_bytes())
         salt, hashes = str(content["salt"]), frozenset(map(str, content["sha256"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter: the home is no folder
         return Forgotten(frozenset(ids))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NightFailed(

@@ -67,7 +67,7 @@ def forget_users(
         warn: receives a line about something that was not examined.
 
     Raises:
-        UsageError: an id is empty.
+        UsageError: an id is empty, or there is neither an id nor a list.
         LockHeld, AtWork: a run is under way; nothing was changed.
         NightFailed: the list of forgotten users is damaged, or the disk failed.
         StoreError: the store failed.
@@ -81,13 +81,19 @@ def forget_users(
         require_rights(lock.client, lock.keys)
     with lock or nullcontext():
         try:
-            unfinished = discard_unfinished(folders)
             if named:
                 remember_to_forget(path, named)
+            listed = read_forgotten(path)
+            if not listed.hashes:
+                raise UsageError(
+                    f"no user is given, and {path} has none; expected the ids of users to erase"
+                )
+            unfinished = discard_unfinished(folders)
             finish_deletions(folders.artifacts)
             kept = [*artifacts_of(folders.artifacts, namespace)]
             kept += artifacts_of(folders.artifacts, None)  # of an early version
-            gone = named or read_forgotten(path).among(_known(kept, lock))
+            known, unread = _known(kept, lock)
+            gone = named or listed.among(known)
             keys = delete_user_keys(lock, gone) if lock is not None and gone else 0
             erased, failure = _erase_all(kept, gone)
             generations = 0
@@ -100,13 +106,19 @@ def forget_users(
             ) from error
     for line in _not_examined(home, namespace):
         warn(line)
-    return Forgot(len(gone), keys, generations, erased, unfinished, path, failure)
+    return Forgot(len(gone), keys, generations, erased, unfinished, path, failure or unread)
 
 
-def _known(kept: Iterable[Artifact], lock: RunLock | None) -> set[str]:
-    """Return the users of all artifacts and generations."""
+def _known(kept: Iterable[Artifact], lock: RunLock | None) -> tuple[set[str], NightFailed | None]:
+    """Return the users of all artifacts and generations, and the first artifact without any."""
     users = set() if lock is None else stored_users(lock)
-    return users.union(*(users_of(artifact) for artifact in kept))
+    failure = None
+    for artifact in kept:
+        try:
+            users |= users_of(artifact)
+        except NightFailed as error:
+            failure = failure or error
+    return users, failure
 
 
 def _erase_all(

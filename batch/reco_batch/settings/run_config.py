@@ -157,7 +157,7 @@ class RunKeys(setting_metadata.SettingsModel):
         Panel.OUTPUT,
         Hint("most_rated, or trending with --trending-days"),
     ] = "most_rated"
-    """Popular movies that replace a missing or short list first."""
+    """Popular list that replaces a missing list, or fills a short one."""
 
     keep: Annotated[Count, Panel.RUN] = 3
     """Generations to keep in the store and on disk, including the live one."""

@@ -42,7 +42,16 @@ def test_a_damaged_list_is_an_error(tmp_path, text):
 def test_texts_of_rejected_rows_are_cleared():
     """Whatever the delimiter and the quotes, but only where a whole value is the id."""
     rows = [
-        RejectedRow("r.csv", n, "", text) for n, text in enumerate(("1,42,x", '"42"; 3', "421,4"))
+        RejectedRow("r.csv", n, "", text)
+        for n, text in enumerate(
+            (
+                "1,42,x",
+                '"42"; 3',
+                '{"userId": "42", "movieId": 3}',
+                '{"movieId": 3, "userId":42}',
+                "421,4",
+            )
+        )
     ]
     cleared = clear_texts(rows, Forgotten(frozenset(["42"])))
-    assert [row.row for row in cleared] == ["", "", "421,4"]
+    assert [row.row for row in cleared] == ["", "", "", "", "421,4"]

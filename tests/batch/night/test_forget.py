@@ -95,7 +95,7 @@ def test_the_person_is_nowhere(home, forgot):
         ["store", "8 keys deleted   2 generations changed"],
         ["on", "disk     62 rows and 4 models deleted   2 artifacts changed"],
         ["unfinished", "1 run deleted"],
-        ["left", f"out    of later runs   listed in {home / 'forgotten' / 'reco.json'}"],
+        ["later", f"runs  leave out everybody in {home / 'forgotten' / 'reco.json'}"],
     ]
     keys, names = stored(home)
     assert not [key for key in (*keys, *names) if key.endswith(f":{PERSON}")]
@@ -108,7 +108,7 @@ def test_the_person_is_nowhere(home, forgot):
 def test_the_second_time_nothing_is_found(forgot):
     """And this is reported, with exit code 0."""
     assert forgot[1].code == 0
-    assert forgot[1].out.startswith("nothing of 1 user was found\n")
+    assert forgot[1].out.startswith("no data was found for 1 user\n")
 
 
 def test_generations_are_served_again_as_before(home, forgot, untrained):
@@ -153,3 +153,15 @@ def _file(home, text):
     path = home.parent / "ids.txt"
     path.write_text(text)
     return path
+
+
+def test_without_ids_and_without_a_list_nothing_changes(untrained, tmp_path):
+    """An unset variable in a script deletes no unfinished run."""
+    unfinished = tmp_path / "unfinished" / "reco" / "20260101T000000Z-abcd"
+    unfinished.mkdir(parents=True)
+
+    ended = untrained("forget", REDIS_URL="", RECO_HOME=str(tmp_path))
+
+    assert ended.code == 2
+    assert ended.err.startswith("error: no user is given, and ")
+    assert unfinished.exists()

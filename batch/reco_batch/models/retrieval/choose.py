@@ -400,7 +400,7 @@ class _EncoderTraining:
         return min(max(1, round(steps / unit)), _MOST_MARKS) * unit
 
     def run(self, stage: Stage) -> None:
-        """Train until the lists get worse, at least for the least number of steps."""
+        """Train until the lists get worse, but for no fewer than `least` steps."""
         most = _MOST_MARKS * self._unit * self._steps_per_epoch
         tower = replace(self._parameters.tower, steps=most)
         encoder_of(
