@@ -68,7 +68,7 @@ class _BadRow(NamedTuple):
 
 
 def _reason(bad: _BadRow) -> str:
-    """Return the description without the text of a ragged row, which is kept once, beside it.
+    """Return the description, without the text of a ragged row, which has its own column.
 
     The reason of the first row becomes part of manifests and reports, from which `batch forget`
     could not clear an id.
