@@ -136,6 +136,24 @@ def test_a_restored_backup_is_erased_before_it_is_served(home, forgot, untrained
     assert traces(home) == []
 
 
+def test_republish_erases_nobody_of_the_settings(home, forgot, untrained, tmp_path):
+    """Users of `[input] forget` are left out of runs only."""
+    ids = tmp_path / "ids.txt"
+    ids.write_text("person-8\n", "utf-8")
+    before = {path: path.read_bytes() for path in home.glob("artifacts/*/lists/*")}
+
+    ended = untrained(
+        "republish",
+        "latest",
+        REDIS_URL="",
+        RECO_HOME=str(home),
+        RECO_INPUT_FORGET=str(ids),
+    )
+
+    assert ended.code == 0, ended.err
+    assert {path: path.read_bytes() for path in home.glob("artifacts/*/lists/*")} == before
+
+
 def test_later_runs_leave_the_person_out(home, forgot, batch, people):
     """Also a user of the settings, and the text of a rejected row."""
     ended = run(batch, home, people, "--forget", _file(home, "person-8\n\n"))
@@ -153,6 +171,24 @@ def _file(home, text):
     path = home.parent / "ids.txt"
     path.write_text(text)
     return path
+
+
+def test_a_damaged_artifact_does_not_protect_the_others(home, forgot, untrained):
+    """The others of a restored backup are erased, and the damaged one is reported."""
+    backup = home.parent / "backup"
+    older, newer = sorted(path.parent.name for path in backup.glob("*/manifest.json"))
+    for name in (older, newer):
+        shutil.rmtree(home / "artifacts" / name, ignore_errors=True)
+        shutil.copytree(backup / name, home / "artifacts" / name)
+    for path in (home / "artifacts" / older).glob("lists/user.parquet"):
+        path.write_bytes(b"PAR1")
+
+    ended = untrained("forget", REDIS_URL="", RECO_HOME=str(home))
+
+    assert ended.code == 5
+    assert older in ended.err
+    shutil.rmtree(home / "artifacts" / older)
+    assert traces(home) == []
 
 
 def test_without_ids_and_without_a_list_nothing_changes(untrained, tmp_path):
