@@ -336,30 +336,26 @@ def hidden_list(titles: Mapping[str, str | None]) -> str:
 
 def forget_message(found: "Forgot") -> str:
     """Report what was erased, where, and what a later run will do."""
-    erased, users = found.erased, _count(found.users, "user")
+    erased, users = found.erased, _plural(found.users, "user")
     left_out = _line("later runs", f"leave out everybody in {found.list_file}")
     if not (found.keys or found.generations or any(erased) or found.unfinished):
         return f"no data was found for {users}\n{left_out}"
     in_store = (
-        f"{_count(found.keys, 'key')} deleted",
-        f"{_count(found.generations, 'generation')} changed",
+        f"{_plural(found.keys, 'key')} deleted",
+        f"{_plural(found.generations, 'generation')} changed",
     )
     on_disk = (
-        f"{_count(erased.rows, 'row')} and {_count(erased.models, 'model')} deleted",
-        f"{_count(erased.artifacts, 'artifact')} changed",
+        f"{_plural(erased.rows, 'row')} and {_plural(erased.models, 'model')} deleted",
+        f"{_plural(erased.artifacts, 'artifact')} changed",
     )
     lines = [
         _line("forgotten", users),
         _line("store", *in_store),
         _line("on disk", *on_disk),
-        _line("unfinished", f"{_count(found.unfinished, 'run')} deleted"),
+        _line("unfinished", f"{_plural(found.unfinished, 'run')} deleted"),
         left_out,
     ]
     return "\n".join(lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def stop_message(*, was_running: bool) -> str:

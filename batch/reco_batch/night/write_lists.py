@@ -64,7 +64,7 @@ class Lists:
         self._seen = seen.below(len(self._movies))
         self._left_out = left_out(
             dataset.ratings,
-            user_count=len(dataset.user_ids),
+            self._seen,
             movie_count=len(self._movies),
             repeat_days=rules.repeat_days,
         )

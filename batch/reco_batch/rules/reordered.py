@@ -136,8 +136,6 @@ class _Places:
             *(cap.first for cap in self._rules.caps),
             VARIED_PLACES if self._variety else 0,
             0 if self._is_new is None else self._k,
-            0,
-            0,
         )
         head = min(self._k, last)
         for place in range(head):

@@ -1,6 +1,6 @@
 """Movies that a user's lists leave out, because the user rated them too recently.
 
-Shapes: N ratings, U users.
+Shapes: U users.
 """
 
 from typing import Final
@@ -13,13 +13,13 @@ _DAY_SECONDS: Final = 86_400
 
 
 def left_out(
-    ratings: Ratings, *, user_count: int, movie_count: int, repeat_days: float | None
+    ratings: Ratings, seen: Histories, *, movie_count: int, repeat_days: float | None
 ) -> Histories:
     """Return the movies that each user's lists leave out, newest first.
 
     Args:
         ratings: ratings of the users, each pair of user and movie once, at its latest time.
-        user_count: U.
+        seen: listed movies of each user's history, newest first, [U] rows.
         movie_count: number of listed movies; later ones are in no list anyway.
         repeat_days: days after a rating from which its movie may be shown again, counted up to the
             newest of all ratings; 0: at once; None: never.
@@ -28,7 +28,8 @@ def left_out(
         ValueError: days are counted, but the ratings have no times.
     """
     if repeat_days is None:
-        return histories(ratings, user_count=user_count).below(movie_count)
+        return seen
+    user_count = len(seen.offsets) - 1
     if repeat_days == 0 or not len(ratings):
         return Histories(np.zeros(user_count + 1, np.int64), np.zeros(0, np.int32))
     if ratings.timestamp is None:

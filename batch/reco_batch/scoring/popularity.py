@@ -247,6 +247,8 @@ def recent_lists(
     Yields:
         Lists in the order of `popular_lists`; ties go to the first movie in the catalogue.
     """
+    if recency.trending_days is None and recency.new_days is None:
+        return  # the usual case, which weighs no ratings
     if ratings.timestamp is None or not len(ratings):
         return
     newest = int(ratings.timestamp.max())

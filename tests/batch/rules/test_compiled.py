@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reco_batch.data.dataset import NO_TIME, Dataset, Movies, Ratings
+from reco_batch.data.dataset import NO_TIME, Dataset, Movies, Ratings, histories
 from reco_batch.errors import DataRefused
 from reco_batch.rules.compiled import compiled
 from reco_batch.rules.repeats import left_out
@@ -104,5 +104,6 @@ def test_movies_return_after_some_days(seen, wanted):
     """Counted from the latest rating of the user up to the newest of all."""
     days = RulesKeys(seen=seen).repeat_days
     ratings = dataset().ratings
-    found = left_out(ratings, user_count=2, movie_count=4, repeat_days=days)
+    seen = histories(ratings, user_count=2).below(4)
+    found = left_out(ratings, seen, movie_count=4, repeat_days=days)
     assert [found.of(user).tolist() for user in (0, 1)] == wanted

@@ -139,7 +139,7 @@ def test_the_artifact_describes_a_generation_that_lost_keys(client, keys, lock, 
 
 
 def test_a_generation_that_lost_keys_keeps_its_digest(client, keys, lock, make_source, stored):
-    """A digest of what is left would hide the loss."""
+    """A digest of the remaining keys would hide the loss."""
     source = make_source()
     publish(client, keys, source, lock=lock)
     before = client.get(keys.manifest(source.generation))

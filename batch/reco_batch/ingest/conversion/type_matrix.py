@@ -332,7 +332,7 @@ def _attribute_text(array: pa.Array) -> Converted:
 
 
 def _attribute_bytes(array: pa.Array) -> Converted:
-    """Return bytes as text; what is not UTF-8 is missing."""
+    """Return bytes as text; bytes that are not UTF-8 are missing."""
     try:
         return _attribute_text(pc.cast(array, pa.string()))
     except pa.ArrowInvalid:

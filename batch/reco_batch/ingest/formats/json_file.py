@@ -25,7 +25,7 @@ class JsonFile(TableFile):
     """Ending of the compression, such as `.gz`; empty: not compressed."""
 
     def batches(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-        """Yield the requested columns, whole numbers beside ids as floats.
+        """Yield the requested columns, with whole numbers as floats, except ids.
 
         Raises:
             pa.ArrowException, OSError, EOFError: the file cannot be read.

@@ -296,7 +296,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     neighbours = _Neighbours(data)
     if ladder.parameters.neighbours.kind not in data.pairs.kinds and _KIND in ladder.free:
         ladder.parameters = with_values(ladder.parameters, {_KIND: NeighbourKind.SLIM})
-    kinds = [{"neighbours.kind": kind} for kind in data.pairs.kinds]
+    kinds = [{_KIND: kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
         neighbours.solve_all(ladder.parameters)

@@ -82,7 +82,8 @@ def solved(
         system: [R, R], symmetric and positive semi-definite.
         wanted: [T, K] products of each target with its neighbours.
         neighbours: [T, K] positions from `screened`.
-        penalties: l1 and l2 of each solution, in the unit of `system`.
+        penalties: l1 and l2 of each solution, in the unit of `system`; each solution is the start
+            for the next.
 
     Cost:
         O(T * K^2) time a penalty; collecting the systems of the targets takes as long as two.
