@@ -299,7 +299,6 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     kinds = [{_KIND: kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
-        neighbours.solve_all(ladder.parameters)
         penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]
         ladder.step(penalties, neighbours.measured)
     if has_order(data.train):
@@ -307,7 +306,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     if data.train.rating is not None:
         ladder.each(["dislike_weight"], neighbours.measured)
     blend = _Blend(data, neighbours.scores(ladder.parameters))
-    del neighbours  # SLIM's system, which is not needed during the training
+    del neighbours  # weights of all penalties, which are not needed during the training
     training = _EncoderTraining(data, blend, ladder.parameters, least=ladder.given_steps or 0)
     training.run(stage)
     if ladder.given_steps is None:
@@ -333,7 +332,6 @@ class _Neighbours:
 
     def __init__(self, data: _Data) -> None:
         self._data = data
-        self._problems: dict[NeighbourKind, SlimProblem] = {}
         self._fitted: dict[NeighbourParameters, sp.csr_matrix] = {}
 
     def scores(self, parameters: HybridParameters) -> NDArray[np.float32]:
@@ -345,23 +343,19 @@ class _Neighbours:
 
     def _weights(self, own: NeighbourParameters) -> sp.csr_matrix:
         if own not in self._fitted:
-            if own.kind == NeighbourKind.WALK:
-                self._fitted[own] = fit_neighbours(self._data.pairs, own)
-            else:
-                self._solve(own, [(own.l1, own.l2)])
+            self._fitted |= self._fit(own)
         return self._fitted[own]
 
-    def solve_all(self, parameters: HybridParameters) -> None:
-        """Solve SLIM for all penalties to try, which is cheaper than one after another."""
-        self._solve(parameters.neighbours, _PENALTIES)
-
-    def _solve(self, own: NeighbourParameters, penalties: Sequence[tuple[float, float]]) -> None:
-        if own.kind not in self._problems:  # one at a time: a problem is large
-            self._problems.clear()
-            self._problems[own.kind] = SlimProblem.of(self._data.pairs, own)
-        found = self._problems[own.kind].weights(penalties)
-        for (l1, l2), weights in zip(penalties, found, strict=True):
-            self._fitted[replace(own, l1=l1, l2=l2)] = weights
+    def _fit(self, own: NeighbourParameters) -> dict[NeighbourParameters, sp.csr_matrix]:
+        """Return the weights, for SLIM those of all penalties, which share one large system."""
+        if own.kind == NeighbourKind.WALK:
+            return {own: fit_neighbours(self._data.pairs, own)}
+        penalties = dict.fromkeys([(own.l1, own.l2), *_PENALTIES])
+        found = SlimProblem.of(self._data.pairs, own).weights(list(penalties))
+        return {
+            replace(own, l1=l1, l2=l2): weights
+            for (l1, l2), weights in zip(penalties, found, strict=True)
+        }
 
     def measured(self, parameters: HybridParameters) -> PerUser:
         """Return the metrics of the lists by this half alone."""

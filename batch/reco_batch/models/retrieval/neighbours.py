@@ -153,21 +153,15 @@ class SlimProblem(NamedTuple):
         rows, candidates = most_rated(counts, parameters), np.flatnonzero(counts)
         products = _Products.of(pairs, rows, parameters)
         system = np.empty((len(rows), len(rows)), np.float32)
-        place_of_row = np.full(len(counts), -1)
-        place_of_row[rows] = np.arange(len(rows))
-        totals = np.zeros(len(counts))
-        totals[rows] = np.asarray(products.weighted.sum(axis=1)).ravel()
         near = np.empty((len(candidates), parameters.most_neighbours), np.int64)
         wanted = np.empty(near.shape, np.float32)
         for block in _blocks(len(candidates)):
-            own, found = candidates[block], products.with_columns(candidates[block])
-            near[block] = screened(found, rows, own, totals, most=parameters.most_neighbours)
-            columns = found.toarray().T  # [T, R]
-            wanted[block] = np.take_along_axis(columns, near[block], axis=1)
-            has_row = place_of_row[own] >= 0
-            system[place_of_row[own[has_row]]] = columns[has_row]  # symmetric
-        if products.ordered is not None:  # the counts have no diagonal of their own
-            system[np.diag_indices_from(system)] += parameters.own_weight * counts[rows]
+            own, found = candidates[block], products.with_movies(candidates[block])
+            near[block], wanted[block] = screened(
+                found, rows, own, products.totals, most=parameters.most_neighbours
+            )
+            first, end = np.searchsorted(rows, [own[0], own[-1] + 1])
+            found[np.isin(own, rows[first:end])].toarray(out=system[first:end])
         return cls(len(counts), rows, candidates, near, wanted, system)
 
     def weights(self, penalties: Sequence[tuple[float, float]]) -> list[sp.csr_matrix]:
@@ -183,11 +177,15 @@ class SlimProblem(NamedTuple):
 
 
 class _Products(NamedTuple):
-    """Products of the movies that may have a weight with all movies, computed by column."""
+    """Products of all movies with those that may have a weight, computed by block of movies.
 
-    weighted: sp.csr_matrix  # [R, U]
-    interactions: sp.csc_matrix  # [U, I]
-    ordered: sp.csc_matrix | None  # [R, I]
+    The co-occurrence is symmetric, and joins the interactions as if its rows were further users, so
+    one sparse product gives the sum of both.
+    """
+
+    movies: sp.csr_matrix  # [I, U], or [I, U + R] with co-occurrence
+    rated: sp.csr_matrix  # [U, R], or [U + R, R]
+    totals: NDArray[np.float32]  # [R] weighted number of users
 
     @classmethod
     def of(
@@ -196,15 +194,19 @@ class _Products(NamedTuple):
         in_order = parameters.kind == NeighbourKind.ORDERED and bool(pairs.cooccurrence.nnz)
         share = np.float32(parameters.together_weight if in_order else 1)
         users = share * _user_weights(pairs.interactions, parameters.user_exponent)
-        interactions = pairs.interactions.tocsc()
-        weighted = interactions[:, rows].T.tocsr() @ sp.diags(users)
-        ordered = pairs.cooccurrence[rows].tocsc() if in_order else None
-        return cls(weighted.tocsr(), interactions, ordered)
+        movies = pairs.interactions.T.tocsr()
+        rated = (sp.diags(users) @ pairs.interactions[:, rows]).tocsr()
+        totals = np.asarray(rated.sum(axis=0)).ravel()
+        if in_order:
+            own = parameters.own_weight * np.diff(movies.indptr)  # the counts have no diagonal
+            ordered = (pairs.cooccurrence + sp.diags(own.astype(np.float32))).tocsr()
+            movies = sp.hstack([movies, ordered[:, rows]], format="csr")
+            rated = sp.vstack([rated, sp.identity(len(rows), np.float32)], format="csr")
+        return cls(movies, rated, totals)
 
-    def with_columns(self, movies: NDArray[np.int64]) -> sp.csc_matrix:
-        """Return the products with some movies, [R, T]."""
-        found = (self.weighted @ self.interactions[:, movies]).tocsc()
-        return found if self.ordered is None else (found + self.ordered[:, movies]).tocsc()
+    def with_movies(self, movies: NDArray[np.int64]) -> sp.csr_matrix:
+        """Return the products of some movies, [T, R]."""
+        return self.movies[movies] @ self.rated
 
 
 def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.csr_matrix:

@@ -18,9 +18,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-#: Sweeps of coordinate descent, and those that start from the solution of another penalty; more of
-#: them hardly change the lists.
-_SWEEPS, _MORE_SWEEPS = 8, 4
+#: Most sweeps of coordinate descent; and change of all weights by a sweep, relative to their sum,
+#: after which more of them hardly change the lists.
+_MOST_SWEEPS, _ENOUGH = 8, 0.01
 #: Targets solved at a time: 16 MB of systems with 100 neighbours.
 _TARGETS_AT_ONCE: Final = 400
 #: Common users at which a similarity counts half: one common user is no evidence that two rare
@@ -33,29 +33,31 @@ _NEVER: Final = np.float32(-1e30)
 
 
 def screened(
-    products: sp.csc_matrix,
+    products: sp.csr_matrix,
     rows: NDArray[np.int64],
     targets: NDArray[np.int64],
     totals: NDArray[np.floating],
     *,
     most: int,
-) -> NDArray[np.int64]:
-    """Return the positions in `rows` of each target's most similar movies, [T, K].
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the positions in `rows` of each target's most similar movies, and their products.
 
     The similarity is a cosine, shrunk for pairs with few common users.
 
     Args:
-        products: [R, T] weighted numbers of common users.
+        products: [T, R] weighted numbers of common users.
         rows: [R] movie indices.
         targets: [T] movie indices.
-        totals: [I] weighted number of users of each movie.
+        totals: [R] weighted number of users of each of `rows`.
         most: K.
 
     Returns:
-        Positions in ascending order; -1 at the beginning where a target has fewer neighbours.
+        Positions in ascending order, [T, K], and their products, [T, K]; -1 and 0 at the beginning
+        where a target has fewer neighbours.
     """
     found = np.full((len(targets), most), -1, np.int64)
-    scale = 1 / np.sqrt(np.maximum(totals[rows], 1e-12))
+    wanted = np.zeros(found.shape, np.float32)
+    scale = 1 / np.sqrt(np.maximum(totals, 1e-12))
     for place, target in enumerate(targets):
         entries = slice(products.indptr[place], products.indptr[place + 1])
         position, common = products.indices[entries], products.data[entries]
@@ -63,9 +65,12 @@ def screened(
         position, common = position[others], common[others]
         if len(position) > most:
             similarity = common * scale[position] * (common / (common + _HALF_SIMILAR))
-            position = position[np.argpartition(-similarity, most - 1)[:most]]
-        found[place, most - len(position) :] = np.sort(position)
-    return found
+            kept = np.argpartition(-similarity, most - 1)[:most]
+            position, common = position[kept], common[kept]
+        order = np.argsort(position)
+        found[place, most - len(position) :] = position[order]
+        wanted[place, most - len(position) :] = common[order]
+    return found, wanted
 
 
 def solved(
@@ -96,11 +101,11 @@ def solved(
         own = np.maximum(neighbours[block], 0)
         places = own[:, :, np.newaxis] * len(system) + own[:, np.newaxis, :]
         systems = system.reshape(-1).take(places)  # [C, K, K]
-        weights, sweeps = np.zeros(own.shape, np.float32), _SWEEPS
+        weights = np.zeros(own.shape, np.float32)
         for solution, (l1, l2) in zip(found, penalties, strict=True):
             linear = np.where(neighbours[block] < 0, _NEVER, wanted[block] - np.float32(l1))
-            _descend(systems, linear, weights, l2=np.float32(l2), sweeps=sweeps)
-            solution[block], sweeps = weights, _MORE_SWEEPS
+            _descend(systems, linear, weights, l2=np.float32(l2))
+            solution[block] = weights
     for weights in found:
         weights[weights < _LEAST] = 0
     return found
@@ -112,13 +117,13 @@ def _descend(
     weights: NDArray[np.float32],
     *,
     l2: np.float32,
-    sweeps: int,
 ) -> None:
     """Solve [C, K, K] systems by cyclic coordinate descent, in place."""
     products = np.matmul(systems, weights[:, :, np.newaxis])[:, :, 0]  # [C, K]
     diagonal = np.einsum("ckk->ck", systems)
     step = 1 / np.maximum(diagonal + l2, np.float32(1e-12))
-    for _ in range(sweeps):
+    for _ in range(_MOST_SWEEPS):
+        before = weights.copy()
         for place in range(weights.shape[1]):
             old = weights[:, place]
             new = linear[:, place] - products[:, place] + diagonal[:, place] * old
@@ -126,3 +131,5 @@ def _descend(
             change = new - old
             weights[:, place] = new
             products += change[:, np.newaxis] * systems[:, place]
+        if np.abs(weights - before).sum() <= _ENOUGH * weights.sum():
+            break

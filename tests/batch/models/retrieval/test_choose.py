@@ -424,8 +424,8 @@ def test_only_measured_steps_are_recorded(series, stage):
     longest = choosing._MOST_MARKS * choosing._MARK_STEPS
     again = tried(chosen(series, last={"tower.steps": longest}, stage=stage), "tower.steps")
 
-    assert again.keys() == {longest}, "the lists become better again after a loss"
-    assert again[longest] > first[best]
+    assert again.keys() == {longest}, "the lists are as good again after a loss"
+    assert again[longest] >= first[best]
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def test_slim_is_a_regression_of_each_movie_on_all_others(seed, exponent):
     pairs = pairs_of(seed)
     rated = pairs.interactions.toarray()
 
-    with patch.object(slim, "_SWEEPS", 500):
+    with patch.multiple(slim, _MOST_SWEEPS=500, _ENOUGH=0):
         found = fit_neighbours(pairs, replace(SLIM, user_exponent=exponent)).toarray()
 
     counts = rated.sum(axis=1)
@@ -282,8 +282,8 @@ def test_a_movie_with_one_rating_is_a_candidate(parameters):
 
 def test_other_penalties_of_a_problem_converge_to_a_new_fit(monkeypatch):
     """Each starts from the solution before it, which saves sweeps."""
-    monkeypatch.setattr(slim, "_SWEEPS", 300)
-    monkeypatch.setattr(slim, "_MORE_SWEEPS", 300)
+    monkeypatch.setattr(slim, "_MOST_SWEEPS", 300)
+    monkeypatch.setattr(slim, "_ENOUGH", 0)
     pairs = pairs_of(9)
     stronger = replace(SLIM, l2=20.0)
 

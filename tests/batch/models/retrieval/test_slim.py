@@ -29,7 +29,7 @@ def others_of(movies):
 
 def until_converged():
     """Run so many sweeps that further ones change nothing."""
-    return patch.object(slim, "_SWEEPS", 500)
+    return patch.multiple(slim, _MOST_SWEEPS=500, _ENOUGH=0)
 
 
 def solved_from(rated, near, *, l1=L1, l2=L2):
@@ -113,11 +113,12 @@ def test_places_without_a_neighbour_have_no_weight():
 def test_blocks_of_targets_do_not_change_the_weights(monkeypatch):
     """The last block may be smaller."""
     rated, near = interactions_of(4), others_of(8)
-    expected = solved_from(rated, near)
+    with until_converged():
+        expected = solved_from(rated, near)
 
-    monkeypatch.setattr(slim, "_TARGETS_AT_ONCE", 3)
+        monkeypatch.setattr(slim, "_TARGETS_AT_ONCE", 3)
 
-    np.testing.assert_allclose(solved_from(rated, near), expected, atol=1e-6)
+        np.testing.assert_allclose(solved_from(rated, near), expected, atol=1e-6)
 
 
 def test_a_stronger_penalty_leaves_fewer_weights():
@@ -138,20 +139,22 @@ def test_neighbours_are_the_most_similar_by_a_dense_computation(seed, most):
     rated = (rng.random((12, 9)) < 0.3).astype(np.float32)
     rows = np.flatnonzero(rng.random(9) < 0.8)
     targets = np.arange(9)
-    common = rated[:, rows].T @ rated
-    totals = rated.sum(axis=0)
+    common = rated.T @ rated[:, rows]
+    totals = rated[:, rows].sum(axis=0)
 
-    found = screened(sp.csc_matrix(common), rows, targets, totals, most=most)
+    found, products = screened(sp.csr_matrix(common), rows, targets, totals, most=most)
 
-    assert found.shape == (9, most)
+    assert found.shape == products.shape == (9, most)
     for target in targets:
-        similarity = common[:, target] / np.sqrt(np.maximum(totals[rows], 1))
-        similarity *= common[:, target] / (common[:, target] + 3)
+        similarity = common[target] / np.sqrt(np.maximum(totals, 1))
+        similarity *= common[target] / (common[target] + 3)
         similarity[rows == target] = 0
         kept = found[target][found[target] >= 0]
         count = min(most, np.count_nonzero(similarity))
         assert (np.diff(kept) > 0).all()
         assert (found[target][: most - count] == -1).all()
+        np.testing.assert_array_equal(products[target][: most - count], 0)
+        np.testing.assert_array_equal(products[target][most - count :], common[target, kept])
         best = np.sort(similarity)[::-1][:count]  # of equal ones either is right
         np.testing.assert_allclose(np.sort(similarity[kept])[::-1], best, rtol=1e-5)
 
@@ -159,9 +162,9 @@ def test_neighbours_are_the_most_similar_by_a_dense_computation(seed, most):
 @pytest.mark.parametrize("common", [1.0, 40.0])
 def test_a_pair_with_few_common_users_is_less_similar(common):
     """Among two pairs with equal cosine, the one with more common users is kept."""
-    products = sp.csc_matrix(np.array([[common], [4.0]], np.float32))
-    totals = np.array([common**2, 16.0, 0])
+    products = sp.csr_matrix(np.array([[common, 4.0]], np.float32))
+    totals = np.array([common**2, 16.0])
 
-    found = screened(products, np.array([0, 1]), np.array([2]), totals, most=1)
+    found, _ = screened(products, np.array([0, 1]), np.array([2]), totals, most=1)
 
     assert found[0, 0] == (0 if common > 4 else 1)
