@@ -81,21 +81,24 @@ def measure_peers(case: Case, wanted: Sequence[str] | None) -> None:
 
 
 @contextmanager
-def published(
-    case: Case, preset: str, options: Sequence[str]
-) -> Iterator[tuple[Path, dict[str, object]]]:
-    """Run the job on a case's training part; yield its home, while it is served, and the cost."""
+def served() -> Iterator[Path]:
+    """Yield a home for runs, and stop its store at the end."""
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
         home = Path(folder) / "home"
-        command = [str(BIN / "batch"), "run", "--data", str((case.folder / "data").resolve())]
-        command += ["--home", str(home), "--preset", preset, "--seed", str(case.seed)]
-        command += ["--split", case.split, "--force", "benchmark", *options]
         try:
-            run = measured(command, Path(folder) / "log")
-            yield home, {name: run[name] for name in ("seconds", "processor_seconds", "peak_bytes")}
+            yield home
         finally:
             stop = [str(BIN / "batch"), "store", "stop", "--home", str(home)]
             subprocess.run(stop, check=True, stdout=subprocess.DEVNULL)
+
+
+def publish(case: Case, home: Path, preset: str, options: Sequence[str]) -> dict[str, object]:
+    """Run the job on a case's training part, and return its cost."""
+    command = [str(BIN / "batch"), "run", "--data", str((case.folder / "data").resolve())]
+    command += ["--home", str(home), "--preset", preset, "--seed", str(case.seed)]
+    command += ["--split", case.split, "--force", "benchmark", *options]
+    run = measured(command, home.parent / "log")
+    return {name: run[name] for name in ("seconds", "processor_seconds", "peak_bytes")}
 
 
 def read_lists(case: Case, home: Path) -> NDArray[np.int32]:
@@ -125,7 +128,8 @@ def read_stars(case: Case, home: Path) -> NDArray[np.float32]:
 
 def measure_ours(case: Case, preset: str, options: Sequence[str]) -> None:
     """Run the job, and keep what it published."""
-    with published(case, preset, options) as (home, cost):
+    with served() as home:
+        cost = publish(case, home, preset, options)
         found = {"lists": read_lists(case, home)}
         if has_stars(case):
             found["stars"] = read_stars(case, home)
@@ -142,12 +146,18 @@ def grown(case: Case) -> Case:
 
 
 def measure_churn(case: Case, presets: Sequence[str], options: Sequence[str]) -> dict[str, float]:
-    """Return the share of the top-10 that is gone after 1 % more ratings, by recommender."""
+    """Return the share of the top-10 that is gone after 1 % more ratings, by recommender.
+
+    Ours are two runs in one home, so the second begins with the choice of the first.
+    """
     before, found = grown(case), {}
     for name, (after, notes) in case.kept("lists").items():
         if name.removeprefix(OURS) in presets:
-            with published(before, name.removeprefix(OURS), options) as (home, _):
+            with served() as home:
+                publish(before, home, name.removeprefix(OURS), options)
                 lists = read_lists(before, home)
+                publish(case, home, name.removeprefix(OURS), options)
+                after = read_lists(case, home)  # noqa: PLW2901  # instead of a first run's
         elif name in PEERS:
             fixed = replace(PEERS[name], settings=[notes["settings"]], tuner=None)
             lists, _ = fixed.lists(before)
