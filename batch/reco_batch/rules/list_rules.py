@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import saxpy
 
 #: Places that diversity decides; the places after them follow the scores.
 VARIED_PLACES: Final = 20
@@ -88,19 +89,11 @@ class ListRules:
 
     def _add_boosts(self, scores: NDArray[np.float32], boost: NDArray[np.float32]) -> None:
         # Row by row, since a row stays in the processor's cache for all of its passes.
-        added = np.empty_like(boost)
+        ones, centred = np.ones_like(boost), np.empty_like(boost)
         for row in scores:
-            np.multiply(boost, _deviation(row), out=added)
-            np.add(row, added, out=row)
+            np.subtract(row, (ones @ row) / len(row), out=centred)
+            saxpy(boost, row, a=np.sqrt(centred @ centred / len(row)))
 
 
 #: Rules that change nothing.
 NO_RULES: Final = ListRules()
-
-
-def _deviation(row: NDArray[np.float32]) -> np.float32:
-    """Return the standard deviation of a row's scores."""
-    count = np.float32(len(row))
-    mean = row.sum() / count
-    centred = row - mean
-    return np.float32(np.sqrt(centred @ centred / count))
