@@ -1,4 +1,4 @@
-"""The sections of docs/performance.md on scoring, rules, ranked lists, publishing, growth and reading."""
+"""The sections of docs/performance.md on scoring, rules, ranked lists, publishing and reading."""
 
 
 def _machine(result: dict) -> str:
@@ -67,11 +67,11 @@ def rules(result: dict) -> list[str]:
         "",
         "## Rules for lists",
         "",
-        f"`benchmarks/rules.py`: top {result['k']} of {result['movies']:,} movies with rules, as a",
-        "multiple of the time without rules; in parentheses users a second. Medians of",
-        f"{result['rounds']} rounds, each of which scores with every set of rules in turn. The bound",
-        f"is {result['bound']:.2f} with the sparse term, as the scores of the preset `default` have",
-        "it. The lists are exact: those of all movies as candidates.",
+        f"`benchmarks/rules.py`: top {result['k']} of {result['movies']:,} movies with rules,",
+        "as a multiple of the time without rules; in parentheses users a second. Medians of",
+        f"{result['rounds']} rounds, each with every set of rules in turn. The bound is",
+        f"{result['bound']:.2f} with the sparse term, which the scores of the preset `default`",
+        "have. The lists are exact: those of all movies as candidates.",
         _machine(result),
         "",
         *_table(head, rows),

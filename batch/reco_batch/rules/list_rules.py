@@ -60,6 +60,11 @@ class ListRules:
         """True if places depend on more than the scores."""
         return bool(self.caps or self.new or self.diversity)
 
+    @property
+    def changes_lists(self) -> bool:
+        """True if lists may differ from those without rules."""
+        return self.eligible is not None or self.boost is not None or self.repeats or self.reorders
+
     def candidates(self, k: int) -> int:
         """Return the number of best movies from which lists of length k are made at first."""
         return max(k, VARIED_AMONG) if self.diversity else k
