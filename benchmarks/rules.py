@@ -1,8 +1,9 @@
 """Cost of the rules for lists: exact top 100 with each rule, relative to the same without rules.
 
 Every round scores all users once for each set of rules, in turn; the ratio of a set is the median
-over the rounds of its time by that without rules in the same round. The sparse term of the default
-preset's scores costs more than any rule, so ratios are also measured with it, on fewer users.
+over the rounds of its processor time by that without rules in the same round. The sparse term of
+the default preset's scores costs more than any rule, so ratios are also measured with it, on fewer
+users.
 
 usage: rules.py [--rounds N] [--part X]    --part 0.1: of the users, for a quick look
 """
@@ -72,14 +73,14 @@ class Case:
         )
 
     def seconds(self, rules: ListRules) -> float:
-        """Return the time of one scoring."""
+        """Return the processor time of one scoring."""
         users, movies = self.vectors
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in top_k_blocks(
             users, movies, self.seen, k=K, threads=THREADS, sparse=self.sparse, rules=rules
         ):
             pass
-        return time.perf_counter() - began
+        return time.process_time() - began
 
 
 def measure(case: Case, *, rounds: int) -> dict[str, dict[str, float]]:
@@ -93,7 +94,7 @@ def measure(case: Case, *, rounds: int) -> dict[str, dict[str, float]]:
             found[name].append(case.seconds(rules))
     return {
         name: {
-            "rows_a_second": case.users / median(times),
+            "rows_a_core_second": case.users / median(times),
             "of_none": median(one / none for one, none in zip(times, found[NONE], strict=True)),
         }
         for name, times in found.items()
@@ -116,7 +117,7 @@ def main() -> None:
         result["cases"].append({"scores": name, "users": case.users, "sets": rows})
         print(f"{case.users:,} users x {MOVIES:,} movies, {name}; bound {BOUND}")
         for rule, row in rows.items():
-            print(f"  {rule:36}{row['rows_a_second']:10,.0f} rows/s{row['of_none']:8.2f}")
+            print(f"  {rule:36}{row['rows_a_core_second']:10,.0f} rows/core s{row['of_none']:8.2f}")
     if arguments.part == 1:
         path = HERE / "results" / "rules.json"
         path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

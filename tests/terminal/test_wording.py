@@ -48,7 +48,7 @@ def test_the_main_metrics_have_the_previous_live_value_and_a_baseline():
 
 
 def test_what_rules_cost_is_beside_each_value():
-    """What a list with rules reaches comes before the baseline."""
+    """A value of the lists with rules comes before the baseline."""
     ruled = {"retrieval_with_rules": {"recall@100": 0.5}, "lists_with_rules": {"coverage@10": 0.1}}
 
     assert quality_figures(METRICS | ruled)["Recall@100"] == (
