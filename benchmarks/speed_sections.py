@@ -62,9 +62,8 @@ def rules(result: dict) -> list[str]:
     rows = []
     for name in cases[0]["sets"]:
         found = [case["sets"][name] for case in cases]
-        rows.append(
-            [name, *(f"{r['of_none']:.2f} ({r['rows_a_core_second']:,.0f})" for r in found)]
-        )
+        cells = [f"{row['of_none']:.2f} ({row['rows_a_core_second']:,.0f})" for row in found]
+        rows.append([name, *cells])
     return [
         "",
         "## Rules for lists",
