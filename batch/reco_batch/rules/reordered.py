@@ -196,7 +196,8 @@ class _Places:
     def _tail(self, head: int) -> NDArray[np.int64]:
         """Return the candidates of the places from `head` on, [R, k - head]; -1 if none is left.
 
-        These depend on scores and new movies alone, so no place waits for the one before it.
+        These depend on scores and new movies alone, so no place waits for the one before it. There
+        are always enough candidates: k movies, and as many new ones as are due.
         """
         count = self._k - head
         others = self._free if self._is_new is None else self._free > self._is_new
