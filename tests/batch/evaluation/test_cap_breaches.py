@@ -88,3 +88,13 @@ def test_a_cap_gives_way_where_no_other_movie_is_left(row, gone, breaches):
     cap = Cap(np.array([[0], [0], [1]], np.int32), 1, 2)
 
     assert CapBreaches([cap], np.ones(3, np.bool_)).count(tile_of([row], [gone])) == breaches
+
+
+def test_a_cap_does_not_count_beyond_its_places():
+    """The third movie is left for the second place: its brand is capped in the first one only."""
+    brand = Cap(np.array([[0], [1], [0]], np.int32), 1, 1)
+    colour = Cap(np.array([[5], [5], [6]], np.int32), 1, 2)
+
+    judge = CapBreaches([brand, colour], np.ones(3, np.bool_))
+
+    assert judge.count(tile_of([[0, 1]], [[]])) == 1
