@@ -53,6 +53,7 @@ bench: $(DEVELOPED) ## Measure the figures of docs/performance.md and docs/model
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
 	@$(BIN)/python benchmarks/training.py --data $(DATA)
 	@$(BIN)/python benchmarks/topk.py
+	@$(BIN)/python benchmarks/rules.py
 	@$(BIN)/python benchmarks/ranked.py
 	@$(BIN)/python benchmarks/publish.py
 	@$(BIN)/python benchmarks/growth.py

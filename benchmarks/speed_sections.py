@@ -1,4 +1,4 @@
-"""The sections of docs/performance.md on scoring, ranked lists, publishing, growth and reading."""
+"""The sections of docs/performance.md on scoring, rules, ranked lists, publishing and reading."""
 
 
 def _machine(result: dict) -> str:
@@ -53,6 +53,30 @@ def topk(result: dict) -> list[str]:
 def _agreement(shapes: list[dict]) -> float:
     """Return the smallest share of movies that another way's lists have in common with ours."""
     return min(share for shape in shapes for share in shape["agreement"].values())
+
+
+def rules(result: dict) -> list[str]:
+    """Return the section on rules for lists."""
+    cases = result["cases"]
+    head = ["", *(f"{case['scores']}, {case['users']:,} users" for case in cases)]
+    rows = []
+    for name in cases[0]["sets"]:
+        found = [case["sets"][name] for case in cases]
+        cells = [f"{row['of_none']:.2f} ({row['rows_a_core_second']:,.0f})" for row in found]
+        rows.append([name, *cells])
+    return [
+        "",
+        "## Rules for lists",
+        "",
+        f"`benchmarks/rules.py`: top {result['k']} of {result['movies']:,} movies with rules,",
+        "as a multiple of the processor time without rules; in parentheses users a second and",
+        f"core. Medians of {result['rounds']} rounds, each with every set of rules in turn. The",
+        f"bound of each rule is {result['bound']:.2f} with the sparse term, which the scores of",
+        "the preset `default` have. The lists are exact: those of all movies as candidates.",
+        _machine(result),
+        "",
+        *_table(head, rows),
+    ]
 
 
 def ranked(result: dict) -> list[str]:
@@ -259,6 +283,7 @@ def _of(part: float | None, whole: float) -> str:
 SECTIONS = {
     "training": training,
     "topk": topk,
+    "rules": rules,
     "ranked": ranked,
     "publish": publish,
     "growth": growth,

@@ -7,7 +7,7 @@ from reco_cli import document, page_texts
 from reco_cli.live_states import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
-from reco_store.contract.metrics import Use, figures
+from reco_store.contract.metrics import WITH_RULES, Use, figures
 from reco_terminal.wording import age_words, chosen_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
@@ -236,10 +236,11 @@ def _metric(group: str, name: str, spec: str) -> Callable[[Status], str]:
 
 
 def _quality_rows() -> Iterator[tuple[str, Callable[[Status], str]]]:
-    """Yield the rows of the metrics, each followed by one of its baseline."""
+    """Yield the rows of the metrics, each followed by those with rules and of its baseline."""
     for figure in figures(Use.DETAILS):
         group, spec = figure.group, figure.metric.format
         yield figure.label, _metric(group.name, figure.name, spec)
+        yield f"  {WITH_RULES}", _metric(group.with_rules, figure.name, spec)
         yield f"  {group.baseline_column}", _metric(group.baseline, figure.name, spec)
 
 

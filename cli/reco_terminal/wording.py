@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from reco_store.contract.metrics import Figure, Use, figures
+from reco_store.contract.metrics import WITH_RULES, Figure, Use, figures
 
 #: With fewer test users a metric is too uncertain to be shown without its interval.
 _FEW_USERS: Final = 50
@@ -125,6 +125,7 @@ def _value_words(
     between = [f"95 %: {ends[0]:{spec}} to {ends[1]:{spec}}"] if ends else []
     compared = {
         "live before": _part(before, group.name).get(figure.name),
+        WITH_RULES: _part(metrics, group.with_rules).get(figure.name),
         group.baseline_label: _part(metrics, group.baseline).get(figure.name),
     }
     if every:

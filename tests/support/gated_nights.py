@@ -23,6 +23,7 @@ from reco_batch.data.split import SplitBy, split_ratings
 from reco_batch.evaluation.evaluate import TOP_K, top_k_accuracy
 from reco_batch.night.publish_stage import publish_artifact
 from reco_batch.progress.reporter import QuietReporter
+from reco_batch.rules.list_rules import NO_RULES, ListRules
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.popularity import (
     Thresholds,
@@ -59,6 +60,7 @@ class Night:
     lists: dict[str, TopK] = field(default_factory=dict)
     factors: dict[str, np.ndarray] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+    rules: ListRules = NO_RULES
 
     def __post_init__(self):
         self.dataset = as_dataset(self.ratings, planted_movies(movies=self.catalogue))
@@ -159,7 +161,7 @@ class Night:
         statistics = type(self.statistics)(
             *(column[: len(self.written_movies)] for column in self.statistics)
         )
-        writer.write_movies(self.written_movies, statistics)
+        writer.write_movies(self.written_movies, statistics, self.rules)
         return writer.finish(self.manifest)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from gated_nights import DAY, MOVIES, K, top_k
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Movies
+from reco_batch.rules.list_rules import Cap, ListRules
 from reco_batch.scoring.topk import TopK
 
 # Each function changes a good run after scoring.
@@ -214,6 +215,22 @@ def reversed_order(night):
     lists.items[:], lists.scores[:] = lists.items[:, ::-1], lists.scores[:, ::-1]
 
 
+def one_ineligible(night):
+    """The rules allow a movie in no list, but one similar list has it."""
+    eligible = np.ones(len(night.movies), np.bool_)
+    eligible[night.lists["similar"].items[3, 5]] = False
+    night.rules = ListRules(eligible)
+
+
+def over_cap(night):
+    """Lists have more movies of a brand than a cap allows, though there are a hundred brands."""
+    brand = (np.arange(len(night.movies), dtype=np.int32) % 100)[:, np.newaxis]
+    one, other = night.lists["user"].items[8, [0, 6]]
+    brand[one] = brand[other] = 100
+    night.rules = ListRules(caps=(Cap(brand, 1, 10),))
+    night.manifest["parameters"]["rules"] = {"cap": [{"column": "brand", "at_most": 1}]}
+
+
 def unordered_popular(night):
     """An unsorted popularity list."""
     first = night.popular[0]
@@ -280,6 +297,8 @@ SPOILT = {
     "unknown ids": (unknown_ids, "ranked.unknown"),
     "reversed order": (reversed_order, "user.unordered"),
     "popularity unordered": (unordered_popular, "popular.unordered"),
+    "an ineligible movie": (one_ineligible, "similar.ineligible"),
+    "a cap exceeded": (over_cap, "user.over_cap"),
     "no popularity": (no_popular, "popular.lists"),
     "half the users without a list": (missing_users, "user.lists"),
     "metric drop": (metric_drop, "retrieval.top_10_accuracy"),
@@ -294,6 +313,7 @@ ON_THE_FIRST_NIGHT = (
     *("one list for everyone", "popularity for everyone", "one movie for everyone", "seen movies"),
     *("one seen movie", "the movie itself", "truncated lists", "some lists truncated"),
     *("empty lists", "a duplicate", "unknown ids", "reversed order", "popularity unordered"),
+    *("an ineligible movie", "a cap exceeded"),
     *("no popularity", "half the users without a list", "metric not a number"),
 )
 

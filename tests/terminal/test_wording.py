@@ -47,6 +47,18 @@ def test_the_main_metrics_have_the_previous_live_value_and_a_baseline():
     assert quality_figures(None, before) == quality_figures([], None) == {}
 
 
+def test_what_rules_cost_is_beside_each_value():
+    """A value of the lists with rules comes before the baseline."""
+    ruled = {"retrieval_with_rules": {"recall@100": 0.5}, "lists_with_rules": {"coverage@10": 0.1}}
+
+    assert quality_figures(METRICS | ruled)["Recall@100"] == (
+        "0.546 (with rules 0.500, most popular 0.303)"
+    )
+    assert quality_words(METRICS | ruled)["Coverage@10"].startswith(
+        "8.3% (with rules 10.0%, most popular 0.5%). "
+    )
+
+
 def test_recent_popularity_is_among_the_details():
     """`batch run` stays short: it has one baseline."""
     metrics = METRICS | {"popularity_7d": {"ndcg@10": 0.2, "recall@100": 0.4}}

@@ -2,7 +2,8 @@
 
     artifacts/<generation>/
         manifest.json            written last: a folder without it is unfinished
-        movies.parquet           catalogue with each movie's statistics
+        movies.parquet           catalogue with each movie's statistics; with rules also whether
+                                 it is eligible, and its values under each cap
         lists/<family>.parquet   lists of each family in `families.LISTS`
         models/<name>/           SavedModels
         evaluation/              split.parquet: training, validation or test part of each rating;
@@ -32,11 +33,14 @@ from reco_batch.artifact.manifests import (
     complete_generations,
     manifests_of,
     namespace_of,
+    section,
 )
 from reco_batch.artifact.title_index import search_lists, title_lists
 from reco_batch.data import columns as c
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable, write_whole
+from reco_batch.rules.list_rules import Cap
+from reco_batch.settings.rules import Cap as CapKeys
 from reco_store.contract.families import LISTS, MOVIE, SEARCH, Family
 from reco_store.contract.keys import movie_suffix
 from reco_store.contract.manifest import check_manifest
@@ -160,6 +164,31 @@ class Artifact:
         counts: NDArray[np.int64] = column.to_numpy()
         return counts
 
+    def eligible(self) -> NDArray[np.bool_] | None:
+        """Return which movies lists may show, in catalogue order; None: all."""
+        if c.ELIGIBLE not in self._catalogue_columns():
+            return None
+        column = pq.read_table(self.folder / MOVIE.file, columns=[c.ELIGIBLE])[c.ELIGIBLE]
+        eligible: NDArray[np.bool_] = column.to_numpy()
+        return eligible
+
+    def caps(self) -> tuple[Cap, ...]:
+        """Return the caps of the user lists, with the values of each movie."""
+        rules = section(section(self.manifest, "parameters"), "rules").get("cap", ())
+        keys = [CapKeys.model_validate(rule) for rule in rules]
+        names = [c.capped(place) for place in range(len(keys))]
+        if not names or not set(names) <= set(self._catalogue_columns()):
+            return ()
+        table = pq.read_table(self.folder / MOVIE.file, columns=names)
+        return tuple(
+            Cap(_padded(table[name]), one.at_most, one.first)
+            for name, one in zip(names, keys, strict=True)
+        )
+
+    def _catalogue_columns(self) -> list[str]:
+        names: list[str] = pq.read_schema(self.folder / MOVIE.file).names
+        return names
+
     def titles(self) -> dict[str, str]:
         """Return titles by movie id, in catalogue order."""
         table = pq.read_table(self.folder / MOVIE.file, columns=[c.MOVIE_ID, c.TITLE])
@@ -251,6 +280,16 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     write_whole(folder / MANIFEST, text.encode())
+
+
+def _padded(lists: pa.ChunkedArray) -> NDArray[np.int32]:
+    """Return lists of numbers as rows of one length, filled up with -1."""
+    joined = lists.combine_chunks()
+    ends = joined.offsets.to_numpy()
+    counts = np.diff(ends)
+    rows = np.full((len(joined), max(1, counts.max(initial=0))), -1, np.int32)
+    rows[np.arange(rows.shape[1]) < counts[:, np.newaxis]] = joined.flatten().to_numpy()
+    return rows
 
 
 def _entries_of(family: Family, batch: pa.RecordBatch) -> list[tuple[str, bytes]]:

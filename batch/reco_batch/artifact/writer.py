@@ -14,6 +14,7 @@ from reco_batch.artifact.title_index import TITLE_INDEX
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Dataset, Histories, Movies
 from reco_batch.data.split import Split
+from reco_batch.rules.list_rules import NO_RULES, ListRules
 from reco_batch.scoring.explanations import Explained
 from reco_batch.scoring.popularity import MovieStatistics, PopularList
 from reco_batch.scoring.topk import TopK
@@ -181,8 +182,24 @@ class ArtifactWriter:
                 offsets = _offsets(np.array([len(popular.movie_index)]))
                 writer.write(self._batch([key], offsets, popular.movie_index, popular.score))
 
-    def write_movies(self, movies: Movies, statistics: MovieStatistics) -> None:
-        """Write the catalogue."""
+    def write_movies(
+        self, movies: Movies, statistics: MovieStatistics, rules: ListRules = NO_RULES
+    ) -> None:
+        """Write the catalogue.
+
+        Args:
+            movies: cards.
+            statistics: of the movies' ratings.
+            rules: rules for the user lists; the gate reads from the file which movies are
+                eligible, and their values under each cap.
+        """
+        ruled: dict[str, pa.Array] = {}
+        if rules.eligible is not None:
+            ruled[c.ELIGIBLE] = pa.array(rules.eligible)
+        for place, cap in enumerate(rules.caps):
+            own = cap.values >= 0
+            offsets = _offsets(own.sum(axis=1))
+            ruled[c.capped(place)] = pa.ListArray.from_arrays(offsets, pa.array(cap.values[own]))
         table = pa.table(
             {
                 c.MOVIE_ID: pa.array(movies.ids, pa.string()),
@@ -191,6 +208,7 @@ class ArtifactWriter:
                 c.GENRES: pa.array(movies.genres, pa.list_(pa.string())),
                 c.RATING_COUNT: pa.array(statistics.rating_count, pa.int64()),
                 c.RATING_MEAN: pa.array(statistics.rating_mean, pa.float64(), from_pandas=True),
+                **ruled,
             }
         )
         pq.write_table(table, self.catalogue, compression="zstd")

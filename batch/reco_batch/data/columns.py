@@ -30,6 +30,16 @@ RATING_COUNT: Final = "ratingCount"
 RATING_MEAN: Final = "ratingMean"
 PART: Final = "part"
 HELD_OUT: Final = "heldOut"
+ELIGIBLE: Final = "eligible"
+
+
+def capped(place: int) -> str:
+    """Return the column with the values that a cap of the rules counts.
+
+    Args:
+        place: of the cap in the rules, from 0.
+    """
+    return f"capped{place + 1}"
 
 
 class Kind(StrEnum):

@@ -3,6 +3,7 @@
 Lists come from the same code as the published ones: the whole catalogue without seen movies. Each
 metric has a baseline: the most popular movies for everyone, of all time and of the last days,
 ratings predicted from the user's and the movie's mean, and movies ordered by their mean rating.
+User lists are measured without rules and, if rules change them, with rules too.
 
 Shapes: N held-out ratings, U users, I movies, D embedding width.
 """
@@ -16,8 +17,12 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Dataset, Histories, Ratings, histories
 from reco_batch.evaluation.baselines import POPULARITY, popularity_scores
+from reco_batch.metrics.list_variety import intra_list_diversity, miscalibration, tag_shares
 from reco_batch.metrics.ranking_metrics import KS, interval, list_metrics, per_user_metrics
 from reco_batch.models.trainable import Retrieval
+from reco_batch.rules.compiled import CompiledRules
+from reco_batch.rules.list_rules import NO_RULES, ListRules
+from reco_batch.rules.repeats import left_out
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.explanations import is_liked
 from reco_batch.scoring.factor_model import LinearRating, fit_biases
@@ -54,8 +59,6 @@ class _ListEvaluation(NamedTuple):
 
     means: dict[str, float]
     """Mean of each ranking metric over the users with held-out ratings."""
-    list_metrics: Mapping[str, float]
-    """Metrics that need no held-out ratings: coverage, novelty and others."""
     intervals: dict[str, list[float]]
     per_user: dict[str, NDArray[np.float64]]
     top10: NDArray[np.int32]  # [U, 10]
@@ -72,6 +75,7 @@ class Evaluation:
         held_out: Ratings,
         rank_by: RankBy,
         candidates: int | None = None,
+        rules: CompiledRules | None = None,
         seed: int,
         threads: int,
         keep: Keep = lambda _group, _columns: None,
@@ -85,6 +89,7 @@ class Evaluation:
             rank_by: order of the ranked lists.
             candidates: number of retrieval candidates that ranked lists are made of; None for all
                 movies.
+            rules: rules for the user lists that are measured as well; None without any.
             seed: of the bootstrap.
             threads: of scoring.
             keep: receives the metrics of each user with held-out ratings, group by group.
@@ -99,6 +104,13 @@ class Evaluation:
         self._rank_by, self._candidates = rank_by, candidates
         self._seed, self._threads = seed, threads
         self._seen = histories(fitted, user_count=users).below(self._listed)
+        self._tags = tag_shares(dataset.movies.catalogue.genres)
+        self._rules = None
+        if rules is not None and rules.user.changes_lists:
+            self._rules = rules.user
+            self._left_out = left_out(
+                fitted, self._seen, movie_count=self._listed, repeat_days=rules.repeat_days
+            )
         # No list may contain an unlisted movie, so no list is measured on one.
         self._findable = held_out
         if self._listed < self._movie_count:
@@ -119,15 +131,18 @@ class Evaluation:
             Groups of the manifest's metrics, empty without held-out ratings: `retrieval`,
             `popularity` and, with timestamps, `popularity_7d` and `popularity_30d`, each with the
             notebook's `top_<k>_accuracy`, `recall@k`, `ndcg@k`, `map@k` and `hit@k` at 10, 20 and
-            100, and `liked_ndcg@10` of the liked movies; `lists` and `popular_lists`
-            (`ranking_metrics.list_metrics`); `intervals`, 95 % bootstrap intervals of some.
+            100, and `liked_ndcg@10` of the liked movies; `lists` and `popular_lists`, which need
+            no held-out ratings; `intervals`, 95 % bootstrap intervals of some. With rules also
+            `retrieval_with_rules` and `lists_with_rules`, without `top_<k>_accuracy`.
         """
         if not len(self._findable):
             return {"retrieval": {}, "popularity": {}}
         embeddings = model.embeddings().among(self._listed)
+        alike = model.similar_embeddings()[: self._listed]
         with_interval = _with_interval("retrieval")
         ours = self._evaluate_lists(self._top_k(embeddings, self._longest()), with_interval)
         self._keep_users("retrieval", ours.per_user)
+        ruled = self._with_rules(embeddings, alike)
         theirs: dict[str, _ListEvaluation] = {}
         accuracy: dict[str, Mapping[str, float]] = {}
         for group, scores in self._popular.items():
@@ -149,12 +164,46 @@ class Evaluation:
                 **ours.means,
             },
             **{group: {**accuracy[group], **lists.means} for group, lists in theirs.items()},
-            "lists": ours.list_metrics,
-            "popular_lists": theirs[POPULARITY].list_metrics,
+            "lists": self._of_lists(ours, alike),
+            "popular_lists": self._of_lists(theirs[POPULARITY], alike),
+            **ruled,
             "intervals": {
                 "retrieval": ours.intervals,
                 **{group: lists.intervals for group, lists in theirs.items()},
             },
+        }
+
+    def _with_rules(
+        self, embeddings: Embeddings, alike: NDArray[np.float32]
+    ) -> dict[str, Mapping[str, float]]:
+        """Return the metrics of the user lists with rules; empty without rules for them."""
+        if self._rules is None:
+            return {}
+        rules, excluded = self._rules.with_vectors(alike), self._left_out
+        lists = self._evaluate_lists(
+            self._top_k(embeddings, self._longest(), excluded=excluded, rules=rules), ()
+        )
+        return {
+            "retrieval_with_rules": lists.means,
+            "lists_with_rules": self._of_lists(lists, alike),
+        }
+
+    def _of_lists(self, lists: _ListEvaluation, alike: NDArray[np.float32]) -> Mapping[str, float]:
+        """Return the metrics of the top-10 that need no held-out ratings.
+
+        Args:
+            lists: of all users; those with held-out ratings count.
+            alike: [I, S] vectors of the similar lists.
+        """
+        top10 = lists.top10[self._asked]
+        of_users = {
+            "diversity": intra_list_diversity(top10, alike),
+            "miscalibration": miscalibration(top10, self._seen.rows(self._asked), self._tags),
+        }
+        known = {name: values[~np.isnan(values)] for name, values in of_users.items()}
+        return {
+            **list_metrics(top10, self._rated[: self._listed], k=_TOP),
+            **{f"{name}@{_TOP}": float(v.mean()) for name, v in known.items() if len(v)},
         }
 
     def retrieval_metric(self, model: Retrieval, name: str) -> float:
@@ -286,9 +335,25 @@ class Evaluation:
     def _longest(self) -> int:
         return min(max(KS), self._listed)
 
-    def _top_k(self, embeddings: Embeddings, k: int) -> Iterator[TopK]:
+    def _top_k(
+        self,
+        embeddings: Embeddings,
+        k: int,
+        *,
+        excluded: Histories | None = None,
+        rules: ListRules = NO_RULES,
+    ) -> Iterator[TopK]:
+        """Return the lists of all users, without their seen movies unless others are excluded."""
         users, movies, sparse = embeddings
-        return top_k_blocks(users, movies, self._seen, k=k, threads=self._threads, sparse=sparse)
+        return top_k_blocks(
+            users,
+            movies,
+            self._seen if excluded is None else excluded,
+            k=k,
+            threads=self._threads,
+            sparse=sparse,
+            rules=rules,
+        )
 
     def _measured(
         self, blocks: Iterable[TopK], ks: Sequence[int]
@@ -325,7 +390,6 @@ class Evaluation:
         defined = {name: values[~np.isnan(values)] for name, values in per_user.items()}
         return _ListEvaluation(
             {name: float(values.mean()) for name, values in defined.items()},
-            list_metrics(top10[self._asked], self._rated[: self._listed], k=_TOP),
             {
                 name: list(interval(defined[name], seed=self._seed))
                 for name in with_interval

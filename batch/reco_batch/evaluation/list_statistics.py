@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from reco_batch.artifact.folder import Artifact
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Histories
+from reco_batch.evaluation.cap_breaches import CapBreaches
 from reco_batch.evaluation.top10_diversity import Tile, Top10Diversity, Top10Figures
 from reco_batch.metrics.rank_overlap import TOP
+from reco_batch.rules.list_rules import Cap
 from reco_batch.scoring.popularity import count_tiers
 from reco_batch.scoring.uncertainty import doubt_of
 from reco_batch.settings.hyperparameters import RankBy
@@ -51,7 +53,7 @@ class ListFigures:
     lists: int = 0
     """Number of lists."""
     full: int = 0
-    """Lists with k movies, or with all movies that are not excluded."""
+    """Lists with k movies, or with all eligible movies that are not excluded."""
     misplaced: int = 0
     """Lists in another row than the history, or the movie, that they must leave out."""
     duplicates: int = 0
@@ -60,6 +62,10 @@ class ListFigures:
     """Lists with a movie that they must leave out: a seen one, or the movie itself."""
     unknown: int = 0
     """Lists with a movie that is not in the catalogue."""
+    ineligible: int = 0
+    """Lists with a movie that the rules allow in no list."""
+    over_cap: int = 0
+    """Lists that exceed a cap although movies were left that it allows."""
     not_finite: int = 0
     """Lists with a score that is not finite."""
     unordered: int = 0
@@ -96,7 +102,7 @@ def measure(artifact: Artifact, *, k: int, ranked_k: int | None) -> Measured:
     catalogue = artifact.movie_ids()
     counts = artifact.rating_counts()
     rules = _Rules.of(artifact)
-    top10 = Top10Diversity(counts, eligible=rules.eligible)
+    top10 = Top10Diversity(counts, eligible=int(rules.eligible.sum()))
     lengths = {"k": k, "ranked_k": ranked_k}
     families = {}
     for family in MEASURED:
@@ -145,8 +151,10 @@ def _excluded(
 class _Rules(NamedTuple):
     """Facts about the rules of a run that decide how its lists are judged."""
 
-    eligible: int
-    """Number of movies that lists may show."""
+    eligible: NDArray[np.bool_]
+    """Movies that lists may show, [I]."""
+    caps: tuple[Cap, ...]
+    """Caps of the user lists."""
     repeats: bool
     """True if lists of users may show movies of their history."""
     reorders: bool
@@ -154,11 +162,12 @@ class _Rules(NamedTuple):
 
     @classmethod
     def of(cls, artifact: Artifact) -> "_Rules":
-        """Return the facts in an artifact's manifest."""
+        """Return the facts in an artifact's manifest and catalogue."""
         rules = artifact.manifest.get("parameters", {}).get("rules", {})
-        movies = len(artifact.movie_ids())
+        eligible = artifact.eligible()
         return cls(
-            int(artifact.manifest.get("data", {}).get("eligible", movies)),
+            np.ones(len(artifact.movie_ids()), np.bool_) if eligible is None else eligible,
+            artifact.caps(),
             "seen" in rules,
             any(name in rules for name in ("cap", "new", "diversity")),
         )
@@ -180,7 +189,9 @@ class _Family:
         rules: _Rules,
     ) -> None:
         self._family = family
-        self._eligible = min(rules.eligible, max(1, len(catalogue)))
+        # The last one is for movies that the catalogue lacks, which are counted as unknown.
+        self._eligible = np.append(rules.eligible, True)
+        self._caps = CapBreaches(rules.caps if family == USER else (), rules.eligible)
         self._may_repeat = rules.repeats and family.excludes == "seen"
         self._may_rise = rules.reorders and family == USER
         self._doubt, self._judged, self._tiers = doubt, judged, tiers
@@ -261,8 +272,13 @@ class _Family:
         figures.unknown += _rows(tile.row[~known], rows)
         lengths = np.diff(tile.offsets)
         if tile.excluded is not None:
-            eligible = self._eligible - np.diff(tile.excluded.offsets)
-            figures.full += int((lengths >= np.minimum(self._k, eligible)).sum())
+            left_out = self._eligible[tile.excluded.movie_index] & (tile.excluded.movie_index >= 0)
+            row = np.repeat(np.arange(rows), np.diff(tile.excluded.offsets))
+            left = self._eligible[:-1].sum() - np.bincount(row[left_out], minlength=rows)
+            figures.full += int((lengths >= np.minimum(self._k, left)).sum())
+        if self._family != SEEN:
+            figures.ineligible += _rows(tile.row[~self._eligible[tile.items]], rows)
+            figures.over_cap += self._caps.count(tile)
         position = tile.row[known] * self._count + tile.items[known]  # [E] cell of [R, I]
         order = np.arange(len(position), dtype=np.int32)
         # Each cell keeps the entry that wrote it last, so an entry that finds another one in its

@@ -21,7 +21,7 @@ from reco_batch.evaluation.list_statistics import ENOUGH_RATINGS, MEASURED, List
 from reco_batch.evaluation.top10_diversity import FEWEST_UNSEEN, Top10Figures
 from reco_batch.gate.input_checks import against_live
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_store.contract.families import POPULAR, SEEN, family_named
+from reco_store.contract.families import POPULAR, SEEN, USER, family_named
 
 #: Lists, or pairs of lists, that a measure of diversity needs.
 _FEWEST_LISTS: Final = 10
@@ -71,7 +71,7 @@ def _counts(staged: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
 def _broken(
     staged: Mapping[str, Any], families: Mapping[str, ListFigures], bounds: GateBounds
 ) -> Iterator[Check]:
-    """Yield the checks that no list is broken: duplicates, seen movies, wrong order, and others."""
+    """Yield the checks that no list is broken: duplicates, seen movies, rules, and others."""
     for name, figures in families.items():
         family = family_named(name)
         if family.needs_stars and not has_stars(staged):
@@ -83,6 +83,10 @@ def _broken(
             "not_finite": figures.not_finite,
             "unordered": figures.unordered,
         }
+        if family != SEEN:
+            broken["ineligible"] = figures.ineligible
+        if family == USER:
+            broken["over_cap"] = figures.over_cap
         if family.excludes:
             broken |= {family.excludes: figures.excluded, "misplaced": figures.misplaced}
             lists = max(1, figures.lists)

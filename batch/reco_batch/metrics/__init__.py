@@ -4,4 +4,4 @@
 compares two ranked lists. Labels, directions and uses are in `reco_store.contract.metrics`.
 """
 
-__all__ = ["rank_overlap", "ranking_metrics"]
+__all__ = ["list_variety", "rank_overlap", "ranking_metrics"]

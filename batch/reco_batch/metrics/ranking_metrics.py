@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories
+from reco_batch.metrics.list_variety import gini
 
 #: Cutoffs of a run's metrics.
 KS: Final = (10, 20, 100)
@@ -90,7 +91,8 @@ def list_metrics(
     Returns:
         `coverage`: share of the catalogue that is in any list; `novelty`: mean bits, -log2 of the
         share of ratings that a listed movie has; `popularity`: mean percentile of a listed movie's
-        rating count, 1 for the most rated movie; `distinct_lists`: share of lists that differ.
+        rating count, 1 for the most rated movie; `distinct_lists`: share of lists that differ;
+        `gini`: index of how often each movie of the catalogue is in a list.
     """
     top = lists[:, :k]
     shown = top[top >= 0]
@@ -99,6 +101,7 @@ def list_metrics(
     percentile = np.searchsorted(sorted_counts, rating_count, side="right") / len(rating_count)
     return {
         f"coverage@{k}": len(np.unique(shown)) / len(rating_count),
+        f"gini@{k}": gini(np.bincount(shown, minlength=len(rating_count))),
         f"novelty@{k}": float(-np.log2(share[shown]).mean()),
         f"popularity@{k}": float(percentile[shown].mean()),
         f"distinct_lists@{k}": len(np.unique(top, axis=0)) / len(top),

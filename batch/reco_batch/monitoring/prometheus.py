@@ -73,6 +73,7 @@ class Figures:
 _MODELS: Final = (
     *("retrieval", "popularity", "popularity_7d", "popularity_30d"),
     *("lists", "ranked", "rating", "means"),
+    *("retrieval_with_rules", "lists_with_rules"),
 )
 
 _Sample = tuple[str, tuple[str, ...], float]  # name, label values without the namespace, value

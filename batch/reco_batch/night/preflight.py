@@ -66,10 +66,12 @@ def preflight(
         ContractMismatch, StoreUnreachable: the registry is damaged, or the store is unreachable.
     """
     _judge_input(config, client, manifest, reporter)
+    eligible = manifest["data"].get("eligible")
     try:
         with store_errors(client):
-            require_room(client, Keys(config.namespace), forecast_manifest(config, dataset))
-        _require_disk(config, dataset)
+            forecast = forecast_manifest(config, dataset, eligible=eligible)
+            require_room(client, Keys(config.namespace), forecast)
+        _require_disk(config, dataset, eligible=eligible)
     except (StoreUnfit, NightFailed) as error:
         if config.force is None:
             raise
@@ -90,10 +92,17 @@ def _judge_input(
         reporter.report_finding(verdict.reason)
 
 
-def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+def forecast_manifest(
+    config: RunConfig, dataset: Dataset, *, eligible: int | None = None
+) -> dict[str, Any]:
     """Return a low estimate of the sizes in the manifest of the generation.
 
     Keys of the title search are not included: they are a few per cent of the bytes.
+
+    Args:
+        config: configuration of the run.
+        dataset: input.
+        eligible: number of movies that lists may show; None: all.
     """
     movies = dataset.movies.catalogue
     quotes = 0 if movies.numeric_ids else 2
@@ -107,10 +116,10 @@ def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
         size *= _PRUDENCE
         values[int(size) // SIZE_BUCKET_BYTES * SIZE_BUCKET_BYTES] += len(names)
 
-    for family, subjects, length in _limited(config, dataset):
+    for family, subjects, length in _limited(config, dataset, eligible):
         add(family, subjects, round(length) * (each + _SCORE_BYTES))
     if config.because:
-        add(BECAUSE, users, round(_lengths(config, dataset)[0]) * each)
+        add(BECAUSE, users, round(_lengths(config, dataset, eligible)[0]) * each)
     add(SEEN, users, len(dataset.ratings) / len(users) * each)
     titles = sum(len(title) for title in movies.titles) / len(ids)
     add(MOVIE, ids, _CARD_BYTES + titles)
@@ -126,19 +135,22 @@ def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
 
 
 def _limited(
-    config: RunConfig, dataset: Dataset
+    config: RunConfig, dataset: Dataset, eligible: int | None
 ) -> Iterator[tuple[Family, tuple[str, ...], float]]:
     """Yield each family whose length is limited, with its subjects and its lists' mean length."""
-    k, ranked = _lengths(config, dataset)
+    k, ranked = _lengths(config, dataset, eligible)
     subjects = {"user": dataset.user_ids, "movie": dataset.movies.catalogue.ids}
     for family in LISTS:
         if family.length and (dataset.has_stars or not family.needs_stars):
             yield family, subjects[family.per], k if family.length == "k" else ranked
 
 
-def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
-    """Return upper bounds of the mean lengths of user lists and of ranked lists."""
-    movies = dataset.movies.listed
+def _lengths(config: RunConfig, dataset: Dataset, eligible: int | None) -> tuple[float, float]:
+    """Return estimates of the mean lengths of user lists and of ranked lists.
+
+    They are too low where histories contain movies that are not eligible, or that may return.
+    """
+    movies = dataset.movies.listed if eligible is None else eligible
     left = movies - len(dataset.ratings) / len(dataset.user_ids)
     longest = min(
         length for length in (config.ranked_k, config.ranked_candidates, movies) if length
@@ -146,22 +158,30 @@ def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     return min(config.k, max(left, 0)), min(longest, max(left, 0))
 
 
-def disk_bytes(config: RunConfig, dataset: Dataset) -> int:
-    """Return a low estimate of the bytes that a run writes below its home."""
+def disk_bytes(config: RunConfig, dataset: Dataset, *, eligible: int | None = None) -> int:
+    """Return a low estimate of the bytes that a run writes below its home.
+
+    Args:
+        config: configuration of the run.
+        dataset: input.
+        eligible: number of movies that lists may show; None: all.
+    """
     users, movies = len(dataset.user_ids), len(dataset.movies)
-    places = sum(len(subjects) * length for _, subjects, length in _limited(config, dataset))
+    places = sum(
+        len(subjects) * length for _, subjects, length in _limited(config, dataset, eligible)
+    )
     models = config.parameters
     each = models.retrieval.saved_bytes + (models.rating.saved_bytes if dataset.has_stars else 0)
     return int(places * _PLACE_BYTES_ON_DISK) + (users + movies) * each
 
 
-def _require_disk(config: RunConfig, dataset: Dataset) -> None:
+def _require_disk(config: RunConfig, dataset: Dataset, *, eligible: int | None) -> None:
     """Check that the artifact fits on the disk, with the space that unfinished runs will free.
 
     Raises:
         NightFailed: there is not enough space.
     """
-    needed = disk_bytes(config, dataset)
+    needed = disk_bytes(config, dataset, eligible=eligible)
     place = RunFolders(config.artifacts, config.unfinished / config.namespace)
     reusable = reusable_bytes(place, resume=config.resume)
     free = shutil.disk_usage(existing(config.artifacts)).free + reusable

@@ -332,7 +332,14 @@ def _fill(
     # for training in another. A single thread from the start makes runs reproducible.
     with threadpool_limits(1, "blas"):
         trainings = Trainings(
-            dataset, split, config, writer=writer, night=night, last=last, reporter=reporter
+            dataset,
+            split,
+            config,
+            rules=rules,
+            writer=writer,
+            night=night,
+            last=last,
+            reporter=reporter,
         )
 
         def finish(_: Stage, *measured: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from reco_batch.models.trainable import DataSize, Rating, Retrieval, Trainable, 
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Reporter
 from reco_batch.progress.reporter import Stage as Progress
+from reco_batch.rules.compiled import CompiledRules
 from reco_batch.settings.hyperparameters import Choosing, ModelParameters, Preset
 from reco_batch.settings.run_config import RunConfig
 from reco_batch.settings.search_space import with_values
@@ -40,6 +41,7 @@ class Trainings:
         split: Split,
         config: RunConfig,
         *,
+        rules: CompiledRules,
         writer: ArtifactWriter,
         night: UnfinishedNight,
         last: Mapping[str, Any],
@@ -51,6 +53,7 @@ class Trainings:
             dataset: whole input.
             split: its training, validation and test part.
             config: configuration with the hyper-parameters of both models.
+            rules: rules for the lists, which the evaluation measures as well.
             writer: takes the metrics of each user.
             night: has the checkpoints.
             last: values that the last run chose, by dotted name.
@@ -73,6 +76,7 @@ class Trainings:
             held_out=dataset.ratings.take(split.test),
             rank_by=config.orders_by,
             candidates=config.ranked_candidates,
+            rules=rules,
             seed=config.seed,
             threads=config.threads,
             keep=lambda group, columns: writer.write_metrics(group, dataset.user_ids, columns),

@@ -92,7 +92,7 @@ class Lists:
             )
         )
         self._writer.write_seen(self._dataset.user_ids, self._seen)
-        self._writer.write_movies(movies, statistics)
+        self._writer.write_movies(movies, statistics, self._rules.user)
         if not self._dataset.has_stars:  # there will be no rating model
             self._writer.write_top_k(RANKED, (), ())
 

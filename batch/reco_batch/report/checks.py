@@ -30,6 +30,8 @@ _LIST_CHECKS: Final = {
     "unknown": "lists with a movie that has no metadata",
     "not_finite": "lists with a score that is not finite",
     "unordered": "lists out of order",
+    "ineligible": "lists with a movie that the rules allow in none",
+    "over_cap": "lists that exceed a cap without need",
     "seen": "lists with a movie that the user has rated",
     "itself": "lists with the movie itself",
     "misplaced": "lists in another order than the histories",

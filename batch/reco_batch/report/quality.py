@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from reco_batch.artifact.check import REFUSED
 from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
-from reco_store.contract.metrics import Better, Figure, Use, figures
+from reco_store.contract.metrics import WITH_RULES, Better, Figure, Use, figures
 from reco_terminal.wording import WITHOUT_RATINGS
 
 Manifest = Mapping[str, Any]
@@ -30,6 +30,8 @@ class MetricRow(NamedTuple):
     now: str
     interval: str
     """95 % interval; empty if the run has none."""
+    with_rules: str
+    """Value of the lists with rules; empty without rules for them."""
     before: str
     """Value of the last run."""
     change: str
@@ -138,6 +140,7 @@ def _row(
         return None
     baseline = figure_of(now, "metrics", group.baseline, name)
     interval = _interval(now, group.name, name)
+    ruled = figure_of(now, "metrics", group.with_rules, name)
     change, kind = _change(value, was, figure.metric.better, interval)
     spec = figure.metric.format
     return MetricRow(
@@ -148,6 +151,7 @@ def _row(
         interval=""
         if interval is None
         else f"95 %: {_text(interval[0], spec)} to {_text(interval[1], spec)}",
+        with_rules="" if ruled is None else f"{_text(ruled, spec)} {WITH_RULES}",
         before=_text(was, spec),
         change=change,
         kind=kind,

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import saxpy
 
 #: Places that diversity decides; the places after them follow the scores.
 VARIED_PLACES: Final = 20
@@ -59,6 +60,11 @@ class ListRules:
         """True if places depend on more than the scores."""
         return bool(self.caps or self.new or self.diversity)
 
+    @property
+    def changes_lists(self) -> bool:
+        """True if lists may differ from those without rules."""
+        return self.eligible is not None or self.boost is not None or self.repeats or self.reorders
+
     def candidates(self, k: int) -> int:
         """Return the number of best movies from which lists of length k are made at first."""
         return max(k, VARIED_AMONG) if self.diversity else k
@@ -88,19 +94,12 @@ class ListRules:
 
     def _add_boosts(self, scores: NDArray[np.float32], boost: NDArray[np.float32]) -> None:
         # Row by row, since a row stays in the processor's cache for all of its passes.
-        added = np.empty_like(boost)
+        ones, centred = np.ones_like(boost), np.empty_like(boost)
         for row in scores:
-            np.multiply(boost, _deviation(row), out=added)
-            np.add(row, added, out=row)
+            np.subtract(row, (ones @ row) / len(row), out=centred)
+            deviation = np.sqrt(centred @ centred / len(row))
+            saxpy(boost, row, a=deviation)  # row += deviation * boost, in one pass
 
 
 #: Rules that change nothing.
 NO_RULES: Final = ListRules()
-
-
-def _deviation(row: NDArray[np.float32]) -> np.float32:
-    """Return the standard deviation of a row's scores."""
-    count = np.float32(len(row))
-    mean = row.sum() / count
-    centred = row - mean
-    return np.float32(np.sqrt(centred @ centred / count))

@@ -34,10 +34,6 @@ class Ordered(NamedTuple):
     items: NDArray[np.int32]  # [R, M] movie indices; -1 if none is left
     scores: NDArray[np.float32]  # [R, M]; -inf where items is -1
 
-    def rows(self, chosen: NDArray[np.integer]) -> "Ordered":
-        """Return some rows."""
-        return Ordered(self.items[chosen], self.scores[chosen])
-
 
 class Best(NamedTuple):
     """Functions that return the best movies of some rows of a tile."""
@@ -68,10 +64,10 @@ def reordered(found: Ordered, best: Best, rules: ListRules, *, k: int, item_coun
     while len(rows):
         everything = width >= item_count
         arrivals, more_new = _arrivals(found, best, rules, rows, width if everything else new)
-        places = _Places(_joined(found, arrivals), width, rules, k=k, everything=everything)
-        places.more_new = more_new
-        places.fill()
-        items[rows], scores[rows] = places.items, places.scores
+        places = _Places(
+            _joined(found, arrivals), more_new, width, rules, k=k, everything=everything
+        )
+        items[rows], scores[rows] = places.filled()
         rows = rows[places.is_short]
         width, new = min(_MORE * width, item_count), _MORE * new
         if len(rows):
@@ -110,17 +106,25 @@ class _Places:
     """Places of some rows that are filled one after the other."""
 
     def __init__(
-        self, found: Ordered, width: int, rules: ListRules, *, k: int, everything: bool
+        self,
+        found: Ordered,
+        more_new: NDArray[np.bool_],
+        width: int,
+        rules: ListRules,
+        *,
+        k: int,
+        everything: bool,
     ) -> None:
         self._found, self._width, self._rules, self._k = found, width, rules, k
         self._row = np.arange(len(found.items))
         self._free = found.items >= 0
+        self._count = self._free.sum(axis=1)
         #: A row may have more movies than these candidates.
         self._has_more = self._free[:, width - 1] & (not everything)
         self.is_short = np.zeros(len(found.items), np.bool_)
-        self.more_new = self.is_short
-        self.items = np.full((len(found.items), k), -1, np.int32)
-        self.scores = np.full(self.items.shape, -np.inf, np.float32)
+        #: A row may have more new movies than these candidates.
+        self._more_new = more_new
+        self._chosen = np.full((len(found.items), k), -1, np.int64)  # positions of candidates
         self._is_new: NDArray[np.bool_] | None = None
         if rules.new is not None:
             newness = np.zeros(int(found.items.max(initial=0)) + 2, np.bool_)
@@ -130,29 +134,26 @@ class _Places:
         self._caps = [_Capped(cap, found.items) for cap in rules.caps]
         self._variety = _Variety(found, rules) if rules.diversity else None
 
-    def fill(self) -> None:
-        """Fill all places."""
-        last = max(
-            *(cap.first for cap in self._rules.caps),
-            VARIED_PLACES if self._variety else 0,
-            0 if self._is_new is None else self._k,
-        )
-        head = min(self._k, last)
+    def filled(self) -> Ordered:
+        """Return the movies of all places, [R, k]."""
+        last = max((cap.first for cap in self._caps), default=0)
+        head = min(self._k, max(last, VARIED_PLACES if self._variety else 0))
         for place in range(head):
             self._fill_one(place)
-        # What is left of the candidates, in their order.
-        rest = np.argsort(~self._free, axis=1, kind="stable")[:, : self._k - head]
-        left = np.take_along_axis(self._free, rest, axis=1)
-        stop = head + rest.shape[1]
-        for target, source in zip((self.items, self.scores), self._found, strict=True):
-            taken = np.take_along_axis(source, rest, axis=1)
-            target[:, head:stop] = np.where(left, taken, target[:, head:stop])
+        if head < self._k:
+            self._chosen[:, head:] = self._tail(head)
+        is_left = self._chosen >= 0
+        items, scores = (np.take_along_axis(one, self._chosen, axis=1) for one in self._found)
+        return Ordered(np.where(is_left, items, -1), np.where(is_left, scores, np.float32(-np.inf)))
 
     def _fill_one(self, place: int) -> None:
-        fitting = self._free.copy()
-        for cap in self._caps:
-            if place < cap.first:
-                fitting &= ~cap.is_full
+        caps = [cap for cap in self._caps if place < cap.first]
+        if self._variety is not None and not caps and self._is_new is None:
+            self._put(place, self._variety.best(), place < self._count)
+            return
+        fitting = self._free
+        for cap in caps:
+            fitting = fitting > cap.is_full
         chosen, fits = _first(fitting)
         # A movie outside of the candidates may have a better score than one of the arrivals.
         self.is_short |= self._has_more & (~fits | (chosen >= self._width))
@@ -160,8 +161,10 @@ class _Places:
             chosen = self._variety.choice(fitting, chosen)
         if self._is_new is not None:
             chosen, fits = self._new_choice(place, fitting & self._is_new, chosen, fits)
-        relaxed, is_left = _first(self._free)
-        chosen = np.where(fits, chosen, relaxed)
+        is_left = fits
+        if not fits.all():
+            relaxed, is_left = _first(self._free)
+            chosen = np.where(fits, chosen, relaxed)
         self._put(place, chosen, is_left)
 
     def _new_choice(
@@ -175,16 +178,12 @@ class _Places:
         assert self._rules.new is not None  # noqa: S101  # the caller has checked it
         is_due = self._new_shown < self._rules.new.due(place)
         newest, is_there = _first(fitting)
-        self.is_short |= is_due & ~is_there & self.more_new
+        self.is_short |= is_due & ~is_there & self._more_new
         takes = is_due & is_there
         return np.where(takes, newest, chosen), fits | takes
 
     def _put(self, place: int, chosen: NDArray[np.int64], is_left: NDArray[np.bool_]) -> None:
-        item = np.where(is_left, self._found.items[self._row, chosen], -1)
-        self.items[:, place] = item
-        self.scores[:, place] = np.where(
-            is_left, self._found.scores[self._row, chosen], np.float32(-np.inf)
-        )
+        self._chosen[:, place] = np.where(is_left, chosen, -1)
         self._free[self._row, chosen] = False
         if self._is_new is not None:
             self._new_shown += self._is_new[self._row, chosen] & is_left
@@ -192,7 +191,52 @@ class _Places:
             if place < cap.first - 1:
                 cap.count(chosen, is_left)
         if self._variety is not None and place < VARIED_PLACES - 1:
-            self._variety.add(item)
+            self._variety.add(chosen)
+
+    def _tail(self, head: int) -> NDArray[np.int64]:
+        """Return the candidates of the places from `head` on, [R, k - head]; -1 if none is left.
+
+        These depend on scores and new movies alone, so no place waits for the one before it. There
+        are always enough candidates: k movies, and as many new ones as are due.
+        """
+        count = self._k - head
+        others = self._free if self._is_new is None else self._free > self._is_new
+        order = np.argsort(~others, axis=1, kind="stable")[:, :count]
+        order = np.where(np.take_along_axis(others, order, axis=1), order, -1)
+        order = np.pad(order, ((0, 0), (0, count - order.shape[1])), constant_values=-1)
+        if self._is_new is None:
+            return order
+        chosen = np.full((len(order), count), -1, np.int64)
+        row, column = np.nonzero(self._free & self._is_new)
+        place = self._new_places(head, row, column)
+        inside = place < self._k
+        chosen[row[inside], place[inside] - head] = column[inside]
+        is_open = chosen < 0
+        row, place = np.nonzero(is_open)
+        chosen[row, place] = order[row, np.cumsum(is_open, axis=1)[row, place] - 1]
+        return chosen
+
+    def _new_places(
+        self, head: int, row: NDArray[np.int64], column: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the places of the new movies from `head` on.
+
+        A new movie is shown when all better movies are, or when it is due, whichever is first.
+
+        Args:
+            head: first place.
+            row: rows of new movies that are left, ascending, [N].
+            column: their positions among the candidates, [N].
+        """
+        assert self._rules.new is not None  # noqa: S101  # the caller has checked it
+        left = np.bincount(row, minlength=len(self._row))  # [R]
+        before = np.arange(len(row)) - np.repeat(np.cumsum(left) - left, left)
+        by_score = head + np.cumsum(self._free, axis=1)[row, column] - 1
+        due = np.array([self._rules.new.due(place) for place in range(self._k)])
+        # Never later than the first place at which more are due than are shown before it.
+        by_share = np.searchsorted(due, self._new_shown[row] + before, side="right")
+        by_share = np.maximum(by_share, head + before)
+        return np.asarray(np.minimum(by_score, by_share))
 
 
 class _Capped:
@@ -218,12 +262,13 @@ class _Capped:
 
 
 class _Variety:
-    """Relevance of the best candidates, and their similarity to the places so far."""
+    """Marginal relevance of the best candidates, given the places so far."""
 
     def __init__(self, found: Ordered, rules: ListRules) -> None:
         assert rules.vectors is not None  # noqa: S101  # `with_vectors` was called
+        self._found, self._vectors, self._weight = found, rules.vectors, np.float32(rules.diversity)
         items, scores = (one[:, :VARIED_AMONG] for one in found)
-        self._vectors, self._weight = rules.vectors, np.float32(rules.diversity)
+        self._row = np.arange(len(items))
         self._of_pool = rules.vectors[items]  # [R, P, S]
         last = np.where(items >= 0, scores, np.inf).min(axis=1, keepdims=True)
         spread = scores[:, :1] - last
@@ -231,20 +276,29 @@ class _Variety:
             scores - last, spread, out=np.zeros_like(scores), where=(spread > 0) & (items >= 0)
         )
         self._relevance = (1 - self._weight) * relevance  # [R, P]
-        self._similarity = np.zeros_like(relevance)  # what is opposite counts as unrelated
+        # What is opposite counts as unrelated, so the value is never above the relevance.
+        self._value = np.where(items >= 0, self._relevance, np.float32(-np.inf))
+
+    def best(self) -> NDArray[np.int64]:
+        """Return the best of the candidates that are left, [R]; any one where none is."""
+        return np.asarray(self._value.argmax(axis=1))
 
     def choice(self, fitting: NDArray[np.bool_], otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the best of the fitting candidates; `otherwise` where the pool has none."""
-        fits = fitting[:, : self._relevance.shape[1]]
-        value = self._relevance - self._weight * self._similarity
-        best = np.where(fits, value, np.float32(-np.inf)).argmax(axis=1)
-        return np.where(fits.any(axis=1), best, otherwise)
+        fits = fitting[:, : self._value.shape[1]]
+        value = np.where(fits, self._value, np.float32(-np.inf))
+        best = value.argmax(axis=1)
+        return np.where(value[self._row, best] > -np.inf, best, otherwise)
 
-    def add(self, item: NDArray[np.int32]) -> None:
-        """Compare the candidates with the movie that each row shows next."""
-        own = self._vectors[item] * (item >= 0)[:, np.newaxis]
+    def add(self, chosen: NDArray[np.int64]) -> None:
+        """Compare the candidates with the one that each row shows next."""
+        own = self._vectors[self._found.items[self._row, chosen]]  # [R, S]
         alike = np.matmul(self._of_pool, own[:, :, np.newaxis])[:, :, 0]
-        np.maximum(self._similarity, alike, out=self._similarity)
+        alike *= -self._weight
+        alike += self._relevance
+        np.minimum(self._value, alike, out=self._value)
+        inside = chosen < self._value.shape[1]
+        self._value[self._row[inside], chosen[inside]] = -np.inf
 
 
 def _first(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -271,7 +271,8 @@ def _reordered(best: TopK, scratch: Scratch, rules: ListRules, *, k: int) -> Top
 
     def of_new(rows: NDArray[np.int64], most: int) -> Ordered:
         new = rules.new.movie_index if rules.new is not None else np.zeros(0, np.int32)
-        items, scores = _best_of_rows(scratch.scores[rows[:, np.newaxis], new], k=most)
+        tile = scratch.scores[: len(rows)] if len(rows) == len(best.items) else scratch.scores[rows]
+        items, scores = _best_of_rows(np.take(tile, new, axis=1), k=most)
         return Ordered(np.where(items >= 0, new[items], -1), scores)
 
     found = reordered(Ordered(*best), Best(of_all, of_new), rules, k=k, item_count=count)

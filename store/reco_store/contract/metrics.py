@@ -78,6 +78,8 @@ class Group(NamedTuple):
     """Short label, for columns."""
     recent_baselines: Mapping[str, str] = MappingProxyType({})
     """Groups of the baseline from recent ratings -> words after its label; only with times."""
+    with_rules: str = ""
+    """Group of the same metrics for the lists with rules; only in runs with rules for them."""
 
 
 class Figure(NamedTuple):
@@ -113,11 +115,22 @@ GROUPS: Final = (
         "most popular",
         "most popular",
         {"popularity_7d": "of the last 7 days", "popularity_30d": "of the last 30 days"},
+        with_rules="retrieval_with_rules",
     ),
-    Group("lists", "", "popular_lists", "most popular", "most popular"),
+    Group(
+        "lists",
+        "",
+        "popular_lists",
+        "most popular",
+        "most popular",
+        with_rules="lists_with_rules",
+    ),
     Group("rating", "", "means", "user and item means", "means"),
     Group("ranked", ", ranked lists", "ranked_means", "highest mean rating", "highest mean"),
 )
+
+#: Label of the values of `Group.with_rules`.
+WITH_RULES: Final = "with rules"
 
 _EVERYWHERE: Final = Use.SUMMARY | Use.DETAILS | Use.REPORT | Use.PROMETHEUS
 
@@ -175,6 +188,29 @@ METRICS: Final = (
         "Share of the catalogue in the top-{k} of at least one user with held-out ratings",
         {"lists.coverage@10": Use.DETAILS | Use.REPORT | Use.PROMETHEUS},
         format=".1%",
+    ),
+    Metric(
+        "gini",
+        "Gini index",
+        Better.LOWER,
+        "How unevenly top-{k} lists use the catalogue: 0 if all movies are in equally many,"
+        " 1 if one has all places",
+        {"lists.gini@10": Use.DETAILS | Use.REPORT},
+    ),
+    Metric(
+        "diversity",
+        "Intra-list diversity",
+        Better.NEITHER,
+        "Mean of 1 - cosine between the movies of a top-{k}; 0 if all are alike",
+        {"lists.diversity@10": Use.DETAILS | Use.REPORT},
+    ),
+    Metric(
+        "miscalibration",
+        "Miscalibration",
+        Better.LOWER,
+        "Divergence of the tags in a user's top-{k} from those in the history; 0 if shares are"
+        " equal",
+        {"lists.miscalibration@10": Use.DETAILS | Use.REPORT},
     ),
     Metric(
         "distinct_lists",

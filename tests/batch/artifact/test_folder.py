@@ -21,6 +21,7 @@ from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset, Histories, Movies, Ratings, histories
 from reco_batch.data.split import Split
 from reco_batch.errors import NightFailed
+from reco_batch.rules.list_rules import Cap, ListRules
 from reco_batch.scoring.explanations import Explained
 from reco_batch.scoring.popularity import (
     MovieStatistics,
@@ -422,6 +423,31 @@ def test_movies_whose_titles_fold_to_nothing(tmp_path):
 
     assert list(artifact.suffixes()) == ["movie:1"]
     assert artifact.manifest["counts"] == {"movie": 1}
+
+
+def test_the_catalogue_has_what_the_rules_are_checked_by(tmp_path):
+    """Eligible movies and the values of each cap; nothing of an artifact without rules."""
+    movies = Movies(("1", "2", "3"), ("A", "B", "C"), ((),) * 3, (None,) * 3)
+    statistics = MovieStatistics(np.zeros(3, np.int64), np.full(3, np.nan))
+    brand = np.array([[4], [-1], [0]], np.int32)
+    genre = np.array([[0, 1], [-1, -1], [2, -1]], np.int32)
+    rules = ListRules(np.array([True, False, True]), caps=(Cap(brand, 1, 5), Cap(genre, 2, 10)))
+    keys = [{"column": "brand", "at_most": 1, "first": 5}, {"column": "genres", "at_most": 2}]
+    ruled, plain = (without_users(tmp_path / name, movies) for name in ("ruled", "plain"))
+    for writer, more in ((ruled, (rules,)), (plain, ())):
+        writer.write_popular(())
+        writer.write_movies(movies, statistics, *more)
+    manifest = {"generation": GENERATION, "ids": "integer"}
+
+    found = ruled.finish({**manifest, "parameters": {"rules": {"cap": keys}}})
+    without = plain.finish(manifest)
+
+    assert found.eligible().tolist() == [True, False, True]
+    for one, wanted in zip(found.caps(), rules.caps, strict=True):
+        assert (one.at_most, one.first) == (wanted.at_most, wanted.first)
+        np.testing.assert_array_equal(one.values, wanted.values)
+    assert (without.eligible(), without.caps()) == (None, ())
+    assert dict(found.entries()) == dict(without.entries())
 
 
 def test_folder_must_be_new(tmp_path):

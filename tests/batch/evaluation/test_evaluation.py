@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from ranking_oracle import judge
-from reco_batch.data.dataset import Dataset, Movies, Ratings
+from reco_batch.data.dataset import Dataset, Movies, Ratings, histories
 from reco_batch.evaluation.evaluate import Evaluation
+from reco_batch.metrics.list_variety import intra_list_diversity, miscalibration, tag_shares
+from reco_batch.rules.compiled import CompiledRules
+from reco_batch.rules.list_rules import ListRules
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.settings.hyperparameters import RankBy
@@ -22,12 +25,17 @@ USERS, MOVIES = 80, 24
 class Fixed:
     """A trained model of given vectors."""
 
-    def __init__(self, embeddings):
+    def __init__(self, embeddings, alike=None):
         self._embeddings = embeddings
+        self._alike = embeddings.movies if alike is None else alike
 
     def embeddings(self):
         """Return them."""
         return self._embeddings
+
+    def similar_embeddings(self):
+        """Return the vectors of the movies, unless others were given."""
+        return self._alike
 
 
 def drawn_case(seed, *, held_out_share=0.3):
@@ -105,6 +113,83 @@ def test_list_metrics_equal_those_of_scikit_learn(seed):
     count = np.bincount(fitted.movie_index, minlength=MOVIES)
     theirs = by_oracle(np.tile(count, (USERS, 1)), fitted, held_out)
     assert {name: found["popularity"][name] for name in theirs} == pytest.approx(theirs)
+
+
+def test_lists_with_rules_are_measured_beside_those_without():
+    """On the same held-out ratings: without ineligible movies, and with the boosts' order."""
+    dataset, fitted, held_out, vectors = drawn_case(5)
+    eligible = np.arange(MOVIES) % 3 > 0
+    boost = np.where(np.arange(MOVIES) % 2, 1.0, 0).astype(np.float32)
+    rules = CompiledRules(ListRules(eligible, boost), ListRules(eligible))
+
+    plain = evaluation(dataset, fitted, held_out).of_retrieval(Fixed(vectors))
+    ruled = evaluation(dataset, fitted, held_out, rules=rules).of_retrieval(Fixed(vectors))
+
+    scores = vectors.users @ vectors.movies.T
+    boosted = scores + boost * scores.std(axis=1, keepdims=True)
+    gone = np.flatnonzero(~eligible)
+    hidden = Ratings(
+        np.repeat(np.arange(USERS, dtype=np.int32), len(gone)),
+        np.tile(gone.astype(np.int32), USERS),
+        None,
+        None,
+    )
+    left_out = Ratings(
+        np.concatenate([fitted.user_index, hidden.user_index]),
+        np.concatenate([fitted.movie_index, hidden.movie_index]),
+        None,
+        None,
+    )
+    theirs = by_oracle(boosted, left_out, held_out)
+    found = ruled.pop("retrieval_with_rules")
+    assert {name: found[name] for name in theirs} == pytest.approx(theirs)
+    assert found["ndcg@10"] != plain["retrieval"]["ndcg@10"]
+    assert ruled.pop("lists_with_rules")["coverage@10"] <= eligible.mean()
+    assert ruled == plain
+
+
+def test_movies_that_may_return_are_measured_as_they_are_listed():
+    """A rule on repeats puts rated movies into the lists that are measured with rules."""
+    dataset, fitted, held_out, vectors = drawn_case(6)
+    rules = CompiledRules(ListRules(repeats=True), ListRules(), repeat_days=0)
+
+    found = evaluation(dataset, fitted, held_out, rules=rules).of_retrieval(Fixed(vectors))
+
+    nothing = fitted.take(np.zeros(0, np.int64))
+    theirs = by_oracle(vectors.users @ vectors.movies.T, nothing, held_out)
+    assert {name: found["retrieval_with_rules"][name] for name in theirs} == pytest.approx(theirs)
+
+
+def test_rules_that_change_no_user_list_are_not_measured():
+    """Nothing is measured twice."""
+    dataset, fitted, held_out, vectors = drawn_case(5)
+    rules = CompiledRules(ListRules(), ListRules())
+
+    found = evaluation(dataset, fitted, held_out, rules=rules).of_retrieval(Fixed(vectors))
+
+    assert not [group for group in found if group.endswith("with_rules")]
+
+
+def test_the_variety_of_lists_is_a_mean_over_the_users_with_held_out_ratings():
+    """Diversity by the similar vectors, miscalibration by the genres of the training ratings."""
+    dataset, fitted, held_out, vectors = drawn_case(7)
+    genres = tuple((("a", "b", "c")[n % 3],) * (n % 5 > 0) for n in range(MOVIES))
+    dataset = replace(dataset, movies=replace(dataset.movies, genres=genres))
+
+    found = evaluation(dataset, fitted, held_out).of_retrieval(Fixed(vectors))["lists"]
+
+    asked = np.unique(held_out.user_index)
+    top10 = np.full((USERS, 10), -1, np.int32)
+    for user, listed in enumerate(lists_of(vectors.users @ vectors.movies.T, fitted)):
+        top10[user, : len(listed[:10])] = listed[:10]
+    seen = histories(fitted, user_count=USERS)
+    variety = intra_list_diversity(top10[asked], vectors.movies)
+    missed = miscalibration(top10[asked], seen.rows(asked), tag_shares(genres))
+    assert found["diversity@10"] == pytest.approx(np.nanmean(variety))
+    assert found["miscalibration@10"] == pytest.approx(np.nanmean(missed))
+    without = evaluation(*drawn_case(7)[:3]).of_retrieval(Fixed(vectors))["lists"]
+    assert "miscalibration@10" not in without
+    assert without["diversity@10"] == found["diversity@10"]
 
 
 def with_times(ratings, *, seed=1):
@@ -405,7 +490,8 @@ def test_the_sparse_term_is_part_of_every_metric(unlisted):
     dataset, fitted, held_out, _ = drawn_case(7)
     dataset = replace(dataset, movies=replace(dataset.movies, unlisted=unlisted))
     vectors = drawn_vectors(np.random.default_rng(7), users=USERS, movies=MOVIES)
-    one, same = Fixed(vectors), Fixed(Embeddings(dense_scores(vectors), np.eye(MOVIES, dtype="f4")))
+    one = Fixed(vectors)
+    same = Fixed(Embeddings(dense_scores(vectors), np.eye(MOVIES, dtype="f4")), vectors.movies)
     measured = evaluation(dataset, fitted, held_out, candidates=6)
     rating = linear_model(7)
 

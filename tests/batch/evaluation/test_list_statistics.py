@@ -1,5 +1,6 @@
 """Statistics of lists equal those of plain code that counts list by list."""
 
+import itertools
 from collections import Counter
 from itertools import pairwise
 
@@ -22,8 +23,20 @@ FAMILIES = ("user", "ranked", *OF_MOVIES, "seen", "popular")
 class Lists:
     """Lists in memory with the interface of an artifact, in batches of any size."""
 
-    def __init__(self, catalogue, families, *, numeric=True, rows=3, ratings=(), parameters=None):
+    def __init__(
+        self,
+        catalogue,
+        families,
+        *,
+        numeric=True,
+        rows=3,
+        ratings=(),
+        parameters=None,
+        eligible=None,
+        caps=(),
+    ):
         self.catalogue, self.families, self.rows = catalogue, families, rows
+        self._eligible, self._caps = eligible, caps
         self.ratings = [*ratings, *[9] * (len(catalogue) - len(ratings))]
         self.type = pa.int64() if numeric else pa.string()
         self.write = int if numeric else str
@@ -39,6 +52,14 @@ class Lists:
     def rating_counts(self):
         """Return the ratings of each movie."""
         return np.array(self.ratings)
+
+    def eligible(self):
+        """Return the eligible movies; None for all."""
+        return self._eligible
+
+    def caps(self):
+        """Return the caps of the user lists."""
+        return self._caps
 
     def has_lists(self, family):
         """Return whether there are lists of a family."""
@@ -65,6 +86,7 @@ class Lists:
 def counted(artifact, family, k):
     """Return the statistics of one family by counting."""
     catalogue = set(artifact.catalogue)
+    gone = set(itertools.compress(artifact.catalogue, ~artifact.eligible()))
     k = len(catalogue) if k is None else k
     if family in OF_MOVIES:
         left_out = {place: (i, [i]) for place, i in enumerate(artifact.catalogue)}
@@ -78,6 +100,7 @@ def counted(artifact, family, k):
         known = [i for i in ids if i in catalogue]
         found["duplicates"] += len(set(known)) < len(known)
         found["unknown"] += len(known) < len(ids)
+        found["ineligible"] += family != "seen" and not gone.isdisjoint(known)
         if scores:
             values = np.float32(scores[0])
             found["not_finite"] += not np.isfinite(values).all()
@@ -92,7 +115,7 @@ def counted(artifact, family, k):
             owner, excluded = left_out[place]
             found["misplaced"] += str(owner) != str(key)
             found["excluded"] += bool(set(excluded) & set(known))
-            found["full"] += len(ids) >= min(k, len(catalogue) - len(excluded))
+            found["full"] += len(ids) >= min(k, len(catalogue - gone - set(excluded)))
     return found
 
 
@@ -141,7 +164,12 @@ def artifacts(draw):
     }
     ratings = draw(st.lists(st.integers(0, 5), max_size=len(catalogue)))
     numeric, rows = draw(st.booleans()), draw(st.integers(1, 4))
-    return Lists(catalogue, families, numeric=numeric, rows=rows, ratings=ratings)
+    shares = st.sampled_from([True, True, False])
+    size = len(catalogue)
+    eligible = np.array(draw(st.lists(shares, min_size=size, max_size=size)))
+    return Lists(
+        catalogue, families, numeric=numeric, rows=rows, ratings=ratings, eligible=eligible
+    )
 
 
 @given(artifacts(), st.integers(1, 8), st.one_of(st.none(), st.integers(1, 8)))

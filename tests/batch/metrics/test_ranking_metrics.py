@@ -97,6 +97,7 @@ def test_list_metrics_by_hand():
         "novelty@2": pytest.approx(-np.log2(shares[shown]).mean()),
         "popularity@2": pytest.approx(np.mean([5 / 5, 4 / 5, 5 / 5, 4 / 5, 2 / 5])),
         "distinct_lists@2": 2 / 3,
+        "gini@2": pytest.approx((0 * 1 + 2 * 2 + 4 * 2) / (5 * 5)),
     }
 
 

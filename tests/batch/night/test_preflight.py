@@ -80,6 +80,21 @@ def test_the_forecast_is_a_little_below_what_is_written(night, tmp_path):
     assert disk_bytes(config_of(tmp_path, preset="notebook"), night.dataset) - models < on_disk
 
 
+def test_lists_of_few_eligible_movies_are_forecast_short(night, tmp_path):
+    """Otherwise the forecast would exceed what is written, and refuse a run that fits."""
+    config = config_of(tmp_path, because=False)
+    eligible = len(night.dataset.ratings) // USERS + 5
+    needed = []
+    with running_server("--maxmemory", "1mb") as url:
+        for data in ({}, {"eligible": eligible}):
+            with pytest.raises(StoreUnfit) as refused:
+                checked(config, night, url, **data)
+            needed.append(refused.value.needed_bytes)
+
+    assert needed[1] < 0.9 * needed[0]
+    assert disk_bytes(config, night.dataset, eligible=eligible) < disk_bytes(config, night.dataset)
+
+
 def test_a_generation_that_will_not_fit_is_refused(night, tmp_path):
     """The error contains the needed and the free memory; a reason overrules it."""
     with running_server("--maxmemory", "2mb") as url:

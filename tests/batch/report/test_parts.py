@@ -171,3 +171,15 @@ def test_the_course_marks_refused_nights():
 def test_numbers_and_texts(text, expected):
     """Numbers, shares and times have one format each."""
     assert text == expected
+
+
+def test_a_value_has_that_of_the_lists_with_rules_beside_it():
+    """Only in runs whose rules change the user lists."""
+    metrics = {"retrieval": {"ndcg@10": 0.4}}
+    ruled = {"retrieval_with_rules": {"ndcg@10": 0.37}}
+
+    (row,) = metric_rows({"metrics": metrics | ruled}, None, [])
+    (without,) = metric_rows({"metrics": metrics}, None, [])
+
+    assert (row.now, row.with_rules) == ("0.400", "0.370 with rules")
+    assert without == row._replace(with_rules="")

@@ -160,3 +160,17 @@ def test_the_share_of_new_movies_holds_at_every_place(share):
     shown = np.cumsum(found.items[0] >= 400)
     assert (shown >= np.floor(share * np.arange(1, 101) + 1e-9)).all()
     assert shown[-1] == round(100 * share)
+
+
+def test_a_due_new_movie_is_looked_for_beyond_those_that_the_caps_forbid():
+    """The best new movies are of a brand that is shown; the next two are not, and are due."""
+    items = np.arange(60, 0, -1, dtype=np.float32)[:, np.newaxis]
+    brand = np.arange(60, dtype=np.int32)[:, np.newaxis]
+    brand[[40, 41]] = brand[0]
+    new = NewMovies(np.array([40, 41, 50, 51], np.int32), 0.2)
+    rules = ListRules(caps=(Cap(brand, 1, 10),), new=new)
+    found = next(
+        iter(top_k_blocks(np.ones((1, 1), "f4"), items, None, k=10, threads=1, rules=rules))
+    )
+
+    assert found.items[0].tolist() == [0, 1, 2, 3, 50, 4, 5, 6, 7, 51]

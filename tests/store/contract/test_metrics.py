@@ -25,6 +25,8 @@ def test_every_ranking_metric_has_a_record():
         "top_10_accuracy",
         "little_known@10",
         "liked_ndcg@10",
+        "diversity@10",
+        "miscalibration@10",
         "rmse",
         "mae",
     }
