@@ -296,10 +296,12 @@ def diff(
     """
     from reco_batch.commands import diff_page  # noqa: PLC0415
     from reco_batch.evaluation.list_diff import choose_runs, difference, user_difference  # noqa: PLC0415
+    from reco_store.contract.words import words_of  # noqa: PLC0415
 
     target = Target.from_settings(resolved.settings)
     if after is None:  # a single name is that of the later generation
         before, after = None, before
     nights = choose_runs(target.artifacts, before, after, namespace=target.keys.namespace)
     found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)
-    typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found))
+    words = words_of(nights[-1].manifest)
+    typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found, words))

@@ -120,7 +120,4 @@ def _found(judged: Judged) -> Iterator[str]:
         return
     data = judged.dataset
     yield from (f"note: {one}" for one in data.findings.describe())
-    yield (
-        f"{len(data.ratings):,} ratings, {len(data.user_ids):,} users, "
-        f"{data.movies.listed:,} movies"
-    )
+    yield data.size_words

@@ -25,6 +25,7 @@ from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
 from reco_store import ContractMismatch, Keys, NothingPublished, Reader, RunLock, UsageError
 from reco_store.connection.client import Client
+from reco_store.contract.words import DEFAULT_WORDS, Words, words_of
 from reco_store.control.hide_list import hidden, hide, unhide
 from reco_store.publishing.generations import list_generations, release, rollback
 
@@ -171,9 +172,8 @@ def hide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
     client = target.connect()
     changed = hide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(
-        fit_to_terminal(messages.hide_message(changed, _titles(client, target.keys, movies)))
-    )
+    titles, words = _titles(client, target.keys, movies), _words(client, target.keys)
+    typer.echo(fit_to_terminal(messages.hide_message(changed, titles, words)))
 
 
 @store_commands.command("unhide", cls=PlainCommand)
@@ -184,7 +184,8 @@ def unhide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
     client = target.connect()
     changed = unhide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(messages.unhide_message(changed, len(movies)))
+    words = _words(client, target.keys)
+    typer.echo(messages.unhide_message(changed, len(movies), words))
 
 
 @store_commands.command("hidden", cls=PlainCommand)
@@ -211,6 +212,14 @@ def _titles(client: Client, keys: Keys, movie_ids: Iterable[str]) -> Mapping[str
             movie = None
         titles[movie_id] = None if movie is None else movie.title
     return titles
+
+
+def _words(client: Client, keys: Keys) -> Words:
+    """Return the words of the live generation, or the default where there is none."""
+    try:
+        return words_of(Reader(client=client, namespace=keys.namespace).status().manifest)
+    except (NothingPublished, ContractMismatch):
+        return DEFAULT_WORDS
 
 
 @store_commands.command("forget", cls=PlainCommand)

@@ -89,7 +89,9 @@ def leave_out(raw: RawTables, forgotten: Forgotten) -> RawTables:
     if not gone:
         return raw
     left = ~users.isin(gone)
-    note = f"{(~left).sum():,} ratings of {len(gone):,} forgotten users were left out"
+    note = (
+        f"{(~left).sum():,} {raw.words.interactions} of {len(gone):,} forgotten users were left out"
+    )
     return raw._replace(ratings=used_only(raw.ratings[left]), notes=(*raw.notes, note))
 
 

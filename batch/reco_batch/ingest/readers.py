@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reco_batch.data import columns as c
+from reco_batch.data.words import words_for
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
 from reco_batch.ingest.conversion.tags import joined
@@ -38,6 +39,7 @@ from reco_batch.ingest.table_reader import OpenTable, TableReader
 from reco_batch.ingest.tables import Table, tables_of, text_form
 from reco_batch.settings.input_keys import InputKeys
 from reco_store import UsageError
+from reco_store.contract.words import DEFAULT_WORDS, Words
 
 _NUMBER: Final = r"^-?(0|[1-9]\d*)(\.\d+)?$"
 _WHOLE: Final = r"^-?\d+(\.0+)?$"
@@ -64,6 +66,8 @@ class RawTables(NamedTuple):
     """File name -> locations of its rows; empty for tables that were not read from files."""
     notes: tuple[str, ...] = ()
     """Notes on unusual forms of the files, and how each was read."""
+    words: Words = DEFAULT_WORDS
+    """Words for movies and ratings in texts."""
     labels: Mapping[str, Mapping[str, str]] = {}
     """File name -> name in the file of each column, where it differs."""
 
@@ -220,12 +224,15 @@ def _attributes(table: Table, files: Sequence[TableFile], notes: list[str]) -> l
     return found
 
 
-def read_tables(opened: Sequence[OpenTable], *, max_bad_rows: int = 0) -> RawTables:
+def read_tables(
+    opened: Sequence[OpenTable], *, max_bad_rows: int = 0, noun: str | None = None
+) -> RawTables:
     """Read the ratings and the movies.
 
     Args:
         opened: the ratings table and the movies table.
         max_bad_rows: number of rows that may be left out, including those that `validate` finds.
+        noun: what an item is called; None to choose by the name of its column.
 
     Returns:
         The two tables. The ratings have no column `rating` if the file has only the columns of a
@@ -240,9 +247,20 @@ def read_tables(opened: Sequence[OpenTable], *, max_bad_rows: int = 0) -> RawTab
     mode = ReadMode()
     while True:
         try:
-            return _read(opened, max_bad_rows, mode)
+            return _named(_read(opened, max_bad_rows, mode), opened[0].table, noun)
         except ReadAgain as again:
             mode = again.mode
+
+
+def _named(raw: RawTables, table: Table, noun: str | None) -> RawTables:
+    """Return the tables with the words for their items and interactions."""
+    words = words_for(
+        noun,
+        item_column=table.names[c.MOVIE_ID],
+        has_stars=c.RATING in raw.ratings,
+        has_events=c.EVENT in raw.ratings,
+    )
+    return raw._replace(words=words)
 
 
 def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> RawTables:
@@ -259,7 +277,7 @@ def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> Raw
         bad,
         {reader.name: reader.lines for reader in readers},
         tuple(note for reader in readers for note in reader.notes),
-        {one.file.name: one.table.names for one in opened},
+        labels={one.file.name: one.table.names for one in opened},
     )
 
 

@@ -94,7 +94,7 @@ def load(
     opened, refused = open_tables(folder, places, encoding=encoding)
     if refused:
         raise merged(refused)
-    tables = read_tables(opened, max_bad_rows=max_bad_rows)
+    tables = read_tables(opened, max_bad_rows=max_bad_rows, noun=places.noun)
     return Source(tables, _origin(folder, opened))
 
 

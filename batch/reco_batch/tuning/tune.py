@@ -275,12 +275,12 @@ def _latest_words(search: Search) -> str:
 
 
 def _require_ten_movies(visible: Visible) -> None:
-    movies = visible.dataset.movies.listed
+    movies, words = visible.dataset.movies.listed, visible.dataset.words
     if movies < 10:
         raise DataRefused(
-            f"the movies file has {movies} movies",
+            words.adapt(f"the movies file has {movies} movies"),
             "ten or more, since top-10 lists are compared",
-            "Tuning needs more movies.",
+            words.adapt("Tuning needs more movies."),
         )
 
 

@@ -79,7 +79,7 @@ def judge(
     if refused:
         return _with(found, [fault for one in opened for fault in _faults_of(one)])
     try:
-        raw = read_tables(opened, max_bad_rows=limits.max_bad_rows)
+        raw = read_tables(opened, max_bad_rows=limits.max_bad_rows, noun=places.noun)
     except DataRefused as error:
         alone = [fault for one in opened for fault in _faults_of(one)]
         return _with(found, alone or [error])

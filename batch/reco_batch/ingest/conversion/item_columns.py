@@ -69,7 +69,7 @@ def _available(column: "pd.Series[Any]", file: str, unlisted: int) -> NDArray[np
         raise DataRefused(
             f"{c.AVAILABLE} is {column.iloc[wrong[0]]!r}",
             "true or false",
-            "Write true for a movie that may be shown and false for one that may not.",
+            "Write true for what may be shown and false for what may not.",
             file,
             int(column.index[wrong[0]]),
         )
