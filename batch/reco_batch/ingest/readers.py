@@ -19,6 +19,7 @@ from reco_batch.data.words import words_for
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
 from reco_batch.ingest.conversion.tags import joined
+from reco_batch.ingest.conversion.times import are_years, start_of_years
 from reco_batch.ingest.conversion.type_matrix import cell_of
 from reco_batch.ingest.formats.path_checks import require_folder
 from reco_batch.ingest.formats.registry import open_file
@@ -268,7 +269,8 @@ def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> Raw
     readers = [TableReader(one, bad, mode) for one in opened]
     ratings, movies = (reader.read() for reader in readers)
     _settle_ids(ratings, movies)
-    movies = _settle_items(movies, opened[1])
+    notes = [note for reader in readers for note in reader.notes]
+    movies = _settle_items(movies, opened[1], notes)
     return RawTables(
         _ordered(ratings, opened[0]),
         _ordered(movies, opened[1]),
@@ -276,7 +278,7 @@ def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> Raw
         opened[1].file.name,
         bad,
         {reader.name: reader.lines for reader in readers},
-        tuple(note for reader in readers for note in reader.notes),
+        tuple(notes),
         labels={one.file.name: one.table.names for one in opened},
     )
 
@@ -285,8 +287,14 @@ def _ordered(frame: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
     return frame if all(part.file.is_ordered for part in opened.parts) else in_order(frame)
 
 
-def _settle_items(movies: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
-    """Join columns of tags, and settle the types of mapped columns and of attributes."""
+def _settle_items(movies: pd.DataFrame, opened: OpenTable, notes: list[str]) -> pd.DataFrame:
+    """Join columns of tags, and settle the types of mapped columns and of attributes.
+
+    Args:
+        movies: the items table.
+        opened: its columns.
+        notes: receives a note about years.
+    """
     table = opened.table
     if table.more_tags:
         tags = {table.names[c.GENRES]: movies[c.GENRES]}
@@ -296,7 +304,14 @@ def _settle_items(movies: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
         movies = movies.assign(**{name: own.replace("", None) for name, own in tags.items()})
         movies = movies.assign(**{c.GENRES: together})
     if c.RELEASED in movies:
-        movies = movies.assign(**{c.RELEASED: movies[c.RELEASED].astype("Int64")})
+        times = movies[c.RELEASED].astype("Int64")
+        if are_years(times):
+            times = start_of_years(times)
+            notes.append(
+                f"{opened.file.name}: {table.names[c.RELEASED]} has years, each of which counts "
+                "from its first day"
+            )
+        movies = movies.assign(**{c.RELEASED: times})
     if c.AVAILABLE in movies:
         flags = movies[c.AVAILABLE].astype("boolean")
         flags = (~flags if table.is_inverted else flags).fillna(True)  # noqa: FBT003

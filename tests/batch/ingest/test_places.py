@@ -406,3 +406,39 @@ def test_a_store_that_denies_is_one_line(bucket, monkeypatch):
     assert "AWS_SECRET_ACCESS_KEY" in str(no.value)
     assert SECRET not in str(no.value)
     assert KEY not in str(no.value)
+
+
+def released(tmp_path, values, ending):
+    """Read a column of release times, and return its values and the notes."""
+    path = tmp_path / f"products.{ending}"
+    table = PRODUCTS.set_column(5, "launched_at", pa.array(values))
+    if path.suffix == ".csv":
+        path.write_bytes(as_csv(table))
+    else:
+        pq.write_table(table, path)
+    write(ORDERS, tmp_path / "orders.parquet")
+    places = InputKeys(ratings=f"{tmp_path}/orders.parquet", items=str(path), columns=COLUMNS)
+    found = read(places)
+    return found.movies[c.RELEASED].tolist(), found.notes
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("values", [[1994, None, 2021], [1994.0, None, 2021.0]])
+def test_years_of_release_count_from_their_first_day(tmp_path, values, ending):
+    """Whole numbers from 1000 to 2999 are years, with a note; an item may lack one."""
+    seconds, notes = released(tmp_path, values, ending)
+
+    assert [seconds[0], seconds[2]] == [757_382_400, 1_609_459_200]
+    assert pd.isna(seconds[1])
+    assert any("launched_at has years, each of which counts from its first day" in n for n in notes)
+
+
+@pytest.mark.parametrize("values", [[1994, 3000, 2021], [999, 1994, 2021]])
+def test_other_small_numbers_of_release_are_seconds(tmp_path, values):
+    """One number that is no year makes all of them seconds since 1970."""
+    assert released(tmp_path, values, "parquet")[0] == values
+
+
+def test_a_year_before_1970_is_negative(tmp_path):
+    """Old items have a release, too."""
+    assert released(tmp_path, [1969, 1000, 2000], "csv")[0][:2] == [-31_536_000, -30_610_224_000]
