@@ -34,7 +34,12 @@ from reco_batch.ingest.formats.table_file import (
     TextForm,
 )
 from reco_batch.ingest.headers import header_notes, header_refusals, merged
-from reco_batch.ingest.input_files import InputFile, find_place, find_table
+from reco_batch.ingest.input_files import (
+    InputFile,
+    find_place,
+    find_stored_table,
+    find_table,
+)
 from reco_batch.ingest.ordering import in_order
 from reco_batch.ingest.table_reader import OpenTable, TableReader
 from reco_batch.ingest.tables import Table, tables_of, text_form
@@ -79,32 +84,46 @@ class RawTables(NamedTuple):
 
 def read_folder(folder: Path, *, encoding: str = "utf-8", max_bad_rows: int = 0) -> RawTables:
     """Read the ratings and the movies of a folder; see `open_tables` and `read_tables`."""
-    opened, refused = open_tables(folder, InputKeys(), encoding=encoding)
-    if refused:
-        raise merged(refused)
+    opened = open_tables(folder, InputKeys(), encoding=encoding).whole()
     return read_tables(opened, max_bad_rows=max_bad_rows)
 
 
-def open_tables(
-    folder: Path | None, places: InputKeys, *, encoding: str
-) -> tuple[list[OpenTable], list[DataRefused]]:
+class OpenedTables(NamedTuple):
+    """Result of opening the ratings table and the items table."""
+
+    tables: tuple[OpenTable, ...]
+    """Tables whose headers have no fault."""
+    refused: tuple[DataRefused, ...]
+    """A refusal for each of the others."""
+    files: tuple[TableFile | None, ...]
+    """The first file of each table, whatever its columns are; None if it cannot be opened."""
+
+    def whole(self) -> tuple[OpenTable, ...]:
+        """Return both tables.
+
+        Raises:
+            DataRefused: one of them was refused; the message contains all refusals.
+        """
+        if self.refused:
+            raise merged(self.refused)
+        return self.tables
+
+
+def open_tables(folder: Path | str | None, places: InputKeys, *, encoding: str) -> OpenedTables:
     """Find both tables and read their headers.
 
     Args:
-        folder: contains the tables that have no place, each as a file of one of `formats.ENDINGS`
-            or as a folder of part files.
+        folder: path or address of a folder with the tables that have no place, each as a file of
+            one of `formats.ENDINGS` or as a folder of part files.
         places: places of tables, and names of their columns.
         encoding: encoding of the text files.
-
-    Returns:
-        The tables that can be read, and a refusal for each of the others.
 
     Raises:
         UsageError: a table has no place, or its place and query contradict each other.
         NotInstalled: the driver of a database is missing.
         DataRefused: the folder cannot be read.
     """
-    if folder is not None:
+    if isinstance(folder, Path):
         require_folder(folder)
     tables = tables_of(places.columns)
     named = (
@@ -113,56 +132,51 @@ def open_tables(
     )
     opened: list[OpenTable] = []
     refused: list[DataRefused] = []
+    files: list[TableFile | None] = []
+    text = text_form(encoding, tables)
     for table, (key, place, query) in zip(tables, named, strict=True):
         try:
             file = _find(folder, table.stem, key, place, query)
-            opened.append(open_table(table, file, text_form(encoding, tables)))
+            parts = [_open_part(part, file.name_of(part), text) for part in file.parts]
+            files.append(parts[0])
         except DataRefused as error:
             refused.append(error)
-    return opened, refused
-
-
-def first_files(
-    folder: Path | None, places: InputKeys, *, encoding: str
-) -> tuple[TableFile | None, ...]:
-    """Return a file of each table, whatever its columns are; None if it cannot be opened."""
-    text = text_form(encoding, tables_of(places.columns))
-    found: list[TableFile | None] = []
-    for stem, key, place, query in (
-        ("ratings", "ratings", places.ratings, places.ratings_query),
-        ("movies", "items", places.items, places.items_query),
-    ):
+            files.append(None)
+            continue
         try:
-            file = _find(folder, stem, key, place, query)
-            found.append(_open_part(file.parts[0], file.name_of(file.parts[0]), text))
-        except DataRefused:
-            found.append(None)
-    return tuple(found)
+            opened.append(open_table(table, file, parts))
+        except DataRefused as error:
+            refused.append(error)
+    return OpenedTables(tuple(opened), tuple(refused), tuple(files))
 
 
 def _find(
-    folder: Path | None, stem: str, key: str, place: str | None, query: str | None
+    folder: Path | str | None,
+    stem: str,
+    key: str,
+    place: str | tuple[str, ...] | None,
+    query: str | None,
 ) -> InputFile:
     if place is not None:
         return find_place(place, query, key)
     if folder is None:
         raise UsageError(f"input.{key} is missing; expected its place, or a folder in --data")
+    if isinstance(folder, str):
+        return find_stored_table(folder, stem)
     return find_table(folder, stem)
 
 
-def open_table(table: Table, file: InputFile, text: TextForm) -> OpenTable:
-    """Read the headers of a table.
+def open_table(table: Table, file: InputFile, files: Sequence[TableFile]) -> OpenTable:
+    """Check the headers of a table.
 
     Args:
         table: the columns to read.
         file: a file, part files, or a query.
-        text: form of text files.
+        files: its parts, opened.
 
     Raises:
         DataRefused: a header has faults; the message lists all of them.
-        NotInstalled: the driver of a database is missing.
     """
-    files = [_open_part(part, file.name_of(part), text) for part in file.parts]
     notes: list[str] = []
     for one in files:
         if refused := header_refusals(one, table):

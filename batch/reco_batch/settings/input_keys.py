@@ -19,7 +19,13 @@ Noun = Annotated[
     Panel.INPUT,
     Hint("a word, or its singular and plural as person/people", "WORD"),
 ]
-Place = Annotated[Text, Panel.INPUT, Hint("a file, a folder, a pattern or an address", "PLACE")]
+Place = Annotated[
+    Annotated[str, Field(min_length=1)]
+    | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    | None,
+    Panel.INPUT,
+    Hint("a file, a folder, a pattern or an address, or in reco.toml a list of them", "PLACE"),
+]
 #: Sign before the column of a flag that is true for items that are not available.
 NOT: Final = "!"
 
@@ -92,7 +98,7 @@ class InputKeys(SettingsModel):
         return any(self.places.values()) or self.columns != ColumnKeys()
 
     @property
-    def places(self) -> dict[str, str | None]:
+    def places(self) -> dict[str, str | tuple[str, ...] | None]:
         """Places and queries of both tables, by their key."""
         names = ("ratings", "ratings_query", "items", "items_query")
         return {name: getattr(self, name) for name in names}

@@ -152,6 +152,32 @@ def test_parts_may_be_a_folder_or_a_pattern(tmp_path, wanted):
         require_same(read(places), wanted)
 
 
+def test_a_table_may_have_several_places(tmp_path, wanted):
+    """Files, folders and patterns of a list are one table; messages name the file of a row."""
+    (tmp_path / "old").mkdir()
+    write(ORDERS.slice(0, 2), tmp_path / "old/a.parquet")
+    write(ORDERS.slice(2, 1), tmp_path / "b.parquet")
+    write(ORDERS.slice(3), tmp_path / "c.parquet")
+    write(PRODUCTS, tmp_path / "products.csv")
+    ratings = tuple(f"{tmp_path}/{place}" for place in ("old", "b.parquet", "c*"))
+    places = InputKeys(ratings=ratings, items=f"{tmp_path}/products.csv", columns=COLUMNS)
+
+    source = load(None, cache=None, places=places)
+
+    require_same(source.tables, wanted)
+    assert source.origin["name"] == "old + b.parquet + 1 more and products.csv"
+    assert set(source.origin["sha256"]) == {"old + b.parquet + 1 more", "products.csv"}
+    (tmp_path / "b.parquet").write_bytes(b"none")
+    with pytest.raises(DataRefused, match=r"b\.parquet"):
+        read(places)
+
+
+def test_a_list_of_places_has_no_query(tmp_path):
+    """A query belongs to one database."""
+    with pytest.raises(UsageError, match=r"is a list and input\.ratings_query is 'orders'"):
+        read(InputKeys(ratings=("a.csv", "b.csv"), ratings_query="orders", items="c.csv"))
+
+
 def test_a_zst_file_that_was_cut_is_refused(tmp_path):
     """A cut zstd file is refused like a cut gzip file."""
     write(ORDERS, tmp_path / "orders.csv.zst")
@@ -305,7 +331,7 @@ def test_a_connection_lost_in_mid_read_is_refused(postgres):
     """A server that ends the session while rows are read gives one line."""
     from reco_batch.ingest.readers import open_tables  # noqa: PLC0415
 
-    opened, _ = open_tables(None, of_postgres(postgres, "large"), encoding="utf-8")
+    opened = open_tables(None, of_postgres(postgres, "large"), encoding="utf-8").whole()
     end = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE query LIKE 'COPY%large%' AND pid <> pg_backend_pid()"
@@ -336,6 +362,14 @@ def bucket(monkeypatch):
         name = "shop"
         pq.write_table(ORDERS.slice(0, 2), f"{name}/orders/day=1/a.parquet", filesystem=store)
         pq.write_table(ORDERS.slice(2), f"{name}/orders/day=2/b.parquet", filesystem=store)
+        for key, table in (
+            ("night/ratings/1.parquet", ORDERS),
+            ("night/movies.parquet", PRODUCTS),
+            ("twice/ratings.parquet", ORDERS),
+            ("twice/movies.parquet", PRODUCTS),
+            ("twice/movies.csv", PRODUCTS),
+        ):
+            pq.write_table(table, f"{name}/{key}", filesystem=store)
         for key, content in (
             ("orders/_SUCCESS", b""),
             ("orders.csv.gz", gzip.compress(as_csv(ORDERS))),
@@ -362,6 +396,21 @@ def test_an_object_store_gives_the_same_tables(bucket, wanted):
             columns=COLUMNS,
         )
         require_same(read(places), wanted)
+
+
+def test_data_may_be_a_folder_of_an_object_store(bucket, wanted):
+    """The folder has both tables under their usual names, each as a file or as part files."""
+    places, root = InputKeys(columns=COLUMNS), f"s3://{KEY}:{SECRET}@{bucket}"
+
+    source = load(f"{root}/night/", cache=None, places=places)
+    with pytest.raises(DataRefused, match=r"s3://\*\*\*@shop/twice has movies.* one of") as twice:
+        load(f"{root}/twice", cache=None, places=places)
+    with pytest.raises(DataRefused, match=r"s3://\*\*\*@shop/ratings\* has no files") as none:
+        load(root, cache=None, places=places)
+
+    require_same(source.tables, wanted)
+    assert source.origin == {"name": "night"}
+    assert SECRET not in f"{twice.value} {none.value}"
 
 
 @pytest.mark.parametrize("place", ["nothing.csv", "none/*.csv", "../other/x.csv"])
