@@ -313,7 +313,7 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     )
     separator = separator_of(listed_genres)
     genres = [*listed_genres, *[""] * len(unknown)]
-    further = item_columns(raw.movies, raw.movies_file, unlisted=len(unknown))
+    further = item_columns(raw.movies, unlisted=len(unknown))
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),

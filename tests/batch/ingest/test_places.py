@@ -15,6 +15,7 @@ from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.readers import read_tables
 from reco_batch.ingest.sources import load
+from reco_batch.ingest.validate import build_dataset
 from reco_batch.settings.input_keys import ColumnKeys, InputKeys
 from reco_store import UsageError
 
@@ -491,3 +492,34 @@ def test_other_small_numbers_of_release_are_seconds(tmp_path, values):
 def test_a_year_before_1970_is_negative(tmp_path):
     """Old items have a release, too."""
     assert released(tmp_path, [1969, 1000, 2000], "csv")[0][:2] == [-31_536_000, -30_610_224_000]
+
+
+FLAGS = {"true": True, " No ": False, "": True, "1": True, "0": False, "T": True, "off": False}
+
+
+def with_flags(tmp_path, flags, column):
+    """Write the shop with products of some flags, and return its places."""
+    rows = "".join(f"{number},Thing {number},{flag}\n" for number, flag in enumerate(flags))
+    (tmp_path / "items.csv").write_text(f"sku,name,flag\n{rows}")
+    (tmp_path / "orders.csv").write_text("customer_id,sku\nann,0\n")
+    columns = ColumnKeys(user="customer_id", item="sku", title="name", available=column)
+    return InputKeys(
+        ratings=f"{tmp_path}/orders.csv", items=f"{tmp_path}/items.csv", columns=columns
+    )
+
+
+@pytest.mark.parametrize("column", ["flag", "!flag"])
+def test_availability_has_many_spellings(tmp_path, column):
+    """Case and blanks do not matter; without a value an item is available, also after `!`."""
+    found = read(with_flags(tmp_path, FLAGS, column)).movies[c.AVAILABLE].tolist()
+
+    wanted = [(flag != (column == "!flag")) if text else True for text, flag in FLAGS.items()]
+    assert found == wanted
+
+
+def test_an_availability_that_is_neither_true_nor_false_is_refused(tmp_path):
+    """The refusal has the line and the value."""
+    raw = read(with_flags(tmp_path, ["true", "soon", "false"], "flag"))
+
+    with pytest.raises(DataRefused, match=r"items.csv, line 3: flag 'soon' is not true or false"):
+        build_dataset(raw, rating_scale=(0.5, 5))
