@@ -9,6 +9,7 @@ from reco_cli import document, page_texts
 from reco_cli.lookup import MovieLookup
 from reco_cli.page import ListOptions, Page, Row
 from reco_store import Answer, Movie, Status, UsageError
+from reco_store.contract.words import Words, words_of
 
 
 def user_page(answer: Answer, user_id: str, options: ListOptions, *, why: bool) -> Page:
@@ -24,9 +25,9 @@ def user_page(answer: Answer, user_id: str, options: ListOptions, *, why: bool) 
         answer,
         options,
         command="get-user",
-        heading=f"Movies for user {user_id}",
+        heading=f"{answer.words.adapt('Movies')} for user {user_id}",
         fallback=page_texts.fallback_note(
-            answer.items, wanted="personal", whose=f"user {user_id}", filtered=options.filtered
+            answer, wanted="personal", whose=f"user {user_id}", filtered=options.filtered
         ),
         query={"user_id": user_id, "why": why},
         whose=f"user {user_id}",
@@ -39,9 +40,9 @@ def ranked_page(answer: Answer, user_id: str, options: ListOptions) -> Page:
         answer,
         options,
         command="get-ranked",
-        heading=f"Movies for user {user_id}, by predicted rating",
+        heading=f"{answer.words.adapt('Movies')} for user {user_id}, by predicted rating",
         fallback=page_texts.fallback_note(
-            answer.items, wanted="ranked", whose=f"user {user_id}", filtered=options.filtered
+            answer, wanted="ranked", whose=f"user {user_id}", filtered=options.filtered
         ),
         query={"user_id": user_id},
         whose=f"user {user_id}",
@@ -68,8 +69,8 @@ def for_ratings_page(
         answer,
         options,
         command="for-ratings",
-        heading=f"Movies for {len(ratings)} rating{'s' * (len(ratings) != 1)}",
-        fallback=page_texts.for_ratings_note(answer.items, filtered=options.filtered),
+        heading=answer.words.adapt(f"Movies for {len(ratings)} rating{'s' * (len(ratings) != 1)}"),
+        fallback=page_texts.for_ratings_note(answer, filtered=options.filtered),
         query={"ratings": dict(ratings)},
         whose=whose,
     )
@@ -85,14 +86,15 @@ def popular_page(answer: Answer, by: str, genre: str | None, options: ListOption
         genre: the genre, or None for all.
         options: the options of every listing.
     """
+    kind = by.replace("-", " ")
     whose = "the whole catalogue" if genre is None else f"the genre {genre}"
     return _listing(
         answer,
         options,
         command="get-popular",
-        heading=f"The {by.replace('-', ' ')} movies of {whose}",
+        heading=f"The {answer.words.adapt(kind)} {answer.words.items} of {whose}",
         fallback=page_texts.fallback_note(
-            answer.items, wanted=by.replace("-", "_"), whose=whose, genre=genre
+            answer, wanted=by.replace("-", "_"), whose=whose, genre=genre
         ),
         query={"by": by, "genre": genre},
         whose=whose,
@@ -109,17 +111,19 @@ def movie_page(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
     """
     if found.candidates:
         return _candidates(found, wanted, options)
-    movie, items = found.movie, found.answer.items
-    whose = f"movie {wanted if movie is None else movie.movie_id}"
+    movie = found.movie
+    words = found.answer.words
+    whose = f"{words.item} {wanted if movie is None else movie.movie_id}"
     shadowed = None
     if movie is None:
-        heading, card = "Popular movies", None
-        fallback: str | None = page_texts.unknown_note(items, wanted, found.suggested)
+        heading, card = words.adapt("Popular movies"), None
+        fallback: str | None = page_texts.unknown_note(found.answer, wanted, found.suggested)
     else:
-        heading, card = f"Movies similar to {movie.title}", document.movie_object(movie)
+        heading = f"{words.adapt('Movies')} similar to {movie.title}"
+        card = document.movie_object(movie)
         shadowed = page_texts.shadowed_note(wanted, movie, found.titled)
         fallback = page_texts.fallback_note(
-            items, wanted="similar", whose=whose, filtered=options.filtered
+            found.answer, wanted="similar", whose=whose, filtered=options.filtered
         )
     page = _listing(
         found.answer,
@@ -134,7 +138,7 @@ def movie_page(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
     if movie is None:
         return page
     notes = page.notes if shadowed is None else (shadowed, *page.notes)
-    return replace(page, facts=_card(movie), notes=notes)
+    return replace(page, facts=_card(movie, words), notes=notes)
 
 
 def search_page(
@@ -152,7 +156,7 @@ def search_page(
     none = "no title has all of these words or prefixes"
     notes = (f"{none}; these have some of them." if found else f"{none}, nor any of them.",)
     return Page(
-        heading=f"Movies with {text} in the title",
+        heading=f"{words_of(status.manifest).adapt('Movies')} with {text} in the title",
         rows=tuple(
             Row(
                 rank,
@@ -197,6 +201,7 @@ def _listing(
                 movie_id=item.movie_id,
                 score=page_texts.score_words(item.score, item.source),
                 source=item.source,
+                source_words=page_texts.source_words(item.source, answer.words),
                 title=item.title,
                 year=item.year,
                 genres=item.genres,
@@ -218,16 +223,16 @@ def _listing(
 
 
 def _candidates(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
-    count = len(found.candidates)
+    titled = f"{len(found.candidates)} {found.answer.words.items} have the title"
     return Page(
-        heading=f"{count} movies have the title {wanted}",
+        heading=f"{titled} {wanted}",
         rows=tuple(
             Row(rank, movie.movie_id, "", "candidate", movie.title, movie.year, movie.genres)
             for rank, movie in enumerate(found.candidates, start=1)
         ),
         footer=page_texts.generation_words(found.answer.generation, found.answer.age_seconds),
         show_ids=True,
-        error=UsageError(f"{count} movies have the title {wanted!r}; ask for one by its id"),
+        error=UsageError(f"{titled} {wanted!r}; ask for one by its id"),
         document={
             **_frame("get-movie", found.answer, options),
             "query": {"movie": wanted, **options.query},
@@ -244,11 +249,11 @@ def _frame(command: str, answer: Answer, options: ListOptions) -> dict[str, Any]
     return document.frame(command, options.namespace, answer.generation, answer.age_seconds)
 
 
-def _card(movie: Movie) -> tuple[tuple[str, str], ...]:
+def _card(movie: Movie, words: Words) -> tuple[tuple[str, str], ...]:
     mean = "" if movie.mean_rating is None else f", mean {movie.mean_rating:.2f}"
     return (
         ("title", movie.title),
         ("id", movie.movie_id),
         ("genres", ", ".join(movie.genres) or "none listed"),
-        ("ratings", f"{movie.rating_count:,}{mean}"),
+        (words.interactions, f"{movie.rating_count:,}{mean}"),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reco_cli.page_texts import shadowed_note, suggestion
 from reco_store import Answer, ListFilters, Movie, UsageError
+from reco_store.contract.words import Words, words_of
 
 if TYPE_CHECKING:  # a command that reads nothing, such as --help, need not load redis
     from reco_store import Reader
@@ -79,7 +80,7 @@ def ratings_of(reader: "Reader", texts: Sequence[str]) -> tuple[dict[str, float]
         wanted, stars = _parsed(text)
         movie, titled = _movie(reader, wanted)
         if movie.movie_id in ratings:
-            raise UsageError(f"{wanted!r} is rated twice")
+            raise UsageError(f"{wanted!r} is {_words(reader).interacted} twice")
         ratings[movie.movie_id] = stars
         notes.append(shadowed_note(wanted, movie, titled))
     return ratings, tuple(note for note in notes if note is not None)
@@ -104,8 +105,16 @@ def _movie(reader: "Reader", wanted: str) -> tuple[Movie, tuple[Movie, ...]]:
         return movie, titled
     if not titled:
         suggested = suggestion(_similar_titles(reader, wanted))
-        raise UsageError(f"no movie has the id or the title {wanted!r}.{suggested}")
+        raise UsageError(f"no {_words(reader).item} has the id or the title {wanted!r}.{suggested}")
     if len(titled) > 1:
         named = ", ".join(f"{movie.movie_id} ({movie.title})" for movie in titled)
-        raise UsageError(f"{len(titled)} movies have the title {wanted!r}; name one by id: {named}")
+        items = _words(reader).items
+        raise UsageError(
+            f"{len(titled)} {items} have the title {wanted!r}; name one by id: {named}"
+        )
     return titled[0], ()
+
+
+def _words(reader: "Reader") -> Words:
+    """Return the words of the live generation, for an error."""
+    return words_of(reader.status().manifest)

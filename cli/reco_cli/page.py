@@ -78,6 +78,8 @@ class Row:
     title: str
     year: int | None
     genres: tuple[str, ...]
+    source_words: str = ""
+    """The source, for people."""
     because: str = ""
     """Title of the rated movie that explains this one; empty if there is none."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from reco_store import Answer, Item, Movie
 from reco_store.contract.titles import fold_genre
+from reco_store.contract.words import DEFAULT_WORDS, Words
 from reco_store.read.answer_types import USED_UP
 from reco_terminal.wording import age_words
 
@@ -31,9 +32,9 @@ def score_words(score: float, source: str) -> str:
     return f"{score:.3f}"
 
 
-def source_words(source: str) -> str:
-    """Return a source in words: `most_rated` becomes `most rated`."""
-    return source.replace("_", " ")
+def source_words(source: str, words: Words = DEFAULT_WORDS) -> str:
+    """Return a source in words: `most_rated` becomes `most rated`, or `most bought`."""
+    return words.adapt(source.replace("_", " "))
 
 
 def size_words(size_bytes: int) -> str:
@@ -49,7 +50,7 @@ def bare_title(title: str, year: int | None) -> str:
 
 
 def fallback_note(
-    items: Sequence[Item],
+    answer: Answer,
     *,
     wanted: str,
     whose: str,
@@ -59,7 +60,7 @@ def fallback_note(
     """Return a note that an answer, or the rest of one, is a fallback.
 
     Args:
-        items: the answer, best first.
+        answer: the answer.
         wanted: the requested source.
         whose: owner of the list, such as `user 42`.
         genre: the requested genre, if any.
@@ -68,46 +69,49 @@ def fallback_note(
     Returns:
         One sentence, or None if every item is from the requested source.
     """
+    items, words = answer.items, answer.words
     others = [item for item in items if item.source != wanted or not _has_genre(item, genre)]
     if not others:
         return None
-    instead = _kinds(others) + ("" if genre is None else " of all genres")
+    instead = _kinds(others, words) + ("" if genre is None else " of all genres")
     kept = len(items) - len(others)
     if kept:
         return (
-            f"the {source_words(wanted)} list of {whose} has only {kept} to show; "
+            f"the {source_words(wanted, words)} list of {whose} has only {kept} to show; "
             f"{instead} fill the rest."
         )
     if filtered:
-        reason = f"the {source_words(wanted)} list of {whose} has no movie that passes the filters"
+        own = f"the {source_words(wanted, words)} list of {whose}"
+        reason = f"{own} has no {words.item} that passes the filters"
     else:
-        reason = f"{whose} has no {source_words(wanted)} list"
+        reason = f"{whose} has no {source_words(wanted, words)} list"
     return f"{reason}; showing the {instead} instead."
 
 
-def for_ratings_note(items: Sequence[Item], *, filtered: bool) -> str | None:
+def for_ratings_note(answer: Answer, *, filtered: bool) -> str | None:
     """Return a note that recommendations from given ratings, or the rest of them, are a fallback.
 
     Args:
-        items: the answer, best first.
+        answer: the answer.
         filtered: True if a filter may have removed every recommendation.
 
     Returns:
         One sentence, or None if every item is computed from the ratings.
     """
+    items, words = answer.items, answer.words
     others = [item for item in items if item.source != "for_ratings"]
     if not others:
         return None
     if kept := len(items) - len(others):
         count = "one recommendation" if kept == 1 else f"{kept} recommendations"
-        limit = "from these ratings with these filters" if filtered else "from these ratings"
-        return f"only {count} could be computed {limit}; {_kinds(others)} fill the rest."
+        limit = words.adapt("from these ratings") + (" with these filters" if filtered else "")
+        return f"only {count} could be computed {limit}; {_kinds(others, words)} fill the rest."
     reason = (
         "no recommendation computed from these ratings passes the filters"
         if filtered
         else "no recommendations could be computed from these ratings"
     )
-    return f"{reason}; showing the {_kinds(others)} instead."
+    return f"{words.adapt(reason)}; showing the {_kinds(others, words)} instead."
 
 
 def _has_genre(item: Item, genre: str | None) -> bool:
@@ -115,16 +119,17 @@ def _has_genre(item: Item, genre: str | None) -> bool:
     return genre is None or fold_genre(genre) in map(fold_genre, item.genres)
 
 
-def unknown_note(items: Sequence[Item], wanted: str, similar: Sequence[Movie] = ()) -> str:
+def unknown_note(answer: Answer, wanted: str, similar: Sequence[Movie] = ()) -> str:
     """Return a note that no movie has this id or title, with the kind of list shown instead.
 
     Args:
-        items: the answer, best first.
+        answer: the answer.
         wanted: the requested id or title.
         similar: suggested movies.
     """
-    instead = f"; showing the {_kinds(items)} instead" if items else ""
-    return f"no movie has the id or the title {wanted}{instead}.{suggestion(similar)}"
+    items, words = answer.items, answer.words
+    instead = f"; showing the {_kinds(items, words)} instead" if items else ""
+    return f"no {words.item} has the id or the title {wanted}{instead}.{suggestion(similar)}"
 
 
 def suggestion(similar: Sequence[Movie]) -> str:
@@ -157,13 +162,16 @@ def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) ->
         whose: owner of the list, such as `user 42`.
         available: name of the set of available movies, empty for the namespace's own.
     """
-    the_set = f"the set of available movies{f' {available!r}' if available else ''}"
+    words = answer.words
+    the_set = f"the set of available {words.items}{f' {available!r}' if available else ''}"
     unrestricted = "so nothing is filtered out" if answer.items else "so nothing is shown"
     texts = {
         "available_missing": f"{the_set} does not exist or is empty, {unrestricted} "
         "(--available-missing).",
-        "all_seen": f"{whose} has rated every movie that could be shown; rated movies are not "
-        "recommended again.",
+        "all_seen": f"{whose} "
+        + words.adapt(
+            "has rated every movie that could be shown; rated movies are not recommended again."
+        ),
         "data_lost": "the store has lost the lists that would fill the rest; run "
         "`batch republish latest`.",
     }
@@ -172,7 +180,7 @@ def short_notes(answer: Answer, n: int, *, whose: str, available: str | None) ->
     return tuple(texts[note] for note in answer.notes if note in texts)
 
 
-def _kinds(items: Sequence[Item]) -> str:
+def _kinds(items: Sequence[Item], words: Words) -> str:
     """Return the sources of movies in words, such as `most rated movies of the genre`."""
     sources = list(dict.fromkeys(item.source for item in items))
     plain = [source_words(source) for source in sources if not source.endswith("_in_genre")]
@@ -180,4 +188,4 @@ def _kinds(items: Sequence[Item]) -> str:
     of_genre = [source_words(s[: -len("_in_genre")]) for s in sources if s.endswith("_in_genre")]
     if of_genre:  # these precede the fallback of all genres in every answer
         kinds.insert(0, f"{' and '.join(of_genre)} movies of the genre")
-    return " and ".join(kinds)
+    return words.adapt(" and ".join(kinds))

@@ -8,6 +8,7 @@ from reco_cli.live_states import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
 from reco_store.contract.metrics import WITH_RULES, Use, figures
+from reco_store.contract.words import Words, words_of
 from reco_terminal.wording import age_words, chosen_words, quality_figures, quality_words
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
@@ -110,7 +111,7 @@ def _main_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
     held, reason = fields["held_until"], fields["held_reason"]
     facts = {
         **_head(status, fields),
-        "input": _input_text(fields["data"]),
+        "input": _input_text(fields["data"], words_of(status.manifest)),
         "gate": _gate_text(status),
         **quality_figures(fields["metrics"], data=fields["data"]),
         "held until": f"{held}: {reason}" if held and reason else held,
@@ -118,7 +119,9 @@ def _main_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
     if fields["share"] is not None:
         facts["namespace"] += f", {_experiment_text(fields)}"
     if status.hidden:
-        facts["keys"] += f", {status.hidden:,} hidden movie{'s' * (status.hidden != 1)}"
+        words = words_of(status.manifest)
+        hidden = words.item if status.hidden == 1 else words.items
+        facts["keys"] += f", {status.hidden:,} hidden {hidden}"
     return tuple((name, text) for name, text in facts.items() if text)
 
 
@@ -135,16 +138,18 @@ def _experiment_text(fields: Mapping[str, Any]) -> str:
     return f"{_share_text(fields['share'])} in experiment {fields['experiment']}"
 
 
-def _input_text(data: object) -> str:
+def _input_text(data: object, words: Words) -> str:
     """Return the sizes of the input; a size that the manifest lacks is left out."""
     sizes = data if isinstance(data, Mapping) else {}
     counts = [(name, sizes.get(name)) for name in ("users", "movies", "ratings")]
-    return ", ".join(f"{count:,} {name}" for name, count in counts if isinstance(count, int))
+    return ", ".join(
+        f"{count:,} {words.adapt(name)}" for name, count in counts if isinstance(count, int)
+    )
 
 
 def _all_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
     """Return every readable value of one namespace, as labels and texts."""
-    quality = quality_words(fields["metrics"])
+    quality = quality_words(fields["metrics"], words_of(status.manifest))
     # Without the single checks and the models' hyper-parameters, which are hundreds of lines: the
     # report and the JSON object have them.
     shown = {
@@ -193,6 +198,8 @@ def _facts_side_by_side(found: LiveStates) -> _Facts:
     experiments = [found.experiment_of(live) for live in found.namespaces]
     several = len(found.experiments) > 1
     shares = [found.share_of(live) for live in found.namespaces]
+    # The first catalogue names the rows; arms of an experiment have the same one.
+    words = next(words_of(live.status.manifest) for live in found.namespaces if live.status)
     rows = [
         ("namespace", [live.namespace for live in found.namespaces]),
         # A single experiment is in the heading.
@@ -200,7 +207,10 @@ def _facts_side_by_side(found: LiveStates) -> _Facts:
         ("share", ["" if share is None else _share_text(share) for share in shares]),
         ("generation", list(map(_generation_text, found.namespaces))),
         *(
-            (name, ["" if live.status is None else text(live.status) for live in found.namespaces])
+            (
+                words.adapt(name),
+                ["" if live.status is None else text(live.status) for live in found.namespaces],
+            )
             for name, text in _ROWS
         ),
     ]

@@ -89,7 +89,7 @@ def _row_table(page: Page, width: int) -> Table:
         "year": ["" if row.year is None else str(row.year) for row in page.rows],
         "genres": [", ".join(row.genres) for row in page.rows],
         "score": [row.score for row in page.rows],
-        "source": [page_texts.source_words(row.source) for row in page.rows],
+        "source": [row.source_words or page_texts.source_words(row.source) for row in page.rows],
         "because": [row.because for row in page.rows],
     }
     shown = {

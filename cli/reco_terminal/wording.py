@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from reco_store.contract.metrics import WITH_RULES, Figure, Use, figures
+from reco_store.contract.words import DEFAULT_WORDS, Words
 
 #: With fewer test users a metric is too uncertain to be shown without its interval.
 _FEW_USERS: Final = 50
@@ -50,23 +51,24 @@ def quality_figures(
     return found | ({"test users": f"{users:,}"} if found and is_uncertain else {})
 
 
-def quality_words(metrics: object) -> dict[str, str]:
+def quality_words(metrics: object, words: Words = DEFAULT_WORDS) -> dict[str, str]:
     """Return the metrics that have an explanation, each with its baseline and meaning.
 
     Args:
         metrics: of the manifest; anything.
+        words: words of the catalogue.
 
     Returns:
         Label -> text, such as `Recall@100` -> `0.532 (most popular 0.303). Share of ...`.
     """
-    words = {
-        figure.label: f"{text}. {figure.meaning}"
+    found = {
+        figure.label: words.adapt(f"{text}. {figure.meaning}")
         for figure in figures(Use.DETAILS)
         if (text := _value_words(figure, metrics, None, every=True))
     }
     if isinstance(metrics, Mapping) and metrics.get("without_stars") is True:
-        words.setdefault("RMSE", WITHOUT_RATINGS)
-    return words
+        found.setdefault("RMSE", WITHOUT_RATINGS)
+    return found
 
 
 def chosen_words(metrics: object) -> str:

@@ -6,14 +6,18 @@ from hypothesis import strategies as st
 
 from reco_cli import page_texts
 from reco_store import Answer, Item
+from reco_store.contract.words import DEFAULT_WORDS, Words
 from reco_terminal.wording import age_words
 
+SHOP = Words("product", "products", "purchase", "purchases", "bought")
 
-def items(*sources, genres=()):
-    """Make one movie for each source."""
-    return [
+
+def answer(*sources, genres=(), notes=(), words=DEFAULT_WORDS):
+    """Make an answer with one movie for each source."""
+    items = tuple(
         Item(str(i), 1.0, source, f"movie {i}", None, genres) for i, source in enumerate(sources)
-    ]
+    )
+    return Answer("20261124T031502Z-7f3a", 0.0, items, notes, words)
 
 
 @pytest.mark.parametrize(
@@ -66,18 +70,18 @@ def test_a_title_loses_its_own_year_only():
 
 def test_an_answer_from_the_wanted_list_needs_no_note():
     """Without a fallback there is no note."""
-    assert page_texts.fallback_note(items("personal"), wanted="personal", whose="user 1") is None
+    assert page_texts.fallback_note(answer("personal"), wanted="personal", whose="user 1") is None
 
 
 def test_a_complete_fallback_has_a_note():
     """The note names the user, the missing list and its substitute."""
-    note = page_texts.fallback_note(items("most_rated"), wanted="personal", whose="user 9")
+    note = page_texts.fallback_note(answer("most_rated"), wanted="personal", whose="user 9")
     assert note == "user 9 has no personal list; showing the most rated movies instead."
 
 
 def test_a_fallback_that_fills_up_has_a_note():
     """The note counts the movies of the user's own list."""
-    mixed = items("ranked", "ranked", "most_rated", "highest_rated")
+    mixed = answer("ranked", "ranked", "most_rated", "highest_rated")
     note = page_texts.fallback_note(mixed, wanted="ranked", whose="user 9")
     assert note == (
         "the ranked list of user 9 has only 2 to show; "
@@ -87,8 +91,8 @@ def test_a_fallback_that_fills_up_has_a_note():
 
 def test_a_fallback_for_given_ratings_has_a_note():
     """The note blames a filter only if there is one."""
-    none, some = items("most_rated"), items("for_ratings", "most_rated_in_genre")
-    assert page_texts.for_ratings_note(items("for_ratings"), filtered=True) is None
+    none, some = answer("most_rated"), answer("for_ratings", "most_rated_in_genre")
+    assert page_texts.for_ratings_note(answer("for_ratings"), filtered=True) is None
     assert page_texts.for_ratings_note(none, filtered=False) == (
         "no recommendations could be computed from these ratings; "
         "showing the most rated movies instead."
@@ -105,13 +109,27 @@ def test_a_fallback_for_given_ratings_has_a_note():
 
 def test_an_unknown_genre_is_a_fallback_though_the_source_is_the_wanted_one():
     """Most rated movies of all genres are not those of the requested genre."""
-    answer = items("most_rated", genres=("Drama",))
+    found = answer("most_rated", genres=("Drama",))
     expected = {"wanted": "most_rated", "whose": "the genre X"}
-    assert page_texts.fallback_note(answer, **expected, genre="Drama") is None
-    assert page_texts.fallback_note(answer, **expected, genre="drama") is None
-    assert page_texts.fallback_note(answer, **expected, genre="War") == (
+    assert page_texts.fallback_note(found, **expected, genre="Drama") is None
+    assert page_texts.fallback_note(found, **expected, genre="drama") is None
+    assert page_texts.fallback_note(found, **expected, genre="War") == (
         "the genre X has no most rated list; showing the most rated movies of all genres instead."
     )
+
+
+def test_notes_have_the_words_of_the_catalogue():
+    """A shop has products that were bought."""
+    found = answer("most_rated_in_genre", "most_rated", notes=("all_seen",), words=SHOP)
+    note = page_texts.fallback_note(found, wanted="personal", whose="user 9", filtered=True)
+    assert note == (
+        "the personal list of user 9 has no product that passes the filters; showing the most "
+        "bought products of the genre and most bought products instead."
+    )
+    (note,) = page_texts.short_notes(found, 2, whose="user 9", available=None)
+    assert note.startswith("user 9 has bought every product that could be shown; bought products ")
+    assert page_texts.unknown_note(found, "x").startswith("no product has the id or the title x;")
+    assert page_texts.source_words("most_rated", SHOP) == "most bought"
 
 
 def test_a_short_answer_has_a_note():
@@ -119,8 +137,7 @@ def test_a_short_answer_has_a_note():
     expected = {"n": 2, "whose": "user 9", "available": "de"}
 
     def notes(*names, sources=("personal",)):
-        answer = Answer("20261124T031502Z-7f3a", 0.0, tuple(items(*sources)), names)
-        return page_texts.short_notes(answer, **expected)
+        return page_texts.short_notes(answer(*sources, notes=names), **expected)
 
     assert notes() == ()
     assert notes("used_up") == ("1 of 2: the published lists have no more.",)

@@ -16,6 +16,7 @@ from reco_batch.commands.settings_commands import settings_commands
 from reco_batch.commands.store_commands import store_app, store_commands
 from reco_batch.errors import DataRefused
 from reco_batch.progress.terminal import fit_to_terminal, print_errors_as_warnings
+from reco_batch.settings.address import mask_address
 from reco_batch.settings.precedence import ResolvedSettings
 from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
@@ -130,7 +131,10 @@ def tune(resolved: ResolvedSettings) -> None:
     settings = resolved.settings
     searches = tune_command(settings, Target.from_settings(settings))
     page = messages.tuning_summary(
-        searches, out=settings.tune.out, data=str(settings.data), preset=settings.preset
+        searches,
+        out=settings.tune.out,
+        data=mask_address(str(settings.data)),
+        preset=settings.preset,
     )
     typer.echo(fit_to_terminal(page))
 
@@ -296,10 +300,12 @@ def diff(
     """
     from reco_batch.commands import diff_page  # noqa: PLC0415
     from reco_batch.evaluation.list_diff import choose_runs, difference, user_difference  # noqa: PLC0415
+    from reco_store.contract.words import words_of  # noqa: PLC0415
 
     target = Target.from_settings(resolved.settings)
     if after is None:  # a single name is that of the later generation
         before, after = None, before
     nights = choose_runs(target.artifacts, before, after, namespace=target.keys.namespace)
     found = difference(*nights, n=n) if user is None else user_difference(*nights, user, n=n)
-    typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found))
+    words = words_of(nights[-1].manifest)
+    typer.echo(diff_page.json_text(found) if as_json else diff_page.page(found, words))

@@ -43,7 +43,7 @@ def suggestion(columns: Mapping[str, str], places: InputKeys) -> Iterator[str]:
     own = {name: one for name, one in places.places.items() if one}
     if own:
         yield "[input]"
-        yield from (f"{name} = {toml_text(mask_address(one))}" for name, one in own.items())
+        yield from (f"{name} = {toml_text(_masked(one))}" for name, one in own.items())
         yield ""
     yield "[input.columns]"
     given = {name: one for name, one in places.columns.model_dump().items() if one}
@@ -51,6 +51,10 @@ def suggestion(columns: Mapping[str, str], places: InputKeys) -> Iterator[str]:
         value = [name] if key == "tags" and isinstance(name, str) else name
         note = "  # needs the weight of each kind in [input.events]" if key == "event" else ""
         yield f"{key} = {toml_text(value)}{note}"
+
+
+def _masked(place: str | tuple[str, ...]) -> str | list[str]:
+    return mask_address(place) if isinstance(place, str) else list(map(mask_address, place))
 
 
 def _is_of(opened: OpenTable, number: int) -> bool:
@@ -120,7 +124,4 @@ def _found(judged: Judged) -> Iterator[str]:
         return
     data = judged.dataset
     yield from (f"note: {one}" for one in data.findings.describe())
-    yield (
-        f"{len(data.ratings):,} ratings, {len(data.user_ids):,} users, "
-        f"{data.movies.listed:,} movies"
-    )
+    yield data.size_words

@@ -17,17 +17,22 @@ from collections.abc import Iterator, Sequence
 from reco_batch.evaluation.generation_diff import DEPTH, PERSISTENCE
 from reco_batch.evaluation.list_diff import Difference, MovieMove, UserDifference
 from reco_batch.progress.terminal import fit_to_terminal, table
+from reco_store.contract.words import Words
 from reco_terminal.console import printable
 
 Found = Difference | UserDifference
 _RBO = f"rank-biased overlap (p = {PERSISTENCE})"
 
 
-def page(found: Found) -> str:
-    """Return a comparison in the form that suits standard output."""
+def page(found: Found, words: Words) -> str:
+    """Return a comparison in the form that suits standard output, in the words of a catalogue."""
     if not sys.stdout.isatty():
         return "\n".join("\t".join(line) for line in _pipe_lines(found))
-    blocks = _user_blocks(found) if isinstance(found, UserDifference) else _run_blocks(found)
+    blocks = (
+        _user_blocks(found, words)
+        if isinstance(found, UserDifference)
+        else _run_blocks(found, words)
+    )
     return "\n\n".join(blocks)
 
 
@@ -75,7 +80,7 @@ def _figures(found: Found) -> dict[str, float | None]:
     return figures
 
 
-def _run_blocks(found: Difference) -> Iterator[str]:
+def _run_blocks(found: Difference, words: Words) -> Iterator[str]:
     lines = [
         f"before      {found.before}",
         f"after       {found.after}",
@@ -85,13 +90,13 @@ def _run_blocks(found: Difference) -> Iterator[str]:
         lines += [
             (
                 f"overlap@10  {_percent(found.overlap)} on average; "
-                f"{found.unchanged:,} users keep all ten movies"
+                f"{found.unchanged:,} users keep all ten {words.items}"
             ),
             f"rbo         {_percent(found.rbo)} {_RBO}",
         ]
     lines.append(
-        f"movies      {found.entered:,} entered at least one top-10, {found.left:,} left all of "
-        f"them; in the catalogue {found.new_movies:,} are new, {found.gone_movies:,} gone"
+        f"{words.items:11} {found.entered:,} entered at least one top-10, {found.left:,} left all "
+        f"of them; in the catalogue {found.new_movies:,} are new, {found.gone_movies:,} gone"
     )
     yield fit_to_terminal("\n".join(lines))
     for title, moves in (("more users see", found.rose), ("fewer users see", found.fell)):
@@ -107,7 +112,7 @@ def _run_blocks(found: Difference) -> Iterator[str]:
         )
 
 
-def _user_blocks(found: UserDifference) -> Iterator[str]:
+def _user_blocks(found: UserDifference, words: Words) -> Iterator[str]:
     lines = [
         f"before      {found.before}",
         f"after       {found.after}",
@@ -120,7 +125,7 @@ def _user_blocks(found: UserDifference) -> Iterator[str]:
     yield fit_to_terminal("\n".join(lines))
     if found.places:
         yield table(
-            ("before", "now", "movie"),
+            ("before", "now", words.item),
             [
                 (_position(before), _position(after), printable(title))
                 for _, title, before, after in found.places

@@ -23,6 +23,7 @@ from reco_batch.artifact.check import (
 )
 from reco_batch.artifact.quarantine import StoredArtifact
 from reco_batch.progress.terminal import PART_GAP, duration, table
+from reco_store.contract.words import Words, words_of
 from reco_store.control.collector import REPLACED
 from reco_store.control.generation_registry import QUARANTINED, READY, RETIRED, STAGING
 from reco_store.publishing.generations import GenerationRecord
@@ -31,7 +32,7 @@ from reco_terminal.console import printable
 from reco_terminal.wording import age_words, quality_figures
 
 if TYPE_CHECKING:
-    from reco_batch.night.forget import Forgot
+    from reco_batch.night.forget import Forgot, Undone
     from reco_batch.night.run import Night
     from reco_batch.simulate.files import SimulateConfig
     from reco_batch.tuning.tune import Search
@@ -68,7 +69,8 @@ def run_summary(result: "Night", *, store: str, reading_options: str, seconds: f
     manifest, published = result.artifact.manifest, result.published
     counts = manifest["counts"]
     size = (
-        f"{counts['user']:,} users, {counts['movie']:,} movies, {manifest['entries']:,} keys "
+        f"{counts['user']:,} users, {counts['movie']:,} {words_of(manifest).items}, "
+        f"{manifest['entries']:,} keys "
         f"({manifest['bytes'] / 1e6:.1f} MB), {duration(seconds)}"
     )
     figures = quality_figures(manifest["metrics"], result.before, data=manifest.get("data"))
@@ -301,10 +303,10 @@ def release_message(*, was_held: bool) -> str:
     return "the hold is off: the next run may go live" if was_held else "there was no hold"
 
 
-def hide_message(changed: int, titles: Mapping[str, str | None]) -> str:
+def hide_message(changed: int, titles: Mapping[str, str | None], words: Words) -> str:
     """Report how many movies were hidden, and which of them the live generation does not have."""
     unknown = [printable(movie_id) for movie_id, title in titles.items() if title is None]
-    lines = [f"{_movies_are(changed)} now hidden from every list"]
+    lines = [f"{_items_are(changed, words)} now hidden from every list"]
     if unknown:
         lines.append(
             f"note: not in the live generation: {', '.join(unknown)}; hidden as soon as a "
@@ -313,15 +315,15 @@ def hide_message(changed: int, titles: Mapping[str, str | None]) -> str:
     return "\n".join(lines)
 
 
-def unhide_message(changed: int, requested: int) -> str:
+def unhide_message(changed: int, requested: int, words: Words) -> str:
     """Report how many movies are shown again."""
     rest = requested - changed
     unchanged = f"; {rest} {'was' if rest == 1 else 'were'} not hidden" if rest else ""
-    return f"{_movies_are(changed)} shown again{unchanged}"
+    return f"{_items_are(changed, words)} shown again{unchanged}"
 
 
-def _movies_are(count: int) -> str:
-    return "1 movie is" if count == 1 else f"{count or 'no'} movies are"
+def _items_are(count: int, words: Words) -> str:
+    return f"1 {words.item} is" if count == 1 else f"{count or 'no'} {words.items} are"
 
 
 def hidden_list(titles: Mapping[str, str | None]) -> str:
@@ -356,6 +358,18 @@ def forget_message(found: "Forgot") -> str:
         left_out,
     ]
     return "\n".join(lines)
+
+
+def undo_message(undone: "Undone") -> str:
+    """Report who is forgotten no longer, and when their values come back."""
+    others = [f"{_plural(undone.others, 'user')} not in it"] if undone.others else []
+    kept = f"leave out everybody in {undone.list_file}"
+    return "\n".join(
+        [
+            _line("removed", f"{_plural(undone.users, 'user')} from the list", *others),
+            _line("later runs", f"{kept}; what was erased comes back with the next run"),
+        ]
+    )
 
 
 def stop_message(*, was_running: bool) -> str:

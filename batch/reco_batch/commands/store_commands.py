@@ -25,6 +25,7 @@ from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
 from reco_store import ContractMismatch, Keys, NothingPublished, Reader, RunLock, UsageError
 from reco_store.connection.client import Client
+from reco_store.contract.words import DEFAULT_WORDS, Words, words_of
 from reco_store.control.hide_list import hidden, hide, unhide
 from reco_store.publishing.generations import list_generations, release, rollback
 
@@ -171,9 +172,8 @@ def hide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
     client = target.connect()
     changed = hide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(
-        fit_to_terminal(messages.hide_message(changed, _titles(client, target.keys, movies)))
-    )
+    titles, words = _titles(client, target.keys, movies), _words(client, target.keys)
+    typer.echo(fit_to_terminal(messages.hide_message(changed, titles, words)))
 
 
 @store_commands.command("unhide", cls=PlainCommand)
@@ -184,7 +184,8 @@ def unhide_(resolved: ResolvedSettings, movies: MovieIds) -> None:
     client = target.connect()
     changed = unhide(client, target.keys, movies)
     target.make_durable(client)
-    typer.echo(messages.unhide_message(changed, len(movies)))
+    words = _words(client, target.keys)
+    typer.echo(messages.unhide_message(changed, len(movies), words))
 
 
 @store_commands.command("hidden", cls=PlainCommand)
@@ -213,6 +214,14 @@ def _titles(client: Client, keys: Keys, movie_ids: Iterable[str]) -> Mapping[str
     return titles
 
 
+def _words(client: Client, keys: Keys) -> Words:
+    """Return the words of the live generation, or the default where there is none."""
+    try:
+        return words_of(Reader(client=client, namespace=keys.namespace).status().manifest)
+    except (NothingPublished, ContractMismatch):
+        return DEFAULT_WORDS
+
+
 @store_commands.command("forget", cls=PlainCommand)
 @takes(Panel.STORE)
 def forget_(
@@ -223,24 +232,37 @@ def forget_(
             metavar="USER...", help="Ids of users. [default: all who were forgotten earlier]"
         ),
     ] = None,
+    *,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo", help="Let later runs read these users again; erase nothing. [default: no]"
+        ),
+    ] = False,
 ) -> None:
     """Erase users, and leave them out of later runs.
 
     Deletes their keys in every generation, their rows in every artifact and the unfinished runs.
     Without an id, erases everybody who was forgotten earlier, as is necessary after a backup was
-    restored. May be repeated, and must be if it was interrupted.
+    restored. May be repeated, and must be if it was interrupted. Erased values come back only with
+    a later run, after --undo.
     """
-    from reco_batch.night.forget import forget_users  # noqa: PLC0415  # tables and the report
+    from reco_batch.night.forget import forget_users, undo_forget  # noqa: PLC0415  # tables and the report
 
     target = Target.from_settings(resolved.settings)
     try:
         client = target.connect()
     except NothingPublished:  # the embedded store has nothing to serve
         client = None
+    lock = None if client is None else RunLock(client, target.keys)
+    if undo:
+        undone = undo_forget(target.home, target.namespace, lock, users or [])
+        typer.echo(fit_to_terminal(messages.undo_message(undone)))
+        return
     found = forget_users(
         target.home,
         target.namespace,
-        None if client is None else RunLock(client, target.keys),
+        lock,
         users or [],
         warn=lambda line: typer.echo(f"warning: {line}", err=True),
     )

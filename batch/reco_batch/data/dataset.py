@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from reco_batch.data.ordering import user_by_user
 from reco_store.contract.codec import is_numeric_id
+from reco_store.contract.words import DEFAULT_WORDS, Words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,46 +131,52 @@ class Findings:
     ratings_of_unknown_movies: int = 0
     unknown_movies: int = 0
     movies_without_ratings: int = 0
+    words: Words = DEFAULT_WORDS
+    """Words for movies and ratings in the sentences."""
 
     def describe(self) -> tuple[str, ...]:
         """Return one sentence for each finding that is not zero."""
-        things = "interactions" if self.without_stars else "ratings"
+        words = self.words
+        if self.without_stars and words == DEFAULT_WORDS:
+            words = words._replace(interaction="interaction", interactions="interactions")
         sentences = (
             (
-                self.ratings_read if self.without_stars else 0,
-                (
-                    "{:,} interactions, no rating column: ratings are not predicted; ranked and "
-                    "highest-rated lists are not published"
-                ),
-            ),
-            (
                 self.duplicates_dropped,
-                f"{{:,}} {things} repeated a user and a movie: the latest of each was kept",
+                "{:,} ratings repeated a user and a movie: the latest of each was kept",
             ),
             (
                 self.ratings_of_unknown_movies,
                 (
-                    f"{{:,}} {things} are of {self.unknown_movies:,} movies that the movies file "
+                    f"{{:,}} ratings are of {self.unknown_movies:,} movies that the movies file "
                     "lacks: models learn from them, and no list shows such a movie"
                 ),
             ),
             (
                 self.future_ratings,
                 (
-                    f"{{:,}} {things} are dated after this run, the first on line "
+                    "{:,} ratings are dated after this run, the first on line "
                     f"{self.first_future_line:,}: treated as if dated at the newest valid timestamp"
                 ),
             ),
             (
                 self.movies_without_ratings,
                 (
-                    f"{{:,}} movies have no {things.removesuffix('s')}: they have a card and a "
-                    "similar list from an untrained vector"
+                    "{:,} movies have no rating: they have a card and a similar list from an "
+                    "untrained vector"
                 ),
             ),
         )
-        counted = (text.format(count) for count, text in sentences if count)
-        return (*self.notes, *self._rejections(), *counted)
+        counted = (words.adapt(text).format(count) for count, text in sentences if count)
+        return (*self.notes, *self._rejections(), *self._without_stars(words), *counted)
+
+    def _without_stars(self, words: Words) -> tuple[str, ...]:
+        if not self.without_stars:
+            return ()
+        sentence = (
+            f"{self.ratings_read:,} {words.interactions}, no rating column: ratings are not "
+            "predicted; lists by predicted or mean rating are not published"
+        )
+        return (sentence,)
 
     def _rejections(self) -> tuple[str, ...]:
         if not self.rejected:
@@ -192,6 +199,20 @@ class Dataset:
     rating_scale: tuple[float, float]
     findings: Findings = field(default_factory=Findings)
     source: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def words(self) -> Words:
+        """Words for movies and ratings in texts."""
+        return self.findings.words
+
+    @property
+    def size_words(self) -> str:
+        """Numbers of ratings, users and movies."""
+        words = self.words
+        return (
+            f"{len(self.ratings):,} {words.interactions}, {len(self.user_ids):,} users, "
+            f"{self.movies.listed:,} {words.items}"
+        )
 
     @property
     def has_stars(self) -> bool:

@@ -24,6 +24,7 @@ from reco_batch.artifact.check import (
 from reco_batch.artifact.manifests import Manifests, number, origin_of, section
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store.contract.manifest import created_seconds
+from reco_store.contract.words import words_of
 
 _SECONDS_PER_DAY: Final = 86_400
 
@@ -93,7 +94,8 @@ def _age(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
         yield Check("input.identical", 1, "", None, NOTED, "the same files as the live generation")
     kinds = [m.get("ids") for m in manifests if m is not None]
     if len(set(kinds)) > 1:
-        note = f"movie ids in values are of type {kinds[0]}, in the live generation {kinds[1]}"
+        item = words_of(manifests.staged).item
+        note = f"{item} ids in values are of type {kinds[0]}, in the live generation {kinds[1]}"
         yield Check("input.ids", None, "", None, WARNING, note)
 
 

@@ -22,6 +22,7 @@ from reco_batch.evaluation.top10_diversity import FEWEST_UNSEEN, Top10Figures
 from reco_batch.gate.input_checks import against_live
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store.contract.families import POPULAR, SEEN, USER, family_named
+from reco_store.contract.words import words_of
 
 #: Lists, or pairs of lists, that a measure of diversity needs.
 _FEWEST_LISTS: Final = 10
@@ -95,7 +96,7 @@ def _broken(
                 f"{name}.flat",
                 figures.flat / figures.judged if figures.judged else None,
                 bounds.flat_lists,
-                lacking=f"no movie has {ENOUGH_RATINGS} ratings",
+                lacking=words_of(staged).adapt(f"no movie has {ENOUGH_RATINGS} ratings"),
             )
         for fault, count in broken.items():
             yield at_most(f"{name}.{fault}", count, 0)

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,7 +17,7 @@ from reco_batch.errors import DataRefused
 from reco_batch.ingest.formats.path_checks import refusal, require_readable
 from reco_batch.ingest.formats.registry import ENDINGS, FORMAT_NAMES, FORMATS
 from reco_batch.ingest.formats.sql_table import DRIVERS, SqlQuery
-from reco_batch.ingest.formats.storage import StoredFile, stored_files
+from reco_batch.ingest.formats.storage import StoredFile, stored_files, stored_tables
 from reco_batch.settings.address import is_address, mask_address
 from reco_store import UsageError
 
@@ -45,11 +46,11 @@ class InputFile(NamedTuple):
         return "/".join(names[len(names) - names[::-1].index(self.name) - 1 :])
 
 
-def find_place(place: str, query: str | None, stem: str) -> InputFile:
-    """Return the file, the part files or the query of a table that [input] names.
+def find_place(place: str | tuple[str, ...], query: str | None, stem: str) -> InputFile:
+    """Return the files or the query of a table that [input] names.
 
     Args:
-        place: a file, a folder or pattern of files, or an address.
+        place: a file, a folder or pattern of files, an address, or several of them.
         query: table or query of a database; None for files.
         stem: `ratings` or `items`, the key of the place.
 
@@ -57,6 +58,13 @@ def find_place(place: str, query: str | None, stem: str) -> InputFile:
         UsageError: a database without a query, or a query without a database.
         DataRefused: there is no such file, or it cannot be read.
     """
+    if not isinstance(place, str):
+        if query is not None:
+            raise UsageError(
+                f"input.{stem} is a list and input.{stem}_query is {query!r}; expected files, or "
+                "one database with a query"
+            )
+        return _together([find_place(one, None, stem) for one in place])
     is_database = place.partition(":")[0].lower() in DRIVERS and ":" in place
     if is_database != (query is not None):
         raise UsageError(
@@ -68,7 +76,7 @@ def find_place(place: str, query: str | None, stem: str) -> InputFile:
         return InputFile(name, (SqlQuery(place, query),))
     if is_address(place) and not place.startswith("file://"):
         files = stored_files(place)
-        return InputFile(_last_name(place), files)
+        return InputFile(last_name(place), files)
     path = Path(place.removeprefix("file://"))
     try:
         path = path.expanduser()
@@ -80,6 +88,17 @@ def find_place(place: str, query: str | None, stem: str) -> InputFile:
         return InputFile(path.resolve().name, part_files(path.resolve()))
     require_readable(path)
     return InputFile(path.name, (path,))
+
+
+def _together(found: Sequence[InputFile]) -> InputFile:
+    """Return several files as one table."""
+    if len(found) == 1:
+        return found[0]
+    names = list(dict.fromkeys(one.name for one in found))
+    more = [f"{len(names) - 2} more"] if len(names) > 2 else []
+    return InputFile(
+        " + ".join([*names[:2], *more]), tuple(part for one in found for part in one.parts)
+    )
 
 
 def _matching(pattern: Path, stem: str) -> InputFile:
@@ -94,7 +113,8 @@ def _matching(pattern: Path, stem: str) -> InputFile:
     return InputFile(pattern.name, files)
 
 
-def _last_name(address: str) -> str:
+def last_name(address: str) -> str:
+    """Return the last part of the path of an address."""
     return mask_address(address).partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
@@ -123,6 +143,29 @@ def find_table(folder: Path, stem: str) -> InputFile:
         require_readable(path)
         return InputFile(path.name, (path,))
     return InputFile(path.name, part_files(path))
+
+
+def find_stored_table(address: str, stem: str) -> InputFile:
+    """Return the file, or the part files, of a table in a folder of an object store.
+
+    Args:
+        address: address of the folder.
+        stem: `ratings` or `movies`.
+
+    Raises:
+        DataRefused: there is no such file, there are several, or the store denies the access.
+    """
+    below = stored_tables(address, stem)
+    names = [name for ending in _TABLE_ENDINGS if (name := f"{stem}{ending}") in below]
+    if len(names) != 1:
+        raise DataRefused(
+            f"{mask_address(address)} has {' and '.join(names or below)}",
+            "one of them" if names else " or ".join(f"{stem}{ending}" for ending in ENDINGS),
+            "Keep the one to read, and remove or rename the others."
+            if names
+            else f"Rename it, or name its address as {stem.replace('movies', 'items')} in [input].",
+        )
+    return InputFile(names[0], below[names[0]])
 
 
 def part_files(folder: Path) -> tuple[Path, ...]:

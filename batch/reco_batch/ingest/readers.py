@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reco_batch.data import columns as c
+from reco_batch.data.words import words_for
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
 from reco_batch.ingest.conversion.tags import joined
+from reco_batch.ingest.conversion.times import are_years, start_of_years
 from reco_batch.ingest.conversion.type_matrix import cell_of
 from reco_batch.ingest.formats.path_checks import require_folder
 from reco_batch.ingest.formats.registry import open_file
@@ -32,12 +34,18 @@ from reco_batch.ingest.formats.table_file import (
     TextForm,
 )
 from reco_batch.ingest.headers import header_notes, header_refusals, merged
-from reco_batch.ingest.input_files import InputFile, find_place, find_table
+from reco_batch.ingest.input_files import (
+    InputFile,
+    find_place,
+    find_stored_table,
+    find_table,
+)
 from reco_batch.ingest.ordering import in_order
 from reco_batch.ingest.table_reader import OpenTable, TableReader
 from reco_batch.ingest.tables import Table, tables_of, text_form
 from reco_batch.settings.input_keys import InputKeys
 from reco_store import UsageError
+from reco_store.contract.words import DEFAULT_WORDS, Words
 
 _NUMBER: Final = r"^-?(0|[1-9]\d*)(\.\d+)?$"
 _WHOLE: Final = r"^-?\d+(\.0+)?$"
@@ -64,6 +72,8 @@ class RawTables(NamedTuple):
     """File name -> locations of its rows; empty for tables that were not read from files."""
     notes: tuple[str, ...] = ()
     """Notes on unusual forms of the files, and how each was read."""
+    words: Words = DEFAULT_WORDS
+    """Words for movies and ratings in texts."""
     labels: Mapping[str, Mapping[str, str]] = {}
     """File name -> name in the file of each column, where it differs."""
 
@@ -74,32 +84,46 @@ class RawTables(NamedTuple):
 
 def read_folder(folder: Path, *, encoding: str = "utf-8", max_bad_rows: int = 0) -> RawTables:
     """Read the ratings and the movies of a folder; see `open_tables` and `read_tables`."""
-    opened, refused = open_tables(folder, InputKeys(), encoding=encoding)
-    if refused:
-        raise merged(refused)
+    opened = open_tables(folder, InputKeys(), encoding=encoding).whole()
     return read_tables(opened, max_bad_rows=max_bad_rows)
 
 
-def open_tables(
-    folder: Path | None, places: InputKeys, *, encoding: str
-) -> tuple[list[OpenTable], list[DataRefused]]:
+class OpenedTables(NamedTuple):
+    """Result of opening the ratings table and the items table."""
+
+    tables: tuple[OpenTable, ...]
+    """Tables whose headers have no fault."""
+    refused: tuple[DataRefused, ...]
+    """A refusal for each of the others."""
+    files: tuple[TableFile | None, ...]
+    """The first file of each table, whatever its columns are; None if it cannot be opened."""
+
+    def whole(self) -> tuple[OpenTable, ...]:
+        """Return both tables.
+
+        Raises:
+            DataRefused: one of them was refused; the message contains all refusals.
+        """
+        if self.refused:
+            raise merged(self.refused)
+        return self.tables
+
+
+def open_tables(folder: Path | str | None, places: InputKeys, *, encoding: str) -> OpenedTables:
     """Find both tables and read their headers.
 
     Args:
-        folder: contains the tables that have no place, each as a file of one of `formats.ENDINGS`
-            or as a folder of part files.
+        folder: path or address of a folder with the tables that have no place, each as a file of
+            one of `formats.ENDINGS` or as a folder of part files.
         places: places of tables, and names of their columns.
         encoding: encoding of the text files.
-
-    Returns:
-        The tables that can be read, and a refusal for each of the others.
 
     Raises:
         UsageError: a table has no place, or its place and query contradict each other.
         NotInstalled: the driver of a database is missing.
         DataRefused: the folder cannot be read.
     """
-    if folder is not None:
+    if isinstance(folder, Path):
         require_folder(folder)
     tables = tables_of(places.columns)
     named = (
@@ -108,56 +132,51 @@ def open_tables(
     )
     opened: list[OpenTable] = []
     refused: list[DataRefused] = []
+    files: list[TableFile | None] = []
+    text = text_form(encoding, tables)
     for table, (key, place, query) in zip(tables, named, strict=True):
         try:
             file = _find(folder, table.stem, key, place, query)
-            opened.append(open_table(table, file, text_form(encoding, tables)))
+            parts = [_open_part(part, file.name_of(part), text) for part in file.parts]
+            files.append(parts[0])
         except DataRefused as error:
             refused.append(error)
-    return opened, refused
-
-
-def first_files(
-    folder: Path | None, places: InputKeys, *, encoding: str
-) -> tuple[TableFile | None, ...]:
-    """Return a file of each table, whatever its columns are; None if it cannot be opened."""
-    text = text_form(encoding, tables_of(places.columns))
-    found: list[TableFile | None] = []
-    for stem, key, place, query in (
-        ("ratings", "ratings", places.ratings, places.ratings_query),
-        ("movies", "items", places.items, places.items_query),
-    ):
+            files.append(None)
+            continue
         try:
-            file = _find(folder, stem, key, place, query)
-            found.append(_open_part(file.parts[0], file.name_of(file.parts[0]), text))
-        except DataRefused:
-            found.append(None)
-    return tuple(found)
+            opened.append(open_table(table, file, parts))
+        except DataRefused as error:
+            refused.append(error)
+    return OpenedTables(tuple(opened), tuple(refused), tuple(files))
 
 
 def _find(
-    folder: Path | None, stem: str, key: str, place: str | None, query: str | None
+    folder: Path | str | None,
+    stem: str,
+    key: str,
+    place: str | tuple[str, ...] | None,
+    query: str | None,
 ) -> InputFile:
     if place is not None:
         return find_place(place, query, key)
     if folder is None:
         raise UsageError(f"input.{key} is missing; expected its place, or a folder in --data")
+    if isinstance(folder, str):
+        return find_stored_table(folder, stem)
     return find_table(folder, stem)
 
 
-def open_table(table: Table, file: InputFile, text: TextForm) -> OpenTable:
-    """Read the headers of a table.
+def open_table(table: Table, file: InputFile, files: Sequence[TableFile]) -> OpenTable:
+    """Check the headers of a table.
 
     Args:
         table: the columns to read.
         file: a file, part files, or a query.
-        text: form of text files.
+        files: its parts, opened.
 
     Raises:
         DataRefused: a header has faults; the message lists all of them.
-        NotInstalled: the driver of a database is missing.
     """
-    files = [_open_part(part, file.name_of(part), text) for part in file.parts]
     notes: list[str] = []
     for one in files:
         if refused := header_refusals(one, table):
@@ -220,12 +239,15 @@ def _attributes(table: Table, files: Sequence[TableFile], notes: list[str]) -> l
     return found
 
 
-def read_tables(opened: Sequence[OpenTable], *, max_bad_rows: int = 0) -> RawTables:
+def read_tables(
+    opened: Sequence[OpenTable], *, max_bad_rows: int = 0, noun: str | None = None
+) -> RawTables:
     """Read the ratings and the movies.
 
     Args:
         opened: the ratings table and the movies table.
         max_bad_rows: number of rows that may be left out, including those that `validate` finds.
+        noun: what an item is called; None to choose by the name of its column.
 
     Returns:
         The two tables. The ratings have no column `rating` if the file has only the columns of a
@@ -240,9 +262,20 @@ def read_tables(opened: Sequence[OpenTable], *, max_bad_rows: int = 0) -> RawTab
     mode = ReadMode()
     while True:
         try:
-            return _read(opened, max_bad_rows, mode)
+            return _named(_read(opened, max_bad_rows, mode), opened[0].table, noun)
         except ReadAgain as again:
             mode = again.mode
+
+
+def _named(raw: RawTables, table: Table, noun: str | None) -> RawTables:
+    """Return the tables with the words for their items and interactions."""
+    words = words_for(
+        noun,
+        item_column=table.names[c.MOVIE_ID],
+        has_stars=c.RATING in raw.ratings,
+        has_events=c.EVENT in raw.ratings,
+    )
+    return raw._replace(words=words)
 
 
 def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> RawTables:
@@ -250,7 +283,8 @@ def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> Raw
     readers = [TableReader(one, bad, mode) for one in opened]
     ratings, movies = (reader.read() for reader in readers)
     _settle_ids(ratings, movies)
-    movies = _settle_items(movies, opened[1])
+    notes = [note for reader in readers for note in reader.notes]
+    movies = _settle_items(movies, opened[1], notes)
     return RawTables(
         _ordered(ratings, opened[0]),
         _ordered(movies, opened[1]),
@@ -258,8 +292,8 @@ def _read(opened: Sequence[OpenTable], max_bad_rows: int, mode: ReadMode) -> Raw
         opened[1].file.name,
         bad,
         {reader.name: reader.lines for reader in readers},
-        tuple(note for reader in readers for note in reader.notes),
-        {one.file.name: one.table.names for one in opened},
+        tuple(notes),
+        labels={one.file.name: one.table.names for one in opened},
     )
 
 
@@ -267,8 +301,14 @@ def _ordered(frame: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
     return frame if all(part.file.is_ordered for part in opened.parts) else in_order(frame)
 
 
-def _settle_items(movies: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
-    """Join columns of tags, and settle the types of mapped columns and of attributes."""
+def _settle_items(movies: pd.DataFrame, opened: OpenTable, notes: list[str]) -> pd.DataFrame:
+    """Join columns of tags, and settle the types of mapped columns and of attributes.
+
+    Args:
+        movies: the items table.
+        opened: its columns.
+        notes: receives a note about years.
+    """
     table = opened.table
     if table.more_tags:
         tags = {table.names[c.GENRES]: movies[c.GENRES]}
@@ -278,7 +318,14 @@ def _settle_items(movies: pd.DataFrame, opened: OpenTable) -> pd.DataFrame:
         movies = movies.assign(**{name: own.replace("", None) for name, own in tags.items()})
         movies = movies.assign(**{c.GENRES: together})
     if c.RELEASED in movies:
-        movies = movies.assign(**{c.RELEASED: movies[c.RELEASED].astype("Int64")})
+        times = movies[c.RELEASED].astype("Int64")
+        if are_years(times):
+            times = start_of_years(times)
+            notes.append(
+                f"{opened.file.name}: {table.names[c.RELEASED]} has years, each of which counts "
+                "from its first day"
+            )
+        movies = movies.assign(**{c.RELEASED: times})
     if c.AVAILABLE in movies:
         flags = movies[c.AVAILABLE].astype("boolean")
         flags = (~flags if table.is_inverted else flags).fillna(True)  # noqa: FBT003

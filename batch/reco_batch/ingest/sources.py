@@ -13,8 +13,8 @@ import pandas as pd
 from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.files import sha256
-from reco_batch.ingest.headers import merged
-from reco_batch.ingest.input_files import InputFile
+from reco_batch.ingest.formats.storage import OBJECT_STORES
+from reco_batch.ingest.input_files import InputFile, last_name
 from reco_batch.ingest.readers import RawTables, open_tables, read_folder, read_tables
 from reco_batch.ingest.table_reader import OpenTable
 from reco_batch.progress.reporter import Stage
@@ -91,32 +91,35 @@ def load(
         tables = read_folder(_download(data, cache=cache, stage=stage))
         return Source(tables, {"name": data, "from": f"{_GROUPLENS}/{data}.zip"})
     folder = None if data is None else folder_of(data)
-    opened, refused = open_tables(folder, places, encoding=encoding)
-    if refused:
-        raise merged(refused)
-    tables = read_tables(opened, max_bad_rows=max_bad_rows)
+    opened = open_tables(folder, places, encoding=encoding).whole()
+    tables = read_tables(opened, max_bad_rows=max_bad_rows, noun=places.noun)
     return Source(tables, _origin(folder, opened))
 
 
-def _origin(folder: Path | None, opened: Sequence[OpenTable]) -> dict[str, object]:
+def _origin(folder: Path | str | None, opened: Sequence[OpenTable]) -> dict[str, object]:
     """Return the name of the data, and the digests of files on this machine."""
     files = {one.file.name: digest for one in opened if (digest := _digest(one.file))}
     name = " and ".join(one.file.name for one in opened)
-    name = folder.resolve().name if folder is not None else name
+    if isinstance(folder, Path):
+        name = folder.resolve().name
+    elif folder is not None:
+        name = last_name(folder)
     return {"name": name, **({"sha256": files} if files else {})}
 
 
-def folder_of(data: str) -> Path:
-    """Return the folder that `--data` names.
+def folder_of(data: str) -> Path | str:
+    """Return the folder that `--data` names; an address if it is in an object store.
 
     Raises:
-        DataRefused: it is a URL, or in the home of an unknown account.
+        DataRefused: it is another address, or in the home of an unknown account.
     """
     if is_address(data):
+        if data.partition(":")[0].lower() in OBJECT_STORES:
+            return data
         raise DataRefused(
             f"--data is the address {mask_address(data)}",
             "a folder with ratings.csv and movies.csv",
-            "Name the tables of a database or an object store as ratings and items in [input].",
+            "Name the tables of a database, with their queries, as ratings and items in [input].",
         )
     try:
         return Path(data).expanduser()

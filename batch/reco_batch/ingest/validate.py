@@ -92,6 +92,7 @@ def build_dataset(
         ratings_of_unknown_movies=unknown_ratings,
         unknown_movies=movies.unlisted,
         movies_without_ratings=int((~rated).sum()),
+        words=raw.words,
     )
     return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}))
 
@@ -140,7 +141,8 @@ def _without_bad_rows(raw: RawTables, scale: tuple[float, float]) -> tuple[RawTa
     if len(suspects):
         wrong = _failures(_ratings_schema(raw.ratings, scale), suspects, raw, raw.ratings_file, bad)
         ratings = used_only(ratings[~ratings.index.isin(wrong)])
-    wrong = _failures(_movies_schema(), raw.movies, raw, raw.movies_file, bad)
+    own_id = raw.label(raw.movies_file, c.MOVIE_ID)
+    wrong = _failures(_movies_schema(own_id), raw.movies, raw, raw.movies_file, bad)
     if len(wrong):
         movies = movies[~movies.index.isin(wrong)]
     return raw._replace(ratings=ratings, movies=movies), bad
@@ -207,14 +209,15 @@ def _ratings_schema(frame: pd.DataFrame, scale: tuple[float, float]) -> pa.DataF
     return pa.DataFrameSchema(schema)
 
 
-def _movies_schema() -> pa.DataFrameSchema:
+def _movies_schema(own_id: str) -> pa.DataFrameSchema:
+    """Return the checks of the movies table, whose ids are in the column `own_id`."""
     return pa.DataFrameSchema(
         {
             c.MOVIE_ID: pa.Column(
                 str,
                 checks=[
                     pa.Check(_not_empty, error="an id that is not empty"),
-                    pa.Check(lambda ids: ~ids.duplicated(), error="each movieId only once"),
+                    pa.Check(lambda ids: ~ids.duplicated(), error=f"each {own_id} only once"),
                 ],
             ),
             c.TITLE: pa.Column(str, checks=pa.Check(_not_empty, error="a title")),
@@ -266,7 +269,7 @@ def _future(raw: RawTables, now: datetime | None) -> NDArray[np.int64]:
         raise DataRefused(
             f"timestamp {seconds[future[0]]} is {first:%Y-%m-%d %H:%M} UTC, and this machine's "
             f"clock shows {now.astimezone(UTC):%Y-%m-%d %H:%M}; {len(future):,} of "
-            f"{len(seconds):,} ratings are dated after it",
+            f"{len(seconds):,} {raw.words.interactions} are dated after it",
             f"at most {_LARGEST_FUTURE_SHARE:.0%}",
             "Set this machine's clock, or write times as seconds since 1970, UTC.",
             raw.ratings_file,
@@ -295,12 +298,12 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     if ratings_of_unknown > max_unknown_ratings * len(raw.ratings):
         line = raw.ratings.index[raw.ratings[c.MOVIE_ID].isin(unknown)][0]
         raise DataRefused(
-            f"movieId {raw.ratings[c.MOVIE_ID].loc[line]!r} is one of {len(unknown):,} that "
-            f"{raw.movies_file} lacks; {ratings_of_unknown:,} of {len(raw.ratings):,} ratings "
-            "are of such movies",
+            f"{raw.label(raw.ratings_file, c.MOVIE_ID)} {raw.ratings[c.MOVIE_ID].loc[line]!r} is "
+            f"one of {len(unknown):,} that {raw.movies_file} lacks; {ratings_of_unknown:,} of "
+            f"{len(raw.ratings):,} {raw.words.adapt('ratings are of such movies')}",
             f"at most {100 * max_unknown_ratings:g}%",
-            "Check that the two files are of the same data set; if these movies were removed from "
-            "the catalogue, raise --max-unknown-ratings.",
+            "Check that the two files are of the same data set; if these "
+            f"{raw.words.items} were removed from the catalogue, raise --max-unknown-ratings.",
             raw.ratings_file,
             int(line),
         )
@@ -310,7 +313,7 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     )
     separator = separator_of(listed_genres)
     genres = [*listed_genres, *[""] * len(unknown)]
-    further = item_columns(raw.movies, raw.movies_file, unlisted=len(unknown))
+    further = item_columns(raw.movies, unlisted=len(unknown))
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),
@@ -324,7 +327,7 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
 
 def _genre_note(raw: RawTables) -> tuple[str, ...]:
     if c.GENRES not in raw.movies:
-        return (f"{raw.movies_file} has no column 'genres': no movie has any",)
+        return (f"{raw.movies_file} has no column 'genres': no {raw.words.item} has any",)
     separator = separator_of(raw.movies[c.GENRES].fillna("").tolist())
     if separator == "|":
         return ()

@@ -196,10 +196,7 @@ def read_and_split(
         split = split_ratings(
             dataset.ratings, by=config.split, seed=config.seed, date=config.split_date
         )
-        stage.note(
-            f"{len(dataset.ratings):,} ratings, {len(dataset.user_ids):,} users, "
-            f"{dataset.movies.listed:,} movies"
-        )
+        stage.note(dataset.size_words)
     for finding in findings_of(dataset, split):
         reporter.report_finding(finding)
     return dataset, split

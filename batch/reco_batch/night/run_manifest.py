@@ -17,6 +17,7 @@ from reco_batch.rules.compiled import CompiledRules
 from reco_batch.scoring.popularity import thresholds_of
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.keys import BY_MOST_RATED
+from reco_store.contract.words import DEFAULT_WORDS, WORDS, Words
 
 SCHEMA_VERSION: Final = 1
 #: Options without effect on the published lists; the gate records its own.
@@ -58,6 +59,7 @@ def manifest_of(
         "created": iso(night.started),
         "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
         **_stand_in(config, dataset),
+        **_words(dataset.words),
         "genres": sorted({name for own in dataset.movies.catalogue.genres for name in own}),
         **input_of(dataset, split, rules.eligible),
         "parameters": parameters_of(config) | {"rating_threshold": thresholds.rating_mean},
@@ -75,6 +77,11 @@ def _stand_in(config: RunConfig, dataset: Dataset) -> dict[str, str]:
     if config.stand_in == BY_MOST_RATED or dataset.ratings.timestamp is None:
         return {}
     return {"stand_in": config.stand_in}
+
+
+def _words(words: Words) -> dict[str, dict[str, str]]:
+    """Return the words of the catalogue, unless they are the default of the contract."""
+    return {} if words == DEFAULT_WORDS else {WORDS: words._asdict()}
 
 
 def parameters_of(config: RunConfig) -> dict[str, Any]:
@@ -98,11 +105,11 @@ def input_of(
 
 def findings_of(dataset: Dataset, split: Split) -> tuple[str, ...]:
     """Return a sentence for each peculiarity of the input."""
-    few = split.users_only_in_training
+    few, words = split.users_only_in_training, dataset.words
     return (
         *dataset.findings.describe(),
-        *([f"{few:,} users have too few ratings to hold any out"] if few else []),
-        *([_cold_finding(dataset.ratings, split)] if len(split.cold) else []),
+        *([words.adapt(f"{few:,} users have too few ratings to hold any out")] if few else []),
+        *([words.adapt(_cold_finding(dataset.ratings, split))] if len(split.cold) else []),
     )
 
 

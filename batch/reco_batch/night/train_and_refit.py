@@ -113,7 +113,9 @@ class Trainings:
         if self._config.refits:
             planned["published"] = plans(preset, ratings, size)
         served = planned["published" if self._config.refits else "measured"]
-        return {"by_size": planned, "budgets": list(budget_notes(preset, served, size))}
+        words = self._dataset.words
+        notes = [words.adapt(note) for note in budget_notes(preset, served, size)]
+        return {"by_size": planned, "budgets": notes}
 
     def choose(self, progress: Progress) -> dict[str, Any]:
         """Return the values of the retrieval model that the validation part decides."""
@@ -127,12 +129,13 @@ class Trainings:
             seed=self._config.seed,
             stage=progress,
         )
-        for note in chosen.notes:
+        notes = [self._dataset.words.adapt(note) for note in chosen.notes]
+        for note in notes:
             self._reporter.report_finding(note)
         return {
             "retrieval": dict(chosen.values),
             "tried": list(chosen.tried),
-            "notes": list(chosen.notes),
+            "notes": notes,
         }
 
     def training(self, name: str) -> Callable[[Progress, Mapping[str, Any]], Any]:

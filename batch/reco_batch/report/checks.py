@@ -18,6 +18,7 @@ from reco_batch.artifact.check import (
 )
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.contract.families import LISTS
+from reco_store.contract.words import DEFAULT_WORDS, Words, words_of
 from reco_store.publishing.outcome import HELD
 
 _FAMILIES: Final = {family.name: family.heading for family in LISTS}
@@ -178,7 +179,7 @@ def _command(
 def _judged(manifest: Mapping[str, Any]) -> Verdict:
     """Return the outcome by the gate's verdict alone."""
     gate = part_of(manifest, "gate")
-    rows = list(_rows(part_of(gate, "checks")))
+    rows = list(_rows(part_of(gate, "checks"), words_of(manifest)))
     reasons = sorted(
         (row for row in rows if row.verdict in (REFUSED, WARNING)),
         key=lambda row: _ORDER.index(row.verdict),
@@ -229,7 +230,7 @@ def _no_baseline(gate: Mapping[str, Any]) -> str:
 
 def check_groups(manifest: Mapping[str, Any]) -> list[CheckGroup]:
     """Return all checks by subject; unknown subjects come last."""
-    rows = list(_rows(part_of(manifest, "gate", "checks")))
+    rows = list(_rows(part_of(manifest, "gate", "checks"), words_of(manifest)))
     subject = {prefix: title for title, prefixes in _GROUPS for prefix in prefixes}
     titles = [*(title for title, _ in _GROUPS), "Other checks"]
     groups = []
@@ -241,13 +242,13 @@ def check_groups(manifest: Mapping[str, Any]) -> list[CheckGroup]:
     return groups
 
 
-def check_words(name: str) -> str:
+def check_words(name: str, words: Words = DEFAULT_WORDS) -> str:
     """Return a check's label; a check of another version keeps its name."""
     if name in _WORDS:
-        return _WORDS[name]
+        return words.adapt(_WORDS[name])
     subject, _, what = name.partition(".")
     if subject in _FAMILIES and what in _LIST_CHECKS:
-        return f"{_FAMILIES[subject]}: {_LIST_CHECKS[what]}"
+        return words.adapt(f"{_FAMILIES[subject]}: {_LIST_CHECKS[what]}")
     prefix = {
         "retrieval": "Retrieval",
         "rating": "Predicted ratings",
@@ -263,7 +264,7 @@ def _subject(name: str, subject: Mapping[str, str]) -> str:
     return subject.get(prefix, "Other checks")
 
 
-def _rows(checks: Mapping[str, Any]) -> Iterator[CheckRow]:
+def _rows(checks: Mapping[str, Any], words: Words) -> Iterator[CheckRow]:
     kinds = {PASSED: "good", WARNING: "warn", REFUSED: "bad"}
     for name, check in checks.items():
         if not isinstance(check, Mapping):
@@ -272,7 +273,7 @@ def _rows(checks: Mapping[str, Any]) -> Iterator[CheckRow]:
         figure = figure_of(check, "figure")
         yield CheckRow(
             safe(name),
-            check_words(str(name)),
+            check_words(str(name), words),
             short(figure) if figure is not None else safe(check.get("figure", "")),
             _bound(check),
             safe(verdict, 20),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reco_batch.artifact.folder import Artifact
 from reco_batch.evaluation.generation_diff import DEPTH, list_tops, shown
 from reco_batch.metrics.rank_overlap import TOP
-from reco_batch.report.plots import BarPlot, LinePlot, Series, Words, bar_plot, line_plot
+from reco_batch.report.plots import Adapt, BarPlot, LinePlot, Series, Words, bar_plot, line_plot
 from reco_batch.report.text import number, percent
 
 #: Lower bounds of bands of movies by number of ratings.
@@ -63,14 +63,20 @@ def spread_of(artifact: Artifact) -> Spread:
     return Spread(counts, place, artifact.rating_counts())
 
 
-def spread_view(now: Spread, before: Spread | None) -> SpreadView:
-    """Lay out coverage and concentration of this run and the previous one."""
+def spread_view(now: Spread, before: Spread | None, adapt: Adapt) -> SpreadView:
+    """Lay out coverage and concentration of this run and the previous one.
+
+    Args:
+        now: this run.
+        before: the previous one; None if there is none.
+        adapt: puts the words of the catalogue into a text.
+    """
     # The line of this run is drawn last, over the others.
     runs = [*([("last run", "before", before)] if before else []), ("this run", "now", now)]
     coverage = [Series(name, kind, _coverage(run)) for name, kind, run in runs]
     shown_to = [Series(name, kind, _curve(run.shown)) for name, kind, run in runs]
     return SpreadView(
-        _sentences(now),
+        list(map(adapt, _sentences(now))),
         line_plot(
             coverage,
             Words(
@@ -80,23 +86,23 @@ def spread_view(now: Spread, before: Spread | None) -> SpreadView:
                 f"first {DEPTH}.",
                 "list length",
                 "movies in at least one list",
-            ),
+            ).adapted(adapt),
             y_range=(0.0, None),
         ),
         line_plot(
-            [Series("ratings", "other", _curve(now.rated)), *shown_to],
+            [Series(adapt("ratings"), "other", _curve(now.rated)), *shown_to],
             Words(
                 "Concentration",
                 "Share of all top-10 positions taken by the most shown movies, and share of all "
                 "ratings given to the most rated movies.",
                 "number of movies, most shown (most rated) first",
                 "share of top-10 positions, or ratings",
-            ),
+            ).adapted(adapt),
             log_x=True,
             y_range=(0.0, 1.0),
             as_percent=True,
         ),
-        _bands(now),
+        _bands(now, adapt),
     )
 
 
@@ -143,7 +149,7 @@ def _curve(counts: NDArray[np.int64]) -> list[tuple[float, float]]:
     return [(float(n), round(float(running[n - 1] / running[-1]), 4)) for n in some]
 
 
-def _bands(now: Spread) -> BarPlot:
+def _bands(now: Spread, adapt: Adapt) -> BarPlot:
     edges = [edge for edge in _BANDS if edge <= now.rated.max(initial=0)] or [0]
     band = np.searchsorted(edges, now.rated, side="right") - 1
 
@@ -154,8 +160,8 @@ def _bands(now: Spread) -> BarPlot:
     return bar_plot(
         [f"{number(edge) if edge else 0}{'+' if edge else ''}" for edge in edges],
         [
-            ("all movies", "before", shares(np.ones_like(now.rated))),
-            ("ratings", "other", shares(now.rated)),
+            (adapt("all movies"), "before", shares(np.ones_like(now.rated))),
+            (adapt("ratings"), "other", shares(now.rated)),
             ("top-10 positions", "now", shares(now.shown)),
         ],
         Words(
@@ -164,6 +170,6 @@ def _bands(now: Spread) -> BarPlot:
             "and of all top-10 positions.",
             "ratings of a movie",
             "share",
-        ),
+        ).adapted(adapt),
         as_percent=True,
     )

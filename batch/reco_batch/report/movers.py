@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from reco_batch.evaluation.generation_diff import PERSISTENCE, Changes
 from reco_batch.metrics.rank_overlap import TOP
-from reco_batch.report.plots import BarPlot, Words, bar_plot
+from reco_batch.report.plots import Adapt, BarPlot, Words, bar_plot
 from reco_batch.report.text import percent, safe, signed
 
 _MOVES: Final = 10
@@ -42,13 +42,18 @@ class ChangesView(NamedTuple):
     fallen: list[Move]
 
 
-def changes_view(changes: Changes) -> ChangesView:
-    """Lay out the changes."""
+def changes_view(changes: Changes, adapt: Adapt) -> ChangesView:
+    """Lay out the changes.
+
+    Args:
+        changes: between the two runs.
+        adapt: puts the words of the catalogue into a text.
+    """
     shares = changes.overlap[~np.isnan(changes.overlap)]
     counts = np.bincount(np.rint(shares * TOP).astype(int), minlength=TOP + 1)
     return ChangesView(
         safe(changes.before),
-        list(_sentences(changes, counts)),
+        list(map(adapt, _sentences(changes, counts))),
         bar_plot(
             [str(common) for common in range(TOP + 1)],
             [("users", "now", [float(count) for count in counts])],
@@ -57,7 +62,7 @@ def changes_view(changes: Changes) -> ChangesView:
                 "Users by the number of movies that their top-10 shares with the last run.",
                 "movies shared with the last run's top-10",
                 "users",
-            ),
+            ).adapted(adapt),
         ),
         moves(changes, _MOVES, rising=True),
         moves(changes, _MOVES, rising=False),

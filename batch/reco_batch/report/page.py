@@ -24,6 +24,7 @@ from reco_batch.report.quality import (
 from reco_batch.report.sample_users import Card, SampleUser, cards_of, sample_users
 from reco_batch.report.text import day, figure_of, moment, number, part_of, safe, signed
 from reco_batch.report.training_curves import Timeline, timeline, training_plots
+from reco_store.contract.words import Words, words_of
 
 _ABSENT: Final = "(none)"
 
@@ -48,6 +49,8 @@ class InputChange(NamedTuple):
 class Page:
     """Input of the template: texts and geometry only."""
 
+    words: Words
+    """Words for movies and ratings in the texts."""
     generation: str
     created: str
     namespace: str
@@ -96,16 +99,18 @@ def gather(artifact: Artifact) -> Page:
         one processor and 280 MB.
     """
     manifest = artifact.manifest
+    words = words_of(manifest)
     others = artifacts_of(artifact.folder.parent, artifact.namespace)
     before = baseline_run(artifact, others)
     kept = [one for one in others if one.generation < artifact.generation] + [artifact]
-    changes = None if before is None else changes_view(compare_runs(before, artifact))
+    changes = None if before is None else changes_view(compare_runs(before, artifact), words.adapt)
     moved = [] if changes is None else [*changes.risen, *changes.fallen]
     titles = cards_of(artifact, [move.movie_id for move in moved])
     if before is not None:  # for movies that have left the catalogue
         titles = cards_of(before, {m.movie_id for m in moved} - titles.keys()) | titles
     then = None if before is None else before.manifest
     return Page(
+        words=words,
         generation=safe(artifact.generation),
         created=moment(manifest.get("created")),
         namespace=safe(artifact.namespace or ""),
@@ -124,7 +129,9 @@ def gather(artifact: Artifact) -> Page:
         changes=changes,
         inputs=[] if then is None else _input_changes(manifest, then),
         titles=titles,
-        spread=spread_view(spread_of(artifact), None if before is None else spread_of(before)),
+        spread=spread_view(
+            spread_of(artifact), None if before is None else spread_of(before), words.adapt
+        ),
         chosen=chosen_view(manifest, then),
         training=training_plots(manifest),
         timeline=timeline(manifest),
@@ -153,7 +160,7 @@ def _without(artifact: Artifact) -> str:
 
 def _tiles(manifest: Mapping[str, Any]) -> list[Fact]:
     counts = [
-        Fact(name, number(figure_of(manifest, "data", name)))
+        Fact(words_of(manifest).adapt(name), number(figure_of(manifest, "data", name)))
         for name in ("users", "movies", "ratings")
     ]
     keys, size = figure_of(manifest, "entries"), figure_of(manifest, "bytes")
@@ -166,7 +173,7 @@ def _tiles(manifest: Mapping[str, Any]) -> list[Fact]:
 
 
 def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[Fact]:
-    data = part_of(manifest, "data")
+    data, words = part_of(manifest, "data"), words_of(manifest)
     facts = [
         Fact("source", safe(" · ".join(str(data[n]) for n in ("name", "from") if n in data), 200))
     ]
@@ -175,18 +182,20 @@ def _data(manifest: Mapping[str, Any], then: Mapping[str, Any] | None) -> list[F
         note = ""
         if value is not None and was is not None:
             note = "unchanged" if value == was else f"{signed(value - was)} since the last run"
-        facts.append(Fact(name, number(value), note))
+        facts.append(Fact(words.adapt(name), number(value), note))
     if (newest := figure_of(data, "newest_rating")) is not None:
-        facts.append(Fact("newest rating", day(newest)))
+        facts.append(Fact(words.adapt("newest rating"), day(newest)))
     facts += [
-        Fact(f"{name} part", number(figure_of(data, name)), "ratings")
+        Fact(f"{name} part", number(figure_of(data, name)), words.interactions)
         for name in ("train", "validation", "test")
         if name in data
     ]
     if (moment_of_split := figure_of(data, "held_out_after")) is not None:
         facts.append(Fact("test part after", day(moment_of_split)))
     if cold := figure_of(data, "cold"):
-        facts.append(Fact("cold", number(cold), "later ratings of users without earlier ones"))
+        facts.append(
+            Fact("cold", number(cold), words.adapt("later ratings of users without earlier ones"))
+        )
     for name, digest in part_of(data, "sha256").items():
         facts.append(Fact(safe(name), safe(digest), "SHA-256"))
     return facts

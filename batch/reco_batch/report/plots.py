@@ -7,7 +7,10 @@ are as large as the surrounding text. Pure functions.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
+
+#: Puts the words of a catalogue into a text.
+Adapt: TypeAlias = Callable[[str], str]
 
 LEFT: Final = 44
 RIGHT: Final = 348
@@ -28,6 +31,10 @@ class Words(NamedTuple):
     """Label of the x axis."""
     y: str
     """Label of the y axis."""
+
+    def adapted(self, adapt: Adapt) -> "Words":
+        """Return the texts in the words of a catalogue."""
+        return Words(*map(adapt, self))
 
 
 class Series(NamedTuple):

@@ -11,6 +11,7 @@ from reco_batch.artifact.check import REFUSED
 from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.contract.metrics import WITH_RULES, Better, Figure, Use, figures
+from reco_store.contract.words import words_of
 from reco_terminal.wording import WITHOUT_RATINGS
 
 Manifest = Mapping[str, Any]
@@ -144,8 +145,8 @@ def _row(
     change, kind = _change(value, was, figure.metric.better, interval)
     spec = figure.metric.format
     return MetricRow(
-        label=figure.label,
-        meaning=f"{figure.meaning}.",
+        label=words_of(now).adapt(figure.label),
+        meaning=words_of(now).adapt(f"{figure.meaning}."),
         path=figure.path,
         now=_text(value, spec),
         interval=""

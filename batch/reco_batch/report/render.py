@@ -31,6 +31,7 @@ def render(page: Page) -> str:
     template = environment.get_template("report.html.jinja")
     return template.render(
         page=page,
+        adapt=page.words.adapt,
         style=Markup(style),  # noqa: S704  our own file
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
         "base-uri 'none'; form-action 'none'",

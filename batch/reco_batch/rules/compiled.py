@@ -17,6 +17,7 @@ from reco_batch.rules.list_rules import NO_RULES, Cap, ListRules, NewMovies
 from reco_batch.settings.rules import Arrivals, Condition, RulesKeys
 from reco_batch.settings.rules import Cap as CapKeys
 from reco_store import UsageError
+from reco_store.contract.words import Words
 
 _DAY_SECONDS: Final = 86_400
 #: Values of a column that a refusal lists.
@@ -54,7 +55,8 @@ def compiled(rules: RulesKeys, dataset: Dataset) -> CompiledRules:
         DataRefused: no movie may be shown.
     """
     movies = dataset.movies.catalogue
-    columns = _Columns(movies)
+    words = dataset.words
+    columns = _Columns(movies, words)
     notes = list[str]()
     eligible = _eligible(rules, movies, columns, notes)
     user = ListRules(
@@ -66,7 +68,9 @@ def compiled(rules: RulesKeys, dataset: Dataset) -> CompiledRules:
         repeats=rules.repeat_days is not None,
     )
     if rules.new is not None and user.new is not None and not len(user.new.movie_index):
-        notes.append("rules.new: no movie is new and has few ratings, so no place is kept")
+        notes.append(
+            words.adapt("rules.new: no movie is new and has few ratings, so no place is kept")
+        )
     _require_times(rules, dataset)
     offered = NO_RULES if eligible is None else ListRules(eligible)
     return CompiledRules(user, offered, rules.repeat_days, tuple(notes))
@@ -75,7 +79,8 @@ def compiled(rules: RulesKeys, dataset: Dataset) -> CompiledRules:
 class _Columns:
     """Columns of the movies that a rule can name, without regard to case."""
 
-    def __init__(self, movies: Movies) -> None:
+    def __init__(self, movies: Movies, words: Words) -> None:
+        self.words = words
         self._count = len(movies)
         self._columns: Mapping[str, Any] = {
             c.MOVIE_ID: movies.ids,
@@ -115,7 +120,7 @@ class _Columns:
             near = difflib.get_close_matches(column, self._columns, n=1)
             hint = f" Is it {near[0]!r}?" if near else ""
             raise UsageError(
-                f"{label}: the movies have no column {column!r}; expected one of "
+                f"{label}: the {self.words.items} have no column {column!r}; expected one of "
                 f"{', '.join(self._columns)}.{hint} Correct the rule in reco.toml, or the table."
             )
         found: Sequence[Any] | NDArray[np.float64] = self._columns[name]
@@ -134,7 +139,7 @@ class _Columns:
         for missing in sorted(texts - known):
             near = difflib.get_close_matches(missing, sorted(known), n=1)
             hint = f"; the nearest value is {near[0]!r}" if near else ""
-            notes.append(f"{label}: no movie has the value {missing!r}{hint}")
+            notes.append(f"{label}: no {self.words.item} has the value {missing!r}{hint}")
         return np.array([not texts.isdisjoint(one) for one in own], np.bool_)
 
     def _numbers(
@@ -148,8 +153,9 @@ class _Columns:
                 numbers[place] = np.nan if value is None else float(value)
             except (TypeError, ValueError) as error:
                 raise UsageError(
-                    f"{label}: {column} of a movie is {value!r}, which is no number; expected a "
-                    "column of numbers for at_least and at_most. Use values instead."
+                    f"{label}: {column} of {self.words.adapt('a movie')} is {value!r}, which is no "
+                    "number; expected a column of numbers for at_least and at_most. Use values "
+                    "instead."
                 ) from error
         return numbers
 
@@ -173,10 +179,11 @@ def _eligible(
     for what, met in _steps(rules, movies, columns, notes):
         left = eligible & met
         if not left.any():
+            items = columns.words.items
             raise DataRefused(
-                f"{what} leaves none of the {int(eligible.sum()):,} movies that lists may show",
+                f"{what} leaves none of the {int(eligible.sum()):,} {items} that lists may show",
                 "at least one",
-                "Correct the rule in reco.toml, or the column in the movies table.",
+                f"Correct the rule in reco.toml, or the column in the {items} table.",
             )
         eligible = left
     return eligible
@@ -218,11 +225,12 @@ def _new(rule: Arrivals, dataset: Dataset) -> NewMovies:
     movies, times = dataset.movies.catalogue, dataset.ratings.timestamp
     if movies.released is None:
         raise UsageError(
-            f"rules.new: the movies have no column {c.RELEASED}; expected one with the date of "
-            "each movie's release. Add it, or remove [rules.new] from reco.toml."
+            f"rules.new: the {dataset.words.items} have no column {c.RELEASED}; expected one with "
+            f"the date of each {dataset.words.item}'s release. Add it, or remove [rules.new] from "
+            "reco.toml."
         )
     if times is None:
-        raise _without_times("rules.new")
+        raise _without_times("rules.new", dataset)
     count = np.bincount(dataset.ratings.movie_index, minlength=len(movies))[: len(movies)]
     oldest = int(times.max(initial=0)) - rule.days * _DAY_SECONDS
     is_new = (movies.released != NO_TIME) & (movies.released > oldest)
@@ -233,13 +241,13 @@ def _new(rule: Arrivals, dataset: Dataset) -> NewMovies:
 def _require_times(rules: RulesKeys, dataset: Dataset) -> None:
     """Refuse a rule on repetition whose days cannot be counted."""
     if rules.repeat_days and dataset.ratings.timestamp is None:
-        raise _without_times(f"rules.seen = {rules.seen!r}")
+        raise _without_times(f"rules.seen = {rules.seen!r}", dataset)
 
 
-def _without_times(label: str) -> UsageError:
+def _without_times(label: str, dataset: Dataset) -> UsageError:
     return UsageError(
-        f"{label}: the ratings have no times; expected a column {c.TIMESTAMP}. Add it, or remove "
-        "the rule from reco.toml."
+        f"{label}: the {dataset.words.interactions} have no times; expected a column "
+        f"{c.TIMESTAMP}. Add it, or remove the rule from reco.toml."
     )
 
 

@@ -54,7 +54,12 @@ class DataKeys(SettingsModel):
         str | None,
         Field(min_length=1),
         Panel.INPUT,
-        Hint("a folder, demo, ml-latest-small, ml-25m or ml-32m", "DIR", "none", "/srv/ratings"),
+        Hint(
+            "a folder or its address, demo, ml-latest-small, ml-25m or ml-32m",
+            "DIR",
+            "none",
+            "/srv/ratings",
+        ),
     ] = None
     """Folder with ratings and movies, or a data set, unless [input] is set."""
     input: InputKeys = InputKeys()

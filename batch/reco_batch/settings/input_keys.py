@@ -8,10 +8,24 @@ from pydantic import BeforeValidator, Field
 from reco_batch.settings.setting_metadata import Hint, Panel, SettingsModel
 from reco_store import UsageError
 
+#: One word or several, then perhaps a slash and the plural.
+_NOUN: Final = r"^[^\W\d_]+([ -][^\W\d_]+)*(/[^\W\d_]+([ -][^\W\d_]+)*)?$"
 Text = Annotated[str | None, Field(min_length=1)]
 Column = Annotated[Text, Panel.INPUT, Hint("the name of a column", "COLUMN")]
 Query = Annotated[Text, Panel.INPUT, Hint("the name of a table, or a SELECT", "SQL")]
-Place = Annotated[Text, Panel.INPUT, Hint("a file, a folder, a pattern or an address", "PLACE")]
+Noun = Annotated[
+    str | None,
+    Field(max_length=60, pattern=_NOUN),
+    Panel.INPUT,
+    Hint("a word, or its singular and plural as person/people", "WORD"),
+]
+Place = Annotated[
+    Annotated[str, Field(min_length=1)]
+    | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    | None,
+    Panel.INPUT,
+    Hint("a file, a folder, a pattern or an address, or in reco.toml a list of them", "PLACE"),
+]
 #: Sign before the column of a flag that is true for items that are not available.
 NOT: Final = "!"
 
@@ -67,6 +81,8 @@ class InputKeys(SettingsModel):
     """Items table: a file, a folder, a pattern of files, or an address."""
     items_query: Annotated[Query, Hint("", "", "none", "products")] = None
     """Table or query of the items, if their place is a database."""
+    noun: Annotated[Noun, Hint("", "", "by the column of the item", "product")] = None
+    """Noun for an item in texts, such as product."""
     forget: Annotated[
         Path | tuple[str, ...],
         BeforeValidator(lambda ids: tuple(map(str, ids)) if isinstance(ids, list) else ids),
@@ -82,7 +98,7 @@ class InputKeys(SettingsModel):
         return any(self.places.values()) or self.columns != ColumnKeys()
 
     @property
-    def places(self) -> dict[str, str | None]:
+    def places(self) -> dict[str, str | tuple[str, ...] | None]:
         """Places and queries of both tables, by their key."""
         names = ("ratings", "ratings_query", "items", "items_query")
         return {name: getattr(self, name) for name in names}

@@ -161,6 +161,8 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401  # the type of the set
     if value and name == "redis_url":
         return mask_url(str(value))
     if value and name in ADDRESSES:
+        if isinstance(value, list | tuple):
+            return [mask_address(str(one)) for one in value]
         return mask_address(str(value))
     if value and name == "notify.url":
         address = _ADDRESS.match(str(value))

@@ -29,6 +29,7 @@ from reco_batch.evaluation.evaluate import Evaluation, rmse
 from reco_batch.models.registry import Training, train_rating_of, train_retrieval_of
 from reco_batch.progress.reporter import Reporter, Stage
 from reco_batch.scoring.ranked_lists import weights_of
+from reco_batch.settings.address import mask_address
 from reco_batch.settings.hyperparameters import PRESETS
 from reco_batch.settings.run_config import TuneConfig
 from reco_batch.settings.search_space import searched, values_of, with_values
@@ -192,7 +193,7 @@ def write(config: TuneConfig, searches: list[Search]) -> None:
             preset=config.preset,
             values=_values(config, searches),
             tuned={
-                "data": config.data,
+                "data": None if config.data is None else mask_address(config.data),
                 **config.model_dump(mode="json", include={"split", "split_date", "seed"}),
                 **{
                     search.model: {
@@ -275,12 +276,12 @@ def _latest_words(search: Search) -> str:
 
 
 def _require_ten_movies(visible: Visible) -> None:
-    movies = visible.dataset.movies.listed
+    movies, words = visible.dataset.movies.listed, visible.dataset.words
     if movies < 10:
         raise DataRefused(
-            f"the movies file has {movies} movies",
+            words.adapt(f"the movies file has {movies} movies"),
             "ten or more, since top-10 lists are compared",
-            "Tuning needs more movies.",
+            words.adapt("Tuning needs more movies."),
         )
 
 

@@ -15,4 +15,5 @@ __all__ = [
     "manifest",
     "metrics",
     "titles",
+    "words",
 ]

@@ -13,6 +13,7 @@
     rating_scale  [lowest, highest]; null if the input has no ratings, hence no ranked lists
     genres        [name, ...] as spelt in cards and keys; optional
     stand_in      kind of popular list that replaces missing and short lists first; optional
+    words         words for items and interactions, see words.Words; optional
 
 Unknown fields are kept and ignored. Pure functions.
 """

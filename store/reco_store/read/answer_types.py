@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from reco_store.contract.words import DEFAULT_WORDS, Words
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -76,6 +78,8 @@ class Answer:
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
     """Notes on the answer: names from above; later versions may add names."""
+    words: Words = DEFAULT_WORDS
+    """Words of the catalogue, for texts."""
 
     @property
     def source(self) -> str | None:

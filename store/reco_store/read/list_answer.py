@@ -101,7 +101,10 @@ class ListAnswerer:
                             reasons = _reasons(value, because[0], query.first)
                             items = _explained(items, reasons, snapshot.labels)
                         return Answer(
-                            snapshot.generation, self._pinning.age(snapshot), tuple(items)
+                            snapshot.generation,
+                            self._pinning.age(snapshot),
+                            tuple(items),
+                            words=snapshot.words,
                         )
                     except KeyError:  # a label that is not cached yet
                         pass
@@ -130,7 +133,8 @@ class ListAnswerer:
                     continue
             notes = (AVAILABLE_MISSING,) if missing else ()
             notes = (*notes, *_shortage(query, pinned, len(items)))
-            return Answer(snapshot.generation, self._pinning.age(snapshot), tuple(items), notes)
+            age = self._pinning.age(snapshot)
+            return Answer(snapshot.generation, age, tuple(items), notes, snapshot.words)
         raise self._pinning.pointer_moves_error()
 
     def _choose(self, query: ListQuery, pinned: Pinned, sets: Sets) -> Request[list[Item]]:

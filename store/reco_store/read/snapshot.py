@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from reco_store.contract.keys import BY_MOST_RATED, POPULAR_KINDS
 from reco_store.contract.manifest import created_seconds, load_manifest
 from reco_store.contract.titles import fold_genre
+from reco_store.contract.words import DEFAULT_WORDS, words_of
 from reco_store.errors import DataLost, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Snapshot:
         "pointer",
         "prefix",
         "stand_in",
+        "words",
     )
 
     def __init__(self, keys: Keys, pointer: bytes) -> None:
@@ -53,6 +55,7 @@ class Snapshot:
         self.has_reasons = False  # True unless the manifest counts no explanations
         self.counts: Mapping[str, Any] = {}  # family -> number of keys; empty if unknown
         self.stand_in = BY_MOST_RATED  # popular list that precedes the most rated in fallbacks
+        self.words = DEFAULT_WORDS
         self.genres: dict[str, list[str]] | None = None  # folded name -> spellings; None if unknown
 
     def key(self, suffix: str) -> bytes:
@@ -75,6 +78,7 @@ class Snapshot:
         self.has_reasons = counts is None or bool(counts.get("because"))
         stand_in = self.manifest.get("stand_in")
         self.stand_in = stand_in if stand_in in POPULAR_KINDS else BY_MOST_RATED
+        self.words = words_of(self.manifest)
         genres = self.manifest.get("genres")
         if isinstance(genres, list):  # an older generation does not list them
             self.genres = {}

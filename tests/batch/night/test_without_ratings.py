@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow  # two whole runs
 RECO = Path(sys.executable).with_name("reco")
 USERS, PRODUCTS = 60, 150
 NOTE = (
-    "note: 1,203 interactions, no rating column: ratings are not predicted; ranked and "
-    "highest-rated lists are not published"
+    "note: 1,203 interactions, no rating column: ratings are not predicted; lists by predicted or "
+    "mean rating are not published"
 )
 
 

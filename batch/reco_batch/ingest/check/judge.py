@@ -11,7 +11,7 @@ from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
 from reco_batch.ingest.check.suggest import suggested_columns
 from reco_batch.ingest.formats.table_file import ReadAgain, ReadMode, TableFile
-from reco_batch.ingest.readers import RawTables, first_files, open_tables, read_tables
+from reco_batch.ingest.readers import RawTables, open_tables, read_tables
 from reco_batch.ingest.sources import DEMO, PUBLISHED, folder_of, load
 from reco_batch.ingest.table_reader import OpenTable, TableReader
 from reco_batch.ingest.tables import tables_of
@@ -65,25 +65,25 @@ def judge(
         return _checked(Judged(()), raw, limits, now)
     try:
         folder = None if data is None else folder_of(data)
-        opened, refused = open_tables(folder, places, encoding=limits.encoding)
+        found = open_tables(folder, places, encoding=limits.encoding)
     except DataRefused as error:
         return Judged((str(error),))
-    files = first_files(folder, places, encoding=limits.encoding)
+    opened, refused, files = found
     events = events_refusal(places)
-    found = Judged(
+    judged = Judged(
         (*map(str, refused), *([str(events)] if events else [])),
-        tuple(opened),
+        opened,
         files,
         suggestion=suggested_columns(tables_of(places.columns), files),
     )
     if refused:
-        return _with(found, [fault for one in opened for fault in _faults_of(one)])
+        return _with(judged, [fault for one in opened for fault in _faults_of(one)])
     try:
-        raw = read_tables(opened, max_bad_rows=limits.max_bad_rows)
+        raw = read_tables(opened, max_bad_rows=limits.max_bad_rows, noun=places.noun)
     except DataRefused as error:
         alone = [fault for one in opened for fault in _faults_of(one)]
-        return _with(found, alone or [error])
-    return _checked(found, raw, limits, now)
+        return _with(judged, alone or [error])
+    return _checked(judged, raw, limits, now)
 
 
 def _with(found: Judged, faults: Sequence[DataRefused]) -> Judged:
@@ -93,13 +93,13 @@ def _with(found: Judged, faults: Sequence[DataRefused]) -> Judged:
 def _checked(found: Judged, raw: RawTables, limits: Limits, now: datetime) -> Judged:
     """Check the values of both tables."""
     scale, unknown = limits.rating_scale, limits.max_unknown_ratings
-    faults = all_faults(raw, rating_scale=scale, max_unknown_ratings=unknown, now=now)
-    found = _with(found._replace(raw=raw), faults)
-    if found.problems:
-        return found
-    return found._replace(
-        dataset=build_dataset(raw, rating_scale=scale, max_unknown_ratings=unknown, now=now)
-    )
+    found = found._replace(raw=raw)
+    try:
+        dataset = build_dataset(raw, rating_scale=scale, max_unknown_ratings=unknown, now=now)
+    except DataRefused:
+        faults = all_faults(raw, rating_scale=scale, max_unknown_ratings=unknown, now=now)
+        return _with(found, faults)
+    return found if found.problems else found._replace(dataset=dataset)
 
 
 def _faults_of(opened: OpenTable) -> list[DataRefused]:

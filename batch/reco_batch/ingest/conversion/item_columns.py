@@ -4,7 +4,7 @@ Shapes: L listed movies, I movies, the unlisted ones at the end.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,6 @@ from numpy.typing import NDArray
 
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import NO_TIME, Attribute
-from reco_batch.errors import DataRefused
-
-#: Spellings of a truth value; a number counts as its text.
-_TRUTH: Final[Mapping[str, bool]] = dict.fromkeys(
-    ("true", "t", "yes", "y", "1", "1.0"), True
-) | dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False)
 
 
 class ItemColumns(NamedTuple):
@@ -28,19 +22,13 @@ class ItemColumns(NamedTuple):
     attributes: Mapping[str, Attribute]
 
 
-def item_columns(movies: pd.DataFrame, file: str, *, unlisted: int) -> ItemColumns:
-    """Convert the columns of the movies table that models do not use.
+def item_columns(movies: pd.DataFrame, *, unlisted: int) -> ItemColumns:
+    """Return the columns of the movies table that models do not use, as arrays of all movies.
 
     Args:
-        movies: the table; `released` has seconds since 1970, other columns text or numbers.
-        file: its name, for refusals.
+        movies: the table as it was read: `released` in seconds since 1970 and `available` as truth
+            values; other columns are text or numbers.
         unlisted: number of movies to append without any value.
-
-    Returns:
-        Arrays of all movies. A movie without a value of `available` is available.
-
-    Raises:
-        DataRefused: a value of `available` is neither true nor false.
     """
     attributes = {
         str(name): _attribute(movies[name], unlisted)
@@ -49,7 +37,9 @@ def item_columns(movies: pd.DataFrame, file: str, *, unlisted: int) -> ItemColum
     }
     return ItemColumns(
         _released(movies[c.RELEASED], unlisted) if c.RELEASED in movies else None,
-        _available(movies[c.AVAILABLE], file, unlisted) if c.AVAILABLE in movies else None,
+        np.append(movies[c.AVAILABLE].to_numpy(bool), np.zeros(unlisted, bool))
+        if c.AVAILABLE in movies
+        else None,
         attributes,
     )
 
@@ -61,29 +51,10 @@ def _released(column: "pd.Series[Any]", unlisted: int) -> NDArray[np.int64]:
     return seconds
 
 
-def _available(column: "pd.Series[Any]", file: str, unlisted: int) -> NDArray[np.bool_]:
-    words = column.astype(str).str.strip().str.lower()
-    found = words.map(_TRUTH).where(column.notna() & (words != ""), other=True)
-    wrong = np.flatnonzero(found.isna())
-    if len(wrong):
-        raise DataRefused(
-            f"{c.AVAILABLE} is {column.iloc[wrong[0]]!r}",
-            "true or false",
-            "Write true for a movie that may be shown and false for one that may not.",
-            file,
-            int(column.index[wrong[0]]),
-        )
-    return np.append(found.to_numpy(bool), np.zeros(unlisted, bool))
-
-
 def _attribute(column: "pd.Series[Any]", unlisted: int) -> Attribute:
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+    if pd.api.types.is_numeric_dtype(column):
         numbers = column.to_numpy(np.float64, na_value=np.nan)
         return np.append(numbers, np.full(unlisted, np.nan))
-    known = column.notna().to_numpy()
-    texts = [_text(value) if here else "" for value, here in zip(column, known, strict=True)]
-    return (*(text or None for text in texts), *(None,) * unlisted)
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool | np.bool_) else str(value).strip()
+    known = column.notna()
+    texts = (value if here else None for value, here in zip(column, known, strict=True))
+    return (*texts, *(None,) * unlisted)

@@ -21,6 +21,8 @@ from reco_batch.ingest.conversion.converted_column import (
 #: Numbers below these count seconds, milliseconds, microseconds; others nanoseconds.
 _MAGNITUDES: Final = np.array([1e11, 1e14, 1e17])
 _LARGEST_INT64: Final = float(2**63)
+_FIRST_YEAR: Final = 1000
+_LAST_YEAR: Final = 2999
 _ISO: Final = (
     r"^(?P<date>\d{4}-\d{2}-\d{2})(?:[Tt ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:[.,]\d+)?"
     r" ?(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?$"
@@ -164,6 +166,22 @@ def dates(array: pa.Array) -> Converted:
     there = np.asarray(array.is_valid())
     forms = {TimeForm.DATES: _first(there)} if there.any() else {}
     return Converted(pc.cast(days, pa.int64()), None, forms)
+
+
+def are_years(times: "pd.Series[int]") -> bool:
+    """Return whether whole numbers, read as seconds since 1970, are years such as 1994.
+
+    As seconds all of them would be in the first hour of 1970.
+    """
+    known = times.dropna()
+    return len(known) > 0 and bool(known.between(_FIRST_YEAR, _LAST_YEAR).all())
+
+
+def start_of_years(years: "pd.Series[int]") -> "pd.Series[int]":
+    """Return the first second of each year since 1970, UTC; missing where there is no year."""
+    known = years.fillna(1970).to_numpy(np.int64)
+    seconds = (known - 1970).astype("datetime64[Y]").astype("datetime64[s]").astype(np.int64)
+    return pd.Series(seconds, years.index).astype("Int64").mask(years.isna())
 
 
 def _first(rows: NDArray[np.bool_]) -> int:

@@ -17,6 +17,8 @@ import pyarrow as pa
 from reco_batch.errors import DataRefused
 from reco_batch.settings.address import mask_address, scrubbed
 
+#: Beginnings of the addresses of object stores.
+OBJECT_STORES: Final = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 _BUFFER_BYTES: Final = 1 << 20
 _SHOWN_CHARACTERS: Final = 300
 #: Start of a note of AWS about the request, after the reason.
@@ -37,6 +39,8 @@ class StoredFile:
     """Path of the file in the file system."""
     address: str
     """Address that led to the file; may contain a secret."""
+    folder: str
+    """Path of the folder that was searched; the file's own path if none was."""
 
     @property
     def name(self) -> str:
@@ -99,7 +103,21 @@ def stored_files(address: str) -> tuple[StoredFile, ...]:
         raise DataRefused(
             f"{mask_address(shown)} has no files", "at least one file", "Check the address."
         )
-    return tuple(StoredFile(filesystem, key, address) for key in found)
+    return tuple(StoredFile(filesystem, key, address, root) for key in found)
+
+
+def stored_tables(address: str, stem: str) -> dict[str, tuple[StoredFile, ...]]:
+    """Return the files below a folder whose paths begin with a stem, by the first part of the path.
+
+    Raises:
+        DataRefused: there is no such file, or the store denies the access.
+    """
+    folder, mark, options = address.partition("?")
+    found: dict[str, tuple[StoredFile, ...]] = {}
+    for file in stored_files(f"{folder.rstrip('/')}/{stem}*{mark}{options}"):
+        name = PurePosixPath(file.key).relative_to(file.folder).parts[0]
+        found[name] = (*found.get(name, ()), file)
+    return found
 
 
 def _below(

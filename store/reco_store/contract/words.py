@@ -1,0 +1,67 @@
+"""Words for what is recommended, and for what a user did with it: a movie and a rating, or others.
+
+Texts in the code are written for movies and ratings; `Words.adapt` puts the words of a catalogue in
+their place. A manifest contains them under `words`, unless they are these. Names of keys, JSON
+fields, columns and options never change.
+
+Pure values.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_WORDS", "WORDS", "Words", "words_of"]
+
+#: Name of the field of a manifest.
+WORDS: Final = "words"
+#: Words to replace, with an article before them. What a model predicts are stars in any catalogue.
+_REPLACED: Final = re.compile(r"(?<!predicted )\b(an? )?(movies?|ratings?|rated)\b", re.IGNORECASE)
+#: Beginnings of words that take the article "an".
+_OPEN: Final = re.compile(r"[aeio]|u(?!ni|s)", re.IGNORECASE)
+
+
+class Words(NamedTuple):
+    """Nouns, each in the singular and the plural, and a participle."""
+
+    item: str = "movie"
+    items: str = "movies"
+    interaction: str = "rating"
+    interactions: str = "ratings"
+    interacted: str = "rated"
+    """Participle of what a user did with an item, such as `bought`."""
+
+    def adapt(self, text: str) -> str:
+        """Return a text that was written for movies and ratings, in these words.
+
+        Args:
+            text: without titles, paths and names of options, which would be changed as well.
+        """
+        if self == DEFAULT_WORDS:
+            return text
+        return _REPLACED.sub(self._one, text)
+
+    def _one(self, found: re.Match[str]) -> str:
+        article, word = found.groups()
+        own: str = getattr(self, _FIELDS[word.lower()])
+        if article:
+            right = "an " if _OPEN.match(own) else "a "
+            return (right.capitalize() if article[0] == "A" else right) + own
+        return own[:1].upper() + own[1:] if word[0].isupper() else own
+
+
+DEFAULT_WORDS: Final = Words()
+_FIELDS: Final[Mapping[str, str]] = {word: field for field, word in DEFAULT_WORDS._asdict().items()}
+
+
+def words_of(manifest: Mapping[str, Any] | None) -> Words:
+    """Return the words of a manifest; the default for what is missing or no text."""
+    found = (manifest or {}).get(WORDS)
+    if not isinstance(found, dict):
+        return DEFAULT_WORDS
+    known = {name: found[name] for name in Words._fields if isinstance(found.get(name), str)}
+    return Words(**known)
