@@ -32,7 +32,7 @@ from reco_terminal.console import printable
 from reco_terminal.wording import age_words, quality_figures
 
 if TYPE_CHECKING:
-    from reco_batch.night.forget import Forgot
+    from reco_batch.night.forget import Forgot, Undone
     from reco_batch.night.run import Night
     from reco_batch.simulate.files import SimulateConfig
     from reco_batch.tuning.tune import Search
@@ -358,6 +358,18 @@ def forget_message(found: "Forgot") -> str:
         left_out,
     ]
     return "\n".join(lines)
+
+
+def undo_message(undone: "Undone") -> str:
+    """Report who is forgotten no longer, and when their values come back."""
+    others = [f"{_plural(undone.others, 'user')} not in it"] if undone.others else []
+    kept = f"leave out everybody in {undone.list_file}"
+    return "\n".join(
+        [
+            _line("removed", f"{_plural(undone.users, 'user')} from the list", *others),
+            _line("later runs", f"{kept}; what was erased comes back with the next run"),
+        ]
+    )
 
 
 def stop_message(*, was_running: bool) -> str:

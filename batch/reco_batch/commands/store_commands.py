@@ -232,24 +232,37 @@ def forget_(
             metavar="USER...", help="Ids of users. [default: all who were forgotten earlier]"
         ),
     ] = None,
+    *,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo", help="Let later runs read these users again; erase nothing. [default: no]"
+        ),
+    ] = False,
 ) -> None:
     """Erase users, and leave them out of later runs.
 
     Deletes their keys in every generation, their rows in every artifact and the unfinished runs.
     Without an id, erases everybody who was forgotten earlier, as is necessary after a backup was
-    restored. May be repeated, and must be if it was interrupted.
+    restored. May be repeated, and must be if it was interrupted. Erased values come back only with
+    a later run, after --undo.
     """
-    from reco_batch.night.forget import forget_users  # noqa: PLC0415  # tables and the report
+    from reco_batch.night.forget import forget_users, undo_forget  # noqa: PLC0415  # tables and the report
 
     target = Target.from_settings(resolved.settings)
     try:
         client = target.connect()
     except NothingPublished:  # the embedded store has nothing to serve
         client = None
+    lock = None if client is None else RunLock(client, target.keys)
+    if undo:
+        undone = undo_forget(target.home, target.namespace, lock, users or [])
+        typer.echo(fit_to_terminal(messages.undo_message(undone)))
+        return
     found = forget_users(
         target.home,
         target.namespace,
-        None if client is None else RunLock(client, target.keys),
+        lock,
         users or [],
         warn=lambda line: typer.echo(f"warning: {line}", err=True),
     )

@@ -75,8 +75,25 @@ def remember_to_forget(path: Path, users: Collection[str]) -> None:
     known = read_forgotten(path)
     salt = known.salt or secrets.token_hex(16)
     hashes = known.hashes | {_hash(salt, user) for user in users}
-    if hashes == known.hashes:
-        return
+    if hashes != known.hashes:
+        _write(path, salt, hashes)
+
+
+def remember_again(path: Path, users: Collection[str]) -> frozenset[str]:
+    """Remove users from a list, which need not exist, and return those who were on it.
+
+    Raises:
+        NightFailed: the list is damaged or cannot be read.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    known = read_forgotten(path)
+    found = known.among(users)
+    if found:
+        _write(path, known.salt, known.hashes - {_hash(known.salt, user) for user in found})
+    return found
+
+
+def _write(path: Path, salt: str, hashes: Collection[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"salt": salt, "sha256": sorted(hashes)}
     write_whole(path, json.dumps(content, indent=1).encode())

@@ -20,7 +20,12 @@ from reco_batch.artifact.unfinished import (
     unfinished_generations,
 )
 from reco_batch.errors import NightFailed
-from reco_batch.ingest.forgotten import list_of, read_forgotten, remember_to_forget
+from reco_batch.ingest.forgotten import (
+    list_of,
+    read_forgotten,
+    remember_again,
+    remember_to_forget,
+)
 from reco_batch.report.report_file import write_report
 from reco_store import RunLock, UsageError
 from reco_store.contract.arguments import id_text
@@ -49,6 +54,16 @@ class Forgot(NamedTuple):
     """First artifact that could not be changed; None if all could."""
 
 
+class Undone(NamedTuple):
+    """Counts of users who were removed from the list of forgotten users."""
+
+    users: int
+    """Number of users who are forgotten no longer."""
+    others: int
+    """Number of users who were not on the list."""
+    list_file: Path
+
+
 def forget_users(
     home: Path,
     namespace: str,
@@ -72,9 +87,7 @@ def forget_users(
         NightFailed: the list of forgotten users is damaged, or the disk failed.
         StoreError: the store failed.
     """
-    named = frozenset(id_text(user, "user").strip() for user in users)
-    if "" in named:
-        raise UsageError("user '': expected an id that is not empty")
+    named = _ids(users)
     folders = RunFolders(home / "artifacts", home / "unfinished" / namespace)
     path = list_of(home, namespace)
     if lock is not None:
@@ -100,13 +113,51 @@ def forget_users(
             if lock is not None and gone:
                 generations = settle_generations(lock, gone, _fields_of(kept))
         except OSError as error:
-            raise NightFailed(
-                f"{error.filename or home} could not be changed ({error.strerror or error}). Make "
-                "room or correct its permissions, and run `batch forget` again."
-            ) from error
+            raise _not_changed(home, error) from error
     for line in _not_examined(home, namespace):
         warn(line)
     return Forgot(len(gone), keys, generations, erased, unfinished, path, failure or unread)
+
+
+def undo_forget(home: Path, namespace: str, lock: RunLock | None, users: Iterable[str]) -> Undone:
+    """Remove users from the list of forgotten users, so that later runs read their rows again.
+
+    Args:
+        home: folder of artifacts and unfinished runs.
+        namespace: namespace of the runs.
+        lock: lock of the namespace, not yet acquired; None if the store has nothing.
+        users: ids.
+
+    Raises:
+        UsageError: there is no id, or one is empty.
+        LockHeld: a run is under way; nothing was changed.
+        NightFailed: the list of forgotten users is damaged, or the disk failed.
+        StoreError: the store failed.
+    """
+    named = _ids(users)
+    if not named:
+        raise UsageError("--undo: no user is given; expected the ids of users to forget no longer")
+    path = list_of(home, namespace)
+    with lock or nullcontext():
+        try:
+            found = remember_again(path, named)
+        except OSError as error:
+            raise _not_changed(home, error) from error
+    return Undone(len(found), len(named) - len(found), path)
+
+
+def _ids(users: Iterable[str]) -> frozenset[str]:
+    named = frozenset(id_text(user, "user").strip() for user in users)
+    if "" in named:
+        raise UsageError("user '': expected an id that is not empty")
+    return named
+
+
+def _not_changed(home: Path, error: OSError) -> NightFailed:
+    return NightFailed(
+        f"{error.filename or home} could not be changed ({error.strerror or error}). Make room or "
+        "correct its permissions, and run `batch forget` again."
+    )
 
 
 def _known(kept: Iterable[Artifact], lock: RunLock | None) -> tuple[set[str], NightFailed | None]:

@@ -19,6 +19,7 @@ from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.engine import Engine
 from reco_batch.scoring.explanations import Explained
 from reco_batch.scoring.popularity import (
+    PopularList,
     Recency,
     movie_statistics,
     popular_lists,
@@ -31,6 +32,7 @@ from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.families import NEXT, RANKED, SIMILAR, USER, Family
+from reco_store.contract.keys import BY_TRENDING
 from reco_store.prefetch import prefetch
 
 _Block = TypeVar("_Block", TopK, Explained)
@@ -78,23 +80,32 @@ class Lists:
         thresholds = thresholds_of(
             self._dataset, self._config.count_threshold, self._config.rating_threshold
         )
-        n, recency = self._config.popular_n, _recency_of(self._config)
-        if self._dataset.ratings.timestamp is None and any(recency[:2]):
-            progress.note("the ratings have no times, so no trending and no new lists")
-        self._writer.write_popular(
-            chain(
-                popular_lists(
-                    statistics, movies, thresholds=thresholds, n=n, eligible=self._rules.eligible
-                ),
-                recent_lists(
-                    self._dataset.ratings, movies, recency, n=n, eligible=self._rules.eligible
-                ),
-            )
-        )
+        n, eligible = self._config.popular_n, self._rules.eligible
+        usual = popular_lists(statistics, movies, thresholds=thresholds, n=n, eligible=eligible)
+        self._writer.write_popular(chain(usual, self._recent(progress)))
         self._writer.write_seen(self._dataset.user_ids, self._seen)
         self._writer.write_movies(movies, statistics)
         if not self._dataset.has_stars:  # there will be no rating model
             self._writer.write_top_k(RANKED, (), ())
+
+    def _recent(self, progress: Progress) -> list[PopularList]:
+        """Return the trending and new lists, and note why there is none."""
+        ratings, recency = self._dataset.ratings, _recency_of(self._config)
+        n, words = self._config.popular_n, self._dataset.words
+        found = list(
+            recent_lists(ratings, self._movies, recency, n=n, eligible=self._rules.eligible)
+        )
+        kinds = {one.by for one in found}
+        if ratings.timestamp is None and any(recency[:2]):
+            progress.note(words.adapt("the ratings have no times, so no trending and no new lists"))
+        elif recency.trending_days is not None and BY_TRENDING not in kinds:
+            progress.note(
+                words.adapt(
+                    f"no movie was rated by {recency.least_users} users in the last "
+                    f"{recency.trending_days:g} days, so no trending list"
+                )
+            )
+        return found
 
     def split(self, _: Progress) -> None:
         """Write the part of the split that each rating belongs to."""

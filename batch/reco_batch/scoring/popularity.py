@@ -221,6 +221,7 @@ class Recency(NamedTuple):
     trending_days: float | None  # ratings that count for the trending list; None: no such list
     new_days: float | None  # first ratings of new movies; None: no such list
     half_life_days: float  # age at which a rating counts half
+    least_users: int = 3  # fewest users who rated a trending movie in the period
 
 
 def recent_lists(
@@ -233,12 +234,13 @@ def recent_lists(
 ) -> Iterator[PopularList]:
     """Yield the trending and the new movies, overall and of each genre that has any.
 
-    A rating of age *a* counts 2^(-a / half-life). The trending list counts those of its period; the
-    new list shows movies that entered the catalogue in its period, by all of their ratings.
+    A rating of age *a* counts 2^(-a / half-life). The trending list counts those of its period,
+    of movies that enough users rated in it, so that one or two of them make no trend; the new list
+    shows movies that entered the catalogue in its period, by all of their ratings.
 
     Args:
-        ratings: ratings, also of movies that the catalogue lacks; without timestamps there are no
-            such lists.
+        ratings: one rating of each user and movie, also of movies that the catalogue lacks; without
+            timestamps there are no such lists.
         movies: the catalogue.
         recency: periods and half-life.
         n: largest length of a list.
@@ -260,7 +262,9 @@ def recent_lists(
     chosen: list[tuple[str, NDArray[np.float64]]] = []
     if recency.trending_days is not None:
         counts = listed & (age < recency.trending_days)
-        chosen.append((BY_TRENDING, _weighted(ratings, weight, counts, len(movies))))
+        users = np.bincount(ratings.movie_index[counts], minlength=len(movies))
+        trend = _weighted(ratings, weight, counts, len(movies))
+        chosen.append((BY_TRENDING, np.where(users >= recency.least_users, trend, 0)))
     if recency.new_days is not None:
         entered = entry_times(ratings, movies)
         is_new = newest - entered < recency.new_days * _SECONDS_OF_DAY

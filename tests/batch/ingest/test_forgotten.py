@@ -9,6 +9,7 @@ from reco_batch.ingest.forgotten import (
     clear_texts,
     list_of,
     read_forgotten,
+    remember_again,
     remember_to_forget,
 )
 
@@ -28,6 +29,22 @@ def test_users_are_added_as_hashes(tmp_path):
     )
     remember_to_forget(path, ["person-43"])
     assert path.read_text("utf-8") == text
+
+
+def test_a_mistyped_user_is_removed(tmp_path):
+    """The others stay, under the same salt; an unknown user changes nothing."""
+    path = list_of(tmp_path, "reco")
+    assert remember_again(path, ["person-1"]) == frozenset()
+    assert not path.exists()
+    remember_to_forget(path, ["person-1", "person-2"])
+    assert remember_again(path, ["person-1", "person-3"]) == {"person-1"}
+    known = read_forgotten(path)
+    assert known.among(["person-1", "person-2"]) == {"person-2"}
+    text = path.read_text("utf-8")
+    assert remember_again(path, ["person-1"]) == frozenset()
+    assert path.read_text("utf-8") == text
+    remember_again(path, ["person-2"])
+    assert len(read_forgotten(path)) == 0
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"salt": "00"}', '{"salt": "00", "sha256": 7}'])

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from csv_folders import planted
+from reco_batch.ingest.forgotten import list_of, read_forgotten
 from reco_store import Keys, connect
 from reco_store.connection.embedded.server import stop_server
 from reco_store.control.inventory import parse_chunk
@@ -201,3 +202,23 @@ def test_without_ids_and_without_a_list_nothing_changes(untrained, tmp_path):
     assert ended.code == 2
     assert ended.err.startswith("error: no user is given, and ")
     assert unfinished.exists()
+
+
+def test_undo_removes_a_user_from_the_list_and_erases_nothing(untrained, tmp_path):
+    """The next run reads the user again; an unfinished run stays."""
+    own = {"REDIS_URL": "", "RECO_HOME": str(tmp_path)}
+    path = list_of(tmp_path, "reco")
+    assert untrained("forget", "person-1", "person-2", **own).code == 0
+    unfinished = tmp_path / "unfinished" / "reco" / "20260101T000000Z-abcd"
+    unfinished.mkdir(parents=True)
+
+    ended = untrained("forget", "--undo", "person-1", "person-3", **own)
+    none = untrained("forget", "--undo", **own)
+
+    assert ended.code == 0, ended.err
+    assert "1 user from the list   1 user not in it" in ended.out
+    assert "what was erased comes back with the next run" in " ".join(ended.out.split())
+    assert read_forgotten(path).among(["person-1", "person-2"]) == {"person-2"}
+    assert unfinished.exists()
+    assert none.code == 2
+    assert "--undo: no user is given" in none.err

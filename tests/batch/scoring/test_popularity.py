@@ -348,9 +348,10 @@ def rated(*pairs):
     return Ratings(np.arange(len(pairs), dtype=np.int32), np.int32(movies), None, times)
 
 
-def recent(ratings, *, trending=None, new=None, half_life=7.0, n=10):
+def recent(ratings, *, trending=None, new=None, half_life=7.0, n=10, users=1):
     """Return the lists of recent movies as {(by, genre): {movie: score}}, in order."""
-    found = recent_lists(ratings, movies_of(*GENRES), Recency(trending, new, half_life), n=n)
+    recency = Recency(trending, new, half_life, users)
+    found = recent_lists(ratings, movies_of(*GENRES), recency, n=n)
     return {
         (p.by, p.genre): dict(zip(p.movie_index.tolist(), p.score.tolist(), strict=True))
         for p in found
@@ -365,6 +366,20 @@ def test_ratings_of_the_period_count_by_their_age():
         ("trending", "Comedy"): {0: 1, 1: 1},
         ("trending", "Drama"): {1: 1},
     }
+
+
+def test_a_trend_needs_three_users_in_the_period():
+    """Fewer make no list, however recent they are; new movies need one."""
+    ratings = rated((0, 0), (0, 0), (0, 31), (1, 20), (1, 21), (1, 29), (3, 0))
+    movies, recency = movies_of(*GENRES), Recency(30, 30, 7.0)
+
+    found = [
+        (p.by, p.genre, p.movie_index.tolist()) for p in recent_lists(ratings, movies, recency, n=9)
+    ]
+
+    assert found[:2] == [("trending", None, [1]), ("new", None, [3, 1])]
+    assert ("trending", "War") not in [one[:2] for one in found]
+    assert not list(recent_lists(rated((0, 0), (1, 0)), movies, Recency(30, None, 7.0), n=9))
 
 
 def test_time_is_that_of_the_newest_rating():
@@ -419,7 +434,9 @@ def test_recent_lists_have_eligible_movies_only():
     ratings = rated((0, 0), (1, 8), (2, 12))
 
     found = list(
-        recent_lists(ratings, movies_of(*GENRES), Recency(10, None, 7.0), n=10, eligible=eligible)
+        recent_lists(
+            ratings, movies_of(*GENRES), Recency(10, None, 7.0, 1), n=10, eligible=eligible
+        )
     )
 
     assert found[0].movie_index.tolist() == [1]
@@ -430,10 +447,11 @@ def test_recent_lists_have_eligible_movies_only():
 def test_scores_equal_those_of_a_loop(pairs):
     """Each list contains exactly the movies with a positive score, best first."""
     ratings = rated(*pairs)
-    found = recent(ratings, trending=30, new=20)
+    found = recent(ratings, trending=30, new=20, users=2)
     newest = min(age for _, age in pairs)
     ages = {m: [age - newest for movie, age in pairs if movie == m] for m in range(5)}
-    trending = {m: sum(2 ** (-a / 7) for a in own if a < 30) for m, own in ages.items()}
+    late = {m: [a for a in own if a < 30] for m, own in ages.items()}
+    trending = {m: sum(2 ** (-a / 7) for a in own) for m, own in late.items() if len(own) > 1}
     new = {
         m: sum(2 ** (-a / 7) for a in own) for m, own in ages.items() if max(own, default=99) < 20
     }
