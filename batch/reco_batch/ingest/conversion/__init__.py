@@ -4,4 +4,4 @@
 finds the form of times, `tags` splits tags, and `item_columns` converts attributes of items.
 """
 
-__all__ = ["converted_column", "item_columns", "tags", "type_matrix"]
+__all__ = ["converted_column", "item_columns", "tags", "times", "type_matrix"]
