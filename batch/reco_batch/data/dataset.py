@@ -7,7 +7,7 @@ file. `ingest` reads and checks the files.
 Shapes: N ratings, U users, I movies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -26,6 +26,10 @@ class Ratings:
     movie_index: NDArray[np.int32]  # [N]
     rating: NDArray[np.float32] | None  # [N], stars; None for implicit feedback
     timestamp: NDArray[np.int64] | None  # [N], seconds since 1970; None without times
+    strength: NDArray[np.float32] | None = None
+    """[N], of mean 1 over those above 0, and below 0 for a dislike; None: all count alike."""
+    is_target: NDArray[np.bool_] | None = None
+    """[N] interactions that are to be predicted, and make a movie popular; None: all."""
 
     def take(self, rows: NDArray[np.int64]) -> "Ratings":
         """Return the given rows, in the given order."""
@@ -34,7 +38,14 @@ class Ratings:
             self.movie_index[rows],
             None if self.rating is None else self.rating[rows],
             None if self.timestamp is None else self.timestamp[rows],
+            None if self.strength is None else self.strength[rows],
+            None if self.is_target is None else self.is_target[rows],
         )
+
+    @property
+    def targets(self) -> "Ratings":
+        """The interactions that are to be predicted, in the same order."""
+        return self if self.is_target is None else self.take(np.flatnonzero(self.is_target))
 
     @property
     def stars(self) -> NDArray[np.float32]:
@@ -50,6 +61,36 @@ class Ratings:
     def __len__(self) -> int:
         """Number of ratings."""
         return len(self.user_index)
+
+
+class Events(NamedTuple):
+    """Kinds of the events that became the interactions of a data set, in their order."""
+
+    kinds: tuple[str, ...]
+    """Kinds with a weight, K."""
+    latest: NDArray[np.uint32]
+    """[N, K] time of the newest event of each kind, in seconds since 1970 and 1 more; 0: none.
+    Without times it is 1 or 0."""
+    seen: tuple[str, ...]
+    """Kinds after which lists leave out the movie."""
+    target: tuple[str, ...]
+    """Kinds that are to be predicted."""
+
+    @property
+    def is_seen(self) -> NDArray[np.bool_]:
+        """[N] interactions after which lists leave out the movie."""
+        return self.of(self.seen) > 0
+
+    def take(self, rows: NDArray[np.int64]) -> "Events":
+        """Return the given interactions, in the given order."""
+        return self._replace(latest=self.latest[rows])
+
+    def of(self, kinds: Iterable[str]) -> NDArray[np.uint32]:
+        """Return the time of the newest event of some kinds, [N], as in `latest`."""
+        newest = np.zeros(len(self.latest), np.uint32)
+        for kind in kinds:
+            np.maximum(newest, self.latest[:, self.kinds.index(kind)], out=newest)
+        return newest
 
 
 #: Time of a movie whose release is not known; every known time is later.
@@ -124,6 +165,10 @@ class Findings:
     rejected: tuple[RejectedRow, ...] = ()
     ratings_read: int = 0
     without_stars: bool = False
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """Number of events of each kind; empty if the ratings are no events."""
+    adds_up: bool = False
+    """True if repeated events of a user and a movie add up."""
     duplicates_dropped: int = 0
     future_ratings: int = 0
     first_future_line: int = 0
@@ -134,17 +179,21 @@ class Findings:
     def describe(self) -> tuple[str, ...]:
         """Return one sentence for each finding that is not zero."""
         things = "interactions" if self.without_stars else "ratings"
+        counted = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
+        counted = counted.replace("{", "{{").replace("}", "}}")  # kinds are any text
+        repeated = "their weights were added" if self.adds_up else "the latest of each was kept"
         sentences = (
             (
                 self.ratings_read if self.without_stars else 0,
                 (
-                    "{:,} interactions, no rating column: ratings are not predicted; ranked and "
-                    "highest-rated lists are not published"
+                    f"{{:,}} {'events' if counted else 'interactions'}"
+                    f"{f' ({counted})' if counted else ''}, no rating column: ratings are not "
+                    "predicted; ranked and highest-rated lists are not published"
                 ),
             ),
             (
                 self.duplicates_dropped,
-                f"{{:,}} {things} repeated a user and a movie: the latest of each was kept",
+                f"{{:,}} {things} repeated a user and a movie: {repeated}",
             ),
             (
                 self.ratings_of_unknown_movies,
@@ -168,8 +217,8 @@ class Findings:
                 ),
             ),
         )
-        counted = (text.format(count) for count, text in sentences if count)
-        return (*self.notes, *self._rejections(), *counted)
+        found = (text.format(count) for count, text in sentences if count)
+        return (*self.notes, *self._rejections(), *found)
 
     def _rejections(self) -> tuple[str, ...]:
         if not self.rejected:
@@ -192,6 +241,15 @@ class Dataset:
     rating_scale: tuple[float, float]
     findings: Findings = field(default_factory=Findings)
     source: Mapping[str, object] = field(default_factory=dict)
+    events: Events | None = None
+    """Events of the ratings; None if these are no events of several kinds."""
+
+    @property
+    def seen(self) -> Ratings:
+        """Ratings after which lists leave out the movie, in their order."""
+        if self.events is None or (is_seen := self.events.is_seen).all():
+            return self.ratings
+        return self.ratings.take(np.flatnonzero(is_seen))
 
     @property
     def has_stars(self) -> bool:

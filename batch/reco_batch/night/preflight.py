@@ -111,7 +111,7 @@ def forecast_manifest(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
         add(family, subjects, round(length) * (each + _SCORE_BYTES))
     if config.because:
         add(BECAUSE, users, round(_lengths(config, dataset)[0]) * each)
-    add(SEEN, users, len(dataset.ratings) / len(users) * each)
+    add(SEEN, users, len(dataset.seen) / len(users) * each)
     titles = sum(len(title) for title in movies.titles) / len(ids)
     add(MOVIE, ids, _CARD_BYTES + titles)
     add(TITLE, movies.titles, each)
@@ -139,7 +139,7 @@ def _limited(
 def _lengths(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     """Return upper bounds of the mean lengths of user lists and of ranked lists."""
     movies = dataset.movies.listed
-    left = movies - len(dataset.ratings) / len(dataset.user_ids)
+    left = movies - len(dataset.seen) / len(dataset.user_ids)
     longest = min(
         length for length in (config.ranked_k, config.ranked_candidates, movies) if length
     )
