@@ -150,3 +150,20 @@ def test_a_column_beside_stars_has_no_kinds(check):
 
     assert "suggested" in page
     assert "event" not in page.partition("suggested")[2].partition("problem")[0]
+
+
+def test_a_weight_is_a_finite_number(check):
+    """Each unusable value has its line, as any other."""
+    rows = "7,A,2\n7,B,many\n8,A,-inf\n8,B,\n8,A,-1\n"
+    columns = ("user=customer_id", "item=sku", "id=sku", "title=name", "weight=quantity")
+    code, page = check(
+        f"customer_id,sku,quantity\n{rows}",
+        PRODUCTS,
+        *(word for one in columns for word in ("--column", one)),
+    )
+
+    assert code == 4
+    assert "line 3: quantity 'many' is not a number" in page
+    assert "line 4: quantity is -inf; expected a finite number" in page
+    assert "line 5: quantity is ''" in page
+    assert "problem 4" not in page
