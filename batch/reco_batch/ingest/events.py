@@ -115,35 +115,47 @@ def folded(
         counting: limits of the sum, half-life and kinds.
 
     Cost:
-        O(N log N) time for one sort, at most 30 bytes an event besides the result.
+        O(N log N) time for one sort; at most 50 bytes an event besides the result.
     """
     if seconds is not None and counting.half_life is not None and len(seconds):
         age = (seconds.max() - seconds) / (_DAY_SECONDS * counting.half_life)
         values = values * np.exp2(-age)
-    order = None if kept is None else np.argsort(pair, kind="stable")
-    sums = np.clip(_by_pair(np.add, values, pair, order, kept), -counting.most, counting.most)
+    groups = None if kept is None else _Groups.of(pair, kept)
+    sums = np.clip(_by_pair(np.add, values, groups), -counting.most, counting.most)
     latest = np.zeros((len(sums), len(counting.weights)), np.uint32)
     if codes is not None:
         stamps = np.ones(len(pair), np.uint32)
         if seconds is not None:
             stamps += seconds.astype(np.uint32)
         for kind in range(latest.shape[1]):
-            own = stamps * (codes == kind)
-            latest[:, kind] = _by_pair(np.maximum, own, pair, order, kept)
+            latest[:, kind] = _by_pair(np.maximum, stamps * (codes == kind), groups)
     return Folded(sums, latest)
 
 
+class _Groups(NamedTuple):
+    """Events sorted by their pair."""
+
+    order: NDArray[np.int64]  # [N] rows
+    starts: NDArray[np.int64]  # [P] first place of each pair in `order`
+    place: NDArray[np.int64]  # [P] place of each pair in the result
+
+    @classmethod
+    def of(cls, pair: NDArray[np.int64], kept: NDArray[np.int64]) -> "_Groups":
+        order = np.argsort(pair, kind="stable")
+        ordered = pair[order]
+        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        is_kept = np.zeros(len(pair), bool)
+        is_kept[kept] = True
+        place = (np.cumsum(is_kept) - 1)[order[is_kept[order]]]  # one is kept of each pair
+        return cls(order, starts, place)
+
+
 def _by_pair(
-    function: np.ufunc,
-    values: NDArray[np.generic],
-    pair: NDArray[np.int64],
-    order: NDArray[np.int64] | None,
-    kept: NDArray[np.int64] | None,
+    function: np.ufunc, values: NDArray[np.generic], groups: _Groups | None
 ) -> NDArray[np.generic]:
-    """Return a function of the values of each pair, [P]."""
-    if order is None or kept is None or not len(order):
+    """Return a function of the values of each pair, [P]; without groups, each is alone."""
+    if groups is None:
         return values
-    sorted_pairs = pair[order]
-    starts = np.flatnonzero(np.append(True, sorted_pairs[1:] != sorted_pairs[:-1]))
-    found: NDArray[np.generic] = function.reduceat(values[order], starts)
-    return found[np.searchsorted(sorted_pairs[starts], pair[kept])]
+    found = np.empty(len(groups.starts), values.dtype)
+    found[groups.place] = function.reduceat(values[groups.order], groups.starts)
+    return found
