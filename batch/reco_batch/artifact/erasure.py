@@ -127,7 +127,9 @@ def _data_without(artifact: Artifact, users: Set[str]) -> dict[str, Any]:
         removed[part] = sum(own[part] for own in parts.values())
         removed[f"{part}_users"] = sum(own[part] > 0 for own in parts.values())
     data |= {name: data[name] - count for name, count in removed.items() if name in data}
-    if "unlisted" in data:
+    if "seen" in data:  # of events, of which histories contain some kinds only
+        data["seen"] -= sum(histories)
+    elif "unlisted" in data:
         ratings = data["unlisted"]["ratings"] - (rated - sum(histories))
         data["unlisted"] = {**data["unlisted"], "ratings": ratings}
     return data

@@ -87,12 +87,14 @@ class ArtifactWriter:
         self.split.parent.mkdir(exist_ok=True)
         ratings = dataset.ratings
         part = np.zeros(len(ratings), np.int8)
-        for number, rows in enumerate((split.train, split.validation, split.test, split.cold)):
+        for number, rows in enumerate(
+            (split.train, split.validation, split.test, split.cold, split.left_out)
+        ):
             part[rows] = number
         columns: dict[str, tuple[pa.Array, NDArray[Any]]] = {
             c.USER_ID: (_ids(dataset.user_ids), ratings.user_index),
             c.MOVIE_ID: (_ids(dataset.movies.ids), ratings.movie_index),
-            c.PART: (pa.array(["train", "validation", "test", "cold"]), part),
+            c.PART: (pa.array(["train", "validation", "test", "cold", "left out"]), part),
         }
         schema = pa.schema([(name, values.type) for name, (values, _) in columns.items()])
         with pq.ParquetWriter(self.split, schema, **EVALUATION_FORMAT) as writer:

@@ -230,6 +230,12 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
             f"--ray-address {settings.ray_address!r} needs --engine ray; the engine is "
             f"{settings.engine}"
         )
+    if not isinstance(settings.rules.seen, str):
+        for kind in set(settings.rules.seen).difference(settings.input.events):
+            raise UsageError(
+                f"rules.seen has {kind!r}; expected kinds of [input.events], which has "
+                f"{', '.join(map(repr, settings.input.events)) or 'none'}"
+            )
     return RunConfig(
         **_learning(settings, target),
         rules=settings.rules,

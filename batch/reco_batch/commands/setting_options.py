@@ -40,9 +40,16 @@ _COLUMNS: Final = typer.Option(
     "user, item, id, rating, time, event, weight, title, tags, released or available; default: "
     "those of MovieLens; env vars: RECO_INPUT_COLUMNS_USER and so on]",
 )
+_EVENTS: Final = typer.Option(
+    metavar="KIND=WEIGHT",
+    rich_help_panel=Panel.INPUT,
+    help="Weight of a kind of event, such as purchase=5; below 0 for a dislike; repeatable. "
+    "[default: none; env var: RECO_INPUT_EVENTS, with commas]",
+)
 #: Option that sets keys of a table: parameter and type, by table.
 _TABLE_OPTIONS: Final = {
     "gate": ("gate_bound", Annotated[list[str] | None, _THRESHOLDS]),
+    "input.events": ("event", Annotated[list[str] | None, _EVENTS]),
     "input.columns": ("column", Annotated[list[str] | None, _COLUMNS]),
     "notify": ("on_failure", Annotated[str | None, _HOOK]),
 }
@@ -63,7 +70,8 @@ def takes(*wanted: Panel | str) -> Callable[[Callable[..., None]], Callable[...,
             if setting_metadata.panel_of(field) is Panel.RULES:
                 continue  # rules are tables, which no option can hold
             table, _, key = name.rpartition(".")
-            parameter, made = _TABLE_OPTIONS.get(table) or (key, _option(name, key, field))
+            of_table = _TABLE_OPTIONS.get(name) or _TABLE_OPTIONS.get(table)
+            parameter, made = of_table or (key, _option(name, key, field))
             options[parameter] = made
     options["config"] = Annotated[Path | None, _CONFIG]
 

@@ -7,7 +7,7 @@ file. `ingest` reads and checks the files.
 Shapes: N ratings, U users, I movies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -27,6 +27,10 @@ class Ratings:
     movie_index: NDArray[np.int32]  # [N]
     rating: NDArray[np.float32] | None  # [N], stars; None for implicit feedback
     timestamp: NDArray[np.int64] | None  # [N], seconds since 1970; None without times
+    strength: NDArray[np.float32] | None = None
+    """[N], of mean 1 over those above 0, and below 0 for a dislike; None: all count alike."""
+    is_target: NDArray[np.bool_] | None = None
+    """[N] interactions that are to be predicted, and make a movie popular; None: all."""
 
     def take(self, rows: NDArray[np.int64]) -> "Ratings":
         """Return the given rows, in the given order."""
@@ -35,7 +39,14 @@ class Ratings:
             self.movie_index[rows],
             None if self.rating is None else self.rating[rows],
             None if self.timestamp is None else self.timestamp[rows],
+            None if self.strength is None else self.strength[rows],
+            None if self.is_target is None else self.is_target[rows],
         )
+
+    @property
+    def targets(self) -> "Ratings":
+        """The interactions that are to be predicted, in the same order."""
+        return self if self.is_target is None else self.take(np.flatnonzero(self.is_target))
 
     @property
     def stars(self) -> NDArray[np.float32]:
@@ -51,6 +62,36 @@ class Ratings:
     def __len__(self) -> int:
         """Number of ratings."""
         return len(self.user_index)
+
+
+class Events(NamedTuple):
+    """Kinds of the events that became the interactions of a data set, in their order."""
+
+    kinds: tuple[str, ...]
+    """Kinds with a weight, K."""
+    latest: NDArray[np.uint32]
+    """[N, K] time of the newest event of each kind, in seconds since 1970 and 1 more; 0: none.
+    Without times it is 1 or 0."""
+    seen: tuple[str, ...]
+    """Kinds after which lists leave out the movie."""
+    target: tuple[str, ...]
+    """Kinds that are to be predicted."""
+
+    @property
+    def is_seen(self) -> NDArray[np.bool_]:
+        """[N] interactions after which lists leave out the movie."""
+        return self.of(self.seen) > 0
+
+    def take(self, rows: NDArray[np.int64]) -> "Events":
+        """Return the given interactions, in the given order."""
+        return self._replace(latest=self.latest[rows])
+
+    def of(self, kinds: Iterable[str]) -> NDArray[np.uint32]:
+        """Return the time of the newest event of some kinds, [N], as in `latest`."""
+        newest = np.zeros(len(self.latest), np.uint32)
+        for kind in kinds:
+            np.maximum(newest, self.latest[:, self.kinds.index(kind)], out=newest)
+        return newest
 
 
 #: Time of a movie whose release is not known; every known time is later.
@@ -125,6 +166,10 @@ class Findings:
     rejected: tuple[RejectedRow, ...] = ()
     ratings_read: int = 0
     without_stars: bool = False
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """Number of events of each kind; empty if the ratings are no events."""
+    adds_up: bool = False
+    """True if repeated events of a user and a movie add up."""
     duplicates_dropped: int = 0
     future_ratings: int = 0
     first_future_line: int = 0
@@ -137,12 +182,13 @@ class Findings:
     def describe(self) -> tuple[str, ...]:
         """Return one sentence for each finding that is not zero."""
         words = self.words
-        if self.without_stars and words == DEFAULT_WORDS:
+        if self.without_stars and not self.kinds and words == DEFAULT_WORDS:
             words = words._replace(interaction="interaction", interactions="interactions")
+        repeated = "their weights were added" if self.adds_up else "the latest of each was kept"
         sentences = (
             (
                 self.duplicates_dropped,
-                "{:,} ratings repeated a user and a movie: the latest of each was kept",
+                f"{{:,}} ratings repeated a user and a movie: {repeated}",
             ),
             (
                 self.ratings_of_unknown_movies,
@@ -172,9 +218,11 @@ class Findings:
     def _without_stars(self, words: Words) -> tuple[str, ...]:
         if not self.without_stars:
             return ()
+        counted = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
         sentence = (
-            f"{self.ratings_read:,} {words.interactions}, no rating column: ratings are not "
-            "predicted; lists by predicted or mean rating are not published"
+            f"{self.ratings_read:,} {words.interactions}{f' ({counted})' if counted else ''}, no "
+            "rating column: ratings are not predicted; lists by predicted or mean rating are not "
+            "published"
         )
         return (sentence,)
 
@@ -199,6 +247,15 @@ class Dataset:
     rating_scale: tuple[float, float]
     findings: Findings = field(default_factory=Findings)
     source: Mapping[str, object] = field(default_factory=dict)
+    events: Events | None = None
+    """Events of the ratings; None if these are no events of several kinds."""
+
+    @property
+    def seen(self) -> Ratings:
+        """Ratings after which lists leave out the movie, in their order."""
+        if self.events is None or (is_seen := self.events.is_seen).all():
+            return self.ratings
+        return self.ratings.take(np.flatnonzero(is_seen))
 
     @property
     def words(self) -> Words:

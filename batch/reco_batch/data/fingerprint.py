@@ -116,6 +116,10 @@ def _digest(dataset: Dataset) -> str:
     )
     result = hashlib.sha256(json.dumps(texts).encode())
     columns = {field.name: getattr(dataset.ratings, field.name) for field in fields(Ratings)}
+    if dataset.events is not None:
+        kinds = dataset.events.kinds, dataset.events.seen, dataset.events.target
+        result.update(json.dumps(kinds).encode())
+        columns |= {"latest": dataset.events.latest}
     columns |= {"released": movies.released, "available": movies.available, **movies.attributes}
     for name, column in columns.items():
         if column is None:

@@ -5,6 +5,11 @@ holds out each user's latest fifth. `global` holds out everything after one mome
 task of a run: with the others, the training part contains what other users did later. Users with
 too few ratings for every part stay in training, and are counted.
 
+Of events, whole interactions are held out, so no event of a held-out pair of user and movie is in
+training. Only interactions of target kinds are; the others are training data. Where the split is by
+time, an interaction with any event after the held-out ones is in no part, since it would reveal
+the future.
+
 Shapes: N ratings, U users, C strata. All parts are row numbers of the ratings, int64.
 """
 
@@ -14,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Ratings
+from reco_batch.data.dataset import Events, Ratings
 from reco_batch.data.ordering import user_by_user
 from reco_batch.errors import DataRefused
 from reco_batch.settings.hyperparameters import SplitBy
@@ -35,16 +40,42 @@ class Split(NamedTuple):
     test: NDArray[np.int64]
     users_only_in_training: int
     newcomers: NDArray[np.int64] = _NONE
-    """As late as validation, of users without training ratings: no choice is made on them, but the
-    measured models train on them."""
+    """As late as validation, of users without training ratings or of no target kind: no choice is
+    made on them, but the measured models train on them."""
     cold: NDArray[np.int64] = _NONE
     """As late as test, of users without earlier ratings: nothing can be measured on them."""
     moment: float | None = None
     """Moment of a global split, in seconds since 1970."""
+    left_out: NDArray[np.int64] = _NONE
+    """As late as test and not to be predicted: no model that is measured trains on them."""
+
+
+class _Targets(NamedTuple):
+    """Interactions that may be held out, with the times that decide about it."""
+
+    rows: NDArray[np.int64]
+    when: NDArray[np.int64]  # of all interactions: that of the newest event of a target kind
+    others: NDArray[np.int64]
+    """Rows of all other interactions."""
+
+    @classmethod
+    def of(cls, ratings: Ratings, events: Events | None) -> "_Targets":
+        rows = np.arange(len(ratings))
+        when = rows if ratings.timestamp is None else ratings.timestamp
+        if events is not None and ratings.timestamp is not None:
+            when = events.of(events.target).astype(np.int64) - 1
+        if ratings.is_target is None:
+            return cls(rows, when, _NONE)
+        return cls(rows[ratings.is_target], when, rows[~ratings.is_target])
 
 
 def split_ratings(
-    ratings: Ratings, *, by: SplitBy, seed: int, date: datetime | None = None
+    ratings: Ratings,
+    *,
+    by: SplitBy,
+    seed: int,
+    date: datetime | None = None,
+    events: Events | None = None,
 ) -> Split:
     """Divide the ratings into three parts.
 
@@ -54,6 +85,7 @@ def split_ratings(
         seed: random seed; the notebook's is 42.
         date: moment after which a global split holds out every rating; None: the 80 % quantile of
             the timestamps.
+        events: events of the ratings; None if these are no events of several kinds.
 
     Returns:
         The parts; test and validation are empty if no user has enough ratings.
@@ -65,13 +97,19 @@ def split_ratings(
     Source:
         `train_test_split(stratify=...)` of scikit-learn, as called by the notebook, row for row.
     """
+    if by is not SplitBy.RANDOM:
+        _require_times(ratings)
+    targets = _Targets.of(ratings, events)
     if by is SplitBy.TIME:
-        return _by_time(ratings, seed=seed)
+        return _by_time(ratings, targets, seed=seed)
     if by is SplitBy.GLOBAL:
-        return _global(ratings, seed=seed, date=date)
-    rows = np.arange(len(ratings))
+        return _global(ratings, targets, seed=seed, date=date)
     rest, test, few = _stratified(
-        rows, ratings.user_index, share=TEST_SHARE, at_least=_ROWS_FOR_TEST, seed=seed
+        targets.rows,
+        ratings.user_index[targets.rows],
+        share=TEST_SHARE,
+        at_least=_ROWS_FOR_TEST,
+        seed=seed,
     )
     train, validation, few_of_rest = _stratified(
         rest,
@@ -80,7 +118,8 @@ def split_ratings(
         at_least=_ROWS_FOR_VALIDATION,
         seed=seed,
     )
-    if few or few_of_rest:  # the rows of those users are at the end, in file order
+    train = np.concatenate([train, targets.others])
+    if few or few_of_rest or len(targets.others):  # those rows are at the end, in file order
         train = np.random.default_rng(seed).permutation(train)
     return Split(train, validation, test, few)
 
@@ -109,19 +148,48 @@ def _stratified(
     return np.concatenate([stay, rows[~enough]]), held_out, few
 
 
-def _by_time(ratings: Ratings, *, seed: int) -> Split:
+def _by_time(ratings: Ratings, targets: _Targets, *, seed: int) -> Split:
     """Hold out each user's latest fifth; validation is the latest tenth of the rest."""
-    _timestamps(ratings)
-    rows = np.arange(len(ratings))
-    rest, test, few = _latest(rows, ratings, share=TEST_SHARE, at_least=_ROWS_FOR_TEST)
+    users, when = ratings.user_index, targets.when
+    rest, test, few = _latest(targets.rows, users, when, share=TEST_SHARE, at_least=_ROWS_FOR_TEST)
     train, validation, _ = _latest(
-        rest, ratings, share=VALIDATION_SHARE, at_least=_ROWS_FOR_VALIDATION
+        rest, users, when, share=VALIDATION_SHARE, at_least=_ROWS_FOR_VALIDATION
     )
+    train = np.concatenate([train, targets.others])
+    before_test = _first_of(test, users, when)[users[train]]
+    before_validation = _first_of(validation, users, when)[users[train]]
+    train, newcomers, left_out = _until(train, ratings, before_validation, before_test)
     # In file order a batch would contain few users, and so few negatives.
-    return Split(np.random.default_rng(seed).permutation(train), validation, test, few)
+    train = np.random.default_rng(seed).permutation(train)
+    return Split(train, validation, test, few, newcomers, left_out=left_out)
 
 
-def _timestamps(ratings: Ratings) -> NDArray[np.int64]:
+def _first_of(
+    rows: NDArray[np.int64], users: NDArray[np.int32], when: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the earliest time of some rows of each user, [U]; for users without any, never."""
+    first = np.full(int(users.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, users[rows], when[rows])
+    return first
+
+
+def _until(
+    rows: NDArray[np.int64],
+    ratings: Ratings,
+    validation: NDArray[np.int64] | float,
+    test: NDArray[np.int64] | float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Divide rows by their newest event of any kind.
+
+    Returns:
+        Rows up to the beginning of validation, up to that of test, and later ones.
+    """
+    newest = _require_times(ratings)[rows]
+    is_late, is_recent = newest > test, newest > validation
+    return rows[~(is_late | is_recent)], rows[is_recent & ~is_late], rows[is_late]
+
+
+def _require_times(ratings: Ratings) -> NDArray[np.int64]:
     """Return the timestamps, which a split by time needs."""
     if ratings.timestamp is None:
         raise DataRefused(
@@ -132,12 +200,12 @@ def _timestamps(ratings: Ratings) -> NDArray[np.int64]:
     return ratings.timestamp
 
 
-def _global(ratings: Ratings, *, seed: int, date: datetime | None) -> Split:
+def _global(ratings: Ratings, targets: _Targets, *, seed: int, date: datetime | None) -> Split:
     """Hold out everything after one moment; validation is the latest tenth of the rest.
 
     Ratings at the moment itself belong to the rest, so ties are never divided.
     """
-    when, users = _timestamps(ratings), ratings.user_index
+    users, rows, when = ratings.user_index, targets.rows, targets.when[targets.rows]
     moment = np.quantile(when, 1 - TEST_SHARE) if date is None else date.timestamp()
     is_late = when > moment
     if is_late.all() or not is_late.any():
@@ -147,14 +215,20 @@ def _global(ratings: Ratings, *, seed: int, date: datetime | None) -> Split:
             "some before and some after it, for a global split",
             "Choose another --split-date or use --split random.",
         )
-    rest, late = np.flatnonzero(~is_late), np.flatnonzero(is_late)
-    is_recent = when[rest] > np.quantile(when[rest], 1 - VALIDATION_SHARE)
-    train, recent = rest[~is_recent], rest[is_recent]
-    validation, newcomers = _of_users(recent, users, known=users[train])
-    test, cold = _of_users(late, users, known=users[rest])
+    late, earlier = rows[is_late], when[~is_late]
+    recently = np.quantile(earlier, 1 - VALIDATION_SHARE)
+    rest = np.concatenate([rows[~is_late], targets.others])
+    train, recent, left_out = _until(rest, ratings, recently, moment)
+    is_wanted = targets.when[recent] > recently
+    if ratings.is_target is not None:
+        is_wanted &= ratings.is_target[recent]
+    validation, newcomers = _of_users(recent[is_wanted], users, known=users[train])
+    newcomers = np.concatenate([newcomers, recent[~is_wanted]])
+    known = np.concatenate([users[train], users[recent]])
+    test, cold = _of_users(late, users, known=known)
     # In file order a batch would contain few users, and so few negatives.
     train = np.random.default_rng(seed).permutation(train)
-    return Split(train, validation, test, 0, newcomers, cold, float(moment))
+    return Split(train, validation, test, 0, newcomers, cold, float(moment), left_out)
 
 
 def _of_users(
@@ -166,12 +240,16 @@ def _of_users(
 
 
 def _latest(
-    rows: NDArray[np.int64], ratings: Ratings, *, share: float, at_least: int
+    rows: NDArray[np.int64],
+    user_index: NDArray[np.int32],
+    when: NDArray[np.int64],
+    *,
+    share: float,
+    at_least: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Hold out the latest `share`, rounded down, of each user's rows."""
-    assert ratings.timestamp is not None  # noqa: S101  # the caller has checked it
-    users = ratings.user_index[rows]
-    order = user_by_user(users, ratings.timestamp[rows], ties=rows)
+    users = user_index[rows]
+    order = user_by_user(users, when[rows], ties=rows)
     counts = np.bincount(users)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     position = np.empty(len(rows), np.int64)  # of each row among its user's, oldest first

@@ -84,7 +84,8 @@ class Evaluation:
 
         Args:
             dataset: users and movies.
-            fitted: ratings that the models were trained on; lists leave out their movies.
+            fitted: ratings that the models were trained on; lists leave out their movies, also
+                those of events that are not of a seen kind, since no such movie can be held out.
             held_out: ratings to find in lists and to predict; may be empty.
             rank_by: order of the ranked lists.
             candidates: number of retrieval candidates that ranked lists are made of; None for all
@@ -98,8 +99,9 @@ class Evaluation:
         users, self._movie_count = len(dataset.user_ids), len(dataset.movies)
         self._listed = dataset.movies.listed
         self._scale = dataset.rating_scale
+        popular = fitted.targets
         # Without the times, 8 of 20 bytes per rating, which only the histories need.
-        self._fitted = Ratings(fitted.user_index, fitted.movie_index, fitted.rating, None)
+        self._fitted = Ratings(popular.user_index, popular.movie_index, popular.rating, None)
         self._held_out = held_out
         self._rank_by, self._candidates = rank_by, candidates
         self._seed, self._threads = seed, threads
@@ -108,8 +110,10 @@ class Evaluation:
         self._rules = None
         if rules is not None and rules.user.changes_lists:
             self._rules = rules.user
+            # With events, lists are measured on movies that are new to the user.
+            days = None if dataset.events else rules.repeat_days
             self._left_out = left_out(
-                fitted, self._seen, movie_count=self._listed, repeat_days=rules.repeat_days
+                fitted, self._seen, movie_count=self._listed, repeat_days=days
             )
         # No list may contain an unlisted movie, so no list is measured on one.
         self._findable = held_out
@@ -117,8 +121,8 @@ class Evaluation:
             self._findable = held_out.take(np.flatnonzero(held_out.movie_index < self._listed))
         self._wanted = histories(self._findable, user_count=users)
         self._asked = np.flatnonzero(np.diff(self._wanted.offsets))
-        self._rated = np.bincount(fitted.movie_index, minlength=self._movie_count)
-        self._popular = popularity_scores(fitted, movie_count=self._movie_count)
+        self._rated = np.bincount(popular.movie_index, minlength=self._movie_count)
+        self._popular = popularity_scores(popular, movie_count=self._movie_count)
         self._liked: Histories | None = None  # with implicit feedback nothing is disliked
         if dataset.has_stars:
             liked = np.flatnonzero(is_liked(self._findable, fitted, user_count=users))

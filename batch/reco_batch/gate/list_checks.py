@@ -65,6 +65,8 @@ def _counts(staged: Mapping[str, Any], measured: Measured) -> Iterator[Check]:
         yield exactly(name, families[family.name].lists, expected)
     unlisted = number(staged, "data", "unlisted", "ratings") or 0
     shown = None if ratings is None else ratings - unlisted
+    of_events = number(staged, "data", "seen")  # not all of their kinds count
+    shown = shown if of_events is None else of_events
     yield exactly("seen.ratings", families[SEEN.name].entries, shown)
     yield at_least("popular.lists", families[POPULAR.name].lists, 1)
 

@@ -72,6 +72,9 @@ def tables_of(keys: ColumnKeys) -> tuple[Table, Table]:
         {c.USER_ID: keys.user, c.MOVIE_ID: keys.item, c.RATING: keys.rating}
         | {c.TIMESTAMP: keys.time, c.EVENT: keys.event, c.WEIGHT: keys.weight}
     )
+    usual = c.RATINGS
+    if keys.event or keys.weight:  # events have no stars, whatever another column is called
+        usual = {name: kind for name, kind in usual.items() if name != c.RATING}
     available = keys.available and keys.available.removeprefix(NOT).strip()
     first, *more = keys.tags or (None,)
     movies = _named(
@@ -80,7 +83,7 @@ def tables_of(keys: ColumnKeys) -> tuple[Table, Table]:
     )
     tags = {f"{c.GENRES}/{number}": name for number, name in enumerate(more, 2) if name}
     return (
-        _table("ratings", c.RATINGS, c.MAPPED_RATINGS, ratings),
+        _table("ratings", usual, c.MAPPED_RATINGS, ratings),
         _table("movies", c.MOVIES, c.MAPPED_MOVIES, movies)._replace(
             more_tags=tags,
             is_inverted=(keys.available or "").startswith(NOT),

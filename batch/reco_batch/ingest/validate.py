@@ -7,6 +7,7 @@ every repair is counted in the findings. Pure functions from frames to arrays.
 import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,14 +16,16 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from reco_batch.data import columns as c
-from reco_batch.data.dataset import Dataset, Findings, Movies, Ratings
+from reco_batch.data.dataset import Dataset, Events, Findings, Movies, Ratings
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
 from reco_batch.ingest.conversion.item_columns import item_columns
 from reco_batch.ingest.conversion.tags import separator_of, split_tags
+from reco_batch.ingest.events import codes_of, folded, kinds_of, require_kinds, values_of
 from reco_batch.ingest.formats.table_file import RowLocator, RowNumbers
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
+from reco_batch.settings.input_keys import Counting
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
 #: Start of the year 2100, in seconds since 1970; larger times are probably milliseconds.
@@ -40,6 +43,7 @@ def build_dataset(
     *,
     rating_scale: tuple[float, float],
     max_unknown_ratings: float = 0.1,
+    counting: Counting | None = None,
     now: datetime | None = None,
     source: Mapping[str, object] | None = None,
 ) -> Dataset:
@@ -49,6 +53,7 @@ def build_dataset(
         raw: the tables from the files.
         rating_scale: lowest and highest rating that may occur, in stars.
         max_unknown_ratings: share of ratings, 0 to 1, that may be of movies without a row.
+        counting: how events become interactions; None if the ratings are no events.
         now: time of the run; ratings dated later are in the future. None: all dates are accepted.
         source: origin of the tables, for the manifest.
 
@@ -67,6 +72,8 @@ def build_dataset(
     rejected = bad.judged(_lines(raw))
     _require_rows(raw)
     try:
+        require_kinds(kinds_of(raw.ratings), counting, raw.ratings_file)
+        _require_ages(raw, counting)
         movies, unknown_ratings = _movies(raw, max_unknown_ratings)
         future = _future(raw, now)
     except DataRefused as error:
@@ -80,12 +87,17 @@ def build_dataset(
     )
     kept = _latest_of_each_pair(all_ratings, len(movies))
     ratings = all_ratings if kept is None else all_ratings.take(kept)
+    events = None
+    if counting is not None:
+        ratings, events = _counted(raw, all_ratings, ratings, kept, counting)
     rated = np.bincount(ratings.movie_index, minlength=len(movies)) > 0
     findings = Findings(
         notes=(*raw.notes, *_genre_note(raw)),
         rejected=rejected,
         ratings_read=len(all_ratings),
         without_stars=all_ratings.rating is None,
+        kinds=kinds_of(raw.ratings),
+        adds_up=counting is not None,
         duplicates_dropped=len(all_ratings) - len(ratings),
         future_ratings=len(future),
         first_future_line=_line_of(raw, future[0]) if len(future) else 0,
@@ -94,7 +106,64 @@ def build_dataset(
         movies_without_ratings=int((~rated).sum()),
         words=raw.words,
     )
-    return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}))
+    return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}), events)
+
+
+def _counted(
+    raw: RawTables,
+    events: Ratings,
+    newest: Ratings,
+    kept: NDArray[np.int64] | None,
+    counting: Counting,
+) -> tuple[Ratings, Events | None]:
+    """Return interactions with the strength of all of their events, and the kinds of these.
+
+    Args:
+        raw: tables without bad rows.
+        events: all events.
+        newest: the newest event of each user and movie.
+        kept: rows of these; None: all.
+        counting: how events add up.
+    """
+    strength, latest = folded(
+        events.user_index.astype(np.int64) << 32 | events.movie_index,
+        values_of(raw.ratings, counting),
+        kept=kept,
+        seconds=events.timestamp,
+        codes=codes_of(raw.ratings, counting),
+        counting=counting,
+    )
+    is_target = strength > 0
+    found = None
+    if counting.weights:
+        found = Events(tuple(counting.weights), latest, counting.seen, counting.target)
+        is_target &= found.of(counting.target) > 0
+    if not is_target.any():
+        raise DataRefused(
+            "no user has an item with a strength above 0 that is to be predicted",
+            "some",
+            "Check the weights of the events.",
+            raw.ratings_file,
+        )
+    is_alike = bool((strength == strength[0]).all())  # and above 0, since some are
+    scaled = (strength / strength[strength > 0].mean()).astype(np.float32)
+    ratings = replace(
+        newest,
+        strength=None if is_alike else scaled,
+        is_target=None if is_target.all() else is_target,
+    )
+    return ratings, found
+
+
+def _require_ages(raw: RawTables, counting: Counting | None) -> None:
+    """Refuse a half-life of events without times."""
+    if counting is not None and counting.half_life and c.TIMESTAMP not in raw.ratings:
+        raise DataRefused(
+            "the events have no time, and half_life counts their age",
+            "a column of times",
+            "Name it as time in [input.columns], or remove half_life.",
+            raw.ratings_file,
+        )
 
 
 def all_faults(
@@ -102,6 +171,7 @@ def all_faults(
     *,
     rating_scale: tuple[float, float],
     max_unknown_ratings: float,
+    counting: Counting | None = None,
     now: datetime | None,
 ) -> list[DataRefused]:
     """Return every fault for which `build_dataset` would refuse the tables; see there."""
@@ -109,6 +179,8 @@ def all_faults(
     found = bad.faults(_lines(raw)) if len(bad) > bad.limit else []
     checks: tuple[Callable[[], object], ...] = (
         lambda: _require_rows(good),
+        lambda: require_kinds(kinds_of(good.ratings), counting, good.ratings_file),
+        lambda: _require_ages(good, counting),
         lambda: _movies(good, max_unknown_ratings),
         lambda: _future(good, now),
     )
@@ -178,6 +250,8 @@ def _suspicious(frame: pd.DataFrame, scale: tuple[float, float]) -> NDArray[np.b
         named = np.append(np.asarray(frame[column].cat.categories != ""), False)
         if not named[:-1].all() or frame[column].hasnans:
             wrong |= ~named[frame[column].cat.codes.to_numpy()]  # code -1: no id
+    if c.WEIGHT in frame:
+        wrong |= ~np.isfinite(frame[c.WEIGHT].to_numpy())
     if c.TIMESTAMP in frame:
         seconds = frame[c.TIMESTAMP].to_numpy()
         wrong |= ~((seconds >= 0) & (seconds < _YEAR_2100))
@@ -200,6 +274,9 @@ def _ratings_schema(frame: pd.DataFrame, scale: tuple[float, float]) -> pa.DataF
     }
     if c.RATING in frame:
         schema[c.RATING] = pa.Column(float, checks=in_scale)
+    if c.WEIGHT in frame:
+        finite = pa.Check(np.isfinite, error="a finite number")
+        schema[c.WEIGHT] = pa.Column(float, checks=finite)
     if c.TIMESTAMP in frame:
         checks = [
             pa.Check.ge(0, error="seconds since 1970, not negative"),

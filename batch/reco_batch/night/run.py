@@ -194,7 +194,11 @@ def read_and_split(
     with reporter.stage("read and check the data") as stage:
         dataset = _read(config, stage, now or datetime.now(UTC))
         split = split_ratings(
-            dataset.ratings, by=config.split, seed=config.seed, date=config.split_date
+            dataset.ratings,
+            by=config.split,
+            seed=config.seed,
+            date=config.split_date,
+            events=dataset.events,
         )
         stage.note(dataset.size_words)
     for finding in findings_of(dataset, split):
@@ -217,6 +221,7 @@ def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
         leave_out(source.tables, forgotten),
         rating_scale=config.rating_scale,
         max_unknown_ratings=config.max_unknown_ratings,
+        counting=config.input.counting,
         now=now,
         source=source.origin,
     )

@@ -15,6 +15,7 @@ from reco_batch.data.split import Split
 from reco_batch.progress.reporter import Reporter
 from reco_batch.rules.compiled import CompiledRules
 from reco_batch.scoring.popularity import thresholds_of
+from reco_batch.settings.input_keys import Counting
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.keys import BY_MOST_RATED
 from reco_store.contract.words import DEFAULT_WORDS, WORDS, Words
@@ -92,7 +93,14 @@ def parameters_of(config: RunConfig) -> dict[str, Any]:
         "rank_by": config.orders_by,
         "models": config.parameters.to_dict(),
         **({"rules": rules} if (rules := config.rules.to_json()) else {}),
+        **({} if (counting := config.input.counting) is None else {"events": _events(counting)}),
     }
+
+
+def _events(counting: Counting) -> dict[str, Any]:
+    """Return how events became interactions, as JSON values."""
+    most = counting.most if math.isfinite(counting.most) else None
+    return {**counting._asdict(), "most": most}
 
 
 def input_of(
@@ -110,6 +118,7 @@ def findings_of(dataset: Dataset, split: Split) -> tuple[str, ...]:
         *dataset.findings.describe(),
         *([words.adapt(f"{few:,} users have too few ratings to hold any out")] if few else []),
         *([words.adapt(_cold_finding(dataset.ratings, split))] if len(split.cold) else []),
+        *([words.adapt(_left_out_finding(split))] if len(split.left_out) else []),
     )
 
 
@@ -117,6 +126,13 @@ def _cold_finding(ratings: Ratings, split: Split) -> str:
     return (
         f"{len(split.cold):,} of the latest ratings are of {_user_count(ratings, split.cold):,} "
         "users without earlier ones, and are left out of the test part"
+    )
+
+
+def _left_out_finding(split: Split) -> str:
+    return (
+        f"{len(split.left_out):,} interactions have events after the held-out ones: models that "
+        "are measured do not train on them"
     )
 
 
@@ -132,6 +148,7 @@ def _data(dataset: Dataset, split: Split, eligible: NDArray[np.bool_] | None) ->
         "movies": dataset.movies.listed,
         **({} if eligible is None else {"eligible": int(eligible.sum())}),
         "ratings": len(dataset.ratings),
+        **_seen(dataset),
         "unlisted": {
             "movies": dataset.movies.unlisted,
             "ratings": int((dataset.ratings.movie_index >= dataset.movies.listed).sum()),
@@ -146,6 +163,14 @@ def _data(dataset: Dataset, split: Split, eligible: NDArray[np.bool_] | None) ->
         "cold_users": _user_count(dataset.ratings, split.cold),
         "findings": list(findings_of(dataset, split)),
     }
+
+
+def _seen(dataset: Dataset) -> dict[str, int]:
+    """Return the number of interactions in the histories, if it is not that of all."""
+    seen = dataset.seen
+    if len(seen) == len(dataset.ratings):
+        return {}
+    return {"seen": int((seen.movie_index < dataset.movies.listed).sum())}
 
 
 def _user_count(ratings: Ratings, rows: NDArray[np.int64]) -> int:

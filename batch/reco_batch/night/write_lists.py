@@ -1,6 +1,6 @@
 """Computing and writing of all published lists, and of the saved models."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from reco_batch.artifact.saved_models import save_rating, save_retrieval
 from reco_batch.artifact.writer import ArtifactWriter
-from reco_batch.data.dataset import Dataset, Histories, histories
+from reco_batch.data.dataset import Dataset, Histories, Ratings, histories
 from reco_batch.data.split import Split
 from reco_batch.models.trainable import Rating, Retrieval
 from reco_batch.progress.reporter import Stage as Progress
 from reco_batch.rules.compiled import CompiledRules
-from reco_batch.rules.repeats import left_out
+from reco_batch.rules.repeats import left_out, left_out_by_kind
 from reco_batch.scoring.catalogue import by_product, by_stars, with_reasons
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.engine import Engine
@@ -30,6 +30,7 @@ from reco_batch.scoring.ranked_lists import candidates_of, compared_by, of_first
 from reco_batch.scoring.topk import TopK
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
+from reco_batch.settings.rules import NEVER
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.families import NEXT, RANKED, SIMILAR, USER, Family
 from reco_store.contract.keys import BY_TRENDING
@@ -62,35 +63,31 @@ class Lists:
         # Arrays over movies end with those that the catalogue lacks; these are left out of lists.
         self._movies = dataset.movies.catalogue
         self._k = min(config.k, len(self._movies))
-        seen = histories(dataset.ratings, user_count=len(dataset.user_ids))
-        self._seen = seen.below(len(self._movies))
-        self._left_out = left_out(
-            dataset.ratings,
-            self._seen,
-            movie_count=len(self._movies),
-            repeat_days=rules.repeat_days,
-        )
+        seen, count = dataset.seen, len(self._movies)
+        self._explains_all = seen is dataset.ratings
+        self._seen = histories(seen, user_count=len(dataset.user_ids)).below(count)
+        self._left_out = self._excluded(config.rules.seen, rules.repeat_days)
 
     def popular(self, progress: Progress) -> None:
         """Write the popularity lists, the movie cards, and the movies that each user has seen."""
-        movies = self._movies
+        movies, targets = self._movies, self._dataset.ratings.targets
         statistics = movie_statistics(
-            self._dataset.ratings, movie_count=len(self._dataset.movies)
+            targets, movie_count=len(self._dataset.movies)
         ).of_first_movies(len(movies))
         thresholds = thresholds_of(
             self._dataset, self._config.count_threshold, self._config.rating_threshold
         )
         n, eligible = self._config.popular_n, self._rules.eligible
         usual = popular_lists(statistics, movies, thresholds=thresholds, n=n, eligible=eligible)
-        self._writer.write_popular(chain(usual, self._recent(progress)))
+        self._writer.write_popular(chain(usual, self._recent(targets, progress)))
         self._writer.write_seen(self._dataset.user_ids, self._seen)
         self._writer.write_movies(movies, statistics, self._rules.user)
         if not self._dataset.has_stars:  # there will be no rating model
             self._writer.write_top_k(RANKED, (), ())
 
-    def _recent(self, progress: Progress) -> list[PopularList]:
-        """Return the trending and new lists, and note why there is none."""
-        ratings, recency = self._dataset.ratings, _recency_of(self._config)
+    def _recent(self, ratings: Ratings, progress: Progress) -> list[PopularList]:
+        """Return the trending and new lists of ratings, and note why there is none."""
+        recency = _recency_of(self._config)
         n, words = self._config.popular_n, self._dataset.words
         found = list(
             recent_lists(ratings, self._movies, recency, n=n, eligible=self._rules.eligible)
@@ -123,6 +120,8 @@ class Lists:
             self._write(USER, users, self._engine.score(product, rows), progress)
             return
         influence = model.influence().among(count)
+        if not self._explains_all:
+            influence = influence.within(self._seen)
         blocks = self._engine.score(*with_reasons(product, rows, influence))
         self._writer.write_explained(users, _counted(prefetch(blocks), progress))
 
@@ -172,6 +171,16 @@ class Lists:
         """Write the SavedModel of predicted ratings."""
         dataset = self._dataset
         save_rating(self._writer.models, model, dataset.user_ids, dataset.movies.ids)
+
+    def _excluded(self, rule: str | Mapping[str, str], repeat_days: float | None) -> Histories:
+        """Return the movies that each user's lists leave out."""
+        dataset, count = self._dataset, len(self._movies)
+        if dataset.events is None or rule == NEVER:
+            return left_out(dataset.ratings, self._seen, movie_count=count, repeat_days=repeat_days)
+        by_kind = dict.fromkeys(dataset.events.seen, rule) if isinstance(rule, str) else rule
+        return left_out_by_kind(
+            dataset.ratings, dataset.events, self._seen, movie_count=count, rules=by_kind
+        )
 
     def _bound(self) -> Bound | None:
         """Return the uncertainty that the ranked lists subtract; None to rank by prediction."""

@@ -3,11 +3,13 @@
 Shapes: U users.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
-from reco_batch.data.dataset import Histories, Ratings, histories, newest_first
+from reco_batch.data.dataset import Events, Histories, Ratings, histories, newest_first
+from reco_batch.settings.rules import ALLOWED, NEVER, days_after
 
 _DAY_SECONDS: Final = 86_400
 
@@ -40,3 +42,33 @@ def left_out(
     return histories(
         recent, user_count=user_count, order=np.arange(len(recent), dtype=np.int64)
     ).below(movie_count)
+
+
+def left_out_by_kind(
+    ratings: Ratings,
+    events: Events,
+    seen: Histories,
+    *,
+    movie_count: int,
+    rules: Mapping[str, str],
+) -> Histories:
+    """Return the movies that each user's lists leave out, newest first, by the kinds of events.
+
+    Args:
+        ratings: interactions of the users.
+        events: kinds of their events.
+        seen: listed movies of each user's history, newest first, [U] rows.
+        movie_count: number of listed movies; later ones are in no list anyway.
+        rules: kind -> how long lists leave out a movie after such an event, as in `[rules] seen`.
+            Of the other kinds, those that count as seen keep a movie out for ever.
+    """
+    newest = int(events.latest.max(initial=0))
+    is_out = np.zeros(len(ratings), bool)
+    for kind in events.kinds:
+        days = days_after(rules.get(kind, NEVER if kind in events.seen else ALLOWED))
+        first = 0 if days is None else max(newest - days * _DAY_SECONDS, 0)
+        is_out |= events.of([kind]) > first
+    order = newest_first(ratings)
+    recent = ratings.take(order[is_out[order]])
+    count = len(seen.offsets) - 1
+    return histories(recent, user_count=count, order=np.arange(len(recent))).below(movie_count)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from reco_batch.data.dataset import Ratings, histories, newest_first
+from reco_batch.data.dataset import Histories, Ratings, histories, newest_first
 from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.scoring.topk import TILE_ROWS, TopK
 
@@ -53,6 +53,21 @@ class Influence(NamedTuple):
         counting = np.where(history.movie_index < movie_count, weights, np.float32(0))
         return self._replace(rated=Rated(history, counting))
 
+    def within(self, history: Histories) -> "Influence":
+        """Return the same, in which only the movies of each user's history explain anything.
+
+        Args:
+            history: [U] rows.
+        """
+        inside = np.isin(_pairs(self.rated.history), _pairs(history))
+        return self._replace(rated=Rated(self.rated.history, self.rated.weights * inside))
+
+
+def _pairs(history: Histories) -> NDArray[np.int64]:
+    """Return a number for each user and movie of the histories, [N]."""
+    user = np.repeat(np.arange(len(history.offsets) - 1), np.diff(history.offsets))
+    return user << 32 | history.movie_index
+
 
 class Explained(NamedTuple):
     """Lists with the explanation of each movie."""
@@ -61,10 +76,11 @@ class Explained(NamedTuple):
     reasons: NDArray[np.int32]  # [B, k] rated movies; -1 without explanation or movie
 
 
-def liked(ratings: Ratings, *, user_count: int) -> Rated:
-    """Return the rated movies, newest first, with weight 1, or 0 if below the user's mean.
+def strengths(ratings: Ratings, *, user_count: int) -> Rated:
+    """Return the rated movies, newest first, with how strongly they were liked.
 
-    A disliked movie explains nothing. With implicit feedback every movie of the history may.
+    The weight is above 0 for a liked movie and below 0 for a disliked one: 1 and -1 for stars,
+    by the user's mean; the strength of events; 1 for other implicit feedback.
 
     Args:
         ratings: ratings that the model was trained on.
@@ -72,10 +88,25 @@ def liked(ratings: Ratings, *, user_count: int) -> Rated:
     """
     order = newest_first(ratings)
     history = histories(ratings, user_count=user_count, order=order)
-    if ratings.rating is None:
-        return Rated(history, np.ones(len(ratings), np.float32))
-    weights = is_liked(ratings.take(order), ratings, user_count=user_count)
-    return Rated(history, weights.astype(np.float32))
+    if ratings.rating is not None:
+        is_good = is_liked(ratings.take(order), ratings, user_count=user_count)
+        return Rated(history, np.where(is_good, np.float32(1), np.float32(-1)))
+    if ratings.strength is not None:
+        return Rated(history, ratings.strength[order])
+    return Rated(history, np.ones(len(ratings), np.float32))
+
+
+def liked(ratings: Ratings, *, user_count: int) -> Rated:
+    """Return the rated movies, newest first, with weight 1, or 0 for a disliked one.
+
+    A disliked movie explains nothing.
+
+    Args:
+        ratings: ratings that the model was trained on.
+        user_count: U.
+    """
+    history, weights = strengths(ratings, user_count=user_count)
+    return Rated(history, (weights > 0).astype(np.float32))
 
 
 def is_liked(ratings: Ratings, fitted: Ratings, *, user_count: int) -> NDArray[np.bool_]:

@@ -199,6 +199,8 @@ def _in_options(options: Mapping[str, Any]) -> dict[str, SettingOrigin]:
             origins |= _thresholds(value, option)
         elif parameter == "column":
             origins |= _columns(value, option)
+        elif parameter == "event":
+            origins["input.events"] = SettingOrigin(option, value, f"{option} {' '.join(value)}")
         elif parameter == "on_failure":
             hooks = ("notify.command", "notify.url")
             is_url = value.startswith(("http://", "https://"))

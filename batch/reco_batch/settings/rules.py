@@ -5,6 +5,7 @@ A rule names a column of the movies table. `reco_batch.rules` checks the names a
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
@@ -27,6 +28,22 @@ _FROM_TEXT: Final = BeforeValidator(
     lambda value: json.loads(value) if isinstance(value, str) else value
 )
 _A_CONDITION: Final = "column, and values, at_least or at_most"
+
+
+def days_after(rule: str) -> float | None:
+    """Return the days of a rule of `seen` after which a movie may return; None for never."""
+    after = _AFTER.fullmatch(rule)
+    return float(after[1]) if after else None if rule == NEVER else 0.0
+
+
+def _table_from_text(value: object) -> object:
+    is_table = isinstance(value, str) and value.startswith("{")
+    return json.loads(str(value)) if is_table else value
+
+
+def _are_times(rules: str | Mapping[str, str]) -> bool:
+    own = [rules] if isinstance(rules, str) else rules.values()
+    return all(one in (NEVER, ALLOWED) or _AFTER.fullmatch(one) for one in own)
 
 
 class Condition(SettingsModel):
@@ -110,20 +127,22 @@ class RulesKeys(SettingsModel):
     diversity: Annotated[Share, Panel.RULES] = 0
     """Weight of variety against relevance in the first places of user lists."""
     seen: Annotated[
-        str,
-        checked(lambda text: text in (NEVER, ALLOWED) or bool(_AFTER.fullmatch(text))),
+        str | Mapping[str, str],
+        BeforeValidator(_table_from_text),
+        checked(_are_times),
         Panel.RULES,
-        Hint("never, allowed, or after N days, such as after 30 days"),
+        Hint("never, allowed, or after N days, such as after 30 days; or one for each kind"),
     ] = NEVER
-    """Time after which lists may show a rated movie again: never, after N days, or allowed."""
+    """Time after which lists may show a rated movie again, or a table of times by kind of event."""
 
     @property
     def repeat_days(self) -> float | None:
-        """Days after the latest rating from which a movie may be shown again; None for never."""
-        if self.seen == NEVER:
-            return None
-        after = _AFTER.fullmatch(self.seen)
-        return float(after[1]) if after else 0.0
+        """Days after the latest rating from which a movie may be shown again; None for never.
+
+        Of several kinds of events, the most days.
+        """
+        rules = [self.seen] if isinstance(self.seen, str) else self.seen.values()
+        return max((days for one in rules if (days := days_after(one)) is not None), default=None)
 
     @property
     def reorders(self) -> bool:

@@ -113,7 +113,11 @@ def without_test(dataset: Dataset, split: Split) -> Visible:
         )
     rows = np.concatenate([split.train, split.validation])
     return Visible(
-        replace(dataset, ratings=dataset.ratings.take(rows)),
+        replace(
+            dataset,
+            ratings=dataset.ratings.take(rows),
+            events=None if dataset.events is None else dataset.events.take(rows),
+        ),
         dataset.ratings.take(split.train),
         dataset.ratings.take(split.validation),
     )

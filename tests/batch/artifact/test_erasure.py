@@ -151,3 +151,16 @@ def test_a_damaged_artifact_does_not_become_valid(artifact):
     erase_users(artifact, {"2"})
     assert artifact.manifest["digest"] == "sha256:0"
     assert users_of(artifact) == {"1", "30"}
+
+
+def test_histories_of_events_are_counted_alone(artifact):
+    """They have some kinds only, so they do not show which movies are unlisted."""
+    data = {**artifact.manifest["data"], "seen": 5}
+    (artifact.folder / "manifest.json").write_text(json.dumps({**artifact.manifest, "data": data}))
+    opened = open_artifact(artifact.folder.parent, GENERATION)
+
+    erase_users(opened, {"2"})
+
+    assert opened.manifest["data"]["seen"] == 4
+    assert opened.manifest["data"]["ratings"] == 4
+    assert opened.manifest["data"]["unlisted"] == {"movies": 1, "ratings": 1}

@@ -107,5 +107,63 @@ def test_events_need_weights(check):
     code, page = check(orders, PRODUCTS, *(word for one in columns for word in ("--column", one)))
 
     assert code == 4
-    assert "event   kind         3 different" in page
+    assert "1 2024-05-01 (no weight), 1 2024-05-02 (no weight), 1 2024" in page
     assert "problem 1: input.columns.event is 'kind', and no kind of event has a weight" in page
+
+
+EVENTS = "customer_id,sku,event_type\n" + "".join(
+    f"{user},{item},{kind}\n"
+    for user in (7, 8)
+    for item, kind in (("A", "view"), ("A", "add to cart"), ("B", "view"), ("B", "sale"))
+)
+
+
+def test_weights_of_the_kinds_are_suggested(check):
+    """The suggested [input.events] makes the same command succeed, and is shown with counts."""
+    code, page = check(EVENTS + "7,A,return\n", PRODUCTS)
+
+    assert code == 4
+    suggested = page.partition("suggested for reco.toml:")[2].partition("problem 1")[0]
+    found = tomllib.loads(suggested)["input"]
+    assert found["columns"]["event"] == "event_type"
+    assert found["events"] == {"return": -2, "view": 1, "add to cart": 3, "sale": 5}
+
+    code, page = check(EVENTS + "7,A,return\n", PRODUCTS, settings=suggested)
+
+    assert code == 0
+    assert "4 view (weight 1), 2 add to cart (weight 3), 2 sale (weight 5), 1 return (wei" in page
+    assert "suggested" not in page
+
+
+def test_a_column_of_many_texts_has_no_kinds(check):
+    """An `action` may be anything; then only the name of the column is suggested."""
+    rows = "".join(f"7,A,did {number}\n" for number in range(30))
+    _, page = check("customer_id,sku,action\n" + rows, PRODUCTS)
+
+    assert 'event = "action"  # needs the weight of each kind in [input.events]' in page
+    assert "\n[input.events]" not in page
+
+
+def test_a_column_beside_stars_has_no_kinds(check):
+    """Ratings are no events, whatever another column is called."""
+    _, page = check(ORDERS.replace("stars", "rating").replace("created_at", "action"), PRODUCTS)
+
+    assert "suggested" in page
+    assert "event" not in page.partition("suggested")[2].partition("problem")[0]
+
+
+def test_a_weight_is_a_finite_number(check):
+    """Each unusable value has its line, as any other."""
+    rows = "7,A,2\n7,B,many\n8,A,-inf\n8,B,\n8,A,-1\n"
+    columns = ("user=customer_id", "item=sku", "id=sku", "title=name", "weight=quantity")
+    code, page = check(
+        f"customer_id,sku,quantity\n{rows}",
+        PRODUCTS,
+        *(word for one in columns for word in ("--column", one)),
+    )
+
+    assert code == 4
+    assert "line 3: quantity 'many' is not a number" in page
+    assert "line 4: quantity is -inf; expected a finite number" in page
+    assert "line 5: quantity is ''" in page
+    assert "problem 4" not in page

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from reco_batch.data import columns as c
-from reco_batch.data.dataset import Ratings
+from reco_batch.data.dataset import Events, Ratings
 from reco_batch.data.split import SplitBy, split_ratings, stratified_parts
 from reco_batch.errors import DataRefused
 
@@ -268,3 +268,85 @@ def test_many_users_are_as_few(share):
     )
     for mine, their in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(mine, their)
+
+
+def events_with(rng, *, users=12, movies=40):
+    """Draw interactions of views and purchases, each pair once, with the times of both kinds."""
+    pairs = np.argwhere(rng.random((users, movies)) < 0.6)
+    view, purchase = (rng.integers(1, 500, len(pairs)) for _ in range(2))
+    has_purchase = rng.random(len(pairs)) < 0.5
+    has_view = ~has_purchase | (rng.random(len(pairs)) < 0.7)
+    latest = np.column_stack([view * has_view, purchase * has_purchase]).astype(np.uint32)
+    ratings = Ratings(
+        pairs[:, 0].astype(np.int32),
+        pairs[:, 1].astype(np.int32),
+        None,
+        latest.max(axis=1).astype(np.int64) - 1,
+        is_target=has_purchase,
+    )
+    return ratings, Events(("view", "buy"), latest, ("view", "buy"), ("buy",))
+
+
+@pytest.mark.parametrize("by", list(SplitBy))
+@pytest.mark.parametrize("seed", range(8))
+def test_only_target_kinds_are_held_out_and_nothing_later_is_learned(by, seed):
+    """Validation and test have purchases only; by time, training knows no later event."""
+    ratings, events = events_with(np.random.default_rng(seed))
+
+    split = split_ratings(ratings, by=by, seed=1, events=events)
+
+    parts = [*split[:3], split.newcomers, split.cold, split.left_out]
+    assert sorted(np.concatenate(parts)) == list(range(len(ratings)))
+    assert ratings.is_target[split.validation].all()
+    assert ratings.is_target[split.test].all()
+    assert len(split.validation)
+    bought = events.of(["buy"]).astype(np.int64) - 1
+    if by is SplitBy.RANDOM:
+        assert not len(split.left_out)
+        share = len(split.test) / ratings.is_target.sum()
+        assert 0.15 < share < 0.25
+        assert np.isin(np.flatnonzero(~ratings.is_target), split.train).all()
+        return
+    assert len(split.left_out)
+    for user in range(12) if by is SplitBy.TIME else [slice(None)]:
+        theirs = ratings.user_index == user if by is SplitBy.TIME else np.ones(len(ratings), bool)
+        held, checked = (bought[part[theirs[part]]] for part in (split.test, split.validation))
+        known = ratings.timestamp[split.train[theirs[split.train]]]
+        later = ratings.timestamp[split.newcomers[theirs[split.newcomers]]]
+        never = 10**9
+        assert known.max(initial=0) <= min(held.min(initial=never), checked.min(initial=never))
+        assert later.max(initial=0) <= held.min(initial=never)
+
+
+@pytest.mark.parametrize("by", list(SplitBy))
+def test_events_of_one_kind_are_split_as_ratings(by):
+    """Row for row."""
+    ratings = replace(ratings_with([20, 7, 30, 3]), rating=None)
+    stamps = (ratings.timestamp[:, np.newaxis] + 1).astype(np.uint32)
+    events = Events(("buy",), stamps, ("buy",), ("buy",))
+
+    plain, alike = (split_ratings(ratings, by=by, seed=1, events=one) for one in (None, events))
+
+    for own, other in zip(plain, alike, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_a_purchase_before_the_moment_that_was_viewed_after_it_is_in_no_part():
+    """It was known, so it is not to be predicted; its strength knows the later view."""
+    latest = np.array([[0, 11], [95, 21], [0, 91], [31, 0], [96, 0], [0, 41]], np.uint32)
+    ratings = Ratings(
+        np.zeros(6, np.int32),
+        np.arange(6, dtype=np.int32),
+        None,
+        latest.max(axis=1).astype(np.int64) - 1,
+        is_target=latest[:, 1] > 0,
+    )
+    events = Events(("view", "buy"), latest, ("view", "buy"), ("buy",))
+    date = datetime.fromtimestamp(50, UTC)
+
+    split = split_ratings(ratings, by=SplitBy.GLOBAL, seed=1, date=date, events=events)
+
+    assert split.test.tolist() == [2]
+    assert split.left_out.tolist() == [1, 4]
+    assert split.validation.tolist() == [5]
+    assert sorted(split.train) == [0, 3]

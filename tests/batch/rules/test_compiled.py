@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from reco_batch.data.dataset import NO_TIME, Dataset, Movies, Ratings, histories
+from reco_batch.data.dataset import NO_TIME, Dataset, Events, Movies, Ratings, histories
 from reco_batch.errors import DataRefused
 from reco_batch.rules.compiled import compiled
-from reco_batch.rules.repeats import left_out
+from reco_batch.rules.repeats import left_out, left_out_by_kind
 from reco_batch.settings.rules import RulesKeys
 from reco_store import UsageError
 
@@ -107,3 +108,45 @@ def test_movies_return_after_some_days(seen, wanted):
     seen = histories(ratings, user_count=2).below(4)
     found = left_out(ratings, seen, movie_count=4, repeat_days=days)
     assert [found.of(user).tolist() for user in (0, 1)] == wanted
+
+
+def by_kind(rules, *, seen=("view", "buy")):
+    """Return what is left out of the lists of two users who viewed and bought, by rules."""
+    latest = np.array([[1, 0], [90 * DAY, 50 * DAY], [0, 90 * DAY], [100 * DAY, 20 * DAY]])
+    latest = latest.astype(np.uint32)
+    users, movies = np.array([0, 0, 0, 1], "i4"), np.array([0, 1, 2, 1], "i4")
+    times = latest.max(axis=1).astype(np.int64) - 1
+    ratings = Ratings(users, movies, None, times)
+    events = Events(("view", "buy"), latest, seen, ("buy",))
+    history = histories(ratings, user_count=2)
+    found = left_out_by_kind(ratings, events, history, movie_count=4, rules=rules)
+    return [found.of(user).tolist() for user in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "seen", "wanted"),
+    [
+        ({}, ("view", "buy"), [[2, 1, 0], [1]]),
+        ({}, ("buy",), [[2, 1], [1]]),
+        ({"view": "never"}, ("buy",), [[2, 1, 0], [1]]),
+        ({"view": "allowed"}, ("view", "buy"), [[2, 1], [1]]),
+        ({"view": "allowed", "buy": "after 30 days"}, ("view", "buy"), [[2], []]),
+        ({"view": "after 30 days", "buy": "allowed"}, ("view", "buy"), [[1], [1]]),
+        ({"view": "after 5 days", "buy": "after 60 days"}, ("view", "buy"), [[2, 1], [1]]),
+        ({"view": "allowed", "buy": "allowed"}, ("view", "buy"), [[], []]),
+    ],
+)
+def test_each_kind_of_event_has_a_time(rules, seen, wanted):
+    """Days of a kind count from its own newest event to the newest of all; newest first."""
+    assert by_kind(rules, seen=seen) == wanted
+
+
+def test_days_of_kinds_need_times():
+    """The most days decide whether there may be repeats at all."""
+    assert RulesKeys(seen={"buy": "after 30 days", "view": "allowed"}).repeat_days == 30
+    assert RulesKeys(seen={"buy": "never", "view": "allowed"}).repeat_days == 0
+    assert RulesKeys(seen={"buy": "never"}).repeat_days is None
+    with pytest.raises(ValidationError):
+        RulesKeys(seen={"buy": "sometimes"})
+    with pytest.raises(ValidationError):
+        RulesKeys(seen="sometimes")

@@ -115,6 +115,9 @@ def test_environment_and_file_set_every_setting(file, monkeypatch):
         "rules.new": '{"share": 0.1}',
         "rules.diversity": 0.25,
         "rules.seen": "after 30 days",
+        "input.events": "view=1, add to cart=3",
+        "input.max_strength": 7,
+        "input.half_life": 7,
     }
     values |= {name: 0.25 for name in SETTINGS if name.startswith("gate.")}
     for name, field in SETTINGS.items():

@@ -48,7 +48,7 @@ def test_the_template_is_valid_without_its_comment_signs(tmp_path, monkeypatch):
     values, defaults = dotted(resolved.settings.model_dump()), dotted(Settings().model_dump())
     inexpressible = {name for name in SETTINGS if defaults[name] in (None, float("inf"))}
     changed = {name for name in SETTINGS if values[name] != defaults[name]}
-    assert changed == inexpressible | {"split"}
+    assert changed == inexpressible | {"split", "input.events"}
 
 
 def test_an_existing_file_is_replaced_only_on_request(tmp_path):

@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reco_batch.data.dataset import Dataset
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
-from reco_batch.ingest.check.suggest import suggested_columns
+from reco_batch.ingest.check.suggest import suggested_columns, suggested_weights
 from reco_batch.ingest.formats.table_file import ReadAgain, ReadMode, TableFile
 from reco_batch.ingest.readers import RawTables, open_tables, read_tables
 from reco_batch.ingest.sources import DEMO, PUBLISHED, folder_of, load
 from reco_batch.ingest.table_reader import OpenTable, TableReader
 from reco_batch.ingest.tables import tables_of
 from reco_batch.ingest.validate import all_faults, build_dataset
-from reco_batch.settings.input_keys import InputKeys, events_refusal
+from reco_batch.settings.input_keys import Counting, InputKeys, events_refusal
 
 
 class Limits(NamedTuple):
@@ -43,6 +43,8 @@ class Judged(NamedTuple):
     """None if there is a problem."""
     suggestion: Mapping[str, str] = MappingProxyType({})
     """Key of [input.columns] -> name of the column that probably fits."""
+    weights: Mapping[str, float] = MappingProxyType({})
+    """Kind of event -> weight to begin with; empty unless a column has kinds without weights."""
 
 
 def judge(
@@ -62,7 +64,7 @@ def judge(
     """
     if data is not None and data in (DEMO, *PUBLISHED) and not places.is_set:
         raw = load(data, cache=cache).tables
-        return _checked(Judged(()), raw, limits, now)
+        return _checked(Judged(()), raw, limits, None, now)
     try:
         folder = None if data is None else folder_of(data)
         found = open_tables(folder, places, encoding=limits.encoding)
@@ -70,11 +72,14 @@ def judge(
         return Judged((str(error),))
     opened, refused, files = found
     events = events_refusal(places)
+    suggestion = suggested_columns(tables_of(places.columns), files)
+    kinds = suggestion.get("event") or (None if places.events else places.columns.event)
     judged = Judged(
         (*map(str, refused), *([str(events)] if events else [])),
         opened,
         files,
-        suggestion=suggested_columns(tables_of(places.columns), files),
+        suggestion=suggestion,
+        weights=suggested_weights(files[0], kinds),
     )
     if refused:
         return _with(judged, [fault for one in opened for fault in _faults_of(one)])
@@ -83,22 +88,28 @@ def judge(
     except DataRefused as error:
         alone = [fault for one in opened for fault in _faults_of(one)]
         return _with(judged, alone or [error])
-    return _checked(judged, raw, limits, now)
+    return _checked(judged, raw, limits, None if events else places.counting, now)
 
 
 def _with(found: Judged, faults: Sequence[DataRefused]) -> Judged:
     return found._replace(problems=(*found.problems, *map(str, faults)))
 
 
-def _checked(found: Judged, raw: RawTables, limits: Limits, now: datetime) -> Judged:
+def _checked(
+    found: Judged, raw: RawTables, limits: Limits, counting: Counting | None, now: datetime
+) -> Judged:
     """Check the values of both tables."""
-    scale, unknown = limits.rating_scale, limits.max_unknown_ratings
+    options: dict[str, Any] = {
+        "rating_scale": limits.rating_scale,
+        "max_unknown_ratings": limits.max_unknown_ratings,
+        "counting": counting,
+        "now": now,
+    }
     found = found._replace(raw=raw)
     try:
-        dataset = build_dataset(raw, rating_scale=scale, max_unknown_ratings=unknown, now=now)
-    except DataRefused:
-        faults = all_faults(raw, rating_scale=scale, max_unknown_ratings=unknown, now=now)
-        return _with(found, faults)
+        dataset = build_dataset(raw, **options)
+    except DataRefused as error:
+        return _with(found, all_faults(raw, **options) or [error])
     return found if found.problems else found._replace(dataset=dataset)
 
 

@@ -2,12 +2,28 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pyarrow as pa
 
 from reco_batch.data import columns as c
-from reco_batch.ingest.conversion.type_matrix import cell_of
-from reco_batch.ingest.formats.table_file import TableFile
+from reco_batch.errors import DataRefused
+from reco_batch.ingest.conversion.type_matrix import cell_of, convert
+from reco_batch.ingest.formats.table_file import ReadAgain, ReadMode, ReadRequest, TableFile
 from reco_batch.ingest.tables import KEYS, Table
 from reco_batch.settings.input_keys import NOT
+
+#: Columns with more different values hardly have kinds of events.
+_MOST_KINDS: Final = 20
+#: Words in the name of a kind -> its suggested weight; the first that fits.
+_WEIGHTS: Final = tuple(
+    (re.compile(words, re.IGNORECASE), weight)
+    for words, weight in (
+        ("return|refund|cancel|remove|dislike|unlike|skip", -2.0),
+        ("purchase|buy|bought|order|transaction|sale|paid", 5.0),
+        ("cart|basket|wish|fav|like|save|rent", 3.0),
+    )
+)
 
 
 def suggested_columns(tables: Sequence[Table], files: Sequence[TableFile | None]) -> dict[str, str]:
@@ -40,9 +56,49 @@ def suggested_columns(tables: Sequence[Table], files: Sequence[TableFile | None]
         for column, name in _readable(guesses, kinds, file).items():
             key = table.key(column) if column != c.MOVIE_ID or not table.keeps_others else "id"
             found[key] = name
+    if (
+        c.RATING in tables[0].columns
+        and files[0]
+        and tables[0].places(files[0].column_names).get(c.RATING)
+    ):
+        found = {key: name for key, name in found.items() if key not in ("event", "weight")}
+    if "event" in found:  # events have no stars, so a column such as value has none either
+        found.pop("rating", None)
     if found.get("id") == found.get("item", tables[0].names[c.MOVIE_ID]):
         found.pop("id", None)
     return {key: found[key] for key in (*KEYS.values(), "id") if key in found}
+
+
+def suggested_weights(file: TableFile | None, column: str | None) -> dict[str, float]:
+    """Return a weight for each kind of event in a column, by its name.
+
+    Args:
+        file: a file of the ratings table.
+        column: name of the column that probably has the kinds.
+
+    Returns:
+        Kind -> weight, rising; empty if the column cannot be read, or has values of another sort.
+    """
+    if file is None or column is None or not (at := c.matched(file.column_names, [column])):
+        return {}
+    request = ReadRequest(
+        {c.EVENT: at[column][0]}, {c.EVENT: c.Kind.ID}, ReadMode(), lambda _: None
+    )
+    kinds: set[str] = set()
+    try:
+        for batch in file.batches(request):
+            found = convert(c.Kind.ID, batch.column(0), coded=file.is_text).array
+            kinds.update(one for one in found.dictionary.to_pylist() if one != c.plain(column))
+            if len(kinds) > _MOST_KINDS:
+                return {}
+    except (DataRefused, ReadAgain, pa.ArrowException, OSError):
+        return {}  # the reader of the whole table says why
+    weights = {kind: _usual_weight(kind) for kind in sorted(kinds)}
+    return dict(sorted(weights.items(), key=lambda one: one[1]))
+
+
+def _usual_weight(kind: str) -> float:
+    return next((weight for words, weight in _WEIGHTS if words.search(kind)), 1)
 
 
 def _id(names: Sequence[str], item: str) -> dict[str, str]:

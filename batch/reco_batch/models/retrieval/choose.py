@@ -33,6 +33,7 @@ from reco_batch.metrics.ranking_metrics import per_user_metrics
 from reco_batch.models.retrieval.cooccurrence import has_order
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
 from reco_batch.models.retrieval.history_encoder import EncoderWeights, encoder_plan
+from reco_batch.models.retrieval.history_weights import evidence
 from reco_batch.models.retrieval.hybrid import (
     Users,
     encoded_users,
@@ -270,7 +271,7 @@ class _Data(NamedTuple):
         users = Users.of(train, user_count=shape[0])
         pairs = RatedPairs.of(
             train,
-            users.rated.history,
+            users.rated,
             movie_count=shape[1],
             parameters=parameters.neighbours,
         )
@@ -303,7 +304,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
         ladder.step(penalties, neighbours.measured)
     if has_order(data.train):
         ladder.each(["recency"], neighbours.measured)
-    if data.train.rating is not None:
+    if data.train.rating is not None or (data.users.rated.weights < 0).any():
         ladder.each(["dislike_weight"], neighbours.measured)
     blend = _Blend(data, neighbours.scores(ladder.parameters))
     del neighbours  # weights of all penalties, which are not needed during the training
@@ -402,6 +403,7 @@ class _EncoderTraining:
             self._data.content,
             replace(self._parameters, tower=tower),
             years=self._years,
+            evidence=evidence(self._data.users.rated, self._data.train),
             seed=self._data.seed,
             stage=stage,
             is_enough=self._is_enough,

@@ -46,10 +46,23 @@ class OrderedRatings(NamedTuple):
     user_index: NDArray[np.int32]  # [N], ascending
     movie_index: NDArray[np.int32]  # [N]
     timestamp: NDArray[np.int64]  # [N], ascending within a user
+    evidence: NDArray[np.float32] | None = None
+    """[N] square root of the strength of events; None: all ratings count alike."""
+
+    def rows(self, rows: slice | NDArray[np.generic]) -> "OrderedRatings":
+        """Return some of the ratings."""
+        return OrderedRatings(
+            self.user_index[rows],
+            self.movie_index[rows],
+            self.timestamp[rows],
+            None if self.evidence is None else self.evidence[rows],
+        )
 
 
 def in_order(ratings: Ratings) -> OrderedRatings:
     """Return the ratings sorted by user and time, with ties in a pseudo-random order.
+
+    Events with a strength that is not above 0 are left out.
 
     The order of ties is a hash of user and movie, so the same data have the same order. The order
     of the catalogue would relate movies that are adjacent there.
@@ -61,8 +74,12 @@ def in_order(ratings: Ratings) -> OrderedRatings:
         raise ValueError("ratings without timestamps have no order")
     ties = _hash(ratings.user_index, ratings.movie_index)
     order = user_by_user(ratings.user_index, ratings.timestamp, ties=ties)
+    evidence = None
+    if ratings.strength is not None:
+        order = order[ratings.strength[order] > 0]
+        evidence = np.sqrt(ratings.strength[order])
     return OrderedRatings(
-        ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order]
+        ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order], evidence
     )
 
 
@@ -81,6 +98,8 @@ def _hash(user: NDArray[np.int32], movie: NDArray[np.int32]) -> NDArray[np.uint6
 
 def cooccurrence_counts(ratings: Ratings, *, movie_count: int, window: int) -> sp.csr_matrix:
     """Return the weighted co-occurrence counts of all pairs of movies, summed over users.
+
+    A pair of events counts by the geometric mean of their strengths.
 
     Args:
         ratings: ratings to count.
@@ -130,7 +149,7 @@ def _with_order(sequence: OrderedRatings) -> OrderedRatings:
     if ordered.all():
         return sequence
     kept = np.repeat(ordered, ends - starts)
-    return OrderedRatings(*(column[kept] for column in sequence))
+    return sequence.rows(kept)
 
 
 def _whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[slice]:
@@ -147,7 +166,7 @@ def _one_way(
     sequence: OrderedRatings, part: slice, *, movie_count: int, window: int
 ) -> sp.csr_matrix:
     """Return the counts of some users as [I, I]: later movie by earlier movie."""
-    user, movie, timestamp = (column[part] for column in sequence)
+    user, movie, timestamp, evidence = sequence.rows(part)
     rows, columns, weights = [], [], []
     for apart in range(1, window + 1):
         pairs = np.flatnonzero(user[apart:] == user[:-apart])
@@ -157,6 +176,8 @@ def _one_way(
         rows.append(movie[pairs[near] + apart])
         columns.append(movie[pairs[near]])
         weights.append((share[near] / np.sqrt(apart)).astype(np.float32))
+        if evidence is not None:
+            weights[-1] *= evidence[pairs[near] + apart] * evidence[pairs[near]]
     places = np.concatenate(rows), np.concatenate(columns)
     return sp.csr_matrix((np.concatenate(weights), places), (movie_count, movie_count))
 

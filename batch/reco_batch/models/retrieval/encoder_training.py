@@ -28,6 +28,7 @@ def encoder_of(
     parameters: HybridParameters,
     *,
     years: tuple[int, int],
+    evidence: NDArray[np.float32] | None,
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
@@ -40,6 +41,7 @@ def encoder_of(
         content: [I, F].
         parameters: hyper-parameters of the hybrid.
         years: first and last knot of the time features, from `years_of`.
+        evidence: [N] how much each rating of the histories counts in the loss; None: all alike.
         seed: random seed; fixes the result for the same data and machine.
         stage: reports each epoch.
         checkpoints: checkpoints of this training, for `fit_shuffled`.
@@ -54,6 +56,7 @@ def encoder_of(
         content,
         time_features(users.latest, years=years),
         parameters.tower,
+        evidence=evidence,
         seed=seed,
     )
     return train_encoder(

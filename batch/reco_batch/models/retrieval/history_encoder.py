@@ -72,7 +72,12 @@ def encoder_plan(parameters: TowerParameters, *, user_count: int, movie_count: i
 
 
 def initial_vectors(
-    history: Histories, *, movie_count: int, dim: int, seed: int
+    history: Histories,
+    *,
+    evidence: NDArray[np.float32] | None = None,
+    movie_count: int,
+    dim: int,
+    seed: int,
 ) -> NDArray[np.float32]:
     """Return the leading directions of the ratings, normalised by user and movie, [I, D].
 
@@ -81,6 +86,7 @@ def initial_vectors(
 
     Args:
         history: rating histories.
+        evidence: [N] how much each rating counts, at its square root; None: all alike.
         movie_count: I.
         dim: D.
         seed: random seed of the decomposition.
@@ -97,6 +103,8 @@ def initial_vectors(
     of_movies = np.bincount(history.movie_index, minlength=movie_count)
     scale = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
     scale /= np.sqrt(of_movies[history.movie_index] + _SHRINKAGE)
+    if evidence is not None:
+        scale *= np.sqrt(evidence)
     shape = (users, movie_count)
     ratings = sp.csr_matrix((scale, history.movie_index, history.offsets), shape, np.float32)
     _, values, right = randomized_svd(ratings, width, n_iter=2, random_state=seed)
@@ -183,7 +191,7 @@ class CatalogueSoftmax(tfrs.tasks.Retrieval):
             candidate_bias: [C].
             positives: [P, 2] row and column of each movie to predict.
             excluded: [X, 2] row and column of each movie in the visible part of a history.
-            sample_weight: [B].
+            sample_weight: [P].
         """
         logits = tf.matmul(query_embeddings, candidate_embeddings, transpose_b=True)
         logits += candidate_bias  # [B, C]
@@ -192,7 +200,7 @@ class CatalogueSoftmax(tfrs.tasks.Retrieval):
         normaliser = tf.reduce_logsumexp(masked, axis=1)  # [B]
         row = positives[:, 0]
         losses = tf.gather(normaliser, row) - tf.gather_nd(logits, positives)  # [P]
-        summed = tf.reduce_sum(losses * tf.gather(sample_weight, row))
+        summed = tf.reduce_sum(losses * sample_weight)
         return summed / tf.cast(tf.shape(query_embeddings)[0], tf.float32)
 
 
@@ -207,6 +215,7 @@ class HistoryEncoder(tfrs.Model):
         times: NDArray[np.float32],
         parameters: TowerParameters,
         *,
+        evidence: NDArray[np.float32] | None = None,
         seed: int,
     ) -> None:
         """Prepare to train on the histories.
@@ -217,6 +226,7 @@ class HistoryEncoder(tfrs.Model):
             content: [I, F].
             times: [U, T], from `time_features`.
             parameters: hyper-parameters.
+            evidence: [N] how much each rating counts in the loss; None: all alike.
             seed: random seed of the initial vectors and of the hidden ratings.
         """
         super().__init__()
@@ -225,6 +235,9 @@ class HistoryEncoder(tfrs.Model):
         self.task = CatalogueSoftmax()
         self._movies = tf.RaggedTensor.from_row_splits(history.movie_index, history.offsets)
         self._weights = tf.RaggedTensor.from_row_splits(weights, history.offsets)
+        self._evidence = None
+        if evidence is not None:
+            self._evidence = tf.RaggedTensor.from_row_splits(evidence, history.offsets)
         self._content, self._times = tf.constant(content), tf.constant(times)
         rating_count = np.diff(history.offsets)
         relative = np.maximum(rating_count, 1) / max(rating_count.mean(), 1e-9)
@@ -240,13 +253,13 @@ class HistoryEncoder(tfrs.Model):
             return tf.Variable(np.zeros((rows, dim), np.float32))
 
         start = parameters.initial_scale * initial_vectors(
-            history, movie_count=movies, dim=dim, seed=seed
+            history, evidence=evidence, movie_count=movies, dim=dim, seed=seed
         )
         self.history_movies, self.movies = tf.Variable(start), tf.Variable(start)
         self.users = normal(users, 0.01)
         self.history_content, self.movie_content = zeros(content.shape[1]), zeros(content.shape[1])
         self.user_times = zeros(times.shape[1])
-        popularity = np.bincount(history.movie_index, minlength=movies) + 1.0
+        popularity = np.bincount(history.movie_index, evidence, minlength=movies) + 1.0
         self.bias = tf.Variable(np.log(popularity / popularity.sum()).astype(np.float32))
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:  # noqa: ARG002, FBT001, FBT002
@@ -277,14 +290,19 @@ class HistoryEncoder(tfrs.Model):
         )  # [I] position in the sample from 1; 0 for movies outside
         place = tf.stack([tf.cast(row, tf.int32), tf.gather(column, movie) - 1], axis=1)  # [H, 2]
         inside = place[:, 1] >= 0
+        wanted = hidden & inside
+        sample_weight = tf.gather(tf.gather(self._user_weight, user), tf.boolean_mask(row, wanted))
+        if self._evidence is not None:
+            own = tf.gather(self._evidence, user).flat_values
+            sample_weight *= tf.boolean_mask(own, wanted)
         return (
             self.task(
                 users,
                 self._vectors_of(sample),
                 candidate_bias=tf.gather(self.bias, sample),
-                positives=tf.boolean_mask(place, hidden & inside),
+                positives=tf.boolean_mask(place, wanted),
                 excluded=tf.boolean_mask(place, kept & inside),
-                sample_weight=tf.gather(self._user_weight, user),
+                sample_weight=sample_weight,
             )
             + self._penalty()
         )

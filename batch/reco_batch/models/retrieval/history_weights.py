@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Histories
+from reco_batch.data.dataset import Histories, Ratings
 from reco_batch.scoring.sparse_term import Rated
 
 #: Places from the newest at which a rating counts 2 ** -exponent.
@@ -23,14 +23,28 @@ def history_weights(rated: Rated, *, recency: float, dislike_weight: float) -> N
     """Return the weight of each rating, [N].
 
     Args:
-        rated: histories with 1 for each liked rating and 0 for others, from `explanations.liked`.
+        rated: histories with the strength of each rating, from `explanations.strengths`.
         recency: recency exponent, see `recency_weights`.
-        dislike_weight: factor of a rating below the user's mean; a negative one counts against
-            the movies that are similar.
+        dislike_weight: factor of a disliked rating; a negative one counts against the movies that
+            are similar.
     """
     weights = recency_weights(rated.history, exponent=recency)
-    weights[rated.weights == 0] *= np.float32(dislike_weight)
+    weights *= np.abs(rated.weights)
+    weights[rated.weights < 0] *= np.float32(dislike_weight)
     return weights
+
+
+def evidence(rated: Rated, ratings: Ratings) -> NDArray[np.float32] | None:
+    """Return how much each rating counts as a choice of its movie, [N]; None: all alike.
+
+    Models learn to predict that choice. A user who rates a movie has chosen it, whatever the
+    stars; an event with a weight below 0, such as a return, is no choice.
+
+    Args:
+        rated: result of `explanations.strengths`.
+        ratings: the ratings of which it was made.
+    """
+    return None if ratings.strength is None else np.maximum(rated.weights, 0)
 
 
 def recency_weights(history: Histories, *, exponent: float) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ from reco_batch.models.retrieval.history_weights import as_matrix, history_weigh
 from reco_batch.models.trainable import Towers
 from reco_batch.models.training.loop import Tower
 from reco_batch.scoring.embeddings import Embeddings
-from reco_batch.scoring.explanations import Influence, liked
+from reco_batch.scoring.explanations import Influence, strengths
 from reco_batch.scoring.popularity import recent_counts
 from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.settings.hyperparameters import HybridParameters
@@ -49,7 +49,7 @@ class Users(NamedTuple):
     """Histories, times and trained vectors of users: the input of their scores."""
 
     rated: Rated
-    """Histories with 1 for each liked rating and 0 for others, from `explanations.liked`."""
+    """Histories with the strength of each rating, from `explanations.strengths`."""
     latest: NDArray[np.int64]
     """Times of the latest ratings, from `latest_ratings`, [U]."""
     own: NDArray[np.float32] | None
@@ -58,7 +58,7 @@ class Users(NamedTuple):
     @classmethod
     def of(cls, ratings: Ratings, *, user_count: int) -> "Users":
         """Return users that the model was not trained on, with these ratings."""
-        rated = liked(ratings, user_count=user_count)
+        rated = strengths(ratings, user_count=user_count)
         return cls(rated, latest_ratings(ratings, user_count=user_count), None)
 
     def block(self, start: int, stop: int) -> "Users":
@@ -165,8 +165,8 @@ class HybridRetrieval:
 
         Own vector, time, bias and popularity are left out, since they belong to no rating.
         """
-        history, chosen = self._rated
-        weights = _weights(self._rated, self._parameters) * chosen
+        history, strength = self._rated
+        weights = _weights(self._rated, self._parameters) * (strength > 0)
         encoded = self._halves.encoder.history
         # Zeros in the columns of bias and popularity.
         vectors = np.pad(encoded, [(0, 0), (0, self._movies.shape[1] - encoded.shape[1])])
@@ -259,8 +259,9 @@ def popularity_columns(
 ) -> NDArray[np.float32]:
     """Return the standardised log popularity of all time and of the last days, [I, 2].
 
-    The second is zero without timestamps.
+    Only interactions of target kinds count. The second is zero without timestamps.
     """
+    ratings = ratings.targets
     always = np.bincount(ratings.movie_index, minlength=movie_count)
     recent = np.zeros(movie_count, np.int64)
     if ratings.timestamp is not None:

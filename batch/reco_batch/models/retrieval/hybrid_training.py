@@ -27,6 +27,7 @@ from reco_batch.models.retrieval.cooccurrence import (
 )
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
 from reco_batch.models.retrieval.history_encoder import EncoderPlan, encoder_plan
+from reco_batch.models.retrieval.history_weights import evidence
 from reco_batch.models.retrieval.hybrid import (
     Halves,
     HybridRetrieval,
@@ -148,6 +149,7 @@ class _Extract(NamedTuple):
     """Parts of the model that are computed from the ratings in closed form, and the histories."""
 
     users: Users
+    evidence: NDArray[np.float32] | None  # [N]
     years: tuple[int, int]
     neighbours: sp.csr_matrix
     popularity: NDArray[np.float32]  # [I, 2]
@@ -182,6 +184,7 @@ def train_hybrid(
         content,
         parameters,
         years=extract.years,
+        evidence=extract.evidence,
         seed=seed,
         stage=stage,
         checkpoints=checkpoints,
@@ -207,7 +210,7 @@ def _extract(
     """Return everything that depends on the ratings; `content` is [I, F]."""
     users, movie_count = Users.of(ratings, user_count=user_count), len(content)
     pairs = RatedPairs.of(
-        ratings, users.rated.history, movie_count=movie_count, parameters=parameters.neighbours
+        ratings, users.rated, movie_count=movie_count, parameters=parameters.neighbours
     )
     factors = cooccurrence_factors(
         pairs.cooccurrence,
@@ -218,6 +221,7 @@ def _extract(
     )
     return _Extract(
         users,
+        evidence(users.rated, ratings),
         years_of(ratings),
         fit_neighbours(pairs, parameters.neighbours),
         popularity_columns(ratings, movie_count=movie_count, recent_days=parameters.recent_days),

@@ -23,10 +23,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Histories, Ratings
+from reco_batch.data.dataset import Ratings
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
-from reco_batch.models.retrieval.history_weights import as_matrix
+from reco_batch.models.retrieval.history_weights import as_matrix, evidence
 from reco_batch.models.retrieval.slim import screened, solved
+from reco_batch.scoring.sparse_term import Rated
 from reco_batch.settings.hyperparameters import NeighbourKind, NeighbourParameters
 
 #: Candidates whose products with all rated movies are computed at a time.
@@ -36,14 +37,15 @@ _CANDIDATES_AT_ONCE: Final = 2_000
 class RatedPairs(NamedTuple):
     """Statistics of pairs of movies to which the weights are fitted."""
 
-    interactions: sp.csr_matrix  # [U, I], 1 where the user rated the movie
+    interactions: sp.csr_matrix
+    """[U, I], 1 where the user rated the movie, or the square root of the strength of events."""
     cooccurrence: sp.csr_matrix  # [I, I] from `cooccurrence_counts`; empty without order
 
     @classmethod
     def of(
         cls,
         ratings: Ratings,
-        history: Histories,
+        rated: Rated,
         *,
         movie_count: int,
         parameters: NeighbourParameters,
@@ -52,13 +54,13 @@ class RatedPairs(NamedTuple):
 
         Args:
             ratings: ratings to fit.
-            history: their histories, newest first, [U] rows.
+            rated: their strengths, newest first, [U] rows.
             movie_count: I.
             parameters: hyper-parameters with the budget.
         """
-        longest = longest_history(np.diff(history.offsets), parameters)
+        longest = longest_history(np.diff(rated.history.offsets), parameters)
         return cls(
-            as_matrix(history.first(longest), None, movie_count=movie_count),
+            _interactions(rated, ratings, longest, movie_count=movie_count),
             cooccurrence_counts(ratings, movie_count=movie_count, window=parameters.window),
         )
 
@@ -70,6 +72,21 @@ class RatedPairs(NamedTuple):
             for kind in NeighbourKind
             if self.cooccurrence.nnz or kind is not NeighbourKind.ORDERED
         )
+
+
+def _interactions(
+    rated: Rated, ratings: Ratings, longest: int, *, movie_count: int
+) -> sp.csr_matrix:
+    """Return `RatedPairs.interactions` of the first ratings of each history."""
+    first, strength = rated.history.first(longest), evidence(rated, ratings)
+    if strength is None:
+        return as_matrix(first, None, movie_count=movie_count)
+    counts = np.diff(rated.history.offsets)
+    place = np.arange(len(strength)) - np.repeat(rated.history.offsets[:-1], counts)
+    roots = np.sqrt(strength[place < longest])
+    matrix = as_matrix(first, roots, movie_count=movie_count).copy()
+    matrix.eliminate_zeros()
+    return matrix
 
 
 def fit_neighbours(pairs: RatedPairs, parameters: NeighbourParameters) -> sp.csr_matrix:
@@ -185,7 +202,7 @@ class _Products(NamedTuple):
 
     movies: sp.csr_matrix  # [I, U], or [I, U + R] with co-occurrence
     rated: sp.csr_matrix  # [U, R], or [U + R, R]
-    totals: NDArray[np.float32]  # [R] weighted number of users
+    totals: NDArray[np.floating]  # [R] product of each movie with itself, without the order
 
     @classmethod
     def of(
@@ -194,12 +211,13 @@ class _Products(NamedTuple):
         in_order = parameters.kind == NeighbourKind.ORDERED and bool(pairs.cooccurrence.nnz)
         share = np.float32(parameters.together_weight if in_order else 1)
         users = share * _user_weights(pairs.interactions, parameters.user_exponent)
-        movies = pairs.interactions.T.tocsr()
-        rated = (sp.diags(users) @ pairs.interactions[:, rows]).tocsr()
-        totals = np.asarray(rated.sum(axis=0)).ravel()
+        movies, own = pairs.interactions.T.tocsr(), pairs.interactions[:, rows]
+        rated = (sp.diags(users) @ own).tocsr()
+        totals = np.asarray(rated.multiply(own).sum(axis=0)).ravel()
         if in_order:
-            own = parameters.own_weight * np.diff(movies.indptr)  # the counts have no diagonal
-            ordered = (pairs.cooccurrence + sp.diags(own.astype(np.float32))).tocsr()
+            sizes = _sums(pairs.interactions, of_movies=True, power=2)
+            diagonal = (parameters.own_weight * sizes).astype(np.float32)  # the counts have none
+            ordered = (pairs.cooccurrence + sp.diags(diagonal)).tocsr()
             movies = sp.hstack([movies, ordered[:, rows]], format="csr")
             rated = sp.vstack([rated, sp.identity(len(rows), np.float32)], format="csr")
         return cls(movies, rated, totals)
@@ -214,10 +232,11 @@ def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.cs
     counts = np.bincount(interactions.indices, minlength=interactions.shape[1])
     rows, candidates = most_rated(counts, parameters), np.flatnonzero(counts)
     columns_of = interactions.tocsc()
-    of_user = sp.diags(1 / np.maximum(np.diff(interactions.indptr), 1).astype(np.float32))
-    of_movie = sp.diags((1 / np.maximum(counts[rows], 1)).astype(np.float32))
+    by_user, by_movie = (_sums(interactions, of_movies=one) for one in (False, True))
+    of_user = sp.diags(1 / by_user.astype(np.float32))
+    of_movie = sp.diags((1 / by_movie[rows]).astype(np.float32))
     steps = (of_movie @ columns_of[:, rows].T.tocsr() @ of_user).tocsr()  # [R, U]
-    scale = np.maximum(counts, 1).astype(np.float32) ** -parameters.popularity
+    scale = by_movie.astype(np.float32) ** -parameters.popularity
     rated, candidate, weight = [], [], []
     for block in _blocks(len(candidates)):
         reached = (steps @ columns_of[:, candidates[block]]).tocsc()  # [R, T]
@@ -232,6 +251,17 @@ def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.cs
         return sp.csr_matrix(interactions.shape[1:] * 2, dtype=np.float32)
     joined = np.concatenate(rated), np.concatenate(candidate), np.concatenate(weight)
     return _sparse(*joined, len(counts))
+
+
+def _sums(interactions: sp.csr_matrix, *, of_movies: bool, power: int = 1) -> NDArray[np.float64]:
+    """Return the sum of the powers of the interactions of each user, [U], or movie, [I].
+
+    Where there are none it is 1, which nothing is divided by.
+    """
+    shape, counts = interactions.shape, np.diff(interactions.indptr)
+    row = interactions.indices if of_movies else np.repeat(np.arange(shape[0]), counts)
+    sums = np.bincount(row, interactions.data**power, minlength=shape[of_movies])
+    return np.where(sums > 0, sums, 1)
 
 
 def _largest(

@@ -198,6 +198,7 @@ def train_two_tower(
         known.movie_index + 1,
         known.rating,
         batch_size=parameters.batch_size,
+        weights=None if known.strength is None else np.maximum(known.strength, 0),
     )
     del known
     optimizer = tf.keras.optimizers.Adagrad(parameters.learning_rate)

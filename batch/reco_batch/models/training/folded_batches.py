@@ -25,7 +25,7 @@ class Batch(TypedDict):
     movie_log_count: NDArray[np.float32]  # [C] log of occurrences in the batch
     user_slot: NDArray[np.int32]  # [B] position in `users`
     movie_slot: NDArray[np.int32]  # [B] position in `movies`
-    weight: NDArray[np.float32]  # [B] 1 for an interaction, 0 for padding
+    weight: NDArray[np.float32]  # [B] of an interaction, usually 1; 0 for padding
     rating: NDArray[np.float32]  # [B] value
 
 
@@ -43,6 +43,7 @@ def stack_batches(
     ratings: NDArray[np.float32] | None,
     *,
     batch_size: int,
+    weights: NDArray[np.float32] | None = None,
 ) -> Batch:
     """Split interactions into steps, in order, and fold each step.
 
@@ -50,6 +51,7 @@ def stack_batches(
         user_rows: [N] rows of the user embedding table.
         movie_rows: [N] rows of the movie embedding table.
         ratings: [N] values; None for zeros, for a model that ignores them.
+        weights: [N] how much each interaction counts; None: all alike.
         batch_size: B; the last step is padded with interactions of weight zero.
 
     Returns:
@@ -77,7 +79,7 @@ def stack_batches(
         stacked["movie_log_count"][step, : len(f.movies)] = np.log(f.movie_count)
         stacked["user_slot"][step, :size] = f.user_slot
         stacked["movie_slot"][step, :size] = f.movie_slot
-        stacked["weight"][step, :size] = 1
+        stacked["weight"][step, :size] = 1 if weights is None else weights[start : start + size]
         if ratings is not None:
             stacked["rating"][step, :size] = ratings[start : start + size]
     return stacked

@@ -1,5 +1,7 @@
 """Co-occurrence counts against a count pair by pair, and their factors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -101,11 +103,26 @@ def test_order_is_by_user_and_time():
         [(1, 0), (0, 5), (0, 2), (0, 7), (1, 4)], timestamps=[START, 8, 9, 3, START - 1]
     )
 
-    users, movies, times = in_order(ratings)
+    users, movies, times, _ = in_order(ratings)
 
     assert users.tolist() == [0, 0, 0, 1, 1]
     assert movies.tolist() == [7, 5, 2, 4, 0]
     assert times.tolist() == [3, 8, 9, START - 1, START]
+
+
+def test_a_pair_of_events_counts_the_geometric_mean_of_their_strengths():
+    """A dislike is no part of the order: its neighbours are next to each other."""
+    plain = ratings_of([(0, 0), (0, 1), (0, 2)], timestamps=[START] * 2 + [START + 1])
+    events = replace(
+        ratings_of([(0, 0), (0, 3), (0, 1), (0, 2)], timestamps=[START] * 3 + [START + 1]),
+        strength=np.array([4, -1, 9, 0.25], np.float32),
+    )
+
+    one = cooccurrence_counts(plain, movie_count=4, window=5).toarray()
+    other = cooccurrence_counts(events, movie_count=4, window=5).toarray()
+
+    roots = np.array([2, 3, 0.5, 0])
+    np.testing.assert_allclose(other, one * roots * roots[:, np.newaxis], rtol=1e-6)
 
 
 def test_equal_times_do_not_make_neighbours_of_the_catalogue():

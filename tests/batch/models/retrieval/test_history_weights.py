@@ -1,5 +1,7 @@
 """Weights of the ratings in a history, and histories as a matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,10 +10,11 @@ from handmade_ratings import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
 from reco_batch.models.retrieval.history_weights import (
     as_matrix,
+    evidence,
     history_weights,
     recency_weights,
 )
-from reco_batch.scoring.explanations import liked
+from reco_batch.scoring.explanations import liked, strengths
 
 
 @given(st.integers(0, 10**6), st.floats(0, 3))
@@ -33,7 +36,7 @@ def test_the_newest_counts_one_and_the_sixth_half_to_the_power(seed, exponent):
 def test_a_disliked_rating_counts_by_its_own_weight(seed, dislike_weight):
     """Ratings below the user's mean have the factor, whatever their age."""
     ratings = random_ratings(np.random.default_rng(seed), users=4, movies=8)
-    rated = liked(ratings, user_count=5)
+    rated = strengths(ratings, user_count=5)
 
     found = history_weights(rated, recency=0.5, dislike_weight=dislike_weight)
 
@@ -45,11 +48,28 @@ def test_a_disliked_rating_counts_by_its_own_weight(seed, dislike_weight):
 
 def test_the_liked_ratings_are_left_as_they_are():
     """Both halves, and the explanations, compute weights from the same ratings."""
-    rated = liked(ratings_of([(0, 0), (0, 1)], stars=[1, 5]), user_count=1)
+    rated = strengths(ratings_of([(0, 0), (0, 1)], stars=[1, 5]), user_count=1)
 
     history_weights(rated, recency=1.0, dislike_weight=-0.5)
 
-    assert rated.weights.tolist() == [1, 0]  # newest first
+    assert rated.weights.tolist() == [1, -1]  # newest first
+
+
+def test_events_below_0_are_dislikes_of_their_strength():
+    """Stars and events are two ends of one thing; only whether a dislike was a choice differs."""
+    events = replace(
+        ratings_of([(0, 0), (0, 1), (1, 2)], timestamps=None),
+        rating=None,
+        strength=np.array([2, -3, 1], np.float32),
+    )
+    rated = strengths(events, user_count=2)
+
+    assert rated.weights.tolist() == [-3, 2, 1]  # newest first
+    assert history_weights(rated, recency=0, dislike_weight=-0.5).tolist() == [-1.5, 2, 1]
+    assert evidence(rated, events).tolist() == [0, 2, 1]
+    assert liked(events, user_count=2).weights.tolist() == [0, 1, 1]
+    stars = ratings_of([(0, 0), (0, 1)], stars=[1, 5])
+    assert evidence(strengths(stars, user_count=1), stars) is None
 
 
 @given(st.integers(0, 10**6))

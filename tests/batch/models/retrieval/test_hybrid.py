@@ -25,7 +25,7 @@ from reco_batch.models.retrieval.hybrid import (
 )
 from reco_batch.models.retrieval.hybrid_training import train_hybrid
 from reco_batch.models.training.checkpoints import Checkpoints
-from reco_batch.scoring.explanations import explained, liked
+from reco_batch.scoring.explanations import explained, strengths
 from reco_batch.scoring.topk import top_k_blocks
 from reco_batch.settings.hyperparameters import (
     HybridParameters,
@@ -283,7 +283,7 @@ def test_a_negative_weight_of_dislikes_counts_against_similar_movies(model, sitt
     assert (against.weights[disliked] < 0).all()
     assert (against.weights[~disliked] > 0).all()
     assert (alike.weights > 0).all()
-    expected = history_weights(liked(ratings, user_count=1), recency=0.5, dislike_weight=-0.5)
+    expected = history_weights(strengths(ratings, user_count=1), recency=0.5, dislike_weight=-0.5)
     ratio = against.weights / expected
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
 

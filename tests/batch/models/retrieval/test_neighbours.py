@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet
 
 from handmade_ratings import START, random_ratings, ratings_of
-from reco_batch.data.dataset import histories
 from reco_batch.models.retrieval import neighbours, slim
 from reco_batch.models.retrieval.neighbours import (
     RatedPairs,
@@ -20,6 +19,7 @@ from reco_batch.models.retrieval.neighbours import (
     longest_history,
     most_rated,
 )
+from reco_batch.scoring.explanations import strengths
 from reco_batch.settings.hyperparameters import NeighbourKind, NeighbourParameters
 
 SLIM = NeighbourParameters(kind=NeighbourKind.SLIM, user_exponent=0, l1=0.3, l2=1.5)
@@ -40,9 +40,9 @@ def pairs_of(seed, *, users=30, movies=8, timestamps=True):
 
 def pairs_from(ratings, *, users, movies):
     """Return the pairs of some ratings."""
-    history = histories(ratings, user_count=users)
+    rated = strengths(ratings, user_count=users)
     parameters = NeighbourParameters(window=5)
-    return RatedPairs.of(ratings, history, movie_count=movies, parameters=parameters)
+    return RatedPairs.of(ratings, rated, movie_count=movies, parameters=parameters)
 
 
 @settings(max_examples=15)
@@ -236,13 +236,70 @@ def test_a_history_beyond_the_budget_counts_with_its_newest_ratings():
     ratings = ratings_of(
         [(0, movie) for movie in range(8)] + [(user, movie) for user in (1, 2) for movie in (0, 1)]
     )
-    history = histories(ratings, user_count=3)
+    rated = strengths(ratings, user_count=3)
     parameters = NeighbourParameters(most_products=17)
 
-    pairs = RatedPairs.of(ratings, history, movie_count=8, parameters=parameters)
+    pairs = RatedPairs.of(ratings, rated, movie_count=8, parameters=parameters)
 
     np.testing.assert_array_equal(np.diff(pairs.interactions.indptr), [3, 2, 2])
     assert sorted(pairs.interactions[0].indices) == [5, 6, 7]
+
+
+def events_of(seed, *, users=30, movies=8):
+    """Draw interactions with strengths, some of them dislikes; the last movie has none."""
+    rng = np.random.default_rng(seed)
+    ratings = random_ratings(rng, users=users, movies=movies - 1)
+    drawn = rng.choice([-2, 0.5, 1, 3], len(ratings)).astype(np.float32)
+    return replace(ratings, rating=None, strength=drawn)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_events_count_by_the_roots_of_their_strengths(seed):
+    """SLIM's problem is that of a dense matrix of roots, in which dislikes are no choices."""
+    ratings = events_of(seed)
+    pairs = pairs_from(ratings, users=30, movies=8)
+    roots = np.zeros((30, 8))
+    roots[ratings.user_index, ratings.movie_index] = np.sqrt(np.maximum(ratings.strength, 0))
+
+    problem = SlimProblem.of(pairs, SLIM)
+
+    np.testing.assert_allclose(pairs.interactions.toarray(), roots, rtol=1e-6)
+    products = roots.T @ roots
+    wanted = products[np.ix_(problem.rows, problem.rows)]
+    np.testing.assert_allclose(problem.system, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_walk_prefers_strong_events(seed):
+    """A step is as probable as the entry's share of its row's or column's sum."""
+    pairs = pairs_from(events_of(seed), users=30, movies=8)
+    roots = pairs.interactions.toarray().astype(float)
+
+    found = fit_neighbours(pairs, WALK).toarray()
+
+    by_user, by_movie = roots.sum(axis=1), roots.sum(axis=0)
+    users = roots / np.where(by_user > 0, by_user, 1)[:, np.newaxis]
+    movies = roots / np.where(by_movie > 0, by_movie, 1)
+    expected = movies.T @ users * np.where(by_movie > 0, by_movie, 1) ** -0.4
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_similar_movies_are_screened_by_the_cosine_of_the_roots(seed):
+    """The two most similar movies of each are those with the largest shrunk cosine."""
+    pairs = pairs_from(events_of(seed), users=30, movies=8)
+    few = replace(SLIM, most_neighbours=2)
+
+    problem = SlimProblem.of(pairs, few)
+
+    products = np.asarray((pairs.interactions.T @ pairs.interactions).toarray(), float)
+    shrunk = products / np.sqrt(np.maximum(np.diag(products), 1e-12))[:, np.newaxis]
+    shrunk *= products / (products + 3)
+    np.fill_diagonal(shrunk, -1)
+    for movie, near in zip(problem.candidates, problem.near, strict=True):
+        best = np.argsort(-shrunk[:, movie])[:2]
+        assert set(problem.rows[near]) == set(best)
 
 
 def test_movies_without_ratings_have_no_rows():
