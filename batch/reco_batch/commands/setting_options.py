@@ -43,8 +43,9 @@ _COLUMNS: Final = typer.Option(
 _EVENTS: Final = typer.Option(
     metavar="KIND=WEIGHT",
     rich_help_panel=Panel.INPUT,
-    help="Weight of a kind of event, such as purchase=5; below 0 for a dislike; repeatable. "
-    "[default: none; env var: RECO_INPUT_EVENTS, with commas]",
+    help="Weight of a kind of event, such as purchase=5; repeatable. "
+    "[allowed: a number other than 0, below 0 for a dislike; default: none; env var: "
+    "RECO_INPUT_EVENTS, with commas]",
 )
 #: Option that sets keys of a table: parameter and type, by table.
 _TABLE_OPTIONS: Final = {

@@ -182,8 +182,9 @@ class Findings:
     def describe(self) -> tuple[str, ...]:
         """Return one sentence for each finding that is not zero."""
         words = self.words
-        if self.without_stars and not self.kinds and words == DEFAULT_WORDS:
-            words = words._replace(interaction="interaction", interactions="interactions")
+        if self.without_stars and words == DEFAULT_WORDS:
+            done = "event" if self.kinds else "interaction"
+            words = words._replace(interaction=done, interactions=f"{done}s")
         repeated = "their weights were added" if self.adds_up else "the latest of each was kept"
         sentences = (
             (

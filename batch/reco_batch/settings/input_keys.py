@@ -142,7 +142,7 @@ class InputKeys(SettingsModel):
     target_events: Annotated[
         Kinds, Hint("a list of kinds", "KINDS", "those with the largest weight")
     ] = ()
-    """Kinds of event that are held out to be predicted, and that make an item popular."""
+    """Kinds of event to hold out and predict; popularity counts them."""
     columns: ColumnKeys = ColumnKeys()
 
     @property

@@ -282,7 +282,7 @@ def events_with(rng, *, users=12, movies=40):
         pairs[:, 1].astype(np.int32),
         None,
         latest.max(axis=1).astype(np.int64) - 1,
-        is_target=has_purchase,
+        is_target=has_purchase & (rng.random(len(pairs)) < 0.9),  # the others were returned
     )
     return ratings, Events(("view", "buy"), latest, ("view", "buy"), ("buy",))
 

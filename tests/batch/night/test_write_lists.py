@@ -18,6 +18,7 @@ from reco_batch.scoring.factor_model import LinearRating
 from reco_batch.scoring.sparse_term import Rated, SparseTerm
 from reco_batch.scoring.topk import TopK
 from reco_batch.settings.hyperparameters import RankBy
+from reco_batch.settings.rules import RulesKeys
 from sparse_terms import dense_scores, drawn_vectors, integers
 
 USERS, MOVIES, UNLISTED, K = 90, 90, 20, 8
@@ -89,6 +90,7 @@ def test_every_list_includes_the_term(dataset, because):
         ranked_candidates=5,
         orders_by=RankBy.PREDICTION,
         rating_scale=(-99, 99),
+        rules=RulesKeys(),
     )
     lists = Lists(
         writer,
