@@ -79,7 +79,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 lock: $(DEVELOPED) ## Pin the newest versions of all packages, with hashes.
 	@$(COMPILE) --upgrade --all-extras --group dev pyproject.toml --output-file constraints-dev.txt
-	@$(COMPILE) --upgrade --extra batch --extra embedded --extra demo --extra sql --group runtime \
+	@$(COMPILE) --upgrade --extra batch --extra browse --extra embedded --extra demo --extra sql --group runtime \
 		--constraints constraints-dev.txt pyproject.toml --output-file constraints.txt
 
 clean: ## Remove .venv and caches; artifacts and the store stay.

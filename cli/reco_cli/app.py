@@ -22,7 +22,7 @@ from reco_cli.options import (
 from reco_cli.output import write
 from reco_cli.quick_commands import QuickCommand, QuickGroup
 from reco_cli.status_pages import status_page
-from reco_store import UsageError
+from reco_store import NotInstalled, UsageError
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
 
@@ -184,6 +184,43 @@ def get_popular(
             list_pages.popular_page(answer, by, genre, options.list_options),
             as_json=options.as_json,
         )
+
+
+@app.command(cls=QuickCommand)
+@takes("redis_url", "namespace", "home")
+def browse(
+    options: Options,
+    *,
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="Address or name to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            help="Port to listen on; 0 for a free one. Default: 8484, or a free one.",
+        ),
+    ] = None,
+) -> None:
+    """Show what is published as web pages, until Ctrl-C.
+
+    The pages have a user's history and list, also next to that of another generation or arm of an
+    experiment, movies, popular lists and the figures of the live generation. They change nothing.
+    """
+    try:
+        from reco_cli.browse.serving import serve  # noqa: PLC0415 - packages of its own extra
+    except ModuleNotFoundError as error:
+        if error.name not in ("uvicorn", "starlette", "jinja2", "markupsafe"):
+            raise
+        raise NotInstalled("`reco browse`", "browse") from error
+    serve(
+        options.where,
+        host,
+        port,
+        show=lambda address: typer.echo(f"{address}   Ctrl-C ends"),
+        warn=lambda sentence: typer.echo(f"warning: {sentence}", err=True),
+    )
 
 
 @app.command(cls=QuickCommand)

@@ -110,6 +110,10 @@ class AsyncReader:
         """Return a movie's label; None if it is unknown."""
         return await self._run(self._requests.movie(movie_id))
 
+    async def movies(self, movie_ids: Sequence[Id]) -> tuple[Movie | None, ...]:
+        """Return the labels of several movies, in their order; None for each that is unknown."""
+        return await self._run(self._requests.movies(movie_ids))
+
     async def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies with a title, with or without its year, ignoring case and accents."""
         return await self._run(self._requests.find_title(title))

@@ -42,7 +42,7 @@ from reco_store.read.pinning import MAX_MOVES, Moved, Pinning, Step
 from reco_store.read.title_match import best_matches, candidates, question_of, title_question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Unpack
 
     from reco_store.contract.arguments import Id
@@ -131,6 +131,18 @@ class Requests:
         movie_id = id_text(movie_id, "movie")
         value = (yield from self._pinning.one(movie_suffix(movie_id)))[1]
         return None if value is None else Movie(movie_id, *decode_movie(value))
+
+    def movies(self, movie_ids: Sequence[Id]) -> Request[tuple[Movie | None, ...]]:
+        """Request the labels of several movies."""
+        ids = [id_text(movie_id, "movie") for movie_id in movie_ids]
+        if not ids:
+            return ()
+        found = (yield from self._pinning.some([*map(movie_suffix, ids)]))[1]
+        values = (found.get(movie_suffix(movie_id)) for movie_id in ids)
+        return tuple(
+            None if value is None else Movie(movie_id, *decode_movie(value))
+            for movie_id, value in zip(ids, values, strict=True)
+        )
 
     def seen(self, user_id: Id) -> Request[tuple[str, ...]]:
         """Request the movies that a user rated."""

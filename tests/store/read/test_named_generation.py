@@ -110,3 +110,15 @@ def test_name_must_be_that_of_a_generation(client, keys):
 def test_namespace_without_a_registry_has_none(client, keys):
     """Nothing published is an empty tuple, not an error."""
     assert Reader(client=client, namespace=keys.namespace).generations() == ()
+
+
+async def test_several_labels_are_one_request(server, client, keys, three):
+    """Labels come in the order of the ids; an unknown movie is None."""
+    reader = Reader(client=client, namespace=keys.namespace)
+    found = reader.movies(["3", "unknown", 1, "3"])
+    assert [movie and movie.movie_id for movie in found] == ["3", None, "1", "3"]
+    assert found[0] == reader.movie("3")
+    assert reader.movies([]) == ()
+    assert reader.movies(["unknown"]) == (None,)
+    async with AsyncReader(server.url, keys.namespace) as other:
+        assert await other.movies(["3", "unknown", 1, "3"]) == found
