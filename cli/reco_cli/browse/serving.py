@@ -18,6 +18,7 @@ from reco_store import UsageError
 #: Port without `--port`; if it is taken, a free one.
 DEFAULT_PORT: Final = 8484
 _GOODBYE_SECONDS: Final = 1
+_LAST_PORT: Final = 65535
 
 
 def serve(
@@ -57,20 +58,25 @@ def serve(
             lifespan="off",
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
         )
-        show(f"http://{name}:{number}/")
-        asyncio.run(_Server(config).serve(sockets=[listener]))
+        server = _Server(config, lambda: show(f"http://{name}:{number}/"))
+        asyncio.run(server.serve(sockets=[listener]))
 
 
 class _Server(uvicorn.Server):
     """Server that ends normally on Ctrl-C and SIGTERM, where uvicorn would raise them again."""
 
+    def __init__(self, config: uvicorn.Config, begin: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._begin = begin
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle the signals within the block."""
+        """Handle the signals within the block, and report that it begins."""
         loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
             loop.add_signal_handler(number, self._end)
         try:
+            self._begin()
             yield
         finally:
             for number in numbers:
@@ -96,13 +102,15 @@ def _listening(host: str, port: int | None) -> socket.socket:
     Raises:
         UsageError: the host is unknown, or the port is taken.
     """
+    if port is not None and not 0 <= port <= _LAST_PORT:
+        raise UsageError(f"--port {port}: expected a number from 0 to {_LAST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, DEFAULT_PORT if port is None else port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         if port is None and not isinstance(error, socket.gaierror):
             return _listening(host, 0)
-        reason = getattr(error, "strerror", None) or error
+        reason = error.strerror or error
         raise UsageError(
             f"cannot listen on {host}, port {port}: {reason}; expected an address of this machine "
             "and a port that no other program uses. --port 0 chooses a free one"

@@ -95,7 +95,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"address": address, "age": views.age}
+    environment.globals |= {"address": address, "moment": views.moment}
     return environment
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from reco_cli import list_pages, page_texts
@@ -14,7 +15,6 @@ from reco_cli.lookup import look_up
 from reco_cli.page import ListOptions, Page
 from reco_cli.status_pages import status_page
 from reco_store import Answer, Item, Movie, Reader, Reason, Status, UsageError
-from reco_terminal.wording import age_words
 
 Query = Mapping[str, str]
 
@@ -24,6 +24,8 @@ _HISTORY: Final = 50
 _WHOLE_HISTORY: Final = 2_000
 _SUGGESTED: Final = 8
 _BEST_STARS: Final = 5.0
+#: Sources of the lists that a person asks for; any other one is a fallback, or popular.
+_OWN: Final = frozenset({"personal", "ranked", "similar", "for_ratings"})
 
 
 class Line(NamedTuple):
@@ -33,7 +35,7 @@ class Line(NamedTuple):
     movie_id: str
     title: str
     details: str
-    """Year and genres."""
+    """Genres, and the year unless the title has it."""
     score: str
     source: str
     """Name of the list that the movie comes from; empty if it is the requested one."""
@@ -163,10 +165,15 @@ def movie(shelf: Shelf, query: Query) -> dict[str, Any]:
     return {
         **common,
         "title": found.movie.title,
-        "card": page.facts,
+        "card": page.facts[1:],  # the title is the heading
         "listings": [
             _listing("Similar", page, found.answer),
-            _listing("Next, for a user of whom only this rating is known", next_page, following),
+            _listing(
+                "Next, for a user of whom only this rating is known",
+                next_page,
+                following,
+                explained=False,  # each by this movie
+            ),
         ],
     }
 
@@ -188,7 +195,7 @@ def popular(shelf: Shelf, query: Query) -> dict[str, Any]:
         "kinds": KINDS,
         "genre": genre,
         "genres": sorted(map(str, status.manifest.get("genres") or ())),
-        "listings": [_listing(chosen.label(chosen.source), page, answer)],
+        "listings": [_listing(page.heading, page, answer, own=frozenset({by.replace("-", "_")}))],
     }
 
 
@@ -283,6 +290,9 @@ def _listing(
     answer: Answer,
     marks: Sequence[Mark] = (),
     seen: frozenset[str] = frozenset(),
+    *,
+    own: frozenset[str] = _OWN,
+    explained: bool = True,
 ) -> Listing:
     none = Mark("", "")
     lines = (
@@ -292,8 +302,8 @@ def _listing(
             title=item.title,
             details=_details(item),
             score=row.score,
-            source=page_texts.source_words(item.source),
-            because=item.because,
+            source="" if item.source in own else page_texts.source_words(item.source),
+            because=item.because if explained else None,
             mark=marks[row.rank - 1] if marks else none,
             is_seen=item.movie_id in seen,
         )
@@ -318,7 +328,9 @@ def _history(shelf: Shelf, source: Source, movie_ids: Sequence[str], answer: Ans
 
 
 def _details(item: Item | Movie) -> str:
-    year = [] if item.year is None else [str(item.year)]
+    """Return genres, and the year unless the title ends with it."""
+    in_title = page_texts.bare_title(item.title, item.year) != item.title
+    year = [] if item.year is None or in_title else [str(item.year)]
     return " · ".join([*year, *([", ".join(item.genres)] if item.genres else [])])
 
 
@@ -339,6 +351,10 @@ def _rules(status: Status) -> list[tuple[str, str]]:
     return list(flattened({"rules": rules})) if rules else []
 
 
-def age(seconds: float) -> str:
-    """Return an age in words."""
-    return age_words(seconds)
+def moment(text: str) -> str:
+    """Return an ISO 8601 time to the minute, in UTC; any other text as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
