@@ -90,8 +90,7 @@ def run(
         typer.Option(
             "--stage-only",
             rich_help_panel=Panel.STORE,
-            help="Leave the generation staged: `reco --generation` reads it, and `batch promote` "
-            "serves it. [default: no]",
+            help="Serve nothing new: leave the generation to `batch promote`. [default: no]",
         ),
     ] = False,
 ) -> None:
@@ -255,10 +254,11 @@ def promote(
         str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
     ],
 ) -> None:
-    """Serve a generation that waits in the store: staged, or held after a rollback.
+    """Serve a generation that waits in the store.
 
-    It must be newer than the live one and have passed the gate in comparison with it. Every key is
-    read back first, and the switch is that of a run.
+    `batch run --stage-only` leaves one, and so does a hold after a rollback. It must be newer than
+    the live one, and have passed the gate in comparison with it. Every key is read back first, and
+    the switch is that of a run.
     """
     from reco_batch.commands.run_commands import promote_command  # noqa: PLC0415
 

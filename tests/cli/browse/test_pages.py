@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from reco_cli.browse.http_rules import POLICY, HttpRules
+from reco_cli.browse.shelf import Shelf
 from reco_cli.browse.site import address, make_site
 from reco_cli.options import Where
 from reco_store import Keys, connect
@@ -209,6 +210,17 @@ def test_overview_has_the_figures_and_the_report(show, pages, named):
 def test_no_other_file_is_served(pages, path):
     """A report is served by the name of its generation only."""
     assert pages.get(f"/report/{path}/report.html").status_code == 404
+
+
+def test_no_report_of_another_folder(where, own_home, named):
+    """Neither above the folder of artifacts nor in one of another name."""
+    (own_home / "artifacts" / "other").mkdir(exist_ok=True)
+    for folder in (own_home, own_home / "artifacts" / "other"):
+        (folder / "report.html").write_text("private", "utf-8")
+    shelf = Shelf(where)
+    assert shelf.report_of(named["live"]) is not None
+    for name in ("..", "other", f"../artifacts/{named['live']}", ""):
+        assert shelf.report_of(name) is None
 
 
 @pytest.mark.parametrize("path", [*ADDRESSES, "/movie?id=4", "/movie?id=5", "/search?q=script"])
