@@ -61,6 +61,7 @@ bench: $(DEVELOPED) ## Measure the figures of docs/performance.md and docs/model
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/filters.py
+	@$(BIN)/python benchmarks/browse.py
 	@rm -rf .bench && for scale in 0.05 0.1; do \
 		$(BIN)/batch simulate --quiet --like ml-32m --scale $$scale .bench/$$scale; done
 	@$(BIN)/python benchmarks/ingest.py .bench/0.05 .bench/0.1 && rm -rf .bench

@@ -106,7 +106,9 @@ def _listening(host: str, port: int | None) -> socket.socket:
         raise UsageError(f"--port {port}: expected a number from 0 to {_LAST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, DEFAULT_PORT if port is None else port), family=family)
+        listener = socket.create_server(
+            (host, DEFAULT_PORT if port is None else port), family=family
+        )
     except OSError as error:
         if port is None and not isinstance(error, socket.gaierror):
             return _listening(host, 0)
@@ -115,3 +117,7 @@ def _listening(host: str, port: int | None) -> socket.socket:
             f"cannot listen on {host}, port {port}: {reason}; expected an address of this machine "
             "and a port that no other program uses. --port 0 chooses a free one"
         ) from error
+    # Accepted connections inherit it. Otherwise an answer waits 40 ms for an acknowledgement:
+    # asyncio sets it only on sockets that were made with the number of the protocol.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

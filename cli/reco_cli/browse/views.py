@@ -66,7 +66,7 @@ class Rated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a page reads, by its address."""
+    """Sources that the address of a page names."""
 
     choices: list[Choice]
     source: Source

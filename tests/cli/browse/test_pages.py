@@ -140,7 +140,7 @@ def test_list_by_predicted_rating(show):
 
 
 def test_unknown_user_gets_a_stand_in_with_a_note(show):
-    """As `reco get-user` does; and no history."""
+    """Popular movies, as `reco get-user` shows them, and no history."""
     page = show("/user?id=a+new+user")
     assert "user a new user has no personal list; showing the most rated movies" in page.text
     assert page.rows[0][1].endswith(" 9 most rated")

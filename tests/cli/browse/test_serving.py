@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from reco_cli.browse.serving import DEFAULT_PORT, is_loopback
+from reco_cli.browse.serving import DEFAULT_PORT, _listening, is_loopback
 
 
 @pytest.fixture
@@ -81,6 +81,16 @@ def test_other_machines_cause_a_warning(browse):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert re.fullmatch(r"warning: everyone who reaches 0\.0\.0\.0:\d+ can read all .*\n", err)
+
+
+def test_answers_are_sent_at_once():
+    """Accepted connections do not wait for the acknowledgement of the headers."""
+    with (
+        _listening("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize(
