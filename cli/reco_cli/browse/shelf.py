@@ -85,7 +85,7 @@ class Shelf:
     def choices(self) -> list[Choice]:
         """Return everything that can be chosen: live, other generations, arms of the experiment."""
         found = [
-            Choice(Source(self.own.namespace, one.generation), f"{one.generation}, {one.state}")
+            Choice(Source(self.own.namespace, one.generation), f"{one.state}, {one.generation}")
             for one in self.generations()
             if one.state != "live"
         ]

@@ -113,7 +113,7 @@ def test_two_generations_side_by_side(show, named):
     assert "+1" in rows[7][1]
     assert "only here" in rows[8][1]
     assert "\N{MINUS SIGN}2" in rows[9][1]
-    assert f"{named['staged']}, staged" in page.text
+    assert f"staged, {named['staged']}" in page.text
 
 
 @pytest.mark.parametrize(("at", "first"), [("kept", "Alien (1979)"), ("staged", "Heat (1995)")])
