@@ -62,6 +62,7 @@ bench: $(DEVELOPED) ## Measure the figures of docs/performance.md and docs/model
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/filters.py
+	@$(BIN)/python benchmarks/browse.py
 	@rm -rf .bench && for scale in 0.05 0.1; do \
 		$(BIN)/batch simulate --quiet --like ml-32m --scale $$scale .bench/$$scale; done
 	@$(BIN)/python benchmarks/ingest.py .bench/0.05 .bench/0.1 && rm -rf .bench
@@ -80,7 +81,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 lock: $(DEVELOPED) ## Pin the newest versions of all packages, with hashes.
 	@$(COMPILE) --upgrade --all-extras --group dev pyproject.toml --output-file constraints-dev.txt
-	@$(COMPILE) --upgrade --extra batch --extra embedded --extra demo --extra sql --group runtime \
+	@$(COMPILE) --upgrade --extra batch --extra browse --extra embedded --extra demo --extra sql --group runtime \
 		--constraints constraints-dev.txt pyproject.toml --output-file constraints.txt
 
 clean: ## Remove .venv and caches; artifacts and the store stay.

@@ -130,6 +130,29 @@ def filters(result: dict) -> list[str]:
     return lines
 
 
+def browse(result: dict) -> list[str]:
+    """Return the section on the pages of `reco browse`."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Pages of reco browse",
+        "",
+        f"`benchmarks/browse.py`: {result['requests']:,} requests of each page, one by one, with",
+        f"{result['users']:,} users and {result['movies']:,} movies published to the embedded",
+        f"server; {result['rated']} rated movies a user. The p95 must be below",
+        f"{result['bound_ms']:.0f} ms. {machine['cores']} cores of {machine['processor']}; load",
+        f"{machine['load_before']:.1f} before and {machine['load_after']:.1f} after.",
+        "",
+        "| page | p50 | p95 | first | size |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in result["pages"].items():
+        size = f"{found['bytes'] / 1000:.1f} kB"
+        times = [f"{found[key]:.1f} ms" for key in ("p50_ms", "p95_ms", "first_ms")]
+        lines.append(f"| {' | '.join([name, *times, size])} |")
+    return lines
+
+
 def ingest(result: dict) -> list[str]:
     """Return the section on reading, checking and splitting."""
     machine = result["machine"]
@@ -200,6 +223,7 @@ SECTIONS = {
     "startup": startup,
     "serving": serving,
     "filters": filters,
+    "browse": browse,
     "ingest": ingest,
     "engines": engines,
     **large_run_sections.SECTIONS,

@@ -22,6 +22,7 @@ from reco_cli.options import (
 from reco_cli.output import write
 from reco_cli.quick_commands import QuickCommand, QuickGroup
 from reco_cli.status_pages import status_page
+from reco_store import NotInstalled, UsageError
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
 
@@ -186,7 +187,44 @@ def get_popular(
 
 
 @app.command(cls=QuickCommand)
-@takes("as_json", "redis_url", "namespaces", "home")
+@takes("redis_url", "namespace", "home")
+def browse(
+    options: Options,
+    *,
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="Address or name to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            help="Port to listen on; 0 for a free one. Default: 8484, or a free one.",
+        ),
+    ] = None,
+) -> None:
+    """Show what is published as web pages, until Ctrl-C.
+
+    The pages have a user's history and list, also next to that of another generation or arm of an
+    experiment, movies, popular lists and the figures of the live generation. They change nothing.
+    """
+    try:
+        from reco_cli.browse.serving import serve  # noqa: PLC0415 - packages of its own extra
+    except ModuleNotFoundError as error:
+        if error.name not in ("uvicorn", "starlette", "jinja2", "markupsafe"):
+            raise
+        raise NotInstalled("`reco browse`", "browse") from error
+    serve(
+        options.where,
+        host,
+        port,
+        show=lambda address: typer.echo(f"{address}   Ctrl-C ends"),
+        warn=lambda sentence: typer.echo(f"warning: {sentence}", err=True),
+    )
+
+
+@app.command(cls=QuickCommand)
+@takes("as_json", "redis_url", "namespaces", "generation", "home")
 def status(
     options: Options,
     context: typer.Context,
@@ -195,13 +233,14 @@ def status(
         bool, typer.Option("--all", help="Show every count, metric and setting.")
     ] = False,
 ) -> None:
-    """Show the live generation.
+    """Show the live generation, or another one.
 
     The page has its age, size, gate verdict and metrics. Several namespaces are shown side by side,
     and so are the arms of an experiment (`batch experiment`) if no namespace is named.
     """
     names = [name.strip() for name in options.namespaces or ()] or [options.namespace]
-    found = read_live_states(
-        options.where, names, with_arms=not is_on_command_line(context, "namespaces")
-    )
+    if options.generation is not None and len(names) > 1:
+        raise UsageError("--generation: expected one --namespace, whose generation it is")
+    with_arms = options.generation is None and not is_on_command_line(context, "namespaces")
+    found = read_live_states(options.where, names, with_arms=with_arms)
     write(status_page(found, options.where.label, every=every), as_json=options.as_json)

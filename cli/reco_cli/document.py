@@ -32,6 +32,7 @@ Fields may be added, never removed or given another meaning without a new `schem
     entries       number of keys; counts: number of keys in each family
     size_bytes    size of all values
     held_until    end of a rollback's hold, ISO 8601, else null; held_reason: its reason
+    staged        generation that waits to be served, else null
     hidden        number of movies on the hide list
     sampled       number of keys that were checked; missing: number of these that the store lacks
     rating_scale, metrics, parameters, data, gate: copied from the manifest, each may be null

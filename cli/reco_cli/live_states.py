@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from reco_cli.options import Where
 from reco_store import DataLost, Status, StoreError, StoreUnreachable
+from reco_store.read.answer_types import STAGED
 
 if TYPE_CHECKING:  # help and completion need not load redis
     from reco_store import Experiment
@@ -23,6 +24,8 @@ class LiveState(NamedTuple):
     """Experiment that the namespace records."""
     errors: tuple[StoreError, ...]
     """Errors of the parts that could not be read."""
+    staged: str | None = None
+    """Generation that waits to be served; None without one, or if the account may not read that."""
 
 
 class LiveStates(NamedTuple):
@@ -80,7 +83,10 @@ def _read(where: Where) -> LiveState:
             lost = f"{status.missing} of {status.sampled} sampled keys"
             errors.append(DataLost(status.generation, lost))
         experiment = _result(reader.experiment, errors)
-    return LiveState(where.namespace, status, experiment, tuple(errors))
+        # An account of an older installation may lack the permission.
+        stored = _result(reader.generations, []) or ()
+    staged = next((one.generation for one in stored if one.state == STAGED), None)
+    return LiveState(where.namespace, status, experiment, tuple(errors), staged)
 
 
 def _result(query: Callable[[], _T], errors: list[StoreError]) -> _T | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _STORE: Final = "Store"  # section of the help
 DEFAULT_NAMESPACE: Final = "reco"
 #: Options of every command but `status`.
-READING: Final = ("as_json", "redis_url", "namespace", "home")
+READING: Final = ("as_json", "redis_url", "namespace", "generation", "home")
 #: Options of every listing.
 LISTING: Final = (
     "n",
@@ -50,12 +50,14 @@ class Where:
     Attributes:
         redis_url: address of a server; None or empty for the embedded store.
         namespace: prefix of every key.
+        generation: generation to read, live or not; None for the live one.
         home: folder of the embedded store; None for the default one.
     """
 
     redis_url: str | None
     namespace: str
     home: str | None
+    generation: str | None = None
 
     @property
     def label(self) -> str:
@@ -65,20 +67,21 @@ class Where:
         return mask_url(self.redis_url) if self.redis_url else "embedded"
 
     def __repr__(self) -> str:
-        return f"Where({self.label}, namespace={self.namespace!r}, home={self.home!r})"
+        which = f"namespace={self.namespace!r}, generation={self.generation!r}"
+        return f"Where({self.label}, {which}, home={self.home!r})"
 
     def open(self) -> "Reader":
         """Return a reader of the store.
 
         Raises:
-            UsageError: the address or the namespace has an unknown form.
+            UsageError: the address, the namespace or the generation has an unknown form.
             StoreError: the store cannot be read.
         """
         # Loads redis, which takes longer than everything else: help and completion need no store.
         from reco_store import Reader  # noqa: PLC0415
 
         home = None if self.home is None else Path(self.home).expanduser()
-        return Reader(self.redis_url or None, self.namespace, home=home)
+        return Reader(self.redis_url or None, self.namespace, home=home, generation=self.generation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # an address has a password
@@ -133,6 +136,14 @@ class Options:
             rich_help_panel=_STORE,
         ),
     ] = None
+    generation: Annotated[
+        str | None,
+        _option(
+            "GENERATION",
+            "Generation to read, such as a staged one. Default: the live one.",
+            rich_help_panel=_STORE,
+        ),
+    ] = None
     # Text, not Path: typer would convert a path with pydantic (see `quick_commands`).
     home: Annotated[
         str | None,
@@ -167,6 +178,7 @@ class Options:
             None if self.redis_url is None else self.redis_url.strip(),
             self.namespace.strip() or DEFAULT_NAMESPACE,
             None if self.home is None else self.home.strip() or None,
+            self.generation,
         )
 
 

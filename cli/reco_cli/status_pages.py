@@ -40,6 +40,7 @@ _MAIN_VALUES: Final = frozenset(
         *(f"metrics.{figure.path}" for figure in figures(Use.SUMMARY)),
         "missing",
         "held_until",
+        "staged",
         "experiment",
     }
 )
@@ -59,7 +60,7 @@ def status_page(found: LiveStates, store: str, *, every: bool) -> Page:
     status = found.namespaces[0].status
     is_single = not others and status is not None
     if is_single and status is not None:
-        heading = f"Generation {status.generation} is live"
+        heading = f"Generation {status.generation} is {'live' if status.is_live else 'not live'}"
         facts = _all_facts(status, first) if every else _main_facts(status, first)
     else:
         heading, facts = _heading(found), _facts_side_by_side(found)
@@ -85,6 +86,7 @@ def _object(live: LiveState, store: str, found: LiveStates) -> dict[str, Any]:
         "store": store,
         **dict.fromkeys(_LIVE),
         **({} if status is None else _live_fields(status)),
+        "staged": live.staged,
         "experiment": None if experiment is None else experiment.name,
         "share": found.share_of(live),
         "errors": list(map(str, live.errors)),
@@ -115,6 +117,7 @@ def _main_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
         "gate": _gate_text(status),
         **quality_figures(fields["metrics"], data=fields["data"]),
         "held until": f"{held}: {reason}" if held and reason else held,
+        "staged": _staged_text(fields),
     }
     if fields["share"] is not None:
         facts["namespace"] += f", {_experiment_text(fields)}"
@@ -132,6 +135,11 @@ def _head(status: Status, fields: Mapping[str, Any]) -> dict[str, str]:
         "created": f"{status.created}, {age_words(status.age_seconds)} ago",
         "keys": f"{status.entries:,}, {page_texts.size_words(status.size_bytes)} of values",
     }
+
+
+def _staged_text(fields: Mapping[str, Any]) -> str:
+    """Return the generation that waits to be served, with the command that serves it."""
+    return f"{fields['staged']}; `batch promote` serves it" if fields["staged"] else ""
 
 
 def _experiment_text(fields: Mapping[str, Any]) -> str:
@@ -156,6 +164,7 @@ def _all_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
         "held_until": fields["held_until"],
         "held_reason": fields["held_reason"],
         "hidden": fields["hidden"],
+        "staged": _staged_text(fields),
         "keys lost": f"{fields['missing']} of {fields['sampled']} sampled"
         if fields["missing"]
         else "",
@@ -206,6 +215,7 @@ def _facts_side_by_side(found: LiveStates) -> _Facts:
         ("experiment", [each.name if each and several else "" for each in experiments]),
         ("share", ["" if share is None else _share_text(share) for share in shares]),
         ("generation", list(map(_generation_text, found.namespaces))),
+        ("staged", [live.staged or "" for live in found.namespaces]),
         *(
             (
                 words.adapt(name),

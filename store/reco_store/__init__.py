@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from reco_store.publishing.outcome import GateInput as GateInput
     from reco_store.publishing.outcome import Published as Published
     from reco_store.publishing.outcome import Verdict as Verdict
+    from reco_store.publishing.promotion import promote as promote
     from reco_store.publishing.publisher import flip as flip
     from reco_store.publishing.publisher import publish as publish
     from reco_store.publishing.staging import PayloadSource as PayloadSource
@@ -58,13 +59,14 @@ if TYPE_CHECKING:
     from reco_store.read.answer_types import Movie as Movie
     from reco_store.read.answer_types import Reason as Reason
     from reco_store.read.answer_types import Status as Status
+    from reco_store.read.answer_types import StoredGeneration as StoredGeneration
     from reco_store.read.async_reader import AsyncReader as AsyncReader
     from reco_store.read.list_query import ListFilters as Choice  # noqa: F401  deprecated
     from reco_store.read.list_query import ListFilters as ListFilters
     from reco_store.read.reader import Reader as Reader
 
 _HOMES = {
-    "read.answer_types": ("Answer", "Item", "Movie", "Reason", "Status"),
+    "read.answer_types": ("Answer", "Item", "Movie", "Reason", "Status", "StoredGeneration"),
     "read.async_reader": ("AsyncReader",),
     "read.list_query": ("ListFilters",),
     "connection.addresses": ("mask_url",),
@@ -100,6 +102,7 @@ _HOMES = {
     "contract.keys": ("Keys", "new_generation_id"),
     "control.lock": ("RunLock",),
     "publishing.outcome": ("GateInput", "Published", "Verdict"),
+    "publishing.promotion": ("promote",),
     "publishing.publisher": ("flip", "publish"),
     "read.reader": ("Reader",),
     "publishing.staging": ("PayloadSource", "stage", "verify"),

@@ -85,15 +85,24 @@ class UnknownGeneration(StoreError):
 
     exit_code = 2
 
-    def __init__(self, generation: str, reason: str, known: tuple[str, ...] = ()) -> None:
+    def __init__(self, generation: str, reason: str, known: tuple[str, ...] | None = ()) -> None:
+        """Create the error.
+
+        Args:
+            generation: the generation that was named.
+            reason: what is wrong with it, as the end of a sentence.
+            known: generations that can be named instead; None if they were not read.
+        """
         super().__init__(generation, reason, known)
         self.generation = generation
         self.reason = reason
         self.known = known
 
     def __str__(self) -> str:
-        choice = ", ".join(self.known) if self.known else "none"
-        return f"generation {self.generation} {self.reason}. Ready generations: {choice}."
+        sentence = f"generation {self.generation} {self.reason}."
+        if self.known is None:
+            return sentence
+        return f"{sentence} Ready generations: {', '.join(self.known) or 'none'}."
 
 
 class StoreUnreachable(StoreError):

@@ -33,6 +33,7 @@ STATUS = {
     "counts": dict,
     "held_until": type(None),
     "held_reason": type(None),
+    "staged": type(None),
     "hidden": int,
     "sampled": int,
     "missing": int,

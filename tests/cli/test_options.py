@@ -10,7 +10,7 @@ def test_no_repr_shows_the_password():
     shown = repr(Where("redis://reader:Hunter2@host:6379/1", "reco", "/somewhere"))
     assert "Hunter2" not in shown
     assert "redis://reader:***@host:6379/1" in shown
-    assert "namespace='reco', home='/somewhere'" in shown
+    assert "namespace='reco', generation=None, home='/somewhere'" in shown
     assert "embedded" in repr(Where(None, "reco", None))
     assert "Hunter2" not in repr(Options(redis_url="redis://reader:Hunter2@host:6379/1"))
 

@@ -37,7 +37,7 @@ KEYS = Keys("reco")
 #: Other namespaces, and similar names.
 FOREIGN = ("reco", "other:1", "{other}:current", "reco2:1", "{reco2}:current", "xreco:1", "{reco}")
 #: Control keys for the job only.
-JOBS_OWN = (KEYS.lock, KEYS.fence, KEYS.generations, KEYS.inventory("g", 0))
+JOBS_OWN = (KEYS.lock, KEYS.fence, KEYS.inventory("g", 0))
 
 
 def gate(given) -> Verdict:
@@ -99,6 +99,7 @@ def answer_everything(client) -> None:
     assert reader.find_title("HEAT")
     assert reader.seen("7") == ("1",)
     assert reader.status().generation == generation
+    assert "live" in [one.state for one in reader.generations()]
     assert reader.assign("7") == "reco"
     assert reader.user("7", n=1, genres=["Crime"], available=True).items
     assert reader.user("7", n=1, available="de").items

@@ -38,7 +38,7 @@ def test_the_architecture_names_files_that_exist():
     names = _FILE.findall(ARCHITECTURE)
     assert len(names) > 15
     folders = [ROOT / "batch" / "reco_batch", ROOT / "store" / "reco_store"]
-    folders += [ROOT / "cli" / "reco_terminal"]
+    folders += [ROOT / "cli" / "reco_terminal", ROOT / "cli" / "reco_cli"]
     for name in names:
         assert any((folder / name).exists() for folder in folders), name
 

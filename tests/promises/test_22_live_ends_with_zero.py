@@ -98,13 +98,13 @@ def fail_once(monkeypatch, place, name, error):
 
 
 AFTER = {
-    "old generations stay": (publisher, "_retire", Bug("x")),
-    "interrupted": (publisher, "_retire", KeyboardInterrupt()),
+    "old generations stay": (publisher, "retire", Bug("x")),
+    "interrupted": (publisher, "retire", KeyboardInterrupt()),
     "no verdict on disk": (publish_stage, "_recorded", Bug("x")),
     "no report": (publish_stage, "_report", Bug("x")),
     "the store is not inspected": (followed, "read_served", Bug("x")),
     "no metrics": (followed, "write_metrics", ValueError("x")),
-    "nothing made of it": (commands, "_require_live", Bug("x")),
+    "nothing made of it": (commands, "_require_accepted", Bug("x")),
 }
 
 
@@ -129,7 +129,7 @@ def test_22_whatever_fails_after_the_switch_is_a_warning(observed_run, monkeypat
 @pytest.mark.parametrize(
     ("place", "name", "error"),
     [
-        (publisher, "_retire", Terminated(signal.SIGTERM)),
+        (publisher, "retire", Terminated(signal.SIGTERM)),
         (publish_stage, "_report", KeyboardInterrupt()),
         (saving, "_saved_by_child", Terminated(signal.SIGHUP)),
     ],
@@ -169,7 +169,7 @@ def test_22_an_embedded_store_is_saved_whatever_cuts_the_run_short(
     ("place", "name", "lines"),
     [
         (saving, "_saved_by_child", ("live", "gate", "store")),  # the run had its result
-        (publisher, "_retire", ("live",)),  # publishing had not returned it
+        (publisher, "retire", ("live",)),  # publishing had not returned it
     ],
 )
 def test_22_the_summary_of_a_run_that_is_cut_short(
@@ -182,7 +182,7 @@ def test_22_the_summary_of_a_run_that_is_cut_short(
         night = nights.night()
         night.write(nights.folder)
 
-        def run_night(config, lock, *, reporter):
+        def run_night(config, lock, *, reporter, switch):
             """Publish the artifact in place of a newly computed one."""
             published = publish_stage.republish(
                 config.artifacts,

@@ -44,6 +44,16 @@ class Browser:
         self._driver.get_log("browser")
         self._driver.get(path.as_uri())
 
+    def visit(self, address: str) -> None:
+        """Open an address and clear the logs."""
+        self._driver.get_log("performance")
+        self._driver.get_log("browser")
+        self._driver.get(address)
+
+    def type_into(self, selector: str, text: str) -> None:
+        """Type a text into the first element that a CSS selector finds."""
+        self._driver.find_element("css selector", selector).send_keys(text)
+
     def look(self, *, width: int, scheme: str) -> None:
         """Set the window's width and the preferred colour scheme, light or dark."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}

@@ -26,6 +26,7 @@ from reco_store.connection.connect import connect
 from reco_store.contract.keys import Keys
 from reco_store.control.lock import RunLock
 from reco_store.publishing.outcome import GateInput, Verdict
+from reco_store.publishing.promotion import promote
 from reco_store.publishing.publisher import publish
 from reco_terminal.console import guard
 from small_generations import small_night
@@ -161,8 +162,10 @@ def _be(
     batch: int = 5,
     waits: bool = False,
     heartbeat: bool = False,
+    switch: bool = True,
+    promotes: bool = False,
 ) -> None:
-    """Publish one generation in small batches, so that there are many instants."""
+    """Publish, stage or promote a generation in small batches, so that there are many instants."""
     transfer.MAX_BATCH_COMMANDS = transfer.UNLINK_BATCH_KEYS = batch
 
     def gate(_: GateInput) -> Verdict:
@@ -174,8 +177,12 @@ def _be(
     keys = Keys("reco")
     with connect(url) as client:
         lock = RunLock(client, keys, lease_seconds=lease, heartbeat=heartbeat)
+        night = small_night(number, users)
         with lock:
-            publish(client, keys, small_night(number, users), lock=lock, keep=keep, gate=gate)
+            if promotes:
+                promote(night.generation, lock=lock, keep=keep)
+            else:
+                publish(client, keys, night, lock=lock, keep=keep, gate=gate, switch=switch)
 
 
 def _strike_at(instant: Instant | None) -> list[int]:

@@ -16,6 +16,7 @@ from reco_batch.files import write_whole
 from reco_store import UsageError
 from reco_store.control.generation_registry import QUARANTINED
 from reco_store.publishing.generations import GenerationRecord
+from reco_store.publishing.outcome import STAGED
 
 QUARANTINE: Final = "quarantine.json"
 #: Placeholder for the newest generation that may be served.
@@ -34,6 +35,8 @@ class StoredArtifact(NamedTuple):
     note: str
     """Reason why the artifact may not be served; empty if it may be served."""
     is_quarantined: bool
+    is_staged: bool = False
+    """True if the last run or promotion left it staged, so that it was never served."""
 
     @property
     def may_be_served(self) -> bool:
@@ -103,7 +106,8 @@ def latest_servable(found: Iterable[StoredArtifact], records: Iterable[Generatio
     """Return the newest generation on disk that may be served.
 
     Without a live generation the gate has no baseline, so an artifact that it has passed is
-    preferred to a newer one that it never judged.
+    preferred to a newer one that it never judged. One that was served is preferred to a newer one
+    that was only staged.
 
     Args:
         found: artifacts on disk, newest first.
@@ -117,6 +121,7 @@ def latest_servable(found: Iterable[StoredArtifact], records: Iterable[Generatio
     good = [one for one in found if one.may_be_served and one.generation not in rejected]
     if not any(record.live for record in records):
         good = [one for one in good if one.verdict] or good
+    good = [one for one in good if not one.is_staged] or good
     if not good:
         raise UsageError(
             f"none of the {len(found)} complete artifacts may be served; expected one that the "
@@ -160,4 +165,5 @@ def _stored(folder: Path, manifest: Mapping[str, Any]) -> StoredArtifact:
         verdict=str(verdict or ""),
         note=note,
         is_quarantined=is_quarantined,
+        is_staged=section(manifest, "published").get("outcome") == STAGED,
     )

@@ -82,7 +82,19 @@ def _summarise(resolved: ResolvedSettings, page: str) -> None:
 
 @app.command(cls=PlainCommand)
 @takes(*(panel for panel in Panel if panel is not Panel.TUNING))
-def run(resolved: ResolvedSettings, *, force: Force = None) -> None:
+def run(
+    resolved: ResolvedSettings,
+    *,
+    force: Force = None,
+    stage_only: Annotated[
+        bool,
+        typer.Option(
+            "--stage-only",
+            rich_help_panel=Panel.STORE,
+            help="Serve nothing new: leave the generation to `batch promote`. [default: no]",
+        ),
+    ] = False,
+) -> None:
     """Run all stages: read, train, score, check and publish.
 
     Readers switch to the new generation only when all its keys have been written and read back. A
@@ -91,7 +103,7 @@ def run(resolved: ResolvedSettings, *, force: Force = None) -> None:
     from reco_batch.commands.run_commands import run_command  # noqa: PLC0415
 
     target = Target.from_settings(resolved.settings)
-    result = run_command(resolved.settings, target, force=force)
+    result = run_command(resolved.settings, target, force=force, stage_only=stage_only)
     with print_errors_as_warnings():
         page = messages.live_line(result.generation)
         if result.night is not None:
@@ -231,6 +243,31 @@ def republish(
 
     settings = resolved.settings
     result = republish_command(settings, Target.from_settings(settings), generation, force=force)
+    with print_errors_as_warnings():
+        page = messages.live_line(result.generation)
+        if result.published is not None:
+            page = messages.publish_summary(result.published)
+        _summarise(resolved, page)
+
+
+@app.command(cls=PlainCommand)
+@takes(Panel.STORE, "keep", "replicas", Panel.LOGGING, Panel.MONITORING)
+def promote(
+    resolved: ResolvedSettings,
+    generation: Annotated[
+        str, typer.Argument(metavar="GENERATION", help="Such as 20261124T031502Z-7f3a.")
+    ],
+) -> None:
+    """Serve a generation that waits in the store.
+
+    `batch run --stage-only` leaves one, and so does a hold after a rollback. It must be newer than
+    the live one, and have passed the gate in comparison with it. Every key is read back first, and
+    the switch is that of a run.
+    """
+    from reco_batch.commands.run_commands import promote_command  # noqa: PLC0415
+
+    settings = resolved.settings
+    result = promote_command(settings, Target.from_settings(settings), generation)
     with print_errors_as_warnings():
         page = messages.live_line(result.generation)
         if result.published is not None:

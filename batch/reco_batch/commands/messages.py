@@ -27,7 +27,7 @@ from reco_store.contract.words import Words, words_of
 from reco_store.control.collector import REPLACED
 from reco_store.control.generation_registry import QUARANTINED, READY, RETIRED, STAGING
 from reco_store.publishing.generations import GenerationRecord
-from reco_store.publishing.outcome import LIVE
+from reco_store.publishing.outcome import LIVE, STAGED
 from reco_terminal.console import printable
 from reco_terminal.wording import age_words, quality_figures
 
@@ -43,7 +43,7 @@ HEADER: Final = ("generation", "state", "keys", "MB", "age", "on disk", "note")
 #: State of a generation -> legend text, in the order of the legend.
 STATES: Final = {
     "live": "readers see it",
-    READY: "complete in the store; `batch rollback GENERATION` serves it",
+    READY: "complete in the store; `batch rollback` or `batch promote` serves it",
     STAGING: "being written, or left by a run that died; the next run deletes it",
     REFUSED: "by the gate; `batch republish GENERATION --force REASON` serves it anyway",
     QUARANTINED: "withdrawn by a rollback; not served again, unless with --force REASON",
@@ -57,11 +57,11 @@ _CLOCK_SKEW_SECONDS: Final = 60
 def run_summary(result: "Night", *, store: str, reading_options: str, seconds: float) -> str:
     """Summarise a run: outcome, metrics, gate, store and the path of its report.
 
-    A refused or held run continues with the reason and the next command. The first run of a
+    A staged, refused or held run continues with the reason or the next command. The first run of a
     namespace ends with commands that read what it published.
 
     Args:
-        result: the finished run, whose generation may be live, held or refused.
+        result: the finished run, whose generation may be live, staged, held or refused.
         store: the store's name, without its password.
         reading_options: options that the suggested commands need to reach the same store.
         seconds: duration of the run.
@@ -113,10 +113,17 @@ def _line(label: str, *parts: str) -> str:
 
 
 def _why_not_live(published: "Published", options: str) -> list[str]:
-    """Return the reason and the next commands of a run that is held or refused; else nothing."""
+    """Return the reason and the next commands of a run that is not live; else nothing."""
     if published.outcome == LIVE:
         return []
     batch = _sibling("batch")
+    if published.outcome == STAGED:
+        reco = _sibling("reco")
+        return [
+            _line("next", "look at it, then serve it:"),
+            f"  {reco} get-popular --generation {published.generation}{options}",
+            f"  {batch} promote {published.generation}{options}",
+        ]
     republish = f"  {batch} republish {published.generation}"
     if published.held is not None:
         held = published.held

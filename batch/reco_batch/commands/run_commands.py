@@ -15,7 +15,7 @@ from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.ingest.check.judge import Limits, judge
 from reco_batch.ingest.forgotten import list_of, read_forgotten
 from reco_batch.monitoring.run_outcome import followed
-from reco_batch.night.publish_stage import republish
+from reco_batch.night.publish_stage import promote_generation, republish
 from reco_batch.night.run import Night, last_times, read_and_split, run_night
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import open_log
@@ -30,7 +30,7 @@ from reco_batch.simulate.simulation import Simulation
 from reco_batch.tuning.parameter_file import read_parameters
 from reco_batch.tuning.suggest import require_optuna
 from reco_store import Held, Published, UsageError
-from reco_store.publishing.outcome import LIVE
+from reco_store.publishing.outcome import LIVE, REFUSED
 
 if TYPE_CHECKING:
     from reco_batch.tuning.tune import Search
@@ -57,13 +57,16 @@ class RunResult:
         return LIVE if self.published is None else self.published.outcome
 
 
-def run_command(settings: Settings, target: Target, *, force: str | None) -> RunResult:
+def run_command(
+    settings: Settings, target: Target, *, force: str | None, stage_only: bool = False
+) -> RunResult:
     """Execute a run with the given settings.
 
     Args:
         settings: merged from options, environment and file.
         target: store and folder to publish to.
         force: reason to overrule the gate; None to obey it.
+        stage_only: leave the generation staged, for `promote_command`.
 
     Returns:
         The result; of a staged generation that is not live, with the error to raise.
@@ -81,9 +84,9 @@ def run_command(settings: Settings, target: Target, *, force: str | None) -> Run
             # The embedded store is saved at the end.
             run.reporter.expect_stages(1 if target.redis_url is None else 0)
             lock = run.connected(target)
-            night = run_night(config, lock, reporter=run.reporter)
+            night = run_night(config, lock, reporter=run.reporter, switch=not stage_only)
             run.record_published(night.published, night.artifact.manifest)
-            _require_live(night.published, target)
+            _require_accepted(night.published, target)
     except (GateRefused, Held, SystemExit) as error:  # SystemExit: with a JSON log
         if night is None:
             raise
@@ -127,7 +130,35 @@ def republish_command(
             reporter=run.reporter,
         )
         run.record_published(published)
-        _require_live(published, target)
+        _require_accepted(published, target)
+    return RunResult(str(run.generation), run.seconds, published)
+
+
+def promote_command(settings: Settings, target: Target, generation: str) -> RunResult:
+    """Serve a generation that waits in the store.
+
+    Args:
+        settings: merged from options, environment and file.
+        target: store, and folder in which the outcome is recorded.
+        generation: name of the generation.
+
+    Returns:
+        The result, whose generation is live.
+
+    Raises:
+        UsageError, StoreError: see `promote_generation`.
+    """
+    published: Published | None = None
+    with followed(settings, "promote") as run:
+        published = promote_generation(
+            target.artifacts,
+            generation,
+            run.connected(target),
+            keep=settings.keep,
+            replicas=settings.replicas,
+            reporter=run.reporter,
+        )
+        run.record_published(published)
     return RunResult(str(run.generation), run.seconds, published)
 
 
@@ -304,11 +335,11 @@ def _reason(force: str | None) -> str | None:
     return force
 
 
-def _require_live(published: Published, target: Target) -> None:
-    """Raise the error for a staged generation that is held or refused."""
+def _require_accepted(published: Published, target: Target) -> None:
+    """Raise the error for a generation that is held or refused."""
     if published.held is not None:
         raise published.held
-    if published.outcome != "live":
+    if published.outcome == REFUSED:
         reason = published.verdict.reason if published.verdict else published.outcome
         account = report_or_folder(target.artifacts / published.generation)
         raise GateRefused(published.generation, reason, str(account))

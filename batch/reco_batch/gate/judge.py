@@ -29,7 +29,7 @@ from reco_batch.gate.input_checks import check_input
 from reco_batch.gate.list_checks import check_lists
 from reco_batch.gate.metric_checks import check_metrics
 from reco_batch.settings.gate_thresholds import GateBounds
-from reco_store import GateInput, Verdict
+from reco_store import GateInput, UsageError, Verdict
 
 _NO_MANIFEST: Final = "missing or damaged: input and metrics have no baseline"
 _NO_LISTS: Final = "the store lost keys of the live generation, so it is no baseline"
@@ -74,6 +74,32 @@ def judge_generation(
     checks = check_generation(manifests, measured, comparison, bounds)
     checks = refused_before(artifact.manifest, [*found, *checks, *check_explanations(artifact)])
     return verdict_of(checks, live=given.live, force=force)
+
+
+def require_verdict(manifest: Mapping[str, Any], live: str | None) -> None:
+    """Refuse to promote a generation unless the gate let it pass, compared with what is live now.
+
+    Args:
+        manifest: the generation's manifest, with the gate's report.
+        live: generation that is live now; None without one.
+
+    Raises:
+        UsageError: there is no such verdict.
+    """
+    gate, generation = section(manifest, "gate"), manifest["generation"]
+    again = f"`batch republish {generation}` judges it again"
+    if gate.get("verdict") not in (PASSED, FORCED):
+        raise UsageError(
+            f"the gate's verdict on {generation} is {gate.get('verdict', 'missing')}; expected "
+            f"{PASSED} or {FORCED}. {again}"
+        )
+    baseline = gate.get("baseline")
+    had_none = baseline == NO_BASELINE and (live is None or LIVE_DATA in section(gate, "checks"))
+    if baseline != live and not had_none:
+        raise UsageError(
+            f"the gate compared {generation} with {baseline}, but {live or 'nothing'} is live now. "
+            f"{again}"
+        )
 
 
 def check_generation(

@@ -9,6 +9,7 @@ from pathlib import Path
 from reco_batch.artifact.check import summary
 from reco_batch.artifact.erasure import erase_users, users_of
 from reco_batch.artifact.folder import Artifact, open_artifact, write_manifest
+from reco_batch.artifact.manifests import read_manifest
 from reco_batch.artifact.quarantine import (
     LATEST,
     QUARANTINE,
@@ -19,7 +20,7 @@ from reco_batch.artifact.quarantine import (
     require_not_quarantined,
 )
 from reco_batch.files import unreadable
-from reco_batch.gate.judge import judge_generation
+from reco_batch.gate.judge import judge_generation, require_verdict
 from reco_batch.ingest.forgotten import Forgotten
 from reco_batch.progress.reporter import Reporter, errors_as_warnings
 from reco_batch.settings.gate_thresholds import GateBounds
@@ -29,6 +30,7 @@ from reco_store.contract.keys import parse_generation_id
 from reco_store.control.rights import require_rights
 from reco_store.publishing.generations import GenerationRecord, list_generations
 from reco_store.publishing.outcome import LIVE, REFUSED
+from reco_store.publishing.promotion import promote
 from reco_store.publishing.replicas import require_replicas
 
 
@@ -101,6 +103,62 @@ def republish(
         return published
 
 
+def promote_generation(
+    artifacts: Path,
+    generation: str,
+    lock: RunLock,
+    *,
+    keep: int,
+    replicas: int = 0,
+    reporter: Reporter,
+) -> Published:
+    """Serve a generation that waits in the store, staged or held.
+
+    Args:
+        artifacts: folder of all artifacts; if it has that of the generation, the outcome is
+            recorded there.
+        generation: id of the generation.
+        lock: lock of the namespace, not yet acquired.
+        keep: generations to keep in the store.
+        replicas: replicas of each server that must confirm every key before the switch.
+        reporter: shows the stages.
+
+    Raises:
+        UsageError: `generation` is no generation id, or is not newer than what is live, or the
+            gate's verdict on it does not count any more.
+        StoreError: it cannot be promoted; the live generation has not changed.
+    """
+    parse_generation_id(generation)
+    require_rights(lock.client, lock.keys)
+    require_replicas(lock.client, replicas)
+    reporter.set_generation(generation)
+    with lock:
+        with reporter.stage("promote") as stage:
+            published = promote(
+                generation,
+                lock=lock,
+                keep=keep,
+                replicas=replicas,
+                require=require_verdict,
+                progress=lambda phase, keys: stage.advance(keys) if phase == "verify" else None,
+            )
+            stage.note(published.outcome)
+        with errors_as_warnings(reporter, f"the outcome is not in {artifacts / generation}"):
+            _record_promotion(artifacts, published, reporter)
+    return published
+
+
+def _record_promotion(artifacts: Path, published: Published, reporter: Reporter) -> None:
+    """Write the outcome to the artifact and its report, if they are on this machine."""
+    folder = artifacts / published.generation
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return
+    artifact = Artifact(folder, {**manifest, "published": {"outcome": published.outcome}})
+    write_manifest(folder, artifact.manifest)
+    _report(artifact, reporter)
+
+
 def mark_quarantined(
     artifacts: Path, records: Iterable[GenerationRecord], reporter: Reporter
 ) -> None:
@@ -129,6 +187,7 @@ def publish_artifact(
     bounds: GateBounds,
     force: str | None,
     overrule: bool = False,
+    switch: bool = True,
     reporter: Reporter,
 ) -> Published:
     """Judge an artifact, publish it, and record the outcome.
@@ -142,6 +201,7 @@ def publish_artifact(
         bounds: thresholds of the gate.
         force: reason to overrule the gate; None to respect it.
         overrule: publish a quarantined generation too.
+        switch: switch readers to the generation; False leaves it staged, for a promotion.
         reporter: shows the stages.
     """
     artifact = Artifact(
@@ -171,6 +231,7 @@ def publish_artifact(
             replicas=replicas,
             gate=gate,
             overrule=overrule,
+            switch=switch,
             progress=progress,
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")

@@ -78,6 +78,7 @@ def run_night(
     lock: RunLock,
     *,
     reporter: Reporter,
+    switch: bool = True,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Night:
     """Run everything from reading the input to publishing.
@@ -86,6 +87,7 @@ def run_night(
         config: configuration of the run.
         lock: lock of the namespace, not yet acquired.
         reporter: shows the stages.
+        switch: switch readers to the new generation; False leaves it staged, for a promotion.
         now: returns the current time, which names the generation.
 
     Raises:
@@ -134,6 +136,7 @@ def run_night(
                 replicas=config.replicas,
                 bounds=config.bounds,
                 force=config.force,
+                switch=switch,
                 reporter=reporter,
             )
     before: Mapping[str, Any] = {}

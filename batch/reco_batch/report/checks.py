@@ -19,7 +19,7 @@ from reco_batch.artifact.check import (
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.contract.families import LISTS
 from reco_store.contract.words import DEFAULT_WORDS, Words, words_of
-from reco_store.publishing.outcome import HELD
+from reco_store.publishing.outcome import HELD, STAGED
 
 _FAMILIES: Final = {family.name: family.heading for family in LISTS}
 _LIST_CHECKS: Final = {
@@ -104,12 +104,12 @@ class Command(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Outcome of a run: live, held or refused, with the gate's reasons."""
+    """Outcome of a run: live, staged, held or refused, with the gate's reasons."""
 
     kind: str
     """Class: good, warn, held, bad or none."""
     outcome: str
-    """Heading: Live, Held, Refused or Not published."""
+    """Heading: Live, Staged, Held, Refused or Not published."""
     lead: str
     """Gate's verdict and number of checks."""
     reasons: list[CheckRow]
@@ -124,6 +124,13 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
     outcome = published.get("outcome")
     if outcome is None and part_of(manifest, "gate").get("verdict") in (PASSED, FORCED):
         return _cut_short(manifest, judged)
+    if outcome == STAGED:
+        return judged._replace(
+            kind="held",
+            outcome="Staged",
+            lead=f"Complete in the store, and not served until it is promoted. {judged.lead}",
+            commands=[Command("Serve this run", _command(manifest, "promote", of_this=True))],
+        )
     if outcome != HELD:
         return judged
     until, reason = (safe(published.get(f"held_{n}") or "", 200) for n in ("until", "reason"))

@@ -41,13 +41,16 @@ if TYPE_CHECKING:
     from reco_store.connection.client import Client
     from reco_store.contract.keys import Keys
 
-__all__ = ["Change", "Control", "Record", "apply_change", "read_control"]
+__all__ = ["Change", "Control", "Record", "apply_change", "parse_control", "read_control"]
 
 STAGING: Final = "staging"
 READY: Final = "ready"
 REFUSED: Final = "refused"
 QUARANTINED: Final = "quarantined"
 RETIRED: Final = "retired"
+# Not stored: words for ready generations, according to the pointer.
+LIVE: Final = "live"
+STAGED: Final = "staged"
 
 REMOVE: Final = "-"
 VERSION: Final = 1
@@ -71,6 +74,13 @@ class Record:
     note: str = ""
     # Fields of later versions, kept unchanged.
     more: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if all keys of the generation, and its manifest, are in the store."""
+        return (
+            self.chunks > 0 and not self.is_being_deleted and self.state not in (STAGING, RETIRED)
+        )
 
     @property
     def is_being_deleted(self) -> bool:
@@ -133,6 +143,26 @@ class Control(NamedTuple):
         """Return the record of a generation; None if it is not listed."""
         return next((record for record in self.records if record.id == generation), None)
 
+    def state_of(self, record: Record) -> str:
+        """Return a record's state in words: its own, or live or staged if it is ready."""
+        if record.id == self.live:
+            return LIVE
+        if record.is_quarantined:
+            return QUARANTINED
+        return STAGED if self.is_waiting(record) else record.state
+
+    def is_waiting(self, record: Record) -> bool:
+        """Return whether a generation is ready, newer than the live one, and never was live.
+
+        It was staged on request, or is held after a rollback.
+        """
+        return (
+            record.state == READY
+            and record.is_complete
+            and not record.since
+            and record.id > (self.live or "")
+        )
+
     def with_records(self, *records: Record) -> tuple[Record, ...]:
         """Return all records, newest first, with the given ones added or replaced."""
         changed = {record.id: record for record in records}
@@ -170,7 +200,16 @@ def read_control(client: Client, keys: Keys) -> Control:
     # Both keys have the hash tag of the namespace, so one command reads them on a cluster too.
     names = (keys.generations, keys.current)
     raw, pointer = with_retries(lambda: values(client.mget(names), len(names)))
-    text = "" if raw is None else reply_text(raw)
+    return parse_control(raw, pointer)
+
+
+def parse_control(registry: bytes | None, pointer: bytes | None) -> Control:
+    """Return the control state from the values of registry and pointer, read together.
+
+    Raises:
+        ContractMismatch: the registry is damaged, or of a later version.
+    """
+    text = "" if registry is None else reply_text(registry)
     return Control(None if pointer is None else reply_text(pointer), _parse(text), text)
 
 

@@ -6,6 +6,7 @@ __all__ = [
     "generations",
     "memory_forecast",
     "outcome",
+    "promotion",
     "publisher",
     "replicas",
     "staging",

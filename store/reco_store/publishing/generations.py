@@ -25,7 +25,7 @@ from reco_store.control.generation_registry import (
     read_control,
 )
 from reco_store.errors import NothingPublished, UnknownGeneration, UsageError
-from reco_store.publishing.publisher import HELD_UNTIL, ready_ids, utc_now
+from reco_store.publishing.publisher import HELD_UNTIL, ready_ids, utc_now, without_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,12 +95,11 @@ def list_generations(
 
 
 def _present_note(record: Record, control: Control, until: datetime | None, now: datetime) -> str:
-    """Return a record's note, without the hold it was waiting for if that has ended."""
-    waiting, _, rest = record.note.partition("; ")
-    if not waiting.startswith(HELD_UNTIL):
-        return record.note
+    """Return a record's note, without what it was waiting for if it no longer waits."""
     waits = record.state == registry.READY and record.id != control.live
-    return record.note if waits and until is not None and until > now else rest
+    if record.note.startswith(HELD_UNTIL) and (until is None or until <= now):
+        waits = False
+    return record.note if waits else without_waiting(record.note)
 
 
 def collect(

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from reco_store.contract.keys import Keys
     from reco_store.errors import Held
 
-__all__ = ["HELD", "LIVE", "REFUSED", "GateInput", "Published", "Verdict"]
+__all__ = ["HELD", "LIVE", "REFUSED", "STAGED", "GateInput", "Published", "Verdict"]
 
 LIVE: Final = "live"
 HELD: Final = "held"
 REFUSED: Final = "refused"
+STAGED: Final = "staged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Published:
     """Result of publishing a generation."""
 
     generation: str
-    outcome: str  # live, held (a rollback's hold is in force) or refused (by the gate)
+    outcome: str  # live, staged (on request), held (after a rollback) or refused (by the gate)
     previous: str | None  # generation that was live before
     verdict: Verdict | None = None
     held: Held | None = None

@@ -35,7 +35,15 @@ from reco_store.errors import (
     UsageError,
     VerifyFailed,
 )
-from reco_store.publishing.outcome import HELD, LIVE, REFUSED, GateInput, Published, Verdict
+from reco_store.publishing.outcome import (
+    HELD,
+    LIVE,
+    REFUSED,
+    STAGED,
+    GateInput,
+    Published,
+    Verdict,
+)
 from reco_store.publishing.staging import PayloadSource, require_same, stage, verify
 
 if TYPE_CHECKING:
@@ -44,10 +52,12 @@ if TYPE_CHECKING:
     from reco_store.contract.keys import Keys
     from reco_store.control.lock import RunLock
 
-__all__ = ["flip", "publish"]
+__all__ = ["flip", "publish", "retire"]
 
 DEFAULT_KEEP: Final = 3
 HELD_UNTIL: Final = "held until "
+#: Note of a generation that waits to be promoted.
+STAGED_NOTE: Final = "staged: `batch promote` serves it"
 
 
 def utc_now() -> datetime:
@@ -65,6 +75,7 @@ def publish(
     gate: Callable[[GateInput], Verdict] | None = None,
     replicas: int = 0,
     overrule: bool = False,
+    switch: bool = True,
     progress: Progress = no_progress,
     now: Callable[[], datetime] = utc_now,
 ) -> Published:
@@ -80,11 +91,13 @@ def publish(
         replicas: replicas of each server that must confirm every key before the switch.
         overrule: publish the generation although a rollback withdrew it; unless it goes live, it
             stays in quarantine.
+        switch: switch readers to the generation; False leaves it complete in the store, for
+            ``promote``, in place of an earlier one that waits.
         progress: called with "stage", "verify" or "retire" and a number of keys.
         now: returns the present time, compared with the end of a hold.
 
     Returns:
-        The outcome (live, held or refused) and its circumstances.
+        The outcome (live, staged, held or refused) and its circumstances.
 
     Raises:
         StoreUnfit, VerifyFailed, ContractMismatch, StoreUnreachable: nothing was switched; staged
@@ -112,15 +125,19 @@ def publish(
             _set_aside(lock, manifest, registry.REFUSED, verdict.reason)
             return Published(generation, REFUSED, previous, verdict)
         note = "" if verdict is None else verdict.reason
-        held = _switch_or_hold(
-            lock, manifest, servers=servers, now=now, note=note, overrule=overrule
-        )
+        held: Held | None = None
+        if switch:
+            held = _switch_or_hold(
+                lock, manifest, servers=servers, now=now, note=note, overrule=overrule
+            )
+        else:
+            _leave_staged(lock, manifest, servers=servers, note=note)
     except Exception as error:
         _raise_if_fenced(lock, error)
         _clean_up(lock, generation, error)
         raise
-    retired, warning = _retire(lock, keep, progress)
-    outcome = LIVE if held is None else HELD
+    retired, warning = retire(lock, keep, progress)
+    outcome = HELD if held is not None else LIVE if switch else STAGED
     return Published(generation, outcome, previous, verdict, held, retired, warning)
 
 
@@ -130,6 +147,7 @@ def flip(
     lock: RunLock,
     servers: Servers | None = None,
     now: Callable[[], datetime] = utc_now,
+    require: Callable[[Control], str] = lambda _: "",
 ) -> None:
     """Switch to a ready generation, atomically and idempotently.
 
@@ -138,6 +156,8 @@ def flip(
         lock: lock held by the caller, with the connection and the namespace.
         servers: result of ``stage``; a server that restarted since is refused.
         now: returns the present time, compared with the end of a hold.
+        require: returns the note to record for the state in which the switch is made; refuses it
+            by raising an error.
 
     Raises:
         UnknownGeneration: the generation is not ready.
@@ -146,7 +166,7 @@ def flip(
         Fenced: another run took over; nothing was switched.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
-    _switch(lock, generation, None, servers=servers, now=now)
+    _switch(lock, generation, None, servers=servers, now=now, require=require)
 
 
 def _switch(
@@ -156,7 +176,7 @@ def _switch(
     *,
     servers: Servers | None,
     now: Callable[[], datetime],
-    note: str = "",
+    require: Callable[[Control], str],
 ) -> None:
     """Move the pointer; with a manifest, complete a staged generation in the same change."""
     client, keys = lock.client, lock.keys
@@ -171,6 +191,7 @@ def _switch(
         if record is None or record.state not in states:
             state = "is unknown" if record is None else f"is {record.state}"
             raise UnknownGeneration(generation, state, ready_ids(control))
+        note = require(control)
         since = record.since if refill else now().isoformat(timespec="seconds")
         return Change(
             control.with_records(
@@ -205,12 +226,30 @@ def _switch_or_hold(
     overrule: bool,
 ) -> Held | None:
     try:
-        _switch(lock, str(manifest["generation"]), manifest, servers=servers, now=now, note=note)
+        generation = str(manifest["generation"])
+        _switch(lock, generation, manifest, servers=servers, now=now, require=lambda _: note)
     except Held as held:
         waiting = f"{HELD_UNTIL}{held.until}"
         _set_aside(lock, manifest, registry.READY, f"{waiting}; {note}" if note else waiting)
         return Held(held.generation, held.until, held.reason, force=overrule)
     return None
+
+
+def _leave_staged(
+    lock: RunLock, manifest: Mapping[str, Any], *, servers: Servers, note: str
+) -> None:
+    """Complete a staged generation without a switch, on the servers that it was staged to."""
+    with store_errors(lock.client):
+        lock.tick()
+        require_same(lock.client, servers, str(manifest["generation"]))
+    waiting = f"{STAGED_NOTE}; {note}" if note else STAGED_NOTE
+    _set_aside(lock, manifest, registry.READY, waiting)
+
+
+def without_waiting(note: str) -> str:
+    """Return a record's note without the first part, if that tells what a generation waits for."""
+    waiting, _, rest = note.partition("; ")
+    return rest if waiting.startswith((HELD_UNTIL, STAGED_NOTE)) else note
 
 
 def ready_ids(control: Control) -> tuple[str, ...]:
@@ -254,8 +293,12 @@ def _set_aside(lock: RunLock, manifest: Mapping[str, Any], state: str, note: str
         apply_change(lock.client, lock.keys, decide, token=lock.token)
 
 
-def _retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ...], str]:
-    """Delete generations beyond `keep`; a failure becomes a warning, as the switch is done."""
+def retire(lock: RunLock, keep: int, progress: Progress) -> tuple[tuple[str, ...], str]:
+    """Delete generations beyond `keep`; a failure becomes a warning, as the switch is done.
+
+    Returns:
+        The deleted generations, and the warning; empty without a failure.
+    """
     try:
         with store_errors(lock.client):
             retired = remove(

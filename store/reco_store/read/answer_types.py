@@ -14,7 +14,7 @@ from reco_store.contract.words import DEFAULT_WORDS, Words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Item", "Movie", "Reason", "Status"]
+__all__ = ["Answer", "Item", "Movie", "Reason", "Status", "StoredGeneration"]
 
 PERSONAL: Final = "personal"
 RANKED: Final = "ranked"
@@ -102,9 +102,31 @@ def _item_object(item: Item) -> dict[str, Any]:
     return {**item._asdict(), "genres": list(item.genres), "because": because}
 
 
+#: State of a stored generation: newer than the live one, and never live.
+STAGED: Final = "staged"
+
+
+class StoredGeneration(NamedTuple):
+    """Generation that is complete in the store, so that a reader may name it."""
+
+    generation: str
+    state: str
+    """live, staged (newer than the live one, and never live), ready (kept for a rollback), refused
+    (by the gate) or quarantined (withdrawn by a rollback); the next run deletes the last two."""
+    created: str
+    """Time at which the generation was computed, ISO 8601, UTC."""
+    live_since: str
+    """Time at which it last became live, ISO 8601; empty if it never was."""
+    entries: int
+    """Number of data keys."""
+    size_bytes: int
+    """Size of all values in bytes."""
+    note: str
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Live generation of a namespace."""
+    """Live generation of a namespace, or the one that the reader names."""
 
     namespace: str
     generation: str
@@ -129,6 +151,8 @@ class Status:
     """Number of data keys checked for existence."""
     missing: int = 0
     """Number of those keys that do not exist; above 0 if the store lost data."""
+    is_live: bool = True
+    """False for a named generation that is not live."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON values."""
@@ -146,4 +170,5 @@ class Status:
             "hidden": self.hidden,
             "sampled": self.sampled,
             "missing": self.missing,
+            "is_live": self.is_live,
         }

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from reco_store.connection.client import AsyncClient
     from reco_store.contract.arguments import Id
     from reco_store.contract.experiment import Experiment
-    from reco_store.read.answer_types import Answer, Movie, Status
+    from reco_store.read.answer_types import Answer, Movie, Status, StoredGeneration
     from reco_store.read.list_query import ListFilters
     from reco_store.read.pinning import Request, Step
 
@@ -67,8 +67,9 @@ class AsyncReader:
         home: Path | None = None,
         client: AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
+        generation: str | None = None,
     ) -> None:
-        self._requests = Requests(Keys(namespace), clock)
+        self._requests = Requests(Keys(namespace), clock, generation)
         if url is not None and client is None:
             resolve(url, home=home, cluster=False)  # a wrong address is refused here, as by Reader
         self._url = url if client is None else None
@@ -109,6 +110,10 @@ class AsyncReader:
         """Return a movie's label; None if it is unknown."""
         return await self._run(self._requests.movie(movie_id))
 
+    async def movies(self, movie_ids: Sequence[Id]) -> tuple[Movie | None, ...]:
+        """Return the labels of several movies, in their order; None for each that is unknown."""
+        return await self._run(self._requests.movies(movie_ids))
+
     async def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies with a title, with or without its year, ignoring case and accents."""
         return await self._run(self._requests.find_title(title))
@@ -131,8 +136,12 @@ class AsyncReader:
         """Return the experiment that splits users between namespaces; None if there is none."""
         return await self._run(self._requests.experiment())
 
+    async def generations(self) -> tuple[StoredGeneration, ...]:
+        """Return the generations that are complete in the store, newest first."""
+        return await self._run(self._requests.generations())
+
     async def status(self) -> Status:
-        """Return the status of the live generation."""
+        """Return the status of the live generation, or of the one that the reader names."""
         return await self._run(self._requests.status())
 
     async def close(self) -> None:

@@ -68,7 +68,6 @@ class ListAnswerer:
 
     def __init__(self, pinning: Pinning) -> None:
         self._pinning = pinning
-        self._current = pinning.keys.current
         self._hidden = pinning.keys.hidden
         self._how_many_hidden: tuple[Command, ...] = (("SCARD", self._hidden),)
         self._hiding = False
@@ -87,12 +86,12 @@ class ListAnswerer:
         plain = not query.filters.restricts and query.ratings is None
         if snapshot is not None and plain and not self._hiding:
             # The warm path, kept short: one step, and no nested generator.
-            names: tuple[str | bytes, ...] = (self._current, snapshot.key(query.suffix))
+            names: tuple[str | bytes, ...] = (self._pinning.mark, snapshot.key(query.suffix))
             if query.because is not None and snapshot.has_reasons:
                 names = (*names, snapshot.key(query.because))
-            pointer, value, *because, hidden = yield Step(names, self._how_many_hidden)
+            mark, value, *because, hidden = yield Step(names, self._how_many_hidden)
             whole = value is not None and None not in because
-            if pointer == snapshot.pointer and whole and not hidden:
+            if mark == snapshot.mark and whole and not hidden:
                 ids, scores = _head(value, query)
                 if len(ids) == query.filters.n:
                     try:

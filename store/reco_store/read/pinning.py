@@ -7,6 +7,9 @@ logic exists once.
 Every step also reads the pointer. If it moved in the first step, the request reads again, under the
 new generation. In a later step the values of the pinned generation are still valid, unless one is
 missing: the generation may have been retired, so the request starts over.
+
+Requests for a named generation, which need not be live, read its manifest in place of the pointer:
+a manifest exists only while all keys of its generation do.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from reco_store.contract.codec import decode_movie
 from reco_store.contract.keys import MOST_RATED_SUFFIX, Keys, movie_suffix
-from reco_store.errors import NothingPublished, StoreUnfit
+from reco_store.errors import NothingPublished, StoreUnfit, UnknownGeneration
 from reco_store.read.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -88,41 +91,68 @@ class Pinning:
     Args:
         keys: keys of the namespace.
         clock: returns seconds since 1970.
+        generation: generation to pin; None pins the live one.
+
+    Attributes:
+        mark: key that every step reads, and whose value changes when the pinned generation may no
+            longer be read: the pointer, or the manifest of a named generation.
     """
 
-    def __init__(self, keys: Keys, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, keys: Keys, clock: Callable[[], float], generation: str | None = None
+    ) -> None:
         self.keys = keys
         self.clock = clock
         self.snapshot: Snapshot | None = None
+        self._named = generation
+        self.mark = keys.current if generation is None else keys.manifest(generation)
 
     def pin(self, suffixes: Sequence[str], commands: tuple[Command, ...] = ()) -> Request[Pinned]:
-        """Pin the live generation and read some of its keys, in the first step.
+        """Pin the live or the named generation and read some of its keys, in the first step.
 
         Raises:
             NothingPublished: no generation is live.
+            UnknownGeneration: the named generation is not complete in the store.
             ContractMismatch: it was published under another contract.
             StoreUnfit: the pointer moved at every attempt.
         """
-        current = self.keys.current
+        mark = self.mark
         snapshot = self.snapshot
         for _ in range(MAX_MOVES):
             if snapshot is None:
-                (pointer,) = yield Step((current,))
-                if pointer is None:
-                    raise NothingPublished(self.keys.namespace)
-                snapshot = Snapshot(self.keys, pointer)
-            names: tuple[str | bytes, ...] = (current, *map(snapshot.key, suffixes))
+                (value,) = yield Step((mark,))
+                snapshot = self._snapshot(value)
+            names: tuple[str | bytes, ...] = (mark, *map(snapshot.key, suffixes))
             if not snapshot.manifest:
                 names = (*names, self.keys.manifest(snapshot.generation))
             found = yield Step(names, commands)
-            if found[0] == snapshot.pointer:
+            if found[0] == snapshot.mark:
                 if not snapshot.manifest:
                     snapshot.learn(found[len(names) - 1])
                     self.snapshot = snapshot
                 values = list(found[1 : len(suffixes) + 1])
                 return Pinned(snapshot, values, list(found[len(names) :]))
-            snapshot = None if found[0] is None else Snapshot(self.keys, found[0])
+            snapshot = None if found[0] is None else self._snapshot(found[0])
         raise self.pointer_moves_error()
+
+    def _snapshot(self, mark: bytes | None) -> Snapshot:
+        """Return a new snapshot for a value of the mark.
+
+        Raises:
+            NothingPublished: there is no pointer.
+            UnknownGeneration: there is no manifest of the named generation.
+        """
+        if self._named is None:
+            if mark is None:
+                raise NothingPublished(self.keys.namespace)
+            return Snapshot(self.keys, mark, mark.decode("utf-8", "replace"))
+        if mark is None:
+            raise UnknownGeneration(
+                self._named,
+                "is not complete in the store; `batch generations` lists those that are",
+                None,
+            )
+        return Snapshot(self.keys, mark, self._named)
 
     def more(
         self,
@@ -143,10 +173,10 @@ class Pinning:
         Raises:
             Moved: a key is missing, and the generation may have been retired.
         """
-        names: tuple[str | bytes, ...] = (self.keys.current, *map(snapshot.key, suffixes))
+        names: tuple[str | bytes, ...] = (self.mark, *map(snapshot.key, suffixes))
         found = yield Step(names, commands)
         values = list(found[1 : len(names)])
-        if found[0] != snapshot.pointer and (missing or None in values):
+        if found[0] != snapshot.mark and (missing or None in values):
             raise Moved
         return values, list(found[len(names) :])
 
@@ -229,5 +259,5 @@ class Pinning:
         """Return the error of a request that started over too often."""
         return StoreUnfit(
             "the pointer moved at every attempt to read",
-            f"Look for other programs that write {self.keys.current}.",
+            f"Look for other programs that write {self.mark}.",
         )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from reco_store.connection.client import Client
     from reco_store.contract.arguments import Id
     from reco_store.contract.experiment import Experiment
-    from reco_store.read.answer_types import Answer, Movie, Status
+    from reco_store.read.answer_types import Answer, Movie, Status, StoredGeneration
     from reco_store.read.list_query import ListFilters
     from reco_store.read.pinning import Request, Step
 
@@ -65,9 +65,11 @@ class Reader:
         home: folder of the embedded store; unused with a URL or a client.
         client: a connection to use instead; the reader does not close it.
         clock: returns seconds since 1970.
+        generation: generation to read, live or not, such as one that is staged; None: the live one.
 
     Raises:
-        UsageError: the address or namespace has an unknown form, or the client decodes replies.
+        UsageError: the address, the namespace or the generation has an unknown form, or the client
+            decodes replies.
         NothingPublished: the embedded store has nothing to serve, so it is not started.
         StoreUnreachable: a cluster does not answer.
         StoreUnfit: the embedded store does not start or does not answer.
@@ -75,6 +77,7 @@ class Reader:
 
     Every request raises:
         NothingPublished: the namespace has no live generation.
+        UnknownGeneration: the generation that the reader names is not complete in the store.
         DataLost: keys of the live generation are gone.
         ContractMismatch: it was published under another contract.
         StoreNotReady: the server is not ready (loading, for example) after two seconds of retries.
@@ -89,8 +92,9 @@ class Reader:
         home: Path | None = None,
         client: Client | None = None,
         clock: Callable[[], float] = time.time,
+        generation: str | None = None,
     ) -> None:
-        self._requests = Requests(Keys(namespace), clock)
+        self._requests = Requests(Keys(namespace), clock, generation)
         self._own = client is None
         if client is None:
             client = connect(url, home=home, retries=RETRIES, start=False)
@@ -164,6 +168,10 @@ class Reader:
         """Return a movie's label; None if it is unknown."""
         return self._run(self._requests.movie(movie_id))
 
+    def movies(self, movie_ids: Sequence[Id]) -> tuple[Movie | None, ...]:
+        """Return the labels of several movies, in their order; None for each that is unknown."""
+        return self._run(self._requests.movies(movie_ids))
+
     def find_title(self, title: str) -> tuple[Movie, ...]:
         """Return the movies with a title, with or without its year, ignoring case and accents.
 
@@ -202,8 +210,16 @@ class Reader:
         """Return the experiment that splits users between namespaces; None if there is none."""
         return self._run(self._requests.experiment())
 
+    def generations(self) -> tuple[StoredGeneration, ...]:
+        """Return the generations that are complete in the store, newest first.
+
+        Raises:
+            StoreUnfit: the account may not read the registry, which no other request needs.
+        """
+        return self._run(self._requests.generations())
+
     def status(self) -> Status:
-        """Return the status of the live generation."""
+        """Return the status of the live generation, or of the one that the reader names."""
         return self._run(self._requests.status())
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from reco_store.contract.keys import (
     Keys,
     because_suffix,
     movie_suffix,
+    parse_generation_id,
     popular_suffix,
     ranked_suffix,
     seen_suffix,
@@ -32,6 +33,7 @@ from reco_store.read.answer_types import (
     Answer,
     Movie,
     Status,
+    StoredGeneration,
 )
 from reco_store.read.cold_start import require_few
 from reco_store.read.list_answer import ListAnswerer
@@ -40,7 +42,7 @@ from reco_store.read.pinning import MAX_MOVES, Moved, Pinning, Step
 from reco_store.read.title_match import best_matches, candidates, question_of, title_question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Unpack
 
     from reco_store.contract.arguments import Id
@@ -60,12 +62,23 @@ class Requests:
     Args:
         keys: keys of the namespace.
         clock: returns seconds since 1970.
+        generation: generation to read; None reads the live one.
+
+    Raises:
+        UsageError: the generation is no name of one.
     """
 
-    def __init__(self, keys: Keys, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        clock: Callable[[], float] = time.time,
+        generation: str | None = None,
+    ) -> None:
+        if generation is not None:
+            parse_generation_id(generation)
         self._keys = keys
         self._clock = clock
-        self._pinning = Pinning(keys, clock)
+        self._pinning = Pinning(keys, clock, generation)
         self._lists = ListAnswerer(self._pinning)
 
     def user(
@@ -118,6 +131,18 @@ class Requests:
         movie_id = id_text(movie_id, "movie")
         value = (yield from self._pinning.one(movie_suffix(movie_id)))[1]
         return None if value is None else Movie(movie_id, *decode_movie(value))
+
+    def movies(self, movie_ids: Sequence[Id]) -> Request[tuple[Movie | None, ...]]:
+        """Request the labels of several movies."""
+        ids = [id_text(movie_id, "movie") for movie_id in movie_ids]
+        if not ids:
+            return ()
+        found = (yield from self._pinning.some([*map(movie_suffix, ids)]))[1]
+        values = (found.get(movie_suffix(movie_id)) for movie_id in ids)
+        return tuple(
+            None if value is None else Movie(movie_id, *decode_movie(value))
+            for movie_id, value in zip(ids, values, strict=True)
+        )
 
     def seen(self, user_id: Id) -> Request[tuple[str, ...]]:
         """Request the movies that a user rated."""
@@ -190,15 +215,35 @@ class Requests:
             return best_matches(movies, question, likely, n, partial=partial)
         raise self._pinning.pointer_moves_error()
 
+    def generations(self) -> Request[tuple[StoredGeneration, ...]]:
+        """Request the generations that are complete in the store."""
+        from reco_store.control.generation_registry import parse_control  # noqa: PLC0415  seldom
+
+        (registry, pointer) = yield Step((self._keys.generations, self._keys.current))
+        control = parse_control(registry, pointer)
+        return tuple(
+            StoredGeneration(
+                generation=record.id,
+                state=control.state_of(record),
+                created=record.created,
+                live_since=record.since,
+                entries=record.entries,
+                size_bytes=record.size_bytes,
+                note=record.note,
+            )
+            for record in control.records
+            if record.is_complete
+        )
+
     def status(self) -> Request[Status]:
-        """Request the status of the live generation."""
+        """Request the status of the live generation, or of the named one."""
         sizes = (("SCARD", self._keys.hidden),)
         snapshot, (popular,), (hidden,) = yield from self._pinning.pin((MOST_RATED_SUFFIX,), sizes)
         sample = _sample(snapshot, popular)
         # Keys that are missing because the generation was retired meanwhile are not lost.
-        own: tuple[str | bytes, ...] = (self._keys.hold, self._keys.current)
-        hold_value, pointer, *values = yield Step((*own, *map(snapshot.key, sample)))
-        missing = values.count(None) if pointer == snapshot.pointer else 0
+        own = (self._keys.hold, self._keys.current, self._pinning.mark)
+        hold_value, pointer, mark, *values = yield Step((*own, *map(snapshot.key, sample)))
+        missing = values.count(None) if mark == snapshot.mark else 0
         hold = None if hold_value is None else Hold.load(hold_value)
         if hold is not None and hold.until.timestamp() <= self._clock():
             hold = None
@@ -216,6 +261,7 @@ class Requests:
             hidden=int(hidden),
             sampled=len(sample),
             missing=missing,
+            is_live=pointer == snapshot.generation.encode(),
         )
 
 

@@ -1,4 +1,4 @@
-"""Snapshot of a generation: its pointer, manifest and labels, as cached by a reader."""
+"""Snapshot of a generation: its manifest and labels, as cached by a reader."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Snapshot:
 
     Args:
         keys: keys of the namespace.
-        pointer: value of the pointer, the name of the generation.
+        mark: value that tells whether the generation may still be read: the pointer, or the
+            manifest of a generation that was named.
+        generation: name of the generation.
     """
 
     __slots__ = (
@@ -39,15 +41,15 @@ class Snapshot:
         "has_reasons",
         "labels",
         "manifest",
-        "pointer",
+        "mark",
         "prefix",
         "stand_in",
         "words",
     )
 
-    def __init__(self, keys: Keys, pointer: bytes) -> None:
-        self.pointer = pointer
-        self.generation = pointer.decode("utf-8", "replace")
+    def __init__(self, keys: Keys, mark: bytes, generation: str) -> None:
+        self.mark = mark
+        self.generation = generation
         self.prefix = keys.data_prefix(self.generation).encode()
         self.labels: dict[str, Label] = {}
         self.manifest: dict[str, Any] = {}  # empty until it is read

@@ -102,6 +102,19 @@ def test_on_a_terminal_each_metric_has_a_line(tmp_path, monkeypatch, columns):
         ]
 
 
+def test_a_staged_run_names_the_commands_that_read_and_serve_it(tmp_path):
+    """It is no failure, so it has no reason."""
+    verdict = Verdict(passed=True, report=PASSED)
+
+    lines = summary(tmp_path, Published(ID, "staged", None, verdict)).splitlines()
+
+    assert lines[0].startswith(f"staged      {ID}   610 users")
+    assert lines[1] == "next        look at it, then serve it:"
+    assert lines[2].endswith(f"reco get-popular --generation {ID} -x")
+    assert lines[3].endswith(f"batch promote {ID} -x")
+    assert not [line for line in lines if line.startswith(("reason", "try next"))]
+
+
 def test_a_refused_run_begins_with_the_reason_and_the_next_command(tmp_path):
     """The gate's counts and warnings follow below the metrics."""
     verdict = Verdict(passed=False, report=REFUSED, reason="churn.user 0.97 (at most 0.8)")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reco_batch.commands.run_commands import _require_live
+from reco_batch.commands.run_commands import _require_accepted
 from reco_batch.errors import GateRefused
 from reco_batch.settings.target import Target
 from reco_store import Published, Verdict
@@ -21,6 +21,6 @@ def test_a_refusal_names_the_report_or_else_the_folder(tmp_path, name):
     if name:
         (folder / name).write_text("<!doctype html>", "utf-8")
     with pytest.raises(GateRefused) as refusal:
-        _require_live(REFUSED, target)
+        _require_accepted(REFUSED, target)
     assert refusal.value.account == str(folder / name)
     assert f": user.empty 7. See {folder / name}; " in str(refusal.value)

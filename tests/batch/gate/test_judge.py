@@ -5,8 +5,9 @@ import math
 
 import pytest
 
-from reco_batch.artifact.check import Check, at_most, summary
-from reco_batch.gate.judge import refused_before, verdict_of
+from reco_batch.artifact.check import LIVE_DATA, NO_BASELINE, Check, at_most, summary
+from reco_batch.gate.judge import refused_before, require_verdict, verdict_of
+from reco_store import UsageError
 
 LIVE = "20261123T031502Z-7f3a"
 GOOD = at_most("churn.user", 0.4, 0.8)
@@ -115,3 +116,41 @@ def test_the_report_is_json():
     )
 
     assert json.loads(json.dumps(verdict.report, allow_nan=False)) == verdict.report
+
+
+def judged(verdict="passed", baseline="a", **checks):
+    """Return a manifest with a gate's report."""
+    return {
+        "generation": "b",
+        "gate": {"verdict": verdict, "baseline": baseline, "checks": checks},
+    }
+
+
+@pytest.mark.parametrize(
+    ("manifest", "live"),
+    [
+        (judged(), "a"),
+        (judged("forced"), "a"),
+        (judged(baseline=NO_BASELINE), None),
+        (judged(baseline=NO_BASELINE, **{LIVE_DATA: {}}), "a"),
+    ],
+)
+def test_verdict_that_allows_a_promotion(manifest, live):
+    """It passed or was forced, in comparison with what is live; or there was nothing to compare."""
+    require_verdict(manifest, live)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "live", "reason"),
+    [
+        (judged("refused"), "a", "verdict on b is refused"),
+        ({"generation": "b", "gate": None}, "a", "verdict on b is missing"),
+        (judged(), "c", "compared b with a, but c is live now"),
+        (judged(), None, "compared b with a, but nothing is live now"),
+        (judged(baseline=NO_BASELINE), "c", "compared b with no baseline, but c is live now"),
+    ],
+)
+def test_verdict_that_forbids_a_promotion(manifest, live, reason):
+    """Anything else is refused, with the command that judges it again."""
+    with pytest.raises(UsageError, match=f"{reason}.*`batch republish b`"):
+        require_verdict(manifest, live)

@@ -167,11 +167,13 @@ def test_the_outcome_is_the_heading(kept, tmp_path):
     name = kept.first.generation
     live, _ = with_outcome(kept.second, tmp_path / "live", outcome="live")
     staged, text = with_outcome(kept.first, tmp_path / "held", outcome="held", **held)
+    waiting, _ = with_outcome(kept.first, tmp_path / "staged", outcome="staged")
     refused = (kept.refused.folder / "report.html").read_text("utf-8")
 
     for page, outcome, kind in (
         (live, "Live", "(good|warn)"),
         (staged, "Held", "held"),
+        (waiting, "Staged", "held"),
         (refused, "Refused", "bad"),
     ):
         assert f"<h1>{outcome}</h1>" in page
@@ -179,6 +181,7 @@ def test_the_outcome_is_the_heading(kept, tmp_path):
         assert f"<title>{outcome} · " in page
     assert "until 2026-11-30 03:00 UTC (x was withdrawn by a rollback)" in text
     assert "<code>batch release --namespace kept</code>" in staged
+    assert f"<code>batch promote {name} --namespace kept</code>" in waiting
     assert f"<code>batch republish {name} --namespace kept</code>" in staged
     forced = f"batch republish {kept.refused.generation} --namespace kept --force REASON"
     assert f"<code>{forced}</code>" in refused
