@@ -17,6 +17,7 @@ from reco_cli.browse import views
 from reco_cli.browse.shelf import Shelf
 from reco_cli.options import Where
 from reco_store import RecoError, UnknownGeneration, UsageError
+from reco_store.contract.words import DEFAULT_WORDS
 from reco_terminal.console import printable
 
 _PACKAGE: Final = "reco_cli.browse"
@@ -57,7 +58,7 @@ def make_site(where: Where) -> Starlette:
     def refused(_: Request, error: Exception) -> Response:
         code, heading, message = _account_of(error)
         text = templates.get_template("error.html.jinja").render(
-            title=heading, message=message, code=code
+            title=heading, message=message, code=code, adapt=DEFAULT_WORDS.adapt
         )
         return HTMLResponse(text, code)
 

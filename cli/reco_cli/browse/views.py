@@ -15,6 +15,7 @@ from reco_cli.lookup import look_up
 from reco_cli.page import ListOptions, Page
 from reco_cli.status_pages import status_page
 from reco_store import Answer, Item, Movie, Reader, Reason, Status, UsageError
+from reco_store.contract.words import Words, words_of
 
 Query = Mapping[str, str]
 
@@ -93,6 +94,7 @@ def overview(shelf: Shelf, _: Query) -> dict[str, Any]:
         "has_report": live is not None and shelf.report_of(live.generation) is not None,
         "stored": stored,
         "namespace": shelf.own.namespace,
+        "adapt": words_of(None if live is None else live.manifest).adapt,
     }
 
 
@@ -117,6 +119,7 @@ def user(shelf: Shelf, query: Query) -> dict[str, Any]:
     experiment = shelf.read(shelf.own, lambda reader: reader.experiment())
     return {
         **_common(shelf, query, chosen),
+        "adapt": first.words.adapt,
         "title": f"User {user_id}",
         "user_id": user_id,
         "ranked": ranked,
@@ -147,13 +150,19 @@ def movie(shelf: Shelf, query: Query) -> dict[str, Any]:
     chosen, options = _chosen(shelf, query), _options(shelf, query)
     found = shelf.read(chosen.source, lambda reader: look_up(reader, wanted, options.choice))
     page = list_pages.movie_page(found, wanted, options)
+    words = found.answer.words
     common = {
         **_common(shelf, query, chosen),
+        "adapt": words.adapt,
         "wanted": wanted,
-        "candidates": [_card_line(each) for each in found.candidates],
+        "candidates": [_card_line(each, words) for each in found.candidates],
     }
     if found.movie is None:
-        lists = [] if found.candidates else [_listing("Popular movies", page, found.answer)]
+        lists = (
+            []
+            if found.candidates
+            else [_listing(found.answer.words.adapt("Popular movies"), page, found.answer)]
+        )
         return {**common, "title": wanted, "card": None, "listings": lists}
     movie_id = found.movie.movie_id
     status = shelf.read(chosen.source, lambda reader: reader.status())
@@ -169,7 +178,7 @@ def movie(shelf: Shelf, query: Query) -> dict[str, Any]:
         "listings": [
             _listing("Similar", page, found.answer),
             _listing(
-                "Next, for a user of whom only this rating is known",
+                words.adapt("Next, for a user of whom only this rating is known"),
                 next_page,
                 following,
                 explained=False,  # each by this movie
@@ -190,6 +199,7 @@ def popular(shelf: Shelf, query: Query) -> dict[str, Any]:
     page = list_pages.popular_page(answer, by, genre, options)
     return {
         **_common(shelf, query, chosen),
+        "adapt": answer.words.adapt,
         "title": page.heading,
         "by": by,
         "kinds": KINDS,
@@ -203,6 +213,7 @@ def search(shelf: Shelf, query: Query) -> dict[str, Any]:
     """Return the movies whose titles have the words."""
     text = query.get("q", "").strip()
     chosen, options = _chosen(shelf, query), _options(shelf, query)
+    words = words_of(shelf.read(chosen.source, lambda reader: reader.status()).manifest)
     found: tuple[Movie, ...] = ()
     partial = False
     if text:
@@ -212,10 +223,11 @@ def search(shelf: Shelf, query: Query) -> dict[str, Any]:
             partial = bool(found)
     return {
         **_common(shelf, query, chosen),
-        "title": f"Movies with {text} in the title" if text else "Search",
+        "adapt": words.adapt,
+        "title": f"{words.adapt('Movies')} with {text} in the title" if text else "Search",
         "text": text,
         "partial": partial,
-        "found": [_card_line(each) for each in found],
+        "found": [_card_line(each, words) for each in found],
     }
 
 
@@ -302,7 +314,7 @@ def _listing(
             title=item.title,
             details=_details(item),
             score=row.score,
-            source="" if item.source in own else page_texts.source_words(item.source),
+            source="" if item.source in own else page_texts.source_words(item.source, answer.words),
             because=item.because if explained else None,
             mark=marks[row.rank - 1] if marks else none,
             is_seen=item.movie_id in seen,
@@ -334,9 +346,9 @@ def _details(item: Item | Movie) -> str:
     return " · ".join([*year, *([", ".join(item.genres)] if item.genres else [])])
 
 
-def _card_line(card: Movie) -> dict[str, str]:
+def _card_line(card: Movie, words: Words) -> dict[str, str]:
     mean = "" if card.mean_rating is None else f", mean {card.mean_rating:.2f}"
-    ratings = f"{card.rating_count:,} ratings{mean}"
+    ratings = f"{card.rating_count:,} {words.interactions}{mean}"
     return {
         "movie_id": card.movie_id,
         "title": card.title,

@@ -7,9 +7,12 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from csv_folders import csv_text, planted
 from real_servers import running_server
+from reco_cli.browse.site import make_site
+from reco_cli.options import Where
 from terminals import show
 
 RECO = Path(sys.executable).with_name("reco")
@@ -199,3 +202,28 @@ def test_answers_have_the_words_of_the_shop(shop, batch, piped):
             text = shown.bare + shown.err
             assert heading in " ".join(text.split()), words
         assert not found_in(text), words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "heading"),
+    [
+        ("/", "58 users, 150 products"),
+        ("/user?id=c1", "because the user bought"),
+        ("/user?id=a-stranger", "No bought product of this user is published"),
+        ("/movie?id=sku-1", "Next, for a user of whom only this purchase is known"),
+        ("/movie?id=none", "Popular products"),
+        ("/popular?by=most-rated", "Most bought"),
+        ("/search?q=thing", "Products with thing in the title"),
+    ],
+)
+def test_pages_have_the_words_of_the_shop(shop, path, heading):
+    """Pages of `reco browse`, whose addresses keep the names of the contract."""
+    _, own, _ = shop
+    site = make_site(Where(own["REDIS_URL"], "reco", own["RECO_HOME"]))
+
+    answer = TestClient(site).get(path)
+
+    text = " ".join(text_of(answer.text).split())
+    assert heading in text
+    assert not found_in(text)
