@@ -10,7 +10,7 @@
         +-- StoreUnfit          3   evicts keys, lacks memory or rights, too old
         +-- NothingPublished    5   no live generation
         +-- ContractMismatch    5   keys or values violate the key contract
-        |   +-- DataLost        5   keys of the live generation are missing
+        |   +-- DataLost        5   keys of a generation are missing
         +-- VerifyFailed        5   values read back differ from the computed ones
         +-- Held                6   the hold of a rollback prevents the switch
         +-- LockHeld           75   another run holds the lock
@@ -205,17 +205,17 @@ class ContractMismatch(StoreError):
 
 
 class DataLost(ContractMismatch):
-    """Live generation with missing keys, which the store lost."""
+    """Generation with missing keys, which the store lost."""
 
     def __init__(self, generation: str, missing: str) -> None:
         """Create the error.
 
         Args:
-            generation: live generation.
+            generation: the one that was read, live or named.
             missing: description of the missing keys, such as "its manifest".
         """
         super().__init__(
-            f"{missing} of the live generation {generation} missing",
+            f"{missing} of generation {generation} missing",
             "every key that was published: the store lost data",
             "Run `batch republish latest`, which needs no training, or `batch run`.",
         )
@@ -225,7 +225,7 @@ class DataLost(ContractMismatch):
 
     def __str__(self) -> str:
         loss = f"{self.generation}: {self.missing} missing"
-        return f"the store lost data of the live generation {loss}. {self.next_step}"
+        return f"the store lost data of generation {loss}. {self.next_step}"
 
 
 class VerifyFailed(StoreError):

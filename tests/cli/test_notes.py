@@ -57,7 +57,7 @@ def test_lost_data(reco, client, published):
     for words in (("get-user", "42"), ("get-movie", "1"), ("get-popular",), ("search", "heat")):
         ended = reco(*words, "--namespace", "lost")
         assert (ended.code, ended.out) == (5, "")
-        assert f"the store lost data of the live generation {generation}" in ended.err
+        assert f"the store lost data of generation {generation}" in ended.err
         assert "`batch republish latest`" in ended.err
     status = reco("status", "--namespace", "lost")
     assert status.code == 5

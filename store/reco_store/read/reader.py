@@ -78,7 +78,7 @@ class Reader:
     Every request raises:
         NothingPublished: the namespace has no live generation.
         UnknownGeneration: the generation that the reader names is not complete in the store.
-        DataLost: keys of the live generation are gone.
+        DataLost: keys of the generation are gone.
         ContractMismatch: it was published under another contract.
         StoreNotReady: the server is not ready (loading, for example) after two seconds of retries.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
