@@ -226,8 +226,8 @@ def _new(rule: Arrivals, dataset: Dataset) -> NewMovies:
     if movies.released is None:
         raise UsageError(
             f"rules.new: the {dataset.words.items} have no column {c.RELEASED}; expected one with "
-            f"the date of each {dataset.words.item}'s release. Add it, or remove [rules.new] from "
-            "reco.toml."
+            f"the date of each {dataset.words.item}'s release. Name it as released in "
+            "[input.columns], or remove [rules.new] from reco.toml."
         )
     if times is None:
         raise _without_times("rules.new", dataset)

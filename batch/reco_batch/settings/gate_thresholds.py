@@ -46,7 +46,7 @@ class GateBounds(SettingsModel):
     coverage_drop: _Share = 0.5
     """Largest drop in coverage, as a share of its live value."""
     churn: _Share = 0.8
-    """Largest share of a user's live top-10 that the new top-10 lacks."""
+    """Largest mean share of users' live top-10 that the new top-10 lacks."""
     ranked_churn: _Share = 0.9
     """Largest churn of the lists by predicted rating."""
     similar_churn: _Share = 0.9
@@ -54,10 +54,10 @@ class GateBounds(SettingsModel):
     known_users: _Share = 0.5
     """Smallest share of users that the live generation must contain too."""
     known_history: _Share = 0.9
-    """Smallest share of their live history that users must still have."""
+    """Smallest share of users' newest live history that the input still has."""
     known_titles: _Share = 0.9
     """Smallest share of movies in both generations that keep their title."""
     days_behind: _Number = 7.0
     """Days by which the newest rating may be older than the live one."""
-    rating_age_days: Annotated[_NumberOrNone, Hint(unset="any", example=30)] = None
+    rating_age_days: Annotated[_NumberOrNone, Hint(unset="none", example=30)] = None
     """Largest age of the newest rating when the run starts, in days."""

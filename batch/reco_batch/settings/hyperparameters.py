@@ -219,7 +219,7 @@ class EnsembleParameters(ModelParameters):
     ridge_l2: float = tuned(20.0, 5.0, 80.0, log=True, at_least=0.01)
     """Ridge: L2 penalty of a user's deviation from the shared weights, in ratings."""
     ridge_factor_scale: float = tuned(2.0, 0.5, 6.0)
-    """Ridge: length of the co-occurrence factors, relative to a genre; longer are freer."""
+    """Ridge: scale of the co-occurrence factors relative to genres; larger is less penalised."""
     ridge_share: float = tuned(0.5, 0.0, 1.0, at_most=1.0)
     """Share of the ridge regression in the sum, from 0 to 1."""
     bias_shrinkage: float = tuned(20.0, 0.5, 60.0, log=True, at_least=0.01)

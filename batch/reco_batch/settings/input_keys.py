@@ -112,7 +112,7 @@ class InputKeys(SettingsModel):
         Panel.INPUT,
         Hint("a list of ids, or a file with one id a line", "FILE"),
     ] = ()
-    """Users to leave out, besides those of `batch forget`."""
+    """Users to leave out of runs; `batch forget` erases users."""
     events: Annotated[
         Mapping[str, FiniteFloat],
         BeforeValidator(_weights),
@@ -128,7 +128,7 @@ class InputKeys(SettingsModel):
         Hint("a number above 0", "N"),
         Hint("", "", "the largest weight; none with a column of weights", 10),
     ] = None
-    """Most that all events of a user and an item count together."""
+    """Limit of the sum of the weights of a user's events of an item."""
     half_life: Annotated[
         Annotated[FiniteFloat, Field(gt=0)] | None,
         Panel.INPUT,

@@ -82,7 +82,7 @@ class RunKeys(setting_metadata.SettingsModel):
     """Largest share of ratings whose movie is missing from movies.csv."""
 
     split: Annotated[SplitBy, Panel.MODEL] = SplitBy.RANDOM
-    """Hold out random ratings, each user's latest, or the latest of all."""
+    """Hold out random ratings, each user's latest (time), or all after a moment."""
     split_date: Annotated[
         datetime | None,
         AfterValidator(_date_of_global_split),
@@ -208,7 +208,7 @@ class LearningConfig(RunKeys):
     namespace: str = "reco"
     """Prefix of every key."""
     forget: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
-    """Users to leave out, besides those of `batch forget`."""
+    """Users to leave out of runs; `batch forget` erases users."""
     tuned: Annotated[Preset | None, Field(exclude=True)] = None
     """Preset changed by a file of hyper-parameters; None: unchanged."""
 
