@@ -119,7 +119,8 @@ def open_tables(folder: Path | str | None, places: InputKeys, *, encoding: str) 
         encoding: encoding of the text files.
 
     Raises:
-        UsageError: a table has no place, or its place and query contradict each other.
+        UsageError: a table has no place, its place and query contradict each other, or two keys
+            name the same column.
         NotInstalled: the driver of a database is missing.
         DataRefused: the folder cannot be read.
     """
