@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+NODE = ROOT / "docs" / "examples" / "node"
 _FENCE = re.compile(r"^```([\w ]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 
@@ -55,3 +59,9 @@ def inline_commands() -> list[tuple[str, str]]:
                 if re.match(r"(batch|reco) [a-z-]", code)
             ]
     return found
+
+
+def require_packages() -> None:
+    """Skip the test if the example's packages are not installed, or fail it in CI."""
+    if not (NODE / "node_modules").is_dir():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("npm ci did not run in the example")

@@ -153,5 +153,5 @@ def _found(judged: Judged) -> Iterator[str]:
         yield from (f"note: {one}" for one in notes)
         return
     data = judged.dataset
-    yield from (f"note: {one}" for one in data.findings.describe())
+    yield from (f"note: {one}" for one in (*data.findings.describe(), *judged.rule_notes))
     yield data.size_words

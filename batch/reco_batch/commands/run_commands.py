@@ -12,13 +12,14 @@ from pydantic import BaseModel, ValidationError
 from reco_batch.artifact.folder import report_or_folder
 from reco_batch.commands import check_page
 from reco_batch.errors import DataRefused, GateRefused
-from reco_batch.ingest.check.judge import Limits, judge
+from reco_batch.ingest.check.judge import Judged, Limits, judge
 from reco_batch.ingest.forgotten import list_of, read_forgotten
 from reco_batch.monitoring.run_outcome import followed
 from reco_batch.night.publish_stage import promote_generation, republish
 from reco_batch.night.run import Night, last_times, read_and_split, run_night
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import open_log
+from reco_batch.rules.compiled import compiled
 from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.hyperparameters import EngineName
 from reco_batch.settings.input_keys import events_refusal
@@ -225,7 +226,19 @@ def check_command(settings: Settings, target: Target) -> tuple[str, int]:
         cache=target.home / "downloads",
         now=datetime.now(UTC),
     )
+    judged = _with_rules(judged, settings)
     return check_page.page(judged, settings.input), len(judged.problems)
+
+
+def _with_rules(judged: Judged, settings: Settings) -> Judged:
+    """Add what a run says about the rules, if it can use the input."""
+    if judged.dataset is None:
+        return judged
+    try:
+        _require_weighed_kinds(settings)
+        return judged._replace(rule_notes=compiled(settings.rules, judged.dataset).notes)
+    except (UsageError, DataRefused) as error:
+        return judged._replace(problems=(*judged.problems, str(error)))
 
 
 def simulate_command(options: Mapping[str, Any], *, quiet: bool) -> SimulateConfig:
@@ -261,18 +274,23 @@ def _config(settings: Settings, target: Target, force: str | None) -> RunConfig:
             f"--ray-address {settings.ray_address!r} needs --engine ray; the engine is "
             f"{settings.engine}"
         )
-    if not isinstance(settings.rules.seen, str):
-        for kind in set(settings.rules.seen).difference(settings.input.events):
-            raise UsageError(
-                f"rules.seen has {kind!r}; expected kinds of [input.events], which has "
-                f"{', '.join(map(repr, settings.input.events)) or 'none'}"
-            )
+    _require_weighed_kinds(settings)
     return RunConfig(
         **_learning(settings, target),
         rules=settings.rules,
         bounds=settings.gate,
         force=_reason(force),
     )
+
+
+def _require_weighed_kinds(settings: Settings) -> None:
+    """Raise UsageError if `[rules.seen]` has a kind of event without a weight."""
+    if not isinstance(settings.rules.seen, str):
+        for kind in set(settings.rules.seen).difference(settings.input.events):
+            raise UsageError(
+                f"rules.seen has {kind!r}; expected kinds of [input.events], which has "
+                f"{', '.join(map(repr, settings.input.events)) or 'none'}"
+            )
 
 
 def _learning(settings: Settings, target: Target) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def open_tables(folder: Path | str | None, places: InputKeys, *, encoding: str) 
         encoding: encoding of the text files.
 
     Raises:
-        UsageError: a table has no place, or its place and query contradict each other.
+        UsageError: a table has no place, its place and query contradict each other, or two keys
+            name the same column.
         NotInstalled: the driver of a database is missing.
         DataRefused: the folder cannot be read.
     """
@@ -310,7 +311,7 @@ def _settle_items(movies: pd.DataFrame, opened: OpenTable, notes: list[str]) -> 
         notes: receives a note about years.
     """
     table = opened.table
-    if table.more_tags:
+    if table.more_tags or table.names[c.GENRES] != c.GENRES:
         tags = {table.names[c.GENRES]: movies[c.GENRES]}
         tags |= {name: movies[column] for column, name in table.more_tags.items()}
         together = joined(list(tags.values()))

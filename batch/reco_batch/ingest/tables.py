@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from reco_batch.data import columns as c
 from reco_batch.ingest.formats.table_file import TextForm
 from reco_batch.settings.input_keys import NOT, ColumnKeys
+from reco_store import UsageError
 
 #: Column -> its key in [input.columns].
 KEYS: Final[Mapping[str, str]] = {
@@ -42,6 +43,8 @@ class Table(NamedTuple):
 
     def key(self, column: str) -> str:
         """Return the key of a column in [input.columns]."""
+        if column in self.more_tags:
+            return "tags"
         return "id" if column == c.MOVIE_ID and self.keeps_others else KEYS[column]
 
     def required(self) -> list[str]:
@@ -67,6 +70,9 @@ def tables_of(keys: ColumnKeys) -> tuple[Table, Table]:
     """Return the ratings table and the items table, with the names of the columns.
 
     Without any key the names are those of MovieLens.
+
+    Raises:
+        UsageError: two keys have the same name.
     """
     ratings = _named(
         {c.USER_ID: keys.user, c.MOVIE_ID: keys.item, c.RATING: keys.rating}
@@ -82,7 +88,7 @@ def tables_of(keys: ColumnKeys) -> tuple[Table, Table]:
         | {c.RELEASED: keys.released, c.AVAILABLE: available}
     )
     tags = {f"{c.GENRES}/{number}": name for number, name in enumerate(more, 2) if name}
-    return (
+    tables = (
         _table("ratings", usual, c.MAPPED_RATINGS, ratings),
         _table("movies", c.MOVIES, c.MAPPED_MOVIES, movies)._replace(
             more_tags=tags,
@@ -90,6 +96,21 @@ def tables_of(keys: ColumnKeys) -> tuple[Table, Table]:
             keeps_others=True,
         ),
     )
+    for table in tables:
+        _require_own_names(table)
+    return tables
+
+
+def _require_own_names(table: Table) -> None:
+    keys: dict[str, str] = {}
+    for column, name in {**table.names, **table.more_tags}.items():
+        plain, key = c.plain(name).lower(), table.key(column)
+        if plain in keys:
+            raise UsageError(
+                f"input.columns has {name!r} as {keys[plain]} and as {key}; expected a column of "
+                "its own for each key. Correct one of them, or select it twice in a query."
+            )
+        keys[plain] = key
 
 
 def text_form(encoding: str, tables: Sequence[Table]) -> TextForm:

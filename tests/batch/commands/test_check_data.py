@@ -167,3 +167,49 @@ def test_a_weight_is_a_finite_number(check):
     assert "line 4: quantity is -inf; expected a finite number" in page
     assert "line 5: quantity is ''" in page
     assert "problem 4" not in page
+
+
+RULED = """
+[input.columns]
+user = "customer_id"
+item = "sku"
+rating = "stars"
+time = "created_at"
+title = "name"
+tags = ["category"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        (
+            '[[rules.cap]]\ncolumn = "prise"\nat_most = 3',
+            "rules.cap number 1: the products have no column 'prise'; expected one of ",
+        ),
+        (
+            '[rules.seen]\ncart = "allowed"',
+            "rules.seen has 'cart'; expected kinds of [input.events]",
+        ),
+        (
+            '[[rules.never]]\ncolumn = "price"\nat_least = 1',
+            "rules.never number 1 leaves none of the 2 products",
+        ),
+    ],
+)
+def test_a_rule_that_refuses_the_run_is_a_problem(check, rules, problem):
+    """The check reports the line with which a run would end."""
+    code, page = check(ORDERS, PRODUCTS, settings=RULED + rules)
+
+    assert code == 4
+    assert f"problem 1: {problem}" in page
+
+
+def test_a_rule_that_changes_nothing_is_a_note(check):
+    """A value that no product has is noted as in a run."""
+    rules = '[[rules.never]]\ncolumn = "genres"\nvalues = ["garden"]'
+
+    code, page = check(ORDERS, PRODUCTS, settings=RULED + rules)
+
+    assert code == 0
+    assert "note: rules.never number 1: genres: no product has the value 'garden'" in page

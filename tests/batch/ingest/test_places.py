@@ -120,6 +120,22 @@ WRITES = {
 }
 
 
+def test_one_column_of_tags_is_an_attribute_too(tmp_path):
+    """Rules can name it, as they name each of several; a column `genres` is tags alone."""
+    write(ORDERS, tmp_path / "orders.csv")
+    write(PRODUCTS, tmp_path / "products.csv")
+    places = InputKeys(
+        ratings=str(tmp_path / "orders.csv"),
+        items=str(tmp_path / "products.csv"),
+        columns=COLUMNS.model_copy(update={"tags": ("category",)}),
+    )
+
+    movies = read(places).movies
+
+    assert movies["category"].tolist() == ["food|fresh", "toys", "home"]
+    assert movies[c.GENRES].tolist() == ["food|fresh", "toys", "home"]
+
+
 def write(table, path):
     """Write a table in the format of the path's ending."""
     if path.suffix == ".parquet":
@@ -197,9 +213,12 @@ def test_a_zst_file_that_was_cut_is_refused(tmp_path):
     ("keys", "message"),
     [
         ({"rating": "points"}, r"expected also 'points'. Correct rating in \[input.columns\]"),
-        ({"available": "launched_at"}, r'Write available = "!launched_at" if it is the time'),
+        (
+            {"available": "launched_at", "released": None},
+            r'Write available = "!launched_at" if it is the time',
+        ),
         ({"tags": ("category", "colour")}, r"also 'colour', which \[input.columns\] tags names"),
-        ({"rating": "created_at"}, "the column 'created_at' is of type timestamp"),
+        ({"rating": "created_at", "time": None}, "the column 'created_at' is of type timestamp"),
     ],
 )
 def test_a_wrong_column_is_named(tmp_path, keys, message):
@@ -216,6 +235,38 @@ def test_a_wrong_column_is_named(tmp_path, keys, message):
                 columns=columns,
             )
         )
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"time": "customer_id"}, "'customer_id' as user and as time"),
+        ({"time": " Customer_ID"}, "' Customer_ID' as user and as time"),
+        ({"title": "sku"}, "'sku' as id and as title"),
+        ({"tags": ("brand", "name")}, "'name' as title and as tags"),
+        ({"tags": ("brand", "brand")}, "'brand' as tags and as tags"),
+        ({"available": "!launched_at"}, "'launched_at' as released and as available"),
+        ({"item": None, "user": "movieId"}, "'movieId' as user and as item"),
+    ],
+)
+def test_two_keys_of_one_column_are_an_error_of_usage(tmp_path, keys, message, ending):
+    """The error names the column and both keys, whatever the format."""
+    write(ORDERS, tmp_path / f"orders.{ending}")
+    write(PRODUCTS, tmp_path / f"products.{ending}")
+    places = InputKeys(
+        ratings=f"{tmp_path}/orders.{ending}",
+        items=f"{tmp_path}/products.{ending}",
+        columns=COLUMNS.model_copy(update=keys),
+    )
+
+    with pytest.raises(UsageError) as refused:
+        read(places)
+
+    assert str(refused.value) == (
+        f"input.columns has {message}; expected a column of its own for each key. "
+        "Correct one of them, or select it twice in a query."
+    )
 
 
 @pytest.mark.parametrize("with_database", [True, False])

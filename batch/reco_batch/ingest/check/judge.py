@@ -45,6 +45,8 @@ class Judged(NamedTuple):
     """Key of [input.columns] -> name of the column that probably fits."""
     weights: Mapping[str, float] = MappingProxyType({})
     """Kind of event -> weight to begin with; empty unless a column has kinds without weights."""
+    rule_notes: tuple[str, ...] = ()
+    """Notes of the rules, if a run can use them."""
 
 
 def judge(
