@@ -43,7 +43,8 @@ HEADER: Final = ("generation", "state", "keys", "MB", "age", "on disk", "note")
 #: State of a generation -> legend text, in the order of the legend.
 STATES: Final = {
     "live": "readers see it",
-    READY: "complete in the store; `batch rollback` or `batch promote` serves it",
+    READY: "complete in the store; `batch promote` serves one that was never live, "
+    "`batch rollback` one that was",
     STAGING: "being written, or left by a run that died; the next run deletes it",
     REFUSED: "by the gate; `batch republish GENERATION --force REASON` serves it anyway",
     QUARANTINED: "withdrawn by a rollback; not served again, unless with --force REASON",
