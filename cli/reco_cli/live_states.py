@@ -81,7 +81,8 @@ def _read(where: Where) -> LiveState:
         status = _result(reader.status, errors)
         if status is not None and status.missing:
             lost = f"{status.missing} of {status.sampled} sampled keys"
-            errors.append(DataLost(status.generation, lost))
+            named = where.generation is not None
+            errors.append(DataLost(status.generation, lost, named=named))
         experiment = _result(reader.experiment, errors)
         # An account of an older installation may lack the permission.
         stored = _result(reader.generations, []) or ()

@@ -207,17 +207,19 @@ class ContractMismatch(StoreError):
 class DataLost(ContractMismatch):
     """Generation with missing keys, which the store lost."""
 
-    def __init__(self, generation: str, missing: str) -> None:
+    def __init__(self, generation: str, missing: str, *, named: bool = False) -> None:
         """Create the error.
 
         Args:
             generation: the one that was read, live or named.
             missing: description of the missing keys, such as "its manifest".
+            named: True if the reader names its generation, which `republish latest` may pass over.
         """
         super().__init__(
             f"{missing} of generation {generation} missing",
             "every key that was published: the store lost data",
-            "Run `batch republish latest`, which needs no training, or `batch run`.",
+            f"Run `batch republish {generation if named else 'latest'}`, which needs no training, "
+            "or `batch run`.",
         )
         self.args = (generation, missing)
         self.generation = generation

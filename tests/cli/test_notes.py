@@ -63,6 +63,9 @@ def test_lost_data(reco, client, published):
     assert status.code == 5
     assert ["missing", "1"] in status.rows
     assert "1 of 1 sampled keys missing" in status.err
+    assert "`batch republish latest`" in status.err
+    named = reco("status", "--namespace", "lost", "--generation", generation)
+    assert f"`batch republish {generation}`" in named.err
     client.delete(keys.manifest(generation))
     assert reco("get-user", "42", "--namespace", "lost").code == 5
 

@@ -64,13 +64,18 @@ def summary(report: Mapping[str, Any]) -> str:
         named = "; ".join(report["refused"][:NAMED])
         parts.append(f"{len(report['refused'])} refused: {named}")
     if report["baseline"] == NO_BASELINE:
-        lost = LIVE_DATA in report["checks"]
+        lost = lost_baseline(report)
         why = "the store lost what was served" if lost else "nothing was served before"
         parts.append(f"{NO_BASELINE}: {why}")
     if "forced" in report:
         used = "forced" if report["verdict"] == FORCED else "--force was not needed"
         parts.append(f"{used}: {report['forced']}")
     return ", ".join(parts)
+
+
+def lost_baseline(report: Mapping[str, Any]) -> bool:
+    """Return whether the gate compared with nothing because the store had lost what was live."""
+    return report.get("baseline") == NO_BASELINE and LIVE_DATA in (report.get("checks") or ())
 
 
 def at_least(

@@ -36,7 +36,7 @@ class StoredArtifact(NamedTuple):
     """Reason why the artifact may not be served; empty if it may be served."""
     is_quarantined: bool
     is_staged: bool = False
-    """True if the last run or promotion left it staged, so that it was never served."""
+    """True if the last run or promotion on this machine left it staged."""
 
     @property
     def may_be_served(self) -> bool:
@@ -118,10 +118,11 @@ def latest_servable(found: Iterable[StoredArtifact], records: Iterable[Generatio
     """
     found, records = list(found), list(records)
     rejected = {record.id for record in records if record.state == QUARANTINED}
+    served = {record.id for record in records if record.live_since}  # promoted elsewhere, perhaps
     good = [one for one in found if one.may_be_served and one.generation not in rejected]
     if not any(record.live for record in records):
         good = [one for one in good if one.verdict] or good
-    good = [one for one in good if not one.is_staged] or good
+    good = [one for one in good if not one.is_staged or one.generation in served] or good
     if not good:
         raise UsageError(
             f"none of the {len(found)} complete artifacts may be served; expected one that the "

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reco_batch.artifact.check import (
     FORCED,
-    LIVE_DATA,
     NAMED,
     NO_BASELINE,
     PASSED,
     REFUSED,
     WARNING,
+    lost_baseline,
 )
 from reco_batch.artifact.quarantine import StoredArtifact
 from reco_batch.progress.terminal import PART_GAP, duration, table
@@ -43,7 +43,8 @@ HEADER: Final = ("generation", "state", "keys", "MB", "age", "on disk", "note")
 #: State of a generation -> legend text, in the order of the legend.
 STATES: Final = {
     "live": "readers see it",
-    READY: "complete in the store; `batch rollback` or `batch promote` serves it",
+    READY: "complete in the store; `batch promote` serves one that was never live, "
+    "`batch rollback` one that was",
     STAGING: "being written, or left by a run that died; the next run deletes it",
     REFUSED: "by the gate; `batch republish GENERATION --force REASON` serves it anyway",
     QUARANTINED: "withdrawn by a rollback; not served again, unless with --force REASON",
@@ -119,10 +120,13 @@ def _why_not_live(published: "Published", options: str) -> list[str]:
     batch = _sibling("batch")
     if published.outcome == STAGED:
         reco = _sibling("reco")
+        # A promotion needs a comparison with what is live.
+        judged = published.verdict is None or not lost_baseline(published.verdict.report)
+        serve = "promote" if judged else "republish"
         return [
             _line("next", "look at it, then serve it:"),
             f"  {reco} get-popular --generation {published.generation}{options}",
-            f"  {batch} promote {published.generation}{options}",
+            f"  {batch} {serve} {published.generation}{options}",
         ]
     republish = f"  {batch} republish {published.generation}"
     if published.held is not None:
@@ -162,7 +166,7 @@ def _gate_text(report: Mapping[str, Any]) -> str:
     if refused := report["refused"]:
         parts.append(f"{len(refused)} refused: {'; '.join(refused[:NAMED])}")
     if report["baseline"] == NO_BASELINE:
-        lost = LIVE_DATA in report["checks"]
+        lost = lost_baseline(report)
         why = "the store lost what was live" if lost else "nothing was live before"
         parts.append(f"{NO_BASELINE}: {why}")
     if "forced" in report:

@@ -79,6 +79,9 @@ def judge_generation(
 def require_verdict(manifest: Mapping[str, Any], live: str | None) -> None:
     """Refuse to promote a generation unless the gate let it pass, compared with what is live now.
 
+    A verdict without comparison, because the store had lost keys of what was live, does not count:
+    that generation may be whole again.
+
     Args:
         manifest: the generation's manifest, with the gate's report.
         live: generation that is live now; None without one.
@@ -87,15 +90,14 @@ def require_verdict(manifest: Mapping[str, Any], live: str | None) -> None:
         UsageError: there is no such verdict.
     """
     gate, generation = section(manifest, "gate"), manifest["generation"]
-    again = f"`batch republish {generation}` judges it again"
+    again = f"`batch republish {generation}` judges it again, and serves it if it passes"
     if gate.get("verdict") not in (PASSED, FORCED):
         raise UsageError(
             f"the gate's verdict on {generation} is {gate.get('verdict', 'missing')}; expected "
             f"{PASSED} or {FORCED}. {again}"
         )
     baseline = gate.get("baseline")
-    had_none = baseline == NO_BASELINE and (live is None or LIVE_DATA in section(gate, "checks"))
-    if baseline != live and not had_none:
+    if baseline != (NO_BASELINE if live is None else live):
         raise UsageError(
             f"the gate compared {generation} with {baseline}, but {live or 'nothing'} is live now. "
             f"{again}"

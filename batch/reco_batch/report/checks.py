@@ -7,13 +7,13 @@ from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.check import (
     FORCED,
-    LIVE_DATA,
     NO_BASELINE,
     NOTED,
     PASSED,
     REFUSED,
     SKIPPED,
     WARNING,
+    lost_baseline,
     short,
 )
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
@@ -125,11 +125,13 @@ def verdict_of(manifest: Mapping[str, Any]) -> Verdict:
     if outcome is None and part_of(manifest, "gate").get("verdict") in (PASSED, FORCED):
         return _cut_short(manifest, judged)
     if outcome == STAGED:
+        # A promotion needs a comparison with what is live.
+        serve = "republish" if lost_baseline(part_of(manifest, "gate")) else "promote"
         return judged._replace(
             kind="held",
             outcome="Staged",
             lead=f"Complete in the store, and not served until it is promoted. {judged.lead}",
-            commands=[Command("Serve this run", _command(manifest, "promote", of_this=True))],
+            commands=[Command("Serve this run", _command(manifest, serve, of_this=True))],
         )
     if outcome != HELD:
         return judged
@@ -230,7 +232,7 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _no_baseline(gate: Mapping[str, Any]) -> str:
-    if LIVE_DATA in part_of(gate, "checks"):
+    if lost_baseline(gate):
         return "No baseline: the store had lost the live run."
     return "No baseline: nothing was live before."
 

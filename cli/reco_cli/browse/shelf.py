@@ -14,7 +14,6 @@ from reco_store import (
     RecoError,
     StoredGeneration,
     StoreError,
-    StoreUnfit,
     StoreUnreachable,
     UsageError,
 )
@@ -60,15 +59,15 @@ class Shelf:
     def read(self, source: Source, query: Callable[[Reader], _T]) -> _T:
         """Return the result of a query.
 
-        A store that cannot be read is opened again by the next query: an embedded one may have to
-        be started again.
+        A store that does not answer is opened again by the next query: an embedded one may have to
+        be started again. Its readers are not closed: another request may be using them.
 
         Raises:
             RecoError: of the query, or of the connection.
         """
         try:
             return query(self._reader(source))
-        except (StoreUnreachable, StoreUnfit):
+        except StoreUnreachable:
             with self._lock:
                 self._readers.clear()
             raise

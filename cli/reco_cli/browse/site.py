@@ -16,7 +16,7 @@ from starlette.routing import Route
 from reco_cli.browse import views
 from reco_cli.browse.shelf import Shelf
 from reco_cli.options import Where
-from reco_store import RecoError, UnknownGeneration, UsageError
+from reco_store import NothingPublished, RecoError, UnknownGeneration, UsageError
 from reco_store.contract.words import DEFAULT_WORDS
 from reco_terminal.console import printable
 
@@ -118,6 +118,8 @@ def _account_of(error: Exception) -> tuple[int, str, str]:
         return error.status_code, "Not found", missing
     if isinstance(error, UnknownGeneration):
         return 404, "This generation is not in the store", str(error)
+    if isinstance(error, NothingPublished):
+        return 404, "Nothing is live", str(error)
     if isinstance(error, UsageError):
         return 400, "This cannot be shown", str(error)
     return 503, "The store cannot be read", str(error)

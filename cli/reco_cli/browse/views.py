@@ -14,8 +14,8 @@ from reco_cli.live_states import read_live_states
 from reco_cli.lookup import look_up
 from reco_cli.page import ListOptions, Page
 from reco_cli.status_pages import status_page
-from reco_store import Answer, Item, Movie, Reader, Reason, Status, UsageError
-from reco_store.contract.words import Words, words_of
+from reco_store import Answer, Item, Movie, NothingPublished, Reader, Reason, Status, UsageError
+from reco_store.contract.words import DEFAULT_WORDS, Words, words_of
 
 Query = Mapping[str, str]
 
@@ -27,6 +27,15 @@ _SUGGESTED: Final = 8
 _BEST_STARS: Final = 5.0
 #: Sources of the lists that a person asks for; any other one is a fallback, or popular.
 _OWN: Final = frozenset({"personal", "ranked", "similar", "for_ratings"})
+#: Values of the overview before the first generation of a namespace is served.
+_NOTHING_LIVE: Final[dict[str, Any]] = {
+    "title": "Nothing is live",
+    "facts": (),
+    "notes": ["Readers get an error until a generation is served."],
+    "live": None,
+    "has_report": False,
+    "adapt": DEFAULT_WORDS.adapt,
+}
 
 
 class Line(NamedTuple):
@@ -81,19 +90,28 @@ class Chosen:
 
 
 def overview(shelf: Shelf, _: Query) -> dict[str, Any]:
-    """Return the figures of what is live, and the generations in the store."""
-    found = read_live_states(shelf.where, [shelf.own.namespace], with_arms=True)
+    """Return the figures of what is live, and the generations in the store.
+
+    Raises:
+        NothingPublished: nothing is live, and no generation is complete.
+    """
+    stored = [(one, shelf.report_of(one.generation) is not None) for one in shelf.generations()]
+    common = {"stored": stored, "namespace": shelf.own.namespace}
+    try:
+        found = read_live_states(shelf.where, [shelf.own.namespace], with_arms=True)
+    except NothingPublished:
+        if not stored:
+            raise
+        return {**common, **_NOTHING_LIVE}
     page = status_page(found, shelf.where.label, every=False)
     live = found.namespaces[0].status
-    stored = [(one, shelf.report_of(one.generation) is not None) for one in shelf.generations()]
     return {
+        **common,
         "title": page.heading,
         "facts": page.facts,
         "notes": [*page.notes, *([str(page.error)] if page.error else [])],
         "live": live,
         "has_report": live is not None and shelf.report_of(live.generation) is not None,
-        "stored": stored,
-        "namespace": shelf.own.namespace,
         "adapt": words_of(None if live is None else live.manifest).adapt,
     }
 

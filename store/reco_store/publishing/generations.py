@@ -168,7 +168,7 @@ def rollback(
         NothingPublished: there is no live generation.
         UnknownGeneration: there is no generation to return to, or ``to`` is not ready; with
             ``force``, ``to`` is not quarantined, or is no longer in the store.
-        UsageError: ``force`` without ``to``.
+        UsageError: ``force`` without ``to``, or ``to`` was never live.
         StoreUnreachable, StoreUnfit: the store does not answer or refuses.
     """
     if force is not None and to is None:
@@ -196,7 +196,7 @@ def rollback(
         why = f"{control.live} was withdrawn by a rollback" + (f": {reason}" if reason else "")
         hold = Hold(until=time + HOLD_FOR, reason=why).dump()
         good = control.record_of(target) or Record(target, registry.READY)
-        good = replace(good, since=_iso(time))
+        good = replace(good, since=_iso(time), note=without_waiting(good.note))
         return Change(control.with_records(quarantined, good), live=target, hold=hold)
 
     with store_errors(client):
@@ -268,4 +268,24 @@ def _target(control: Control, to: str | None) -> str:
         if record is not None and record.state == registry.QUARANTINED:
             state += f"; `batch rollback {to} --force REASON` serves it anyway"
         raise UnknownGeneration(to, "is live already" if to == live else state, choice)
+    _require_served(control, to)
     return to
+
+
+def _require_served(control: Control, to: str) -> None:
+    """Refuse a generation that no reader has seen: a rollback repeats no check.
+
+    Raises:
+        UsageError: it was never live.
+    """
+    record = control.record_of(to)
+    if record is None or record.since:
+        return
+    next_step = (
+        f"`batch promote {to}` serves it"
+        if control.is_waiting(record)
+        else f"`batch republish {to}` judges and serves it"
+    )
+    raise UsageError(
+        f"generation {to} was never live; expected one that readers had before. {next_step}"
+    )

@@ -60,6 +60,11 @@ class Snapshot:
         self.words = DEFAULT_WORDS
         self.genres: dict[str, list[str]] | None = None  # folded name -> spellings; None if unknown
 
+    @property
+    def is_named(self) -> bool:
+        """True if the reader named the generation, so that the mark is its manifest."""
+        return self.mark.decode("utf-8", "replace") != self.generation
+
     def key(self, suffix: str) -> bytes:
         """Return the key of a suffix; surrogate escapes in it become the bytes that they encode."""
         return self.prefix + suffix.encode("utf-8", "surrogateescape")
@@ -72,7 +77,7 @@ class Snapshot:
             ContractMismatch: it follows another contract.
         """
         if manifest is None:
-            raise DataLost(self.generation, "the manifest")
+            raise DataLost(self.generation, "the manifest", named=self.is_named)
         self.manifest = load_manifest(manifest, self.generation)
         self.created = created_seconds(self.manifest)
         counts = self.manifest.get("counts")
@@ -99,7 +104,7 @@ class Snapshot:
             DataLost: the key is missing.
         """
         if value is None and self.counts.get(family):
-            raise DataLost(self.generation, suffix)
+            raise DataLost(self.generation, suffix, named=self.is_named)
 
     def spelled(self, genres: Sequence[str], *, verified: bool) -> tuple[str, ...]:
         """Return genres as they are published, ignoring case, spaces and hyphens.

@@ -6,6 +6,7 @@ import pytest
 
 from reco_batch.artifact.quarantine import latest_servable, list_artifacts
 from reco_store import UsageError
+from reco_store.publishing.generations import GenerationRecord
 
 OLD, NEW = "20261124T030000Z-0001", "20261125T030000Z-0001"
 
@@ -41,6 +42,21 @@ def test_latest_is_not_one_that_was_only_staged(folder):
     """An artifact that was served is preferred; without one, the staged artifact is restored."""
     assert latest_servable(folder(NEW, published={"outcome": "staged"}), []) == NEW
     assert latest_servable(folder(OLD, published={"outcome": "live"}), []) == OLD
+
+
+def test_latest_is_one_that_another_machine_promoted(folder):
+    """The folder still says staged, but the store knows that readers saw the generation."""
+    folder(OLD, published={"outcome": "live"})
+    found = folder(NEW, published={"outcome": "staged"})
+    assert latest_servable(found, [record(NEW, live_since="")]) == OLD
+    assert latest_servable(found, [record(NEW, live_since="2026-11-25T09:00:00+00:00")]) == NEW
+
+
+def record(generation, *, live_since):
+    """Return a generation of the store, which is not live."""
+    return GenerationRecord(
+        generation, "ready", "", 1, 1, live=False, stored=True, live_since=live_since, note=""
+    )
 
 
 def test_latest_is_never_a_refused_one(folder):

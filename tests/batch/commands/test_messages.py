@@ -115,6 +115,17 @@ def test_a_staged_run_names_the_commands_that_read_and_serve_it(tmp_path):
     assert not [line for line in lines if line.startswith(("reason", "try next"))]
 
 
+def test_a_staged_run_without_comparison_is_republished(tmp_path):
+    """A promotion would refuse it: the store had lost what was live."""
+    checks = {"live.data": {"verdict": "warning"}}
+    report = {**PASSED, "baseline": "no baseline", "checks": checks}
+    verdict = Verdict(passed=True, report=report)
+
+    lines = summary(tmp_path, Published(ID, "staged", None, verdict)).splitlines()
+
+    assert lines[3].endswith(f"batch republish {ID} -x")
+
+
 def test_a_refused_run_begins_with_the_reason_and_the_next_command(tmp_path):
     """The gate's counts and warnings follow below the metrics."""
     verdict = Verdict(passed=False, report=REFUSED, reason="churn.user 0.97 (at most 0.8)")

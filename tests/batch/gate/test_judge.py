@@ -132,7 +132,6 @@ def judged(verdict="passed", baseline="a", **checks):
         (judged(), "a"),
         (judged("forced"), "a"),
         (judged(baseline=NO_BASELINE), None),
-        (judged(baseline=NO_BASELINE, **{LIVE_DATA: {}}), "a"),
     ],
 )
 def test_verdict_that_allows_a_promotion(manifest, live):
@@ -148,6 +147,7 @@ def test_verdict_that_allows_a_promotion(manifest, live):
         (judged(), "c", "compared b with a, but c is live now"),
         (judged(), None, "compared b with a, but nothing is live now"),
         (judged(baseline=NO_BASELINE), "c", "compared b with no baseline, but c is live now"),
+        (judged(baseline=NO_BASELINE, **{LIVE_DATA: {}}), "a", "no baseline, but a is live now"),
     ],
 )
 def test_verdict_that_forbids_a_promotion(manifest, live, reason):

@@ -17,6 +17,7 @@ from reco_batch.errors import NightFailed
 from reco_batch.evaluation.generation_diff import compare_runs
 from reco_batch.night.publish_stage import publish_artifact
 from reco_batch.progress.reporter import PlainReporter
+from reco_batch.report.checks import verdict_of
 from reco_batch.report.report_file import report_of, write_report
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store import Keys, RunLock, UsageError, connect
@@ -156,6 +157,20 @@ def with_outcome(artifact, folder, **published):
     (folder / artifact.generation / MANIFEST).write_text(json.dumps(manifest), "utf-8")
     page = write_report(open_artifact(folder, artifact.generation)).read_text("utf-8")
     return page, Parsed(page).text
+
+
+def test_a_staged_run_without_comparison_is_republished():
+    """A promotion would refuse it: the store had lost what was live."""
+    manifest = {
+        "generation": "b",
+        "published": {"outcome": "staged"},
+        "gate": {"verdict": "passed", "baseline": "no baseline", "checks": {}},
+    }
+    lost = {"live.data": {"verdict": "warning", "figure": 0.1}}
+    (first,) = verdict_of(manifest).commands
+    manifest["gate"]["checks"] = lost
+    (second,) = verdict_of(manifest).commands
+    assert [one.line.split()[1] for one in (first, second)] == ["promote", "republish"]
 
 
 def test_the_outcome_is_the_heading(kept, tmp_path):

@@ -136,6 +136,20 @@ def own_home(tmp_path_factory) -> Path:
     stop_server(home)
 
 
+@pytest.fixture
+def staged_first(tmp_path) -> tuple[Where, str]:
+    """Yield a store in which nothing is live, and the one generation that is staged in it."""
+    with connect(None, home=tmp_path, start=True) as client:
+        keys = Keys("reco")
+        source = Source(
+            new_generation_id(datetime(2026, 11, 24, 3, 15, tzinfo=UTC), "0000"), content(("7",))
+        )
+        with RunLock(client, keys) as lock:
+            publish(client, keys, source, lock=lock, switch=False)
+        yield Where(None, "reco", str(tmp_path)), source.generation
+    stop_server(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def where(own_home) -> Where:
     """Return the store of the pages."""

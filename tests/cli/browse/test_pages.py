@@ -6,11 +6,13 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
+from reco_cli.browse import views
 from reco_cli.browse.http_rules import POLICY, HttpRules
 from reco_cli.browse.shelf import Shelf
 from reco_cli.browse.site import address, make_site
 from reco_cli.options import Where
-from reco_store import Keys, connect
+from reco_store import Keys, Reader, connect
+from reco_store.connection.embedded.folder import files_of_home
 
 ADDRESSES = [
     "/",
@@ -132,6 +134,52 @@ def test_arm_of_an_experiment_is_read(show):
     page = show("/user?id=42&at=reco-b/")
     assert page.rows[0][1].startswith("1 Alien (1979)")
     assert "reco-b, live, 10.0% of users" in page.text
+
+
+def test_first_generation_is_looked_at_before_it_is_served(staged_first):
+    """With nothing live, the overview leads to what is staged; other pages say what is missing."""
+    where, generation = staged_first
+    pages = TestClient(HttpRules(make_site(where), "127.0.0.1"), base_url="http://127.0.0.1:8484")
+    answer = pages.get("/")
+    overview = Shown(answer.text)
+
+    assert (answer.status_code, pages.get("/popular").status_code) == (200, 404)
+    assert "Nothing is live" in overview.text
+    assert "Nothing is live" in Shown(pages.get("/popular").text).text
+    assert f"{generation} staged" in overview.text
+    assert "Report of this run" not in overview.text
+    links = [a["href"] for tag, a in overview.elements if tag == "a" and "at=" in a["href"]]
+    assert links == [f"/popular?at=reco%2F{generation}"]
+    assert Shown(pages.get(links[0]).text).rows[0][1].startswith("1 Toy Story")
+    user = Shown(pages.get(f"/user?id=42&at=reco/{generation}").text)
+    assert user.rows[0][1].startswith("1 Alien (1979)")
+
+
+def test_account_without_the_registry_keeps_its_readers(own_home):
+    """Generations are not offered; the readers stay, with their connections and labels."""
+    socket = files_of_home(own_home).socket
+    with connect(None, home=own_home) as client:
+        rights = ["+get", "+mget", "+scard", "+smismember", "+ping"]
+        places = ["~reco:*", *(f"~{{reco}}:{name}" for name in ("current", "manifest:*", "hold"))]
+        places += [f"~{{reco}}:{name}" for name in ("hidden", "experiment")]
+        client.execute_command("ACL", "SETUSER", "guest", "on", ">guest", *rights, *places)
+    shelf = Shelf(Where(f"unix://guest:guest@{socket}", "reco", None))
+    reader = shelf.read(shelf.own, lambda reader: reader)
+
+    assert reader.popular().items
+    assert [choice.source.text for choice in shelf.choices()] == ["reco/", "reco-b/"]
+    assert shelf.read(shelf.own, lambda reader: reader) is reader
+
+
+def test_whole_history_keeps_the_list(where, monkeypatch):
+    """Its link asks for the list by predicted rating, if that is shown."""
+    monkeypatch.setattr(views, "_HISTORY", 1)
+    monkeypatch.setattr(Reader, "seen", lambda *_: ("3",) * 2)
+    pages = TestClient(HttpRules(make_site(where), "127.0.0.1"), base_url="http://127.0.0.1:8484")
+    for query, shown in (("", False), ("&list=ranked", True)):
+        page = Shown(pages.get(f"/user?id=42{query}").text)
+        (link,) = (a["href"] for tag, a in page.elements if "history=all" in (a.get("href") or ""))
+        assert ("list=ranked" in link) is shown
 
 
 def test_list_by_predicted_rating(show):
@@ -337,16 +385,22 @@ def test_mistakes_are_explained(show, path, code, words):
 def test_store_that_is_down_is_explained(path, tmp_path):
     """Code 503, with the cause and the next step; no password is shown."""
     down = Where(f"unix://reader:Hunter2@{tmp_path}/none", "reco", None)
-    for place, words in (
-        (down, "Check that the server runs"),
-        (Where(None, "reco", str(tmp_path)), "Run `batch run` first"),
-    ):
-        site = HttpRules(make_site(place), "127.0.0.1")
-        answer = TestClient(site, base_url="http://127.0.0.1").get(path)
-        assert answer.status_code == 503
-        assert words in answer.text
-        assert "Nothing was changed." in answer.text
-        assert "Hunter2" not in answer.text
+    site = HttpRules(make_site(down), "127.0.0.1")
+    answer = TestClient(site, base_url="http://127.0.0.1").get(path)
+    assert answer.status_code == 503
+    assert "Check that the server runs" in answer.text
+    assert "Nothing was changed." in answer.text
+    assert "Hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/user?id=42", "/popular"])
+def test_store_without_a_generation_is_explained(path, tmp_path):
+    """Code 404: the store was read, and has nothing yet."""
+    site = HttpRules(make_site(Where(None, "reco", str(tmp_path))), "127.0.0.1")
+    answer = TestClient(site, base_url="http://127.0.0.1").get(path)
+    assert answer.status_code == 404
+    assert "Nothing is live" in answer.text
+    assert "Run `batch run` first" in answer.text
 
 
 def test_nothing_is_written(pages, own_home):

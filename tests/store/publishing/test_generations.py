@@ -84,8 +84,19 @@ def test_rollback_skips_generations_that_were_never_live(client, keys, nights):
     assert rollback(client, keys) == nights[0]
 
 
+def test_rollback_ends_the_wait_of_a_generation(client, keys, nights):
+    """A note that tells how to serve the generation is gone once it is live."""
+    registry = json.loads(client.get(keys.generations))
+    registry["generations"][1]["note"] = "staged: `batch promote` serves it; 2 warnings"
+    client.set(keys.generations, json.dumps(registry))
+    rollback(client, keys)
+
+    stored = json.loads(client.get(keys.generations))["generations"]
+    assert next(one["note"] for one in stored if one["id"] == nights[1]) == "2 warnings"
+
+
 def test_rollback_to_a_given_one(client, keys, nights):
-    """Any ready generation may be named."""
+    """Any ready generation that was live may be named."""
     assert rollback(client, keys, to=nights[0]) == nights[0]
     assert live(client, keys) == nights[0]
 

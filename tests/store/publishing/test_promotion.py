@@ -166,6 +166,24 @@ def test_one_that_was_live_is_for_rollback(client, keys, lock, served, stage):
         promote(served, lock=lock)
 
 
+def test_one_that_waits_is_not_for_rollback(client, keys, lock, served, stage, stored):
+    """A rollback checks nothing, so it refuses a generation that was never live."""
+    staged = stage()
+    before = stored(client, keys)
+    with pytest.raises(UsageError, match=f"never live.*`batch promote {staged}` serves it"):
+        rollback(client, keys, to=staged)
+    assert stored(client, keys) == before
+
+
+def test_one_that_was_passed_over_is_not_for_rollback(client, keys, served, stage):
+    """An older one that was never live can no longer be promoted, so it is judged again."""
+    staged, newer = stage(), "29990101T000000Z-0000"
+    client.set(keys.current, newer)
+    with pytest.raises(UsageError, match=f"never live.*`batch republish {staged}`"):
+        rollback(client, keys, to=staged)
+    assert live(client, keys) == newer
+
+
 def test_refused_and_unknown_ones(client, keys, lock, served, make_source):
     """The gate's refusal counts, and a name that the store does not know."""
     refused, verdict = make_source(1), Verdict(passed=False, reason="weak")

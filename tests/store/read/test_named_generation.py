@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reco_store.control.lock import RunLock
-from reco_store.errors import UnknownGeneration, UsageError
+from reco_store.errors import DataLost, UnknownGeneration, UsageError
 from reco_store.publishing.generations import collect
 from reco_store.publishing.publisher import publish
 from reco_store.read.async_reader import AsyncReader
@@ -58,6 +58,19 @@ async def test_async_reader(server, keys, three):
     assert stored[0].live_since == ""
     assert stored[1].live_since
     assert all(one.entries and one.size_bytes for one in stored)
+
+
+def test_lost_keys_name_the_generation_to_republish(client, keys, three, make_source):
+    """`batch republish latest` may pass over the one that the reader names."""
+    live = Reader(client=client, namespace=keys.namespace)
+    for generation in three:
+        for suffix in make_source(0).suffixes():
+            client.delete(keys.data(generation, suffix))
+        named = Reader(client=client, namespace=keys.namespace, generation=generation)
+        with pytest.raises(DataLost, match=f"Run `batch republish {generation}`"):
+            named.user("1")
+    with pytest.raises(DataLost, match="Run `batch republish latest`"):
+        live.user("1")
 
 
 def test_deleted_generation_is_an_error(client, keys, three):
