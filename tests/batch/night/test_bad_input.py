@@ -643,7 +643,7 @@ USAGE = {
     ("--rating-scale", "1:inf"): "expected LOW:HIGH, two numbers, the lower first, such as 0.5:5",
     ("--encoding", "klingon"): "expected a text encoding, such as latin-1",
     ("--encoding", "base64"): "expected a text encoding, such as latin-1",
-    ("--data", ""): "expected a folder, demo, ml-latest-small, ml-25m or ml-32m",
+    ("--data", ""): "expected a folder or its address, demo, ml-latest-small, ml-25m or ml-32m",
     ("--k", "0"): "expected a whole number from 1",
     ("--threads", "0"): "expected a whole number from 1",
     ("--trainings", "3"): "expected a whole number from 1 to 2",
