@@ -47,7 +47,7 @@ class Split(NamedTuple):
     moment: float | None = None
     """Moment of a global split, in seconds since 1970."""
     left_out: NDArray[np.int64] = _NONE
-    """As late as test and not to be predicted: no model that is measured trains on them."""
+    """With an event as late as test, and not in it: no model that is measured trains on them."""
 
 
 class _Targets(NamedTuple):
@@ -156,9 +156,13 @@ def _by_time(ratings: Ratings, targets: _Targets, *, seed: int) -> Split:
         rest, users, when, share=VALIDATION_SHARE, at_least=_ROWS_FOR_VALIDATION
     )
     train = np.concatenate([train, targets.others])
-    before_test = _first_of(test, users, when)[users[train]]
+    first_of_test = _first_of(test, users, when)
+    until = first_of_test[users[validation]]
+    validation, _, late = _until(validation, ratings, until, until)
+    before_test = first_of_test[users[train]]
     before_validation = _first_of(validation, users, when)[users[train]]
     train, newcomers, left_out = _until(train, ratings, before_validation, before_test)
+    left_out = np.concatenate([left_out, late])
     # In file order a batch would contain few users, and so few negatives.
     train = np.random.default_rng(seed).permutation(train)
     return Split(train, validation, test, few, newcomers, left_out=left_out)

@@ -131,8 +131,8 @@ def _cold_finding(ratings: Ratings, split: Split) -> str:
 
 def _left_out_finding(split: Split) -> str:
     return (
-        f"{len(split.left_out):,} interactions have events after the held-out ones: models that "
-        "are measured do not train on them"
+        f"{len(split.left_out):,} interactions have an event after the test part began, so the "
+        "measured models leave them out"
     )
 
 

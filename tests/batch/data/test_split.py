@@ -313,7 +313,9 @@ def test_only_target_kinds_are_held_out_and_nothing_later_is_learned(by, seed):
         held, checked = (bought[part[theirs[part]]] for part in (split.test, split.validation))
         known = ratings.timestamp[split.train[theirs[split.train]]]
         later = ratings.timestamp[split.newcomers[theirs[split.newcomers]]]
+        judged = ratings.timestamp[split.validation[theirs[split.validation]]]
         never = 10**9
+        assert judged.max(initial=0) <= held.min(initial=never)
         assert known.max(initial=0) <= min(held.min(initial=never), checked.min(initial=never))
         assert later.max(initial=0) <= held.min(initial=never)
 
@@ -350,3 +352,23 @@ def test_a_purchase_before_the_moment_that_was_viewed_after_it_is_in_no_part():
     assert split.left_out.tolist() == [1, 4]
     assert split.validation.tolist() == [5]
     assert sorted(split.train) == [0, 3]
+
+
+def test_a_purchase_of_the_validation_part_that_was_viewed_after_the_test_part_is_in_no_part():
+    """The measured models train on validation, where its strength would reveal that view."""
+    bought = np.arange(1, 14)
+    latest = np.column_stack([np.where(bought == 11, 20, 0), bought]).astype(np.uint32)
+    ratings = Ratings(
+        np.zeros(13, np.int32),
+        np.arange(13, dtype=np.int32),
+        None,
+        latest.max(axis=1).astype(np.int64) - 1,
+    )
+    events = Events(("view", "buy"), latest, ("view", "buy"), ("buy",))
+
+    split = split_ratings(ratings, by=SplitBy.TIME, seed=1, events=events)
+
+    assert sorted(split.test) == [11, 12]
+    assert split.left_out.tolist() == [10]
+    assert not len(split.validation)
+    assert sorted(np.concatenate([split.train, split.newcomers])) == list(range(10))
