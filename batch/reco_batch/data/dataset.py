@@ -8,7 +8,7 @@ Shapes: N ratings, U users, I movies.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -42,6 +42,17 @@ class Ratings:
             None if self.strength is None else self.strength[rows],
             None if self.is_target is None else self.is_target[rows],
         )
+
+    def fitted(self, rows: NDArray[np.int64]) -> "Ratings":
+        """Return the given rows to train on, in the given order, with strengths of mean 1 again.
+
+        Penalties and losses are absolute, and with a half-life an earlier part has less strength.
+        """
+        taken = self.take(rows)
+        if taken.strength is None or not (above := taken.strength[taken.strength > 0]).size:
+            return taken
+        scaled = taken.strength / above.mean(dtype=np.float64)
+        return replace(taken, strength=scaled.astype(np.float32))
 
     @property
     def targets(self) -> "Ratings":
