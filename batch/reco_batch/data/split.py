@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Events, Ratings
+from reco_batch.data.dataset import Ratings
 from reco_batch.data.ordering import user_by_user
 from reco_batch.errors import DataRefused
 from reco_batch.settings.hyperparameters import SplitBy
@@ -59,11 +59,11 @@ class _Targets(NamedTuple):
     """Rows of all other interactions."""
 
     @classmethod
-    def of(cls, ratings: Ratings, events: Events | None) -> "_Targets":
+    def of(cls, ratings: Ratings) -> "_Targets":
         rows = np.arange(len(ratings))
         when = rows if ratings.timestamp is None else ratings.timestamp
-        if events is not None and ratings.timestamp is not None:
-            when = events.of(events.target).astype(np.int64) - 1
+        if ratings.target_time is not None:
+            when = ratings.target_time
         if ratings.is_target is None:
             return cls(rows, when, _NONE)
         return cls(rows[ratings.is_target], when, rows[~ratings.is_target])
@@ -75,7 +75,6 @@ def split_ratings(
     by: SplitBy,
     seed: int,
     date: datetime | None = None,
-    events: Events | None = None,
 ) -> Split:
     """Divide the ratings into three parts.
 
@@ -85,7 +84,6 @@ def split_ratings(
         seed: random seed; the notebook's is 42.
         date: moment after which a global split holds out every rating; None: the 80 % quantile of
             the timestamps.
-        events: events of the ratings; None if these are no events of several kinds.
 
     Returns:
         The parts; test and validation are empty if no user has enough ratings.
@@ -99,7 +97,7 @@ def split_ratings(
     """
     if by is not SplitBy.RANDOM:
         _require_times(ratings)
-    targets = _Targets.of(ratings, events)
+    targets = _Targets.of(ratings)
     if by is SplitBy.TIME:
         return _by_time(ratings, targets, seed=seed)
     if by is SplitBy.GLOBAL:
