@@ -279,6 +279,11 @@ class Dataset:
         return self.ratings.take(np.flatnonzero(is_seen))
 
     @property
+    def seen_count(self) -> int:
+        """Number of ratings in `seen`, without copying them."""
+        return len(self.ratings) if self.events is None else int(self.events.is_seen.sum())
+
+    @property
     def words(self) -> Words:
         """Words for movies and ratings in texts."""
         return self.findings.words
