@@ -8,7 +8,7 @@ Shapes: N ratings, U users, I movies.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,6 +31,8 @@ class Ratings:
     """[N], of mean 1 over those above 0, and below 0 for a dislike; None: all count alike."""
     is_target: NDArray[np.bool_] | None = None
     """[N] interactions that are to be predicted, and make a movie popular; None: all."""
+    target_time: NDArray[np.int64] | None = None
+    """[N] time of the newest event of a target kind, -1 without any; None: it is `timestamp`."""
 
     def take(self, rows: NDArray[np.int64]) -> "Ratings":
         """Return the given rows, in the given order."""
@@ -41,12 +43,30 @@ class Ratings:
             None if self.timestamp is None else self.timestamp[rows],
             None if self.strength is None else self.strength[rows],
             None if self.is_target is None else self.is_target[rows],
+            None if self.target_time is None else self.target_time[rows],
         )
+
+    def fitted(self, rows: NDArray[np.int64]) -> "Ratings":
+        """Return the given rows to train on, in the given order, with strengths of mean 1 again.
+
+        Penalties and losses are absolute, and with a half-life an earlier part has less strength.
+        """
+        taken = self.take(rows)
+        if taken.strength is None or not (above := taken.strength[taken.strength > 0]).size:
+            return taken
+        scaled = taken.strength / above.mean(dtype=np.float64)
+        return replace(taken, strength=scaled.astype(np.float32))
 
     @property
     def targets(self) -> "Ratings":
-        """The interactions that are to be predicted, in the same order."""
-        return self if self.is_target is None else self.take(np.flatnonzero(self.is_target))
+        """The interactions that are to be predicted, in the same order.
+
+        Their time is that of the newest event of a target kind: a view makes no purchase recent.
+        """
+        own = self if self.is_target is None else self.take(np.flatnonzero(self.is_target))
+        if own.target_time is None:
+            return own
+        return replace(own, timestamp=own.target_time, target_time=None)
 
     @property
     def stars(self) -> NDArray[np.float32]:
@@ -70,8 +90,8 @@ class Events(NamedTuple):
     kinds: tuple[str, ...]
     """Kinds with a weight, K."""
     latest: NDArray[np.uint32]
-    """[N, K] time of the newest event of each kind, in seconds since 1970 and 1 more; 0: none.
-    Without times it is 1 or 0."""
+    """[N, K] 1 + time of the newest event of each kind, in seconds since 1970, so that 0 means no
+    event; without times 1 or 0."""
     seen: tuple[str, ...]
     """Kinds after which lists leave out the movie."""
     target: tuple[str, ...]
@@ -257,6 +277,11 @@ class Dataset:
         if self.events is None or (is_seen := self.events.is_seen).all():
             return self.ratings
         return self.ratings.take(np.flatnonzero(is_seen))
+
+    @property
+    def seen_count(self) -> int:
+        """Number of ratings in `seen`, without copying them."""
+        return len(self.ratings) if self.events is None else int(self.events.is_seen.sum())
 
     @property
     def words(self) -> Words:

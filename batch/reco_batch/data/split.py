@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import Events, Ratings
+from reco_batch.data.dataset import Ratings
 from reco_batch.data.ordering import user_by_user
 from reco_batch.errors import DataRefused
 from reco_batch.settings.hyperparameters import SplitBy
@@ -47,7 +47,7 @@ class Split(NamedTuple):
     moment: float | None = None
     """Moment of a global split, in seconds since 1970."""
     left_out: NDArray[np.int64] = _NONE
-    """As late as test and not to be predicted: no model that is measured trains on them."""
+    """With an event as late as test, and not in it: no model that is measured trains on them."""
 
 
 class _Targets(NamedTuple):
@@ -59,11 +59,11 @@ class _Targets(NamedTuple):
     """Rows of all other interactions."""
 
     @classmethod
-    def of(cls, ratings: Ratings, events: Events | None) -> "_Targets":
+    def of(cls, ratings: Ratings) -> "_Targets":
         rows = np.arange(len(ratings))
         when = rows if ratings.timestamp is None else ratings.timestamp
-        if events is not None and ratings.timestamp is not None:
-            when = events.of(events.target).astype(np.int64) - 1
+        if ratings.target_time is not None:
+            when = ratings.target_time
         if ratings.is_target is None:
             return cls(rows, when, _NONE)
         return cls(rows[ratings.is_target], when, rows[~ratings.is_target])
@@ -75,7 +75,6 @@ def split_ratings(
     by: SplitBy,
     seed: int,
     date: datetime | None = None,
-    events: Events | None = None,
 ) -> Split:
     """Divide the ratings into three parts.
 
@@ -85,7 +84,6 @@ def split_ratings(
         seed: random seed; the notebook's is 42.
         date: moment after which a global split holds out every rating; None: the 80 % quantile of
             the timestamps.
-        events: events of the ratings; None if these are no events of several kinds.
 
     Returns:
         The parts; test and validation are empty if no user has enough ratings.
@@ -99,7 +97,7 @@ def split_ratings(
     """
     if by is not SplitBy.RANDOM:
         _require_times(ratings)
-    targets = _Targets.of(ratings, events)
+    targets = _Targets.of(ratings)
     if by is SplitBy.TIME:
         return _by_time(ratings, targets, seed=seed)
     if by is SplitBy.GLOBAL:
@@ -156,9 +154,13 @@ def _by_time(ratings: Ratings, targets: _Targets, *, seed: int) -> Split:
         rest, users, when, share=VALIDATION_SHARE, at_least=_ROWS_FOR_VALIDATION
     )
     train = np.concatenate([train, targets.others])
-    before_test = _first_of(test, users, when)[users[train]]
+    first_of_test = _first_of(test, users, when)
+    until = first_of_test[users[validation]]
+    validation, _, late = _until(validation, ratings, until, until)
+    before_test = first_of_test[users[train]]
     before_validation = _first_of(validation, users, when)[users[train]]
     train, newcomers, left_out = _until(train, ratings, before_validation, before_test)
+    left_out = np.concatenate([left_out, late])
     # In file order a batch would contain few users, and so few negatives.
     train = np.random.default_rng(seed).permutation(train)
     return Split(train, validation, test, few, newcomers, left_out=left_out)

@@ -10,6 +10,7 @@ Shapes: N held-out ratings, U users, I movies, D embedding width.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -107,11 +108,12 @@ class Evaluation:
         self._seed, self._threads = seed, threads
         self._seen = histories(fitted, user_count=users).below(self._listed)
         self._tags = tag_shares(dataset.movies.catalogue.genres)
+        user, days = (NO_RULES, None) if rules is None else (rules.user, rules.repeat_days)
+        if dataset.events:  # lists are measured on movies that are new to the user
+            user, days = replace(user, repeats=False), None
         self._rules = None
-        if rules is not None and rules.user.changes_lists:
-            self._rules = rules.user
-            # With events, lists are measured on movies that are new to the user.
-            days = None if dataset.events else rules.repeat_days
+        if user.changes_lists:
+            self._rules = user
             self._left_out = left_out(
                 fitted, self._seen, movie_count=self._listed, repeat_days=days
             )

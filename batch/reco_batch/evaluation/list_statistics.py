@@ -7,9 +7,9 @@ comparison with the live generation, are in `gate`.
 Shapes: R lists in a tile, E movies in all its lists, I movies of the catalogue.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +23,11 @@ from reco_batch.evaluation.cap_breaches import CapBreaches
 from reco_batch.evaluation.top10_diversity import Tile, Top10Diversity, Top10Figures
 from reco_batch.metrics.rank_overlap import TOP
 from reco_batch.rules.list_rules import Cap
+from reco_batch.rules.repeats import may_return
 from reco_batch.scoring.popularity import count_tiers
 from reco_batch.scoring.uncertainty import doubt_of
 from reco_batch.settings.hyperparameters import RankBy
+from reco_batch.settings.rules import NEVER
 from reco_store.contract.families import LISTS, POPULAR, RANKED, SEEN, USER, Family
 from reco_store.contract.keys import BY_HIGHEST_RATED, popular_suffix
 
@@ -148,6 +150,13 @@ def _excluded(
     return _itself(catalogue, family) if family.excludes == "itself" else None
 
 
+def seen_rule(manifest: Mapping[str, Any]) -> tuple[str | Mapping[str, str], Sequence[str]]:
+    """Return `[rules] seen` of a run, and the kinds of events of its histories."""
+    parameters = manifest.get("parameters", {})
+    rule = parameters.get("rules", {}).get("seen", NEVER)
+    return rule, parameters.get("events", {}).get("seen", ())
+
+
 class _Rules(NamedTuple):
     """Facts about the rules of a run that decide how its lists are judged."""
 
@@ -168,7 +177,7 @@ class _Rules(NamedTuple):
         return cls(
             np.ones(len(artifact.movie_ids()), np.bool_) if eligible is None else eligible,
             artifact.caps(),
-            "seen" in rules,
+            may_return(*seen_rule(artifact.manifest)),
             any(name in rules for name in ("cap", "new", "diversity")),
         )
 

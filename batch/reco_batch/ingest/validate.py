@@ -134,10 +134,13 @@ def _counted(
         counting=counting,
     )
     is_target = strength > 0
-    found = None
+    found, target_time = None, None
     if counting.weights:
         found = Events(tuple(counting.weights), latest, counting.seen, counting.target)
-        is_target &= found.of(counting.target) > 0
+        of_target = found.of(counting.target)
+        is_target &= of_target > 0
+        if newest.timestamp is not None and (of_target != newest.timestamp + 1).any():
+            target_time = of_target.astype(np.int64) - 1
     if not is_target.any():
         raise DataRefused(
             "no user has an item with a strength above 0 that is to be predicted",
@@ -151,6 +154,7 @@ def _counted(
         newest,
         strength=None if is_alike else scaled,
         is_target=None if is_target.all() else is_target,
+        target_time=target_time,
     )
     return ratings, found
 

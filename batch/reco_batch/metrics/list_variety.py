@@ -86,7 +86,8 @@ def miscalibration(
         Steck, Calibrated recommendations (RecSys 2018), equations 2, 3 and 5, with equal weights.
     """
     found = np.full(len(lists), np.nan)
-    for rows in _slices(len(lists), max(shares.shape)):
+    mean_length = len(histories.movie_index) // max(1, len(lists))
+    for rows in _slices(len(lists), max(shares.shape[1], mean_length)):
         own = histories.block(rows.start, rows.stop)
         wanted = _distribution(own.movie_index, np.diff(own.offsets), shares)
         shown = lists[rows]

@@ -120,7 +120,7 @@ def forecast_manifest(
         add(family, subjects, round(length) * (each + _SCORE_BYTES))
     if config.because:
         add(BECAUSE, users, round(_lengths(config, dataset, eligible)[0]) * each)
-    add(SEEN, users, len(dataset.seen) / len(users) * each)
+    add(SEEN, users, dataset.seen_count / len(users) * each)
     titles = sum(len(title) for title in movies.titles) / len(ids)
     add(MOVIE, ids, _CARD_BYTES + titles)
     add(TITLE, movies.titles, each)
@@ -151,7 +151,7 @@ def _lengths(config: RunConfig, dataset: Dataset, eligible: int | None) -> tuple
     They are too low where histories contain movies that are not eligible, or that may return.
     """
     movies = dataset.movies.listed if eligible is None else eligible
-    left = movies - len(dataset.seen) / len(dataset.user_ids)
+    left = movies - dataset.seen_count / len(dataset.user_ids)
     longest = min(
         length for length in (config.ranked_k, config.ranked_candidates, movies) if length
     )

@@ -197,11 +197,7 @@ def read_and_split(
     with reporter.stage("read and check the data") as stage:
         dataset = _read(config, stage, now or datetime.now(UTC))
         split = split_ratings(
-            dataset.ratings,
-            by=config.split,
-            seed=config.seed,
-            date=config.split_date,
-            events=dataset.events,
+            dataset.ratings, by=config.split, seed=config.seed, date=config.split_date
         )
         stage.note(dataset.size_words)
     for finding in findings_of(dataset, split):

@@ -131,8 +131,8 @@ def _cold_finding(ratings: Ratings, split: Split) -> str:
 
 def _left_out_finding(split: Split) -> str:
     return (
-        f"{len(split.left_out):,} interactions have events after the held-out ones: models that "
-        "are measured do not train on them"
+        f"{len(split.left_out):,} interactions have an event after the test part began, so the "
+        "measured models leave them out"
     )
 
 
@@ -167,10 +167,10 @@ def _data(dataset: Dataset, split: Split, eligible: NDArray[np.bool_] | None) ->
 
 def _seen(dataset: Dataset) -> dict[str, int]:
     """Return the number of interactions in the histories, if it is not that of all."""
-    seen = dataset.seen
-    if len(seen) == len(dataset.ratings):
+    if dataset.events is None or (is_seen := dataset.events.is_seen).all():
         return {}
-    return {"seen": int((seen.movie_index < dataset.movies.listed).sum())}
+    is_listed = dataset.ratings.movie_index < dataset.movies.listed
+    return {"seen": int((is_seen & is_listed).sum())}
 
 
 def _user_count(ratings: Ratings, rows: NDArray[np.int64]) -> int:

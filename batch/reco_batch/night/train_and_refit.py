@@ -69,7 +69,7 @@ class Trainings:
         is_dated = dataset.ratings.timestamp is not None
         self._popular = (POPULARITY, *(RECENT if is_dated else ()))
         self._rows = fitted_rows(split, preset, seed=config.seed)
-        fitted = dataset.ratings.take(self._rows)
+        fitted = dataset.ratings.fitted(self._rows)
         self._evaluation = Evaluation(
             dataset,
             fitted=fitted,
@@ -123,7 +123,7 @@ class Trainings:
         choosing = self._config.choose is Choosing.ON
         chosen = retrieval_of(parameters).choose(
             self._dataset,
-            ratings.take(self._split.train),
+            ratings.fitted(self._split.train),
             ratings.take(self._split.validation[: None if choosing else 0]),
             last=self._last,
             seed=self._config.seed,
@@ -213,7 +213,7 @@ class Trainings:
         if step == REFIT:
             order = np.random.default_rng(self._config.seed)
             rows = order.permutation(len(self._dataset.ratings))
-        return self._dataset.ratings.take(rows)
+        return self._dataset.ratings.fitted(rows)
 
 
 def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:

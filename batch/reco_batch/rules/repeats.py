@@ -3,7 +3,7 @@
 Shapes: U users.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,24 @@ from reco_batch.data.dataset import Events, Histories, Ratings, histories, newes
 from reco_batch.settings.rules import ALLOWED, NEVER, days_after
 
 _DAY_SECONDS: Final = 86_400
+
+
+def may_return(rule: str | Mapping[str, str], seen: Collection[str]) -> bool:
+    """Return whether lists of users may show movies of their history.
+
+    Args:
+        rule: `[rules] seen`.
+        seen: kinds of events of the histories; empty without events.
+    """
+    rules = [rule] if isinstance(rule, str) else [rule.get(kind, NEVER) for kind in seen]
+    return any(days_after(one) is not None for one in rules)
+
+
+def keeps_unseen_out(rule: str | Mapping[str, str], seen: Collection[str]) -> bool:
+    """Return whether lists of users may leave out movies that no history has; see `may_return`."""
+    if isinstance(rule, str):
+        return False
+    return any(days_after(rule[kind]) != 0 for kind in rule if kind not in seen)
 
 
 def left_out(

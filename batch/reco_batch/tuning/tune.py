@@ -118,7 +118,7 @@ def without_test(dataset: Dataset, split: Split) -> Visible:
             ratings=dataset.ratings.take(rows),
             events=None if dataset.events is None else dataset.events.take(rows),
         ),
-        dataset.ratings.take(split.train),
+        dataset.ratings.fitted(split.train),
         dataset.ratings.take(split.validation),
     )
 

@@ -40,6 +40,35 @@ def test_rows_are_taken_in_the_given_order():
     assert ratings_of([0], [1]).take(np.array([0])).timestamp is None
 
 
+def test_targets_have_the_time_of_their_target_event():
+    """In every part, and with or without other interactions."""
+    events = dataclasses.replace(
+        ratings_of([0] * 3, range(3), [10, 20, 30]),
+        target_time=np.array([10, 5, -1]),
+        is_target=np.array([True, True, False]),
+    )
+
+    assert events.targets.timestamp.tolist() == [10, 5]
+    assert events.targets.targets.timestamp.tolist() == [10, 5]
+    assert events.take(np.array([2, 1])).targets.timestamp.tolist() == [5]
+    assert dataclasses.replace(events, is_target=None).targets.timestamp.tolist() == [10, 5, -1]
+    assert dataclasses.replace(events, target_time=None).targets.timestamp.tolist() == [10, 20]
+
+
+def test_strengths_of_fitted_rows_have_a_mean_of_1_over_those_above_0():
+    """Whatever their age, so that penalties and losses mean the same in each part."""
+    strength = np.array([4, 0.03, -0.02, 0.01, 9], np.float32)
+    events = dataclasses.replace(ratings_of([0] * 5, range(5)), rating=None, strength=strength)
+
+    fitted = events.fitted(np.array([3, 2, 1]))
+
+    assert fitted.movie_index.tolist() == [3, 2, 1]
+    assert fitted.strength.tolist() == pytest.approx([0.5, -1, 1.5])
+    assert fitted.strength.dtype == np.float32
+    assert events.fitted(np.array([2])).strength.tolist() == strength[[2]].tolist()
+    assert dataclasses.replace(events, strength=None).fitted(np.array([0])).strength is None
+
+
 def test_ratings_are_copied_column_by_column():
     """Ratings are replaced and pickled column by column; their length is that of a column."""
     ratings = ratings_of([0, 1, 2], [5, 6, 7], [10, 20, 30])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from reco_batch.data import columns as c
-from reco_batch.data.dataset import Events, Ratings
+from reco_batch.data.dataset import Ratings
 from reco_batch.data.split import SplitBy, split_ratings, stratified_parts
 from reco_batch.errors import DataRefused
 
@@ -277,30 +277,30 @@ def events_with(rng, *, users=12, movies=40):
     has_purchase = rng.random(len(pairs)) < 0.5
     has_view = ~has_purchase | (rng.random(len(pairs)) < 0.7)
     latest = np.column_stack([view * has_view, purchase * has_purchase]).astype(np.uint32)
-    ratings = Ratings(
+    return Ratings(
         pairs[:, 0].astype(np.int32),
         pairs[:, 1].astype(np.int32),
         None,
         latest.max(axis=1).astype(np.int64) - 1,
         is_target=has_purchase & (rng.random(len(pairs)) < 0.9),  # the others were returned
+        target_time=latest[:, 1].astype(np.int64) - 1,
     )
-    return ratings, Events(("view", "buy"), latest, ("view", "buy"), ("buy",))
 
 
 @pytest.mark.parametrize("by", list(SplitBy))
 @pytest.mark.parametrize("seed", range(8))
 def test_only_target_kinds_are_held_out_and_nothing_later_is_learned(by, seed):
     """Validation and test have purchases only; by time, training knows no later event."""
-    ratings, events = events_with(np.random.default_rng(seed))
+    ratings = events_with(np.random.default_rng(seed))
 
-    split = split_ratings(ratings, by=by, seed=1, events=events)
+    split = split_ratings(ratings, by=by, seed=1)
 
     parts = [*split[:3], split.newcomers, split.cold, split.left_out]
     assert sorted(np.concatenate(parts)) == list(range(len(ratings)))
     assert ratings.is_target[split.validation].all()
     assert ratings.is_target[split.test].all()
     assert len(split.validation)
-    bought = events.of(["buy"]).astype(np.int64) - 1
+    bought = ratings.target_time
     if by is SplitBy.RANDOM:
         assert not len(split.left_out)
         share = len(split.test) / ratings.is_target.sum()
@@ -313,7 +313,9 @@ def test_only_target_kinds_are_held_out_and_nothing_later_is_learned(by, seed):
         held, checked = (bought[part[theirs[part]]] for part in (split.test, split.validation))
         known = ratings.timestamp[split.train[theirs[split.train]]]
         later = ratings.timestamp[split.newcomers[theirs[split.newcomers]]]
+        judged = ratings.timestamp[split.validation[theirs[split.validation]]]
         never = 10**9
+        assert judged.max(initial=0) <= held.min(initial=never)
         assert known.max(initial=0) <= min(held.min(initial=never), checked.min(initial=never))
         assert later.max(initial=0) <= held.min(initial=never)
 
@@ -322,10 +324,9 @@ def test_only_target_kinds_are_held_out_and_nothing_later_is_learned(by, seed):
 def test_events_of_one_kind_are_split_as_ratings(by):
     """Row for row."""
     ratings = replace(ratings_with([20, 7, 30, 3]), rating=None)
-    stamps = (ratings.timestamp[:, np.newaxis] + 1).astype(np.uint32)
-    events = Events(("buy",), stamps, ("buy",), ("buy",))
+    events = replace(ratings, target_time=ratings.timestamp.copy())
 
-    plain, alike = (split_ratings(ratings, by=by, seed=1, events=one) for one in (None, events))
+    plain, alike = (split_ratings(one, by=by, seed=1) for one in (ratings, events))
 
     for own, other in zip(plain, alike, strict=True):
         np.testing.assert_array_equal(own, other)
@@ -340,13 +341,33 @@ def test_a_purchase_before_the_moment_that_was_viewed_after_it_is_in_no_part():
         None,
         latest.max(axis=1).astype(np.int64) - 1,
         is_target=latest[:, 1] > 0,
+        target_time=latest[:, 1].astype(np.int64) - 1,
     )
-    events = Events(("view", "buy"), latest, ("view", "buy"), ("buy",))
     date = datetime.fromtimestamp(50, UTC)
 
-    split = split_ratings(ratings, by=SplitBy.GLOBAL, seed=1, date=date, events=events)
+    split = split_ratings(ratings, by=SplitBy.GLOBAL, seed=1, date=date)
 
     assert split.test.tolist() == [2]
     assert split.left_out.tolist() == [1, 4]
     assert split.validation.tolist() == [5]
     assert sorted(split.train) == [0, 3]
+
+
+def test_a_purchase_of_the_validation_part_that_was_viewed_after_the_test_part_is_in_no_part():
+    """The measured models train on validation, where its strength would reveal that view."""
+    bought = np.arange(1, 14)
+    latest = np.column_stack([np.where(bought == 11, 20, 0), bought]).astype(np.uint32)
+    ratings = Ratings(
+        np.zeros(13, np.int32),
+        np.arange(13, dtype=np.int32),
+        None,
+        latest.max(axis=1).astype(np.int64) - 1,
+        target_time=bought - 1,
+    )
+
+    split = split_ratings(ratings, by=SplitBy.TIME, seed=1)
+
+    assert sorted(split.test) == [11, 12]
+    assert split.left_out.tolist() == [10]
+    assert not len(split.validation)
+    assert sorted(np.concatenate([split.train, split.newcomers])) == list(range(10))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from ranking_oracle import judge
-from reco_batch.data.dataset import Dataset, Movies, Ratings, histories
+from reco_batch.data.dataset import Dataset, Events, Movies, Ratings, histories
 from reco_batch.evaluation.evaluate import Evaluation
 from reco_batch.metrics.list_variety import intra_list_diversity, miscalibration, tag_shares
 from reco_batch.rules.compiled import CompiledRules
@@ -158,6 +158,22 @@ def test_movies_that_may_return_are_measured_as_they_are_listed():
     nothing = fitted.take(np.zeros(0, np.int64))
     theirs = by_oracle(vectors.users @ vectors.movies.T, nothing, held_out)
     assert {name: found["retrieval_with_rules"][name] for name in theirs} == pytest.approx(theirs)
+
+
+def test_with_events_a_rule_on_repeats_alone_is_not_measured():
+    """Lists are measured on products that are new to the user, so both would be the same."""
+    dataset, fitted, held_out, vectors = drawn_case(6)
+    latest = np.ones((len(dataset.ratings), 1), np.uint32)
+    dataset = replace(dataset, events=Events(("view",), latest, ("view",), ("view",)))
+    hidden = np.ones(MOVIES, bool)
+    hidden[0] = False
+
+    def groups(rules):
+        compiled = CompiledRules(rules, ListRules(), repeat_days=0)
+        return evaluation(dataset, fitted, held_out, rules=compiled).of_retrieval(Fixed(vectors))
+
+    assert "retrieval_with_rules" not in groups(ListRules(repeats=True))
+    assert "retrieval_with_rules" in groups(ListRules(hidden, repeats=True))
 
 
 def test_rules_that_change_no_user_list_are_not_measured():

@@ -238,6 +238,25 @@ def test_an_unknown_movie_in_a_history_excludes_nothing():
     assert measure(artifact, k=2, ranked_k=2).families["user"].excluded == 0
 
 
+@pytest.mark.parametrize(
+    ("rule", "repeated"),
+    [
+        ("never", 1),
+        ("after 3 days", 0),
+        ({"purchase": "never", "view": "allowed"}, 1),
+        ({"view": "after 3 days"}, 1),
+        ({"purchase": "after 3 days"}, 0),
+        ({"purchase": "allowed", "view": "never"}, 0),
+    ],
+)
+def test_a_seen_movie_in_a_list_is_a_fault_unless_its_kind_may_return(rule, repeated):
+    """A rule for kinds that are not seen lets no movie of the history return."""
+    artifact = with_users([[0, 2], [0, 1]], range(3), {"1": [1]})
+    artifact.manifest["parameters"] = {"rules": {"seen": rule}, "events": {"seen": ["purchase"]}}
+
+    assert measure(artifact, k=2, ranked_k=2).families["user"].excluded == repeated
+
+
 def test_empty_lists_do_not_count_as_distinct():
     """An empty list is no list."""
     top10 = measure(with_users([[], [0, 1], []], range(3)), k=2, ranked_k=2).top10

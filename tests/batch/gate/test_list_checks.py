@@ -113,6 +113,28 @@ def test_the_same_generation_again_passes():
     assert len(verdicts) > 50
 
 
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ({"purchase": "never", "view": "never"}, "skipped"),
+        ({"view": "after 3 days"}, "skipped"),
+        ({"purchase": "after 30 days", "view": "allowed"}, "refused"),
+        ("after 30 days", "refused"),
+    ],
+)
+def test_lists_are_judged_by_what_is_left_only_if_the_histories_tell_it(rule, verdict):
+    """A view that is not seen keeps a product out of the lists, but is in no history."""
+    parameters = {"split": "random", "rules": {"seen": rule}, "events": {"seen": ["purchase"]}}
+    lists = {"user.full": 900, "ranked.full": 900, "user.over_cap": 1, "similar.full": 400}
+
+    checks = checked(staged={"parameters": parameters}, lists=lists)
+
+    names = ("user.full", "ranked.full", "user.over_cap")
+    assert [checks[name].verdict for name in names] == [verdict] * 3
+    assert "rules.seen" in checks["user.full"].note or verdict == "refused"
+    assert checks["similar.full"].verdict == "refused"
+
+
 def test_an_older_artifact_has_no_next_lists():
     """A family that an earlier version did not write is skipped with the reason."""
     checks = checked(without=["next"])

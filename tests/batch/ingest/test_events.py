@@ -11,6 +11,7 @@ from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.validate import build_dataset
+from reco_batch.scoring.popularity import Recency, recent_counts, recent_lists
 from reco_batch.settings.input_keys import ColumnKeys, InputKeys
 
 DAY = 86_400
@@ -122,9 +123,28 @@ def test_conversion_equals_a_loop(block):
         for kind in KINDS:
             stamps = [one.get(kind, -1) + 1 if times else int(kind in one) for one in latest]
             assert events.of([kind]).tolist() == stamps
+        if times and ratings.is_target is not None:
+            bought = [max(one.get(kind, -1) for kind in target) for one in latest]
+            assert ratings.targets.timestamp.tolist() == list(np.array(bought)[ratings.is_target])
         if times:
             newest = [max(one.values()) for one in latest]
             assert ratings.timestamp.tolist() == newest
+
+
+def test_a_view_makes_no_old_purchase_recent():
+    """Popularity of the last days, and its lists, go by the time of the purchase."""
+    year = 365 * DAY
+    old = [(user, "old", "purchase", START + 5 * place, 1) for place, user in enumerate("abc")]
+    viewed = [(user, "old", "view", START + year, 1) for user in "abc"]
+    new = [(user, "new", "purchase", START + year, 1) for user in "abc"]
+
+    data = built([*old, *new, *viewed], counting())
+
+    targets = data.ratings.targets
+    assert sorted(targets.timestamp) == [START, START + 5, START + 10, *[START + year] * 3]
+    assert recent_counts(targets, movie_count=2, days=30).tolist() == [3, 0]
+    lists = recent_lists(targets, data.movies, Recency(30, 90, 7), n=2)
+    assert [one.movie_index.tolist() for one in lists] == [[0], [0]]
 
 
 def test_equal_weights_are_no_weights():
@@ -137,6 +157,7 @@ def test_equal_weights_are_no_weights():
 
     assert alike.ratings.strength is None
     assert alike.ratings.is_target is None
+    assert alike.ratings.target_time is None
     for name in ("user_index", "movie_index", "timestamp"):
         own, other = getattr(alike.ratings, name), getattr(plain.ratings, name)
         np.testing.assert_array_equal(own, other)

@@ -97,6 +97,26 @@ def test_variety_is_that_of_the_formulas(case):
         assert gini(counts) == pytest.approx(gini_by_pairs(counts))
 
 
+def test_the_users_at_a_time_depend_on_tags_and_histories_not_on_the_catalogue(monkeypatch):
+    """Else a large catalogue is measured two dozen users at a time."""
+    own, sizes = list_variety._distribution, []
+
+    def counted(movies, counts, shares):
+        sizes.append(len(counts))
+        return own(movies, counts, shares)
+
+    monkeypatch.setattr(list_variety, "_distribution", counted)
+    monkeypatch.setattr(list_variety, "_CELLS", 100)
+    shares = tag_shares([("a", "b")] * 1000)
+    lists = np.zeros((50, 1), np.int32)
+
+    for length, expected in ((1, [50, 50]), (10, [10] * 10)):
+        sizes.clear()
+        movies = np.zeros(50 * length, np.int32)
+        miscalibration(lists, Histories(np.arange(51) * length, movies), shares)
+        assert sizes == expected
+
+
 def test_variety_by_hand():
     """Opposite movies are as diverse as can be; half of the wanted tags cost one bit or so."""
     vectors = np.array([[2, 0], [-1, 0], [1, 0]], np.float32)

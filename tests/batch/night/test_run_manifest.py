@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from reco_batch.artifact.manifests import split_of
+from reco_batch.data.dataset import Events, Ratings
 from reco_batch.data.split import split_ratings
+from reco_batch.night.preflight import disk_bytes
 from reco_batch.night.run_manifest import findings_of, input_of
 from reco_batch.night.train_and_refit import fitted_rows
 from reco_batch.settings.hyperparameters import PRESETS, SplitBy
+from reco_batch.settings.run_config import RunConfig
 
 
 @pytest.fixture
@@ -39,6 +42,25 @@ def test_cold_users_are_counted(divided):
         "30 of the latest ratings are of 3 users without earlier ones, and are left out of the "
         "test part"
     )
+
+
+def test_histories_are_counted_without_a_copy(divided, monkeypatch, tmp_path):
+    """A copy of large data takes half a gigabyte."""
+    dataset, split = divided
+    latest = np.zeros((len(dataset.ratings), 2), np.uint32)
+    latest[:, 0], latest[::3, 1] = 1, 1
+    events = Events(("view", "buy"), latest, ("buy",), ("buy",))
+    dataset = replace(dataset, events=events)
+    expected = len(dataset.seen)
+    monkeypatch.setattr(Ratings, "take", None)
+
+    disk_bytes(RunConfig(data="-", threads=1, home=tmp_path), dataset)
+
+    assert dataset.seen_count == expected == -(-len(dataset.ratings) // 3)
+    assert input_of(dataset, split)["data"]["seen"] == expected
+    every = replace(dataset, events=events._replace(seen=("view",)))
+    assert "seen" not in input_of(every, split)["data"]
+    assert every.seen_count == replace(dataset, events=None).seen_count == len(dataset.ratings)
 
 
 @pytest.mark.parametrize(("preset", "with_validation"), [("default", True), ("notebook", False)])

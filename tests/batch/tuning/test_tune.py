@@ -95,6 +95,18 @@ def test_the_test_part_does_not_affect_the_choice(dataset, undisturbed, visible,
     assert run(config(tmp_path), seen) == undisturbed
 
 
+def test_the_strengths_of_the_training_part_have_a_mean_of_1(dataset):
+    """As in a run, whatever share of all strength the part has."""
+    strength = np.linspace(0.1, 1.9, len(dataset.ratings), dtype=np.float32)
+    weighed = replace(dataset, ratings=replace(dataset.ratings, rating=None, strength=strength))
+    split = split_ratings(weighed.ratings, by=SplitBy.RANDOM, seed=42)
+    split = split._replace(train=np.sort(split.train)[:100])
+
+    visible = tuning.without_test(weighed, split)
+
+    assert visible.train.strength.mean() == pytest.approx(1)
+
+
 def test_the_validation_part_determines_the_scores(dataset, undisturbed, visible, tmp_path):
     """Other ratings in it lead to other scores."""
     turned = replace(visible.validation, rating=5.5 - visible.validation.stars)

@@ -22,6 +22,9 @@ _HALF_WAY: Final = 5
 def history_weights(rated: Rated, *, recency: float, dislike_weight: float) -> NDArray[np.float32]:
     """Return the weight of each rating, [N].
 
+    Strengths are relative to the largest of the user's history, where only ratios count. Otherwise
+    the history of a user who was idle for many half-lives would weigh nothing.
+
     Args:
         rated: histories with the strength of each rating, from `explanations.strengths`.
         recency: recency exponent, see `recency_weights`.
@@ -29,9 +32,17 @@ def history_weights(rated: Rated, *, recency: float, dislike_weight: float) -> N
             are similar.
     """
     weights = recency_weights(rated.history, exponent=recency)
-    weights *= np.abs(rated.weights)
+    weights *= _relative(rated)
     weights[rated.weights < 0] *= np.float32(dislike_weight)
     return weights
+
+
+def _relative(rated: Rated) -> NDArray[np.float32]:
+    """Return the size of each strength, as a share of the largest of the user's, [N]."""
+    sizes, counts = np.abs(rated.weights), np.diff(rated.history.offsets)
+    largest = np.maximum.reduceat(sizes, rated.history.offsets[:-1][counts > 0])
+    sizes /= np.repeat(np.where(largest > 0, largest, np.float32(1)), counts[counts > 0])
+    return sizes
 
 
 def evidence(rated: Rated, ratings: Ratings) -> NDArray[np.float32] | None:

@@ -256,7 +256,7 @@ def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.cs
 def _sums(interactions: sp.csr_matrix, *, of_movies: bool, power: int = 1) -> NDArray[np.float64]:
     """Return the sum of the powers of the interactions of each user, [U], or movie, [I].
 
-    Where there are none it is 1, which nothing is divided by.
+    1 for a user or movie without any, so that dividing by the sum is safe.
     """
     shape, counts = interactions.shape, np.diff(interactions.indptr)
     row = interactions.indices if of_movies else np.repeat(np.arange(shape[0]), counts)

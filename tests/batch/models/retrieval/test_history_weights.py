@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,11 +66,40 @@ def test_events_below_0_are_dislikes_of_their_strength():
     rated = strengths(events, user_count=2)
 
     assert rated.weights.tolist() == [-3, 2, 1]  # newest first
-    assert history_weights(rated, recency=0, dislike_weight=-0.5).tolist() == [-1.5, 2, 1]
+    assert history_weights(rated, recency=0, dislike_weight=-0.5).tolist() == pytest.approx(
+        [-0.5, 2 / 3, 1]
+    )
     assert evidence(rated, events).tolist() == [0, 2, 1]
     assert liked(events, user_count=2).weights.tolist() == [0, 1, 1]
     stars = ratings_of([(0, 0), (0, 1)], stars=[1, 5])
     assert evidence(strengths(stars, user_count=1), stars) is None
+
+
+def test_a_history_of_any_age_has_the_same_weights():
+    """Users 0 and 2 differ only in the half-lives that they were idle; user 1 has no events."""
+    strength = np.array([4, -2, 1], np.float32)
+    events = replace(
+        ratings_of([(user, movie) for user in (0, 2) for movie in range(3)], timestamps=None),
+        rating=None,
+        strength=np.concatenate([strength, strength * np.float32(2**-60)]),
+    )
+
+    found = history_weights(strengths(events, user_count=3), recency=0.5, dislike_weight=-0.5)
+
+    recency = [1, 1.2**-0.5, 1.4**-0.5]
+    assert found[:3].tolist() == pytest.approx([0.25, -0.25 * recency[1], recency[2]])
+    assert found[3:].tolist() == found[:3].tolist()
+
+
+def test_strengths_of_0_weigh_nothing():
+    """As the limits of a sum may make them."""
+    events = replace(
+        ratings_of([(0, 0), (0, 1)], timestamps=None), rating=None, strength=np.zeros(2, np.float32)
+    )
+
+    found = history_weights(strengths(events, user_count=1), recency=0, dislike_weight=1)
+
+    assert found.tolist() == [0, 0]
 
 
 @given(st.integers(0, 10**6))

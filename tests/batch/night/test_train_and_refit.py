@@ -1,0 +1,73 @@
+"""Ratings that reach the models: the strengths of events are of mean 1 in each training."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from reco_batch.data.split import split_ratings
+from reco_batch.models.trainable import Choice
+from reco_batch.night import train_and_refit
+from reco_batch.night.train_and_refit import REFIT, TRAIN, Trainings
+from reco_batch.progress.reporter import QuietReporter
+from reco_batch.rules.compiled import compiled
+from reco_batch.settings.hyperparameters import SplitBy
+from reco_batch.settings.rules import RulesKeys
+from reco_batch.settings.run_config import RunConfig
+
+
+class Recording:
+    """Retrieval model that keeps the ratings it is given."""
+
+    def __init__(self):
+        self.given = {}
+
+    def choose(self, _, train, *__, **___):
+        """Keep the ratings to fit, and choose nothing."""
+        self.given["choose"] = train
+        return Choice({}, [])
+
+    def train(self, training):
+        """Keep the ratings to train on."""
+        self.given[len(self.given)] = training.ratings()
+
+    def plan(self, *_):
+        """Decide nothing by size."""
+        return {}
+
+    def budget_notes(self, *_):
+        """Note nothing."""
+        return []
+
+
+def test_each_training_has_strengths_of_mean_1(sittings, monkeypatch, tmp_path):
+    """With a half-life, the parts before a moment have a small share of the strength."""
+    times = sittings.ratings.timestamp
+    strength = np.exp2((times - times.max()) / np.ptp(times) * 10).astype(np.float32)
+    strength[::7] *= -1
+    events = replace(sittings.ratings, rating=None, strength=strength)
+    dataset = replace(sittings, ratings=events)
+    split = split_ratings(events, by=SplitBy.GLOBAL, seed=1)
+    model = Recording()
+    monkeypatch.setattr(train_and_refit, "retrieval_of", lambda _: model)
+    config = RunConfig(data="planted", home=tmp_path, threads=1)
+    trainings = Trainings(
+        dataset,
+        split,
+        config,
+        rules=compiled(RulesKeys(), dataset),
+        writer=None,
+        night=SimpleNamespace(checkpoints=lambda _: tmp_path),
+        last={},
+        reporter=QuietReporter(),
+    )
+
+    trainings.choose(None)
+    trainings.training(f"{TRAIN} retrieval")(None)
+    trainings.training(f"{REFIT} retrieval")(None)
+
+    assert strength[split.train][strength[split.train] > 0].mean() < 0.5
+    assert [len(part) for part in model.given.values()][::2] == [len(split.train), len(events)]
+    for part in model.given.values():
+        assert part.strength[part.strength > 0].mean() == pytest.approx(1)
