@@ -238,7 +238,7 @@ def test_a_live_generation_that_lost_keys_is_no_baseline(night, tmp_path, url, m
 def test_a_catalogue_of_one_movie_can_be_forecast(tmp_path):
     """No user has a movie left to recommend."""
     movies = Movies(("1",), ("Only",), ((),), (None,))
-    ratings = {"ratings": np.zeros(1), "seen": np.zeros(1)}
+    ratings = {"ratings": np.zeros(1), "seen_count": 1}
     dataset = SimpleNamespace(movies=movies, user_ids=("1",), has_stars=True, **ratings)
 
     assert forecast_manifest(config_of(tmp_path), dataset)["entries"] > 0
