@@ -17,7 +17,9 @@ NOTES = {
     "demo": [
         "Another sample of the same site's ratings. No choice about the models was made on it.",
         "",
-    ]
+    ],
+    "lastfm": ["No choice about the models was made on it.", ""],
+    "citeulike-a": ["Measured with an earlier version of the models.", ""],
 }
 OURS = "preset default"
 HEAD = (

@@ -3,7 +3,10 @@
 Each measurement is a process, and the two sides alternate; the system counts peak memory and CPU
 seconds of all threads. pandas only reads the ratings: no check, no movies, no split.
 
-usage: ingest.py FOLDER... [--rounds N]    folders written by `batch simulate`
+usage: ingest.py FOLDER... [--rounds N] [--database ADDRESS]
+
+FOLDER     written by `batch simulate`
+--database a PostgreSQL whose table `ratings` is that of the last folder; its movies are read too
 """
 
 import argparse
@@ -33,8 +36,12 @@ OURS = "".join(
         "from reco_batch.ingest.sources import load\n",
         "from reco_batch.data.split import SplitBy, split_ratings\n",
         "from reco_batch.ingest.validate import build_dataset\n",
+        "from reco_batch.settings.input_keys import InputKeys\n",
         STAGE.format("import"),
-        "source = load(sys.argv[1], cache=Path())\n",
+        "tables = {'ratings': sys.argv[2], 'ratings_query': 'ratings'} if sys.argv[2:] else {}\n",
+        "movies = str(next(Path(sys.argv[1]).glob('movies.*')))\n",
+        "places = InputKeys(**tables, items=movies) if tables else InputKeys()\n",
+        "source = load(None if tables else sys.argv[1], cache=Path(), places=places)\n",
         STAGE.format("read"),
         "data = build_dataset(source.tables, rating_scale=(0.5, 5), source=source.origin)\n",
         "del source; rows = len(data.ratings)\n",
@@ -52,7 +59,12 @@ PEER = "".join(
         STAGE.format("import"),
         "path = Path(sys.argv[1]) / 'ratings.csv'\n",
         "parquet = path.with_suffix('.parquet')\n",
-        "frame = pandas.read_csv(path) if path.exists() else pandas.read_parquet(parquet)\n",
+        "if sys.argv[2:]:\n",
+        "    from adbc_driver_postgresql import dbapi\n",
+        "    with dbapi.connect(sys.argv[2]) as database:\n",
+        "        frame = pandas.read_sql('SELECT * FROM ratings', database)\n",
+        "else:\n",
+        "    frame = pandas.read_csv(path) if path.exists() else pandas.read_parquet(parquet)\n",
         "rows = len(frame)\n",
         STAGE.format("read"),
         END,
@@ -60,10 +72,10 @@ PEER = "".join(
 )
 
 
-def measured(program: str, folder: Path) -> dict[str, object]:
-    """Run one side on a folder."""
+def measured(program: str, folder: Path, database: str | None) -> dict[str, object]:
+    """Run one side on a folder, or on a database."""
     done = subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
+        [sys.executable, "-c", program, str(folder), *([database] if database else [])],
         env=environment(),
         check=True,
         stdout=subprocess.PIPE,
@@ -72,12 +84,12 @@ def measured(program: str, folder: Path) -> dict[str, object]:
     return found
 
 
-def compared(folder: Path, rounds: int) -> dict[str, object]:
+def compared(folder: Path, rounds: int, database: str | None = None) -> dict[str, object]:
     """Run both sides in turn; return the medians of each."""
     runs: dict[str, list[dict]] = {"ours": [], "peer": []}
     for _ in range(rounds):
         for name, program in (("peer", PEER), ("ours", OURS)):
-            runs[name].append(measured(program, folder))
+            runs[name].append(measured(program, folder, database))
     result: dict[str, object] = {"folder": folder.name, "rounds": rounds}
     for name, found in runs.items():
         stages = {
@@ -95,6 +107,8 @@ def compared(folder: Path, rounds: int) -> dict[str, object]:
             "processor_seconds": statistics.median(run["processor_seconds"] for run in found),
             "peak_bytes": max(run["peak_bytes"] for run in found),
         }
+    if database:
+        return result | {"file": "PostgreSQL", "file_bytes": None}
     files = [p for p in folder.iterdir() if p.name.startswith("ratings.")]
     return result | {"file": files[0].name.partition(".")[2], "file_bytes": files[0].stat().st_size}
 
@@ -104,12 +118,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--database")
     arguments = parser.parse_args()
     machine = describe() | {name: version(name) for name in ("pandas", "pyarrow")}
     print(f"{'':24}{'rows':>12}{'seconds':>9}{'rows/s':>12}{'CPU s':>8}{'peak MB':>9}")
     folders = []
-    for folder in arguments.folders:
-        result = compared(folder, arguments.rounds)
+    places = [(folder, None) for folder in arguments.folders]
+    if arguments.database:
+        places.append((arguments.folders[-1], arguments.database))
+    for folder, database in places:
+        result = compared(folder, arguments.rounds, database)
         folders.append(result)
         for name, label in (("ours", "reco, checked and split"), ("peer", "pandas, read only")):
             side = result[name]

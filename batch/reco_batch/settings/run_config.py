@@ -82,7 +82,7 @@ class RunKeys(setting_metadata.SettingsModel):
     """Largest share of ratings whose movie is missing from movies.csv."""
 
     split: Annotated[SplitBy, Panel.MODEL] = SplitBy.RANDOM
-    """Hold out random ratings, each user's latest (time), or all after a moment."""
+    """Hold out random ratings, each user's latest, or all after a time."""
     split_date: Annotated[
         datetime | None,
         AfterValidator(_date_of_global_split),
