@@ -141,7 +141,7 @@ from reco_batch.monitoring import run_outcome as followed
 
 look = followed._live
 
-def night(config, lock, *, reporter):
+def night(config, lock, *, reporter, switch):
     with lock, reporter.stage("train"):
         reporter.set_generation("20261124T031502Z-7f3a")
         followed._live = look_at_the_lock
@@ -204,7 +204,7 @@ from reco_store import NothingPublished, connect
 what, seconds = sys.argv.pop(1), float(sys.argv.pop(1))
 look = followed._live
 
-def night(config, lock, *, reporter):
+def night(config, lock, *, reporter, switch):
     with lock, reporter.stage("train"):
         reporter.set_generation("20261124T031502Z-7f3a")
         followed._live = slow
