@@ -17,7 +17,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,7 +99,7 @@ class Fold:
         """Return the metrics of the trained model with the given ratings as history."""
         questions = self.questions[how]
         count = len(questions.given)
-        _, *names = (field.name for field in fields(Ratings))
+        names = ("movie_index", "rating", "timestamp")
         columns = (
             np.concatenate([getattr(one, name) for one in questions.given]) for name in names
         )

@@ -119,8 +119,9 @@ def read(data: str) -> Dataset:
 def split(dataset: Dataset, by: str) -> Parts:
     """Split the ratings."""
     ratings = dataset.ratings
-    train, validation, test, _ = split_ratings(ratings, by=SplitBy(by), seed=SEED)
-    return Parts(dataset, ratings.take(train), ratings.take(validation), ratings.take(test))
+    parts = split_ratings(ratings, by=SplitBy(by), seed=SEED)
+    own = (ratings.take(rows) for rows in (parts.train, parts.validation, parts.test))
+    return Parts(dataset, *own)
 
 
 def retrieval_of(preset: Preset, dataset: Dataset, ratings: Ratings, *, seed: int) -> Retrieval:
