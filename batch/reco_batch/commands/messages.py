@@ -120,7 +120,7 @@ def _why_not_live(published: "Published", options: str) -> list[str]:
     batch = _sibling("batch")
     if published.outcome == STAGED:
         reco = _sibling("reco")
-        # A promotion needs a comparison with what is live.
+        # A promotion needs a comparison with the live generation.
         judged = published.verdict is None or not lost_baseline(published.verdict.report)
         serve = "promote" if judged else "republish"
         return [

@@ -231,7 +231,7 @@ def check_command(settings: Settings, target: Target) -> tuple[str, int]:
 
 
 def _with_rules(judged: Judged, settings: Settings) -> Judged:
-    """Add what a run says about the rules, if it can use the input."""
+    """Add the notes and the faults of the rules, if a run can use the input."""
     if judged.dataset is None:
         return judged
     try:

@@ -114,6 +114,8 @@ class Events(NamedTuple):
         return newest
 
 
+#: Unit of ages and periods, in the unit of all times.
+SECONDS_PER_DAY: Final = 86_400
 #: Time of a movie whose release is not known; every known time is later.
 NO_TIME: Final = int(np.iinfo(np.int64).min)
 #: Values of an attribute, [I]: numbers, NaN where missing, or text, None where missing.

@@ -7,7 +7,6 @@ reason.
 
 import math
 from collections.abc import Iterator
-from typing import Final
 
 from reco_batch.artifact.check import (
     AT_LEAST,
@@ -22,11 +21,10 @@ from reco_batch.artifact.check import (
     short,
 )
 from reco_batch.artifact.manifests import Manifests, number, origin_of, section
+from reco_batch.data.dataset import SECONDS_PER_DAY
 from reco_batch.settings.gate_thresholds import GateBounds
 from reco_store.contract.manifest import created_seconds
 from reco_store.contract.words import words_of
-
-_SECONDS_PER_DAY: Final = 86_400
 
 
 def check_input(manifests: Manifests, bounds: GateBounds) -> list[Check]:
@@ -79,13 +77,13 @@ def _age(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
     yield against_live(
         manifests,
         "input.days_behind",
-        None if behind is None else behind / _SECONDS_PER_DAY,
+        None if behind is None else behind / SECONDS_PER_DAY,
         AT_MOST,
         bounds.days_behind,
         lacking="no timestamps to compare",
     )
     created = created_seconds(manifests.staged)
-    age = None if newest is None else (created - newest) / _SECONDS_PER_DAY
+    age = None if newest is None else (created - newest) / SECONDS_PER_DAY
     if bounds.rating_age_days is None:
         yield Check("input.age_days", age, AT_MOST, None, NOTED, "no threshold is set")
     else:

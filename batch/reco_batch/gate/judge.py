@@ -77,10 +77,10 @@ def judge_generation(
 
 
 def require_verdict(manifest: Mapping[str, Any], live: str | None) -> None:
-    """Refuse to promote a generation unless the gate let it pass, compared with what is live now.
+    """Refuse to promote a generation that did not pass the gate against the one live now.
 
-    A verdict without comparison, because the store had lost keys of what was live, does not count:
-    that generation may be whole again.
+    A verdict without comparison, because the store had lost keys of the live generation, does not
+    count: that generation may be whole again.
 
     Args:
         manifest: the generation's manifest, with the gate's report.

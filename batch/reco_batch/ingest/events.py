@@ -16,10 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reco_batch.data import columns as c
+from reco_batch.data.dataset import SECONDS_PER_DAY
 from reco_batch.errors import DataRefused
 from reco_batch.settings.input_keys import Counting
-
-_DAY_SECONDS = 86_400
 
 
 class Folded(NamedTuple):
@@ -118,7 +117,7 @@ def folded(
         O(N log N) time for one sort; at most 50 bytes an event besides the result.
     """
     if seconds is not None and counting.half_life is not None and len(seconds):
-        age = (seconds.max() - seconds) / (_DAY_SECONDS * counting.half_life)
+        age = (seconds.max() - seconds) / (SECONDS_PER_DAY * counting.half_life)
         values = values * np.exp2(-age)
     groups = None if kept is None else _Groups.of(pair, kept)
     sums = np.clip(_by_pair(np.add, values, groups), -counting.most, counting.most)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -118,16 +119,8 @@ def run_night(
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
             reporter.set_generation(night.generation)
             last = last_choice(live)
-            artifact = _compute(
-                config,
-                dataset,
-                split,
-                night,
-                rules=rules,
-                engine=engine,
-                last=last,
-                reporter=reporter,
-            )
+            work = partial(_fill, config, dataset, split, night, rules=rules, engine=engine)
+            artifact = _completed(night, partial(work, last=last, reporter=reporter))
             published = publish_artifact(
                 artifact,
                 client,
@@ -277,31 +270,12 @@ def _open_night(
         )
 
 
-def _compute(
-    config: RunConfig,
-    dataset: Dataset,
-    split: Split,
-    night: UnfinishedNight,
-    *,
-    rules: CompiledRules,
-    engine: Engine,
-    last: Mapping[str, Any],
-    reporter: Reporter,
-) -> Artifact:
-    """Run all stages that are not complete; the manifest is written last."""
+def _completed(night: UnfinishedNight, fill: Callable[[], None]) -> Artifact:
+    """Return the artifact; `fill` runs all stages that are not complete, the manifest's last."""
     folder = night.artifact_folder
     if not night.is_complete(FINISH):
         with _disk_errors(folder):
-            _fill(
-                config,
-                dataset,
-                split,
-                night,
-                rules=rules,
-                engine=engine,
-                last=last,
-                reporter=reporter,
-            )
+            fill()
     return open_artifact(folder.parent, folder.name)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.data import columns as c
-from reco_batch.data.dataset import NO_TIME, Dataset, Movies
+from reco_batch.data.dataset import NO_TIME, SECONDS_PER_DAY, Dataset, Movies
 from reco_batch.errors import DataRefused
 from reco_batch.rules.list_rules import NO_RULES, Cap, ListRules, NewMovies
 from reco_batch.settings.rules import Arrivals, Condition, RulesKeys
@@ -19,7 +19,6 @@ from reco_batch.settings.rules import Cap as CapKeys
 from reco_store import UsageError
 from reco_store.contract.words import Words
 
-_DAY_SECONDS: Final = 86_400
 #: Values of a column that a refusal lists.
 _SHOWN: Final = 10
 
@@ -232,7 +231,7 @@ def _new(rule: Arrivals, dataset: Dataset) -> NewMovies:
     if times is None:
         raise _without_times("rules.new", dataset)
     count = np.bincount(dataset.ratings.movie_index, minlength=len(movies))[: len(movies)]
-    oldest = int(times.max(initial=0)) - rule.days * _DAY_SECONDS
+    oldest = int(times.max(initial=0)) - rule.days * SECONDS_PER_DAY
     is_new = (movies.released != NO_TIME) & (movies.released > oldest)
     chosen = np.flatnonzero(is_new & (count <= rule.most_ratings))
     return NewMovies(chosen.astype(np.int32), rule.share)

@@ -4,14 +4,18 @@ Shapes: U users.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
 import numpy as np
 
-from reco_batch.data.dataset import Events, Histories, Ratings, histories, newest_first
+from reco_batch.data.dataset import (
+    SECONDS_PER_DAY,
+    Events,
+    Histories,
+    Ratings,
+    histories,
+    newest_first,
+)
 from reco_batch.settings.rules import ALLOWED, NEVER, days_after
-
-_DAY_SECONDS: Final = 86_400
 
 
 def may_return(rule: str | Mapping[str, str], seen: Collection[str]) -> bool:
@@ -54,7 +58,7 @@ def left_out(
         return Histories(np.zeros(user_count + 1, np.int64), np.zeros(0, np.int32))
     if ratings.timestamp is None:
         raise ValueError("ratings without timestamps; expected ratings with them")
-    first = int(ratings.timestamp.max()) - repeat_days * _DAY_SECONDS
+    first = int(ratings.timestamp.max()) - repeat_days * SECONDS_PER_DAY
     order = newest_first(ratings)
     recent = ratings.take(order[ratings.timestamp[order] > first])
     return histories(
@@ -84,7 +88,7 @@ def left_out_by_kind(
     is_out = np.zeros(len(ratings), bool)
     for kind in events.kinds:
         days = days_after(rules.get(kind, NEVER if kind in events.seen else ALLOWED))
-        first = 0 if days is None else max(newest - days * _DAY_SECONDS, 0)
+        first = 0 if days is None else max(newest - days * SECONDS_PER_DAY, 0)
         is_out |= events.of([kind]) > first
     order = newest_first(ratings)
     recent = ratings.take(order[is_out[order]])

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reco_batch.data.dataset import NO_TIME, Dataset, Movies, Ratings
+from reco_batch.data.dataset import NO_TIME, SECONDS_PER_DAY, Dataset, Movies, Ratings
 from reco_store.contract.keys import BY_HIGHEST_RATED, BY_MOST_RATED, BY_NEW, BY_TRENDING
 
 
@@ -44,7 +44,6 @@ class PopularList(NamedTuple):
 _BELOW_MEAN: Final = 0.05
 #: In so many steps the threshold of stars falls to the lowest mean.
 _STEPS: Final = 10
-_SECONDS_OF_DAY: Final = 86_400
 
 
 class Thresholds(NamedTuple):
@@ -111,7 +110,7 @@ def recent_counts(ratings: Ratings, *, movie_count: int, days: float) -> NDArray
         raise ValueError("ratings without timestamps; expected ratings with them")
     if not len(ratings):
         return np.zeros(movie_count, np.int64)
-    is_recent = ratings.timestamp > ratings.timestamp.max() - days * _SECONDS_OF_DAY
+    is_recent = ratings.timestamp > ratings.timestamp.max() - days * SECONDS_PER_DAY
     return np.bincount(ratings.movie_index[is_recent], minlength=movie_count)
 
 
@@ -254,7 +253,7 @@ def recent_lists(
     if ratings.timestamp is None or not len(ratings):
         return
     newest = int(ratings.timestamp.max())
-    age = (newest - ratings.timestamp) / _SECONDS_OF_DAY
+    age = (newest - ratings.timestamp) / SECONDS_PER_DAY
     weight = np.exp2(-age / recency.half_life_days)
     listed = ratings.movie_index < len(movies)
     if eligible is not None:
@@ -267,7 +266,7 @@ def recent_lists(
         chosen.append((BY_TRENDING, np.where(users >= recency.least_users, trend, 0)))
     if recency.new_days is not None:
         entered = entry_times(ratings, movies)
-        is_new = newest - entered < recency.new_days * _SECONDS_OF_DAY
+        is_new = newest - entered < recency.new_days * SECONDS_PER_DAY
         everything = _weighted(ratings, weight, listed, len(movies))
         chosen.append((BY_NEW, np.where(is_new, everything, 0)))
     for genre, members in ((None, np.arange(len(movies))), *_by_genre(movies)):

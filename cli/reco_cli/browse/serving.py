@@ -29,7 +29,7 @@ def serve(
     show: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> None:
-    """Serve the pages until the process is told to end.
+    """Serve the pages until SIGINT or SIGTERM.
 
     Args:
         where: the store.

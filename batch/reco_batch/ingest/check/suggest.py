@@ -92,7 +92,7 @@ def suggested_weights(file: TableFile | None, column: str | None) -> dict[str, f
             if len(kinds) > _MOST_KINDS:
                 return {}
     except (DataRefused, ReadAgain, pa.ArrowException, OSError):
-        return {}  # the reader of the whole table says why
+        return {}  # the reader of the whole table reports the fault
     weights = {kind: _usual_weight(kind) for kind in sorted(kinds)}
     return dict(sorted(weights.items(), key=lambda one: one[1]))
 
