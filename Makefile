@@ -44,6 +44,7 @@ check: $(DEVELOPED) ## Check style, formatting, types, imports and wording.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tests/structure/words.py
+	@! git grep -nE '^(<{7}|>{7}) ' # a conflict that was not resolved
 
 format: $(DEVELOPED) ## Fix what ruff can fix.
 	@$(BIN)/ruff check --fix .

@@ -29,7 +29,7 @@ OPTIONS = [
     "--disable-component-update",
     "--hide-scrollbars",
 ]
-LEFT_OUT = ("about:", "data:", "chrome:", "devtools:")
+LEFT_OUT = ("about:", "data:", "chrome:", "chrome-untrusted:", "devtools:")
 
 
 class Browser:

@@ -99,6 +99,16 @@ class Server:
             self.process = None
 
 
+def accepts(path: Path) -> bool:
+    """Return whether a server listens on a socket, which exists a moment before that."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 @contextmanager
 def running_server(*options: str, program: str | None = None) -> Iterator[str]:
     """Run a server on its own socket; yield its address."""
@@ -109,7 +119,7 @@ def running_server(*options: str, program: str | None = None) -> Iterator[str]:
         [*command, "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
     ) as process:
         try:
-            while not path.exists():
+            while not accepts(path):
                 assert process.poll() is None, "the server does not start"
                 time.sleep(0.01)
             yield f"unix://{path}"

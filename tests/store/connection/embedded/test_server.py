@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from unittest.mock import Mock
 
+import psutil
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -217,6 +218,7 @@ def test_a_stopped_server_saves_as_its_error_advises(home, monkeypatch):
             save(client)
         for name, number in re.findall(r"kill -(\w+) (\d+)", caught.value.next_step)[1:]:
             os.kill(int(number), signal.Signals[f"SIG{name}"])
+    psutil.wait_procs([psutil.Process(pid)], timeout=10)
     with connect(None, home=home) as client:
         assert client.get("a") == b"1"
         assert server_pid(home) != pid
