@@ -20,15 +20,8 @@ import threading
 import reco_batch
 from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.artifact.writer import ArtifactWriter
-from reco_batch.settings import hyperparameters as presets
-from reco_batch.settings.hyperparameters import (
-    EnsembleParameters,
-    HybridParameters,
-    Preset,
-    RankBy,
-    TowerParameters,
-)
 from reco_store.publishing import staging
+from small_models import use_small_models
 
 AT, HOME, OF = os.environ["DIE_AT"], os.environ["RECO_HOME"], os.environ["DIE_OF"]
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
@@ -95,14 +88,6 @@ keep_value, UnfinishedNight.value = UnfinishedNight.value, watched_value
 make_block, ArtifactWriter._batch = ArtifactWriter._batch, counted_block
 write_batch, staging.write_batch = staging.write_batch, counted_batch
 if os.environ["MODELS"] == "small":
-    presets.PRESETS["default"] = Preset(
-        HybridParameters(
-            TowerParameters(embedding_dim=8, steps=3, batch_users=2048),
-        ),
-        EnsembleParameters(factors=8, embedding_dim=4, epochs=4),
-        refit=True,
-        fits_validation=True,
-        rank_by=RankBy.BOUND,
-    )
+    use_small_models()
 sys.addaudithook(watch)
 reco_batch.main()

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -66,20 +67,21 @@ def open_cluster(
     # Ray never deletes the logs of its sessions; they are next to sockets with a short path.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"  # the first one is raised
+        os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # or a late call would start another Ray
         options: dict[str, Any] = {"address": address}
         if address is None:
-            os.environ.update(_OF_OUR_OWN, RAY_AUTH_TOKEN=secrets.token_hex(32))
+            os.environ.update(_OF_OUR_OWN, RAY_AUTH_TOKEN=_auth_token())
             options = {"address": "local", "num_cpus": workers, "_temp_dir": folder}
             options["include_dashboard"] = False
         elif address != "auto":
             _knock(address)
-        ray = _ray(purpose.option)
+        cluster = RayCluster(_ray(purpose.option), options, purpose)
         try:
             # Ray prints events of its workers to standard output, among the command's results.
             with redirect_stdout(sys.stderr):
-                yield RayCluster(ray, options, purpose)
+                yield cluster
         finally:
-            ray.shutdown()
+            cluster.close()
 
 
 class RayCluster:
@@ -99,14 +101,17 @@ class RayCluster:
         """
         self._ray, self._options, self._purpose = ray, options, purpose
         self._connecting = threading.Lock()
+        self._closed = False
 
     def connected(self) -> ModuleType:
         """Return the module, connected.
 
         Raises:
-            NightFailed: no Ray cluster answers at the address.
+            NightFailed: no Ray cluster answers at the address, or the connection was closed.
         """
         with self._connecting:
+            if self._closed:  # a thread of a failed stage, which still asks for its lists
+                raise self._not_going_on(RuntimeError("the run has ended"))
             if not self._ray.is_initialized():
                 try:
                     with signals.kept():  # Ray would end the process silently
@@ -118,6 +123,12 @@ class RayCluster:
                 except Exception as error:  # a bare one, if its processes do not start in time
                     raise self._not_going_on(error) from error
         return self._ray
+
+    def close(self) -> None:
+        """Disconnect, and end a cluster of this process; later uses fail."""
+        with self._connecting:
+            self._closed = True
+            self._ray.shutdown()
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -157,6 +168,12 @@ def see_same(expected: Mapping[str, str], own: Mapping[str, str]) -> None:
             f"the Ray worker on {socket.gethostname()} differs: {'; '.join(differ)}. "
             "Install the same version from the same constraints.txt on every machine."
         )
+
+
+@cache
+def _auth_token() -> str:
+    """Return the secret of this process's clusters: Ray reads it from the environment only once."""
+    return secrets.token_hex(32)
 
 
 def _ray(option: str) -> ModuleType:

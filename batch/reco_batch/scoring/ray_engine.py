@@ -27,7 +27,8 @@ SHARD_ROWS: Final = BLOCK_ROWS
 _AHEAD: Final = 2
 #: Number of times that a shard is scored again after its worker was killed.
 _RETRIES: Final = 5
-#: A shard takes seconds: a cluster that finishes none in this time has no workers left.
+#: A shard takes seconds: a cluster that finishes none in this time has no workers left. Ray repeats
+#: the shards of a machine that vanished from the network after 7 minutes (keepalive of its gRPC).
 _PATIENCE_SECONDS: Final = 600.0
 #: Memory of an idle worker with NumPy and reco loaded.
 _IDLE_WORKER_BYTES: Final = 200_000_000
