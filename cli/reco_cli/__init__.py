@@ -4,6 +4,7 @@ The commands are in `app`. This module only starts them, so that an installation
 extra names the missing packages instead of showing a traceback.
 """
 
+import gc
 import sys
 
 __all__ = ["main"]
@@ -15,6 +16,9 @@ def main() -> None:
     Raises:
         SystemExit: always, with one of the documented exit codes.
     """
+    # A command ends before there is garbage: collections during the imports, and of everything that
+    # is left at the end, would take a third of its time. `browse`, which lives on, enables them.
+    gc.disable()
     try:
         import typer  # noqa: F401, PLC0415 - checked here, to name the extra that installs it
     except ModuleNotFoundError as error:
@@ -30,5 +34,8 @@ def main() -> None:
     from reco_terminal.console import guard, open_streams  # noqa: PLC0415 - as above
 
     open_streams()
-    with guard():  # for the help, too
-        app(prog_name="reco")
+    try:
+        with guard():  # for the help, too
+            app(prog_name="reco")
+    finally:
+        gc.freeze()

@@ -5,12 +5,12 @@ and writes the page. `reco_store` reads, `list_pages` and `status_pages` choose 
 `output` writes.
 """
 
+import gc
 from typing import Annotated, Literal
 
 import typer
 
 from reco_cli import list_pages
-from reco_cli.live_states import read_live_states
 from reco_cli.lookup import look_up, ratings_of
 from reco_cli.options import (
     LISTING,
@@ -21,7 +21,6 @@ from reco_cli.options import (
 )
 from reco_cli.output import write
 from reco_cli.quick_commands import QuickCommand, QuickGroup
-from reco_cli.status_pages import status_page
 from reco_store import NotInstalled, UsageError
 
 User = Annotated[str, typer.Argument(metavar="ID", help="Id of the user.")]
@@ -214,6 +213,7 @@ def browse(
         if error.name not in ("uvicorn", "starlette", "jinja2", "markupsafe"):
             raise
         raise NotInstalled("`reco browse`", "browse") from error
+    gc.enable()  # see `reco_cli.main`
     serve(
         options.where,
         host,
@@ -238,6 +238,10 @@ def status(
     The page has its age, size, gate verdict and metrics. Several namespaces are shown side by side,
     and so are the arms of an experiment (`batch experiment`) if no namespace is named.
     """
+    # Texts and formats of all metrics, which no list needs.
+    from reco_cli.live_states import read_live_states  # noqa: PLC0415
+    from reco_cli.status_pages import status_page  # noqa: PLC0415
+
     names = [name.strip() for name in options.namespaces or ()] or [options.namespace]
     if options.generation is not None and len(names) > 1:
         raise UsageError("--generation: expected one --namespace, whose generation it is")

@@ -1,7 +1,6 @@
 """Pages of the commands that list movies, built from the store's answers. Pure functions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -74,7 +73,7 @@ def for_ratings_page(
         query={"ratings": dict(ratings)},
         whose=whose,
     )
-    return replace(page, notes=(*notes, *page.notes))
+    return page._replace(notes=(*notes, *page.notes))
 
 
 def popular_page(answer: Answer, by: str, genre: str | None, options: ListOptions) -> Page:
@@ -138,7 +137,7 @@ def movie_page(found: MovieLookup, wanted: str, options: ListOptions) -> Page:
     if movie is None:
         return page
     notes = page.notes if shadowed is None else (shadowed, *page.notes)
-    return replace(page, facts=_card(movie, words), notes=notes)
+    return page._replace(facts=_card(movie, words), notes=notes)
 
 
 def search_page(

@@ -1,7 +1,6 @@
 """Live state of one namespace or of several: those of an experiment, or any."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from reco_cli.options import Where
@@ -59,10 +58,10 @@ def read_live_states(where: Where, names: Sequence[str], *, with_arms: bool) -> 
         UsageError: the address, or a name, has an unknown form.
         StoreError: the store cannot be read, or none of the namespaces can.
     """
-    states = {name: _read(replace(where, namespace=name)) for name in names}
+    states = {name: _read(where._replace(namespace=name)) for name in names}
     if with_arms:
         arms = dict.fromkeys([*states, *(arm for each in _recorded(states) for arm in each.parts)])
-        states = {arm: states.get(arm) or _read(replace(where, namespace=arm)) for arm in arms}
+        states = {arm: states.get(arm) or _read(where._replace(namespace=arm)) for arm in arms}
     shown = tuple(states.values())
     if all(live.status is None for live in shown):
         raise shown[0].errors[0]

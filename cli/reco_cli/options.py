@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import typer
 
@@ -43,8 +43,7 @@ def _option(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - as t
     return typer.Option(metavar=metavar, help=text, **more)
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """Store that a command reads.
 
     Attributes:

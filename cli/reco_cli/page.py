@@ -3,17 +3,17 @@
 A `Page` is built from the store's answers by the pure functions of `list_pages` and `status_pages`,
 and written by `output` as a table, as tab-separated lines or as one JSON object, so the three never
 disagree. The fields of the JSON object are documented in `document`.
+
+Named tuples: a frozen dataclass takes ten times as long to define, and every command would wait.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from reco_store import ListFilters, RecoError
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(NamedTuple):
     """Options that every listing shares."""
 
     namespace: str
@@ -66,8 +66,7 @@ class ListOptions:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of a listing."""
 
     rank: int
@@ -84,8 +83,7 @@ class Row:
     """Title of the rated movie that explains this one; empty if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Answer of one command. Texts are as the store has them: writers escape them."""
 
     heading: str

@@ -9,7 +9,7 @@ from reco_store import Answer, Item, Movie
 from reco_store.contract.titles import fold_genre
 from reco_store.contract.words import DEFAULT_WORDS, Words
 from reco_store.read.answer_types import USED_UP
-from reco_terminal.wording import age_words
+from reco_terminal.ages import age_words
 
 
 def generation_words(generation: str, age_seconds: float) -> str:

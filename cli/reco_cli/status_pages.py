@@ -9,7 +9,12 @@ from reco_cli.page import Page
 from reco_store import NothingPublished, Status
 from reco_store.contract.metrics import WITH_RULES, Use, figures
 from reco_store.contract.words import Words, words_of
-from reco_terminal.wording import age_words, chosen_words, quality_figures, quality_words
+from reco_terminal.ages import age_words
+from reco_terminal.wording import (
+    chosen_words,
+    quality_figures,
+    quality_words,
+)
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 

@@ -1,3 +1,3 @@
 """Terminal conventions that `batch` and `reco` share: streams, exit codes, help, texts."""
 
-__all__ = ["console", "plain_help", "wording"]
+__all__ = ["ages", "console", "plain_help", "wording"]

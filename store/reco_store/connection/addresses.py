@@ -199,8 +199,10 @@ def _require_tls_files(label: str, query: dict[str, str]) -> None:
     Raises:
         UsageError: a file is missing, or is not a PEM file of its kind.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority, certificate = query.get("ssl_ca_certs"), query.get("ssl_certfile")
+    if authority is None and certificate is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     option, file = "ssl_ca_certs", authority
     try:
         if authority is not None:

@@ -20,9 +20,10 @@ __all__ = ["DEFAULT_WORDS", "WORDS", "Words", "words_of"]
 #: Name of the field of a manifest.
 WORDS: Final = "words"
 #: Words to replace, with an article before them. What a model predicts are stars in any catalogue.
-_REPLACED: Final = re.compile(r"(?<!predicted )\b(an? )?(movies?|ratings?|rated)\b", re.IGNORECASE)
+#: Not compiled here: most catalogues have movies, and a command would wait for it.
+_REPLACED: Final = r"(?i)(?<!predicted )\b(an? )?(movies?|ratings?|rated)\b"
 #: Beginnings of words that take the article "an".
-_OPEN: Final = re.compile(r"[aeio]|u(?!ni|s)", re.IGNORECASE)
+_OPEN: Final = r"(?i)[aeio]|u(?!ni|s)"
 
 
 class Words(NamedTuple):
@@ -43,13 +44,13 @@ class Words(NamedTuple):
         """
         if self == DEFAULT_WORDS:
             return text
-        return _REPLACED.sub(self._one, text)
+        return re.sub(_REPLACED, self._one, text)
 
     def _one(self, found: re.Match[str]) -> str:
         article, word = found.groups()
         own: str = getattr(self, _FIELDS[word.lower()])
         if article:
-            right = "an " if _OPEN.match(own) else "a "
+            right = "an " if re.match(_OPEN, own) else "a "
             return (right.capitalize() if article[0] == "A" else right) + own
         return own[:1].upper() + own[1:] if word[0].isupper() else own
 

@@ -35,7 +35,6 @@ from reco_store.read.answer_types import (
     Item,
     Reason,
 )
-from reco_store.read.cold_start import blend_lists
 from reco_store.read.list_query import SHOW_NONE, Sets
 from reco_store.read.pinning import MAX_MOVES, Moved, Step
 
@@ -139,6 +138,8 @@ class ListAnswerer:
     def _choose(self, query: ListQuery, pinned: Pinned, sets: Sets) -> Request[list[Item]]:
         """Return the best movies that pass the filters."""
         if query.ratings is not None:
+            from reco_store.read.cold_start import blend_lists  # noqa: PLC0415  not for user lists
+
             filters = query.filters
             looked_at = _WINDOW if filters.restricts else filters.n + _SLACK
             cold_start = yield from blend_lists(self._pinning, pinned, query.ratings, looked_at)

@@ -24,7 +24,6 @@ from reco_store.contract.keys import (
     similar_suffix,
     user_suffix,
 )
-from reco_store.contract.titles import split_year
 from reco_store.read.answer_types import (
     FOR_RATINGS,
     PERSONAL,
@@ -35,18 +34,16 @@ from reco_store.read.answer_types import (
     Status,
     StoredGeneration,
 )
-from reco_store.read.cold_start import require_few
 from reco_store.read.list_answer import ListAnswerer
 from reco_store.read.list_query import ListQuery, check_filters
 from reco_store.read.pinning import MAX_MOVES, Moved, Pinning, Step
-from reco_store.read.title_match import best_matches, candidates, question_of, title_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Unpack
 
     from reco_store.contract.arguments import Id
-    from reco_store.read.list_query import ListFilters
+    from reco_store.read.list_query import CheckedFilters, ListFilters
     from reco_store.read.pinning import Request
     from reco_store.read.snapshot import Snapshot
     from reco_store.read.title_match import Question
@@ -80,13 +77,18 @@ class Requests:
         self._clock = clock
         self._pinning = Pinning(keys, clock, generation)
         self._lists = ListAnswerer(self._pinning)
+        self._unfiltered = check_filters(keys)
+
+    def _checked(self, filters: ListFilters) -> CheckedFilters:
+        """Return the checked filters; the usual request has none and need not wait for a check."""
+        return check_filters(self._keys, **filters) if filters else self._unfiltered
 
     def user(
         self, user_id: Id, *, why: bool = False, **filters: Unpack[ListFilters]
     ) -> Request[Answer]:
         """Request a user's list by the retrieval model, with explanations if `why`."""
         user_id = id_text(user_id, "user")
-        checked = check_filters(self._keys, **filters)
+        checked = self._checked(filters)
         because = because_suffix(user_id) if why else None
         query = ListQuery(
             user_suffix(user_id), PERSONAL, checked, seen_suffix(user_id), because=because
@@ -96,14 +98,14 @@ class Requests:
     def ranked(self, user_id: Id, **filters: Unpack[ListFilters]) -> Request[Answer]:
         """Request a user's list by predicted rating."""
         user_id = id_text(user_id, "user")
-        checked = check_filters(self._keys, **filters)
+        checked = self._checked(filters)
         query = ListQuery(ranked_suffix(user_id), RANKED, checked, seen_suffix(user_id))
         return self._lists.answer(query)
 
     def similar(self, movie_id: Id, **filters: Unpack[ListFilters]) -> Request[Answer]:
         """Request the movies most similar to a movie."""
         movie_id = id_text(movie_id, "movie")
-        checked = check_filters(self._keys, **filters)
+        checked = self._checked(filters)
         query = ListQuery(similar_suffix(movie_id), SIMILAR, checked, itself=movie_id)
         return self._lists.answer(query)
 
@@ -111,16 +113,18 @@ class Requests:
         self, ratings: Mapping[str, float] | Mapping[int, float], **filters: Unpack[ListFilters]
     ) -> Request[Answer]:
         """Request a list for a user with a few ratings (cold start)."""
+        from reco_store.read.cold_start import require_few  # noqa: PLC0415  not for user lists
+
         stars = stars_by_id(ratings)
         require_few(stars)
-        checked = check_filters(self._keys, **filters)
+        checked = self._checked(filters)
         return self._lists.answer(ListQuery("", FOR_RATINGS, checked, ratings=stars))
 
     def popular(
         self, by: str, genre: str | None, **filters: Unpack[ListFilters]
     ) -> Request[Answer]:
         """Request a popular list."""
-        checked = check_filters(self._keys, **filters)
+        checked = self._checked(filters)
         genre = None if genre is None else name_text(genre, "genre")
         named = None if genre is None else (by, genre)
         suffix = popular_suffix(by, genre)
@@ -151,6 +155,9 @@ class Requests:
 
     def find_title(self, title: str) -> Request[tuple[Movie, ...]]:
         """Request the movies with a title, or else with a loose form of it."""
+        from reco_store.contract.titles import split_year  # noqa: PLC0415  not for lists
+        from reco_store.read.title_match import title_question  # noqa: PLC0415  as above
+
         suffixes, year = title_question(name_text(title, "title"))
         for _ in range(MAX_MOVES):
             snapshot, found = yield from self._pinning.some(suffixes)
@@ -185,10 +192,17 @@ class Requests:
 
     def search(self, text: str, n: int, *, partial: bool) -> Request[tuple[Movie, ...]]:
         """Request movies by words of their titles."""
+        from reco_store.read.title_match import question_of  # noqa: PLC0415  not for lists
+
         question = question_of(name_text(text, "search"))
         return self._search(question, list_length(n), partial=partial)
 
     def _search(self, question: Question, n: int, *, partial: bool) -> Request[tuple[Movie, ...]]:
+        from reco_store.read.title_match import (  # noqa: PLC0415  not for lists
+            best_matches,
+            candidates,
+        )
+
         suffixes = question.suffixes
         for _ in range(MAX_MOVES):
             snapshot, found = yield from self._pinning.some(suffixes)

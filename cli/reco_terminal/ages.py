@@ -1,0 +1,24 @@
+"""Ages in words, for both commands."""
+
+from __future__ import annotations
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def age_words(age_seconds: float) -> str:
+    """Return an age in words, for example `3 hours`.
+
+    Args:
+        age_seconds: in seconds; negative if the clocks of two machines differ.
+    """
+    if age_seconds < _MINUTE:
+        return "less than a minute"
+    if age_seconds < 2 * _HOUR:
+        return _counted(age_seconds // _MINUTE, "minute")
+    if age_seconds < 2 * _DAY:
+        return _counted(age_seconds // _HOUR, "hour")
+    return _counted(age_seconds // _DAY, "day")
+
+
+def _counted(count: float, unit: str) -> str:
+    return f"{int(count)} {unit}{'' if int(count) == 1 else 's'}"
