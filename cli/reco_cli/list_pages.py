@@ -85,16 +85,15 @@ def popular_page(answer: Answer, by: str, genre: str | None, options: ListOption
         genre: the genre, or None for all.
         options: the options of every listing.
     """
-    kind = by.replace("-", " ")
+    kind = by.replace("-", "_")
     whose = "the whole catalogue" if genre is None else f"the genre {genre}"
+    named = page_texts.source_words(kind, answer.words)
     return _listing(
         answer,
         options,
         command="get-popular",
-        heading=f"The {answer.words.adapt(kind)} {answer.words.items} of {whose}",
-        fallback=page_texts.fallback_note(
-            answer, wanted=by.replace("-", "_"), whose=whose, genre=genre
-        ),
+        heading=f"The {named} {answer.words.items} of {whose}",
+        fallback=page_texts.fallback_note(answer, wanted=kind, whose=whose, genre=genre),
         query={"by": by, "genre": genre},
         whose=whose,
     )
@@ -249,10 +248,9 @@ def _frame(command: str, answer: Answer, options: ListOptions) -> dict[str, Any]
 
 
 def _card(movie: Movie, words: Words) -> tuple[tuple[str, str], ...]:
-    mean = "" if movie.mean_rating is None else f", mean {movie.mean_rating:.2f}"
     return (
         ("title", movie.title),
         ("id", movie.movie_id),
         ("genres", ", ".join(movie.genres) or "none listed"),
-        (words.interactions, f"{movie.rating_count:,}{mean}"),
+        page_texts.rating_fact(movie, words),
     )

@@ -11,6 +11,9 @@ from reco_store.contract.words import DEFAULT_WORDS, Words
 from reco_store.read.answer_types import USED_UP
 from reco_terminal.ages import age_words
 
+#: Lists that a run publishes only for ratings in stars.
+_OF_STARS = ("ranked", "highest_rated")
+
 
 def generation_words(generation: str, age_seconds: float) -> str:
     """Return a generation and its age, such as `generation X, 3 hours old`."""
@@ -33,8 +36,25 @@ def score_words(score: float, source: str) -> str:
 
 
 def source_words(source: str, words: Words = DEFAULT_WORDS) -> str:
-    """Return a source in words: `most_rated` becomes `most rated`, or `most bought`."""
-    return words.adapt(source.replace("_", " "))
+    """Return a source in words: `most_rated` becomes `most rated`, or `most bought`.
+
+    What is rated highest goes by stars in any catalogue: nothing is "highest bought".
+    """
+    text = source.replace("_", " ")
+    return text if source.startswith("highest_rated") else words.adapt(text)
+
+
+def rating_fact(movie: Movie, words: Words) -> tuple[str, str]:
+    """Return a name and a value: the number of ratings and their mean, or of users without stars.
+
+    A card counts users, and several events of one user are no further users.
+    """
+    count = f"{movie.rating_count:,}"
+    if movie.mean_rating is not None:
+        return words.interactions, f"{count}, mean {movie.mean_rating:.2f}"
+    if words.interacted == DEFAULT_WORDS.interacted:
+        return words.interactions, count
+    return f"{words.interacted} by", f"{count} user{'s' * (movie.rating_count != 1)}"
 
 
 def size_words(size_bytes: int) -> str:
@@ -83,6 +103,8 @@ def fallback_note(
     if filtered:
         own = f"the {source_words(wanted, words)} list of {whose}"
         reason = f"{own} has no {words.item} that passes the filters"
+    elif wanted in _OF_STARS and words.interacted != DEFAULT_WORDS.interacted:
+        reason = f"{words.items} without stars have no {source_words(wanted, words)} list"
     else:
         reason = f"{whose} has no {source_words(wanted, words)} list"
     return f"{reason}; showing the {instead} instead."

@@ -2,8 +2,9 @@
 
 One movie is one line: a text that does not fit ends in an ellipsis. On a narrow terminal genres and
 titles share the remaining width, and if that is too little for a title, columns are left out, the
-least needed first. Widths are counted in terminal cells, so CJK titles and emoji keep the columns
-aligned. rich leaves colours out if NO_COLOR is set.
+least needed first. Explanations, which are shown on request only, are cut before the year goes.
+Widths are counted in terminal cells, so CJK titles and emoji keep the columns aligned. rich leaves
+colours out if NO_COLOR is set.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from reco_terminal.console import printable
 
 _GAP = 2  # cells between two columns
 _LEAST_TITLE = 20  # a title is cut to this before another column is left out
+_LEAST_BECAUSE = 20
 _LEAST_GENRES = 12  # narrower genres are not worth the room
 _GENRES_SHARE = 0.35  # of the width for text, if neither titles nor genres fit
 
@@ -34,7 +36,7 @@ _JUSTIFY: dict[str, Literal["left", "right"]] = {
     "source": "left",
     "because": "left",
 }
-_LEFT_OUT_FIRST = ("genres", "because", "source", "year", "score")
+_LEFT_OUT_FIRST = ("genres", "source", "year", "because", "score")
 
 
 def draw(page: Page) -> None:
@@ -70,7 +72,11 @@ def column_widths(needs: Mapping[str, int], width: int) -> dict[str, int]:
         fixed = sum(need for column, need in widths.items() if column not in {"title", "genres"})
         room = width - fixed - _GAP * (len(widths) - 1)
         genres = _genres_width(widths.get("genres", 0), needs["title"], room)
-        if room - genres >= min(needs["title"], _LEAST_TITLE):
+        lacking = min(needs["title"], _LEAST_TITLE) - (room - genres)
+        if name == "source" and 0 < lacking <= widths.get("because", 0) - _LEAST_BECAUSE:
+            widths["because"] -= lacking
+            room, lacking = room + lacking, 0
+        if lacking <= 0:
             break
     shared = {"title": max(1, min(needs["title"], room - genres)), "genres": genres}
     return {name: shared.get(name, need) for name, need in widths.items()}

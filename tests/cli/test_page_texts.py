@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reco_cli import page_texts
-from reco_store import Answer, Item
+from reco_cli.browse.views import popular_kinds
+from reco_store import Answer, Item, Movie
 from reco_store.contract.words import DEFAULT_WORDS, Words
 from reco_terminal.ages import age_words
 
@@ -77,6 +78,33 @@ def test_a_complete_fallback_has_a_note():
     """The note names the user, the missing list and its substitute."""
     note = page_texts.fallback_note(answer("most_rated"), wanted="personal", whose="user 9")
     assert note == "user 9 has no personal list; showing the most rated movies instead."
+
+
+@pytest.mark.parametrize(("wanted", "name"), [("highest_rated", "highest rated"), ("ranked",) * 2])
+def test_a_list_of_stars_is_never_there_without_stars(wanted, name):
+    """The note says so, and nothing is "highest chosen"."""
+    books = Words("book", "books", "event", "events", "chosen")
+    note = page_texts.fallback_note(answer("most_rated", words=books), wanted=wanted, whose="u")
+    assert note == (
+        f"books without stars have no {name} list; showing the most chosen books instead."
+    )
+    assert page_texts.source_words("highest_rated", books) == "highest rated"
+    assert list(popular_kinds(books).values()) == ["Most chosen", "Trending", "New"]
+    assert list(popular_kinds(DEFAULT_WORDS)) == ["most-rated", "highest-rated", "trending", "new"]
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "mean", "expected"),
+    [
+        (DEFAULT_WORDS, 215, 3.921, ("ratings", "215, mean 3.92")),
+        (Words("book", "books"), 0, None, ("ratings", "0")),
+        (Words("book", "books", "event", "events", "chosen"), 83, None, ("chosen by", "83 users")),
+        (Words("book", "books", "event", "events", "chosen"), 1, None, ("chosen by", "1 user")),
+    ],
+)
+def test_a_card_without_stars_counts_users(words, count, mean, expected):
+    """Events are no users: 162 of them may be of 83 customers."""
+    assert page_texts.rating_fact(Movie("1", "One", None, (), count, mean), words) == expected
 
 
 def test_a_fallback_that_fills_up_has_a_note():

@@ -14,6 +14,7 @@ needs = st.fixed_dictionaries(
         "genres": st.integers(6, 120),
         "score": st.integers(5, 7),
         "source": st.integers(6, 13),
+        "because": st.integers(7, 80),
     },
 )
 
@@ -31,7 +32,7 @@ def test_short_columns_are_whole_or_left_out(wanted, width):
     """A rank, year, score or source is never cut; rank and title are always shown."""
     widths = column_widths(wanted, width)
     cut = {name for name, size in widths.items() if size < wanted[name]}
-    assert cut <= {"title", "genres"}
+    assert cut <= {"title", "genres", "because"}
     assert {"#", "title"} <= set(widths)
 
 
@@ -46,6 +47,15 @@ def test_eighty_columns_show_every_column_and_most_of_the_title():
     """A usual list at 80 columns: genres have a third of the width for text."""
     wanted = {"#": 2, "title": 60, "year": 4, "genres": 40, "score": 5, "source": 10}
     assert column_widths(wanted, 80) == {**wanted, "title": 32, "genres": 17}
+
+
+def test_eighty_columns_show_an_explanation_of_any_length():
+    """It was asked for: genres and source go first, and it is cut before the year goes."""
+    wanted = {"#": 3, "title": 60, "year": 4, "genres": 40, "score": 5, "source": 10}
+    left = {"#": 3, "title": 20, "year": 4, "score": 5}
+    assert column_widths({**wanted, "because": 33}, 80) == {**left, "title": 27, "because": 33}
+    assert column_widths({**wanted, "because": 60}, 80) == {**left, "because": 40}
+    assert "because" not in column_widths({**wanted, "because": 60}, 40)
 
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=9), st.integers(0, 120))

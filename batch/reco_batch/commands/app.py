@@ -163,7 +163,11 @@ def check_data(resolved: ResolvedSettings) -> None:
 
     settings = resolved.settings
     page, problems = check_command(settings, Target.from_settings(settings))
-    typer.echo(page)
+    lines = (
+        fit_to_terminal(line) if line.startswith(("note: ", "problem ")) else line
+        for line in page.split("\n")  # the suggested lines of reco.toml stay whole
+    )
+    typer.echo("\n".join(lines))
     if problems:
         raise typer.Exit(DataRefused.exit_code)
 

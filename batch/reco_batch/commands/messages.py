@@ -22,7 +22,7 @@ from reco_batch.artifact.check import (
     lost_baseline,
 )
 from reco_batch.artifact.quarantine import StoredArtifact
-from reco_batch.progress.terminal import PART_GAP, duration, table
+from reco_batch.progress.terminal import PART_GAP, duration, fit_to_terminal, table
 from reco_store.contract.words import Words, words_of
 from reco_store.control.collector import REPLACED
 from reco_store.control.generation_registry import QUARANTINED, READY, RETIRED, STAGING
@@ -52,6 +52,8 @@ STATES: Final = {
     RETIRED: "deleted from the store; `batch republish GENERATION` serves it if it is on disk",
     "stored": "on disk only; `batch republish GENERATION` serves it",
 }
+#: Most ids that a message lists.
+_NAMED_USERS: Final = 5
 #: Clocks of two machines may differ by this much before an age is reported as negative.
 _CLOCK_SKEW_SECONDS: Final = 60
 
@@ -251,7 +253,11 @@ def generation_table(
     if not rows:
         return "no generations; run `batch run`"
     states = {row[1] for row in rows}
-    legend = [f"{state:12}{meaning}" for state, meaning in STATES.items() if state in states]
+    legend = [
+        fit_to_terminal(f"{state:13}{meaning}")
+        for state, meaning in STATES.items()
+        if state in states
+    ]
     return "\n".join([table(HEADER, rows), "", *legend])
 
 
@@ -353,7 +359,9 @@ def forget_message(found: "Forgot") -> str:
     erased, users = found.erased, _plural(found.users, "user")
     left_out = _line("later runs", f"leave out everybody in {found.list_file}")
     if not (found.keys or found.generations or any(erased) or found.unfinished):
-        return f"no data was found for {users}\n{left_out}"
+        earlier = "anybody who was forgotten earlier"
+        whom = _named(found.unknown) or (users if found.users else earlier)
+        return f"no data was found for {whom}\n{left_out}"
     in_store = (
         f"{_plural(found.keys, 'key')} deleted",
         f"{_plural(found.generations, 'generation')} changed",
@@ -369,17 +377,26 @@ def forget_message(found: "Forgot") -> str:
         _line("unfinished", f"{_plural(found.unfinished, 'run')} deleted"),
         left_out,
     ]
+    if found.unknown:
+        lines.append(f"note: no data was found for {_named(found.unknown)}; check the spelling")
     return "\n".join(lines)
+
+
+def _named(users: Sequence[str]) -> str:
+    """Return the ids of the first users, and the number of the others."""
+    more = len(users) - _NAMED_USERS
+    shown = ", ".join(map(printable, users[:_NAMED_USERS]))
+    return f"{shown} and {_plural(more, 'user')} more" if more > 0 else shown
 
 
 def undo_message(undone: "Undone") -> str:
     """Report who is forgotten no longer, and when their values come back."""
     others = [f"{_plural(undone.others, 'user')} not in it"] if undone.others else []
-    kept = f"leave out everybody in {undone.list_file}"
+    then = "; what was erased comes back with the next run" if undone.users else ""
     return "\n".join(
         [
             _line("removed", f"{_plural(undone.users, 'user')} from the list", *others),
-            _line("later runs", f"{kept}; what was erased comes back with the next run"),
+            _line("later runs", f"leave out everybody in {undone.list_file}{then}"),
         ]
     )
 

@@ -80,13 +80,13 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     USER_ID: (
         "userid user uid customer customerid client clientid member memberid account accountid "
         "visitor visitorid reviewer reviewerid person personid buyer buyerid subscriber "
-        "subscriberid session sessionid username"
+        "subscriberid session sessionid username email mail useremail customeremail"
     ),
     MOVIE_ID: (
         "movieid movie mid item itemid iid film filmid product productid article articleid sku "
-        "asin parentasin isbn book bookid track trackid song songid content contentid offer "
-        "offerid anime animeid app appid game gameid stockcode show showid video videoid business "
-        "businessid"
+        "asin parentasin isbn isbn13 isbn10 ean book bookid track trackid song songid "
+        "content contentid offer offerid anime animeid app appid game gameid stockcode show showid "
+        "video videoid business businessid"
     ),
     RATING: (
         "rating ratings stars star score value bookrating overall grade points rate userrating "
@@ -94,7 +94,8 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     ),
     TIMESTAMP: (
         "timestamp time ts date datetime createdat created updatedat eventtime when "
-        "unixreviewtime reviewtime ratedat timestampms purchasedate orderdate invoicedate unixtime"
+        "unixreviewtime reviewtime ratedat timestampms purchasedate orderdate invoicedate unixtime "
+        "purchasedat orderedat boughtat soldat"
     ),
     TITLE: "title name movietitle itemname itemtitle productname booktitle producttitle filmtitle",
     GENRES: "genres genre category categories tags tag genrenames",

@@ -34,6 +34,11 @@ _DELIMITERS: Final = re.compile(r"[,;\t|]")
 #: Name of the artifact's file with the rows that were left out.
 REJECTED: Final = "rejected.csv"
 REMEDY: Final = "Correct or remove such rows, or allow some with --max-bad-rows."
+#: What to do if every row of a file has the same fault.
+_REMEDY_OF_ALL: Final = (
+    "All rows have it: correct the column where the file is written, or the setting that describes "
+    "it. A spreadsheet keeps ids and times whole if they are formatted as text."
+)
 
 
 class Fault(NamedTuple):
@@ -127,15 +132,24 @@ class BadRows:
             for location, bad in located
         )
 
-    def faults(self, lines: dict[str, RowLocator]) -> list[DataRefused]:
-        """Return a refusal for each kind of fault, with its first row."""
+    def faults(self, lines: dict[str, RowLocator], empty: Sequence[str] = ()) -> list[DataRefused]:
+        """Return a refusal for each kind of fault, with its first row.
+
+        Args:
+            lines: file name -> locations of its rows.
+            empty: files of which no row is left.
+        """
+        kinds = Counter(fault.file for fault in self.counts)
         firsts = list({bad.fault: bad for bad in reversed(self._kept)}.values())
         found = []
         for location, bad in self._located(firsts, lines):
             count = self.counts[bad.fault]
             text = bad.found + (f", the first of {count:,} such rows" if count > 1 else "")
+            file = bad.fault.file
+            has_all = count > 1 and file in empty and kinds[file] == 1
+            remedy = _REMEDY_OF_ALL if has_all else REMEDY
             found.append(
-                DataRefused(text, bad.fault.expected, REMEDY, location.file, location.line)
+                DataRefused(text, bad.fault.expected, remedy, location.file, location.line)
             )
         return found
 

@@ -72,6 +72,8 @@ def header_refusals(file: TableFile, table: Table) -> list[DataRefused]:
     ]
     missing = [column for column in table.required() if column not in places]
     others = [one for one in table.others(found) if not c.is_index(one)]
+    if len(missing) > 1 and (c.EVENT in table.mapped or c.guessed(others, [c.EVENT])):
+        missing = [column for column in missing if column != c.RATING]  # events have no stars
     lacks_only_stars = missing == [c.RATING]
     if missing and not (lacks_only_stars and (not others or _is_mapped(table))):
         refused.insert(0, _lacking(file, (missing, others), table))
@@ -164,8 +166,12 @@ def _lacking(
         advice.append(f"{write} {file.delimiter.join(header)}: {likely}{keep}.")
     unknown = [column for column in missing if column not in guesses.values()]
     if unknown := [one for one in unknown if one not in table.mapped]:
+        listed = ", ".join(map(repr, unknown))
+        mapped = [f"{table.key(one)} in [input.columns]" for one in unknown]
         advice.append(
-            f"Add {', '.join(map(repr, unknown))}, or give that name to the column that has it."
+            f"Add {listed}, or name the column that has it as {', '.join(mapped)}."
+            if table.mapped
+            else f"Add {listed}, or give that name to the column that has it."
         )
     if wrong := [one for one in missing if one in table.mapped]:
         advice.append(f"Correct {', '.join(table.key(one) for one in wrong)} in [input.columns].")

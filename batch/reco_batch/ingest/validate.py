@@ -180,9 +180,13 @@ def all_faults(
 ) -> list[DataRefused]:
     """Return every fault for which `build_dataset` would refuse the tables; see there."""
     good, bad = _without_bad_rows(raw, rating_scale)
-    found = bad.faults(_lines(raw)) if len(bad) > bad.limit else []
+    frames = {good.ratings_file: good.ratings, good.movies_file: good.movies}
+    empty = [file for file, frame in frames.items() if not len(frame)]
+    found = bad.faults(_lines(raw), empty) if len(bad) > bad.limit else []
+    explained = {fault.file for fault in bad.counts} if found else set()
+    if empty:
+        return found + [no_rows(file) for file in empty if file not in explained]
     checks: tuple[Callable[[], object], ...] = (
-        lambda: _require_rows(good),
         lambda: require_kinds(kinds_of(good.ratings), counting, good.ratings_file),
         lambda: _require_ages(good, counting),
         lambda: _movies(good, max_unknown_ratings),
@@ -193,8 +197,6 @@ def all_faults(
             check()
         except DataRefused as error:
             found.append(_at_its_line(error, raw))
-            if check is checks[0]:
-                break
     return found
 
 

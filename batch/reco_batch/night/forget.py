@@ -52,6 +52,8 @@ class Forgot(NamedTuple):
     list_file: Path
     failure: NightFailed | None = None
     """First artifact that could not be changed; None if all could."""
+    unknown: tuple[str, ...] = ()
+    """Named users of whom neither the store nor a readable artifact has anything."""
 
 
 class Undone(NamedTuple):
@@ -116,7 +118,9 @@ def forget_users(
             raise _not_changed(home, error) from error
     for line in _not_examined(home, namespace):
         warn(line)
-    return Forgot(len(gone), keys, generations, erased, unfinished, path, failure or unread)
+    unknown = tuple(sorted(named - known))
+    failure = failure or unread
+    return Forgot(len(gone), keys, generations, erased, unfinished, path, failure, unknown)
 
 
 def undo_forget(home: Path, namespace: str, lock: RunLock | None, users: Iterable[str]) -> Undone:

@@ -58,6 +58,8 @@ ADDRESSES: Final = ("data", "input.ratings", "input.items")
 _ADDRESS: Final = re.compile(r"(\w+://)(?:[^/?#]*@)?([^/?#:]*)")
 #: Setting of each option that sets one.
 _OF_OPTION: Final = {name.rpartition(".")[2]: name for name in reversed(SETTINGS)}
+#: Least likeness, from 0 to 1, of a name that is a mistyped other one.
+_ALIKE: Final = 0.8
 #: Kubernetes sets variables such as RECO_GATE_PORT for a Service named reco-gate.
 _OF_KUBERNETES: Final = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
@@ -251,7 +253,10 @@ def _in_file(file: Path) -> dict[str, SettingOrigin]:
     except OSError as error:
         raise UsageError(f"{file}: could not be read ({error.strerror})") from error
     except ValueError as error:  # of TOML or UTF-8
-        raise UsageError(f"{file}: is not TOML ({error}); see `batch init`") from error
+        raise UsageError(
+            f'{file}: is not TOML ({error}); texts need quotes, such as user = "email". '
+            "`batch init -` prints an example."
+        ) from error
     lines, origins = lines_of(text), {}
     for name, value in values.items():
         place = f"{file}:{lines[name]}"
@@ -290,9 +295,12 @@ def _require_known(name: str, label: str, spell: Callable[[str], str]) -> None:
     """Refuse an unknown name, and suggest the setting that it probably means."""
     if name in SETTINGS:
         return
-    last = name.rpartition(".")[2]
+    table, _, last = name.rpartition(".")
+    siblings = [known.rpartition(".")[2] for known in SETTINGS if known.rpartition(".")[0] == table]
+    alike = difflib.get_close_matches(last, siblings if table else (), n=1, cutoff=_ALIKE)
+    typo = [f"{table}.{one}" for one in alike]
     same = [known for known in SETTINGS if known.rpartition(".")[2] == last]
-    (nearest, *_) = same or difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0)
+    (nearest, *_) = typo or same or difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0)
     raise UsageError(
         f"{label} is not known; the nearest known one is {spell(nearest)}. "
         "`batch init -` prints all of them."

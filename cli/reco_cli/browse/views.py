@@ -220,10 +220,19 @@ def popular(shelf: Shelf, query: Query) -> dict[str, Any]:
         "adapt": answer.words.adapt,
         "title": page.heading,
         "by": by,
-        "kinds": KINDS,
+        "kinds": popular_kinds(answer.words),
         "genre": genre,
         "genres": sorted(map(str, status.manifest.get("genres") or ())),
         "listings": [_listing(page.heading, page, answer, own=frozenset({by.replace("-", "_")}))],
+    }
+
+
+def popular_kinds(words: Words) -> dict[str, str]:
+    """Return the label of each kind of popular list; nothing is rated highest without stars."""
+    has_stars = words.interacted == DEFAULT_WORDS.interacted
+    kinds = [kind for kind in KINDS if has_stars or kind != "highest-rated"]
+    return {
+        kind: page_texts.source_words(kind.replace("-", "_"), words).capitalize() for kind in kinds
     }
 
 
@@ -365,8 +374,12 @@ def _details(item: Item | Movie) -> str:
 
 
 def _card_line(card: Movie, words: Words) -> dict[str, str]:
-    mean = "" if card.mean_rating is None else f", mean {card.mean_rating:.2f}"
-    ratings = f"{card.rating_count:,} {words.interactions}{mean}"
+    name, value = page_texts.rating_fact(card, words)
+    if name == words.interactions:  # `3 ratings, mean 2.50`, but `chosen by 3 users`
+        count, *mean = value.split(", ")
+        ratings = ", ".join([f"{count} {name}", *mean])
+    else:
+        ratings = f"{name} {value}"
     return {
         "movie_id": card.movie_id,
         "title": card.title,

@@ -85,9 +85,10 @@ def checked_experiment(name: str, arms: Sequence[tuple[str, float]]) -> Experime
     """
     names = [Keys(namespace).namespace for namespace, _ in arms]
     if not name.strip() or len(names) < 2 or len(set(names)) < len(names):
+        has = f"is of {', '.join(names)}" if names else "has no namespaces"
         raise UsageError(
-            f"experiment {name!r} of {', '.join(names) or 'nothing'}: expected a name and two "
-            "namespaces or more, each once"
+            f"experiment {name!r} {has}; expected a name and two namespaces or more, each once, "
+            "such as reco=90 other=10"
         )
     for namespace, share in arms:
         if not (math.isfinite(share) and share > 0):

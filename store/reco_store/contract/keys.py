@@ -212,7 +212,7 @@ def parse_generation_id(generation: str) -> datetime:
     """
     if not is_generation_id(generation):
         raise UsageError(
-            f"{generation!r} is not a generation; expected a name like 20261124T031502Z-7f3a"
+            f"{generation!r} is not a generation; expected a name like 20261124T031502Z-7f3a."
         )
     return datetime.strptime(generation[:15], _STAMP).replace(tzinfo=UTC)
 

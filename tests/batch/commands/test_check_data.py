@@ -213,3 +213,70 @@ def test_a_rule_that_changes_nothing_is_a_note(check):
 
     assert code == 0
     assert "note: rules.never number 1: genres: no product has the value 'garden'" in page
+
+
+def test_a_missing_file_is_named_with_its_place(check, tmp_path, monkeypatch):
+    """A relative path counts from the working directory, as under cron: the refusal names both."""
+    monkeypatch.chdir(tmp_path)
+
+    code, page = check(ORDERS, PRODUCTS, "--ratings", "nosuch.csv")
+    _, full = check(ORDERS, PRODUCTS, "--ratings", "/nosuch/orders.csv")
+
+    assert code == 4
+    assert f"there is no file '{tmp_path}/nosuch.csv'; expected a file. A relative path" in page
+    assert f"the working directory, here '{tmp_path}': correct the path, or write" in page
+    assert "there is no file '/nosuch/orders.csv'; expected a file. Correct the path." in full
+
+
+@pytest.mark.parametrize(
+    ("orders", "value"),
+    [
+        ("7,1,4,22/05/2026\n8,1,3,23/05/2026\n", "timestamp '22/05/2026' is not a time"),
+        ("7,9.78E+11,4,1\n8,9.78E+11,4,1\n", "movieId '9.78E+11'"),
+    ],
+)
+def test_a_fault_of_all_rows_is_one_problem(check, orders, value):
+    """The file has rows, and to remove all of them is no advice."""
+    code, page = check(f"userId,movieId,rating,timestamp\n{orders}", "movieId,title\n1,One\n")
+
+    assert code == 4
+    problem = page.partition("problem 1: ")[2]
+    assert value in problem
+    assert "the first of 2 such rows" in problem
+    assert "All rows have it: correct the column where the file is written" in problem
+    assert "problem 2" not in page
+
+    _, page = check("userId,movieId,rating,timestamp\n", "movieId,title\n1,One\n2,\n")
+
+    assert "orders.csv: there is no row below the header" in page
+    assert "products.csv, line 3: title is ''" in page
+
+
+def test_columns_of_a_bookshop_are_recognised(check):
+    """Emails, ISBNs and times of purchase; a table of events needs no stars."""
+    orders = "email,isbn,purchased_at,quantity,kind\nu@b.example,9780,2026-05-01,1,purchase\n"
+    books = "isbn13,name,genre\n9780,One,Crime\n"
+
+    _, page = check(orders, books)
+
+    suggested = tomllib.loads(page.partition("suggested for reco.toml:")[2].partition("problem")[0])
+    found = suggested["input"]["columns"]
+    assert (found["user"], found["item"], found["id"]) == ("email", "isbn", "isbn13")
+    assert (found["time"], found["event"]) == ("purchased_at", "kind")
+    assert "expected also 'userId', 'movieId'. Write the header" in page
+
+    _, page = check(orders.replace("email", "who"), books, "--column", "item=isbn")
+
+    assert "expected also 'userId'. " in page
+    assert "Add 'userId', or name the column that has it as user in [input.columns]." in page
+
+
+def test_notes_and_problems_fit_the_terminal(check, monkeypatch):
+    """The suggested lines are to be copied, so they stay whole."""
+    monkeypatch.setattr("reco_batch.commands.app.fit_to_terminal", lambda line: f"<{line}>")
+
+    _, page = check(EVENTS, PRODUCTS)
+
+    assert "\n<problem 1: orders.csv" in page
+    assert "\nsuggested for reco.toml:" in page
+    assert '\nevent = "event_type"' in page

@@ -1,12 +1,22 @@
 """Summary of a run: outcome and next command first, as wide as the terminal, one line a label."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
 
-from reco_batch.commands.messages import live_line, run_summary, tuning_summary
+from reco_batch.artifact.erasure import Erased
+from reco_batch.artifact.quarantine import StoredArtifact
+from reco_batch.commands.messages import (
+    forget_message,
+    generation_table,
+    live_line,
+    run_summary,
+    tuning_summary,
+)
+from reco_batch.night.forget import Forgot
 from reco_batch.progress.terminal import fit_to_terminal
 from reco_batch.tuning.suggest import Trial
 from reco_batch.tuning.tune import Search
@@ -178,3 +188,39 @@ def test_a_tuning_summary_compares_the_best_trial_with_the_preset(tmp_path, scor
     shown = tuning_summary(searches, out=tmp_path / "tuned.json", data="demo", preset="default")
 
     assert shown.splitlines()[0] == f"rating      validation rmse: {text}"
+
+
+def test_a_user_without_data_is_named():
+    """A typo of the id to erase is the one fact that matters; of many ids the first five."""
+    known = Forgot(2, 8, 2, Erased(), 0, Path("list.json"))
+    nothing = known._replace(users=0, keys=0, generations=0)
+    many = tuple(f"u{place}" for place in range(7))
+
+    assert "no data" not in forget_message(known)
+    assert forget_message(known._replace(unknown=("a@b.example",))).endswith(
+        "\nnote: no data was found for a@b.example; check the spelling"
+    )
+    first = "no data was found for "
+    assert forget_message(nothing).startswith(f"{first}anybody who was forgotten earlier\n")
+    named = forget_message(nothing._replace(users=7, unknown=many))
+    assert named.startswith(f"{first}u0, u1, u2, u3, u4 and 2 users more\n")
+
+
+def test_the_legend_fits_the_terminal(monkeypatch):
+    """Meanings continue below their beginning."""
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    kept = [
+        StoredArtifact(ID, now.isoformat(), "refused", "", is_quarantined=withdrawn)
+        for withdrawn in (False, True)
+    ]
+
+    legends = [generation_table([], [one], now=now).partition("\n\n")[2] for one in kept]
+
+    for state, legend in zip(("refused", "quarantined"), legends, strict=True):
+        first, *rest = legend.splitlines()
+        assert first.startswith(f"{state:13}")
+        assert rest
+        assert all(line.startswith(" " * 13) for line in rest)
+        assert max(map(cell_len, legend.splitlines())) <= 70

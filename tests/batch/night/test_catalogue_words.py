@@ -209,7 +209,7 @@ def test_answers_have_the_words_of_the_shop(shop, batch, piped):
     ("path", "heading"),
     [
         ("/", "58 users, 150 products"),
-        ("/user?id=c1", "because the user bought"),
+        ("/user?id=c1", "because the user has bought"),
         ("/user?id=a-stranger", "No bought product of this user is published"),
         ("/movie?id=sku-1", "Next, for a user of whom only this purchase is known"),
         ("/movie?id=none", "Popular products"),

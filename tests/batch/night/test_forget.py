@@ -109,7 +109,7 @@ def test_the_person_is_nowhere(home, forgot):
 def test_the_second_time_nothing_is_found(forgot):
     """And this is reported, with exit code 0."""
     assert forgot[1].code == 0
-    assert forgot[1].out.startswith("no data was found for 1 user\n")
+    assert forgot[1].out.startswith(f"no data was found for {PERSON}\n")
 
 
 def test_generations_are_served_again_as_before(home, forgot, untrained):
@@ -213,11 +213,14 @@ def test_undo_removes_a_user_from_the_list_and_erases_nothing(untrained, tmp_pat
     unfinished.mkdir(parents=True)
 
     ended = untrained("forget", "--undo", "person-1", "person-3", **own)
+    again = untrained("forget", "--undo", "person-3", **own)
     none = untrained("forget", "--undo", **own)
 
     assert ended.code == 0, ended.err
     assert "1 user from the list   1 user not in it" in ended.out
     assert "what was erased comes back with the next run" in " ".join(ended.out.split())
+    assert "0 users from the list   1 user not in it" in again.out
+    assert "comes back" not in again.out
     assert read_forgotten(path).among(["person-1", "person-2"]) == {"person-2"}
     assert unfinished.exists()
     assert none.code == 2

@@ -180,10 +180,14 @@ def test_a_named_file_must_exist(monkeypatch):
         ("churn = 1", "{}:1: churn is not known; the nearest known one is gate.churn."),
         ("url = 'x'", "{}:1: url is not known; the nearest known one is notify.url."),
         ("[gate]\nchrun = 1", "{}:2: gate.chrun is not known; the nearest known one is gate.churn"),
+        (
+            "[input.event]\nx = 1",
+            "{}:1: input.event is not known; the nearest known one is input.events.",
+        ),
         ("[gates]\nx = 1", "{}:1: gates is not known; the nearest known one is "),
         ("gate = 1", "{}:1: gate = 1: expected a table [gate]"),
         ("[k]\nx = 1", "{}:1: k = {'x': 1}: expected a whole number from 1"),
-        ("k = ", "{}: is not TOML (Invalid value (at end of document)); see `batch init`"),
+        ("k = ", "{}: is not TOML (Invalid value (at end of document)); texts need quotes, such"),
     ],
 )
 def test_file_errors_name_the_line(file, text, message):

@@ -94,7 +94,7 @@ def test_user_has_list_history_reasons_and_rules(show):
     page = show("/user?id=42")
 
     assert page.rows[0][1].startswith(
-        "1 Toy Story (1995) Animation, Comedy · because the user rated"
+        "1 Toy Story (1995) Animation, Comedy · because the user has rated"
     )
     assert "Heat (1986) 9.000" in page.rows[0][1]
     assert page.rows[-1] == ("reason", page.rows[-1][1])

@@ -147,6 +147,14 @@ def refusal(path: Path, error: OSError, *, is_folder: bool = False) -> DataRefus
             _FOLDER,
             "Give its path to --data, or the name of a known data set such as `demo`.",
         )
+    if error.errno == errno.ENOENT:
+        remedy = (
+            "Correct the path."
+            if path.is_absolute()
+            else f"A relative path counts from the working directory, here {str(Path.cwd())!r}: "
+            "correct the path, or write it in full."
+        )
+        return DataRefused(f"there is no file {str(path.absolute())!r}", "a file", remedy, name)
     return DataRefused(
         f"{str(path)!r} cannot be read ({error.strerror or error})",
         "a folder that can be read" if is_folder else "a file that can be read",
