@@ -34,6 +34,7 @@ def page(judged: Judged, places: InputKeys) -> str:
         elif file is not None:
             lines += _not_understood(file, number)
     lines += _found(judged)
+    lines += [f"note: {one}" for one in judged.weight_notes]
     if judged.suggestion or judged.weights:
         suggested = suggestion(judged.suggestion, places, judged.weights)
         lines += ["", "suggested for reco.toml:", "", *suggested]

@@ -21,7 +21,14 @@ from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows, Fault, no_rows
 from reco_batch.ingest.conversion.item_columns import item_columns
 from reco_batch.ingest.conversion.tags import separator_of, split_tags
-from reco_batch.ingest.events import codes_of, folded, kinds_of, require_kinds, values_of
+from reco_batch.ingest.events import (
+    codes_of,
+    folded,
+    kinds_of,
+    require_kinds,
+    sign_note,
+    values_of,
+)
 from reco_batch.ingest.formats.table_file import RowLocator, RowNumbers
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
@@ -92,7 +99,7 @@ def build_dataset(
         ratings, events = _counted(raw, all_ratings, ratings, kept, counting)
     rated = np.bincount(ratings.movie_index, minlength=len(movies)) > 0
     findings = Findings(
-        notes=(*raw.notes, *_genre_note(raw)),
+        notes=(*raw.notes, *_genre_note(raw), *_sign_note(raw, counting)),
         rejected=rejected,
         ratings_read=len(all_ratings),
         without_stars=all_ratings.rating is None,
@@ -406,6 +413,10 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
         **further._asdict(),
     )
     return movies, ratings_of_unknown
+
+
+def _sign_note(raw: RawTables, counting: Counting | None) -> tuple[str, ...]:
+    return sign_note(raw.ratings, counting, raw.label(raw.ratings_file, c.WEIGHT))
 
 
 def _genre_note(raw: RawTables) -> tuple[str, ...]:

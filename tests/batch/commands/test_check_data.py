@@ -126,13 +126,20 @@ def test_weights_of_the_kinds_are_suggested(check):
     suggested = page.partition("suggested for reco.toml:")[2].partition("problem 1")[0]
     found = tomllib.loads(suggested)["input"]
     assert found["columns"]["event"] == "event_type"
-    assert found["events"] == {"return": -2, "view": 1, "add to cart": 3, "sale": 5}
+    assert found["events"] == {"return": -5, "view": 1, "add to cart": 3, "sale": 5}
 
     code, page = check(EVENTS + "7,A,return\n", PRODUCTS, settings=suggested)
 
     assert code == 0
     assert "4 view (weight 1), 2 add to cart (weight 3), 2 sale (weight 5), 1 return (wei" in page
     assert "suggested" not in page
+    assert "takes back" not in page
+
+    _, page = check(
+        EVENTS + "7,A,return\n", PRODUCTS, settings=suggested.replace("return = -5", "return = -2")
+    )
+
+    assert "note: return = -2 takes back a part of sale = 5: what was returned still co" in page
 
 
 def test_a_column_of_many_texts_has_no_kinds(check):

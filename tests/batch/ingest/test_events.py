@@ -70,15 +70,30 @@ def by_hand(rows, how, *, times, weights):
     pairs = {}
     for place, (user, item, kind, seconds, weight) in enumerate(rows):
         value = how.weights[kind] * (weight if weights else 1)
-        if times and how.half_life:
-            value *= 0.5 ** ((newest - seconds) / DAY / how.half_life)
-        total, latest, key = pairs.get((user, item), (0.0, {}, (-1, -1)))
+        half_lives = (newest - seconds) / DAY / how.half_life if times and how.half_life else 0
+        sums, latest, key = pairs.get((user, item), ({}, {}, (-1, -1)))
+        part = "back" if value < 0 else "bought" if kind in how.target else "other"
+        whole, aged = sums.get(part, (0.0, 0.0))
+        sums = {**sums, part: (whole + value, aged + value * 0.5**half_lives)}
         latest = {**latest, kind: max(latest.get(kind, 0), seconds)}
-        pairs[user, item] = total + value, latest, max(key, (seconds if times else 0, place))
+        pairs[user, item] = sums, latest, max(key, (seconds if times else 0, place))
     return {
-        pair: (min(max(total, -how.most), how.most), latest, place)
-        for pair, (total, latest, (_, place)) in pairs.items()
+        pair: (min(max(strength_of(sums), -how.most), how.most), latest, place)
+        for pair, (sums, latest, (_, place)) in pairs.items()
     }
+
+
+def strength_of(sums):
+    """Return the strength from the sums, without and with age, of each part of a pair's events."""
+    none = (0.0, 0.0)
+    (bought, aged), (back, aged_back) = sums.get("bought", none), sums.get("back", none)
+    other = sums.get("other", none)[1]
+    if not bought or not back:
+        return aged + aged_back + other
+    left = bought + back
+    if abs(left) < 1e-9:
+        return 0.0
+    return aged * left / bought + other if left > 0 else min(aged + aged_back, 0.0)
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -145,6 +160,81 @@ def test_a_view_makes_no_old_purchase_recent():
     assert recent_counts(targets, movie_count=2, days=30).tolist() == [3, 0]
     lists = recent_lists(targets, data.movies, Recency(30, 90, 7), n=2)
     assert [one.movie_index.tolist() for one in lists] == [[0], [0]]
+
+
+@pytest.mark.parametrize(
+    ("weight", "strength", "is_bought"), [(-2, 4, True), (-5, 0, False), (-6, -1, False)]
+)
+def test_a_return_takes_a_purchase_back_by_its_weight(weight, strength, is_bought):
+    """With the weight of the purchase nothing is left of it, nor of the view that led to it."""
+    kinds = {"view": 1.0, "purchase": 5.0, "return": float(weight)}
+    own = [("u", "a", kind, START + at, 1) for at, kind in enumerate(kinds)]
+    other = [("v", "b", "purchase", START, 1), ("v", "a", "view", START, 1)]
+
+    ratings = built([*own, *other], counting(events=kinds)).ratings
+
+    pairs = list(zip(ratings.user_index, ratings.movie_index, strict=True))
+    own, bought = pairs.index((0, 0)), pairs.index((1, 1))
+    assert 5 * ratings.strength[own] / ratings.strength[bought] == pytest.approx(strength)
+    assert (ratings.is_target[own], ratings.is_target[bought]) == (is_bought, True)
+
+
+def test_a_second_copy_that_was_kept_is_still_bought():
+    """One return of two purchases leaves one, and a return without a purchase is no purchase."""
+    rows = [
+        ("u", "a", "purchase", START, 2),
+        ("u", "a", "return", START + 1, 1),
+        ("u", "b", "view", START, 9),
+        ("u", "b", "return", START, 1),
+    ]
+    how = counting(weight=True, events={"view": 1.0, "purchase": 5.0, "return": -5.0})
+
+    ratings = built(rows, how, weights=True).ratings
+
+    assert ratings.is_target.tolist() == [True, False]
+    assert ratings.strength.tolist() == pytest.approx([5 / 4.5, 4 / 4.5])
+
+
+def test_a_return_of_fractions_leaves_nothing():
+    """0.1 and 0.2 that are returned together were returned whole, although their sum is not 0.3."""
+    own = [("u", "a", "purchase", START, 0.1), ("u", "a", "purchase", START + 1, 0.2)]
+    own += [("u", "a", "return", START + 2, 0.3), ("u", "a", "view", START, 1)]
+    other = [("v", "b", "purchase", START, 1)]
+    kinds = {"view": 1.0, "purchase": 5.0, "return": -5.0}
+
+    ratings = built([*own, *other], counting(weight=True, events=kinds), weights=True).ratings
+
+    assert ratings.strength.tolist() == [0, 1]
+    assert ratings.is_target.tolist() == [False, True]
+
+
+def test_a_return_takes_back_a_share_of_an_older_purchase():
+    """With a half-life a return outweighs the purchase, and the piece kept is not disliked."""
+    half = [("u", "a", "purchase", START, 2), ("u", "a", "return", START + 90 * DAY, 1)]
+    whole = [("v", "a", "purchase", START, 1), ("v", "a", "return", START + 90 * DAY, 1)]
+    other = [("w", "b", "purchase", START, 1)]
+    kinds = {"view": 1.0, "purchase": 5.0, "return": -5.0}
+    how = counting(weight=True, events=kinds, half_life=30)
+
+    ratings = built([*half, *whole, *other], how, weights=True).ratings
+
+    of_user = dict(zip(ratings.user_index.tolist(), ratings.strength.tolist(), strict=True))
+    assert of_user == pytest.approx({0: 1, 1: 0, 2: 1})
+
+
+def test_a_negative_quantity_of_a_return_is_no_liking():
+    """Tills export a return with both its kind and a quantity below 0; the run notes it."""
+    bought = [("u", "a", "purchase", START, 1), ("u", "b", "purchase", START, 1)]
+    returned = ("u", "a", "return", START + 1, 2)
+    how = counting(weight=True)
+
+    own = built([*bought, returned], how, weights=True)
+    signed = built([*bought, (*returned[:4], -2)], how, weights=True)
+
+    np.testing.assert_array_equal(signed.ratings.strength, own.ratings.strength)
+    assert signed.ratings.is_target.tolist() == [True, False]
+    assert not any("1 return" in note for note in own.findings.notes)
+    assert any("have 'weight' below 0 as well (1 return)" in one for one in signed.findings.notes)
 
 
 def test_equal_weights_are_no_weights():

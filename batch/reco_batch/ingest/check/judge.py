@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from reco_batch.data.dataset import Dataset
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.bad_rows import BadRows
-from reco_batch.ingest.check.suggest import suggested_columns, suggested_weights
+from reco_batch.ingest.check.suggest import partial_returns, suggested_columns, suggested_weights
 from reco_batch.ingest.formats.table_file import ReadAgain, ReadMode, TableFile
 from reco_batch.ingest.readers import RawTables, open_tables, read_tables
 from reco_batch.ingest.sources import DEMO, PUBLISHED, folder_of, load
@@ -45,6 +45,8 @@ class Judged(NamedTuple):
     """Key of [input.columns] -> name of the column that probably fits."""
     weights: Mapping[str, float] = MappingProxyType({})
     """Kind of event -> weight to begin with; empty unless a column has kinds without weights."""
+    weight_notes: tuple[str, ...] = ()
+    """Notes on weights that a run accepts, and that probably mean something else."""
     rule_notes: tuple[str, ...] = ()
     """Notes of the rules, if a run can use them."""
 
@@ -82,6 +84,7 @@ def judge(
         files,
         suggestion=suggestion,
         weights=suggested_weights(files[0], kinds),
+        weight_notes=partial_returns(None if events else places.counting),
     )
     if refused:
         return _with(judged, [fault for one in opened for fault in _faults_of(one)])

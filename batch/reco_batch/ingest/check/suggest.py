@@ -11,15 +11,17 @@ from reco_batch.errors import DataRefused
 from reco_batch.ingest.conversion.type_matrix import cell_of, convert
 from reco_batch.ingest.formats.table_file import ReadAgain, ReadMode, ReadRequest, TableFile
 from reco_batch.ingest.tables import KEYS, Table
-from reco_batch.settings.input_keys import NOT
+from reco_batch.settings.input_keys import NOT, Counting
 
 #: Columns with more different values hardly have kinds of events.
 _MOST_KINDS: Final = 20
+_RETURNS: Final = "return|refund|cancel"
 #: Words in the name of a kind -> its suggested weight; the first that fits.
 _WEIGHTS: Final = tuple(
     (re.compile(words, re.IGNORECASE), weight)
     for words, weight in (
-        ("return|refund|cancel|remove|dislike|unlike|skip", -2.0),
+        (_RETURNS, -5.0),  # as much as what it takes back
+        ("remove|dislike|unlike|skip", -2.0),
         ("purchase|buy|bought|order|transaction|sale|paid", 5.0),
         ("cart|basket|wish|fav|like|save|rent", 3.0),
     )
@@ -95,6 +97,20 @@ def suggested_weights(file: TableFile | None, column: str | None) -> dict[str, f
         return {}  # the reader of the whole table reports the fault
     weights = {kind: _usual_weight(kind) for kind in sorted(kinds)}
     return dict(sorted(weights.items(), key=lambda one: one[1]))
+
+
+def partial_returns(counting: Counting | None) -> tuple[str, ...]:
+    """Return a note for each kind of return that weighs less than what it takes back."""
+    if counting is None or not counting.target:
+        return ()
+    bought = min(counting.target, key=lambda kind: counting.weights[kind])
+    weight = counting.weights[bought]
+    return tuple(
+        f"{kind} = {own:g} takes back a part of {bought} = {weight:g}: what was returned still "
+        f"counts as chosen; with {-weight:g} it does not"
+        for kind, own in counting.weights.items()
+        if -weight < own < 0 and re.search(_RETURNS, kind, re.IGNORECASE)
+    )
 
 
 def _usual_weight(kind: str) -> float:
