@@ -33,6 +33,7 @@ OURS = "".join(
     [
         BEGIN,
         "from pathlib import Path\n",
+        "import scipy.sparse, sklearn.utils.extmath\n",  # the split imports them late
         "from reco_batch.ingest.sources import load\n",
         "from reco_batch.data.split import SplitBy, split_ratings\n",
         "from reco_batch.ingest.validate import build_dataset\n",

@@ -1,7 +1,8 @@
 """Encoding of Arrow columns as values of the key contract.
 
 The bytes equal those of `reco_store.contract.codec`, the reference implementation; a test compares
-them. Numbers of small ranges are looked up in a table of texts, and Arrow joins the texts without
+them. Numbers of small ranges are looked up in a table of texts, each with a comma after it. Arrow
+writes the texts that it looks up one after the other, so a list is a range of bytes. All without
 the GIL.
 """
 
@@ -34,18 +35,18 @@ def encode_lists(movie_ids: pa.ListArray, scores: pa.ListArray) -> list[bytes]:
     """
     ids = _joined(movie_ids, _id_texts(movie_ids.flatten()))
     numbers = scores.flatten().to_numpy(zero_copy_only=False)
-    return _values('{"i":[', ids, '],"s":[', _joined(scores, _score_texts(numbers)), "]}")
+    return _values(b'{"i":[', ids, b'],"s":[', _joined(scores, _score_texts(numbers)), b"]}")
 
 
 def encode_id_lists(movie_ids: pa.ListArray) -> list[bytes]:
     """Return the value of each row of a list column without scores."""
-    return _values('{"i":[', _joined(movie_ids, _id_texts(movie_ids.flatten())), "]}")
+    return _values(b'{"i":[', _joined(movie_ids, _id_texts(movie_ids.flatten())), b"]}")
 
 
 def encode_reasons(movie_ids: pa.ListArray) -> list[bytes]:
     """Return the value of each row of an explanation column; null means no explanation."""
-    texts = _id_texts(movie_ids.flatten()).fill_null("null")
-    return _values('{"i":[', _joined(movie_ids, texts), "]}")
+    texts = _id_texts(movie_ids.flatten()).fill_null("null,")
+    return _values(b'{"i":[', _joined(movie_ids, texts), b"]}")
 
 
 def encode_movie(
@@ -68,36 +69,43 @@ def thousandths(scores: NDArray[Any]) -> NDArray[np.float64]:
     return np.rint(scores.astype(np.float64) * 1000.0)
 
 
-def _values(*parts: str | pa.Array) -> list[bytes]:
-    values: list[bytes] = pc.binary_join_element_wise(*parts, "").cast(pa.binary()).to_pylist()
+def _values(*parts: bytes | pa.Array) -> list[bytes]:
+    values: list[bytes] = pc.binary_join_element_wise(*parts, b"").to_pylist()
     return values
 
 
 def _joined(lists: pa.ListArray, texts: pa.Array) -> pa.Array:
-    """Return the texts of each list, joined by commas.
+    """Return the texts of each list, joined by commas, as binary values.
 
     Args:
         lists: lists, for their offsets.
-        texts: text of each flat value.
+        texts: text of each flat value with a comma after it; not null.
     """
-    offsets = lists.offsets.to_numpy()
-    return pc.binary_join(pa.ListArray.from_arrays(offsets - offsets[:1], texts), ",")
+    _, ends, data = texts.buffers()
+    flat = lists.offsets.to_numpy() - lists.offsets[0].as_py() + texts.offset
+    offsets = np.frombuffer(ends, np.int32)[flat]
+    rows = pa.BinaryArray.from_buffers(pa.binary(), len(lists), [None, pa.py_buffer(offsets), data])
+    return pc.binary_slice(rows, 0, -1)
 
 
 def _id_texts(ids: pa.Array) -> pa.Array:
-    """Return ids as JSON texts."""
+    """Return ids as JSON texts, each with a comma after it."""
     if not pa.types.is_integer(ids.type):
         distinct = ids.dictionary_encode()
         quoted = [orjson.dumps(text).decode() for text in distinct.dictionary.to_pylist()]
-        return pa.array(quoted, pa.string()).take(distinct.indices)
+        return _with_commas(pa.array(quoted, pa.string())).take(distinct.indices)
     largest = pc.max(ids).as_py() or 0
     if largest >= _MOST_IDS:
-        return ids.cast(pa.string())
+        return _with_commas(ids.cast(pa.string()))
     return _integers(_table_size(largest)).take(ids)
 
 
+def _with_commas(texts: pa.StringArray) -> pa.StringArray:
+    return pc.binary_join_element_wise(texts, "", ",")
+
+
 def _score_texts(scores: NDArray[Any]) -> pa.Array:
-    """Return scores as JSON texts."""
+    """Return scores as JSON texts, each with a comma after it."""
     whole = thousandths(scores)
     largest = np.abs(whole).max(initial=0)
     if largest >= _MOST_THOUSANDTHS:
@@ -113,18 +121,18 @@ def _table_size(largest: int) -> int:
 
 @lru_cache(maxsize=2)
 def _integers(size: int) -> pa.Array:
-    """Return the texts of 0 to `size` - 1."""
-    return pa.array(np.arange(size)).cast(pa.string())
+    """Return the texts of 0 to `size` - 1, each with a comma after it."""
+    return _with_commas(pa.array(np.arange(size)).cast(pa.string()))
 
 
 @lru_cache(maxsize=4)
 def _scores(size: int) -> pa.Array:
-    """Return the texts of -`size` to `size` thousandths."""
+    """Return the texts of -`size` to `size` thousandths, each with a comma after it."""
     return _numbers(np.arange(-size, size + 1, dtype=np.float64))
 
 
 def _numbers(whole: NDArray[np.float64]) -> pa.Array:
-    """Return the JSON texts of numbers given in thousandths."""
+    """Return the JSON texts of numbers given in thousandths, each with a comma after it."""
     rounded = whole / 1000.0 + 0.0  # + 0 makes -0.0 equal to 0.0
     written = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    return pa.array(written.split(b",") if len(whole) else [], pa.string())
+    return _with_commas(pa.array(written.split(b",") if len(whole) else [], pa.string()))

@@ -131,7 +131,7 @@ class TopMovies(tf.Module):
         self.candidates = tf.Variable(movies(ids), trainable=False)
         self.identifiers = tf.Variable(ids, trainable=False)
         self.index = tf.keras.layers.StringLookup(
-            vocabulary=list(movie_ids), mask_token=None, oov_token="", num_oov_indices=1
+            vocabulary=tuple(movie_ids), mask_token=None, oov_token="", num_oov_indices=1
         )
         # The tower's ids beyond the rows of `excluded` have no exclusions.
         count = tower.lookup.vocabulary_size()

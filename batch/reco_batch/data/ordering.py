@@ -1,12 +1,34 @@
-"""Sort order of ratings by user and value, packed into one number; ties are sorted separately."""
+"""Order of ratings by user: counted, or sorted by user and value packed into one number."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Bits of a sort key without its sign.
 _BITS: Final = 63
+
+
+def grouped(values: NDArray[Any], groups: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the values by ascending group, in their order within each group, [N].
+
+    Args:
+        values: [N] numbers.
+        groups: [N], from 0.
+
+    Cost:
+        O(N) time, a fifth of that of a stable sort for 32 million; 4 bytes a value and the result.
+    """
+    if not len(groups):
+        return values
+    # Its import takes a quarter of a second, which a refused input need not wait for.
+    import scipy.sparse as sp  # noqa: PLC0415
+
+    # To transpose a matrix of one row, SciPy counts its entries and places them in order.
+    shape = (1, int(groups.max()) + 1)
+    row = sp.csr_array((values, groups, np.array([0, len(groups)])), shape=shape)
+    found: NDArray[Any] = row.tocsc().data
+    return found
 
 
 def user_by_user(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Ratings
-from reco_batch.data.ordering import user_by_user
+from reco_batch.data.ordering import grouped, user_by_user
 from reco_batch.errors import DataRefused
 from reco_batch.settings.hyperparameters import SplitBy
 
@@ -102,29 +102,22 @@ def split_ratings(
         return _by_time(ratings, targets, seed=seed)
     if by is SplitBy.GLOBAL:
         return _global(ratings, targets, seed=seed, date=date)
+    users = ratings.user_index
     rest, test, few = _stratified(
-        targets.rows,
-        ratings.user_index[targets.rows],
-        share=TEST_SHARE,
-        at_least=_ROWS_FOR_TEST,
-        seed=seed,
+        targets.rows, users, share=TEST_SHARE, at_least=_ROWS_FOR_TEST, seed=seed
     )
     train, validation, few_of_rest = _stratified(
-        rest,
-        ratings.user_index[rest],
-        share=VALIDATION_SHARE,
-        at_least=_ROWS_FOR_VALIDATION,
-        seed=seed,
+        rest, users, share=VALIDATION_SHARE, at_least=_ROWS_FOR_VALIDATION, seed=seed
     )
-    train = np.concatenate([train, targets.others])
     if few or few_of_rest or len(targets.others):  # those rows are at the end, in file order
+        train = np.concatenate([train, targets.others])
         train = np.random.default_rng(seed).permutation(train)
     return Split(train, validation, test, few)
 
 
 def _stratified(
     rows: NDArray[np.int64],
-    strata: NDArray[np.int32],
+    users: NDArray[np.int32],
     *,
     share: float,
     at_least: int,
@@ -132,18 +125,27 @@ def _stratified(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Hold out `share` of each user's rows, but none of users with fewer than `at_least`.
 
+    Args:
+        rows: rows to divide.
+        users: user of each rating, in any row.
+        share: share to hold out.
+        at_least: smallest number of rows of a user of whom some are held out.
+        seed: random seed.
+
     Returns:
         The remaining rows, the held-out rows, and the number of users with too few rows.
     """
+    strata = users[rows]
     counts = np.bincount(strata)
-    enough = counts[strata] >= at_least
-    few = int(((counts > 0) & (counts < at_least)).sum())
-    if not enough.any():
+    is_few = (counts > 0) & (counts < at_least)
+    few = int(is_few.sum())
+    if not few:
+        return *stratified_parts(rows, strata, share=share, seed=seed), few
+    stays = is_few[strata]
+    if stays.all():
         return rows, rows[:0], few
-    rows_of_enough = rows[enough]
-    stay, held_out = stratified_parts(strata[enough], share=share, seed=seed)
-    stay, held_out = rows_of_enough[stay], rows_of_enough[held_out]
-    return np.concatenate([stay, rows[~enough]]), held_out, few
+    stay, held_out = stratified_parts(rows[~stays], strata[~stays], share=share, seed=seed)
+    return np.concatenate([stay, rows[stays]]), held_out, few
 
 
 def _by_time(ratings: Ratings, targets: _Targets, *, seed: int) -> Split:
@@ -263,7 +265,7 @@ def _latest(
 
 
 def stratified_parts(
-    strata: NDArray[np.int32], *, share: float, seed: int
+    rows: NDArray[np.int64], strata: NDArray[np.int32], *, share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide rows into two parts, each stratum by the same share as nearly as possible.
 
@@ -271,15 +273,16 @@ def stratified_parts(
     integers: gigabytes and most of the time for 32 million rows.
 
     Args:
+        rows: [N], distinct.
         strata: stratum of each row, [N]; each stratum has at least 1 / share rows.
         share: share of the second part.
         seed: random seed.
 
     Returns:
-        The row numbers of both parts, in the order of `train_test_split`.
+        The rows of both parts, in the order of `train_test_split`.
 
     Cost:
-        O(N + C) time after a sort, 32 bytes a row at peak.
+        O(N + C) time, 17 bytes a row at peak.
 
     Source:
         scikit-learn's `StratifiedShuffleSplit._iter_indices`.
@@ -296,12 +299,14 @@ def stratified_parts(
     staying = _approximate_mode(counts, len(strata) - size, rng)
     _approximate_mode(counts - staying, size, rng)  # for its draws only
 
-    rows = np.argsort(strata, kind="stable")
-    stays = np.zeros(len(rows), bool)
+    ordered = grouped(rows, strata)
     first = 0
-    for count, stay in zip(counts.tolist(), staying.tolist(), strict=True):
-        last = first + count
-        rows[first:last] = rows[first:last][rng.permutation(count)]
-        stays[first : first + stay] = True
+    for last in np.cumsum(counts).tolist():
+        rng.shuffle(ordered[first:last])
         first = last
-    return rng.permutation(rows[stays]), rng.permutation(rows[~stays])
+    both = np.stack([staying, counts - staying], axis=1).ravel()
+    stays = np.repeat(np.arange(len(both)) % 2 == 0, both)
+    stay, held_out = ordered[stays], ordered[~stays]
+    rng.shuffle(stay)
+    rng.shuffle(held_out)
+    return stay, held_out

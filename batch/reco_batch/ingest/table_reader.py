@@ -36,6 +36,7 @@ from reco_batch.ingest.formats.table_file import (
 )
 from reco_batch.ingest.input_files import InputFile
 from reco_batch.ingest.tables import Table
+from reco_store.prefetch import prefetch
 
 #: Arrow types of the columns of a table, by kind.
 _TYPES: Final = {
@@ -102,7 +103,9 @@ class TableReader:
                 request = ReadRequest(
                     part.columns, self._kinds, self._mode, partial(self._take_ragged, part)
                 )
-                for batch in part.file.batches(request):
+                batches = part.file.batches(request)
+                # Ragged rows are handed over between batches, so these wait for each other.
+                for batch in batches if self._mode.ragged else prefetch(batches):
                     self._take(part, batch)
             self._require_one_form()
             if c.TIMESTAMP in part.columns:

@@ -226,10 +226,10 @@ def _without_bad_rows(raw: RawTables, scale: tuple[float, float]) -> tuple[RawTa
     if len(suspects):
         wrong = _failures(_ratings_schema(raw.ratings, scale), suspects, raw, raw.ratings_file, bad)
         ratings = used_only(ratings[~ratings.index.isin(wrong)])
-    own_id = raw.label(raw.movies_file, c.MOVIE_ID)
-    wrong = _failures(_movies_schema(own_id), raw.movies, raw, raw.movies_file, bad)
-    if len(wrong):
-        movies = movies[~movies.index.isin(wrong)]
+    if _has_suspicious(movies):
+        own_id = raw.label(raw.movies_file, c.MOVIE_ID)
+        wrong = _failures(_movies_schema(own_id), movies, raw, raw.movies_file, bad)
+        movies = movies[~movies.index.isin(wrong)] if len(wrong) else movies
     return raw._replace(ratings=ratings, movies=movies), bad
 
 
@@ -269,6 +269,22 @@ def _suspicious(frame: pd.DataFrame, scale: tuple[float, float]) -> NDArray[np.b
         seconds = frame[c.TIMESTAMP].to_numpy()
         wrong |= ~((seconds >= 0) & (seconds < _YEAR_2100))
     return wrong
+
+
+def _has_suspicious(movies: pd.DataFrame) -> bool:
+    """Return whether some check may refuse a movie, as `_suspicious` does for ratings."""
+    columns = [movies[c.MOVIE_ID], movies[c.TITLE]]
+    return bool(
+        columns[0].duplicated().any()
+        or not all(map(_is_text, columns))
+        or any((column.isna() | (column == "")).any() for column in columns)
+    )
+
+
+def _is_text(column: pd.Series) -> bool:
+    dtype = column.dtype
+    dtype = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+    return isinstance(dtype, pd.StringDtype)
 
 
 def _not_empty(ids: pd.Series) -> "pd.Series[bool]":
@@ -381,9 +397,9 @@ def _times(ratings: pd.DataFrame, future: NDArray[np.int64]) -> NDArray[np.int64
 def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     """Return all movies, unlisted ones at the end, and the number of ratings of the latter."""
     listed = raw.movies[c.MOVIE_ID].tolist()
-    rated = raw.ratings[c.MOVIE_ID].cat.categories
+    known = set(listed)
     # By their first rating, so that the row of a movie does not depend on hashing.
-    unknown = list(rated[~rated.isin(listed)])
+    unknown = [one for one in raw.ratings[c.MOVIE_ID].cat.categories.tolist() if one not in known]
     ratings_of_unknown = int(raw.ratings[c.MOVIE_ID].isin(unknown).sum()) if unknown else 0
     if ratings_of_unknown > max_unknown_ratings * len(raw.ratings):
         line = raw.ratings.index[raw.ratings[c.MOVIE_ID].isin(unknown)][0]
@@ -403,11 +419,12 @@ def _movies(raw: RawTables, max_unknown_ratings: float) -> tuple[Movies, int]:
     )
     separator = separator_of(listed_genres)
     genres = [*listed_genres, *[""] * len(unknown)]
+    tags = {text: split_tags(text, separator) for text in set(genres)}  # many have the same
     further = item_columns(raw.movies, unlisted=len(unknown))
     movies = Movies(
         ids=(*listed, *unknown),
         titles=tuple(titles),
-        genres=tuple(split_tags(text, separator) for text in genres),
+        genres=tuple(tags[text] for text in genres),
         years=tuple(_year(title) for title in titles),
         unlisted=len(unknown),
         **further._asdict(),
@@ -433,11 +450,15 @@ def _year(title: str) -> int | None:
     return int(found.group(1)) if found and int(found.group(1)) in _YEARS else None
 
 
-def _index_users(ids: "pd.Series[str]") -> tuple[tuple[str, ...], np.ndarray]:
+def _index_users(ids: "pd.Series[str]") -> tuple[tuple[str, ...], NDArray[np.int32]]:
     """Number the users in the order of their ids as strings."""
-    used = ids.cat.remove_unused_categories()
-    ordered = used.cat.reorder_categories(sorted(used.cat.categories))
-    return tuple(ordered.cat.categories), ordered.cat.codes.to_numpy(np.int32)
+    codes = ids.cat.codes.to_numpy()
+    used = np.flatnonzero(np.bincount(codes, minlength=len(ids.cat.categories)))
+    names = ids.cat.categories[used].tolist()
+    order = sorted(range(len(names)), key=names.__getitem__)
+    index_of_code = np.zeros(len(ids.cat.categories), np.int32)
+    index_of_code[used[order]] = np.arange(len(order))
+    return tuple(names[at] for at in order), index_of_code[codes]
 
 
 def _index_movies(ids: "pd.Series[str]", movies: Movies) -> np.ndarray:

@@ -71,14 +71,15 @@ def order_of(
         Stage("score user lists", FILES, lists.user, [retrieval], user, users),
         Stage("score similar lists", FILES, lists.similar, [retrieval], [path(SIMILAR)], items),
         Stage("score next lists", FILES, lists.next, [retrieval], [path(NEXT)], items),
-        Stage(
-            "save retrieval models",
-            FILES,
-            lists.save_retrieval,
-            [retrieval],
-            [saved / USER_MODEL, saved / MOVIE_MODEL],
-        ),
     ]
+    saved_retrieval = Stage(
+        "save retrieval models",
+        FILES,
+        lists.save_retrieval,
+        [retrieval],
+        [saved / USER_MODEL, saved / MOVIE_MODEL],
+        apart=True,
+    )
     retrieval_metrics = [
         model(trained),
         Stage(
@@ -101,6 +102,7 @@ def order_of(
         Stage("popular lists and cards", FILES, lists.popular, [], common),
         Stage("write the split", FILES, lists.split, [], [writer.split], shown=False),
         *[stage for half in halves for stage in half],
+        saved_retrieval,
         Stage(CHOOSE, VALUE, trainings.choose, shown=config.parameters.retrieval.chooses),
         Stage(FINISH, FILES, finish, [CHOOSE, *measured], [writer.folder / MANIFEST]),
     ]

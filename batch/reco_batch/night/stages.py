@@ -43,6 +43,8 @@ class Stage(NamedTuple):
     """Steps of the progress; None if unknown."""
     shown: bool = True
     """True if the stage is reported."""
+    apart: bool = False
+    """True for a job of its own, in whichever thread is free, instead of one in its model's."""
 
 
 class Runner:
@@ -58,7 +60,8 @@ class Runner:
                 different models run in parallel, unless a stage without a model is between them.
             night: record of the complete stages.
             reporter: shows each stage.
-            lanes: jobs at a time.
+            lanes: jobs at a time; with one, no stage is `apart`, since a model would be kept
+                meanwhile.
         """
         self._stages = stages
         self._night, self._reporter, self._lanes = night, reporter, lanes
@@ -95,7 +98,12 @@ class Runner:
                     job()
 
     def _job(self, stage: Stage) -> str | None:
-        """Return the model that a stage makes or needs first; None without one."""
+        """Return the model that a stage makes or needs first, or the stage itself if it is apart.
+
+        None without a model.
+        """
+        if stage.apart and self._lanes > 1:
+            return stage.name
         names = [stage.name, *stage.needs]
         return next((name for name in names if name in self._models), None)
 

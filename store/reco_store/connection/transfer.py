@@ -15,7 +15,7 @@ from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
 
 from reco_store.connection.client import Client, is_cluster
-from reco_store.connection.resp import exchange
+from reco_store.connection.resp import exchange_sets
 from reco_store.connection.scripts import values, with_retries
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def _set_in_pipeline(client: RedisCluster, prefix: str, batch: Sequence[Entry]) 
 def _set_on_connection(client: Redis, prefix: str, batch: Sequence[Entry]) -> None:
     connection = client.connection_pool.get_connection()
     try:
-        commands = [(b"SET", prefix + suffix, value) for suffix, value in batch]
-        replies = exchange(connection, commands)
+        replies = exchange_sets(connection, prefix, batch)
     finally:
         client.connection_pool.release(connection)
     _raise_first(replies)

@@ -335,7 +335,8 @@ def test_rows_read_at_a_time_change_nothing(written, monkeypatch, rows):
     """Entries and digest do not depend on the batch size."""
     entries = list(written.artifact.entries())
 
-    monkeypatch.setattr(artifact_module, "_ROWS_PER_BATCH", rows)
+    for constant in ("_ROWS_PER_BATCH", "_ROWS_PER_CHUNK"):
+        monkeypatch.setattr(artifact_module, constant, rows)
 
     assert list(written.artifact.entries()) == entries
     assert list(written.artifact.suffixes()) == [suffix for suffix, _ in entries]

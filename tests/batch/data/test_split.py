@@ -247,7 +247,7 @@ def test_equals_the_public_split(counts, share, seed):
     strata = np.random.default_rng(seed).permutation(strata)
     rows = np.arange(len(strata))
 
-    stay, held_out = stratified_parts(strata, share=share, seed=seed)
+    stay, held_out = stratified_parts(rows, strata, share=share, seed=seed)
 
     theirs = train_test_split(rows, test_size=share, stratify=strata, random_state=seed)
     np.testing.assert_array_equal(stay, theirs[0])
@@ -261,7 +261,7 @@ def test_many_users_are_as_few(share):
     strata = rng.permutation(np.repeat(np.arange(3000), rng.integers(10, 40, 3000)))
     strata = strata.astype(np.int32)
 
-    ours = stratified_parts(strata, share=share, seed=42)
+    ours = stratified_parts(np.arange(len(strata)), strata, share=share, seed=42)
 
     theirs = train_test_split(
         np.arange(len(strata)), test_size=share, stratify=strata, random_state=42

@@ -129,11 +129,11 @@ def runner(tmp_path):
     (tmp_path / "artifacts" / NAME).mkdir(parents=True)
     opened = []
 
-    def make(stages, reporter=None, *, resume=False):
+    def make(stages, reporter=None, *, resume=False, lanes=2):
         night = open_night(place, NAME, datetime.now(UTC), {}, resume=resume, show=lambda _: None)
         (tmp_path / "artifacts" / NAME).mkdir(parents=True, exist_ok=True)
         opened.append(night)
-        return Runner(stages, night, reporter or QuietReporter(), lanes=2)
+        return Runner(stages, night, reporter or QuietReporter(), lanes=lanes)
 
     return make
 
@@ -226,6 +226,42 @@ def test_stages_of_different_models_run_in_parallel(runner, tmp_path):
 
     assert sorted(work.done[:2]) == ["measure rating", "measure retrieval"]
     assert work.done[2:] == ["finish"]
+
+
+def test_a_stage_apart_runs_beside_the_others_of_its_model(runner, tmp_path):
+    """Both wait for each other, and the model is made once and kept for both."""
+    work, both = Work(tmp_path), threading.Barrier(2)
+
+    def meet(_, model):
+        both.wait(10)
+        return model
+
+    stages = [
+        work("train", MODEL),
+        work("lists", VALUE, ["train"])._replace(work=meet),
+        work("save", VALUE, ["train"], apart=True)._replace(work=meet),
+        work("finish", VALUE, ["lists", "save"]),
+    ]
+
+    runner(stages).run()
+
+    assert work.done == ["train", "finish"]
+
+
+def test_a_single_lane_completes_a_model_before_the_next(runner, tmp_path):
+    """A stage apart does not keep the model while another is trained."""
+    work = Work(tmp_path)
+    stages = [
+        work("train", MODEL),
+        work("lists", VALUE, ["train"]),
+        work("train again", MODEL),
+        work("measure", VALUE, ["train again"]),
+        work("save", VALUE, ["train"], apart=True),
+    ]
+
+    runner(stages, lanes=1).run()
+
+    assert work.done == ["train", "lists", "save", "train again", "measure"]
 
 
 def test_a_stage_that_is_not_shown_is_not_reported(runner, tmp_path):

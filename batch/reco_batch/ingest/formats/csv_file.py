@@ -21,6 +21,10 @@ from reco_batch.ingest.formats.table_file import (
 _BLOCK_BYTES = 16 << 20
 #: Types of columns that are not read as text. Attributes may contain bytes of any encoding.
 _TYPES: Final = {Kind.ID: ID_TYPE, Kind.ATTRIBUTE: pa.binary()}
+#: Types of columns that are read as text only if a value is no plain number.
+_NUMBERS: Final = {Kind.STARS: pa.float64(), Kind.TIME: pa.int64()}
+#: Parts of Arrow's errors for such a value.
+_NO_NUMBER: Final = ("CSV conversion error to double", "CSV conversion error to int64")
 #: Part of Arrow's error for a row wider or narrower than the header.
 _RAGGED: Final = "CSV parse error: Expected"
 #: Part of Arrow's error, among others, for a value that goes on after a line break.
@@ -35,6 +39,8 @@ class CsvFile(TableFile):
 
     def batches(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the requested columns as text, ids as dictionaries of text.
+
+        Stars and times are numbers unless the mode asks for text.
 
         Raises:
             DataRefused: the content is damaged.
@@ -51,6 +57,9 @@ class CsvFile(TableFile):
         except (pa.ArrowInvalid, UnicodeError) as error:  # the latter for other encodings
             if _LINE_BREAK in str(error) and not request.mode.line_breaks:
                 raise ReadAgain(request.mode._replace(line_breaks=True)) from error
+            no_number = any(part in str(error) for part in _NO_NUMBER)
+            if no_number and not request.mode.as_text:
+                raise ReadAgain(request.mode._replace(as_text=True)) from error
             if _RAGGED in str(error) and not request.mode.ragged:
                 raise ReadAgain(request.mode._replace(ragged=True)) from error
             if "Empty CSV file" not in str(error):
@@ -61,6 +70,7 @@ class CsvFile(TableFile):
         self, stream: pa.NativeFile, request: ReadRequest, ragged: list[pa_csv.InvalidRow]
     ) -> pa_csv.CSVStreamingReader:
         columns = {str(at): name for name, at in request.columns.items()}
+        types = _TYPES if request.mode.as_text else {**_TYPES, **_NUMBERS}
         return pa_csv.open_csv(
             stream,
             read_options=pa_csv.ReadOptions(
@@ -74,12 +84,14 @@ class CsvFile(TableFile):
                 # The handler accepts UTF-8 only: other bytes were refused above.
                 invalid_row_handler=_collecting(ragged) if request.mode.ragged else None,
             ),
-            # Numbers are read as text: messages quote an invalid one as it is in the file.
+            # A missing number is an error, so that it is read as text: messages quote a missing or
+            # unreadable one as it is in the file.
             convert_options=pa_csv.ConvertOptions(
                 include_columns=list(columns),
                 column_types={
-                    at: _TYPES.get(request.kinds[name], pa.string()) for at, name in columns.items()
+                    at: types.get(request.kinds[name], pa.string()) for at, name in columns.items()
                 },
+                null_values=[],
                 strings_can_be_null=False,
             ),
         )

@@ -49,6 +49,8 @@ class ReadMode(NamedTuple):
     """Values may contain line breaks although the file has no column of free text."""
     ragged: bool = False
     """Rows may be wider or narrower than the header."""
+    as_text: bool = False
+    """Some stars or times are no plain numbers."""
 
 
 class ReadAgain(Exception):

@@ -27,7 +27,7 @@ class Tower(tf.keras.Model):
     def __init__(self, ids: Sequence[str], embedding_dim: int, *, seed: int) -> None:
         super().__init__()
         self.lookup = tf.keras.layers.StringLookup(
-            vocabulary=list(ids),
+            vocabulary=tuple(ids),  # Keras would track each id of a list, for seconds
             mask_token=None,
             oov_token="",  # no id is empty, but one may be "[UNK]", the default
         )
