@@ -1,6 +1,5 @@
 """Functions of the commands that run, republish, tune and simulate: configuration and outcome."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from reco_batch.rules.compiled import compiled
 from reco_batch.settings.all_settings import Settings
 from reco_batch.settings.hyperparameters import EngineName
 from reco_batch.settings.input_keys import events_refusal
-from reco_batch.settings.processors import share_processors
+from reco_batch.settings.processors import processors, share_processors
 from reco_batch.settings.run_config import RunConfig, RunKeys, TuneConfig, TuneKeys
 from reco_batch.settings.target import Target
 from reco_batch.simulate.files import SimulateConfig, write_simulation
@@ -307,7 +306,7 @@ def _learning(settings: Settings, target: Target) -> dict[str, Any]:
         **_fields(RunKeys, settings),
         "data": settings.data,
         "input": settings.input,
-        "threads": settings.threads or len(os.sched_getaffinity(0)),
+        "threads": settings.threads or processors(),
         "home": target.home,
         "namespace": target.keys.namespace,
         "forget": _ids(settings.input.forget),

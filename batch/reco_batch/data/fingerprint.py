@@ -6,7 +6,6 @@ choice also depends on that of the live generation.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 import reco_store
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.files import sha256
+from reco_batch.settings.processors import processors
 from reco_batch.settings.setting_metadata import dotted
 
 #: Packages that read, split, train, score or encode.
@@ -30,6 +30,7 @@ PACKAGES: Final = (
     "tensorflow-recommenders",
     "tf-keras",
     "numpy",
+    "numba",
     "scipy",
     "scikit-learn",
     "pandas",
@@ -64,7 +65,7 @@ def fingerprint(parameters: Mapping[str, Any], dataset: Dataset, *, threads: int
         **{name: parameters[name] for name in parameters if name not in _OF_PUBLISHING},
         # They decide the order of floating-point sums.
         "threads": threads,
-        "processors": len(os.sched_getaffinity(0)),
+        "processors": processors(),
         "versions": versions(),
         "program": _program(),
         "data": _digest(dataset),

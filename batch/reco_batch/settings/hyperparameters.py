@@ -137,7 +137,7 @@ class NeighbourParameters:
 
     kind: NeighbourKind = NeighbourKind.SLIM
     """Kind of weights."""
-    most_neighbours: int = 80
+    most_neighbours: int = 200
     """Most non-zero weights of a candidate."""
     user_exponent: float = tuned(0.5, 0.0, 1.0)
     """Weight of long histories: each of n ratings of a user counts n ** -it."""

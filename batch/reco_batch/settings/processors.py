@@ -1,4 +1,4 @@
-"""Shares of the processors for trainings that run at the same time."""
+"""Processors of this process, and their shares for trainings that run at the same time."""
 
 import os
 from typing import Final
@@ -7,6 +7,11 @@ from typing import Final
 TRAININGS: Final = 2
 #: Environment variable that TensorFlow reads when it starts.
 THREADS: Final = "TF_NUM_INTRAOP_THREADS"
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def share_processors(trainings: int = TRAININGS) -> None:
@@ -19,4 +24,4 @@ def share_processors(trainings: int = TRAININGS) -> None:
     Args:
         trainings: number of trainings at the same time.
     """
-    os.environ[THREADS] = str(max(1, len(os.sched_getaffinity(0)) // trainings))
+    os.environ[THREADS] = str(max(1, processors() // trainings))

@@ -16,8 +16,8 @@ Source:
     RP3beta: Paudel et al., ACM TiiS 2016, doi:10.1145/2955101.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,12 +26,19 @@ from numpy.typing import NDArray
 from reco_batch.data.dataset import Ratings
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts
 from reco_batch.models.retrieval.history_weights import as_matrix, evidence
-from reco_batch.models.retrieval.slim import screened, solved
+from reco_batch.models.retrieval.slim import Products, screened, solved
 from reco_batch.scoring.sparse_term import Rated
 from reco_batch.settings.hyperparameters import NeighbourKind, NeighbourParameters
+from reco_batch.settings.processors import processors
+from reco_store.prefetch import prefetch_map
 
-#: Candidates whose products with all rated movies are computed at a time.
-_CANDIDATES_AT_ONCE: Final = 2_000
+_T = TypeVar("_T")
+
+#: Candidates whose products with all rated movies are computed at a time by each thread.
+_CANDIDATES_AT_ONCE: Final = 1_000
+
+#: Rated movies, candidates and weights, [W] each.
+_Entries: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]
 
 
 class RatedPairs(NamedTuple):
@@ -101,7 +108,7 @@ def fit_neighbours(pairs: RatedPairs, parameters: NeighbourParameters) -> sp.csr
         diagonal. Only the `parameters.most_movies` most rated movies have rows.
 
     Cost:
-        O(sum over users of n^2 + I * K^2) time; 4 * R^2 bytes, except for `walk`.
+        O(sum over users of n^2 + I * (R + K^2)) time; 4 * R^2 bytes, except for `walk`.
     """
     if parameters.kind == NeighbourKind.WALK:
         return _walk(pairs.interactions, parameters)
@@ -168,63 +175,58 @@ class SlimProblem(NamedTuple):
         """Return the problem of `ordered` or `slim` weights."""
         counts = np.bincount(pairs.interactions.indices, minlength=pairs.interactions.shape[1])
         rows, candidates = most_rated(counts, parameters), np.flatnonzero(counts)
-        products = _Products.of(pairs, rows, parameters)
+        products = _products(pairs, rows, parameters)
         system = np.empty((len(rows), len(rows)), np.float32)
         near = np.empty((len(candidates), parameters.most_neighbours), np.int64)
         wanted = np.empty(near.shape, np.float32)
-        for block in _blocks(len(candidates)):
-            own, found = candidates[block], products.with_movies(candidates[block])
+
+        def fill(block: slice) -> None:
             near[block], wanted[block] = screened(
-                found, rows, own, products.totals, most=parameters.most_neighbours
+                products, candidates[block], system, most=parameters.most_neighbours
             )
-            first, end = np.searchsorted(rows, [own[0], own[-1] + 1])
-            found[np.isin(own, rows[first:end])].toarray(out=system[first:end])
+
+        for _ in _by_block(fill, len(candidates)):
+            pass
         return cls(len(counts), rows, candidates, near, wanted, system)
 
     def weights(self, penalties: Sequence[tuple[float, float]]) -> list[sp.csr_matrix]:
         """Return the weights, [I, I], for each pair of an L1 and an L2 penalty."""
-        found = solved(self.system, self.wanted, self.near, penalties)
-        return [self._matrix(weights.ravel()) for weights in found]
 
-    def _matrix(self, weights: NDArray[np.float32]) -> sp.csr_matrix:
-        kept = np.flatnonzero(weights)
-        rated = self.rows[self.near.ravel()[kept]]
-        candidate = self.candidates[kept // self.near.shape[1]]
-        return _sparse(rated, candidate, weights[kept], self.movie_count)
+        def entries(block: slice) -> list[_Entries]:
+            near, candidates = self.near[block], self.candidates[block]
+            found: list[_Entries] = []
+            for weights in solved(self.system, self.wanted[block], near, penalties):
+                candidate, neighbour = np.nonzero(weights)
+                rated = self.rows[near[candidate, neighbour]]
+                found.append((rated, candidates[candidate], weights[candidate, neighbour]))
+            return found
+
+        of_blocks = list(_by_block(entries, len(self.candidates)))
+        return [
+            _sparse([found[place] for found in of_blocks], self.movie_count)
+            for place in range(len(penalties))
+        ]
 
 
-class _Products(NamedTuple):
-    """Products of all movies with those that may have a weight, computed by block of movies.
-
-    The co-occurrence is symmetric, and joins the interactions as if its rows were further users, so
-    one sparse product gives the sum of both.
-    """
-
-    movies: sp.csr_matrix  # [I, U], or [I, U + R] with co-occurrence
-    rated: sp.csr_matrix  # [U, R], or [U + R, R]
-    totals: NDArray[np.floating]  # [R] product of each movie with itself, without the order
-
-    @classmethod
-    def of(
-        cls, pairs: RatedPairs, rows: NDArray[np.int64], parameters: NeighbourParameters
-    ) -> "_Products":
-        in_order = parameters.kind == NeighbourKind.ORDERED and bool(pairs.cooccurrence.nnz)
-        share = np.float32(parameters.together_weight if in_order else 1)
-        users = share * _user_weights(pairs.interactions, parameters.user_exponent)
-        movies, own = pairs.interactions.T.tocsr(), pairs.interactions[:, rows]
-        rated = (sp.diags(users) @ own).tocsr()
-        totals = np.asarray(rated.multiply(own).sum(axis=0)).ravel()
-        if in_order:
-            sizes = _sums(pairs.interactions, of_movies=True, power=2)
-            diagonal = (parameters.own_weight * sizes).astype(np.float32)  # the counts have none
-            ordered = (pairs.cooccurrence + sp.diags(diagonal)).tocsr()
-            movies = sp.hstack([movies, ordered[:, rows]], format="csr")
-            rated = sp.vstack([rated, sp.identity(len(rows), np.float32)], format="csr")
-        return cls(movies, rated, totals)
-
-    def with_movies(self, movies: NDArray[np.int64]) -> sp.csr_matrix:
-        """Return the products of some movies, [T, R]."""
-        return self.movies[movies] @ self.rated
+def _products(
+    pairs: RatedPairs, rows: NDArray[np.int64], parameters: NeighbourParameters
+) -> Products:
+    """Return the factors of the products of all movies with those that may have a weight, [R]."""
+    interactions, counts = pairs.interactions, pairs.cooccurrence
+    movies, diagonal = interactions.shape[1], np.zeros(len(rows), np.float32)
+    share = np.float32(1)
+    if parameters.kind == NeighbourKind.ORDERED and counts.nnz:
+        share = np.float32(parameters.together_weight)
+        sizes = _sums(interactions, of_movies=True, power=2)
+        diagonal = (parameters.own_weight * sizes[rows]).astype(np.float32)  # the counts have none
+    else:
+        counts = sp.csr_matrix((movies, movies), dtype=np.float32)
+    own = interactions[:, rows]
+    rated = (sp.diags(share * _user_weights(interactions, parameters.user_exponent)) @ own).tocsr()
+    totals = np.asarray(rated.multiply(own).sum(axis=0)).ravel()
+    places = np.full(movies, -1)
+    places[rows] = np.arange(len(rows))
+    return Products(interactions.T.tocsr(), rated, counts, places, diagonal, totals)
 
 
 def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.csr_matrix:
@@ -237,20 +239,15 @@ def _walk(interactions: sp.csr_matrix, parameters: NeighbourParameters) -> sp.cs
     of_movie = sp.diags((1 / by_movie[rows]).astype(np.float32))
     steps = (of_movie @ columns_of[:, rows].T.tocsr() @ of_user).tocsr()  # [R, U]
     scale = by_movie.astype(np.float32) ** -parameters.popularity
-    rated, candidate, weight = [], [], []
+    entries: list[_Entries] = []
     for block in _blocks(len(candidates)):
         reached = (steps @ columns_of[:, candidates[block]]).tocsc()  # [R, T]
         for place, movie in enumerate(candidates[block]):
-            entries = slice(reached.indptr[place], reached.indptr[place + 1])
-            near, own = rows[reached.indices[entries]], reached.data[entries]
+            column = slice(reached.indptr[place], reached.indptr[place + 1])
+            near, own = rows[reached.indices[column]], reached.data[column]
             near, own = _largest(near, np.where(near == movie, 0, own), parameters.most_neighbours)
-            rated.append(near)
-            candidate.append(np.full(len(near), movie))
-            weight.append(own * scale[movie])
-    if not weight:
-        return sp.csr_matrix(interactions.shape[1:] * 2, dtype=np.float32)
-    joined = np.concatenate(rated), np.concatenate(candidate), np.concatenate(weight)
-    return _sparse(*joined, len(counts))
+            entries.append((near, np.full(len(near), movie), own * scale[movie]))
+    return _sparse(entries, len(counts))
 
 
 def _sums(interactions: sp.csr_matrix, *, of_movies: bool, power: int = 1) -> NDArray[np.float64]:
@@ -275,17 +272,20 @@ def _largest(
     return movies[kept], weights[kept]
 
 
-def _sparse(
-    rated: NDArray[np.int64],
-    candidate: NDArray[np.int64],
-    weight: NDArray[np.float32],
-    movie_count: int,
-) -> sp.csr_matrix:
+def _sparse(entries: Sequence[_Entries], movie_count: int) -> sp.csr_matrix:
     """Return weights as a matrix, [I, I]."""
     shape = (movie_count, movie_count)
+    if not entries:
+        return sp.csr_matrix(shape, dtype=np.float32)
+    rated, candidate, weight = map(np.concatenate, zip(*entries, strict=True))
     weights = sp.csr_matrix((weight.astype(np.float32), (rated, candidate)), shape)
     weights.sort_indices()
     return weights
+
+
+def _by_block(work: Callable[[slice], _T], count: int) -> Iterator[_T]:
+    """Yield the results of work on each block of candidates, in order, by all processors."""
+    return prefetch_map(work, _blocks(count), threads=processors())
 
 
 def _blocks(count: int) -> Iterator[slice]:

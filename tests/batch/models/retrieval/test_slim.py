@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet
 
 from reco_batch.models.retrieval import slim
-from reco_batch.models.retrieval.slim import screened, solved
+from reco_batch.models.retrieval.slim import Products, screened, solved
 from reco_batch.settings.hyperparameters import NeighbourParameters
 
 L1, L2 = 0.3, 1.5
@@ -110,17 +110,6 @@ def test_places_without_a_neighbour_have_no_weight():
     np.testing.assert_array_equal(found[:, 3:], solved_from(rated, near))
 
 
-def test_blocks_of_targets_do_not_change_the_weights(monkeypatch):
-    """The last block may be smaller."""
-    rated, near = interactions_of(4), others_of(8)
-    with until_converged():
-        expected = solved_from(rated, near)
-
-        monkeypatch.setattr(slim, "_TARGETS_AT_ONCE", 3)
-
-        np.testing.assert_allclose(solved_from(rated, near), expected, atol=1e-6)
-
-
 def test_a_stronger_penalty_leaves_fewer_weights():
     """L1 selects, and a penalty above every product leaves none."""
     rated, near = interactions_of(5), others_of(8)
@@ -129,6 +118,15 @@ def test_a_stronger_penalty_leaves_fewer_weights():
 
     assert np.count_nonzero(few) < np.count_nonzero(many)
     np.testing.assert_array_equal(solved_from(rated, near, l1=100), 0)
+
+
+def products_of(rated, rows, *, counts, diagonal=None):
+    """Return the factors of dense ratings and co-occurrence."""
+    places = np.full(rated.shape[1], -1)
+    places[rows] = np.arange(len(rows))
+    diagonal = np.zeros(len(rows), np.float32) if diagonal is None else diagonal
+    matrices = (sp.csr_matrix(matrix) for matrix in (rated.T, rated[:, rows], counts))
+    return Products(*matrices, places, diagonal, rated[:, rows].sum(axis=0))
 
 
 @settings(max_examples=50)
@@ -141,12 +139,19 @@ def test_neighbours_are_the_most_similar_by_a_dense_computation(seed, most):
     targets = np.arange(9)
     common = rated.T @ rated[:, rows]
     totals = rated[:, rows].sum(axis=0)
+    counts = rng.integers(0, 2, (9, 9)).astype(np.float32) * (rng.random() < 0.5)
+    diagonal = rng.random(len(rows)).astype(np.float32)
+    system = np.full((len(rows), len(rows)), np.nan, np.float32)
 
-    found, products = screened(sp.csr_matrix(common), rows, targets, totals, most=most)
+    found, products = screened(
+        products_of(rated, rows, counts=counts, diagonal=diagonal), targets, system, most=most
+    )
 
+    common += counts[:, rows]
+    np.testing.assert_array_equal(system, common[rows] + np.diag(diagonal))
     assert found.shape == products.shape == (9, most)
     for target in targets:
-        similarity = common[target] / np.sqrt(np.maximum(totals, 1))
+        similarity = common[target] / np.sqrt(np.maximum(totals, 1e-12))
         similarity *= common[target] / (common[target] + 3)
         similarity[rows == target] = 0
         kept = found[target][found[target] >= 0]
@@ -162,9 +167,25 @@ def test_neighbours_are_the_most_similar_by_a_dense_computation(seed, most):
 @pytest.mark.parametrize("common", [1.0, 40.0])
 def test_a_pair_with_few_common_users_is_less_similar(common):
     """Among two pairs with equal cosine, the one with more common users is kept."""
-    products = sp.csr_matrix(np.array([[common, 4.0]], np.float32))
-    totals = np.array([common**2, 16.0])
+    rows, counts = np.array([0, 1]), np.zeros((3, 3), np.float32)
+    counts[2, :2] = common, 4.0
+    products = products_of(np.zeros((1, 3), np.float32), rows, counts=counts)
+    products = products._replace(totals=np.array([common**2, 16.0], np.float32))
 
-    found, _ = screened(products, np.array([0, 1]), np.array([2]), totals, most=1)
+    found, _ = screened(products, np.array([2]), np.empty((2, 2), np.float32), most=1)
 
     assert found[0, 0] == (0 if common > 4 else 1)
+
+
+@pytest.mark.parametrize("most", [4, 8])
+def test_tiny_strengths_take_no_place_of_a_neighbour(most):
+    """A similarity that rounds to zero is none; half-lives make strengths as small as these."""
+    rated = np.array([[2.0**-50] * 6, [1, 1, 1, 0, 0, 0]], np.float32)
+    nothing = np.zeros((6, 6), np.float32)
+    products = products_of(rated, np.arange(6), counts=nothing)
+    products = products._replace(totals=np.square(rated).sum(axis=0))
+
+    found, _ = screened(products, np.arange(6), np.empty_like(nothing), most=most)
+
+    assert found[0].tolist() == [-1] * (most - 2) + [1, 2]
+    assert found[5].tolist() == [-1] * most
