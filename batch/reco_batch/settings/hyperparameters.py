@@ -117,8 +117,8 @@ class TowerParameters:
     """Users per training step; more if `most_steps` requires it."""
     most_scores: int = 10_000_000_000
     """Budget of scores, users x candidates x epochs; larger data train for fewer epochs."""
-    most_steps: int = 2_400
-    """Budget of training steps in all epochs; larger data train with larger steps."""
+    most_steps: int = 320
+    """Budget of training steps in an epoch; more users train in larger steps."""
     initial_scale: float = tuned(6.0, 1.0, 12.0)
     """Scale of the initial vectors, a truncated SVD of the ratings."""
     hidden_share: float = tuned(0.5, 0.2, 0.7, at_least=0.05, at_most=0.95)

@@ -162,7 +162,7 @@ def test_every_exceeded_budget_has_a_note():
     assert budget_notes(parameters, planned, size) == [
         "epochs reduced from 10 to 4 to stay within 6,000,000 scores (200,948 users)",
         (
-            "users per training step raised from 128 to 335 for at most 2,400 steps, "
+            "users per training step raised from 128 to 628 for at most 320 steps an epoch, "
             "or as few as memory allows"
         ),
         "each training step samples 6 of 9 movies",

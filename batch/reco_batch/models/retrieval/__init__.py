@@ -5,4 +5,4 @@ The hybrid joins a history encoder (`history_encoder`) with sparse item-item wei
 counts movies that are rated together, `history_weights` weighs the ratings of a history.
 """
 
-__all__ = ["cooccurrence", "history_weights", "hybrid_training", "two_tower"]
+__all__ = ["cooccurrence", "encoder_weights", "history_weights", "hybrid_training", "two_tower"]

@@ -32,7 +32,8 @@ from reco_batch.data.item_features import content_features
 from reco_batch.metrics.ranking_metrics import per_user_metrics
 from reco_batch.models.retrieval.cooccurrence import has_order
 from reco_batch.models.retrieval.encoder_training import encoder_of, years_of
-from reco_batch.models.retrieval.history_encoder import EncoderWeights, encoder_plan
+from reco_batch.models.retrieval.encoder_weights import EncoderWeights
+from reco_batch.models.retrieval.history_encoder import encoder_plan
 from reco_batch.models.retrieval.history_weights import evidence
 from reco_batch.models.retrieval.hybrid import (
     Users,

@@ -9,12 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Ratings
-from reco_batch.models.retrieval.history_encoder import (
-    EncoderWeights,
-    HistoryEncoder,
-    time_features,
-    train_encoder,
-)
+from reco_batch.models.retrieval.encoder_weights import EncoderWeights, time_features
+from reco_batch.models.retrieval.history_encoder import HistoryEncoder, train_encoder
 from reco_batch.models.retrieval.history_weights import history_weights
 from reco_batch.models.retrieval.hybrid import Users
 from reco_batch.models.training.checkpoints import Checkpoints

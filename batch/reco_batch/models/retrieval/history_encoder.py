@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from reco_batch.data.dataset import Histories
+from reco_batch.models.retrieval.encoder_weights import NO_WEIGHT, EncoderWeights
 from reco_batch.models.training.checkpoints import Checkpoints
+from reco_batch.models.training.fused_adam import FusedAdam
 from reco_batch.models.training.loop import fit_shuffled
 from reco_batch.models.training.tensorflow_runtime import tf, tfrs
 from reco_batch.progress.reporter import Stage
@@ -34,11 +36,10 @@ from reco_batch.settings.hyperparameters import TowerParameters
 
 #: Logit of an excluded candidate.
 _NEVER: Final = np.float32(-1e9)
-#: Added to a history's sum of squares, which avoids division by zero for an empty history.
-_NO_WEIGHT: Final = 1e-9
-_SECONDS_PER_YEAR: Final = 365.25 * 86400
 #: Ratings added to each movie's in the initial vectors, so that rare movies have short ones.
 _SHRINKAGE: Final = 5.0
+#: Vectors of users and movies beyond which an update reads and writes more than the caches hold.
+_MANY_VECTORS: Final = 100_000
 #: Most users per training step: with 20,000 candidates their scores take 160 MB.
 _MOST_USERS: Final = 2048
 
@@ -54,7 +55,10 @@ class EncoderPlan(NamedTuple):
 
 
 def encoder_plan(parameters: TowerParameters, *, user_count: int, movie_count: int) -> EncoderPlan:
-    """Return the plan within the budgets: fewer epochs first, then larger steps.
+    """Return the plan within the budgets: fewer epochs, and larger steps.
+
+    The size of a step depends on the number of users alone, so a choice of the length is made with
+    the steps that the model is trained with.
 
     Args:
         parameters: hyper-parameters with the budgets.
@@ -62,12 +66,10 @@ def encoder_plan(parameters: TowerParameters, *, user_count: int, movie_count: i
         movie_count: I.
     """
     users = max(user_count, 1)
-    batch = parameters.batch_users
-    wanted = max(1, round(parameters.steps / -(-users // batch)))
+    wanted = max(1, round(parameters.steps / -(-users // parameters.batch_users)))
     scores = users * min(movie_count, parameters.most_candidates)
     epochs = min(wanted, max(1, parameters.most_scores // scores))
-    if epochs * -(-users // batch) > parameters.most_steps:
-        batch = max(batch, min(_MOST_USERS, -(-users * epochs // parameters.most_steps)))
+    batch = max(parameters.batch_users, min(_MOST_USERS, -(-users // parameters.most_steps)))
     return EncoderPlan(epochs, batch, epochs * -(-users // batch))
 
 
@@ -110,60 +112,6 @@ def initial_vectors(
     _, values, right = randomized_svd(ratings, width, n_iter=2, random_state=seed)
     vectors[:, :width] = right.T * np.sqrt(values)
     return vectors
-
-
-class EncoderWeights(NamedTuple):
-    """Arrays of a trained history encoder; computing with them needs no TensorFlow."""
-
-    history: NDArray[np.float32]  # [I, D] each movie as part of a history
-    movies: NDArray[np.float32]  # [I, D + 1] each movie as a candidate, and its bias
-    users: NDArray[np.float32]  # [U, D] own vectors of the trained users
-    times: NDArray[np.float32]  # [T, D]
-
-    def user_vectors(
-        self,
-        histories: sp.csr_matrix,
-        times: NDArray[np.float32],
-        own: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """Return the vectors of users from their histories, [B, D + 1]; the last column is 1.
-
-        Args:
-            histories: [B, I] weight of each rating.
-            times: [B, T] time of the latest rating, from `time_features`.
-            own: [B, D] own vectors; None for users who were not trained on.
-        """
-        summed = histories @ self.history * unit_weights(histories)[:, np.newaxis]
-        summed += times @ self.times
-        if own is not None:
-            summed += own
-        return np.column_stack([summed, np.ones(len(times), np.float32)])
-
-
-def unit_weights(histories: sp.csr_matrix) -> NDArray[np.float32]:
-    """Return the factor that scales the weights of each history to length 1, [B]."""
-    users = len(histories.indptr) - 1
-    row = np.repeat(np.arange(users), np.diff(histories.indptr))
-    # Not scipy's power(), which sorts the entries of the caller's histories by movie.
-    squares = np.bincount(row, histories.data**2, minlength=users)
-    unit: NDArray[np.float32] = (1 / np.sqrt(squares + _NO_WEIGHT)).astype(np.float32)
-    return unit
-
-
-def time_features(latest: NDArray[np.int64], *, years: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the time of the latest rating as shares of the two nearest knots, [U, T].
-
-    Args:
-        latest: [U] seconds since 1970; 0 for unknown, which gives zeros.
-        years: first and last knot; there is a knot at the start of each year.
-    """
-    first, last = years
-    knots = np.arange(first, last + 1)
-    year = np.clip(1970 + latest / _SECONDS_PER_YEAR, first, last)
-    shares = np.maximum(1 - np.abs(year[:, np.newaxis] - knots), 0)
-    shares[latest == 0] = 0
-    features: NDArray[np.float32] = shares.astype(np.float32)
-    return features
 
 
 class CatalogueSoftmax(tfrs.tasks.Retrieval):
@@ -327,7 +275,7 @@ class HistoryEncoder(tfrs.Model):
         """
         count = tf.shape(own, tf.int64)[0]
         squares = tf.math.unsorted_segment_sum(weight**2, row, count)
-        weight *= tf.gather(tf.math.rsqrt(squares + _NO_WEIGHT), row)
+        weight *= tf.gather(tf.math.rsqrt(squares + NO_WEIGHT), row)
         size = [count, self._content.shape[0]]
         history = tf.SparseTensor(tf.stack([row, movie], axis=1), weight, size)
         summed = tf.sparse.sparse_dense_matmul(history, self.history_vectors())
@@ -383,6 +331,11 @@ class HistoryEncoder(tfrs.Model):
         return share * tf.add_n([tf.nn.l2_loss(table) for table in tables])
 
 
+def adam(vector_count: int) -> type[tf.keras.optimizers.Adam]:
+    """Return the optimizer of so many vectors: Keras's, or for many the one with fused updates."""
+    return FusedAdam if vector_count > _MANY_VECTORS else tf.keras.optimizers.Adam
+
+
 def train_encoder(
     model: HistoryEncoder,
     user_count: int,
@@ -408,7 +361,7 @@ def train_encoder(
     plan = encoder_plan(parameters, user_count=user_count, movie_count=movie_count)
     fit_shuffled(
         model,
-        tf.keras.optimizers.Adam(parameters.learning_rate),
+        adam(user_count + 2 * movie_count)(parameters.learning_rate),
         {"user": np.arange(user_count, dtype=np.int32)},
         batch_size=plan.batch,
         epochs=plan.epochs,

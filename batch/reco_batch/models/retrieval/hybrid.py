@@ -23,7 +23,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Histories, Ratings
-from reco_batch.models.retrieval.history_encoder import (
+from reco_batch.models.retrieval.encoder_weights import (
     EncoderWeights,
     time_features,
     unit_weights,

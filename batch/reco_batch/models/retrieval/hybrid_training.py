@@ -123,7 +123,7 @@ class Hybrid(TrainableRetrieval):
         if plan["batch"] > tower.batch_users:
             notes.append(
                 f"users per training step raised from {tower.batch_users:,} to {plan['batch']:,} "
-                f"for at most {tower.most_steps:,} steps, or as few as memory allows"
+                f"for at most {tower.most_steps:,} steps an epoch, or as few as memory allows"
             )
         if plan["candidates"] < size.movies:
             notes.append(

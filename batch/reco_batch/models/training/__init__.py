@@ -3,4 +3,4 @@
 `tensorflow_runtime` is the only module of the project that imports TensorFlow.
 """
 
-__all__ = ["checkpoints", "folded_batches", "loop", "tensorflow_runtime"]
+__all__ = ["checkpoints", "folded_batches", "fused_adam", "loop", "tensorflow_runtime"]

@@ -1,6 +1,7 @@
 """Training loops over epochs, and the embedding tower of one id column."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from reco_batch.progress.reporter import Stage
 _MAX_STEPS_PER_CALL = 32
 #: Steps of a training that are run one call each.
 _FEW_STEPS = 1_000
+#: Numbers of the trainings of this process.
+_TRAININGS = count()
 
 
 class Tower(tf.keras.Model):
@@ -180,10 +183,13 @@ class _MeanLoss(tf.keras.callbacks.Callback):
 
 def _averaged(model: tfrs.Model) -> _MeanLoss:
     """Make a model report the mean loss of an epoch instead of the loss of its last step."""
-    mean = tf.keras.metrics.Mean()
+    mean, number = tf.keras.metrics.Mean(), next(_TRAININGS)
 
     def train_step(batch: Batch) -> dict[str, tf.Tensor]:
-        logs = type(model).train_step(model, batch)
+        # TensorFlow finds the temporary sums of large tensors by the names of their operations, so
+        # two trainings at the same time must not share them.
+        with tf.name_scope(f"training_{number}"):
+            logs = type(model).train_step(model, batch)
         mean.update_state(logs["loss"])
         return {**logs, "loss": mean.result()}
 

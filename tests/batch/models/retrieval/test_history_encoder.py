@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from handmade_ratings import random_ratings, ratings_of
 from reco_batch.data.dataset import histories
+from reco_batch.models.retrieval.encoder_weights import time_features
 from reco_batch.models.retrieval.history_encoder import (
     EncoderPlan,
     HistoryEncoder,
+    adam,
     encoder_plan,
     initial_vectors,
-    time_features,
     train_encoder,
 )
 from reco_batch.models.retrieval.history_weights import as_matrix
 from reco_batch.models.training.checkpoints import Checkpoints
+from reco_batch.models.training.fused_adam import FusedAdam
 from reco_batch.settings.hyperparameters import TowerParameters
 from stopped_training import Stopped, StoppingStage
 
@@ -315,12 +317,24 @@ def test_steps_are_whole_epochs():
 
 
 def test_large_data_are_trained_within_the_budgets():
-    """By hand: 2 epochs of 200,948 x 20,000 scores fit, in 2,400 steps of 168 users."""
+    """By hand: 2 epochs of 200,948 x 20,000 scores fit, in 320 steps of 628 users each."""
     parameters = TowerParameters(steps=10_000)
 
     plan = encoder_plan(parameters, user_count=200_948, movie_count=87_585)
 
-    assert plan == EncoderPlan(2, 168, 2394)
+    assert plan == EncoderPlan(2, 628, 640)
+
+
+@pytest.mark.parametrize("steps", [240, 10_000])
+def test_a_step_of_up_to_40960_users_has_128_however_long_the_training_is(steps):
+    """So a choice that tries many epochs measures the steps that the model is trained with."""
+    plans = [
+        encoder_plan(replace(PARAMETERS, steps=steps), user_count=users, movie_count=9_724)
+        for users in (610, 6_040, 20_095, 40_960, 200_948)
+    ]
+
+    assert [plan.batch for plan in plans] == [128, 128, 128, 128, 628]
+    assert steps > 240 or [plan.epochs for plan in plans] == [48, 5, 2, 1, 1]
 
 
 @given(st.integers(0, 10**8), st.integers(1, 10**6))
@@ -334,8 +348,7 @@ def test_plans_keep_the_budgets(users, movies):
     per_epoch = -(-max(users, 1) // PARAMETERS.batch_users)
     assert plan.epochs == 1 or plan.epochs <= PARAMETERS.steps / per_epoch + 0.5
     assert PARAMETERS.batch_users <= plan.batch <= 2048
-    # The last step of each epoch may be smaller.
-    assert plan.batch == 2048 or plan.steps <= PARAMETERS.most_steps + plan.epochs
+    assert plan.batch == 2048 or plan.steps <= PARAMETERS.most_steps * plan.epochs
     assert plan.steps * plan.batch >= plan.epochs * users
 
 
@@ -357,3 +370,9 @@ def test_a_smaller_catalogue_is_trained_for_longer():
     )
 
     assert few > many
+
+
+def test_small_data_are_trained_by_the_adam_of_keras(tf):
+    """The bits of their models do not depend on what is faster for large tables."""
+    assert adam(100_000) is tf.keras.optimizers.Adam
+    assert adam(100_001) is FusedAdam

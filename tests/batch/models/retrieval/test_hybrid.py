@@ -13,7 +13,8 @@ from handmade_ratings import ODD_DATA, START, ratings_of
 from reco_batch.artifact.saved_models import MOVIE_MODEL, USER_MODEL, save_retrieval
 from reco_batch.data.dataset import Ratings, histories
 from reco_batch.models.retrieval import hybrid
-from reco_batch.models.retrieval.history_encoder import HistoryEncoder, time_features
+from reco_batch.models.retrieval.encoder_weights import time_features
+from reco_batch.models.retrieval.history_encoder import HistoryEncoder
 from reco_batch.models.retrieval.history_weights import as_matrix, history_weights
 from reco_batch.models.retrieval.hybrid import (
     HybridRetrieval,

@@ -1,9 +1,11 @@
 """Embedding tower of one id column, and reported losses."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from reco_batch.models.training.loop import EpochProgress, Tower
+from reco_batch.models.training.loop import EpochProgress, Tower, fit_epochs
 
 #: The first is Keras's default name of an unknown id.
 IDS = ["[UNK]", "b", "a", "10", "é:{}*"]
@@ -55,3 +57,34 @@ def test_epoch_is_reported_with_its_loss(stage):
     assert stage.steps == 2
     assert stage.notes == ["epoch 1, loss 1.235e+04"]
     assert stage.losses == [(1, 12345.678)]
+
+
+@pytest.mark.slow
+def test_two_large_trainings_at_the_same_time(tf, stage):
+    """Each has its own temporary sums of large tensors, which TensorFlow finds by their names."""
+    from reco_batch.models.training.tensorflow_runtime import tfrs  # noqa: PLC0415  # loads TensorFlow
+
+    class Summed(tfrs.Model):
+        """Model whose gradient is a sum of large tensors."""
+
+        def __init__(self):
+            super().__init__()
+            self.table = tf.Variable(np.ones((100_000, 128), np.float32))
+
+        def compute_loss(self, inputs, training=False):  # noqa: ARG002, FBT002
+            """Return a sum of two terms of the table."""
+            scores = tf.matmul(inputs["x"], self.table, transpose_b=True)
+            products = tf.matmul(self.table, self.table, transpose_a=True)
+            return tf.nn.l2_loss(scores) + tf.nn.l2_loss(self.table) + tf.nn.l2_loss(products)
+
+    batches = {"x": np.ones((5, 64, 128), np.float32), "weight": np.ones(5)}
+
+    def train(_):
+        model = Summed()
+        fit_epochs(model, tf.keras.optimizers.SGD(1e-9), batches, epochs=5, stage=stage)
+        return model.table.numpy()
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(train, range(2))
+
+    np.testing.assert_array_equal(one, other)
