@@ -72,6 +72,8 @@ def parameters_of(whole: Shape, scale: float, *, epochs: int | None = None) -> d
             "tower.steps": steps,
             "tower.batch_users": batch,
             "neighbours.window": window,
+            "neighbours.most_products": round(retrieval.neighbours.most_products * scale),
+            "choosing_ratings": round(retrieval.choosing_ratings * scale),
         },
         "rating": {
             "window": window,

@@ -134,3 +134,14 @@ def interval(
         means = [values[draw].sum() / counts[draw].sum() for draw in draws]
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Return the standard error of a mean over users; 0 without any.
+
+    For the difference between two systems pass the differences, user by user.
+
+    Args:
+        values: [U].
+    """
+    return float(values.std() / np.sqrt(len(values))) if len(values) else 0.0

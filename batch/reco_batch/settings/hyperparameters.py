@@ -155,7 +155,7 @@ class NeighbourParameters:
     """`walk`: exponent of the penalty on popular candidates."""
     most_movies: int = 12_000
     """Budget of movies with weights to others, the most rated ones; any movie is a candidate."""
-    most_products: int = 20_000_000_000
+    most_products: int = 5_000_000_000
     """Budget of pairs of ratings of one user; longer histories count with their newest ratings."""
 
 
@@ -178,12 +178,10 @@ class HybridParameters(ModelParameters):
     """Standard deviation of the encoder's scores over the catalogue; 0 leaves the encoder out."""
     neighbour_share: float = tuned(1.0, 0.1, 4.0, log=True)
     """Standard deviation of the item-item scores over the catalogue, for a long history."""
-    half_trust: float = tuned(5.0, 1.0, 60.0, log=True, at_least=0.01)
+    half_trust: float = tuned(10.0, 1.0, 60.0, log=True, at_least=0.01)
     """Ratings at which a history gets half of `neighbour_share`; short ones are less reliable."""
     popularity_share: float = tuned(0.0, -0.5, 1.0, at_least=-10.0)
     """Score per standard deviation of log popularity; a negative share raises coverage."""
-    newcomer_share: float = tuned(0.0, -0.5, 0.5, at_least=-10.0)
-    """Additional `popularity_share` of short histories, in proportion to 1 - trust."""
     recent_share: float = tuned(0.0, 0.0, 3.0)
     """Score per standard deviation of the log popularity of the last `recent_days`."""
     recent_days: int = 30
@@ -194,6 +192,8 @@ class HybridParameters(ModelParameters):
     """`popularity_share` of the `next` lists."""
     choosing_users: int = 2_000
     """Budget of users whose lists are measured for a choice; fewer with a large catalogue."""
+    choosing_ratings: int = 5_000_000
+    """Budget of ratings that a choice is made from; of more, those of a random sample of users."""
 
 
 @dataclass(frozen=True, slots=True)

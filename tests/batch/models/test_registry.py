@@ -167,7 +167,7 @@ def test_every_exceeded_budget_has_a_note():
         ),
         "each training step samples 6 of 9 movies",
         "only the 4 most rated movies have weights to others",
-        "the item-item half counts only the newest 141,421 ratings of a user (users with more: 1)",
+        "the item-item half counts only the newest 70,710 ratings of a user (users with more: 1)",
         "the item-item half counts co-occurrence up to 20 ratings apart, not 40",
         (
             "epochs of the rating model reduced from 40 to 33 to stay within 400,000,000 rating "

@@ -78,7 +78,11 @@ def test_log_and_manifest_contain_omitted_parts(home, manifest, nights, tmp_path
     assert "rating model" not in text
     assert "train rating" not in text
     assert NOTE.removeprefix("note: ") in manifest["data"]["findings"]
-    assert answers(tmp_path) == answers(home)
+    (lists, whole), (resumed_lists, resumed) = answers(tmp_path), answers(home)
+    assert lists == resumed_lists
+    for found in (whole, resumed):  # steps of the choice, in an order that begins with the live one
+        del found["metrics"]["chosen"]["tried"]
+    assert whole == resumed
 
 
 def test_everything_but_stars_is_published(home, manifest, nights):

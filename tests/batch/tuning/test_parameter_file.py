@@ -59,7 +59,7 @@ def test_a_choice_is_given_by_its_name(tmp_path, kind):
     "values",
     [
         {"dislike_weight": -1},
-        {"popularity_share": -10, "newcomer_share": -10},
+        {"popularity_share": -10},
         {"tower_share": 0, "neighbour_share": 0, "recent_share": 0},
     ],
 )
@@ -103,7 +103,7 @@ def test_some_weights_may_be_negative_or_zero(tmp_path, values):
         ({"retrieval": {"neighbours.kind": 2}}, r"kind is 2; expected one of ordered, slim, walk$"),
         ({"retrieval": {"neighbours.kind": []}}, r"kind is \[\]; expected one of ordered"),
         ({"retrieval": {"dislike_weight": -1.5}}, r"_weight is -1.5; expected a number from -1$"),
-        ({"retrieval": {"newcomer_share": -11}}, r"_share is -11; expected a number from -10$"),
+        ({"retrieval": {"popularity_share": -11}}, r"_share is -11; expected a number from -10$"),
         ({"retrieval": {"tower_share": -0.5}}, r"tower_share is -0.5; expected a number from 0$"),
     ],
 )

@@ -9,6 +9,7 @@ Pure functions over arrays. Without timestamps there is no order and the counts 
 Shapes: N ratings, U users, I movies, M some of them, D factors.
 """
 
+import threading
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -26,6 +27,8 @@ SITTING_SECONDS: Final = 7200.0
 _MOST_PAIRS: Final = 240_000_000
 #: Pairs counted at a time, 24 bytes each; small data are counted at once.
 _PAIRS_AT_ONCE: Final = 16_000_000
+#: Counting takes more memory than any other part of a training, and two trainings run in parallel.
+_ONE_AT_A_TIME: Final = threading.Lock()
 #: Time factor below which a pair is not counted.
 _LEAST_TIME_SHARE: Final = 1e-3
 #: Largest share of rated movies without ordered counts that are represented by content alone.
@@ -117,14 +120,15 @@ def cooccurrence_counts(ratings: Ratings, *, movie_count: int, window: int) -> s
     one_way = sp.csr_matrix((movie_count, movie_count), dtype=np.float32)
     if ratings.timestamp is None or not len(ratings):
         return one_way
-    sequence = _with_order(in_order(ratings))
     widest = affordable_window(window, len(ratings))
     at_once = max(1, _PAIRS_AT_ONCE // widest)
-    for part in _whole_users(sequence.user_index, at_once=at_once):
-        one_way = one_way + _one_way(sequence, part, movie_count=movie_count, window=widest)
-    del sequence
-    both_ways = (one_way + one_way.T).tocsr()
-    both_ways.sort_indices()
+    with _ONE_AT_A_TIME:
+        sequence = _with_order(in_order(ratings))
+        for part in _whole_users(sequence.user_index, at_once=at_once):
+            one_way = one_way + _one_way(sequence, part, movie_count=movie_count, window=widest)
+        del sequence
+        both_ways = (one_way + one_way.T).tocsr()
+        both_ways.sort_indices()
     return both_ways
 
 
@@ -292,8 +296,11 @@ def _scale(counts: sp.csr_matrix) -> NDArray[np.floating]:
 def _scaled(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Return the counts divided by both movies' totals; shares the index arrays of `counts`."""
     scale = _scale(counts)
-    values = counts.data * np.repeat(scale, np.diff(counts.indptr))
-    values *= scale[counts.indices]
+    values = np.repeat(scale, np.diff(counts.indptr))
+    values *= counts.data
+    for start in range(0, len(values), _PAIRS_AT_ONCE):  # or the factors would take as much memory
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        values[part] *= scale[counts.indices[part]]
     return sp.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
 
 

@@ -5,12 +5,11 @@ standard deviation (`spread`) of a user's scores over the catalogue, so that the
 same meaning for every user and catalogue:
 
     score = tower_share * encoder / spread + neighbour_share * trust * neighbours / spread
-          + (popularity_share + newcomer_share * (1 - trust)) * popularity
-          + recent_share * recent popularity
-    trust = n / (n + half_trust) for a user with n ratings
+          + popularity_share * popularity + recent_share * recent popularity
+    trust = n^2 / (n^2 + half_trust^2) for a user with n ratings
 
 Encoder and popularity make one dot product; the item-item half is a sparse term of the score
-(`scoring.sparse_term`). `newcomer_share` does not apply to users without ratings.
+(`scoring.sparse_term`).
 
 Shapes: U users, B users of a block, I movies, N ratings, D joined width, T knots of time.
 """
@@ -136,7 +135,7 @@ class HybridRetrieval:
         halves = self._halves
         encoded, matrix = encoded_users(halves.encoder, users, self._parameters, halves.years)
         share = self._parameters.tower_share / spread(encoded, self._encoder_covariance)
-        popular = popularity_shares(self._parameters, np.diff(users.rated.history.offsets))
+        popular = np.tile(popularity_shares(self._parameters), (len(encoded), 1))
         unit = unit_weights(matrix)[:, np.newaxis]
         return (
             np.column_stack([share * encoded, popular]).astype(np.float32),
@@ -240,18 +239,14 @@ def _weights(rated: Rated, parameters: HybridParameters) -> NDArray[np.float32]:
 
 def trust(parameters: HybridParameters, rating_count: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the trust in the item-item scores of users with so many ratings, [U], 0 to 1."""
-    trusted: NDArray[np.float64] = rating_count / (rating_count + parameters.half_trust)
+    squares = np.square(rating_count, dtype=np.float64)
+    trusted: NDArray[np.float64] = squares / (squares + parameters.half_trust**2)
     return trusted
 
 
-def popularity_shares(
-    parameters: HybridParameters, rating_count: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the weight of the popularity of all time and of the last days, [U, 2]."""
-    # A user without ratings is recommended the most popular movies.
-    newcomer = np.where(rating_count > 0, 1 - trust(parameters, rating_count), 0)
-    always = parameters.popularity_share + parameters.newcomer_share * newcomer
-    return np.column_stack([always, np.full(len(always), parameters.recent_share)])
+def popularity_shares(parameters: HybridParameters) -> NDArray[np.float32]:
+    """Return the weights of `popularity_columns`, [2]."""
+    return np.array([parameters.popularity_share, parameters.recent_share], np.float32)
 
 
 def popularity_columns(

@@ -390,10 +390,10 @@ def test_what_is_measured_is_what_the_model_recommends(series, stage):
     )
 
     data = choosing._Data.of(dataset, train, validation, parameters, seed=1)
-    blend = choosing._Blend(data, choosing._Neighbours(data).scores(parameters))
+    blend = choosing._Blend(data, choosing._Neighbours(data), data.sampled)
     training = choosing._EncoderTraining(data, blend, parameters, least=parameters.tower.steps)
     training.run(stage)
-    blend.encoder = training.scores(parameters)
+    blend.encode(training.encoder(parameters), parameters)
     found = blend.measured(parameters)
 
     model = train_hybrid(
@@ -413,6 +413,64 @@ def test_what_is_measured_is_what_the_model_recommends(series, stage):
     differing = np.abs(found["ndcg@10"] - expected["ndcg@10"])
     assert (differing > 1e-6).mean() < 0.05  # near ties may swap
     assert differing.mean() < 0.005
+
+
+def test_penalties_are_measured_beside_the_encoder(first):
+    """Alone, the item-item half would need more weights; trust and shares follow."""
+    steps = list(dict.fromkeys(one["name"] for one in first.tried))
+
+    assert steps == [
+        "neighbours.kind",
+        "recency",
+        "dislike_weight",
+        "tower.steps",
+        "neighbours.l1, neighbours.l2",
+        "neighbour_share",
+        "half_trust",
+        "popularity_share",
+        "tower_share",
+        "recent_days, recent_share",
+        choosing.LISTS,
+        choosing.POPULAR,
+    ]
+    share, *_ = (one for one in first.tried if one["name"] == "neighbour_share")
+    penalties = [one for one in first.tried if one["name"] == "neighbours.l1, neighbours.l2"]
+    assert share["ndcg@10"] in [one["ndcg@10"] for one in penalties]
+
+
+def test_newcomers_have_few_ratings_of_their_own(series):
+    """Every fourth user of the sample with a longer history, with five drawn ratings, in order."""
+    train, validation = series
+    short = train.take(np.flatnonzero((train.user_index % 2 == 0) | (train.movie_index < 4)))
+    dataset = Dataset(
+        tuple(f"user:{user}" for user in range(300)),
+        movies_of(60, genres=False, years=False),
+        short,
+        (0.5, 5.0),
+    )
+    data = choosing._Data.of(dataset, short, validation, SMALL, seed=1)
+
+    sample, users, are_newcomers = data.newcomers()
+
+    history = users.rated.history
+    whole = histories(short, user_count=300)
+    longer = [user for user in data.sample.users if len(whole.of(user)) > 5]
+    np.testing.assert_array_equal(sample.users, longer[::4])
+    assert are_newcomers
+    assert users.own is None
+    drawn = [list(history.of(row)) for row in range(len(sample.users))]
+    for own, user in zip(drawn, sample.users, strict=True):
+        assert len(own) == 5
+        places = [list(whole.of(user)).index(movie) for movie in own]
+        assert places == sorted(places)
+    assert any(
+        own != list(whole.of(user)[:5]) for own, user in zip(drawn, sample.users, strict=True)
+    )
+    np.testing.assert_array_equal(sample.seen.of(0), whole.of(sample.users[0]))
+
+    first = [np.flatnonzero(train.user_index == user)[:5] for user in range(300)]
+    few = choosing._Data.of(dataset, train.take(np.concatenate(first)), validation, SMALL, seed=1)
+    assert few.newcomers() is None
 
 
 def test_only_measured_steps_are_recorded(series, stage):
@@ -440,6 +498,34 @@ def test_a_sample_of_many_users_is_measured(series, stage):
     only = validation.take(np.flatnonzero(np.isin(validation.user_index, of_forty)))
     assert found == chosen((train, only), stage=stage)
     assert found != chosen(series, parameters=few, seed=2, stage=stage)
+
+
+@pytest.mark.slow
+def test_a_choice_from_more_ratings_than_the_budget_is_that_of_some_users(series, stage):
+    """The ratings of 50 users, 20 each, are within the budget; those of the others are not used."""
+    train, validation = series
+    drawn = np.sort(np.random.default_rng(1).permutation(300)[:50])
+
+    def alone(part):
+        own = part.take(np.flatnonzero(np.isin(part.user_index, drawn)))
+        return replace(own, user_index=np.searchsorted(drawn, own.user_index).astype(np.int32))
+
+    within = replace(SMALL, choosing_ratings=20 * 50 + 19)
+    found = chosen(series, parameters=within, stage=stage)
+
+    assert found == chosen((alone(train), alone(validation)), stage=stage)
+
+
+def test_ratings_within_the_budget_are_all_used(series, monkeypatch, stage):
+    """No user is left out of data that are as large as the budget."""
+    monkeypatch.setattr(choosing, "_climb", lambda _, data, __: sizes.append(len(data.train)) or ())
+    sizes: list[int] = []
+
+    for most in (len(series[0]), len(series[0]) - 1):
+        chosen(series, parameters=replace(SMALL, choosing_ratings=most), stage=stage)
+
+    assert sizes[0] == len(series[0])
+    assert len(series[0]) - 20 <= sizes[1] < len(series[0])
 
 
 def test_scores_of_the_sample_are_bounded(series, monkeypatch):

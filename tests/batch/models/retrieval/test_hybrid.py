@@ -21,7 +21,6 @@ from reco_batch.models.retrieval.hybrid import (
     Users,
     latest_ratings,
     popularity_columns,
-    popularity_shares,
     trust,
 )
 from reco_batch.models.retrieval.hybrid_training import train_hybrid
@@ -48,7 +47,6 @@ SMALL = HybridParameters(
     neighbour_share=0.4,
     half_trust=8.0,
     popularity_share=-0.2,
-    newcomer_share=-0.3,
     recent_share=0.25,
     recent_days=7,
     arrival_neighbour_share=0.6,
@@ -142,12 +140,11 @@ def documented_scores(model, ratings, *, own=True):
         vector = own_weights @ encoder.history[rated] / length + rest[user]
         of_encoder = encoder.movies[:, :-1] @ vector + encoder.movies[:, -1]
         of_neighbours = own_weights @ weights[rated]
-        trusted = len(rated) / (len(rated) + of.half_trust)
-        newcomer = of.newcomer_share * (1 - trusted) * bool(len(rated))
+        trusted = len(rated) ** 2 / (len(rated) ** 2 + of.half_trust**2)
         scores[user] = (
             of.tower_share * of_encoder / max(of_encoder.std(ddof=1), 1e-6)
             + of.neighbour_share * trusted * of_neighbours / max(of_neighbours.std(), 1e-6)
-            + (of.popularity_share + newcomer) * popular
+            + of.popularity_share * popular
             + of.recent_share * recent
         )
     return scores
@@ -290,13 +287,10 @@ def test_a_negative_weight_of_dislikes_counts_against_similar_movies(model, sitt
 
 
 def test_trust_grows_with_the_length_of_the_history():
-    """Newcomers' popularity counts by the rest, but not for users without ratings."""
-    counts = np.array([0, 1, 8, 792])
+    """From none to almost all of it."""
+    counts = np.array([0, 1, 8, 800])
 
-    np.testing.assert_allclose(trust(SMALL, counts), [0, 1 / 9, 0.5, 0.99])
-    always, recent = popularity_shares(SMALL, counts).T
-    np.testing.assert_allclose(always, [-0.2, -0.2 - 0.3 * 8 / 9, -0.35, -0.203])
-    np.testing.assert_allclose(recent, 0.25)
+    np.testing.assert_allclose(trust(SMALL, counts), [0, 1 / 65, 0.5, 0.9999])
 
 
 def test_recent_popularity_counts_the_last_days():
