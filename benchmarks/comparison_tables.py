@@ -180,6 +180,25 @@ def similar(result: dict) -> list[str]:
     return lines
 
 
+def continued(result: dict) -> list[str]:
+    """Return the table of rating models that continue another, for one data set."""
+    table = result["table"]
+    lines = [
+        "",
+        f"### {result['data']}, continued rating model",
+        "",
+        "Written by `benchmarks/continued.py`: RMSE on the test part of models of the training and",
+        "validation parts, trained from the posterior of a model of the training part alone (whose",
+        f"RMSE is {result['measured']:.4f}), or from scratch.",
+        "",
+        "| epochs | continued | from scratch |",
+        "|---|---|---|",
+    ]
+    rows = zip(result["epochs"], table["continued"], table["from scratch"], strict=True)
+    lines += [f"| {epochs} | {own:.4f} | {other:.4f} |" for epochs, own, other in rows]
+    return lines
+
+
 def for_ratings(result: dict) -> list[str]:
     """Return the table of cold-start lists, for one data set."""
     users = result["users"]
@@ -261,6 +280,7 @@ def write_tables() -> None:
     for name, section in (
         ("new_users", new_users),
         ("similar", similar),
+        ("continued", continued),
         ("for_ratings", for_ratings),
     ):
         for path in sorted((HERE / "results").glob(f"{name}-*.json"), reverse=True):

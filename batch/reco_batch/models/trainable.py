@@ -36,6 +36,8 @@ class Training(NamedTuple):
     seed: int
     stage: Stage
     checkpoints: "Checkpoints | None" = None
+    successor: "Checkpoints | None" = None
+    """Checkpoints of the training on all ratings that continues this one; None for none."""
 
 
 class Choice(NamedTuple):
@@ -74,6 +76,10 @@ class Trainable(Protocol[Model_co]):
     def epochs(self, size: DataSize) -> int:
         """Return the number of epochs that the training reports to its stage."""
         ...
+
+    def continued_epochs(self, size: DataSize) -> int:
+        """Return the epochs of a training that continues the measured model's."""
+        return self.epochs(size)
 
     def plan(self, ratings: Ratings, size: DataSize) -> Mapping[str, Any]:  # noqa: ARG002
         """Return everything that the size of the data decides about training, as JSON values.

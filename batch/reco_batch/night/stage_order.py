@@ -28,7 +28,9 @@ def order_of(
     Each model is trained without the held-out ratings (`train`) and measured. With `config.refits`
     it is trained again on all ratings (`refit`), and the lists are computed from that one. Stages
     of different models run in parallel; retrieval comes first, since it takes longer. Its first
-    training makes the choice, in parallel with the trainings of the rating model.
+    training makes the choice, in parallel with the trainings of the rating model, of which the
+    second may continue the first and then follows it. The lists of retrieval take longest, so the
+    thread that is free first saves its models meanwhile.
     """
     users, items = len(dataset.user_ids), len(dataset.movies.catalogue)
     served = REFIT if config.refits else TRAIN
@@ -42,7 +44,9 @@ def order_of(
 
     def model(name: str) -> Stage:
         needs = [CHOOSE] if name in (retrieval, trained) else []
-        return Stage(name, MODEL, trainings.training(name), needs, [], trainings.epochs(name))
+        after = trained_rating if trainings.continues(name) else None
+        epochs = trainings.epochs(name)
+        return Stage(name, MODEL, trainings.training(name), needs, [], epochs, after=after)
 
     rating_lists = [
         model(rating),
@@ -93,6 +97,8 @@ def order_of(
     if config.refits:
         of_retrieval = [retrieval_lists, retrieval_metrics]
         of_rating = [rating_lists, rating_metrics]
+        if trainings.continues(rating):
+            of_rating.reverse()
     else:  # the lists are computed from the measured models
         of_retrieval = [retrieval_metrics, retrieval_lists[1:]]
         of_rating = [rating_metrics, rating_lists[1:]]

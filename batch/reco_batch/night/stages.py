@@ -45,6 +45,8 @@ class Stage(NamedTuple):
     """True if the stage is reported."""
     apart: bool = False
     """True for a job of its own, in whichever thread is free, instead of one in its model's."""
+    after: str | None = None
+    """Model of an earlier stage in whose job this model's stages run, and so after it."""
 
 
 class Runner:
@@ -56,8 +58,9 @@ class Runner:
         """Prepare to run.
 
         Args:
-            stages: the list. Stages of one model run one after another in a thread; stages of
-                different models run in parallel, unless a stage without a model is between them.
+            stages: the list. Stages of one model, and of one `after` it, run one after another in
+                a thread; those of different models run in parallel, unless a stage without a model
+                is between them.
             night: record of the complete stages.
             reporter: shows each stage.
             lanes: jobs at a time; with one, no stage is `apart`, since a model would be kept
@@ -67,6 +70,7 @@ class Runner:
         self._night, self._reporter, self._lanes = night, reporter, lanes
         self._results = {stage.name: Once(partial(self._make, stage)) for stage in stages}
         self._models = {stage.name for stage in stages if stage.makes is MODEL}
+        self._after = {stage.name: stage.after for stage in stages if stage.after}
         self._uses = Counter(need for stage in stages for need in stage.needs)
         self._releasing = threading.Lock()
 
@@ -100,12 +104,13 @@ class Runner:
     def _job(self, stage: Stage) -> str | None:
         """Return the model that a stage makes or needs first, or the stage itself if it is apart.
 
-        None without a model.
+        The earlier model if that one is made `after` another; None without a model.
         """
         if stage.apart and self._lanes > 1:
             return stage.name
         names = [stage.name, *stage.needs]
-        return next((name for name in names if name in self._models), None)
+        model = next((name for name in names if name in self._models), None)
+        return None if model is None else self._after.get(model, model)
 
     def _run(self, stages: Iterable[Stage]) -> None:
         for stage in stages:

@@ -99,7 +99,18 @@ class Trainings:
         is_open = kind == "retrieval" and self._config.parameters.retrieval.chooses
         if model is None or is_open:
             return None
-        return model.epochs(DataSize.of(self._dataset)) or None
+        size = DataSize.of(self._dataset)
+        epochs = model.continued_epochs if self.continues(name) else model.epochs
+        return epochs(size) or None
+
+    def continues(self, name: str) -> bool:
+        """Return True for a training that continues the measured model's, and follows it.
+
+        Not with candidates: a measured retrieval model would be kept meanwhile.
+        """
+        config = self._config
+        can = config.parameters.rating.continues and config.ranked_candidates is None
+        return can and config.refits and name == f"{REFIT} rating"
 
     def _by_size(self, preset: Preset, fitted: Ratings) -> dict[str, Any]:
         """Return everything that the size of the data decides, and the notes about budgets.
@@ -109,12 +120,15 @@ class Trainings:
             fitted: ratings that the measured models train on.
         """
         ratings, size = self._dataset.ratings, DataSize.of(self._dataset)
-        planned = {"measured": plans(preset, fitted, size)}
+        planned: dict[str, Any] = {"measured": plans(preset, fitted, size)}
         if self._config.refits:
             planned["published"] = plans(preset, ratings, size)
         served = planned["published" if self._config.refits else "measured"]
         words = self._dataset.words
         notes = [words.adapt(note) for note in budget_notes(preset, served, size)]
+        if self.continues(f"{REFIT} rating") and served.get("rating"):
+            epochs = self._models["rating"].continued_epochs(size)
+            planned["published"] = {**served, "rating": {**served["rating"], "epochs": epochs}}
         return {"by_size": planned, "budgets": notes}
 
     def choose(self, progress: Progress) -> dict[str, Any]:
@@ -138,22 +152,38 @@ class Trainings:
             "notes": notes,
         }
 
-    def training(self, name: str) -> Callable[[Progress, Mapping[str, Any]], Any]:
-        """Return the work of a training, such as `refit rating`."""
+    def training(self, name: str) -> Callable[..., Any]:
+        """Return the work of a training, such as `refit rating`.
+
+        One that continues another, whose state was damaged since, trains that one again first.
+        """
         step, _, kind = name.partition(" ")
+        successor = f"{REFIT} {kind}"
+        leaves = step == TRAIN and self.continues(successor)
 
         def train(progress: Progress, chosen: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401  # any model
-            checkpoints = Checkpoints(
-                self._night.checkpoints(name),
-                training=name,
-                every_seconds=self._config.checkpoint_seconds,
-                show=self._reporter.info,
+            checkpoints = self._checkpoints(name)
+            if self.continues(name) and not checkpoints.continues():
+                self.training(f"{TRAIN} {kind}")(progress)
+            training = Training(
+                self._dataset,
+                partial(self._ratings, step),
+                self._config.seed,
+                progress,
+                checkpoints,
+                successor=self._checkpoints(successor) if leaves else None,
             )
-            ratings, seed = partial(self._ratings, step), self._config.seed
-            training = Training(self._dataset, ratings, seed, progress, checkpoints)
             return self._model(kind, chosen).train(training)
 
         return train
+
+    def _checkpoints(self, name: str) -> Checkpoints:
+        return Checkpoints(
+            self._night.checkpoints(name),
+            training=name,
+            every_seconds=self._config.checkpoint_seconds,
+            show=self._reporter.info,
+        )
 
     def _model(self, kind: str, chosen: Mapping[str, Any] | None) -> Trainable[Any]:
         """Return a model with the values that were chosen for it."""

@@ -67,6 +67,8 @@ class ModelParameters:
     """Bytes of the SavedModels per user or movie; a low estimate."""
     chooses: ClassVar[bool] = False
     """True if the validation part decides some of the hyper-parameters."""
+    continues: ClassVar[bool] = False
+    """True if the training on all ratings continues the one that was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ class EnsembleParameters(ModelParameters):
     """Rating ensemble: Bayesian factors, and a ridge regression of their residuals."""
 
     saved_bytes: ClassVar[int] = 250
+    continues: ClassVar[bool] = True
 
     factors: int = tuned(32, 8, 64, log=True)
     """Co-occurrence factors per movie, in addition to genres and year."""

@@ -10,13 +10,16 @@ from reco_batch.night.stage_order import order_of
 from reco_batch.night.train_and_refit import Trainings
 
 
-def stages_of(*, has_stars, refits, candidates):
+def stages_of(*, has_stars=True, refits=True, candidates=None, folds_in=True):
     """Return the stages of a run, with stand-ins for all work."""
     config = SimpleNamespace(
         refits=refits,
         ranked_candidates=candidates,
         because=True,
-        parameters=SimpleNamespace(retrieval=SimpleNamespace(chooses=True)),
+        parameters=SimpleNamespace(
+            retrieval=SimpleNamespace(chooses=True, folds_in=folds_in),
+            rating=SimpleNamespace(folds_in=folds_in, continues=True),
+        ),
     )
     movies = SimpleNamespace(catalogue=("1", "2"), genres=(), ids=("1", "2"))
     dataset = SimpleNamespace(user_ids=("1",), movies=movies, has_stars=has_stars, ratings=range(3))
@@ -29,7 +32,7 @@ def stages_of(*, has_stars, refits, candidates):
         metrics=lambda group: Path("run/evaluation") / group,
     )
     trainings = object.__new__(Trainings)
-    model = SimpleNamespace(epochs=lambda _: 5)
+    model = SimpleNamespace(epochs=lambda _: 5, continued_epochs=lambda _: 1)
     trainings._dataset, trainings._config, trainings._writer = dataset, config, writer
     trainings._popular = ("popularity",)
     trainings._models = {"retrieval": model} | ({"rating": model} if has_stars else {})
@@ -66,3 +69,10 @@ def test_needs_come_first(has_stars, refits, candidates, monkeypatch):
     assert all(need in names for stage in stages for need in stage.needs)
     assert ("measure rating" in names) == ("score ranked lists" in names) == has_stars
     assert ("refit retrieval" in names) == refits
+    found = {stage.name: (stage.after, stage.total) for stage in stages}
+    if has_stars:
+        assert found["train rating"] == (None, 5)
+    if has_stars and refits:
+        continues = candidates is None
+        assert found["refit rating"] == (("train rating", 1) if continues else (None, 5))
+        assert (names.index("train rating") < names.index("refit rating")) == continues

@@ -206,6 +206,35 @@ def test_a_model_is_released_after_its_last_use(runner, tmp_path):
     assert made._results["train"]._values == []
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_model_after_another_is_made_in_its_job(runner, tmp_path, lanes):
+    """The earlier one is complete and released by then, even if another thread is free."""
+    work, alive = Work(tmp_path), []
+
+    def refit(*_):
+        alive.append(list(made._results["train"]._values))
+        return "refitted"
+
+    def measure(*_):
+        time.sleep(0.1)
+        return 1
+
+    made = runner(
+        [
+            work("train", MODEL),
+            work("measure", VALUE, ["train"])._replace(work=measure),
+            Stage("refit", MODEL, refit, after="train"),
+            work("write", FILES, ["refit"], writes=[work.folder / "list"]),
+        ],
+        lanes=lanes,
+    )
+
+    made.run()
+
+    assert work.done == ["train", "write"]
+    assert alive == [[]]
+
+
 def test_stages_of_different_models_run_in_parallel(runner, tmp_path):
     """Each job waits for the other one to begin; the last stage waits for both."""
     work, both = Work(tmp_path), threading.Barrier(2)

@@ -404,6 +404,7 @@ def train_factors(
     seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
+    successor: Checkpoints | None = None,
 ) -> BayesianFactors:
     """Train on the value of every rating.
 
@@ -415,14 +416,18 @@ def train_factors(
         seed: random seed of the initial factors.
         stage: reports each epoch.
         checkpoints: checkpoints of this training, for `fit_epochs`.
+        successor: checkpoints of the training that continues this one.
     """
     model = BayesianFactors(ratings, features, parameters, seed=seed)
+    optimizer = tf.keras.optimizers.SGD()  # without state; the updates need no optimizer
     fit_epochs(
         model,
-        tf.keras.optimizers.SGD(),  # without state; the updates need no optimizer
+        optimizer,
         model.batches(),
         epochs=epochs,
         stage=stage,
         checkpoints=checkpoints,
     )
+    if successor is not None:
+        successor.begin_from(model, optimizer)
     return model

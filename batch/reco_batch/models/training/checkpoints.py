@@ -19,7 +19,8 @@ all of this holds:
   own Dropout keeps its state outside of the model, so it resumes correctly, but not to the same
   bits.
 
-A model whose parts are trained one after another has the checkpoints of each `part`.
+A model whose parts are trained one after another has the checkpoints of each `part`. A training
+that continues another begins with a checkpoint of epoch 0.
 """
 
 import shutil
@@ -34,6 +35,8 @@ from reco_batch.models.training.tensorflow_runtime import as_disk_errors, tf, tf
 SUMS: Final = "SHA256SUMS"
 _STATE: Final = "state"
 _EPOCH: Final = "epoch-"
+#: Checkpoint of a training that continues another.
+_START: Final = f"{_EPOCH}0000"
 #: Checkpoints to keep: the newest may be incomplete after a crash.
 _KEPT: Final = 2
 #: Saving takes at most this fraction, 1 / n, of the time, whatever the interval.
@@ -41,7 +44,7 @@ _LEAST_SHARE: Final = 40
 
 
 class Checkpoints:
-    """Newest two checkpoints of one training."""
+    """Newest two checkpoints of one training, and the one that it began with, if any."""
 
     def __init__(
         self,
@@ -103,9 +106,32 @@ class Checkpoints:
                 continue
             _state(model, optimizer).read(str(folder / _STATE)).assert_consumed()
             done = int(folder.name.removeprefix(_EPOCH))
-            self._show(f"{self._training}: resuming after epoch {done}")
+            if done:
+                self._show(f"{self._training}: resuming after epoch {done}")
             return done
         return 0
+
+    def begin_from(self, model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer) -> None:
+        """Save the state that another training ended with, from which this one continues.
+
+        It is epoch 0 of this training, and is kept to its end. A complete one is not written again.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
+        if not self.continues():
+            self._save(self.folder / _START, _state(model, optimizer))
+
+    def continues(self) -> bool:
+        """Return True if this training continues another, whose state is complete.
+
+        If that is damaged, all checkpoints are deleted, since they follow from it.
+        """
+        start = self.folder / _START
+        if start.exists() and not is_whole(start):
+            self._show(f"{self._training}: {start.name} is truncated or corrupt; skipped")
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return start.exists()
 
     def after_epoch(
         self, epochs: int, model: tfrs.Model, optimizer: tf.keras.optimizers.Optimizer
@@ -124,11 +150,11 @@ class Checkpoints:
         try:
             self._save(folder, _state(model, optimizer))
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
             reason = error.strerror or error
             self._show(f"{self._training}: no checkpoint after epoch {epochs} ({reason})")
         for old in self._newest_first()[_KEPT:]:
-            shutil.rmtree(old)
+            if old.name != _START:
+                shutil.rmtree(old)
         if self._every_seconds:
             ended = self._clock()
             self._next = ended + max(self._every_seconds, _LEAST_SHARE * (ended - started))
@@ -136,9 +162,13 @@ class Checkpoints:
     def _save(self, folder: Path, state: tf.train.Checkpoint) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # a damaged checkpoint of the same epoch
         folder.mkdir(parents=True)
-        with as_disk_errors():
-            state.write(str(folder / _STATE))
-        (folder / SUMS).write_bytes(_sums(folder))
+        try:
+            with as_disk_errors():
+                state.write(str(folder / _STATE))
+            (folder / SUMS).write_bytes(_sums(folder))
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob(f"{_EPOCH}*"), reverse=True)

@@ -11,10 +11,16 @@ from reco_batch.artifact.saved_models import EXPLICIT_MODEL, save_rating
 from reco_batch.data.dataset import histories
 from reco_batch.data.item_features import content_features
 from reco_batch.models.rating.bayesian_factors import train_factors
-from reco_batch.models.rating.ensemble import _features, planned_epochs, train_ensemble
+from reco_batch.models.rating.ensemble import (
+    Ensemble,
+    _features,
+    planned_epochs,
+    train_ensemble,
+)
 from reco_batch.models.rating.ridge import fit_ridge
 from reco_batch.models.retrieval.cooccurrence import cooccurrence_counts, cooccurrence_factors
 from reco_batch.models.retrieval.history_weights import as_matrix
+from reco_batch.models.trainable import Training
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.settings.hyperparameters import EnsembleParameters
 from stopped_training import Stopped, StoppingStage
@@ -27,16 +33,16 @@ SMALL = EnsembleParameters(factors=4, embedding_dim=3, epochs=3, ridge_share=0.4
 def fit(sittings):
     """Train on ratings given in sittings."""
 
-    def train(*, stage, parameters=SMALL, seed=42, checkpoints=None):
+    def train(*, stage, parameters=SMALL, seed=42, ratings=sittings.ratings, **more):
         return train_ensemble(
-            sittings.ratings,
+            ratings,
             movies=sittings.movies,
             user_count=len(sittings.user_ids),
             scale=SCALE,
             parameters=parameters,
             seed=seed,
             stage=stage,
-            checkpoints=checkpoints,
+            **more,
         )
 
     return train
@@ -138,6 +144,48 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, trained, tmp_path, stag
 
     assert lines == ["it: resuming after epoch 2"]
     assert same_bits(resumed, trained[0])
+
+
+@pytest.fixture
+def refit(tmp_path):
+    """Checkpoints of a training that continues another."""
+    return Checkpoints(tmp_path / "refit", training="refit", every_seconds=0, show=print)
+
+
+def test_a_continued_training_needs_fewer_epochs(fit, sittings, stage, refit):
+    """One epoch from the posterior of most ratings is nearer to convergence than three new ones."""
+    pairs, long = every_pair(sittings), replace(SMALL, epochs=30)
+    most = np.flatnonzero(np.arange(len(sittings.ratings)) % 10)
+    measured = fit(
+        stage=stage, parameters=long, ratings=sittings.ratings.take(most), successor=refit
+    )
+
+    continued = fit(stage=stage, parameters=replace(SMALL, epochs=1), checkpoints=refit)
+
+    converged = unheld(fit(stage=stage, parameters=long), pairs)
+    errors = [
+        np.square(unheld(model, pairs) - converged).mean()
+        for model in (continued, fit(stage=stage), measured)
+    ]
+    assert min(errors) == errors[0]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_the_published_model_continues_the_measured_one(sittings, refit):
+    """In a fifth of the epochs; in all of them if it has no complete state of the measured one."""
+    model = Ensemble(replace(SMALL, epochs=10))
+    stages = [StoppingStage(after=20) for _ in range(3)]
+    training = Training(sittings, lambda: sittings.ratings, 1, stages[0])
+
+    model.train(training._replace(successor=refit))
+    continued = training._replace(stage=stages[1], checkpoints=refit)
+    model.train(continued)
+    model.train(continued._replace(stage=stages[2]))
+    (refit.folder / "epoch-0000" / "state.index").unlink()
+    anew = StoppingStage(after=20)
+    model.train(continued._replace(stage=anew))
+
+    assert [stage.left for stage in (*stages, anew)] == [10, 18, 18, 10]
 
 
 def save(folder, model, sittings):

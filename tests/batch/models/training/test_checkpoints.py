@@ -70,6 +70,45 @@ def test_a_resumed_training_ends_with_the_same_bits(fit, checkpoints, uninterrup
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_training_continues_another(fit_rating, checkpoints, stage):
+    """It begins with the state of the other one, silently, and keeps it to its end."""
+    own = checkpoints()
+    assert not own.continues()
+    first = fit_rating()
+    own.begin_from(first, first.optimizer)
+    assert own.continues()
+
+    model = fit_rating(stage=stage, checkpoints=own)
+
+    assert own.messages == []
+    assert epochs_of(own.folder)[0] == "epoch-0000"
+    assert len(epochs_of(own.folder)) == 3
+    assert own.continues()
+    assert any(
+        (found != expected).any()
+        for found, expected in zip(weights(model), weights(fit_rating()), strict=True)
+    )
+    next((own.folder / "epoch-0000").glob("state.data*")).write_bytes(b"")
+    assert not own.continues()
+    assert not own.folder.exists()  # later checkpoints follow from it
+    assert own.messages == ["train it: epoch-0000 is truncated or corrupt; skipped"]
+
+
+def test_a_start_that_does_not_fit_the_disk_is_deleted(fit_rating, checkpoints, monkeypatch):
+    """The error is raised: without its start a training cannot continue another."""
+    from reco_batch.models.training import checkpoints as module  # noqa: PLC0415  # TensorFlow
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    first, own = fit_rating(), checkpoints()
+    monkeypatch.setattr(module, "_sums", full)
+
+    with pytest.raises(OSError, match="No space left"):
+        own.begin_from(first, first.optimizer)
+    assert epochs_of(own.folder) == []
+
+
 @pytest.fixture
 def fit_dropout(tf, tfrs):
     """Train a small model whose dropout depends on the seed and the optimizer's steps."""
