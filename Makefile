@@ -75,6 +75,7 @@ bench: $(DEVELOPED) ## Measure the figures of docs/performance.md and docs/model
 	@$(BIN)/python benchmarks/new_users.py --data $(DATA)
 	@$(BIN)/python benchmarks/similar.py --data $(DATA)
 	@$(BIN)/python benchmarks/for_ratings.py --data $(DATA)
+	@$(BIN)/python benchmarks/recent.py --data $(DATA)
 	@$(BIN)/python benchmarks/report.py
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

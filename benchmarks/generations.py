@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,9 +24,15 @@ MOVIES = 100
 
 
 class Generation:
-    """One list of a hundred movies per user; a list's first score identifies the generation."""
+    """One list of a hundred movies per user; a list's first score identifies the generation.
 
-    def __init__(self, number: int, users: int) -> None:
+    Args:
+        number: of the generation.
+        users: number of users.
+        more: further entries.
+    """
+
+    def __init__(self, number: int, users: int, more: Iterable[tuple[str, bytes]] = ()) -> None:
         created = FIRST + timedelta(days=number)
         self.number = number
         self.generation = new_generation_id(created, f"{number:04x}")
@@ -37,6 +43,7 @@ class Generation:
         self.pairs = [(f"user:{user}", value) for user in range(users)]
         self.pairs += [("popular:most_rated", value)]
         self.pairs += [(f"movie:{movie}", encode_movie(card)) for movie in ids]
+        self.pairs += more
         summary = Summary()
         summary.update_many(self.pairs)
         self.manifest: dict[str, Any] = {

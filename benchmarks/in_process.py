@@ -109,11 +109,11 @@ class Parts:
         return both.take(np.random.default_rng(SEED).permutation(len(both)))
 
 
-def read(data: str) -> Dataset:
+def read(data: str, rating_scale: tuple[float, float] = (0.5, 5.0)) -> Dataset:
     """Return a data set, as the job reads it."""
     with tempfile.TemporaryDirectory() as cache:
         source = load(data, cache=Path(cache))
-    return build_dataset(source.tables, rating_scale=(0.5, 5.0), source=source.origin)
+    return build_dataset(source.tables, rating_scale=rating_scale, source=source.origin)
 
 
 def split(dataset: Dataset, by: str) -> Parts:

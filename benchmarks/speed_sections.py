@@ -194,13 +194,19 @@ def reader(result: dict) -> list[str]:
         "get_p50": "bare GET, p50: µs",
         "user_p50": "`Reader.user`, ten movies, p50: µs",
         "user_n_100_p50": "`Reader.user`, all hundred, p50: µs",
+        "user_recent_p50": "`Reader.user`, ten movies, with ten recent ones, p50: µs",
         "ratio": "ten movies, times a bare GET",
         "ratio_n_100": "all hundred, times a bare GET",
+        "ratio_recent": "with ten recent movies, times the list alone",
+    }
+    bounds = {
+        "ratio": f"{result['bound']}",
+        "user_recent_p50": f"{1000 * result['recent_bound_ms']:.0f}",
     }
     rows = []
     for key, text in rows_of.items():
         digits = 2 if key.startswith("ratio") else 0
-        bound = f"{result['bound']}" if key == "ratio" else ""
+        bound = bounds.get(key, "")
         rows.append([text, *(f"{found[key]:.{digits}f}" for found in servers.values()), bound])
     return [
         "",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from reco_cli import list_pages
-from reco_cli.lookup import look_up, ratings_of
+from reco_cli.lookup import look_up, ratings_of, recent_of
 from reco_cli.options import (
     LISTING,
     READING,
@@ -70,17 +70,24 @@ def get_user(
     why: Annotated[
         bool, typer.Option("--why", help="Explain each movie by one that the user has rated.")
     ] = False,
+    recent: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recent",
+            metavar="MOVIE[=STARS]",
+            help="Movie that the user rated or saw after the run; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Show the movies recommended to a user.
 
     A user without a list gets the most rated movies instead, with a note.
     """
     with options.where.open() as reader:
-        answer = reader.user(user_id, why=why, **options.list_options.choice)
-        write(
-            list_pages.user_page(answer, user_id, options.list_options, why=why),
-            as_json=options.as_json,
-        )
+        taken, notes = recent_of(reader, recent or ())
+        answer = reader.user(user_id, why=why, recent=taken, **options.list_options.choice)
+        page = list_pages.user_page(answer, user_id, options.list_options, why=why, recent=taken)
+        write(page._replace(notes=(*notes, *page.notes)), as_json=options.as_json)
 
 
 @app.command(cls=QuickCommand)

@@ -9,9 +9,11 @@ Fields may be added, never removed or given another meaning without a new `schem
     generation    id of the generation that was read
     age_seconds   its age when it was read
     query         arguments: user_id, or movie, or by and genre, or ratings (stars by id); for
-                  get-user why (bool); then n, exclude, genres, from_year, to_year, available (name
-                  of a set, "" for the namespace's own) and available_missing ("all" or "none")
-    fallback      true if any item comes from another list than the requested one
+                  get-user why (bool) and, if given, recent (stars or null by id); then n, exclude,
+                  genres, from_year, to_year, available (name of a set, "" for the namespace's own)
+                  and available_missing ("all" or "none")
+    fallback      true if any item comes from another list than the requested one or those of recent
+                  movies
     items         best first: rank, movie_id, score, source, title, year, genres, and because: the
                   explanation, movie_id and title of the rated movie that contributes most to this
                   one; null if not requested or not known

@@ -11,7 +11,14 @@ from reco_store import Answer, Movie, Status, UsageError
 from reco_store.contract.words import Words, words_of
 
 
-def user_page(answer: Answer, user_id: str, options: ListOptions, *, why: bool) -> Page:
+def user_page(
+    answer: Answer,
+    user_id: str,
+    options: ListOptions,
+    *,
+    why: bool,
+    recent: Mapping[str, float | None] = MappingProxyType({}),
+) -> Page:
     """Lay out the movies recommended to a user.
 
     Args:
@@ -19,6 +26,7 @@ def user_page(answer: Answer, user_id: str, options: ListOptions, *, why: bool) 
         user_id: the user.
         options: the options of every listing.
         why: whether explanations were requested.
+        recent: stars, or None, of the movies that the user rated or saw after the run, by id.
     """
     return _listing(
         answer,
@@ -28,7 +36,7 @@ def user_page(answer: Answer, user_id: str, options: ListOptions, *, why: bool) 
         fallback=page_texts.fallback_note(
             answer, wanted="personal", whose=f"user {user_id}", filtered=options.filtered
         ),
-        query={"user_id": user_id, "why": why},
+        query={"user_id": user_id, "why": why, **({"recent": dict(recent)} if recent else {})},
         whose=f"user {user_id}",
     )
 

@@ -86,33 +86,84 @@ def ratings_of(reader: "Reader", texts: Sequence[str]) -> tuple[dict[str, float]
     return ratings, tuple(note for note in notes if note is not None)
 
 
+def recent_of(
+    reader: "Reader", texts: Sequence[str]
+) -> tuple[dict[str, float | None], tuple[str, ...]]:
+    """Parse recent movies such as `42`, `42=4.5` or `Heat (1995)=4`, newest first.
+
+    Args:
+        reader: the store.
+        texts: each an id or a title, then perhaps `=` and stars.
+
+    Returns:
+        Stars by id, None without stars, and a sentence for each movie that is unknown, which adds
+        nothing, or whose id is another movie's title as well.
+
+    Raises:
+        UsageError: the text after the last `=` is no number, a movie is named twice, or several
+            have the title.
+        StoreError: the store cannot be read.
+    """
+    recent: dict[str, float | None] = {}
+    notes: list[str | None] = []
+    for text in texts:
+        before, sign, number = text.rpartition("=")
+        wanted, stars = (before.strip(), _number(number)) if sign else (text.strip(), None)
+        if not wanted or (stars is not None and not math.isfinite(stars)):
+            raise UsageError(
+                f"{text!r}: expected an id or a title, alone or with = and stars, such as '42=4'"
+            )
+        movie, titled = _found(reader, wanted)
+        movie_id = wanted if movie is None else movie.movie_id
+        if movie_id in recent:
+            raise UsageError(f"{wanted!r} is named twice; expected it once")
+        recent[movie_id] = stars
+        notes.append(
+            f"no {_words(reader).item} has the id or the title {wanted}, so it adds nothing."
+            if movie is None
+            else shadowed_note(wanted, movie, titled)
+        )
+    return recent, tuple(note for note in notes if note is not None)
+
+
 def _parsed(text: str) -> tuple[str, float]:
     """Split a rating into the id or title and the stars."""
     wanted, _, number = text.rpartition("=")
-    try:
-        stars = float(number)
-    except ValueError:
-        stars = math.nan
+    stars = _number(number)
     if not wanted.strip() or not math.isfinite(stars):
         raise UsageError(f"{text!r}: expected an id or a title, =, and stars, such as 'Heat=4'")
     return wanted.strip(), stars
 
 
+def _number(text: str) -> float:
+    """Return a number; NaN for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _movie(reader: "Reader", wanted: str) -> tuple[Movie, tuple[Movie, ...]]:
     """Return the movie with an id or title; if it is an id, also the movies with this title."""
+    movie, titled = _found(reader, wanted)
+    if movie is None:
+        suggested = suggestion(_similar_titles(reader, wanted))
+        raise UsageError(f"no {_words(reader).item} has the id or the title {wanted!r}.{suggested}")
+    return movie, titled
+
+
+def _found(reader: "Reader", wanted: str) -> tuple[Movie | None, tuple[Movie, ...]]:
+    """Return the same as `_movie`, but None for a movie that is unknown."""
     movie, titled = reader.movie(wanted), reader.find_title(wanted)
     if movie is not None:
         return movie, titled
-    if not titled:
-        suggested = suggestion(_similar_titles(reader, wanted))
-        raise UsageError(f"no {_words(reader).item} has the id or the title {wanted!r}.{suggested}")
     if len(titled) > 1:
         named = ", ".join(f"{movie.movie_id} ({movie.title})" for movie in titled)
         items = _words(reader).items
         raise UsageError(
             f"{len(titled)} {items} have the title {wanted!r}; name one by id: {named}"
         )
-    return titled[0], ()
+    return (titled[0] if titled else None), ()
 
 
 def _words(reader: "Reader") -> Words:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reco_store import Answer, Item, Movie
 from reco_store.contract.titles import fold_genre
 from reco_store.contract.words import DEFAULT_WORDS, Words
-from reco_store.read.answer_types import USED_UP
+from reco_store.read.answer_types import NEXT, USED_UP
 from reco_terminal.ages import age_words
 
 #: Lists that a run publishes only for ratings in stars.
@@ -90,18 +90,22 @@ def fallback_note(
         One sentence, or None if every item is from the requested source.
     """
     items, words = answer.items, answer.words
-    others = [item for item in items if item.source != wanted or not _has_genre(item, genre)]
+    others = [
+        item for item in items if item.source not in (wanted, NEXT) or not _has_genre(item, genre)
+    ]
     if not others:
         return None
     instead = _kinds(others, words) + ("" if genre is None else " of all genres")
     kept = len(items) - len(others)
-    if kept:
-        return (
-            f"the {source_words(wanted, words)} list of {whose} has only {kept} to show; "
-            f"{instead} fill the rest."
-        )
+    own = f"the {source_words(wanted, words)} list of {whose}"
+    sources = {item.source for item in items}
+    with_recent = NEXT in sources
+    if kept and (wanted in sources or not with_recent):
+        recent = f", with the recent {words.items}," if with_recent else ""
+        return f"{own}{recent} has only {kept} to show; {instead} fill the rest."
+    if with_recent:
+        instead += f", re-ordered by the recent {words.items},"
     if filtered:
-        own = f"the {source_words(wanted, words)} list of {whose}"
         reason = f"{own} has no {words.item} that passes the filters"
     elif wanted in _OF_STARS and words.interacted != DEFAULT_WORDS.interacted:
         reason = f"{words.items} without stars have no {source_words(wanted, words)} list"

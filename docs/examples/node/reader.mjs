@@ -13,6 +13,8 @@ const WINDOW = 500; // candidates filtered in one round trip
 const MAX_CARDS = 50_000;
 const SCALE = [0.5, 5]; // default if the manifest has no rating_scale
 const MAX_MOVES = 50;
+const MAX_RECENT = 10; // recent movies whose lists are read
+const RECENT_WEIGHT = 0.5; // of each of these lists; that of the user's list is 1
 const KINDS = ["most_rated", "highest_rated", "trending", "new"]; // of popular lists
 
 export class NothingPublished extends Error {}
@@ -38,10 +40,13 @@ export class Reader {
     this.#namespace = namespace;
   }
 
-  /** The movies recommended to a user; with `why` each has its explanation in `because`. */
-  user(id, { why = false, ...choice } = {}) {
+  /**
+   * The movies recommended to a user; with `why` each has its explanation in `because`. `recent` is what
+   * the user did since the run, newest first: [[id, stars or null], ...].
+   */
+  user(id, { why = false, recent = [], ...choice } = {}) {
     const because = why ? `because:${id}` : null;
-    return this.#list(`user:${id}`, "personal", choice, { seen: `seen:${id}`, because });
+    return this.#list(`user:${id}`, "personal", choice, { seen: `seen:${id}`, because, recent });
   }
 
   /** A user's movies by predicted rating. */
@@ -103,12 +108,15 @@ export class Reader {
         if (generation === null) throw new NothingPublished(this.#namespace);
         const manifest = await this.#store.get(`{${this.#namespace}}:manifest:${generation}`);
         if (manifest === null) throw new DataLost(`no manifest of ${generation}`);
-        const { schema, rating_scale, counts = {}, genres = null, stand_in } = JSON.parse(manifest);
+        const { schema, rating_scale = null, counts = {}, genres = null, stand_in } =
+          JSON.parse(manifest);
         if (schema !== 1) throw new UnknownContract(`schema ${schema} in ${generation}`);
         const scale = rating_scale ?? SCALE;
+        // Recent movies with fewer stars add nothing; without a scale, dislikes.
+        const least = rating_scale === null ? 0 : (rating_scale[0] + rating_scale[1]) / 2;
         const first = KINDS.includes(stand_in) ? stand_in : "most_rated";
         const fallbacks = [...new Set([first, "most_rated"])];
-        this.#view = { generation, cards: new Map(), scale, counts, genres, fallbacks };
+        this.#view = { generation, cards: new Map(), scale, least, counts, genres, fallbacks };
       }
       const view = this.#view;
       const names = typeof suffixes === "function" ? suffixes(view) : suffixes;
@@ -126,7 +134,8 @@ export class Reader {
 
   async #list(suffix, source, choice, options) {
     const { seen = null, itself = null, fill = true, because = null } = options;
-    const { ratings = null, genre = null } = options;
+    const { ratings = null, genre = null, recent = [] } = options;
+    const newest = recent.slice(0, MAX_RECENT);
     const { n = 10, exclude = [], available = false } = choice;
     const sets = [`{${this.#namespace}}:hidden`];
     if (available !== false) {
@@ -136,6 +145,7 @@ export class Reader {
     let genres = [];
     const suffixes = (view) => [
       ...(ratings === null ? [ofGenre(view, suffix, genre)] : rated.map((id) => `next:${id}`)),
+      ...newest.map(([id]) => `next:${id}`),
       ...view.fallbacks.flatMap((by) => [
         ...(genres = spelt(view, choice.genres ?? [])).map((name) => `popular:${by}:genre:${name}`),
         `popular:${by}`,
@@ -147,10 +157,16 @@ export class Reader {
     const reasons = because === null ? null : readReasons(values[0], values.pop());
     const seenIds = seen === null ? [] : readIds(values.pop());
     const lists = values.splice(0, ratings === null ? 1 : rated.length);
-    const own = ratings === null ? readOwn(lists[0]) : addedUp(ratings, lists, view.scale);
+    const nextLists = values.splice(0, newest.length);
     const popular = values;
-    const taken = new Set([...exclude, ...rated, ...(itself === null ? [] : [itself])]);
-    const candidates = chain(own, source, view.fallbacks, popular, seenIds, taken, fill);
+    let own = ratings === null ? readOwn(lists[0]) : addedUp(ratings, lists, view.scale);
+    own = own && own.map(([movie, score]) => [movie, score, source]);
+    if (newest.some((movie, place) => isAdded(movie, view) && nextLists[place] !== null)) {
+      own = reordered(own ?? instead(view, popular), newest, nextLists, view, seenIds, reasons);
+    }
+    const recentIds = recent.map(([movie]) => movie);
+    const left = [...exclude, ...rated, ...recentIds, ...(itself === null ? [] : [itself])];
+    const candidates = chain(own, view.fallbacks, popular, seenIds, new Set(left), fill);
     // In Redis an empty set does not exist.
     const missing = available !== false && sizes[1] === 0;
     if (missing && choice.available_missing === "none") {
@@ -231,16 +247,16 @@ function lettersOf(genre) {
 }
 
 // The candidates of all lists in order, each at its first position.
-function chain(own, source, fallbacks, popular, seen, taken, fill) {
+function chain(own, fallbacks, popular, seen, taken, fill) {
   const found = [];
   const add = (columns, from) => {
-    for (const [movie_id, score] of columns) {
+    for (const [movie_id, score, source = from] of columns) {
       if (taken.has(movie_id)) continue;
       taken.add(movie_id);
-      found.push({ movie_id, score, source: from });
+      found.push({ movie_id, score, source });
     }
   };
-  if (own !== null) add(own, source);
+  if (own !== null) add(own);
   if (own !== null && !fill) return found;
   seen.forEach((id) => taken.add(id));
   const width = popular.length / fallbacks.length;
@@ -268,6 +284,51 @@ function addedUp(ratings, lists, [low, high]) {
   return [...sums]
     .map(([id, score]) => [id, score / most])
     .sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
+}
+
+function isAdded([, stars], { least }) {
+  return stars === null || stars >= least;
+}
+
+// The popular list in place of a user's list.
+function instead({ fallbacks }, popular) {
+  const width = popular.length / fallbacks.length;
+  const place = fallbacks.findIndex((_, at) => popular[(at + 1) * width - 1] !== null);
+  const list = place < 0 ? [] : readList(popular[(place + 1) * width - 1]);
+  return list.map(([id, score]) => [id, score, fallbacks[place]]);
+}
+
+// The votes of a list for its movies: 1 for the first, 0 for the last, by score between them. Where a
+// rule has placed a movie before better ones, the score before it counts.
+function votes(list) {
+  let lowest = Infinity;
+  const falling = list.map(([, score]) => (lowest = Math.min(lowest, score)));
+  const width = falling[0] - lowest;
+  return new Map(list.map(([id], at) => [id, width > 0 ? (falling[at] - lowest) / width : 0]));
+}
+
+// The user's list with the lists of recent movies added; sets the reasons of what comes from these.
+function reordered(own, newest, lists, view, seen, reasons) {
+  const base = votes(own);
+  const sources = new Map(own.map(([id, , source]) => [id, source]));
+  const added = new Map(); // movie -> sum, largest vote and its recent movie
+  newest.forEach((movie, place) => {
+    if (!isAdded(movie, view)) return;
+    for (const [id, vote] of votes(readList(lists[place]))) {
+      if (!base.has(id) && seen.includes(id)) continue;
+      const [sum, most, because] = added.get(id) ?? [0, -1, null];
+      const strongest = vote > most ? [vote, movie[0]] : [most, because];
+      added.set(id, [sum + RECENT_WEIGHT * vote, ...strongest]);
+    }
+  });
+  return [...new Set([...base.keys(), ...added.keys()])]
+    .map((id) => {
+      const [sum, , because] = added.get(id) ?? [0, 0, null];
+      const isNext = !base.has(id) || sum > base.get(id);
+      if (isNext) reasons?.set(id, because);
+      return [id, (base.get(id) ?? 0) + sum, isNext ? "next" : sources.get(id)];
+    })
+    .sort((one, other) => other[1] - one[1]); // stable
 }
 
 function hasYears({ year_from = null, year_to = null }) {

@@ -25,6 +25,8 @@ CHOICE = (
 def found(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
     """Return the reader's answer to a request."""
     choice = {name: request[name] for name in CHOICE if name in request}
+    if "recent" in request:
+        choice["recent"] = dict(request["recent"])
     match request["verb"]:
         case "popular":
             return reader.popular(request["by"], request.get("genre"), **choice).to_dict()

@@ -20,17 +20,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Id",
+    "Recent",
     "id_text",
     "id_texts",
     "list_length",
     "name_text",
     "name_texts",
+    "recent_by_id",
     "stars_by_id",
     "year_number",
 ]
 
 #: Id as an argument; NumPy integers are accepted too.
 Id: TypeAlias = "str | int"
+
+#: Movie id -> stars, or None without stars; newest first.
+Recent: TypeAlias = "Mapping[str, float | None] | Mapping[int, float | None]"
 
 MAX_LENGTH: Final = 2**31 - 1  # fits in the integers of every language and of Redis
 MAX_YEAR: Final = 9999
@@ -131,6 +136,26 @@ def stars_by_id(ratings: object) -> dict[str, float]:
         if movie_id in texts:
             raise UsageError(f"ratings: movie {movie_id!r} is rated twice; expected one rating")
         texts[movie_id] = _finite(stars, movie_id)
+    return texts
+
+
+def recent_by_id(recent: object) -> dict[str, float | None]:
+    """Return recent movies with their stars, None without stars, with ids as texts.
+
+    Raises:
+        UsageError: the argument is not a mapping, two of its ids have the same text, or stars are
+            neither a finite number nor None.
+    """
+    if not isinstance(recent, Mapping):
+        raise UsageError(
+            f'recent {_shown(recent)}: expected stars or None by movie id, such as {{"1": 5.0}}'
+        )
+    texts: dict[str, float | None] = {}
+    for movie, stars in recent.items():
+        movie_id = id_text(movie, "recent: movie")
+        if movie_id in texts:
+            raise UsageError(f"recent: movie {movie_id!r} is named twice; expected it once")
+        texts[movie_id] = None if stars is None else _finite(stars, movie_id)
     return texts
 
 

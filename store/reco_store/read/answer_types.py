@@ -20,6 +20,8 @@ PERSONAL: Final = "personal"
 RANKED: Final = "ranked"
 SIMILAR: Final = "similar"
 FOR_RATINGS: Final = "for_ratings"
+#: From the list of a recent movie.
+NEXT: Final = "next"
 #: After the kind of a popular list (`keys.POPULAR_KINDS`): the list of a requested genre.
 IN_GENRE: Final = "_in_genre"
 
@@ -34,7 +36,7 @@ DATA_LOST: Final = "data_lost"
 
 
 class Reason(NamedTuple):
-    """Explanation of a recommended movie: the rated movie that contributes most to its score."""
+    """Explanation of a recommended movie: the rated or recent movie that adds most to its score."""
 
     movie_id: str
     title: str

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, Unpack
 
     from reco_store.connection.client import AsyncClient
-    from reco_store.contract.arguments import Id
+    from reco_store.contract.arguments import Id, Recent
     from reco_store.contract.experiment import Experiment
     from reco_store.read.answer_types import Answer, Movie, Status, StoredGeneration
     from reco_store.read.list_query import ListFilters
@@ -81,10 +81,15 @@ class AsyncReader:
             require_bytes(client)
 
     async def user(
-        self, user_id: Id, *, why: bool = False, **filters: Unpack[ListFilters]
+        self,
+        user_id: Id,
+        *,
+        why: bool = False,
+        recent: Recent | None = None,
+        **filters: Unpack[ListFilters],
     ) -> Answer:
-        """Return the best movies for a user, by the retrieval model."""
-        return await self._run(self._requests.user(user_id, why=why, **filters))
+        """Return the best movies for a user, by the retrieval model and the recent movies."""
+        return await self._run(self._requests.user(user_id, why=why, recent=recent, **filters))
 
     async def ranked(self, user_id: Id, **filters: Unpack[ListFilters]) -> Answer:
         """Return the best movies for a user, by predicted rating."""

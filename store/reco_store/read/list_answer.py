@@ -13,14 +13,15 @@ A filtered answer takes two steps if the reader has cached the generation's mani
 reads all lists and the sizes of the sets; the second reads labels that are not cached, and checks
 which candidates are in the sets. With all labels cached and no set to check, the first step is
 enough. Without filters and hidden movies, it reads the own list alone. Explanations are read in the
-same steps: the movies with the list, their labels with its labels.
+same steps: the movies with the list, their labels with its labels. The lists of recent movies are
+read with the own list.
 """
 
 from __future__ import annotations
 
 from itertools import chain, islice, repeat
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reco_store.contract.codec import decode_head, decode_ids, decode_reasons
 from reco_store.contract.keys import MOST_RATED_SUFFIX
@@ -30,6 +31,7 @@ from reco_store.read.answer_types import (
     AVAILABLE_MISSING,
     DATA_LOST,
     IN_GENRE,
+    NEXT,
     USED_UP,
     Answer,
     Item,
@@ -37,13 +39,14 @@ from reco_store.read.answer_types import (
 )
 from reco_store.read.list_query import SHOW_NONE, Sets
 from reco_store.read.pinning import MAX_MOVES, Moved, Step
+from reco_store.read.recent import followed, reasons_of, reorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from reco_store.read.list_query import ListQuery
     from reco_store.read.pinning import Command, Pinned, Pinning, Request
-    from reco_store.read.snapshot import Label
+    from reco_store.read.snapshot import Label, Snapshot
 
 __all__ = ["ListAnswerer"]
 
@@ -82,7 +85,7 @@ class ListAnswerer:
         original, snapshot = query, self._pinning.snapshot
         if snapshot is not None:
             query = original.spelled(snapshot, verified=False)
-        plain = not query.filters.restricts and query.ratings is None
+        plain = not (query.filters.restricts or query.recent) and query.ratings is None
         if snapshot is not None and plain and not self._hiding:
             # The warm path, kept short: one step, and no nested generator.
             names: tuple[str | bytes, ...] = (self._pinning.mark, snapshot.key(query.suffix))
@@ -144,19 +147,23 @@ class ListAnswerer:
             looked_at = _WINDOW if filters.restricts else filters.n + _SLACK
             cold_start = yield from blend_lists(self._pinning, pinned, query.ratings, looked_at)
             rest = pinned.values[len(query.ratings) :]
-            pinned = pinned._replace(values=[(cold_start.ids, cold_start.scores), *rest])
+            columns = (cold_start.ids, cold_start.scores, repeat(query.source))
+            pinned = pinned._replace(values=[columns, *rest])
             return (
                 yield from self._pick(
                     query, pinned, sets, missing=False, reasons=cold_start.reasons
                 )
             )
         reasons: Mapping[str, str] = {}
-        missing = None in pinned.values
+        values, missing = pinned.values, None in pinned.values
         if query.because is not None:
             *values, because = pinned.values
             missing = None in (pinned.values if pinned.snapshot.has_reasons else values)
             reasons = _reasons(values[0], because)
-            pinned = pinned._replace(values=values)
+        if query.recent:
+            values, by_recent = _with_recent(query, values, pinned.snapshot)
+            reasons = {**reasons, **by_recent}
+        pinned = pinned._replace(values=values)
         return (yield from self._pick(query, pinned, sets, missing=missing, reasons=reasons))
 
     def _pick(
@@ -196,6 +203,55 @@ class ListAnswerer:
             picked = _items(labels, passed[: n - len(items)])
             items += _explained(picked, reasons, labels, named) if reasons else picked
         return items
+
+
+def _with_recent(
+    query: ListQuery, values: Sequence[Any], snapshot: Snapshot
+) -> tuple[list[Any], Mapping[str, str]]:
+    """Add the lists of recent movies to the own list, or to the popular list in its place.
+
+    Args:
+        query: query with recent movies.
+        values: own list, lists of recent movies, fallbacks, rated movies.
+        snapshot: the generation, whose rating scale decides which recent movies count.
+
+    Returns:
+        The values without the lists of recent movies; and, if explanations are requested,
+        recommended movie -> recent movie.
+
+    Raises:
+        UsageError: stars are above the scale.
+    """
+    own, *rest = values
+    newest = dict(zip(query.newest, rest, strict=False))
+    rest = rest[len(newest) :]
+    lists = {
+        movie_id: decode_head(value, _WHOLE)
+        for movie_id in followed(query.recent, snapshot.manifest.get("rating_scale"))
+        if (value := newest[movie_id]) is not None
+    }
+    if not lists:
+        return [own, *rest], {}
+    source = query.source
+    if own is None:
+        of_all = rest[len(query.filters.genres) : -1 : len(query.filters.genres) + 1]
+        kinds = zip(of_all, query.fallbacks, strict=True)
+        own, source = next((pair for pair in kinds if pair[0] is not None), (None, source))
+    columns = ([], []) if own is None else decode_head(own, _WHOLE)
+    seen = () if rest[-1] is None else decode_ids(rest[-1])
+    if values[0] is None:  # a popular list has what the user has rated
+        columns = _without(columns, seen)
+    reordered = reorder(columns, source, lists.values(), NEXT, seen)
+    return [tuple(reordered), *rest], reasons_of(columns, lists) if query.because else {}
+
+
+def _without(
+    columns: tuple[Sequence[str], Sequence[float]], seen: Iterable[str]
+) -> tuple[list[str], list[float]]:
+    """Return ids and scores of a list without those of some movies."""
+    left_out = set(seen)
+    kept = [pair for pair in zip(*columns, strict=True) if pair[0] not in left_out]
+    return [movie_id for movie_id, _ in kept], [score for _, score in kept]
 
 
 def _shortage(query: ListQuery, pinned: Pinned, shown: int) -> tuple[str, ...]:
@@ -301,8 +357,8 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     """Yield the movies of all lists, each once, except those whose cached label is refused."""
     taken = set(query.excluded)
-    for ids, scores, source in _chain(query, values, taken):
-        for movie_id, score in zip(ids, scores, strict=True):
+    for ids, scores, sources in _chain(query, values, taken):
+        for movie_id, score, source in zip(ids, scores, sources, strict=False):
             if movie_id in taken:
                 continue
             taken.add(movie_id)
@@ -313,15 +369,14 @@ def _candidates(
 
 def _chain(
     query: ListQuery, values: Sequence[bytes | None], taken: set[str]
-) -> Iterator[tuple[list[str], list[float], str]]:
-    """Yield ids, scores and source of each list in turn, decoded when it is reached.
+) -> Iterator[tuple[list[str], list[float], Iterable[str]]]:
+    """Yield ids, scores and sources of each list in turn, decoded when it is reached.
 
     Movies that the user has rated are added to `taken` before the first fallback.
     """
     own, *popular = values if query.seen is None else values[:-1]
     if own is not None:
-        columns = own if isinstance(own, tuple) else decode_head(own, _WHOLE)
-        yield *columns, query.source
+        yield own if isinstance(own, tuple) else (*decode_head(own, _WHOLE), repeat(query.source))
         if not query.fill:
             return
     if query.seen is not None and values[-1] is not None:
@@ -333,9 +388,13 @@ def _chain(
         if of_genres:
             lists = (zip(*columns, strict=True) for columns in of_genres if columns)
             pairs = sorted(chain.from_iterable(lists), key=lambda pair: -pair[1])
-            yield [pair[0] for pair in pairs], [pair[1] for pair in pairs], f"{by}{IN_GENRE}"
+            yield (
+                [pair[0] for pair in pairs],
+                [pair[1] for pair in pairs],
+                repeat(f"{by}{IN_GENRE}"),
+            )
         if of_all:
-            yield *of_all, by
+            yield *of_all, repeat(by)
 
 
 def _head(value: bytes, query: ListQuery) -> tuple[list[str], list[float]]:

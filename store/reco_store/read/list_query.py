@@ -6,12 +6,15 @@ reads them.
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
 
 from reco_store.contract.arguments import id_texts, list_length, name_texts, year_number
 from reco_store.contract.keys import BY_MOST_RATED, next_suffix, popular_suffix
 from reco_store.errors import UsageError
+from reco_store.read.recent import MAX_RECENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -164,6 +167,8 @@ class ListQuery(NamedTuple):
     """Movie id -> stars of a user without a list (cold start)."""
     because: str | None = None
     """Suffix of the explanations, if requested."""
+    recent: Mapping[str, float | None] = MappingProxyType({})
+    """Movie id -> stars or None of what the user did since the run, newest first."""
     popular: tuple[str, str] | None = None
     """Kind and genre, as spelled by the caller, of the popular list of a genre."""
     stand_in: str = BY_MOST_RATED
@@ -189,8 +194,10 @@ class ListQuery(NamedTuple):
 
     @property
     def excluded(self) -> frozenset[str]:
-        """Movies to leave out: excluded, rated, or the movie itself."""
+        """Movies to leave out: excluded, rated, recent, or the movie itself."""
         excluded = self.filters.exclude
+        if self.recent:
+            return excluded.union(self.recent)
         if self.ratings is not None:
             return excluded.union(self.ratings)
         return excluded if self.itself is None else excluded | {self.itself}
@@ -206,8 +213,16 @@ class ListQuery(NamedTuple):
         return tuple(dict.fromkeys((self.stand_in, BY_MOST_RATED)))
 
     @property
+    def newest(self) -> tuple[str, ...]:
+        """Recent movies whose lists are read."""
+        return tuple(islice(self.recent, MAX_RECENT))
+
+    @property
     def suffixes(self) -> tuple[str, ...]:
-        """Suffixes of the own list, its fallbacks, the rated movies and the explanations."""
+        """Suffixes of the own list, those of recent movies, fallbacks, rated movies, explanations.
+
+        With ratings, those of the rated movies take the place of the own list.
+        """
         popular = (
             popular_suffix(by, genre)
             for by in self.fallbacks
@@ -216,7 +231,7 @@ class ListQuery(NamedTuple):
         seen = () if self.seen is None else (self.seen,)
         own = (self.suffix,) if self.ratings is None else map(next_suffix, self.ratings)
         because = () if self.because is None else (self.because,)
-        return (*own, *popular, *seen, *because)
+        return (*own, *map(next_suffix, self.newest), *popular, *seen, *because)
 
 
 class Sets(NamedTuple):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from reco_store.connection.client import Client
-    from reco_store.contract.arguments import Id
+    from reco_store.contract.arguments import Id, Recent
     from reco_store.contract.experiment import Experiment
     from reco_store.read.answer_types import Answer, Movie, Status, StoredGeneration
     from reco_store.read.list_query import ListFilters
@@ -105,7 +105,14 @@ class Reader:
         #: A client of the caller may wrap its commands, so it is used through its own pipelines.
         self._own_server = self._own and not self._clustered
 
-    def user(self, user_id: Id, *, why: bool = False, **filters: Unpack[ListFilters]) -> Answer:
+    def user(
+        self,
+        user_id: Id,
+        *,
+        why: bool = False,
+        recent: Recent | None = None,
+        **filters: Unpack[ListFilters],
+    ) -> Answer:
         """Return the best movies for a user, by the retrieval model.
 
         Args:
@@ -114,12 +121,18 @@ class Reader:
             why: add to each item, as ``because``, the rated movie that contributes most to it.
                 Fallbacks for a short list have no explanation, nor has any item of a generation
                 published without explanations.
+            recent: what the user did since the run: movie id -> stars, or None without stars;
+                newest first. The answer leaves these movies out. The lists of the first ten, but
+                not of those with stars below the middle of the scale (below 0 without a scale),
+                are added to the user's list, or to the popular list in its place. A movie that
+                comes from them has the source ``next``, and with ``why`` names the recent movie.
+                Movies without a list, such as unknown ones, add nothing.
             filters: number and kind of the movies; see ``ListFilters``.
 
         Raises:
             UsageError: an argument has another type or range, or a genre is unknown.
         """
-        return self._run(self._requests.user(user_id, why=why, **filters))
+        return self._run(self._requests.user(user_id, why=why, recent=recent, **filters))
 
     def ranked(self, user_id: Id, **filters: Unpack[ListFilters]) -> Answer:
         """Return the best movies for a user, by predicted rating; otherwise like ``user``."""

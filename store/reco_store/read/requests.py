@@ -8,7 +8,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from reco_store.contract.arguments import id_text, list_length, name_text, stars_by_id
+from reco_store.contract.arguments import (
+    id_text,
+    list_length,
+    name_text,
+    recent_by_id,
+    stars_by_id,
+)
 from reco_store.contract.codec import decode_head, decode_ids, decode_movie
 from reco_store.contract.experiment import Experiment
 from reco_store.contract.hold import Hold
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Unpack
 
-    from reco_store.contract.arguments import Id
+    from reco_store.contract.arguments import Id, Recent
     from reco_store.read.list_query import CheckedFilters, ListFilters
     from reco_store.read.pinning import Request
     from reco_store.read.snapshot import Snapshot
@@ -84,14 +90,27 @@ class Requests:
         return check_filters(self._keys, **filters) if filters else self._unfiltered
 
     def user(
-        self, user_id: Id, *, why: bool = False, **filters: Unpack[ListFilters]
+        self,
+        user_id: Id,
+        *,
+        why: bool = False,
+        recent: Recent | None = None,
+        **filters: Unpack[ListFilters],
     ) -> Request[Answer]:
-        """Request a user's list by the retrieval model, with explanations if `why`."""
+        """Request a user's list by the retrieval model, with explanations if `why`.
+
+        It is re-ordered by the `recent` movies.
+        """
         user_id = id_text(user_id, "user")
         checked = self._checked(filters)
         because = because_suffix(user_id) if why else None
         query = ListQuery(
-            user_suffix(user_id), PERSONAL, checked, seen_suffix(user_id), because=because
+            user_suffix(user_id),
+            PERSONAL,
+            checked,
+            seen_suffix(user_id),
+            because=because,
+            recent={} if recent is None else recent_by_id(recent),
         )
         return self._lists.answer(query)
 
