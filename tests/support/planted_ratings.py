@@ -75,6 +75,7 @@ def as_dataset(ratings: pd.DataFrame, movies: Movies) -> Dataset:
             ratings[c.TIMESTAMP].to_numpy(np.int64),
         ),
         (0.5, 5.0),
+        first_time=ratings.groupby(c.USER_ID)[c.TIMESTAMP].min()[list(user_ids)].to_numpy(np.int64),
     )
 
 

@@ -17,6 +17,8 @@ from reco_store.contract.manifest import check_manifest
 from reco_store.errors import ContractMismatch
 
 MANIFEST: Final = "manifest.json"
+#: Field of a section without figures, such as `hindsight`: the reason.
+NOT_MEASURED: Final = "not_measured"
 #: Note of skipped checks of predicted stars.
 NO_STARS: Final = "the input has no ratings, so there are none"
 

@@ -272,6 +272,9 @@ class Dataset:
     source: Mapping[str, object] = field(default_factory=dict)
     events: Events | None = None
     """Events of the ratings; None if these are no events of several kinds."""
+    first_time: NDArray[np.int64] | None = None
+    """[U] time of each user's first row of the input, repeated ones included, in seconds since
+    1970; None without times."""
 
     @property
     def seen(self) -> Ratings:

@@ -8,6 +8,7 @@ between two runs.
 __all__ = [
     "baselines",
     "evaluate",
+    "experiment_verdict",
     "generation_diff",
     "list_diff",
     "list_statistics",

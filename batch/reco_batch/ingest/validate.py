@@ -113,7 +113,9 @@ def build_dataset(
         movies_without_ratings=int((~rated).sum()),
         words=raw.words,
     )
-    return Dataset(user_ids, movies, ratings, rating_scale, findings, dict(source or {}), events)
+    first = _first_times(all_ratings, len(user_ids))
+    source = dict(source or {})
+    return Dataset(user_ids, movies, ratings, rating_scale, findings, source, events, first)
 
 
 def _counted(
@@ -464,6 +466,15 @@ def _index_users(ids: "pd.Series[str]") -> tuple[tuple[str, ...], NDArray[np.int
 def _index_movies(ids: "pd.Series[str]", movies: Movies) -> np.ndarray:
     row_of_category = pd.Index(movies.ids).get_indexer(ids.cat.categories).astype(np.int32)
     return row_of_category[ids.cat.codes.to_numpy()]
+
+
+def _first_times(ratings: Ratings, user_count: int) -> NDArray[np.int64] | None:
+    """Return the time of each user's first rating, [U]; None without times."""
+    if ratings.timestamp is None:
+        return None
+    first = np.full(user_count, np.iinfo(np.int64).max)
+    np.minimum.at(first, ratings.user_index, ratings.timestamp)
+    return first
 
 
 def _latest_of_each_pair(ratings: Ratings, movie_count: int) -> NDArray[np.int64] | None:

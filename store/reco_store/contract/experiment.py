@@ -1,6 +1,6 @@
 """Experiment that splits users between namespaces to compare two recommenders.
 
-    {"name": text, "arms": [[namespace, share], ...]}
+    {"name": text, "arms": [[namespace, share], ...], "began": seconds since 1970, or absent}
 
 A user's arm depends only on the experiment's name and the user's id: the first eight hexadecimal
 digits of SHA-256 over ``<name>:<userId>`` are a number below 2^32, and the arms divide that range
@@ -31,6 +31,7 @@ class Experiment(NamedTuple):
 
     name: str
     arms: tuple[tuple[str, float], ...]  # namespace and share, in order
+    began: int | None = None  # seconds since 1970; None from an earlier version
 
     def assign(self, user_id: Id) -> str:
         """Return the namespace that serves a user.
@@ -55,7 +56,10 @@ class Experiment(NamedTuple):
 
     def dump(self) -> str:
         """Return the experiment as JSON."""
-        return json.dumps({"name": self.name, "arms": self.arms}, separators=(",", ":"))
+        fields: dict[str, object] = {"name": self.name, "arms": self.arms}
+        if self.began is not None:
+            fields["began"] = self.began
+        return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
     def load(cls, value: bytes) -> Experiment:
@@ -67,7 +71,9 @@ class Experiment(NamedTuple):
         try:
             fields = json.loads(value)
             arms = tuple((str(namespace), float(share)) for namespace, share in fields["arms"])
-            return checked_experiment(str(fields["name"]), arms)
+            began = fields.get("began")
+            found = checked_experiment(str(fields["name"]), arms)
+            return found._replace(began=None if began is None else int(began))
         except (ValueError, KeyError, TypeError, UsageError) as error:
             raise ContractMismatch(
                 f"the experiment {value[:60]!r}",

@@ -1,16 +1,27 @@
-"""Start and end of a namespace's experiment."""
+"""Start, record and end of a namespace's experiment."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from reco_store.connection.client import Client, store_errors
+from reco_store.contract.experiment import Experiment
 
 if TYPE_CHECKING:
-    from reco_store.contract.experiment import Experiment
     from reco_store.contract.keys import Keys
 
-__all__ = ["begin_experiment", "end_experiment"]
+__all__ = ["begin_experiment", "end_experiment", "read_experiment"]
+
+
+def read_experiment(client: Client, keys: Keys) -> Experiment | None:
+    """Return the experiment that a namespace records; None without one.
+
+    Raises:
+        StoreError: the store does not answer, or its record is damaged.
+    """
+    with store_errors(client):
+        value = client.get(keys.experiment)
+    return Experiment.load(value) if isinstance(value, bytes) else None
 
 
 def begin_experiment(client: Client, keys: Keys, experiment: Experiment) -> None:

@@ -63,6 +63,18 @@ def test_of_equal_pairs_the_latest_stays(rows, timestamps):
     assert data.findings.duplicates_dropped == len(rows) - len(kept)
 
 
+@settings(max_examples=20, deadline=None)
+@given(ROWS)
+def test_the_first_time_of_a_user_counts_repeated_rows(rows):
+    """Also those of which only the latest is kept."""
+    data = dataset_of([(u, m, float(s), t) for u, m, s, t in rows])
+
+    assert data.first_time.tolist() == [
+        min(second for own, _, _, second in rows if str(own) == user) for user in data.user_ids
+    ]
+    assert dataset_of(rows, timestamps=False).first_time is None
+
+
 @pytest.mark.parametrize("places", [(0,), (3, 7), (9,)])
 @pytest.mark.parametrize(
     ("row", "message"),

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from reco_store.contract.experiment import Experiment, checked_experiment
-from reco_store.control.experiments import begin_experiment, end_experiment
+from reco_store.control.experiments import begin_experiment, end_experiment, read_experiment
 from reco_store.errors import ContractMismatch, UsageError
 from reco_store.read.async_reader import AsyncReader
 from reco_store.read.reader import Reader
@@ -39,6 +39,15 @@ def test_parts():
     """Shares are numbers of any size; parts are fractions of all users."""
     parts = Experiment("x", (("b", 30.0), ("a", 90.0))).parts
     assert list(parts.items()) == [("b", 0.25), ("a", 0.75)]
+
+
+def test_the_start_is_kept(client, keys):
+    """An experiment of an earlier version has none."""
+    for experiment in (HALVES, HALVES._replace(began=1_795_490_100)):
+        begin_experiment(client, keys, experiment)
+        assert read_experiment(client, keys) == experiment
+    end_experiment(client, keys)
+    assert read_experiment(client, keys) is None
 
 
 def test_begin_and_end(server, client, keys):
@@ -77,7 +86,16 @@ def test_invalid_experiment_is_refused(name, arms):
         checked_experiment(name, arms)
 
 
-@pytest.mark.parametrize("value", [b"x", b"{}", b'{"name":"x","arms":[["a",1]]}', b"[]"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"x",
+        b"{}",
+        b'{"name":"x","arms":[["a",1]]}',
+        b'{"name":"x","arms":[["a",1],["b",1]],"began":"soon"}',
+        b"[]",
+    ],
+)
 def test_a_damaged_experiment(server, client, keys, value):
     """A damaged experiment is an error that names it, and assigns no user."""
     client.set(keys.experiment, value)
