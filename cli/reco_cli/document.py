@@ -37,9 +37,12 @@ Fields may be added, never removed or given another meaning without a new `schem
     staged        generation that waits to be served, else null
     hidden        number of movies on the hide list
     sampled       number of keys that were checked; missing: number of these that the store lacks
-    rating_scale, metrics, parameters, data, gate: copied from the manifest, each may be null
+    rating_scale, metrics, parameters, data, gate, hindsight: copied from the manifest, each may be
+                  null
     experiment    name of the experiment that the namespace records or is an arm of, else null
     share         share of users that the experiment assigns to this namespace, 0 to 1, else null
+    verdict       verdict on that experiment: copied from the manifest's section `experiment` if it
+                  is of the one under way, else null
     errors        messages about parts that could not be read; usually empty
     beside        the same object, without this field, for each other namespace that was read
 

@@ -1,7 +1,7 @@
 """Live state of one namespace or of several: those of an experiment, or any."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from reco_cli.options import Where
 from reco_store import DataLost, Status, StoreError, StoreUnreachable
@@ -39,6 +39,21 @@ class LiveStates(NamedTuple):
         """Return the namespace's own experiment, or the first one that it is an arm of."""
         others = (found for found in self.experiments if live.namespace in found.parts)
         return live.experiment or next(others, None)
+
+    def verdict_of(self, live: LiveState) -> Mapping[str, Any] | None:
+        """Return the verdict on a namespace's experiment; None before the first one.
+
+        The namespace that records the experiment has it in its live manifest.
+        """
+        experiment = self.experiment_of(live)
+        if experiment is None:
+            return None
+        for one in self.namespaces:
+            found = None if one.status is None else one.status.manifest.get("experiment")
+            if one.experiment == experiment and isinstance(found, Mapping):
+                named = found.get("name"), found.get("began")
+                return found if named == (experiment.name, experiment.began) else None
+        return None
 
     def share_of(self, live: LiveState) -> float | None:
         """Return the namespace's share of users in its experiment, 0 to 1; None without one."""

@@ -12,14 +12,17 @@ from reco_store.contract.words import Words, words_of
 from reco_terminal.ages import age_words
 from reco_terminal.wording import (
     chosen_words,
+    hindsight_words,
+    lift_figures,
     quality_figures,
     quality_words,
+    verdict_words,
 )
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 
 #: Fields of the manifest that `reco status` shows.
-_MANIFEST: Final = ("rating_scale", "metrics", "parameters", "data", "gate")
+_MANIFEST: Final = ("rating_scale", "metrics", "parameters", "data", "gate", "hindsight")
 #: Fields that only a namespace with a live generation has.
 _LIVE: Final = (
     "created",
@@ -94,6 +97,7 @@ def _object(live: LiveState, store: str, found: LiveStates) -> dict[str, Any]:
         "staged": live.staged,
         "experiment": None if experiment is None else experiment.name,
         "share": found.share_of(live),
+        "verdict": found.verdict_of(live),
         "errors": list(map(str, live.errors)),
     }
 
@@ -121,8 +125,10 @@ def _main_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
         "input": _input_text(fields["data"], words_of(status.manifest)),
         "gate": _gate_text(status),
         **quality_figures(fields["metrics"], data=fields["data"]),
+        "hindsight": hindsight_words(fields["hindsight"], words_of(status.manifest)),
         "held until": f"{held}: {reason}" if held and reason else held,
         "staged": _staged_text(fields),
+        "verdict": verdict_words(fields["verdict"], words_of(status.manifest)),
     }
     if fields["share"] is not None:
         facts["namespace"] += f", {_experiment_text(fields)}"
@@ -178,8 +184,10 @@ def _all_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
         "parameters": _without(fields["parameters"], "models"),
         "data": fields["data"],
         "gate": _without(fields["gate"], "checks"),
+        "hindsight": _without(fields["hindsight"], "by_age"),
         "experiment": fields["experiment"],
         "share": None if fields["share"] is None else _share_text(fields["share"]),
+        "verdict": _without(fields["verdict"], "unit"),
     }
     facts = {
         **_head(status, fields),
@@ -214,6 +222,21 @@ def _facts_side_by_side(found: LiveStates) -> _Facts:
     shares = [found.share_of(live) for live in found.namespaces]
     # The first catalogue names the rows; arms of an experiment have the same one.
     words = next(words_of(live.status.manifest) for live in found.namespaces if live.status)
+
+    def rate(live: LiveState) -> str:
+        value = _part_of(found.verdict_of(live), "arms", live).get("rate")
+        return f"{value:.4f}" if isinstance(value, int | float) else ""
+
+    def compared(live: LiveState) -> Mapping[str, Any]:
+        return _part_of(found.verdict_of(live), "comparisons", live)
+
+    def verdict(live: LiveState) -> str:
+        return str(compared(live).get("verdict", ""))
+
+    lifts, intervals = zip(
+        *(lift_figures(compared(live)) for live in found.namespaces), strict=True
+    )
+
     rows = [
         ("namespace", [live.namespace for live in found.namespaces]),
         # A single experiment is in the heading.
@@ -221,6 +244,10 @@ def _facts_side_by_side(found: LiveStates) -> _Facts:
         ("share", ["" if share is None else _share_text(share) for share in shares]),
         ("generation", list(map(_generation_text, found.namespaces))),
         ("staged", [live.staged or "" for live in found.namespaces]),
+        (f"daily {words.interactions}", list(map(rate, found.namespaces))),
+        ("  difference", lifts),
+        ("  95 %", intervals),
+        ("verdict", list(map(verdict, found.namespaces))),
         *(
             (
                 words.adapt(name),
@@ -230,6 +257,13 @@ def _facts_side_by_side(found: LiveStates) -> _Facts:
         ),
     ]
     return tuple((name, *(text or "-" for text in texts)) for name, texts in rows if any(texts))
+
+
+def _part_of(verdict: object, name: str, live: LiveState) -> Mapping[str, Any]:
+    """Return a namespace's part of the verdict on its experiment; empty without one."""
+    parts = verdict.get(name) if isinstance(verdict, Mapping) else None
+    known = [one for one in parts if isinstance(one, Mapping)] if isinstance(parts, list) else []
+    return next((one for one in known if one.get("namespace") == live.namespace), {})
 
 
 def _generation_text(live: LiveState) -> str:

@@ -42,8 +42,10 @@ STATUS = {
     "parameters": dict,
     "data": dict,
     "gate": type(None),
+    "hindsight": type(None),
     "experiment": type(None),
     "share": type(None),
+    "verdict": type(None),
     "errors": list,
     "beside": list,
 }

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from reco_store import Keys
-from reco_store.contract.experiment import checked_experiment
+from reco_store.contract.experiment import Experiment, checked_experiment
 from reco_store.control.experiments import begin_experiment, end_experiment
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -114,6 +114,77 @@ def test_one_namespace_is_a_dozen_lines(terminal, reco, duel):
     assert json.loads(reco(*words, "--json").out).keys() == (
         json.loads(reco(*words, "--json", "--all").out).keys()
     )
+
+
+VERDICT = {
+    "name": "stars",
+    "began": 1_700_000_000,
+    "days": 6.25,
+    "arms": [
+        {"namespace": "control", "rate": 0.5},
+        {"namespace": "variant", "rate": 0.56},
+    ],
+    "comparisons": [
+        {
+            "namespace": "variant",
+            "lift": 0.12,
+            "lift_low": 0.041,
+            "lift_high": 0.199,
+            "verdict": "better",
+        }
+    ],
+}
+
+
+@pytest.fixture
+def judged(client, publish):
+    """Run an experiment whose verdict is in the manifest of the namespace that records it."""
+    publish(client, "control", experiment=VERDICT)
+    publish(client, "variant")
+    arms = (("control", 1.0), ("variant", 1.0))
+    experiment = Experiment("stars", arms, VERDICT["began"])
+    begin_experiment(client, Keys("control"), experiment)
+    yield experiment
+    end_experiment(client, Keys("control"))
+
+
+def test_the_verdict_is_next_to_the_arms(terminal, reco, judged):
+    """A rate for each arm, and the interval of the second one."""
+    facts = [
+        " ".join(line.split()) for line in picture(terminal("status", RECO_NAMESPACE="control"))
+    ]
+    assert [fact for fact in facts if fact.startswith(("daily", "diff", "95", "verdict"))] == [
+        "daily ratings 0.5000 0.5600",
+        "difference - +12.0%",
+        "95 % - +4.1% to +19.9%",
+        "verdict - better",
+    ]
+    alone = [
+        " ".join(line.split()) for line in picture(terminal("status", "--namespace", "control"))
+    ]
+    assert any("variant is better than control: +12.0%" in line for line in alone)
+    found = json.loads(reco("status", "--json", RECO_NAMESPACE="control").out)
+    assert found["verdict"] == VERDICT
+
+
+def test_a_verdict_on_an_earlier_experiment_is_not_shown(client, reco, judged):
+    """It has the same name, and began earlier."""
+    begin_experiment(client, Keys("control"), judged._replace(began=1_700_000_001))
+    found = json.loads(reco("status", "--json", RECO_NAMESPACE="control").out)
+    assert (found["experiment"], found["verdict"]) == ("stars", None)
+
+
+def test_hindsight_is_a_fact(terminal, reco, client, publish):
+    """Its figures are one line of the page, and an object in JSON."""
+    past = {"users": 9, "interactions": 20, "served": {"ndcg@10": 0.2}, "by_age": [{"users": 9}]}
+    past["popular"] = {"ndcg@10": 0.1}
+    publish(client, "past", hindsight=past)
+    words = ("status", "--namespace", "past")
+
+    facts = {" ".join(line.split()) for line in picture(terminal(*words))}
+    assert "hindsight NDCG@10 0.200 (most popular 0.100), 9 users, 20 ratings" in facts
+    assert json.loads(reco(*words, "--json").out)["hindsight"] == past
+    assert "hindsight.users\t9" in reco(*words, "--all").out
 
 
 def test_columns_that_do_not_fit_are_a_second_block(terminal, duel):

@@ -61,6 +61,21 @@ def told(night: Night) -> Night:
     night.manifest["parameters"] |= {"namespace": "kept", "seed": 7}
     night.manifest["data"]["findings"] = ["3 ratings were <i>odd</i>"]
     night.manifest["metrics"]["intervals"] = {"retrieval": {"top_10_accuracy": [0.1, 0.3]}}
+    figures = {"ndcg@10": 0.2, "hit@10": 0.3}
+    night.manifest["hindsight"] = {
+        "generation": HOSTILE[0],
+        "since": NEWEST - DAY,
+        "until": NEWEST,
+        "users": 50,
+        "interactions": 90,
+        "served": figures,
+        "popular": figures,
+        "by_age": [{"from_day": 0, "to_day": 1, "users": 50, "interactions": 90}],
+        "new_users": {"users": 2},
+    }
+    arms = [{"namespace": name, "users": 25, "rate": 0.5} for name in ("one", HOSTILE[0])]
+    compared = {"namespace": HOSTILE[0], "lift": 0.1, "lift_low": -0.1, "lift_high": 0.3}
+    night.manifest["experiment"] = {"name": HOSTILE[1], "arms": arms, "comparisons": [compared]}
     night.manifest["metrics"]["means"] = {"rmse": 0.95}
     kinds = {name: {"neighbours.kind": name} for name in (HOSTILE[0], "walk")}
     tried = {"ndcg@10": 0.1, "recall@100": 0.3}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,9 @@ def write_night(
     number: int,
     lists: Mapping[str, Sequence[object]],
     movies: Sequence[object],
+    *,
+    seen: Mapping[str, Sequence[object]] | None = None,
+    counts: Sequence[int] = (),
     **manifest: Any,
 ) -> Artifact:
     """Write the artifact of a run.
@@ -36,6 +40,8 @@ def write_night(
         number: index into `NAMES`.
         lists: user -> ids of the list, best first.
         movies: ids of the catalogue; the title of x is "Film x".
+        seen: user -> ids of the history, newest first; a user who is missing has none.
+        counts: ratings of each movie; none by default.
         manifest: fields to add or replace.
     """
     ids = tuple(map(str, movies))
@@ -53,11 +59,12 @@ def write_night(
         )
     for family in ("similar", "next"):
         writer.write_top_k(family_named(family), (), ())
-    nothing = Histories(np.zeros(len(lists) + 1, np.int64), np.zeros(0, np.int32))
-    writer.write_seen(list(lists), nothing)
+    rows = [[ids.index(str(movie)) for movie in (seen or {}).get(user, ())] for user in lists]
+    ends = np.cumsum([0, *map(len, rows)])
+    writer.write_seen(list(lists), Histories(ends, np.array([*chain(*rows)], np.int32)))
     writer.write_popular(())
-    counts = np.zeros(len(ids), np.int64)
-    writer.write_movies(catalogue, MovieStatistics(counts, counts * np.nan))
+    rated = np.array(counts or np.zeros(len(ids)), np.int64)
+    writer.write_movies(catalogue, MovieStatistics(rated, rated * np.nan))
     return writer.finish(
         {
             "schema": 1,

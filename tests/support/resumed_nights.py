@@ -102,7 +102,7 @@ def unfinished(home: Path) -> Path:
 def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the digests of all lists, cards and weights, and the manifest.
 
-    Names and times are left out, and so are the gate's report and outcome:
+    Names and times are left out, and so are the gate's report, outcome and hindsight:
         they depend on the store.
     """
     folder = artifact(home)
@@ -115,5 +115,6 @@ def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for other in ("generation", "created", "began", "seconds", "losses", "gate"):
         del manifest[other]
-    manifest.pop("published", None)  # written with the outcome
+    for other in ("published", "hindsight"):  # the outcome, and the figures of what was live
+        manifest.pop(other, None)
     return sums, manifest

@@ -13,7 +13,7 @@ from reco_batch.artifact.check import REFUSED
 from reco_batch.errors import NightFailed
 from reco_batch.files import unreadable
 from reco_store.contract.keys import is_generation_id
-from reco_store.contract.manifest import check_manifest
+from reco_store.contract.manifest import check_manifest, trainer_of
 from reco_store.errors import ContractMismatch
 
 MANIFEST: Final = "manifest.json"
@@ -61,6 +61,11 @@ def origin_of(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the fields that identify an input."""
     data = section(manifest, "data")
     return tuple(data.get(name) for name in ("name", "from", "sha256", "ratings", "newest_rating"))
+
+
+def trained_by(manifest: Mapping[str, Any]) -> str:
+    """Return the generation of the run that trained the models: its own, unless it is a refresh."""
+    return trainer_of(manifest) or str(manifest.get("generation"))
 
 
 def section(manifest: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:

@@ -30,7 +30,7 @@ from reco_store.publishing.generations import GenerationRecord
 from reco_store.publishing.outcome import LIVE, STAGED
 from reco_terminal.ages import age_words
 from reco_terminal.console import printable
-from reco_terminal.wording import quality_figures
+from reco_terminal.wording import hindsight_words, quality_figures
 
 if TYPE_CHECKING:
     from reco_batch.night.forget import Forgot, Undone
@@ -84,6 +84,8 @@ def run_summary(result: "Night", *, store: str, reading_options: str, seconds: f
     ]
     if figures:
         lines.append(_line("quality", *(f"{name} {text}" for name, text in figures.items())))
+    if past := hindsight_words(manifest.get("hindsight"), words_of(manifest)):
+        lines.append(_line("hindsight", past))
     lines += [*_gate_lines(published), _line("store", store), _report_line(result.artifact.folder)]
     if published.outcome != LIVE or published.previous is not None:
         return "\n".join(lines)

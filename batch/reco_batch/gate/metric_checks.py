@@ -22,6 +22,7 @@ from reco_batch.artifact.check import (
 )
 from reco_batch.artifact.manifests import (
     NO_STARS,
+    NOT_MEASURED,
     Manifests,
     has_stars,
     metrics_of,
@@ -56,6 +57,7 @@ def check_metrics(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
     """Yield the checks of a generation's metrics."""
     yield from _against_live(manifests, bounds)
     yield from _against_popularity(manifests.staged, bounds)
+    yield from _in_hindsight(manifests.staged, bounds)
 
 
 def _against_live(manifests: Manifests, bounds: GateBounds) -> Iterator[Check]:
@@ -163,6 +165,33 @@ def _best_popularity(staged: Mapping[str, Any], name: str) -> _Baseline:
 def _is_few(manifest: Mapping[str, Any]) -> bool:
     users = number(manifest, "data", "test_users")
     return users is not None and users < _FEWEST_USERS
+
+
+def _in_hindsight(staged: Mapping[str, Any], bounds: GateBounds) -> Iterator[Check]:
+    """Compare the lists that were served since the last run with the most popular movies.
+
+    They are those of the live generation, which a refusal would keep: without a threshold a lower
+    value is a warning.
+    """
+    past, name = section(staged, "hindsight"), "hindsight.ndcg"
+    if not past:
+        return
+    users = number(past, "users") or 0
+    ours, popular = (number(past, group, "ndcg@10") for group in ("served", "popular"))
+    chance = number(past, "gain", "ndcg@10", "standard_error")
+    if ours is None or popular is None or chance is None or users < _FEWEST_USERS or not popular:
+        few = f"fewer than {_FEWEST_USERS} users with new interactions"
+        no_hit = f"no hit of {_POPULARITY} to compare with"
+        why = past.get(NOT_MEASURED, few if users < _FEWEST_USERS else no_hit)
+        yield Check(name, None, AT_LEAST, bounds.hindsight_ratio, SKIPPED, str(why))
+        return
+    ratio = 1.0 if bounds.hindsight_ratio is None else bounds.hindsight_ratio
+    least = max(0.0, ratio - _STANDARD_ERRORS * chance / popular)
+    note = f"served {short(ours)}, {_POPULARITY} {short(popular)}"
+    check = at_least(name, ours / popular, least, note=note)
+    if check.verdict == REFUSED and bounds.hindsight_ratio is None:
+        check = check._replace(verdict=WARNING)
+    yield check
 
 
 def _least_ratio(staged: Mapping[str, Any], bounds: GateBounds) -> float:

@@ -29,6 +29,11 @@ METRICS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "reco_run_movies": ((), "Movies in the input of the last run."),
     "reco_run_ratings": ((), "Ratings in the input of the last run."),
     "reco_run_quality": (("model", "metric"), "Metrics of the last run on held-out ratings."),
+    "reco_run_hindsight": (
+        ("list", "metric"),
+        "Metrics of the lists served before the last run, and of popular movies in their place.",
+    ),
+    "reco_run_hindsight_users": ((), "Users with a list and new interactions before the last run."),
     "reco_run_gate_refused": ((), "1 if the quality gate refused the last run, else 0."),
     "reco_run_gate_checks": (("verdict",), "Checks of the quality gate by verdict."),
     "reco_served_created_timestamp_seconds": ((), "Time when the live generation was computed."),
@@ -110,6 +115,7 @@ def _samples(figures: Figures) -> Iterator[_Sample]:
         if name in data:
             yield f"reco_run_{name}", (), data[name]
     yield from _quality("reco_run_quality", figures.manifest)
+    yield from _hindsight(figures.manifest.get("hindsight") or {})
     checks = Counter(check["verdict"] for check in figures.gate.get("checks", {}).values())
     for verdict, count in checks.items():
         yield "reco_run_gate_checks", (verdict,), count
@@ -148,6 +154,15 @@ def _quality(name: str, manifest: Mapping[str, Any]) -> Iterator[_Sample]:
             value = metrics.get(model, {}).get(metric)
             if value is not None:
                 yield name, (model, metric), value
+
+
+def _hindsight(past: Mapping[str, Any]) -> Iterator[_Sample]:
+    """Yield the figures of the lists that were served; none where nothing was measured."""
+    if "users" in past:
+        yield "reco_run_hindsight_users", (), past["users"]
+    for kind in ("served", "popular"):
+        for metric, value in past.get(kind, {}).items():
+            yield "reco_run_hindsight", (kind, metric), value
 
 
 def _kept(file: Path, figures: Figures) -> Iterator[_Sample]:

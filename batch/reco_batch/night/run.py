@@ -37,6 +37,7 @@ from reco_batch.ingest.bad_rows import REJECTED, write_rejected
 from reco_batch.ingest.forgotten import clear_texts, leave_out, list_of, read_forgotten
 from reco_batch.ingest.sources import load
 from reco_batch.ingest.validate import build_dataset
+from reco_batch.night.look_back import look_back
 from reco_batch.night.preflight import existing, preflight
 from reco_batch.night.publish_stage import mark_quarantined, publish_artifact
 from reco_batch.night.run_manifest import findings_of, input_of, iso, manifest_of, parameters_of
@@ -116,11 +117,19 @@ def run_night(
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         live = GateInput.read_from(client, lock.keys, "", made_of).live_manifest or {}
         generation = _name(config, client, lock.keys, started=started, reporter=reporter)
+        past = look_back(
+            live,
+            dataset,
+            client=client,
+            keys=lock.keys,
+            artifacts=config.artifacts,
+            reporter=reporter,
+        )
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
             reporter.set_generation(night.generation)
             last = last_choice(live)
             work = partial(_fill, config, dataset, split, night, rules=rules, engine=engine)
-            artifact = _completed(night, partial(work, last=last, reporter=reporter))
+            artifact = _completed(night, partial(work, last=last, past=past, reporter=reporter))
             published = publish_artifact(
                 artifact,
                 client,
@@ -292,6 +301,7 @@ def _fill(
     rules: CompiledRules,
     engine: Engine,
     last: Mapping[str, Any],
+    past: Mapping[str, Any],
     reporter: Reporter,
 ) -> None:
     with reporter.stage("load TensorFlow"):
@@ -321,9 +331,10 @@ def _fill(
             if dataset.findings.rejected:
                 write_rejected(writer.folder / REJECTED, dataset.findings.rejected)
             metrics = trainings.metrics(*measured)
-            writer.finish(
-                manifest_of(config, dataset, split, night, reporter, rules=rules, metrics=metrics)
+            manifest = manifest_of(
+                config, dataset, split, night, reporter, rules=rules, metrics=metrics
             )
+            writer.finish({**manifest, **past})
 
         stages = order_of(config, dataset, writer, trainings=trainings, lists=lists, finish=finish)
         runner = Runner(stages, night, reporter, lanes=config.trainings)

@@ -192,7 +192,7 @@ class PlainReporter(QuietReporter):
 
 @contextmanager
 def errors_as_warnings(reporter: Reporter, consequence: str) -> Iterator[None]:
-    """Turn any error in the block into a warning: the outcome of the run is already decided.
+    """Turn any error in the block into a warning: the outcome of the run does not depend on it.
 
     Args:
         reporter: reporter of the warning.
@@ -200,7 +200,7 @@ def errors_as_warnings(reporter: Reporter, consequence: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # noqa: BLE001  # also a bug: the new generation is live
+    except Exception as error:  # noqa: BLE001  # also a bug
         reporter.warn(f"{consequence}: {reason_of(error)}")
 
 

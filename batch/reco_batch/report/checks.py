@@ -52,6 +52,7 @@ _WORDS: Final = {
     "live.manifest": "Manifest of the live run",
     "retrieval.metrics": "Retrieval: metrics of both runs",
     "rating.metrics": "Predicted ratings: metrics of both runs",
+    "hindsight.ndcg": "NDCG@10 of the served lists, relative to popular movies",
     "first_ten.distinct": "Distinct top-10 lists, as a share of users",
     "first_ten.same_first": "Share of users with the most frequent first movie",
     "first_ten.alike": "Overlap of the top-10 lists of two users",
@@ -66,7 +67,7 @@ _WORDS: Final = {
 }
 _GROUPS: Final = (
     ("Input", ("input", "known", "live")),
-    ("Models", ("retrieval", "rating", "popularity")),
+    ("Models", ("retrieval", "rating", "popularity", "hindsight")),
     ("Lists", ("cards", *_FAMILIES)),
     ("Diversity of top-10 lists", ("first_ten",)),
     ("Churn since the live run", ("churn",)),

@@ -10,6 +10,12 @@ from reco_batch.evaluation.generation_diff import baseline_run, compare_runs, ga
 from reco_batch.report.checks import CheckGroup, Verdict, check_groups, verdict_of
 from reco_batch.report.chosen import ChosenView, chosen_view
 from reco_batch.report.coverage import SpreadView, spread_of, spread_view
+from reco_batch.report.hindsight import (
+    ExperimentView,
+    HindsightView,
+    experiment_view,
+    hindsight_view,
+)
 from reco_batch.report.movers import ChangesView, changes_view
 from reco_batch.report.plots import LinePlot
 from reco_batch.report.quality import (
@@ -63,6 +69,8 @@ class Page:
     metrics: list[MetricRow]
     figures: list[FigureRow]
     nights: list[NightRow]
+    hindsight: HindsightView | None
+    experiment: ExperimentView | None
     checks: list[CheckGroup]
     before: str
     """Generation of the last run; empty if there is none."""
@@ -123,6 +131,8 @@ def gather(artifact: Artifact) -> Page:
         nights=night_rows(
             [(one.manifest, (one.folder / REPORT).exists()) for one in kept], artifact.generation
         ),
+        hindsight=hindsight_view(manifest, [one.manifest for one in kept]),
+        experiment=experiment_view(manifest),
         checks=check_groups(manifest),
         before="" if before is None else safe(before.generation),
         without="" if before is not None else _without(artifact),

@@ -29,6 +29,10 @@ class GateBounds(SettingsModel):
         Hint(unset="1; with the preset notebook, less than 1 is a warning", example=1),
     ] = None
     """Smallest quality of the models, relative to the popularity baseline."""
+    hindsight_ratio: Annotated[
+        _NumberOrNone, Hint(unset="none; less than 1 is a warning", example=1)
+    ] = None
+    """Smallest NDCG@10 of the lists that were served, relative to that of popular movies."""
     shrink: _Share = 0.1
     """Largest drop in users, movies or ratings, as a share of the live ones."""
     full_lists: _Share = 0.99

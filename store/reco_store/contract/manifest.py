@@ -14,6 +14,7 @@
     genres        [name, ...] as spelt in cards and keys; optional
     stand_in      kind of popular list that replaces missing and short lists first; optional
     words         words for items and interactions, see words.Words; optional
+    refresh       of a refresh: the run that trained its models (trained_by), and more; optional
 
 Unknown fields are kept and ignored. Pure functions.
 """
@@ -29,9 +30,18 @@ from reco_store.errors import ContractMismatch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SCHEMA", "check_manifest", "created_seconds", "dump_manifest", "load_manifest"]
+__all__ = [
+    "SCHEMA",
+    "check_manifest",
+    "created_seconds",
+    "dump_manifest",
+    "load_manifest",
+    "trainer_of",
+]
 
 SCHEMA: Final = 1
+#: Field of a refresh, with ``of``, the generation before it, and ``trained_by``.
+REFRESH: Final = "refresh"
 _REQUIRED: Final = ("schema", "generation", "created", "ids", "entries", "bytes", "digest")
 
 
@@ -124,3 +134,9 @@ def created_seconds(manifest: Mapping[str, Any]) -> float:
             f"created {manifest['created']!r}", "an ISO 8601 time", "Publish again."
         ) from error
     return (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()
+
+
+def trainer_of(manifest: Mapping[str, Any]) -> str:
+    """Return the generation of the run that trained a refresh's models; empty for a run itself."""
+    refresh = manifest.get(REFRESH)
+    return str(refresh.get("trained_by", "")) if isinstance(refresh, dict) else ""

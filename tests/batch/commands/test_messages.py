@@ -49,12 +49,13 @@ REFUSED = {
 }
 
 
-def summary(tmp_path, published):
+def summary(tmp_path, published, **more):
     """Return the summary of a run with a report in its folder."""
     folder = tmp_path / ID
     folder.mkdir(exist_ok=True)
     Path(folder, "report.html").touch()
     manifest = {
+        **more,
         "counts": {"user": 610, "movie": 9742, "ranked": 610},
         "entries": 58292,
         "bytes": 31_600_000,
@@ -90,6 +91,27 @@ def test_a_live_run_is_five_lines_in_a_pipe(tmp_path):
     assert store == "store       embedded in /h/store"
     assert report == f"report      {tmp_path}/{ID}/report.html"
     assert "try next" in summary(tmp_path, live())
+
+
+def test_hindsight_is_one_line_below_the_quality(tmp_path):
+    """Figures of the lists that were served, or the reason why there are none."""
+    found = {
+        "since": 1_500_000_000,
+        "users": 1_234,
+        "interactions": 5_678,
+        "served": {"hit@10": 0.31, "recall@100": 0.4, "ndcg@10": 0.081},
+        "popular": {"hit@10": 0.24, "recall@100": 0.3, "ndcg@10": 0.06},
+    }
+    text = summary(tmp_path, live(previous=ID), hindsight=found)
+    assert text.splitlines()[2] == (
+        "hindsight   NDCG@10 0.081 (most popular 0.060), Hit rate@10 0.310 (most popular 0.240), "
+        "Recall@100 0.400 (most popular 0.300), 1,234 users, 5,678 ratings since 2017-07-14"
+    )
+    nothing = {"since": 1_500_000_000, "users": 0, "interactions": 0}
+    text = summary(tmp_path, live(previous=ID), hindsight=nothing)
+    assert "hindsight   no new ratings of known users since 2017-07-14" in text.splitlines()
+    text = summary(tmp_path, live(previous=ID), hindsight={"not_measured": "it is gone"})
+    assert "hindsight   not measured: it is gone" in text.splitlines()
 
 
 @pytest.mark.parametrize("columns", [40, 80])

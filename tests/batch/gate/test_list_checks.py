@@ -519,6 +519,45 @@ def test_ndcg_and_recall_are_compared_with_popularity():
     assert "popularity.ndcg@10" in refused(staged=sides)
 
 
+def hindsight(served, popular=0.2, *, users=400, chance=0.01):
+    """Return a manifest's change: the lists that were served, in hindsight."""
+    gain = {"mean": served - popular, "standard_error": chance}
+    groups = {"served": {"ndcg@10": served}, "popular": {"ndcg@10": popular}}
+    return {"hindsight": {"users": users, "gain": {"ndcg@10": gain}, **groups}}
+
+
+@pytest.mark.parametrize(
+    ("served", "ratio", "verdict"),
+    [
+        (0.3, None, "passed"),
+        (0.171, None, "passed"),  # three standard errors are 0.03
+        (0.169, None, "warning"),
+        (0.169, 1.0, "refused"),
+        (0.25, 1.5, "refused"),
+        (0.271, 1.5, "passed"),
+    ],
+)
+def test_served_lists_are_compared_with_popularity_in_hindsight(served, ratio, verdict):
+    """A refusal would keep these lists, so it needs a threshold."""
+    check = checked(staged=hindsight(served), hindsight_ratio=ratio)["hindsight.ndcg"]
+
+    assert (check.verdict, check.figure) == (verdict, served / 0.2)
+    assert check.bound == pytest.approx((ratio or 1) - 0.15)
+    assert check.note == f"served {served}, popularity 0.2"
+
+
+def test_hindsight_without_figures_is_skipped():
+    """The reason is the note; without a live generation there is no check."""
+    few = checked(staged=hindsight(0.1, users=9), hindsight_ratio=1)["hindsight.ndcg"]
+    lost = {"hindsight": {"not_measured": "its artifact is gone"}}
+
+    assert (few.verdict, few.note) == ("skipped", "fewer than 10 users with new interactions")
+    assert checked(staged=lost)["hindsight.ndcg"].note == "its artifact is gone"
+    nothing = checked(staged=hindsight(0.1, popular=0))["hindsight.ndcg"]
+    assert (nothing.verdict, nothing.note) == ("skipped", "no hit of popularity to compare with")
+    assert "hindsight.ndcg" not in checked()
+
+
 @pytest.mark.parametrize(
     ("split", "verdict", "note"),
     [

@@ -14,6 +14,7 @@ NIGHT = {
     "entries": 20,
     "counts": {"user": 7, "movie": 5},
     "data": {"users": 8, "movies": 9, "ratings": 99},
+    "hindsight": {"users": 5, "served": {"ndcg@10": 0.5}, "popular": {"ndcg@10": 0.125}},
     "metrics": {"retrieval": {"ndcg@10": 0.25, "map@10": 0.1}, "rating": {"rmse": 0.875}},
 }
 SERVED = Served("20261124T031502Z-7f3a", "2026-11-24T03:20:00+00:00", NIGHT, 0.4)
@@ -66,6 +67,9 @@ def test_a_successful_run_writes_every_metric(written):
     assert found["reco_served_created_timestamp_seconds",] == 1795490102
     assert found["reco_served_live_since_timestamp_seconds",] == 1795490400
     assert found["reco_memory_forecast_ratio",] == 0.4
+    assert found["reco_run_hindsight_users",] == 5
+    assert found["reco_run_hindsight", "served", "ndcg@10"] == 0.5
+    assert found["reco_run_hindsight", "popular", "ndcg@10"] == 0.125
     quality = {key[1:]: value for key, value in found.items() if key[0] == "reco_served_quality"}
     assert sorted(quality.values()) == [0.25, 0.875]  # map@10 would be one series too many
 

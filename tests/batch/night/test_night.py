@@ -470,7 +470,7 @@ def test_on_a_terminal_there_is_a_live_bar(second):
     shown = second.ended.err
 
     assert "━" in shown
-    assert re.search(r"whole run.*stage 19/19", shown)
+    assert re.search(r"whole run.*stage 20/20", shown)
     assert "\x1b[" in shown
     for stage in ("read and check the data", "train rating", "publish"):
         assert re.search(rf"✓.*{stage} +\d+\.\d s", shown)

@@ -97,7 +97,7 @@ def test_a_page_fits_and_is_legible(report, browser, width, scheme):
     heights = browser.run(
         "return [...document.querySelectorAll('header, section')].map(part => part.offsetHeight)"
     )
-    assert len(heights) == 11
+    assert len(heights) == 12
     assert min(heights) > 40
     contrast, where = browser.run(FAINTEST)
     assert contrast >= LEGIBLE, where

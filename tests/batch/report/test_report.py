@@ -25,6 +25,7 @@ from reco_store import Keys, RunLock, UsageError, connect
 SECTIONS = {
     "verdict",
     "quality",
+    "hindsight",
     "changes",
     "spread",
     "users",

@@ -16,10 +16,11 @@ def thresholds(*words):
     return read_settings({"gate_bound": list(words)}).settings.gate
 
 
-def test_two_thresholds_are_off_by_default():
-    """None means the preset's baseline ratio, and any age of the ratings."""
+def test_three_thresholds_are_off_by_default():
+    """None means the preset's baseline ratio, a warning, and any age of the ratings."""
     assert thresholds() == GateBounds()
-    assert (GateBounds().popularity_ratio, GateBounds().rating_age_days) == (None, None)
+    bounds = GateBounds()
+    assert bounds.popularity_ratio is bounds.hindsight_ratio is bounds.rating_age_days is None
 
 
 def test_options_change_single_thresholds():
