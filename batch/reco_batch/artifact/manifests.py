@@ -107,9 +107,20 @@ def manifests_of(artifacts: Path, namespace: str | None) -> list[tuple[Path, dic
     Raises:
         NightFailed: the folder of all artifacts cannot be read.
     """
+    return [one for one in every_manifest(artifacts) if namespace_of(one[1]) == namespace]
+
+
+def every_manifest(artifacts: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return folder and manifest of the complete artifacts of all namespaces, oldest first.
+
+    Artifacts that are damaged, or of a later version, are left out.
+
+    Raises:
+        NightFailed: the folder of all artifacts cannot be read.
+    """
     folders = [artifacts / generation for generation in complete_generations(artifacts)]
     found = [(folder, read_manifest(folder)) for folder in folders]
-    return [(folder, one) for folder, one in found if one and namespace_of(one) == namespace]
+    return [(folder, one) for folder, one in found if one]
 
 
 def namespace_of(manifest: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from reco_batch.artifact.manifests import complete_generations, read_manifest
+from reco_batch.artifact.manifests import complete_generations, read_manifest, trained_by
 from reco_batch.artifact.quarantine import is_rejected
 from reco_batch.files import delete
 from reco_store.contract.keys import is_generation_id
@@ -20,22 +20,24 @@ def prune_artifacts(
     *,
     namespace: str,
     keep: int,
-    live: str | None,
+    live: Set[str],
     unfinished: Set[str],
     now: datetime,
 ) -> None:
     """Delete artifacts that no command needs any more.
 
-    Of this namespace's complete artifacts, the newest `keep` and the live one stay. Refused and
-    rolled back artifacts are counted separately, so that they do not displace good ones. Incomplete
-    artifacts are deleted once no run can still be writing them, unless an unfinished run may be
-    resumed from them. Runs of other namespaces may delete in the same folder at the same time.
+    Of this namespace's complete artifacts, the newest `keep` and the live ones stay, and those of
+    the runs that trained the models of these. Artifacts that were refused, rolled back or never
+    published are counted separately, so that they do not displace good ones. Incomplete
+    artifacts are deleted once no run can still be writing them. The artifact of an unfinished run,
+    complete or not, stays, so that it can be resumed. Runs of other namespaces may delete in the
+    same folder at the same time.
 
     Args:
         artifacts: folder of all artifacts.
         namespace: namespace whose complete artifacts are deleted.
         keep: number of artifacts to keep.
-        live: live generation; None if there is none.
+        live: live generations of all namespaces, since one may serve an artifact of another.
         unfinished: unfinished generations of all namespaces.
         now: present time.
 
@@ -49,9 +51,14 @@ def prune_artifacts(
     for generation in complete:
         manifest = read_manifest(artifacts / generation)
         if manifest and manifest.get("parameters", {}).get("namespace") == namespace:
-            own[is_rejected(artifacts / generation, manifest)].append(generation)
-    for generation in (*own[True][:-keep], *own[False][:-keep]):
-        if generation != live:
+            is_good = "published" in manifest and not is_rejected(artifacts / generation, manifest)
+            own[is_good].append(generation)
+    kept = live | {*own[True][-keep:]}
+    used = [read_manifest(artifacts / generation) for generation in kept]
+    needed = kept | {trained_by(manifest) for manifest in used if manifest}
+    needed |= unfinished  # also complete ones, whose publishing failed
+    for generation in (*own[False][:-keep], *own[True]):
+        if generation not in needed:
             _delete(artifacts / generation)
     for name in {path.name for path in artifacts.iterdir()} - set(complete) - unfinished:
         if is_generation_id(name) and _is_abandoned(artifacts / name, now):

@@ -3,6 +3,10 @@
     artifacts/<generation>/quarantine.json    {"schema": 1, "note": ...}    withdrawn by a rollback
 
 The store records both as well, but may lose its data. Copying an artifact also copies its mark.
+
+An arm's artifact that serves another namespace too, after `batch experiment --promote`, has marks
+of that namespace: `promoted-<namespace>.json`, and `quarantine-<namespace>.json` after a rollback
+there. Each namespace withdraws a generation for itself.
 """
 
 import json
@@ -11,7 +15,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from reco_batch.artifact.check import REFUSED
-from reco_batch.artifact.manifests import manifests_of, section
+from reco_batch.artifact.manifests import (
+    every_manifest,
+    namespace_of,
+    read_manifest,
+    section,
+)
 from reco_batch.files import write_whole
 from reco_store import UsageError
 from reco_store.control.generation_registry import QUARANTINED
@@ -44,62 +53,114 @@ class StoredArtifact(NamedTuple):
         return not self.is_quarantined and self.verdict != REFUSED
 
 
-def quarantine(folder: Path, note: str) -> None:
-    """Mark an artifact as quarantined.
+def quarantine(folder: Path, note: str, *, namespace: str) -> None:
+    """Mark an artifact as quarantined in a namespace.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    write_whole(folder / QUARANTINE, json.dumps({"schema": _SCHEMA, "note": note}).encode())
+    content = {"schema": _SCHEMA, "note": note}
+    write_whole(quarantine_mark(folder, namespace), json.dumps(content).encode())
 
 
-def lift_quarantine(folder: Path) -> None:
-    """Remove the quarantine mark of an artifact, if there is one.
+def lift_quarantine(folder: Path, *, namespace: str) -> None:
+    """Remove the quarantine mark of an artifact in a namespace, if there is one.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    (folder / QUARANTINE).unlink(missing_ok=True)
+    quarantine_mark(folder, namespace).unlink(missing_ok=True)
 
 
-def quarantine_note(folder: Path) -> str | None:
-    """Return the reason for an artifact's quarantine; None if it is not quarantined."""
+def quarantine_note(folder: Path, *, namespace: str) -> str | None:
+    """Return why an artifact is quarantined in a namespace; None if it is not."""
+    return _note_of(quarantine_mark(folder, namespace))
+
+
+def quarantine_notes(artifacts: Path, *, namespace: str) -> dict[str, str]:
+    """Return the reasons by artifact that is quarantined in a namespace.
+
+    Empty if the folder cannot be read.
+    """
+    folders = {mark.parent for mark in artifacts.glob("*/quarantine*.json")}
+    notes = ((folder.name, quarantine_note(folder, namespace=namespace)) for folder in folders)
+    return {generation: note for generation, note in notes if note is not None}
+
+
+def quarantine_mark(folder: Path, namespace: str) -> Path:
+    """Return the file that marks an artifact as quarantined in a namespace."""
+    manifest = read_manifest(folder)
+    return folder / _mark_in(namespace, None if manifest is None else namespace_of(manifest))
+
+
+def _mark_in(namespace: str | None, own: str | None) -> str:
+    """Return the name of the mark in a namespace, of an artifact that was made for its own."""
+    return QUARANTINE if own in {None, namespace} else f"quarantine-{namespace}.json"
+
+
+def _note_of(mark: Path) -> str | None:
     try:
-        content = json.loads((folder / QUARANTINE).read_bytes())
+        content = json.loads(mark.read_bytes())
         return str(content["note"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):  # a damaged mark is a mark
-        return f"see {folder / QUARANTINE}"
+        return f"see {mark}"
 
 
-def quarantine_notes(artifacts: Path) -> dict[str, str]:
-    """Return the reasons by quarantined artifact; empty if the folder cannot be read."""
-    found = artifacts.glob(f"*/{QUARANTINE}")
-    return {mark.parent.name: quarantine_note(mark.parent) or "" for mark in found}
-
-
-def copy_quarantines(artifacts: Path, records: Iterable[GenerationRecord]) -> None:
+def copy_quarantines(
+    artifacts: Path, records: Iterable[GenerationRecord], *, namespace: str
+) -> None:
     """Mark the artifacts on this machine that are quarantined in the store.
 
     The rollback may have been made on another machine, or by an account that cannot write here.
 
+    Args:
+        artifacts: folder of all artifacts.
+        records: generations of the namespace in the store.
+        namespace: namespace in which they are quarantined.
+
     Raises:
         OSError: a folder cannot be written.
     """
-    for record in records:
+    withdrawn = [record for record in records if record.state == QUARANTINED]
+    for record in withdrawn:
         folder = artifacts / record.id
-        if record.state == QUARANTINED and folder.is_dir() and quarantine_note(folder) is None:
-            quarantine(folder, record.note)
+        if folder.is_dir() and quarantine_note(folder, namespace=namespace) is None:
+            quarantine(folder, record.note, namespace=namespace)
+
+
+def record_promotion(folder: Path, namespace: str) -> None:
+    """Record that a namespace serves the artifact of an arm.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    write_whole(_promotion_mark(folder, namespace), json.dumps({"schema": _SCHEMA}).encode())
+
+
+def is_of(namespace: str, folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Return whether an artifact was made for a namespace, or promoted to it from an arm."""
+    return namespace_of(manifest) == namespace or _promotion_mark(folder, namespace).exists()
+
+
+def _promotion_mark(folder: Path, namespace: str) -> Path:
+    return folder / f"promoted-{namespace}.json"
 
 
 def list_artifacts(artifacts: Path, namespace: str) -> list[StoredArtifact]:
     """Return the complete, undamaged artifacts of a namespace, newest first.
 
+    They include those of arms that were promoted to it.
+
     Raises:
         NightFailed: the folder cannot be read.
     """
-    return [_stored(*found) for found in reversed(manifests_of(artifacts, namespace))]
+    return [
+        _stored(folder, manifest, namespace)
+        for folder, manifest in reversed(every_manifest(artifacts))
+        if is_of(namespace, folder, manifest)
+    ]
 
 
 def latest_servable(found: Iterable[StoredArtifact], records: Iterable[GenerationRecord]) -> str:
@@ -127,18 +188,18 @@ def latest_servable(found: Iterable[StoredArtifact], records: Iterable[Generatio
         raise UsageError(
             f"none of the {len(found)} complete artifacts may be served; expected one that the "
             "gate did not refuse and that was not withdrawn by a rollback. `batch generations` "
-            "lists them"
+            "lists them."
         )
     return good[0].generation
 
 
-def require_not_quarantined(folder: Path) -> None:
-    """Refuse a quarantined artifact.
+def require_not_quarantined(folder: Path, *, namespace: str) -> None:
+    """Refuse an artifact that is quarantined in a namespace.
 
     Raises:
         UsageError: the artifact was withdrawn by a rollback.
     """
-    note = quarantine_note(folder)
+    note = quarantine_note(folder, namespace=namespace)
     if note is not None:
         raise UsageError(
             f"generation {folder.name} was withdrawn by a rollback ({note}) and is not published "
@@ -149,13 +210,14 @@ def require_not_quarantined(folder: Path) -> None:
 
 def is_rejected(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """Return whether an artifact was refused by the gate or withdrawn by a rollback."""
-    return not _stored(folder, manifest).may_be_served
+    return not _stored(folder, manifest, namespace_of(manifest)).may_be_served
 
 
-def _stored(folder: Path, manifest: Mapping[str, Any]) -> StoredArtifact:
+def _stored(folder: Path, manifest: Mapping[str, Any], namespace: str | None) -> StoredArtifact:
+    own = namespace_of(manifest)
     gate = section(manifest, "gate")
     verdict, refused = gate.get("verdict"), gate.get("refused")
-    note = quarantine_note(folder)
+    note = _note_of(folder / _mark_in(namespace, own))
     is_quarantined = note is not None
     if note is None:
         reasons = refused if verdict == REFUSED and isinstance(refused, list) else []
@@ -166,5 +228,5 @@ def _stored(folder: Path, manifest: Mapping[str, Any]) -> StoredArtifact:
         verdict=str(verdict or ""),
         note=note,
         is_quarantined=is_quarantined,
-        is_staged=section(manifest, "published").get("outcome") == STAGED,
+        is_staged=own == namespace and section(manifest, "published").get("outcome") == STAGED,
     )

@@ -153,17 +153,22 @@ def _why_not_live(published: "Published", options: str) -> list[str]:
     ]
 
 
-def _gate_lines(result: "Published") -> Iterable[str]:
-    """Yield the gate's verdict, if there is one, and all warnings of the publication."""
+def _gate_lines(result: "Published", *, with_reason: bool = True) -> Iterable[str]:
+    """Yield the gate's verdict, if there is one, and all warnings of the publication.
+
+    Args:
+        result: the publication.
+        with_reason: a person gave a reason, with --force; otherwise the command did.
+    """
     report = {} if result.verdict is None else result.verdict.report
     if report.get("checks"):
-        yield _line("gate", printable(_gate_text(report)))
+        yield _line("gate", printable(_gate_text(report, with_reason=with_reason)))
     for warning in (*report.get("warnings", ()), result.warning):
         if warning:
             yield _line("warning", printable(warning))
 
 
-def _gate_text(report: Mapping[str, Any]) -> str:
+def _gate_text(report: Mapping[str, Any], *, with_reason: bool) -> str:
     """Return the verdict and its counts, such as `passed: 88 checks, 0 warnings`."""
     counts = Counter(check["verdict"] for check in report["checks"].values())
     judged = sum(counts[verdict] for verdict in (PASSED, WARNING, REFUSED))
@@ -174,7 +179,7 @@ def _gate_text(report: Mapping[str, Any]) -> str:
         lost = lost_baseline(report)
         why = "the store lost what was live" if lost else "nothing was live before"
         parts.append(f"{NO_BASELINE}: {why}")
-    if "forced" in report:
+    if "forced" in report and with_reason:
         used = "forced" if report["verdict"] == FORCED else "--force was not needed"
         parts.append(f"{used}: {report['forced']}")
     return f"{report['verdict']}: {', '.join(parts)}"
@@ -316,6 +321,30 @@ def rollback_message(live: str, *, undone: bool = False) -> str:
         "this hold. To undo the rollback: `batch rollback GENERATION --force REASON`, with the "
         "generation that was live before."
     )
+
+
+def arm_message(published: "Published | None", arm: str, namespace: str, *, is_over: bool) -> str:
+    """Report which arm serves all users of a namespace, and how it stays so.
+
+    Args:
+        published: the arm's generation, live in the namespace; None if there was none to publish.
+        arm: namespace of the arm.
+        namespace: namespace that records the experiment.
+        is_over: False if an experiment still splits the users.
+    """
+    if published is None and is_over:
+        return f"the experiment is over: {namespace} serves all its users again"
+    then = (
+        f"the experiment is over; give the next run of {namespace} the settings of {arm}"
+        if is_over
+        else f"an experiment still splits the users of {namespace}; look at it with "
+        "`batch experiment`, and end it with `batch experiment --end`"
+    )
+    lines = [_line("next", then)]
+    if published is not None:
+        live = _line(published.outcome, published.generation, f"from {arm}")
+        lines = [live, *_gate_lines(published, with_reason=False), *lines]
+    return "\n".join(lines)
 
 
 def release_message(*, was_held: bool) -> str:

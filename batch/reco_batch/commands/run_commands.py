@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from reco_batch.artifact.folder import report_or_folder
 from reco_batch.commands import check_page
+from reco_batch.commands.experiments import end_judged
 from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.ingest.check.judge import Judged, Limits, judge
 from reco_batch.ingest.forgotten import list_of, read_forgotten
@@ -29,7 +30,8 @@ from reco_batch.simulate.files import SimulateConfig, write_simulation
 from reco_batch.simulate.simulation import Simulation
 from reco_batch.tuning.parameter_file import read_parameters
 from reco_batch.tuning.suggest import require_optuna
-from reco_store import Held, Published, UsageError
+from reco_store import Held, Keys, Published, RecoError, UsageError, store_errors
+from reco_store.control.experiments import read_experiment
 from reco_store.publishing.outcome import LIVE, REFUSED
 
 if TYPE_CHECKING:
@@ -160,6 +162,74 @@ def promote_command(settings: Settings, target: Target, generation: str) -> RunR
         )
         run.record_published(published)
     return RunResult(str(run.generation), run.seconds, published)
+
+
+def promote_arm_command(
+    settings: Settings, target: Target, arm: str
+) -> tuple[Published | None, bool]:
+    """Serve an arm's live generation to all users of a namespace, and end its experiment.
+
+    The gate is overruled: the arm's own gate passed the generation, people have used it, and lists
+    of another recommender differ from the live ones by more than churn may.
+
+    Args:
+        settings: merged from options, environment and file.
+        target: store of the namespace that records the experiment, and folder of the artifacts.
+        arm: namespace of the arm.
+
+    Returns:
+        The result, whose generation is live; None if the arm is the namespace itself, or if the
+        command was cut short after the switch. And whether the experiment is over, which it is not
+        if the store failed after the switch, or if another one was begun meanwhile.
+
+    Raises:
+        UsageError: there is no such arm, or nothing is live in it.
+        NightFailed: the artifact of its generation is not on this machine.
+        Held: a hold keeps the generation from going live; the experiment goes on.
+        RecoError: see `republish`.
+    """
+    published: Published | None = None
+    is_over = False
+    with followed(settings, "promote") as run:
+        lock = run.connected(target)
+        client = lock.client
+        experiment = read_experiment(client, target.keys)
+        if experiment is None or arm not in experiment.parts:
+            arms = "no experiment" if experiment is None else ", ".join(experiment.parts)
+            raise UsageError(
+                f"--promote {arm}: {target.namespace} has {arms}; expected an arm of its "
+                "experiment. `batch experiment` shows it."
+            )
+        if arm != target.namespace:
+            with store_errors(client):
+                live = client.get(Keys(arm).current)
+            if not isinstance(live, bytes):
+                raise UsageError(
+                    f"--promote {arm}: nothing is live there; expected a live generation. Run "
+                    f"`batch run --namespace {arm}` first."
+                )
+            published = republish(
+                target.artifacts,
+                live.decode(),
+                lock,
+                keep=settings.keep,
+                replicas=settings.replicas,
+                bounds=settings.gate,
+                force=f"promoted from {arm} after the experiment {experiment.name}",
+                forgotten=read_forgotten(list_of(target.home, target.namespace)),
+                made_for=arm,
+                reporter=run.reporter,
+            )
+            run.record_published(published)
+            _require_accepted(published, target)
+        try:
+            is_over = end_judged(client, target.keys, experiment)
+            target.make_durable(client)
+        except RecoError as error:
+            if published is None:
+                raise
+            run.reporter.warn(f"ending the experiment failed: {error}")
+    return published, is_over
 
 
 def tune_command(settings: Settings, target: Target) -> "list[Search]":

@@ -14,7 +14,7 @@ from reco_batch.artifact.quarantine import (
     quarantine_notes,
 )
 from reco_batch.commands import messages
-from reco_batch.commands.experiments import change_experiment
+from reco_batch.commands.experiments import change_experiment, verdict_page
 from reco_batch.commands.help import PlainCommand, PlainGroup
 from reco_batch.commands.setting_options import takes
 from reco_batch.errors import NightFailed
@@ -95,7 +95,11 @@ def rollback_(
         raise UsageError("--force: expected a reason in words; it stays on record")
     target = Target.from_settings(resolved.settings)
     client = target.connect()
-    known = {} if target.folder is None else quarantine_notes(target.artifacts)
+    known = (
+        {}
+        if target.folder is None
+        else quarantine_notes(target.artifacts, namespace=target.namespace)
+    )
     live = rollback(client, target.keys, to=to, reason=reason, force=force, marks=known)
     _mark_on_disk(target, client, undone=None if force is None else live)
     target.make_durable(client)
@@ -111,8 +115,9 @@ def _mark_on_disk(target: Target, client: Client, *, undone: str | None) -> None
         return
     try:
         if undone is not None:
-            lift_quarantine(target.artifacts / undone)
-        copy_quarantines(target.artifacts, list_generations(client, target.keys))
+            lift_quarantine(target.artifacts / undone, namespace=target.namespace)
+        records = list_generations(client, target.keys)
+        copy_quarantines(target.artifacts, records, namespace=target.namespace)
     except OSError as error:
         typer.echo(
             f"warning: the rollback is not marked on disk: {unreadable(error, target.artifacts)} "
@@ -149,14 +154,46 @@ def experiment(
     ] = None,
     *,
     end: Annotated[bool, typer.Option("--end", help="End the experiment. [default: no]")] = False,
+    verdict: Annotated[
+        bool,
+        typer.Option("--verdict", help="Show in which arm people did more. [default: no]"),
+    ] = False,
+    effect: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="With --verdict: difference to compute the needed users for."
+        ),
+    ] = 0.05,
+    promote: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE",
+            show_default=False,
+            help="Serve this arm's live generation to all users; ends the experiment. "
+            "[default: none]",
+        ),
+    ] = None,
 ) -> None:
-    """Start, show or end an A/B split of users among namespaces.
+    """Start, show, judge or end an A/B split of users.
 
-    `Reader.assign` returns the namespace of a user. Without a name, shows the experiment.
+    `Reader.assign` returns the namespace that serves a user. Without a name, shows the experiment.
+    Each run of the namespace compares what people did in the arms since the start.
     """
     target = Target.from_settings(resolved.settings)
+    if sum([name is not None, end, verdict, promote is not None]) > 1:
+        raise UsageError("expected one of NAME, --end, --verdict and --promote")
+    if promote is not None:
+        from reco_batch.commands.run_commands import promote_arm_command  # noqa: PLC0415  # tables
+
+        published, is_over = promote_arm_command(resolved.settings, target, promote)
+        page = messages.arm_message(published, promote, target.namespace, is_over=is_over)
+        typer.echo(fit_to_terminal(page))
+        return
     client = target.connect()
-    page = change_experiment(client, target.keys, name, arms or (), end=end)
+    if verdict:
+        typer.echo(fit_to_terminal(verdict_page(client, target.keys, effect=effect)))
+        return
+    page = change_experiment(client, target.keys, name, arms or (), end=end, now=datetime.now(UTC))
     target.make_durable(client)
     typer.echo(fit_to_terminal(page))
 

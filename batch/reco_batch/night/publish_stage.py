@@ -9,14 +9,16 @@ from pathlib import Path
 from reco_batch.artifact.check import summary
 from reco_batch.artifact.erasure import erase_users, users_of
 from reco_batch.artifact.folder import Artifact, open_artifact, write_manifest
-from reco_batch.artifact.manifests import read_manifest
+from reco_batch.artifact.manifests import namespace_of, read_manifest
 from reco_batch.artifact.quarantine import (
     LATEST,
-    QUARANTINE,
     copy_quarantines,
+    is_of,
     latest_servable,
     lift_quarantine,
     list_artifacts,
+    quarantine_mark,
+    record_promotion,
     require_not_quarantined,
 )
 from reco_batch.files import unreadable
@@ -44,6 +46,7 @@ def republish(
     bounds: GateBounds,
     force: str | None,
     forgotten: Forgotten | None = None,
+    made_for: str | None = None,
     reporter: Reporter,
 ) -> Published:
     """Publish an artifact that is on disk, without training.
@@ -57,6 +60,7 @@ def republish(
         bounds: thresholds of the gate.
         force: reason to overrule the gate and a quarantine; None to respect both.
         forgotten: users to erase first from an artifact that was restored from a backup.
+        made_for: namespace of the run that made it; None: the one to publish to.
         reporter: shows the stages.
 
     Raises:
@@ -72,19 +76,23 @@ def republish(
     with lock:
         namespace = lock.keys.namespace
         records = list_generations(lock.client, lock.keys)
-        mark_quarantined(artifacts, records, reporter)
+        mark_quarantined(artifacts, namespace, records, reporter)
         if generation == LATEST:
             generation = latest_servable(list_artifacts(artifacts, namespace), records)
         reporter.set_generation(generation)
         artifact = open_artifact(artifacts, generation)
-        own = artifact.manifest.get("parameters", {}).get("namespace", namespace)
-        if own != namespace:
+        own = artifact.namespace or namespace  # an early version did not record it
+        allowed = {namespace, made_for or namespace}
+        if own not in allowed and not any(
+            is_of(one, artifact.folder, artifact.manifest) for one in allowed
+        ):
             raise UsageError(
                 f"{generation} is of the namespace {own!r}, not of {namespace!r}; another "
-                f"recommender would be served there. Use --namespace {own}."
+                f"recommender would be served there. Use --namespace {own}, or, if {own} is an arm "
+                f"of an experiment of {namespace}, `batch experiment --promote {own}`."
             )
         if force is None:
-            require_not_quarantined(artifact.folder)
+            require_not_quarantined(artifact.folder, namespace=namespace)
         if forgotten:
             erase_users(artifact, forgotten.among(users_of(artifact)))
         published = publish_artifact(
@@ -99,7 +107,9 @@ def republish(
             reporter=reporter,
         )
         if force is not None and published.outcome == LIVE:  # until then the quarantine remains
-            _lift_mark(artifact.folder, reporter)
+            _lift_mark(artifact.folder, namespace, reporter)
+        if own != namespace and published.outcome == LIVE:
+            _record_arm(artifact.folder, namespace, reporter)
         return published
 
 
@@ -144,37 +154,54 @@ def promote_generation(
             )
             stage.note(published.outcome)
         with errors_as_warnings(reporter, f"the outcome is not in {artifacts / generation}"):
-            _record_promotion(artifacts, published, reporter)
+            _record_outcome(artifacts, lock.keys.namespace, published, reporter)
     return published
 
 
-def _record_promotion(artifacts: Path, published: Published, reporter: Reporter) -> None:
+def _record_outcome(
+    artifacts: Path, namespace: str, published: Published, reporter: Reporter
+) -> None:
     """Write the outcome to the artifact and its report, if they are on this machine."""
     folder = artifacts / published.generation
     manifest = read_manifest(folder)
     if manifest is None:
+        return
+    if namespace_of(manifest) not in {None, namespace}:
+        _record_arm(folder, namespace, reporter)
         return
     artifact = Artifact(folder, {**manifest, "published": {"outcome": published.outcome}})
     write_manifest(folder, artifact.manifest)
     _report(artifact, reporter)
 
 
+def _record_arm(folder: Path, namespace: str, reporter: Reporter) -> None:
+    """Record that a namespace serves an arm's artifact; a failure is a warning."""
+    try:
+        record_promotion(folder, namespace)
+    except OSError as error:
+        reporter.warn(
+            f"{folder.name} cannot be published to {namespace} again if the store is lost: "
+            f"{unreadable(error, folder)}"
+        )
+
+
 def mark_quarantined(
-    artifacts: Path, records: Iterable[GenerationRecord], reporter: Reporter
+    artifacts: Path, namespace: str, records: Iterable[GenerationRecord], reporter: Reporter
 ) -> None:
     """Mark on disk the generations that are quarantined in the store; a failure is a warning."""
     try:
-        copy_quarantines(artifacts, records)
+        copy_quarantines(artifacts, records, namespace=namespace)
     except OSError as error:
         reporter.warn(f"a rollback is not marked on disk: {unreadable(error, artifacts)}")
 
 
-def _lift_mark(folder: Path, reporter: Reporter) -> None:
+def _lift_mark(folder: Path, namespace: str, reporter: Reporter) -> None:
     """Remove the quarantine mark of an artifact on disk, after the store's."""
     try:
-        lift_quarantine(folder)
+        lift_quarantine(folder, namespace=namespace)
     except OSError as error:
-        reporter.warn(f"the mark {folder / QUARANTINE} is not removed ({error.strerror or error})")
+        mark = quarantine_mark(folder, namespace)
+        reporter.warn(f"the mark {mark} is not removed ({error.strerror or error})")
 
 
 def publish_artifact(
@@ -204,14 +231,18 @@ def publish_artifact(
         switch: switch readers to the generation; False leaves it staged, for a promotion.
         reporter: shows the stages.
     """
-    artifact = Artifact(
-        artifact.folder, {k: v for k, v in artifact.manifest.items() if k != "published"}
+    # What happens to an arm's artifact in another namespace is on record in the store alone.
+    is_own = artifact.namespace in {None, lock.keys.namespace}
+    artifact = artifact.with_manifest(
+        {name: value for name, value in artifact.manifest.items() if name != "published"}
     )
 
     def gate(given: GateInput) -> Verdict:
         with reporter.stage("gate") as judging:
             verdict = judge_generation(given, artifact, bounds=bounds, force=force)
             judging.note(summary(verdict.report))
+        if not is_own:
+            return verdict
         with errors_as_warnings(reporter, f"the verdict is not in {artifact.folder}"):
             _recorded(artifact, verdict, None, reporter)  # before anything else can fail
         return verdict
@@ -235,6 +266,8 @@ def publish_artifact(
             progress=progress,
         )
         stage.note(f"{artifact.manifest['entries']:,} keys, {published.outcome}")
+    if not is_own:
+        return published
     if published.verdict is not None and published.verdict.report:
         with errors_as_warnings(reporter, f"the verdict is not in {artifact.folder}"):
             artifact = _recorded(artifact, published.verdict, published, reporter)
@@ -259,7 +292,7 @@ def _recorded(
             "held_until": None if held is None else held.until,
             "held_reason": None if held is None else held.reason,
         }
-    judged = Artifact(artifact.folder, manifest)
+    judged = artifact.with_manifest(manifest)
     try:
         write_manifest(judged.folder, judged.manifest)
     except OSError as error:  # an artifact on a read-only disk can be published too

@@ -16,7 +16,13 @@ from typing import Any, Final, NamedTuple
 from threadpoolctl import threadpool_limits
 
 from reco_batch.artifact.folder import Artifact, artifacts_of, open_artifact
-from reco_batch.artifact.manifests import read_manifest, section, split_of
+from reco_batch.artifact.manifests import (
+    complete_generations,
+    namespace_of,
+    read_manifest,
+    section,
+    split_of,
+)
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
 from reco_batch.artifact.quarantine import list_artifacts
 from reco_batch.artifact.unfinished import (
@@ -37,7 +43,7 @@ from reco_batch.ingest.bad_rows import REJECTED, write_rejected
 from reco_batch.ingest.forgotten import clear_texts, leave_out, list_of, read_forgotten
 from reco_batch.ingest.sources import load
 from reco_batch.ingest.validate import build_dataset
-from reco_batch.night.look_back import look_back
+from reco_batch.night.look_back import live_of, look_back
 from reco_batch.night.preflight import existing, preflight
 from reco_batch.night.publish_stage import mark_quarantined, publish_artifact
 from reco_batch.night.run_manifest import findings_of, input_of, iso, manifest_of, parameters_of
@@ -141,22 +147,57 @@ def run_night(
                 switch=switch,
                 reporter=reporter,
             )
+    before = end_night(config, lock, artifact, published, now=now(), reporter=reporter)
+    return Night(artifact, published, dataset.user_ids, before)
+
+
+def end_night(
+    config: RunConfig,
+    lock: RunLock,
+    artifact: Artifact,
+    published: Published,
+    *,
+    now: datetime,
+    reporter: Reporter,
+) -> Mapping[str, Any]:
+    """Return the metrics of the previous live generation, and delete the artifacts of no more use.
+
+    The outcome is decided, so a failure is a warning.
+    """
     before: Mapping[str, Any] = {}
     with errors_as_warnings(reporter, "the last run's metrics are not shown"):
         before = metrics_before(
             config.artifacts, published.previous, split=split_of(artifact.manifest)
         )
+    _delete_old_artifacts(config, lock, published, now=now, reporter=reporter)
+    return before
+
+
+def _delete_old_artifacts(
+    config: RunConfig, lock: RunLock, published: Published, *, now: datetime, reporter: Reporter
+) -> None:
     with errors_as_warnings(reporter, "old artifacts are not deleted yet"):
-        mark_quarantined(config.artifacts, list_generations(client, lock.keys), reporter)
+        records = list_generations(lock.client, lock.keys)
+        mark_quarantined(config.artifacts, config.namespace, records, reporter)
+        live = set(filter(None, [_live(published)]))
         prune_artifacts(
             config.artifacts,
             namespace=config.namespace,
             keep=config.keep,
-            live=_live(published),
+            live=live | served_by(config.artifacts, lock.client),
             unfinished=unfinished_generations(config.unfinished),
-            now=now(),
+            now=now,
         )
-    return Night(artifact, published, dataset.user_ids, before)
+
+
+def served_by(artifacts: Path, client: Client) -> set[str]:
+    """Return the live generation of each namespace that has an artifact in a folder.
+
+    After `batch experiment --promote` a namespace serves an artifact of another.
+    """
+    found = [read_manifest(artifacts / name) for name in complete_generations(artifacts)]
+    namespaces = {name for manifest in found if manifest and (name := namespace_of(manifest))}
+    return {live for name in namespaces if (live := live_of(client, name))}
 
 
 def last_times(artifacts: Path, namespace: str) -> StageTimes:

@@ -25,7 +25,7 @@ def name(days):
 def make(tmp_path):
     """Write a complete artifact, as far as pruning reads it."""
 
-    def write(days, *, verdict="passed", note=None):
+    def write(days, *, verdict="passed", note=None, published=True):
         folder = tmp_path / name(days)
         (folder / "lists").mkdir(parents=True)
         (folder / "lists" / "user.parquet").write_bytes(b"lists")
@@ -39,10 +39,11 @@ def make(tmp_path):
             "digest": "x",
             "parameters": {"namespace": "reco"},
             "gate": {"verdict": verdict},
+            **({"published": {"outcome": "live"}} if published else {}),
         }
         (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
         if note is not None:
-            quarantine(folder, note)
+            quarantine(folder, note, namespace="reco")
         return folder.name
 
     return write
@@ -50,7 +51,7 @@ def make(tmp_path):
 
 def prune(folder, **more):
     """Prune with two artifacts to keep."""
-    options = {"namespace": "reco", "keep": 2, "live": None, "unfinished": set(), "now": NOW}
+    options = {"namespace": "reco", "keep": 2, "live": set(), "unfinished": set(), "now": NOW}
     prune_artifacts(folder, **{**options, **more})
 
 
@@ -62,6 +63,50 @@ def test_quarantined_artifacts_do_not_displace_good_ones(make, tmp_path):
     prune(tmp_path)
 
     assert complete_generations(tmp_path) == [*good[1:], *bad[1:]]
+
+
+def test_artifacts_that_were_never_published_do_not_displace_good_ones(make, tmp_path):
+    """Refreshes that fail every hour leave those to which a rollback may return."""
+    good = [make(9), make(8)]
+    failed = [make(7, published=False), make(6, published=False), make(5, published=False)]
+
+    prune(tmp_path)
+
+    assert complete_generations(tmp_path) == [*good, *failed[1:]]
+
+
+def test_what_another_namespace_serves_stays(make, tmp_path):
+    """After a promotion, it is an artifact of this one; and what trained its models stays."""
+    trained, promoted, _, *kept = make(9), make(8), make(7), make(6), make(5)
+    manifest = json.loads((tmp_path / promoted / "manifest.json").read_text("utf-8"))
+    manifest["refresh"] = {"of": trained, "trained_by": trained}
+    (tmp_path / promoted / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+    prune(tmp_path, live={promoted, kept[-1]})
+
+    assert complete_generations(tmp_path) == [trained, promoted, *kept]
+
+
+def test_what_trained_the_models_of_a_kept_refresh_stays(make, tmp_path):
+    """A rollback to the last refresh before a run still has its models and metrics on disk."""
+    older, trained, refresh, run = make(9), make(8), make(7), make(6)
+    manifest = json.loads((tmp_path / refresh / "manifest.json").read_text("utf-8"))
+    manifest["refresh"] = {"of": trained, "trained_by": trained}
+    (tmp_path / refresh / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+    prune(tmp_path, live={run})
+
+    assert complete_generations(tmp_path) == [trained, refresh, run]
+    assert older not in complete_generations(tmp_path)
+
+
+def test_the_complete_artifact_of_an_unfinished_run_stays(make, tmp_path):
+    """Its publishing failed; refreshes since then do not end the chance to resume it."""
+    unpublished, refreshes = make(9), [make(8), make(7), make(6)]
+
+    prune(tmp_path, unfinished={unpublished})
+
+    assert complete_generations(tmp_path) == [unpublished, *refreshes[1:]]
 
 
 def test_a_killed_deletion_leaves_no_artifact(make, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from reco_batch.artifact.erasure import Erased
 from reco_batch.artifact.quarantine import StoredArtifact
 from reco_batch.commands.messages import (
+    arm_message,
     forget_message,
     generation_table,
     live_line,
@@ -226,6 +227,18 @@ def test_a_user_without_data_is_named():
     assert forget_message(nothing).startswith(f"{first}anybody who was forgotten earlier\n")
     named = forget_message(nothing._replace(users=7, unknown=many))
     assert named.startswith(f"{first}u0, u1, u2, u3, u4 and 2 users more\n")
+
+
+def test_the_end_of_an_experiment_says_what_is_live():
+    """No person gave --force: the reason in the gate's report is the command's own."""
+    report = {**PASSED, "forced": "promoted from other after the experiment blurb"}
+    published = Published(ID, "live", None, Verdict(passed=True, report=report))
+
+    shown = arm_message(published, "other", "reco", is_over=True).splitlines()
+
+    assert shown[0].split() == ["live", ID, "from", "other"]
+    assert "force" not in "".join(shown)
+    assert shown[-1].startswith("next")
 
 
 def test_the_legend_fits_the_terminal(monkeypatch):
