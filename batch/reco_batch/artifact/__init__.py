@@ -12,6 +12,7 @@ __all__ = [
     "pruning",
     "quarantine",
     "saved_models",
+    "stored_models",
     "unfinished",
     "writer",
 ]

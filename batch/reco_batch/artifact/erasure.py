@@ -1,9 +1,10 @@
 """Erasure of users from a complete artifact, which can be published and compared as before.
 
 The report is deleted, and so are the SavedModels with a row for each user, since their ids are part
-of a TensorFlow graph. Then the manifest is changed to describe the remaining lists, and only then
-are the files rewritten, the lists last. A list of a user therefore means that the erasure is
-incomplete; repeating it completes it, wherever it was killed.
+of a TensorFlow graph; the models stored for refreshes have no users. Then the manifest is changed
+to describe the remaining lists, and only then are the files rewritten, the lists last. A list of a
+user therefore means that the erasure is incomplete; repeating it completes it, wherever it was
+killed.
 """
 
 import csv
@@ -18,7 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reco_batch.artifact.folder import MOVIE_MODEL, REPORT, Artifact, write_manifest
+from reco_batch.artifact.folder import (
+    HISTORIES,
+    MOVIE_MODEL,
+    REPORT,
+    Artifact,
+    write_manifest,
+)
+from reco_batch.artifact.stored_models import STORED_RATING, STORED_RETRIEVAL
 from reco_batch.artifact.writer import EVALUATION_FORMAT, LIST_FORMAT
 from reco_batch.data import columns as c
 from reco_batch.errors import NightFailed
@@ -31,6 +39,8 @@ from reco_store.contract.keys import family_suffix
 
 #: Families with a list for each user.
 _OF_USERS: Final = tuple(family for family in LISTS if family.per == "user")
+#: Models that have no row for a user.
+_WITHOUT_USERS: Final = (MOVIE_MODEL, STORED_RETRIEVAL, STORED_RATING)
 _SPLIT: Final = "evaluation/split.parquet"
 
 
@@ -72,11 +82,12 @@ def erase_users(artifact: Artifact, users: Set[str]) -> Erased:
     if not families:
         return Erased(int(rows > 0), rows, 0)
     delete(folder / REPORT)
-    models = [path for path in (folder / "models").glob("*") if path.name != MOVIE_MODEL]
+    models = [path for path in (folder / "models").glob("*") if path.name not in _WITHOUT_USERS]
     for path in models:
         delete(path)
     _describe(artifact, users)
-    for file in sorted((folder / "evaluation").glob("*.parquet")):
+    files = [*sorted((folder / "evaluation").glob("*.parquet")), *folder.glob(HISTORIES)]
+    for file in files:
         rows += _rewrite(file, c.USER_ID, users, EVALUATION_FORMAT)
     for family in families:
         names = [family_suffix(family, user) for user in users]

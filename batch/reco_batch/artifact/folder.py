@@ -3,9 +3,12 @@
     artifacts/<generation>/
         manifest.json            written last: a folder without it is unfinished
         movies.parquet           catalogue with each movie's statistics; with rules also whether
-                                 it is eligible, and its values under each cap
+                                 it is eligible, and its values under each cap; after a refresh
+                                 also its ratings when the models were trained
         lists/<family>.parquet   lists of each family in `families.LISTS`
+        histories.parquet        digest of each user's history, by which a refresh finds changes
         models/<name>/           SavedModels
+        models/<name>.npz        models without users, for refreshes (`stored_models`)
         evaluation/              split.parquet: training, validation or test part of each rating;
                                  <group>.parquet: metrics of each user with held-out ratings
         rejected.csv             rejected rows of the input, if any
@@ -49,6 +52,7 @@ from reco_store.errors import ContractMismatch
 from reco_store.prefetch import prefetch, prefetch_map
 
 REPORT: Final = "report.html"
+HISTORIES: Final = "histories.parquet"
 #: Names of the SavedModels; their signatures are in `saved_models`.
 USER_MODEL: Final = "user_model"
 MOVIE_MODEL: Final = "movie_model"
@@ -160,6 +164,18 @@ class Artifact:
             NightFailed: the file is damaged or missing.
         """
         yield from self._batches(family.file, columns, rows=rows)
+
+    def history_digests(self) -> dict[str, str]:
+        """Return the digest of each user's history, from `data.history_digests`, by user id.
+
+        Raises:
+            NightFailed: the file is damaged or missing.
+        """
+        found: dict[str, str] = {}
+        for batch in self._batches(HISTORIES):
+            users = batch.column(c.USER_ID).cast(pa.string()).to_pylist()
+            found.update(zip(users, batch.column(c.HISTORY).to_pylist(), strict=True))
+        return found
 
     def movies(self) -> Iterator[pa.RecordBatch]:
         """Yield the catalogue in batches of a few thousand movies."""

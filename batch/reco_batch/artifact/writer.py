@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reco_batch.artifact.folder import Artifact, write_manifest
+from reco_batch.artifact.folder import HISTORIES, Artifact, write_manifest
 from reco_batch.artifact.title_index import TITLE_INDEX
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Dataset, Histories, Movies
@@ -68,6 +68,11 @@ class ArtifactWriter:
     def catalogue(self) -> Path:
         """File that `write_movies` writes."""
         return self.folder / MOVIE.file
+
+    @property
+    def histories(self) -> Path:
+        """File that `write_histories` writes."""
+        return self.folder / HISTORIES
 
     def lists(self, family: Family) -> Path:
         """Return the path of a family's Parquet file."""
@@ -174,6 +179,11 @@ class ArtifactWriter:
                 writer.write(
                     self._batch(keys, block.offsets.astype(np.int32), block.movie_index, None)
                 )
+
+    def write_histories(self, user_ids: Sequence[str], digests: Sequence[str]) -> None:
+        """Write the digest of each user's history, from `data.history_digests`."""
+        columns = {c.USER_ID: _ids(user_ids), c.HISTORY: pa.array(digests, pa.string())}
+        pq.write_table(pa.table(columns), self.histories, **EVALUATION_FORMAT)
 
     def write_popular(self, lists: Iterable[PopularList]) -> None:
         """Write the popularity lists."""

@@ -3,4 +3,13 @@
 This room reads no input files and trains no models. `columns` has the names of all columns.
 """
 
-__all__ = ["columns", "dataset", "fingerprint", "item_features", "ordering", "split", "words"]
+__all__ = [
+    "columns",
+    "dataset",
+    "fingerprint",
+    "history_digests",
+    "item_features",
+    "ordering",
+    "split",
+    "words",
+]

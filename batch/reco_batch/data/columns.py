@@ -31,6 +31,7 @@ RATING_MEAN: Final = "ratingMean"
 PART: Final = "part"
 HELD_OUT: Final = "heldOut"
 ELIGIBLE: Final = "eligible"
+HISTORY: Final = "history"
 
 
 def capped(place: int) -> str:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reco_batch.artifact.folder import Artifact
+from reco_batch.artifact.stored_models import trained_counts
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Histories
 from reco_batch.evaluation.cap_breaches import CapBreaches
@@ -132,7 +133,7 @@ def _doubt(artifact: Artifact) -> NDArray[np.float32] | None:
     """Return the uncertainty that ranking subtracts from predicted ratings, [I]; None for none."""
     if artifact.manifest.get("parameters", {}).get("rank_by") != RankBy.BOUND:
         return None
-    return doubt_of(artifact.rating_counts())
+    return doubt_of(trained_counts(artifact))
 
 
 def _tiers(artifact: Artifact) -> NDArray[np.int64] | None:

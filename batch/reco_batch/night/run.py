@@ -25,6 +25,7 @@ from reco_batch.artifact.manifests import (
 )
 from reco_batch.artifact.pruning import finish_deletions, prune_artifacts
 from reco_batch.artifact.quarantine import list_artifacts
+from reco_batch.artifact.stored_models import digests_of
 from reco_batch.artifact.unfinished import (
     FINISH,
     RunFolders,
@@ -353,7 +354,7 @@ def _fill(
         from reco_batch.night.write_lists import Lists  # noqa: PLC0415
 
     writer = ArtifactWriter(night.artifact_folder, dataset.movies.catalogue, resumed=night.resumed)
-    lists = Lists(writer, dataset, split, config, rules=rules, engine=engine)
+    lists = Lists(writer, dataset, config, rules=rules, engine=engine)
     # The number of threads that share a sum decides its last bits, and scoring in one job sets it
     # for training in another. A single thread from the start makes runs reproducible.
     with threadpool_limits(1, "blas"):
@@ -372,12 +373,13 @@ def _fill(
             if dataset.findings.rejected:
                 write_rejected(writer.folder / REJECTED, dataset.findings.rejected)
             metrics = trainings.metrics(*measured)
-            manifest = manifest_of(
-                config, dataset, split, night, reporter, rules=rules, metrics=metrics
-            )
+            work = partial(manifest_of, config, dataset, split, night, reporter, rules=rules)
+            manifest = work(metrics=metrics, stored_models=digests_of(writer.models))
             writer.finish({**manifest, **past})
 
-        stages = order_of(config, dataset, writer, trainings=trainings, lists=lists, finish=finish)
+        stages = order_of(
+            config, dataset, split, writer, trainings=trainings, lists=lists, finish=finish
+        )
         runner = Runner(stages, night, reporter, lanes=config.trainings)
         reporter.expect_stages(_OTHER_STAGES + sum(stage.shown for stage in runner.pending()))
         runner.run()

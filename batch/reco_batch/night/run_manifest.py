@@ -1,5 +1,7 @@
 """Manifest of a run: the parameters, the input, the metrics and the course of the run."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from reco_batch.artifact.stored_models import STORED_MODELS
 from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.data.fingerprint import versions
@@ -21,6 +24,10 @@ from reco_store.contract.keys import BY_MOST_RATED
 from reco_store.contract.words import DEFAULT_WORDS, WORDS, Words
 
 SCHEMA_VERSION: Final = 1
+#: Field of the manifest: digest of all that lists depend on besides models and histories.
+LISTS_FROM: Final = "lists_from"
+#: Parameter: the rating threshold that was given; absent if it followed from the ratings.
+GIVEN_THRESHOLD: Final = "given_rating_threshold"
 #: Options without effect on the published lists; the gate records its own.
 _NO_EFFECT: Final = {
     "home",
@@ -51,26 +58,67 @@ def manifest_of(
     *,
     rules: CompiledRules,
     metrics: Mapping[str, Any],
+    stored_models: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the manifest, without the fields that the artifact writer adds."""
-    thresholds = thresholds_of(dataset, config.count_threshold, config.rating_threshold)
     return {
         "schema": SCHEMA_VERSION,
         "generation": night.generation,
         "created": iso(night.started),
-        "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
-        **_stand_in(config, dataset),
-        **_words(dataset.words),
-        "genres": sorted({name for own in dataset.movies.catalogue.genres for name in own}),
+        **catalogue_fields(config, dataset),
         **input_of(dataset, split, rules.eligible),
-        "parameters": parameters_of(config) | {"rating_threshold": thresholds.rating_mean},
+        "parameters": parameters_of(config) | threshold_of(config, dataset),
         "metrics": metrics,
+        STORED_MODELS: dict(stored_models),
+        LISTS_FROM: lists_fingerprint(config, dataset, rules),
         "began": dict(reporter.began),
         "seconds": dict(reporter.seconds),
         "losses": {name: _short(kept) for name, kept in reporter.losses.items()},
         "versions": versions(),
         "gate": None,
     }
+
+
+def catalogue_fields(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    """Return the fields by which readers interpret the values."""
+    return {
+        "rating_scale": list(config.rating_scale) if dataset.has_stars else None,
+        **_stand_in(config, dataset),
+        **_words(dataset.words),
+        "genres": sorted({name for own in dataset.movies.catalogue.genres for name in own}),
+    }
+
+
+def threshold_of(config: RunConfig, dataset: Dataset) -> dict[str, float]:
+    """Return the least mean rating of the most-rated list, as parameters: in effect, and given."""
+    given = config.rating_threshold
+    thresholds = thresholds_of(dataset, config.count_threshold, given)
+    return {
+        "rating_threshold": thresholds.rating_mean,
+        **({} if given is None else {GIVEN_THRESHOLD: given}),
+    }
+
+
+def lists_fingerprint(config: RunConfig, dataset: Dataset, rules: CompiledRules) -> str:
+    """Return a digest of all that lists depend on besides models and histories.
+
+    That is the catalogue, the rules as they apply to it, the lengths and orders of the lists, the
+    rating scale, and the kinds of events after which lists leave out a movie.
+    """
+    digest = hashlib.sha256()
+    options: list[Any] = [config.k, config.ranked_k, config.ranked_candidates, config.orders_by]
+    options += [config.because, config.rules.seen, config.rating_scale]
+    options += [] if dataset.events is None else [dataset.events.seen]
+    digest.update(json.dumps(options).encode())
+    digest.update(json.dumps(dataset.movies.catalogue.ids).encode())
+    own = rules.user
+    new = (None, None) if own.new is None else (own.new.movie_index, own.new.share)
+    caps = [part for cap in own.caps for part in (cap.values, cap.at_most, cap.first)]
+    for part in (own.eligible, own.boost, *new, *caps, own.diversity, own.repeats):
+        array = np.asarray(np.nan if part is None else part)
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _stand_in(config: RunConfig, dataset: Dataset) -> dict[str, str]:

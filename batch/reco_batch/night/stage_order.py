@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 from reco_batch.artifact.folder import EXPLICIT_MODEL, MOVIE_MODEL, USER_MODEL
 from reco_batch.artifact.manifests import MANIFEST
+from reco_batch.artifact.stored_models import STORED_RATING, STORED_RETRIEVAL
 from reco_batch.artifact.unfinished import FINISH
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset
+from reco_batch.data.split import Split
 from reco_batch.night.stages import FILES, MODEL, VALUE, Stage
 from reco_batch.night.train_and_refit import CHOOSE, REFIT, TRAIN, Trainings
 from reco_batch.night.write_lists import Lists
+from reco_batch.progress.reporter import Stage as Progress
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.families import BECAUSE, NEXT, POPULAR, RANKED, SEEN, SIMILAR, USER
 
@@ -17,6 +20,7 @@ from reco_store.contract.families import BECAUSE, NEXT, POPULAR, RANKED, SEEN, S
 def order_of(
     config: RunConfig,
     dataset: Dataset,
+    split: Split,
     writer: ArtifactWriter,
     *,
     trainings: Trainings,
@@ -37,10 +41,14 @@ def order_of(
     retrieval, rating = f"{served} retrieval", f"{served} rating"
     trained, trained_rating = f"{TRAIN} retrieval", f"{TRAIN} rating"
     two_stage = config.ranked_candidates is not None  # retrieval proposes the movies to rate
-    path, saved = writer.lists, writer.models
+    path, saved, preset = writer.lists, writer.models, config.parameters
     user = [path(USER), *([path(BECAUSE)] if config.because else [])]
     common = [path(POPULAR), path(SEEN), writer.catalogue]
+    common += [writer.histories] if preset.retrieval.folds_in else []
     common += [] if dataset.has_stars else [path(RANKED)]  # empty lists
+
+    def write_split(_: Progress) -> None:
+        writer.write_split(dataset, split)
 
     def model(name: str) -> Stage:
         needs = [CHOOSE] if name in (retrieval, trained) else []
@@ -58,7 +66,13 @@ def order_of(
             [path(RANKED)],
             users,
         ),
-        Stage("save rating model", FILES, lists.save_rating, [rating], [saved / EXPLICIT_MODEL]),
+        Stage(
+            "save rating model",
+            FILES,
+            lists.save_rating,
+            [rating],
+            [saved / EXPLICIT_MODEL, *([saved / STORED_RATING] if preset.rating.folds_in else [])],
+        ),
     ]
     rating_metrics = [
         model(trained_rating),
@@ -81,7 +95,10 @@ def order_of(
         FILES,
         lists.save_retrieval,
         [retrieval],
-        [saved / USER_MODEL, saved / MOVIE_MODEL],
+        [
+            *(saved / USER_MODEL, saved / MOVIE_MODEL),
+            *([saved / STORED_RETRIEVAL] if preset.retrieval.folds_in else []),
+        ],
         apart=True,
     )
     retrieval_metrics = [
@@ -106,7 +123,7 @@ def order_of(
     measured = [f"measure {kind}" for kind in trainings.kinds]
     return [
         Stage("popular lists and cards", FILES, lists.popular, [], common),
-        Stage("write the split", FILES, lists.split, [], [writer.split], shown=False),
+        Stage("write the split", FILES, write_split, [], [writer.split], shown=False),
         *[stage for half in halves for stage in half],
         saved_retrieval,
         Stage(CHOOSE, VALUE, trainings.choose, shown=config.parameters.retrieval.chooses),

@@ -27,6 +27,7 @@ from reco_batch.scoring.topk import (
     TILE_ROWS,
     Scratch,
     TopK,
+    products,
     require_finite,
     select_blocks,
     sorted_rows,
@@ -185,7 +186,7 @@ def _fill_of(weights: RatingWeights | LinearRating) -> Callable[[int, int, Scrat
 
         def dot_products(start: int, stop: int, scratch: Scratch) -> None:
             tile = scratch.scores[: stop - start, : len(movies)]
-            np.matmul(weights.folded_users(start, stop), movies.T, out=tile)
+            products(weights.folded_users(start, stop), movies.T, out=tile)
 
         return dot_products
 

@@ -69,6 +69,8 @@ class ModelParameters:
     """True if the validation part decides some of the hyper-parameters."""
     continues: ClassVar[bool] = False
     """True if the training on all ratings continues the one that was measured."""
+    folds_in: ClassVar[bool] = False
+    """True if a user's vector follows from the ratings, so that `batch refresh` can compute it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class HybridParameters(ModelParameters):
     """Hybrid retrieval model: history encoder, item-item weights and popularity."""
 
     saved_bytes: ClassVar[int] = 1_000
+    folds_in: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
 
     tower: TowerParameters = TowerParameters()
@@ -204,6 +207,7 @@ class EnsembleParameters(ModelParameters):
 
     saved_bytes: ClassVar[int] = 250
     continues: ClassVar[bool] = True
+    folds_in: ClassVar[bool] = True
 
     factors: int = tuned(32, 8, 64, log=True)
     """Co-occurrence factors per movie, in addition to genres and year."""

@@ -87,15 +87,16 @@ def stored(home):
 def test_the_person_is_nowhere(home, forgot):
     """Neither in a key, nor in an inventory, nor in a file; the result is a count of each.
 
-    Rows of an artifact: four lists, twenty of the split, one rejected, six of metrics.
+    Rows of an artifact: four lists, the digest of the history, twenty of the split, one rejected,
+    six of metrics.
     """
     ended = forgot[0]
     assert ended.code == 0, ended.err
     assert [line.split(maxsplit=1) for line in ended.out.splitlines()] == [
         ["forgotten", "1 user"],
         ["store", "8 keys deleted   2 generations changed"],
-        ["on", "disk     62 rows and 4 models deleted   2 artifacts changed"],
         ["unfinished", "1 run deleted"],
+        ["on", "disk     64 rows and 4 models deleted   2 artifacts changed"],
         ["later", f"runs  leave out everybody in {home / 'forgotten' / 'reco.json'}"],
     ]
     keys, names = stored(home)

@@ -10,8 +10,10 @@ from reco_batch.artifact.manifests import split_of
 from reco_batch.data.dataset import Events, Ratings
 from reco_batch.data.split import split_ratings
 from reco_batch.night.preflight import disk_bytes
-from reco_batch.night.run_manifest import findings_of, input_of
+from reco_batch.night.run_manifest import findings_of, input_of, lists_fingerprint
 from reco_batch.night.train_and_refit import fitted_rows
+from reco_batch.rules.compiled import CompiledRules
+from reco_batch.rules.list_rules import NO_RULES
 from reco_batch.settings.hyperparameters import PRESETS, SplitBy
 from reco_batch.settings.run_config import RunConfig
 
@@ -94,3 +96,20 @@ def test_a_date_is_given_to_the_split(divided):
     split = split_ratings(dataset.ratings, by=SplitBy.GLOBAL, seed=42, date=date)
 
     assert input_of(dataset, split)["data"]["held_out_after"] == 100
+
+
+def test_settings_that_decide_copied_lists_are_in_their_fingerprint(divided, tmp_path):
+    """After another scale, or other kinds of seen events, a refresh computes all lists."""
+    dataset, _ = divided
+    config = RunConfig(data="-", threads=1, home=tmp_path)
+    events = Events(("view", "buy"), np.ones((len(dataset.ratings), 2), np.uint32), ("buy",), ())
+    shop = replace(dataset, events=events)
+    viewed = replace(dataset, events=events._replace(seen=("view", "buy")))
+    wider = config.model_copy(update={"rating_scale": (0.5, 10.0)})
+
+    def of(*given):
+        return lists_fingerprint(*given, CompiledRules(NO_RULES, NO_RULES))
+
+    found = {of(config, dataset), of(wider, dataset), of(config, shop), of(config, viewed)}
+    assert len(found) == 4
+    assert of(config.model_copy(), replace(dataset)) == of(config, dataset)

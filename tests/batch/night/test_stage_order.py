@@ -28,6 +28,7 @@ def stages_of(*, has_stars=True, refits=True, candidates=None, folds_in=True):
         models=Path("run/models"),
         catalogue=Path("run/movies.parquet"),
         split=Path("run/split.parquet"),
+        histories=Path("run/histories.parquet"),
         lists=lambda family: Path("run/lists") / family.name,
         metrics=lambda group: Path("run/evaluation") / group,
     )
@@ -40,7 +41,6 @@ def stages_of(*, has_stars=True, refits=True, candidates=None, folds_in=True):
         **dict.fromkeys(
             (
                 "popular",
-                "split",
                 "user",
                 "similar",
                 "next",
@@ -50,7 +50,7 @@ def stages_of(*, has_stars=True, refits=True, candidates=None, folds_in=True):
             )
         )
     )
-    return order_of(config, dataset, writer, trainings=trainings, lists=lists, finish=print)
+    return order_of(config, dataset, None, writer, trainings=trainings, lists=lists, finish=print)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,14 @@ def test_needs_come_first(has_stars, refits, candidates, monkeypatch):
         continues = candidates is None
         assert found["refit rating"] == (("train rating", 1) if continues else (None, 5))
         assert (names.index("train rating") < names.index("refit rating")) == continues
+
+
+@pytest.mark.parametrize("folds_in", [True, False])
+def test_files_for_refreshes_are_those_of_models_that_fold_in(folds_in, monkeypatch):
+    """Histories are digested, and models stored, only if a refresh can use them."""
+    monkeypatch.setattr(
+        "reco_batch.night.train_and_refit.DataSize", SimpleNamespace(of=lambda _: None)
+    )
+    written = {path.name for stage in stages_of(folds_in=folds_in) for path in stage.writes}
+    for_refreshes = {"histories.parquet", "retrieval.npz", "rating.npz"}
+    assert written & for_refreshes == (for_refreshes if folds_in else set())

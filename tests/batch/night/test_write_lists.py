@@ -95,7 +95,6 @@ def test_every_list_includes_the_term(dataset, because):
     lists = Lists(
         writer,
         dataset,
-        None,
         config,
         rules=CompiledRules(NO_RULES, NO_RULES),
         engine=LocalEngine(threads=2),
@@ -128,3 +127,41 @@ def test_every_list_includes_the_term(dataset, because):
         shown = others[np.lexsort((others, -scores[movie, others]))][:K]
         assert writer.lists["next"].items[movie].tolist() == shown.tolist()
         np.testing.assert_array_equal(writer.lists["next"].scores[movie], scores[movie, shown])
+
+
+@pytest.mark.parametrize("folds_in", [True, False])
+def test_histories_are_digested_only_for_refreshes(dataset, monkeypatch, folds_in):
+    """Digests of all users take memory and seconds, in vain for models that cannot be refreshed."""
+    monkeypatch.setattr(Lists, "popular_and_cards", lambda *_: None)
+    writer, digests = SimpleNamespace(write_seen=lambda *_: None), {}
+    writer.write_histories = lambda ids, values: digests.update(zip(ids, values, strict=True))
+    config = SimpleNamespace(
+        k=K,
+        rules=RulesKeys(),
+        parameters=SimpleNamespace(retrieval=SimpleNamespace(folds_in=folds_in)),
+    )
+    lists = Lists(
+        writer, dataset, config, rules=CompiledRules(NO_RULES, NO_RULES), engine=LocalEngine(2)
+    )
+    lists.popular(SimpleNamespace())
+    assert set(digests) == (set(dataset.user_ids) if folds_in else set())
+
+
+@pytest.mark.parametrize("trained_on", [3, 7])
+def test_a_movie_without_a_vector_is_compared_by_the_counts_of_training(dataset, trained_on):
+    """A refresh computes the same similar lists whatever was rated since then."""
+    alike = np.random.default_rng(6).normal(size=(MOVIES, 16)).astype(np.float32)
+    alike /= np.linalg.norm(alike, axis=1, keepdims=True)
+    alike[0] = 0
+    writer = Written()
+    lists = Lists(
+        writer,
+        dataset,
+        SimpleNamespace(k=K, rules=RulesKeys()),
+        rules=CompiledRules(NO_RULES, NO_RULES),
+        engine=LocalEngine(threads=2),
+        trained_counts=np.eye(LISTED, dtype=np.int64)[trained_on] * 5,
+    )
+    progress = SimpleNamespace(advance=lambda _: None)
+    lists.similar(progress, SimpleNamespace(similar_embeddings=lambda: alike))
+    assert writer.lists["similar"].items[0, 0] == trained_on

@@ -193,3 +193,20 @@ def test_a_movie_of_which_nothing_is_known_is_compared_by_what_is_rated():
     np.testing.assert_array_equal(queries, [[1, 0], [0, 1], [0.75, 0.125]])
     known = alike[:2]
     assert compared_by(known, np.array([6, 1])) is known
+
+
+def test_the_list_of_a_user_alone_has_the_bits_of_one_among_others():
+    """A refresh of one user predicts what a refresh of many does."""
+    rng = np.random.default_rng(4)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    among = LinearRating(3.5, draw(9), draw(500), draw(9, 64), draw(500, 64), (0.5, 5.0))
+    (everybody,) = ranked_blocks(among, NOTHING_SEEN, k=100, threads=1)
+    for user in range(9):
+        own = slice(user, user + 1)
+        alone = among._replace(user_bias=among.user_bias[own], users=among.users[own])
+        (block,) = ranked_blocks(alone, NOTHING_SEEN, k=100, threads=1)
+        np.testing.assert_array_equal(block.items[0], everybody.items[user])
+        np.testing.assert_array_equal(block.scores[0], everybody.scores[user])

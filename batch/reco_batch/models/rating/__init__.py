@@ -1,3 +1,3 @@
 """Rating models: a multilayer perceptron, and an ensemble of ridge regression and SVD++."""
 
-__all__ = ["ensemble", "mlp"]
+__all__ = ["ensemble", "mlp", "stored_rating"]

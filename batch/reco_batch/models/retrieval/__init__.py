@@ -3,6 +3,15 @@
 The hybrid joins a history encoder (`history_encoder`) with sparse item-item weights (`neighbours`,
 `slim`); `choose` selects on the validation part what differs between catalogues. `cooccurrence`
 counts movies that are rated together, `history_weights` weighs the ratings of a history.
+A trained hybrid (`hybrid`, `encoder_weights`) is arrays and needs no TensorFlow.
 """
 
-__all__ = ["cooccurrence", "encoder_weights", "history_weights", "hybrid_training", "two_tower"]
+__all__ = [
+    "cooccurrence",
+    "encoder_weights",
+    "history_weights",
+    "hybrid",
+    "hybrid_training",
+    "stored_hybrid",
+    "two_tower",
+]

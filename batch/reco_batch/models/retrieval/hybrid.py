@@ -29,11 +29,11 @@ from reco_batch.models.retrieval.encoder_weights import (
 )
 from reco_batch.models.retrieval.history_weights import as_matrix, history_weights
 from reco_batch.models.trainable import Towers
-from reco_batch.models.training.loop import Tower
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.explanations import Influence, strengths
 from reco_batch.scoring.popularity import recent_counts
 from reco_batch.scoring.sparse_term import Rated, SparseTerm
+from reco_batch.scoring.topk import products
 from reco_batch.settings.hyperparameters import HybridParameters
 
 #: User vectors computed at a time: 10 kB each, and 60 bytes per rating.
@@ -151,6 +151,12 @@ class HybridRetrieval:
         weights = term.rated.weights * np.repeat(scale, counts)
         return term._replace(rated=Rated(term.rated.history, weights))
 
+    def movie_side(
+        self,
+    ) -> tuple[Halves, HybridParameters, NDArray[np.float32], Sequence[str]]:
+        """Return halves, hyper-parameters, similarity vectors and movie ids: all but the users."""
+        return self._halves, self._parameters, self._similar, self._ids[1]
+
     def embeddings(self) -> Embeddings:
         """Return the vectors of trained users and of all movies, and the item-item term."""
         return self._embeddings
@@ -197,6 +203,8 @@ class HybridRetrieval:
 
         An unknown user has the vector of an empty history, an unknown movie has zeros.
         """
+        from reco_batch.models.training.loop import Tower  # noqa: PLC0415  # loads TensorFlow
+
         user_ids, movie_ids = self._ids
         none = np.empty(0, np.int32)
         unknown = self.fold_in(Ratings(none, none, None, None), user_count=1).users
@@ -303,7 +311,8 @@ def spread(vectors: NDArray[np.float32], of_movies: NDArray[np.float64]) -> NDAr
         vectors: [U, D] user vectors.
         of_movies: [D, D] covariance of the movie vectors.
     """
-    variance = np.einsum("ud,ud->u", vectors @ of_movies, vectors)
+    rows = products(vectors.astype(np.float64), of_movies)
+    variance = np.einsum("ud,ud->u", rows, vectors)
     deviation: NDArray[np.float64] = np.sqrt(np.maximum(variance, _NO_VARIANCE))[:, np.newaxis]
     return deviation
 
