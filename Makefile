@@ -52,6 +52,7 @@ format: $(DEVELOPED) ## Fix what ruff can fix.
 
 bench: $(DEVELOPED) ## Measure the figures of docs/performance.md and docs/models.md; takes minutes.
 	@$(BIN)/python benchmarks/whole_job.py --data $(DATA)
+	@$(BIN)/python benchmarks/refresh.py --data $(DATA) --quality
 	@$(BIN)/python benchmarks/training.py --data $(DATA)
 	@$(BIN)/python benchmarks/topk.py
 	@$(BIN)/python benchmarks/rules.py

@@ -217,8 +217,37 @@ def engines(result: dict) -> list[str]:
     return lines
 
 
+def refresh(result: dict) -> list[str]:
+    """Return the section on refreshes between runs."""
+    machine = result["machine"]
+    lines = [
+        "",
+        "## Refresh",
+        "",
+        f"`benchmarks/refresh.py`, data {result['data']}: whole processes, into an embedded store.",
+        f"Each refresh follows {result['ratings']:,} new ratings of {result['users']:,} users.",
+        f"{machine['cores']} cores of {machine['processor']}, load {machine['load_before']:.1f}",
+        "before the measurement.",
+        "",
+        f"**{result['ratio']:.1f} times faster than a run.**",
+        "",
+        "| | seconds | of processors |",
+        "|---|---|---|",
+    ]
+    named = [("`batch run`", result["run"])]
+    named += [("`batch refresh`", one) for one in result["refreshes"]]
+    named.append(("`batch refresh`, nothing new", result["unchanged"]))
+    lines += [
+        f"| {name} | {o['seconds']:.1f} | {o['processor_seconds']:.1f} |" for name, o in named
+    ]
+    lines += ["", "Stages of the last refresh:", "", "| stage | seconds |", "|---|---|"]
+    stages = result["refreshes"][-1]["stages"].items()
+    return lines + [f"| {stage} | {seconds:.1f} |" for stage, seconds in stages]
+
+
 SECTIONS = {
     "whole_job": whole_job,
+    "refresh": refresh,
     **speed_sections.SECTIONS,
     "startup": startup,
     "serving": serving,

@@ -16,13 +16,14 @@ from reco_terminal.wording import (
     lift_figures,
     quality_figures,
     quality_words,
+    refresh_words,
     verdict_words,
 )
 
 _Facts: TypeAlias = "tuple[tuple[str, ...], ...]"
 
 #: Fields of the manifest that `reco status` shows.
-_MANIFEST: Final = ("rating_scale", "metrics", "parameters", "data", "gate", "hindsight")
+_MANIFEST: Final = ("rating_scale", "metrics", "parameters", "data", "gate", "refresh", "hindsight")
 #: Fields that only a namespace with a live generation has.
 _LIVE: Final = (
     "created",
@@ -122,6 +123,7 @@ def _main_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
     held, reason = fields["held_until"], fields["held_reason"]
     facts = {
         **_head(status, fields),
+        "refresh": _refresh_text(status),
         "input": _input_text(fields["data"], words_of(status.manifest)),
         "gate": _gate_text(status),
         **quality_figures(fields["metrics"], data=fields["data"]),
@@ -146,6 +148,11 @@ def _head(status: Status, fields: Mapping[str, Any]) -> dict[str, str]:
         "created": f"{status.created}, {age_words(status.age_seconds)} ago",
         "keys": f"{status.entries:,}, {page_texts.size_words(status.size_bytes)} of values",
     }
+
+
+def _refresh_text(status: Status) -> str:
+    """Return what a refresh computed, and the run that trained its models; empty for a run."""
+    return ", ".join(refresh_words(status.manifest))
 
 
 def _staged_text(fields: Mapping[str, Any]) -> str:
@@ -191,6 +198,7 @@ def _all_facts(status: Status, fields: Mapping[str, Any]) -> _Facts:
     }
     facts = {
         **_head(status, fields),
+        "refresh": _refresh_text(status),
         **{f"keys {family}": f"{count:,}" for family, count in status.counts.items()},
         **quality,
         "chosen": chosen_words(fields["metrics"]),

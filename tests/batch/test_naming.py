@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from reco_batch.night.run import _name
+from reco_batch.night.run import name_generation
 from reco_batch.progress.reporter import QuietReporter
 from reco_store import RunLock
 from reco_store.contract.keys import new_generation_id
@@ -21,7 +21,7 @@ def named(client, keys, tmp_path, capsys):
 
     def name(now=NOW):
         config = SimpleNamespace(artifacts=tmp_path, namespace=keys.namespace)
-        found = _name(config, client, keys, started=now, reporter=QuietReporter())
+        found = name_generation(config, client, keys, started=now, reporter=QuietReporter())
         return found, capsys.readouterr().err
 
     return name

@@ -42,6 +42,7 @@ STATUS = {
     "parameters": dict,
     "data": dict,
     "gate": type(None),
+    "refresh": type(None),
     "hindsight": type(None),
     "experiment": type(None),
     "share": type(None),

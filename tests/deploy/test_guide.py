@@ -21,10 +21,10 @@ def blocks(language):
 
 
 def require_batch(words):
-    """Require that a command line starts `batch run` with existing options."""
+    """Require that a command line starts a run or a refresh with existing options."""
     program, command, *options = words
     assert program.endswith("batch")
-    assert command == "run"
+    assert command in {"run", "refresh"}
     for word in options:
         name = word.removeprefix("--").removeprefix("no-").replace("-", "_")
         assert not word.startswith("--") or name in {*SETTINGS, "config"}

@@ -5,10 +5,8 @@ benchmarks/serving.py measures how long readers wait meanwhile.
 
 from __future__ import annotations
 
-import hashlib
-
 from small_generations import night_of, small_entries
-from store_under_fault import KEYS
+from store_under_fault import look_alikes
 
 IDS = ["a:b", "{x}", "{", "}", "*", "?", "[a-z]", "user:1", " ", "é\0\n", "\\", "..", "current"]
 
@@ -19,24 +17,6 @@ def hostile_night(number: int):
     return night_of(number, [*entries, *small_entries(float(number))])
 
 
-def look_alikes(generation: str) -> list[str]:
-    """Return names that resemble those of a generation."""
-    data, manifest = KEYS.data(generation, "user:1"), KEYS.manifest(generation)
-    near = [f"{data}0", data[:-1], data.upper(), f"x{data}", data.replace("reco:", "reco-2:")]
-    near += [data.replace("reco:", "{reco}:"), f"reco:{generation}", f"reco:{generation}x:user:1"]
-    near += [f"{manifest}x", manifest.replace("{reco}", "{reco-2}"), "{reco}:currently", "{reco}"]
-    return [*near, "reco", "reco*", "reco:*", "*", f"reco:{generation}:*", "{reco}:inventory:x:0"]
-
-
-def digest_of(store, names: list[str]) -> str:
-    """Return a hash over the stored values of some names."""
-    hashed = hashlib.sha256()
-    for start in range(0, len(names), 5000):
-        batch = names[start : start + 5000]
-        hashed.update(repr(store.admin.mget(batch)).encode())
-    return hashed.hexdigest()
-
-
 def test_15_retention_removes_its_own(make_store, many):
     """Replacing generations among foreign and similar keys changes no other key and leaves none."""
     store = make_store(make_night=hostile_night)
@@ -45,7 +25,7 @@ def test_15_retention_removes_its_own(make_store, many):
         foreign += look_alikes(store.night(number).generation)
     for start in range(0, len(foreign), 5000):
         store.admin.mset({name: f"value of {name}" for name in foreign[start : start + 5000]})
-    before = digest_of(store, foreign)
+    before = store.digest_of(foreign)
 
     for number in range(4):
         store.publish(number, keep=2)
@@ -53,5 +33,5 @@ def test_15_retention_removes_its_own(make_store, many):
     store.publish(4, keep=1)
     assert store.live() == 4
     assert store.names() - set(foreign) == store.expected_names(4)
-    assert digest_of(store, foreign) == before
+    assert store.digest_of(foreign) == before
     assert store.admin.dbsize() == len(set(foreign) | store.expected_names(4))

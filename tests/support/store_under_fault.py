@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import hashlib
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from reading_threads import ReadingThreads
 from real_servers import Server, wait_until
 from reco_store.connection.connect import connect
 from reco_store.contract.keys import Keys
@@ -84,6 +85,13 @@ class Store:
         assert self.live() == numbers[0]
         assert self.names() == self.expected_names(*numbers)
 
+    def digest_of(self, names: list[str]) -> str:
+        """Return a hash over the stored values of some names."""
+        hashed = hashlib.sha256()
+        for start in range(0, len(names), 5000):
+            hashed.update(repr(self.admin.mget(names[start : start + 5000])).encode())
+        return hashed.hexdigest()
+
     def end_lease(self) -> None:
         """End the lease of a killed run early."""
         self.admin.pexpire(KEYS.lock, 1)
@@ -94,6 +102,15 @@ class Store:
         self.admin.close()
 
 
+def look_alikes(generation: str) -> list[str]:
+    """Return names that resemble those of a generation."""
+    data, manifest = KEYS.data(generation, "user:1"), KEYS.manifest(generation)
+    near = [f"{data}0", data[:-1], data.upper(), f"x{data}", data.replace("reco:", "reco-2:")]
+    near += [data.replace("reco:", "{reco}:"), f"reco:{generation}", f"reco:{generation}x:user:1"]
+    near += [f"{manifest}x", manifest.replace("{reco}", "{reco-2}"), "{reco}:currently", "{reco}"]
+    return [*near, "reco", "reco*", "reco:*", "*", f"reco:{generation}:*", "{reco}:inventory:x:0"]
+
+
 def publish_on(
     client: Client, source: Source, *, lease_seconds: float = 60.0, **options: Any
 ) -> Published:
@@ -102,7 +119,7 @@ def publish_on(
         return publish(client, KEYS, source, lock=lock, **options)
 
 
-class Watcher:
+class Watcher(ReadingThreads):
     """Threads that read continuously and fail if a read mixes two generations.
 
     One thread uses ``Reader``; one follows docs/keys.md and reads a whole generation at a time.
@@ -112,21 +129,10 @@ class Watcher:
         self.store = store
         self.reads = [0, 0]
         self.bad: list[object] = []
-        self.stopped = threading.Event()
-        self.threads = [
-            threading.Thread(target=work, daemon=True) for work in (self._ask, self._pin)
-        ]
+        super().__init__()
 
-    def __enter__(self) -> Watcher:
-        for thread in self.threads:
-            thread.start()
-        wait_until(lambda: all(self.reads) or bool(self.bad))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        for thread in self.threads:
-            thread.join(timeout=30)
+    def _has_read(self) -> bool:
+        return all(self.reads) or bool(self.bad)
 
     def _ask(self) -> None:
         with Reader(self.store.reader_url) as reader:

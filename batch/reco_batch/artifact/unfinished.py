@@ -6,7 +6,9 @@
         checkpoints/<training>/   see `checkpoints`
 
 The artifact itself is written to its usual folder, and is incomplete without its manifest.json.
-Publishing deletes the state; each namespace keeps only its newest unfinished run.
+Publishing deletes the state; each namespace keeps only its newest unfinished run. A refresh has its
+state in <namespace>+refresh while it writes its artifact, so that the next one deletes what a
+killed one left.
 """
 
 import errno
@@ -17,7 +19,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +48,13 @@ class RunFolders(NamedTuple):
     """Folder of all artifacts."""
     unfinished: Path
     """Folder of the namespace's unfinished runs."""
+
+    @property
+    def of_refreshes(self) -> "RunFolders":
+        """Folders of its refreshes, which are not resumed and leave an unfinished run alone."""
+        return self._replace(
+            unfinished=self.unfinished.with_name(f"{self.unfinished.name}+refresh")
+        )
 
     def discard(self, generation: str) -> None:
         """Delete an unfinished run, with its artifact unless that is complete."""
@@ -211,6 +220,23 @@ def open_night(
     return night
 
 
+@contextmanager
+def written_at_once(folders: RunFolders, generation: str) -> Iterator[None]:
+    """Write an artifact that is never resumed; in the end, delete it unless it is complete.
+
+    Meanwhile its state is locked, by which `discard_unfinished` finds what a killed process left.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    lock = _new_state(folders.unfinished / generation)
+    try:
+        yield
+    finally:
+        folders.discard(generation)
+        os.close(lock)
+
+
 def discard_unfinished(folders: RunFolders) -> int:
     """Delete the unfinished runs of a namespace, and return how many there were.
 
@@ -270,16 +296,22 @@ def _begun(
     folder = folders.unfinished / generation
     record = {"started": started.isoformat(timespec="seconds"), "made_of": made_of, "stages": {}}
     try:
-        folder.mkdir(parents=True)
-        lock = _locked(folder)
-        if lock is None:
-            raise FileExistsError(errno.EEXIST, "another run took the same name", str(folder))
+        lock = _new_state(folder)
         _write_record(folder, record)
     except OSError as error:
         if is_full(error):
             folders.discard(generation)
         raise
     return UnfinishedNight(folders, generation, record, lock, resumed=False)
+
+
+def _new_state(folder: Path) -> int:
+    """Create the folder of a run, and lock it."""
+    folder.mkdir(parents=True)
+    lock = _locked(folder)
+    if lock is None:
+        raise FileExistsError(errno.EEXIST, "another run took the same name", str(folder))
+    return lock
 
 
 def _resumed(

@@ -195,7 +195,10 @@ class ArtifactWriter:
                 writer.write(self._batch([key], offsets, popular.movie_index, popular.score))
 
     def write_movies(
-        self, movies: Movies, statistics: MovieStatistics, rules: ListRules = NO_RULES
+        self,
+        movies: Movies,
+        statistics: MovieStatistics,
+        rules: ListRules = NO_RULES,
     ) -> None:
         """Write the catalogue.
 
@@ -227,14 +230,18 @@ class ArtifactWriter:
 
     def finish(self, manifest: Mapping[str, Any]) -> Artifact:
         """Write the manifest with sizes and digest, and return the complete artifact."""
+        artifact = self.summarized(manifest)
+        write_manifest(self.folder, artifact.manifest)
+        return artifact
+
+    def summarized(self, manifest: Mapping[str, Any]) -> Artifact:
+        """Return the artifact with sizes and digest in its manifest, which is not written."""
         manifest = {"title_index": TITLE_INDEX, **manifest}
         artifact = Artifact(self.folder, manifest)
         summary = Summary()
         for chunk in prefetch(artifact.entry_chunks()):
             summary.update_many(chunk)
-        artifact.manifest = {**manifest, **summary.manifest_fields()}
-        write_manifest(self.folder, artifact.manifest)
-        return artifact
+        return artifact.with_manifest({**manifest, **summary.manifest_fields()})
 
     def _writer(self, family: Family, score_type: pa.DataType | None) -> pq.ParquetWriter:
         fields = [pa.field(c.SUFFIX, pa.string()), pa.field(c.MOVIE_IDS, pa.list_(self._ids.type))]
@@ -259,6 +266,43 @@ class ArtifactWriter:
         if scores is not None:
             columns[c.SCORES] = pa.ListArray.from_arrays(offsets, pa.array(scores))
         return pa.RecordBatch.from_pydict(columns)
+
+
+class KeepingWriter(ArtifactWriter):
+    """Writer whose lists of users begin with those that an earlier artifact has of some users."""
+
+    def __init__(self, folder: Path, movies: Movies, earlier: Artifact) -> None:
+        """Create the folder.
+
+        Args:
+            folder: folder to create.
+            movies: catalogue.
+            earlier: artifact of the same catalogue.
+
+        Raises:
+            OSError: the folder exists or cannot be created.
+        """
+        super().__init__(folder, movies)
+        self._earlier = earlier
+        self._kept: Sequence[str] = ()
+
+    def keep(self, users: Sequence[str]) -> None:
+        """Copy the lists of these users into every file of users' lists that is written now."""
+        self._kept = users
+
+    def _writer(self, family: Family, score_type: pa.DataType | None) -> pq.ParquetWriter:
+        writer = super()._writer(family, score_type)
+        if family.per == "user" and self._kept:
+            self._copy(family, writer)
+        return writer
+
+    def _copy(self, family: Family, writer: pq.ParquetWriter) -> None:
+        """Write the lists that the earlier artifact has of the kept users."""
+        names = {family_suffix(family, user) for user in self._kept}
+        for batch in self._earlier.lists(family):
+            kept = [name in names for name in batch.column(c.SUFFIX).to_pylist()]
+            if any(kept):
+                writer.write(batch.filter(pa.array(kept)).cast(writer.schema))
 
 
 def _ids(ids: Sequence[str]) -> pa.Array:

@@ -5,7 +5,7 @@ write or show settings. Results go to standard output, everything else to standa
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from reco_batch.settings.setting_metadata import Panel
 from reco_batch.settings.target import Target
 from reco_terminal.console import guard
 
+if TYPE_CHECKING:
+    from reco_batch.commands.run_commands import RunResult
+
 Force = Annotated[
     str | None,
     typer.Option(
@@ -29,6 +32,15 @@ Force = Annotated[
         rich_help_panel=Panel.GATE,
         show_default=False,
         help="Publish whatever the gate finds, and record the reason. [default: none]",
+    ),
+]
+
+StageOnly = Annotated[
+    bool,
+    typer.Option(
+        "--stage-only",
+        rich_help_panel=Panel.STORE,
+        help="Serve nothing new: leave the generation to `batch promote`. [default: no]",
     ),
 ]
 
@@ -80,32 +92,12 @@ def _summarise(resolved: ResolvedSettings, page: str) -> None:
         typer.echo(fit_to_terminal(page))
 
 
-@app.command(cls=PlainCommand)
-@takes(*(panel for panel in Panel if panel is not Panel.TUNING))
-def run(
-    resolved: ResolvedSettings,
-    *,
-    force: Force = None,
-    stage_only: Annotated[
-        bool,
-        typer.Option(
-            "--stage-only",
-            rich_help_panel=Panel.STORE,
-            help="Serve nothing new: leave the generation to `batch promote`. [default: no]",
-        ),
-    ] = False,
-) -> None:
-    """Run all stages: read, train, score, check and publish.
-
-    Readers switch to the new generation only when all its keys have been written and read back. A
-    run that fails before that leaves the live generation untouched.
-    """
-    from reco_batch.commands.run_commands import run_command  # noqa: PLC0415
-
-    target = Target.from_settings(resolved.settings)
-    result = run_command(resolved.settings, target, force=force, stage_only=stage_only)
+def _end(resolved: ResolvedSettings, target: Target, result: "RunResult") -> None:
+    """Print the summary of a run or a refresh, then raise the error that it ended with."""
     with print_errors_as_warnings():
         page = messages.live_line(result.generation)
+        if result.unpublished is not None:
+            page = messages.unpublished_line(*result.unpublished)
         if result.night is not None:
             page = messages.run_summary(
                 result.night,
@@ -116,6 +108,54 @@ def run(
         _summarise(resolved, page)
     if result.refusal is not None:
         raise result.refusal
+
+
+@app.command(cls=PlainCommand)
+@takes(*(panel for panel in Panel if panel is not Panel.TUNING))
+def run(
+    resolved: ResolvedSettings,
+    *,
+    force: Force = None,
+    stage_only: StageOnly = False,
+) -> None:
+    """Run all stages: read, train, score, check and publish.
+
+    Readers switch to the new generation only when all its keys have been written and read back. A
+    run that fails before that leaves the live generation untouched.
+    """
+    from reco_batch.commands.run_commands import run_command  # noqa: PLC0415
+
+    target = Target.from_settings(resolved.settings)
+    result = run_command(resolved.settings, target, force=force, stage_only=stage_only)
+    _end(resolved, target, result)
+
+
+@app.command(cls=PlainCommand)
+@takes(
+    Panel.INPUT,
+    Panel.STORE,
+    Panel.GATE,
+    "keep",
+    "replicas",
+    "threads",
+    Panel.LOGGING,
+    Panel.MONITORING,
+)
+def refresh(
+    resolved: ResolvedSettings, *, force: Force = None, stage_only: StageOnly = False
+) -> None:
+    """Publish new ratings, with the models of the live generation.
+
+    Computes the lists of users whose ratings have changed, the popular lists and the cards, and
+    copies all other lists; without training, in seconds. If the catalogue or [rules] changed, all
+    lists are computed. It publishes and is rolled back like a run. The artifact of the live
+    generation must be on this machine. If nothing has changed, nothing is published.
+    """
+    from reco_batch.commands.run_commands import refresh_command  # noqa: PLC0415
+
+    target = Target.from_settings(resolved.settings)
+    result = refresh_command(resolved.settings, target, force=force, stage_only=stage_only)
+    _end(resolved, target, result)
 
 
 @app.command(cls=PlainCommand)

@@ -30,7 +30,7 @@ from reco_store.publishing.generations import GenerationRecord
 from reco_store.publishing.outcome import LIVE, STAGED
 from reco_terminal.ages import age_words
 from reco_terminal.console import printable
-from reco_terminal.wording import hindsight_words, quality_figures
+from reco_terminal.wording import hindsight_words, quality_figures, refresh_words
 
 if TYPE_CHECKING:
     from reco_batch.night.forget import Forgot, Undone
@@ -77,11 +77,12 @@ def run_summary(result: "Night", *, store: str, reading_options: str, seconds: f
         f"{manifest['entries']:,} keys "
         f"({manifest['bytes'] / 1e6:.1f} MB), {duration(seconds)}"
     )
-    figures = quality_figures(manifest["metrics"], result.before, data=manifest.get("data"))
     lines = [
         _line(published.outcome, published.generation, size),
+        *_refresh_lines(manifest),
         *_why_not_live(published, reading_options),
     ]
+    figures = quality_figures(manifest["metrics"], result.before, data=manifest.get("data"))
     if figures:
         lines.append(_line("quality", *(f"{name} {text}" for name, text in figures.items())))
     if past := hindsight_words(manifest.get("hindsight"), words_of(manifest)):
@@ -111,6 +112,29 @@ def publish_summary(result: "Published") -> str:
 def live_line(generation: str) -> str:
     """Return the summary of a run that was cut short after its generation went live."""
     return _line(LIVE, generation)
+
+
+def unpublished_line(live: str, waiting: str | None) -> str:
+    """Return the summary of a refresh that published nothing.
+
+    Args:
+        live: generation that stays live.
+        waiting: generation that waits for its promotion; None if nothing has changed.
+    """
+    if waiting is None:
+        reason = "no list, card or history differs, so nothing was published"
+    else:
+        reason = (
+            f"{waiting} waits for `batch promote`, and a refresh would replace it, so nothing was "
+            "published; --force REASON replaces it and overrules the gate"
+        )
+    return _line("unchanged", live, reason)
+
+
+def _refresh_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what a refresh computed, and whose models it used; nothing for a run."""
+    words = refresh_words(manifest)
+    return [_line("refresh", *words)] if words else []
 
 
 def _line(label: str, *parts: str) -> str:

@@ -1,6 +1,6 @@
 """Functions of the commands that run, republish, tune and simulate: configuration and outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ from reco_batch.commands.experiments import end_judged
 from reco_batch.errors import DataRefused, GateRefused
 from reco_batch.ingest.check.judge import Judged, Limits, judge
 from reco_batch.ingest.forgotten import list_of, read_forgotten
-from reco_batch.monitoring.run_outcome import followed
+from reco_batch.monitoring.run_outcome import Run, followed
 from reco_batch.night.publish_stage import promote_generation, republish
+from reco_batch.night.refresh import NothingPublished, run_refresh
 from reco_batch.night.run import Night, last_times, read_and_split, run_night
 from reco_batch.progress.choose import choose_reporter
 from reco_batch.progress.json_log import open_log
@@ -52,6 +53,8 @@ class RunResult:
     """Result of the run; None for an artifact, and for a run without `published`."""
     refusal: BaseException | None = None
     """Error that ends the command after its summary; None if the generation is live."""
+    unpublished: NothingPublished | None = None
+    """Outcome of a refresh that published nothing."""
 
     @property
     def outcome(self) -> str:
@@ -77,16 +80,73 @@ def run_command(
         UsageError: an option has an invalid value.
         RecoError: see `run_night`.
     """
+
+    def work(run: Run) -> Night:
+        config = _config(settings, target, force)
+        run.reporter.set_earlier_times(last_times(config.artifacts, config.namespace))
+        # The embedded store is saved at the end.
+        run.reporter.expect_stages(1 if target.redis_url is None else 0)
+        return run_night(
+            config, run.connected(target), reporter=run.reporter, switch=not stage_only
+        )
+
+    return _result_of("run", work, settings, target)
+
+
+def refresh_command(
+    settings: Settings, target: Target, *, force: str | None, stage_only: bool = False
+) -> RunResult:
+    """Refresh the live generation with the given settings.
+
+    Args:
+        settings: merged from options, environment and file.
+        target: store to publish to, and the folder with the live generation's artifact.
+        force: reason to overrule the gate; None to obey it.
+        stage_only: leave the generation staged, for `promote_command`.
+
+    Returns:
+        The result, as that of `run_command`.
+
+    Raises:
+        UsageError: an option has an invalid value.
+        RecoError: see `run_refresh`.
+    """
+
+    def work(run: Run) -> Night | NothingPublished:
+        config = _config(settings, target, force)
+        return run_refresh(
+            config, run.connected(target), reporter=run.reporter, switch=not stage_only
+        )
+
+    return _result_of("refresh", work, settings, target)
+
+
+def _result_of(
+    command: str,
+    work: Callable[[Run], Night | NothingPublished],
+    settings: Settings,
+    target: Target,
+) -> RunResult:
+    """Do the work of a command that publishes new lists, and keep the error of refused ones.
+
+    Args:
+        command: name of the command.
+        work: returns what was published, or what stays live.
+        settings: merged from options, environment and file.
+        target: store and folder to publish to.
+
+    Returns:
+        The result, of a staged generation that is not live with the error to raise.
+    """
     night: Night | None = None
     refusal: BaseException | None = None
     try:
-        with followed(settings, "run") as run:
-            config = _config(settings, target, force)
-            run.reporter.set_earlier_times(last_times(config.artifacts, config.namespace))
-            # The embedded store is saved at the end.
-            run.reporter.expect_stages(1 if target.redis_url is None else 0)
-            lock = run.connected(target)
-            night = run_night(config, lock, reporter=run.reporter, switch=not stage_only)
+        with followed(settings, command) as run:
+            found = work(run)
+            if isinstance(found, NothingPublished):
+                run.update_served()
+                return RunResult(found.live, run.seconds, None, unpublished=found)
+            night = found
             run.record_published(night.published, night.artifact.manifest)
             _require_accepted(night.published, target)
     except (GateRefused, Held, SystemExit) as error:  # SystemExit: with a JSON log

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from reco_batch.monitoring.live_state import Served
+from reco_store.contract.keys import is_generation_id, parse_generation_id
 from reco_store.contract.metrics import Use, figures
 
 LAST_SUCCESS: Final = "reco_run_last_success_timestamp_seconds"
@@ -37,6 +38,7 @@ METRICS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "reco_run_gate_refused": ((), "1 if the quality gate refused the last run, else 0."),
     "reco_run_gate_checks": (("verdict",), "Checks of the quality gate by verdict."),
     "reco_served_created_timestamp_seconds": ((), "Time when the live generation was computed."),
+    "reco_served_trained_timestamp_seconds": ((), "Time of the run that trained its models."),
     "reco_served_live_since_timestamp_seconds": ((), "Time when it went live."),
     "reco_served_bytes": ((), "Size of the live generation's values."),
     "reco_served_keys": ((), "Keys of the live generation."),
@@ -128,6 +130,7 @@ def _served_samples(served: Served) -> Iterator[_Sample]:
     manifest = served.manifest
     for name, time in (
         ("reco_served_created_timestamp_seconds", manifest.get("created")),
+        ("reco_served_trained_timestamp_seconds", _trained(manifest)),
         ("reco_served_live_since_timestamp_seconds", served.live_since),
     ):
         if time:
@@ -143,6 +146,14 @@ def _served_samples(served: Served) -> Iterator[_Sample]:
         if number is not None:
             yield name, (), number
     yield from _quality("reco_served_quality", manifest)
+
+
+def _trained(manifest: Mapping[str, Any]) -> str | None:
+    """Return the time of the run that trained the models: of a refresh, an earlier one."""
+    refresh = manifest.get("refresh")
+    if isinstance(refresh, Mapping) and is_generation_id(name := str(refresh.get("trained_by"))):
+        return parse_generation_id(name).isoformat()
+    return manifest.get("created")
 
 
 def _quality(name: str, manifest: Mapping[str, Any]) -> Iterator[_Sample]:

@@ -103,7 +103,7 @@ def forget_users(
                 raise UsageError(
                     f"no user is given, and {path} has none; expected the ids of users to erase"
                 )
-            unfinished = discard_unfinished(folders)
+            unfinished = discard_unfinished(folders) + discard_unfinished(folders.of_refreshes)
             finish_deletions(folders.artifacts)
             kept = [*artifacts_of(folders.artifacts, namespace)]
             kept += artifacts_of(folders.artifacts, None)  # of an early version

@@ -49,6 +49,7 @@ def preflight(
     *,
     manifest: Mapping[str, Any],
     reporter: Reporter,
+    copied_models: int | None = None,
 ) -> None:
     """Refuse, before training, input whose generation could not be published.
 
@@ -58,6 +59,8 @@ def preflight(
         dataset: input.
         manifest: fields of the manifest that depend on the input: `created`, `ids`, `data`.
         reporter: shows warnings.
+        copied_models: bytes of the models that a refresh copies; None for a run, which saves new
+            ones, and deletes or reuses the files of unfinished runs.
 
     Raises:
         InputRefused: the gate would refuse the input.
@@ -71,7 +74,7 @@ def preflight(
         with store_errors(client):
             forecast = forecast_manifest(config, dataset, eligible=eligible)
             require_room(client, Keys(config.namespace), forecast)
-        _require_disk(config, dataset, eligible=eligible)
+        _require_disk(config, dataset, eligible=eligible, copied_models=copied_models)
     except (StoreUnfit, NightFailed) as error:
         if config.force is None:
             raise
@@ -158,13 +161,20 @@ def _lengths(config: RunConfig, dataset: Dataset, eligible: int | None) -> tuple
     return min(config.k, max(left, 0)), min(longest, max(left, 0))
 
 
-def disk_bytes(config: RunConfig, dataset: Dataset, *, eligible: int | None = None) -> int:
+def disk_bytes(
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    eligible: int | None = None,
+    copied_models: int | None = None,
+) -> int:
     """Return a low estimate of the bytes that a run writes below its home.
 
     Args:
         config: configuration of the run.
         dataset: input.
         eligible: number of movies that lists may show; None: all.
+        copied_models: bytes of the models that a refresh copies; None if the models are saved.
     """
     users, movies = len(dataset.user_ids), len(dataset.movies)
     places = sum(
@@ -172,18 +182,23 @@ def disk_bytes(config: RunConfig, dataset: Dataset, *, eligible: int | None = No
     )
     models = config.parameters
     each = models.retrieval.saved_bytes + (models.rating.saved_bytes if dataset.has_stars else 0)
-    return int(places * _PLACE_BYTES_ON_DISK) + (users + movies) * each
+    saved = (users + movies) * each if copied_models is None else copied_models
+    return int(places * _PLACE_BYTES_ON_DISK) + saved
 
 
-def _require_disk(config: RunConfig, dataset: Dataset, *, eligible: int | None) -> None:
+def _require_disk(
+    config: RunConfig, dataset: Dataset, *, eligible: int | None, copied_models: int | None
+) -> None:
     """Check that the artifact fits on the disk, with the space that unfinished runs will free.
+
+    A refresh frees none: it leaves an unfinished run alone.
 
     Raises:
         NightFailed: there is not enough space.
     """
-    needed = disk_bytes(config, dataset, eligible=eligible)
+    needed = disk_bytes(config, dataset, eligible=eligible, copied_models=copied_models)
     place = RunFolders(config.artifacts, config.unfinished / config.namespace)
-    reusable = reusable_bytes(place, resume=config.resume)
+    reusable = reusable_bytes(place, resume=config.resume) if copied_models is None else 0
     free = shutil.disk_usage(existing(config.artifacts)).free + reusable
     if free < needed:
         counted = f" ({reusable // _MEGABYTE:,} MB of them left by unfinished runs)"

@@ -30,6 +30,7 @@ from reco_batch.artifact.unfinished import (
     FINISH,
     RunFolders,
     UnfinishedNight,
+    discard_unfinished,
     is_full,
     open_night,
     unfinished_generations,
@@ -38,7 +39,7 @@ from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data.dataset import Dataset
 from reco_batch.data.fingerprint import fingerprint
 from reco_batch.data.split import Split, split_ratings
-from reco_batch.errors import NightFailed
+from reco_batch.errors import AtWork, NightFailed
 from reco_batch.files import unreadable
 from reco_batch.ingest.bad_rows import REJECTED, write_rejected
 from reco_batch.ingest.forgotten import clear_texts, leave_out, list_of, read_forgotten
@@ -47,7 +48,13 @@ from reco_batch.ingest.validate import build_dataset
 from reco_batch.night.look_back import live_of, look_back
 from reco_batch.night.preflight import existing, preflight
 from reco_batch.night.publish_stage import mark_quarantined, publish_artifact
-from reco_batch.night.run_manifest import findings_of, input_of, iso, manifest_of, parameters_of
+from reco_batch.night.run_manifest import (
+    findings_of,
+    input_of,
+    iso,
+    manifest_of,
+    parameters_of,
+)
 from reco_batch.night.stages import Runner
 from reco_batch.progress.reporter import Reporter, Stage, StageTimes, errors_as_warnings
 from reco_batch.rules.compiled import CompiledRules, compiled
@@ -58,6 +65,7 @@ from reco_store import GateInput, Keys, Published, RunLock, new_generation_id, s
 from reco_store.connection.client import Client
 from reco_store.connection.servers import look_at_servers, require_fit
 from reco_store.contract.keys import parse_generation_id
+from reco_store.contract.manifest import REFRESH
 from reco_store.control.rights import require_rights
 from reco_store.publishing.generations import list_generations
 from reco_store.publishing.replicas import require_replicas
@@ -109,21 +117,17 @@ def run_night(
     """
     client = lock.client
     require_rights(client, lock.keys)
-    with _engine(config) as engine, lock:
-        with store_errors(client):
-            require_fit(look_at_servers(client))  # before hours of training
-        require_replicas(client, config.replicas)
+    with scoring_engine(config) as engine, lock:
+        require_store(config, client)  # before hours of training
         started = now()
         dataset, split = read_and_split(config, reporter, now=started)
         rules = compiled(config.rules, dataset)
         for note in rules.notes:
             reporter.report_finding(note)
         made_of = {"created": iso(started), **input_of(dataset, split, rules.eligible)}
-        with suppress(OSError):  # the run itself reports a folder that it cannot use
-            finish_deletions(config.artifacts)  # the run may need their space
+        delete_remains(config)  # the run may need their space
         preflight(config, client, dataset, manifest=made_of, reporter=reporter)
         live = GateInput.read_from(client, lock.keys, "", made_of).live_manifest or {}
-        generation = _name(config, client, lock.keys, started=started, reporter=reporter)
         past = look_back(
             live,
             dataset,
@@ -132,6 +136,7 @@ def run_night(
             artifacts=config.artifacts,
             reporter=reporter,
         )
+        generation = name_generation(config, client, lock.keys, started=started, reporter=reporter)
         with _open_night(config, dataset, generation, started=started, reporter=reporter) as night:
             reporter.set_generation(night.generation)
             last = last_choice(live)
@@ -150,6 +155,25 @@ def run_night(
             )
     before = end_night(config, lock, artifact, published, now=now(), reporter=reporter)
     return Night(artifact, published, dataset.user_ids, before)
+
+
+def require_store(config: RunConfig, client: Client) -> None:
+    """Raise StoreError for servers that are unfit, or that have fewer replicas than configured."""
+    with store_errors(client):
+        require_fit(look_at_servers(client))
+    require_replicas(client, config.replicas)
+
+
+def folders_of(config: RunConfig) -> RunFolders:
+    """Return the folders of the namespace's runs."""
+    return RunFolders(config.artifacts, config.unfinished / config.namespace)
+
+
+def delete_remains(config: RunConfig) -> None:
+    """Delete what killed deletions and killed refreshes left."""
+    with suppress(OSError, AtWork):  # a folder that cannot be used is reported when it is needed
+        finish_deletions(config.artifacts)
+        discard_unfinished(folders_of(config).of_refreshes)
 
 
 def end_night(
@@ -202,10 +226,14 @@ def served_by(artifacts: Path, client: Client) -> set[str]:
 
 
 def last_times(artifacts: Path, namespace: str) -> StageTimes:
-    """Return the stage times of a namespace's newest run; empty where none can be read."""
+    """Return the stage times of a namespace's newest run; empty where none can be read.
+
+    A refresh is no run: it has few of the stages.
+    """
     manifest: Mapping[str, Any] = {}
     with suppress(NightFailed):  # an unreadable folder is reported when it is needed
-        manifest = next((one.manifest for one in artifacts_of(artifacts, namespace)[-1:]), {})
+        runs = [one.manifest for one in artifacts_of(artifacts, namespace)]
+        manifest = next((one for one in reversed(runs) if REFRESH not in one), {})
     return StageTimes.from_manifest(section(manifest, "began"), section(manifest, "seconds"))
 
 
@@ -249,6 +277,20 @@ def read_and_split(
     return dataset, split
 
 
+def read_input(config: LearningConfig, reporter: Reporter, *, now: datetime) -> Dataset:
+    """Read and check the input, without a split.
+
+    Raises:
+        DataRefused: the input cannot be used.
+    """
+    with reporter.stage("read and check the data") as stage:
+        dataset = _read(config, stage, now)
+        stage.note(dataset.size_words)
+    for finding in dataset.findings.describe():
+        reporter.report_finding(finding)
+    return dataset
+
+
 def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
     """Read and check the input without forgotten users, and release its tables."""
     source = load(
@@ -272,7 +314,7 @@ def _read(config: LearningConfig, stage: Stage, now: datetime) -> Dataset:
     return replace(dataset, findings=replace(dataset.findings, rejected=rejected))
 
 
-def _name(
+def name_generation(
     config: RunConfig, client: Client, keys: Keys, *, started: datetime, reporter: Reporter
 ) -> str:
     """Return a name for the generation that sorts after every earlier one.
@@ -305,10 +347,10 @@ def _open_night(
     reporter: Reporter,
 ) -> UnfinishedNight:
     """Start a run, or resume an unfinished one."""
-    with _disk_errors(config.artifacts / generation):
+    with disk_errors(config.artifacts / generation):
         config.artifacts.mkdir(parents=True, exist_ok=True)
         return open_night(
-            RunFolders(config.artifacts, config.unfinished / config.namespace),
+            folders_of(config),
             generation,
             started,
             fingerprint(
@@ -325,12 +367,13 @@ def _completed(night: UnfinishedNight, fill: Callable[[], None]) -> Artifact:
     """Return the artifact; `fill` runs all stages that are not complete, the manifest's last."""
     folder = night.artifact_folder
     if not night.is_complete(FINISH):
-        with _disk_errors(folder):
+        with disk_errors(folder):
             fill()
     return open_artifact(folder.parent, folder.name)
 
 
-def _engine(config: RunConfig) -> AbstractContextManager[Engine]:
+def scoring_engine(config: RunConfig) -> AbstractContextManager[Engine]:
+    """Return the engine that scores the lists, for a `with` block."""
     return open_engine(config.engine, threads=config.threads, ray_address=config.ray_address)
 
 
@@ -390,7 +433,7 @@ def _live(published: Published) -> str | None:
 
 
 @contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """Turn disk errors of the block into `NightFailed`.
 
     Raises:

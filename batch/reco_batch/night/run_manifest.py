@@ -191,6 +191,26 @@ def iso(time: datetime) -> str:
 
 def _data(dataset: Dataset, split: Split, eligible: NDArray[np.bool_] | None) -> dict[str, Any]:
     return {
+        **sizes_of(dataset, eligible),
+        **({} if split.moment is None else {"held_out_after": split.moment}),
+        "train": len(split.train) + len(split.newcomers),
+        "validation": len(split.validation),
+        "test": len(split.test),
+        "test_users": _user_count(dataset.ratings, split.test),
+        "cold": len(split.cold),
+        "cold_users": _user_count(dataset.ratings, split.cold),
+        "findings": list(findings_of(dataset, split)),
+    }
+
+
+def sizes_of(dataset: Dataset, eligible: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """Return the origin and the sizes of the input, as fields of `data`.
+
+    Args:
+        dataset: input.
+        eligible: movies that lists may show; None: all.
+    """
+    return {
         **dataset.source,
         "users": len(dataset.user_ids),
         "movies": dataset.movies.listed,
@@ -202,14 +222,6 @@ def _data(dataset: Dataset, split: Split, eligible: NDArray[np.bool_] | None) ->
             "ratings": int((dataset.ratings.movie_index >= dataset.movies.listed).sum()),
         },
         "newest_rating": _newest(dataset.ratings),
-        **({} if split.moment is None else {"held_out_after": split.moment}),
-        "train": len(split.train) + len(split.newcomers),
-        "validation": len(split.validation),
-        "test": len(split.test),
-        "test_users": _user_count(dataset.ratings, split.test),
-        "cold": len(split.cold),
-        "cold_users": _user_count(dataset.ratings, split.cold),
-        "findings": list(findings_of(dataset, split)),
     }
 
 

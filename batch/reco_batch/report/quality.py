@@ -12,7 +12,7 @@ from reco_batch.report.plots import Spark, spark
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.contract.metrics import WITH_RULES, Better, Figure, Use, figures
 from reco_store.contract.words import words_of
-from reco_terminal.wording import WITHOUT_RATINGS
+from reco_terminal.wording import WITHOUT_RATINGS, refresh_words
 
 Manifest = Mapping[str, Any]
 #: Relative changes below this would be printed as 0.0 %.
@@ -71,9 +71,12 @@ class FigureRow(NamedTuple):
 
 
 def quality_note(manifest: Manifest) -> str:
-    """Return why errors of predicted ratings are missing; empty if they are not."""
+    """Return whose metrics these are, after a refresh, and why errors of stars are missing."""
     without = part_of(manifest, "metrics").get("without_stars") is True
-    return f"RMSE {WITHOUT_RATINGS}." if without else ""
+    words = refresh_words(manifest)
+    refreshed = f"A refresh: {', '.join(words)}, whose metrics these are." if words else ""
+    parts = (safe(refreshed, 200), f"RMSE {WITHOUT_RATINGS}." if without else "")
+    return " ".join(filter(None, parts))
 
 
 def metric_rows(

@@ -50,8 +50,9 @@ def leftovers(control: Control) -> tuple[Record, ...]:
 def outdated(control: Control, keep: int) -> tuple[Record, ...]:
     """Return the ready generations to delete, oldest first.
 
-    The live generation, the ``keep - 1`` earlier ones that were live, and the newest later one,
-    which may be waiting for the end of a hold, are kept.
+    The live generation, ``keep - 1`` earlier ones that were live, and the newest later one, which
+    may be waiting for the end of a hold, are kept. The earlier ones are the run that trained the
+    live generation, if that is a refresh, and the newest: hourly refreshes do not displace the run.
     """
     live = control.live
     ready = [
@@ -63,7 +64,10 @@ def outdated(control: Control, keep: int) -> tuple[Record, ...]:
         return tuple(reversed(ready[keep:]))
     newer = [record for record in ready if record.id > live]
     older = [record for record in ready if record.id < live]
-    kept = [record for record in older if record.since][: keep - 1]
+    own = control.record_of(live)
+    trained_by = "" if own is None else own.trained_by
+    served = sorted((r for r in older if r.since), key=lambda r: r.id != trained_by)  # it first
+    kept = served[: keep - 1]
     return tuple(r for r in reversed([*newer[1:], *older]) if r not in kept)
 
 

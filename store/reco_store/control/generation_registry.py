@@ -6,7 +6,7 @@
 
 ``chunks`` is the number of a generation's inventory chunks in the store; 0 means that nothing of
 the generation is stored. ``since`` is the time at which it last became live, empty if it never was
-live. States:
+live. A refresh has ``trained_by``, the generation whose models it uses. States:
 
     staging      being written, or left behind by a run that died
     ready        complete and verified: live, or available for a rollback
@@ -58,6 +58,7 @@ MAX_GONE: Final = 30  # deleted generations that stay listed
 _ATTEMPTS: Final = 50
 _DELETING: Final = "deleting"
 _OVERRULED: Final = "overruled"
+_TRAINED_BY: Final = "trained_by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Record:
     chunks: int = 0
     since: str = ""
     note: str = ""
+    trained_by: str = ""  # of a refresh: generation of the run that trained its models
     # Fields of later versions, kept unchanged.
     more: dict[str, Any] = field(default_factory=dict, hash=False)
 
@@ -129,6 +131,7 @@ class Record:
             "chunks": self.chunks,
             "since": self.since,
             "note": self.note,
+            **({_TRAINED_BY: self.trained_by} if self.trained_by else {}),
         }
 
 
@@ -322,7 +325,7 @@ def _parse(text: str) -> tuple[Record, ...]:
 
 
 def _record(entry: dict[str, Any]) -> Record:
-    known = {"id", "state", "created", "entries", "bytes", "chunks", "since", "note"}
+    known = {"id", "state", "created", "entries", "bytes", "chunks", "since", "note", _TRAINED_BY}
     return Record(
         id=str(entry["id"]),
         state=str(entry["state"]),
@@ -332,6 +335,7 @@ def _record(entry: dict[str, Any]) -> Record:
         chunks=int(entry.get("chunks", 0)),
         since=str(entry.get("since", "")),
         note=str(entry.get("note", "")),
+        trained_by=str(entry.get(_TRAINED_BY, "")),
         more={name: value for name, value in entry.items() if name not in known},
     )
 

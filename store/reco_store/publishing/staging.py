@@ -23,7 +23,7 @@ from reco_store.connection.transfer import (
     write_batches,
 )
 from reco_store.contract.digest import Digest
-from reco_store.contract.manifest import check_manifest, load_manifest
+from reco_store.contract.manifest import check_manifest, load_manifest, trainer_of
 from reco_store.control import generation_registry as registry
 from reco_store.control.generation_registry import (
     Change,
@@ -241,6 +241,7 @@ def _register(lock: RunLock, source: PayloadSource, *, overrule: bool) -> None:
         entries=entries,
         size_bytes=int(manifest["bytes"]),
         chunks=chunks_of(entries),
+        trained_by=trainer_of(manifest),
     )
 
     def decide(control: Control) -> Change | None:

@@ -11,12 +11,14 @@ import pytest
 from reco_batch.artifact.unfinished import (
     FINISH,
     RunFolders,
+    discard_unfinished,
     is_full,
     open_night,
     reusable_bytes,
     unfinished_generations,
+    written_at_once,
 )
-from reco_batch.errors import NightFailed
+from reco_batch.errors import AtWork, NightFailed
 from reco_batch.files import size_of
 from reco_store import UsageError
 
@@ -388,6 +390,27 @@ def test_a_disk_that_is_full_at_once(opened, place, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         opened()
     assert not place.unfinished.exists()
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_an_artifact_written_at_once_is_complete_or_deleted(place, is_complete):
+    """Meanwhile it is not deleted; what a killed process leaves, the next one deletes."""
+    artifact = place.artifacts / NAME
+    with suppress(Killed), written_at_once(place, NAME):
+        artifact.mkdir(parents=True)
+        with pytest.raises(AtWork):
+            discard_unfinished(place)
+        if not is_complete:
+            raise Killed
+        (artifact / "manifest.json").touch()
+    assert artifact.exists() == is_complete
+    assert not place.unfinished.exists()
+
+    left = place.artifacts / NEWER
+    left.mkdir(parents=True)
+    (place.unfinished / NEWER).mkdir(parents=True)
+    assert discard_unfinished(place) == 1
+    assert not left.exists()
 
 
 def test_checkpoints_of_a_training(opened, place):

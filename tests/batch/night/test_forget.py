@@ -29,12 +29,14 @@ def people(write, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def home(batch, people, tmp_path_factory):
-    """Home with the embedded store after two runs, and what a killed third one left."""
+    """Home with the embedded store after two runs, and what a killed run and refresh left."""
     folder = tmp_path_factory.mktemp("forgetful")
     for _ in range(2):
         run(batch, folder, people)
     for left in ("unfinished/reco", "artifacts"):
         (folder / left / "20990101T000000Z-dead" / "lists").mkdir(parents=True)
+    for left in ("unfinished/reco+refresh", "artifacts"):
+        (folder / left / "20990101T000001Z-dead" / "lists").mkdir(parents=True)
     shutil.copytree(folder / "artifacts", folder.parent / "backup")
     yield folder
     stop_server(folder)
@@ -95,8 +97,8 @@ def test_the_person_is_nowhere(home, forgot):
     assert [line.split(maxsplit=1) for line in ended.out.splitlines()] == [
         ["forgotten", "1 user"],
         ["store", "8 keys deleted   2 generations changed"],
-        ["unfinished", "1 run deleted"],
         ["on", "disk     64 rows and 4 models deleted   2 artifacts changed"],
+        ["unfinished", "2 runs deleted"],
         ["later", f"runs  leave out everybody in {home / 'forgotten' / 'reco.json'}"],
     ]
     keys, names = stored(home)

@@ -41,7 +41,7 @@ def config_of(tmp_path, **more):
     )
 
 
-def checked(config, night, url, **data):
+def checked(config, night, url, *, copied_models=None, **data):
     """Run the preflight checks; return the messages."""
     messages = []
     reporter = QuietReporter()
@@ -49,7 +49,14 @@ def checked(config, night, url, **data):
     manifest = {name: night.manifest[name] for name in ("created", "ids")}
     manifest["data"] = {**night.manifest["data"], **data}
     with connect(url) as client:
-        preflight(config, client, night.dataset, manifest=manifest, reporter=reporter)
+        preflight(
+            config,
+            client,
+            night.dataset,
+            manifest=manifest,
+            reporter=reporter,
+            copied_models=copied_models,
+        )
     return messages
 
 
@@ -167,6 +174,22 @@ def test_an_artifact_that_will_not_fit_is_refused(night, tmp_path, url, monkeypa
     (begun / "more").write_bytes(bytes(200_000))
     for resume in (False, True):
         assert checked(config_of(tmp_path, resume=resume), night, url) == []
+
+
+def test_a_refresh_needs_room_for_its_copies_and_frees_none(night, tmp_path, url, monkeypatch):
+    """It saves no models, and an unfinished run stays resumable."""
+    config, copied = config_of(tmp_path), 1_000
+    needed = disk_bytes(config, night.dataset, copied_models=copied)
+    assert needed < disk_bytes(config, night.dataset)
+    begun = tmp_path / "unfinished" / "reco" / "20261124T031500Z-beef"
+    begun.mkdir(parents=True)
+    (begun / "checkpoint").write_bytes(bytes(900_000))
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: DISK(10**9, 0, needed))
+    assert checked(config, night, url, copied_models=copied) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: DISK(10**9, 0, needed - 1))
+    with pytest.raises(NightFailed, match=r"MB free, and this run"):
+        checked(config, night, url, copied_models=copied)
 
 
 def test_a_disk_full_of_a_killed_run_stops_no_later_one(night, tmp_path, url, monkeypatch):

@@ -255,6 +255,36 @@ def test_outdated_generations():
     assert [r.id for r in collector.outdated(control._replace(live=None), 7)] == ["1", "2"]
 
 
+def test_the_run_that_trained_is_kept_before_later_refreshes():
+    """Refreshes do not displace it; the run that trained an earlier one counts as any other."""
+    trainers = {5: "2", 4: "2", 3: "2", 2: "", 1: "0"}
+    records = tuple(
+        Record(str(n), "ready", chunks=1, since="once", trained_by=trainer)
+        for n, trainer in trainers.items()
+    )
+    control = Control("5", records, "")
+
+    assert [r.id for r in collector.outdated(control, 3)] == ["1", "3"]
+    assert [r.id for r in collector.outdated(control, 2)] == ["1", "3", "4"]
+    assert [r.id for r in collector.outdated(control, 1)] == ["1", "2", "3", "4"]
+    assert [r.id for r in collector.outdated(control._replace(live="2"), 2)] == ["3", "4"]
+
+
+def test_a_published_refresh_is_recorded_with_the_run_that_trained(
+    client, keys, lock, nights, make_source
+):
+    """Four refreshes with three generations to keep leave the run, and the newest two."""
+    refreshes = [make_source(tag) for tag in range(4, 8)]
+    for source in refreshes:
+        source.manifest["refresh"] = {"of": "any", "trained_by": nights[2]}
+        publish(client, keys, source, lock=lock, keep=3)
+
+    kept = [one.id for one in list_generations(client, keys) if one.stored]
+    assert kept == [refreshes[3].generation, refreshes[2].generation, nights[2]]
+    assert rollback(client, keys) == refreshes[2].generation
+    assert rollback(client, keys) == nights[2]
+
+
 def test_live_generation_is_never_a_leftover():
     """The live generation is not deleted, whatever its state."""
     records = tuple(Record(str(n), "staging", chunks=1) for n in (3, 2, 1))
