@@ -36,7 +36,7 @@ from reco_batch.data.dataset import Dataset, Ratings
 from reco_batch.metrics.ranking_metrics import list_metrics
 from reco_batch.models.registry import retrieval_of as trainable_of
 from reco_batch.progress.reporter import QuietReporter
-from reco_batch.settings.hyperparameters import PRESETS
+from reco_batch.settings.hyperparameters import PRESETS, Preset
 from reco_batch.settings.search_space import with_values
 
 FOLDS = 5
@@ -52,8 +52,18 @@ class NewUsers(NamedTuple):
     coverage: float
 
 
+def chosen(parts: Parts) -> Preset:
+    """Return the default preset with the values that a first run chooses."""
+    preset = PRESETS["default"]
+    with QuietReporter().stage("") as stage:
+        choice = trainable_of(preset.retrieval).choose(
+            parts.dataset, parts.train, parts.validation, last={}, seed=SEED, stage=stage
+        )
+    return replace(preset, retrieval=with_values(preset.retrieval, choice.values))
+
+
 def judge_new_users(
-    dataset: Dataset, fitted: Ratings, asked: Ratings, parts: Parts
+    dataset: Dataset, fitted: Ratings, asked: Ratings, preset: Preset
 ) -> dict[str, dict[str, object]]:
     """Leave each user out once, and return the metrics of each recommender."""
     fold = np.random.default_rng(SEED).permutation(len(dataset.user_ids)) % FOLDS
@@ -63,7 +73,7 @@ def judge_new_users(
         known = fitted.take(np.flatnonzero(new[fitted.user_index]))
         question = Question(dataset, known, asked.take(np.flatnonzero(new[asked.user_index])))
         warm = fitted.take(np.flatnonzero(~new[fitted.user_index]))
-        for name, lists in _fold(question, warm, parts).items():
+        for name, lists in _fold(question, warm, preset).items():
             found.setdefault(name, []).append(lists)
     table = {}
     for name, folds in found.items():
@@ -78,14 +88,9 @@ def judge_new_users(
     return table
 
 
-def _fold(question: Question, warm: Ratings, parts: Parts) -> Mapping[str, NewUsers]:
-    shape, preset = question.shape, PRESETS["default"]
-    with QuietReporter().stage("") as stage:
-        chosen = trainable_of(preset.retrieval).choose(
-            parts.dataset, parts.train, parts.validation, last={}, seed=SEED, stage=stage
-        )
-    preset = replace(preset, retrieval=with_values(preset.retrieval, chosen.values))
-    model = retrieval_of(preset, parts.dataset, warm, seed=SEED)
+def _fold(question: Question, warm: Ratings, preset: Preset) -> Mapping[str, NewUsers]:
+    shape = question.shape
+    model = retrieval_of(preset, question.dataset, warm, seed=SEED)
     ease = {l2: Ease(interactions(warm, shape), l2=l2) for l2 in EASE_SETTINGS}
 
     def judged(lists: NDArray[np.int32]) -> NewUsers:
@@ -134,6 +139,7 @@ def main() -> None:
     parser.add_argument("--split", default="random", choices=["random", "time"])
     arguments = parser.parse_args()
     parts, name = split(read(arguments.data), arguments.split), Path(arguments.data).name
+    preset = chosen(parts)
     result = {
         "figure": "new_users",
         "data": name,
@@ -141,8 +147,8 @@ def main() -> None:
         "machine": describe(),
         "folds": FOLDS,
         "users": len(parts.dataset.user_ids),
-        "validation": judge_new_users(parts.dataset, parts.train, parts.validation, parts),
-        "test": judge_new_users(parts.dataset, parts.fitted, parts.test, parts),
+        "validation": judge_new_users(parts.dataset, parts.train, parts.validation, preset),
+        "test": judge_new_users(parts.dataset, parts.fitted, parts.test, preset),
     }
     path = HERE / "results" / f"new_users-{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

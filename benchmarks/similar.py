@@ -99,7 +99,7 @@ def compare(dataset: Dataset) -> tuple[dict[str, dict[str, float]], NDArray[np.i
     together = (before.T[asked] @ after).toarray().astype(np.float32)  # [Q, I]
     together[np.arange(len(asked)), asked] = 0
     with QuietReporter().stage("") as stage:
-        training = Training(dataset, lambda: learn, SEED, 0.0, stage)
+        training = Training(dataset, lambda: learn, SEED, stage)
         model = train_retrieval_of(PRESETS["default"].retrieval, training)
     towers = model.embeddings().movies
     lengths = np.maximum(np.linalg.norm(towers, axis=1, keepdims=True), 1e-9)
