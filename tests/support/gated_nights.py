@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from all_movies import accuracy_among_all
 from planted_ratings import as_dataset, planted_movies
 from reco_batch.artifact.writer import ArtifactWriter
 from reco_batch.data import columns as c
 from reco_batch.data.dataset import Histories, histories
 from reco_batch.data.split import SplitBy, split_ratings
-from reco_batch.evaluation.evaluate import TOP_K, top_k_accuracy
+from reco_batch.evaluation.evaluate import TOP_K
 from reco_batch.night.publish_stage import publish_artifact
 from reco_batch.progress.reporter import QuietReporter
 from reco_batch.rules.list_rules import NO_RULES, ListRules
@@ -117,7 +118,7 @@ class Night:
         rest = np.concatenate([split.train, split.validation])
         train, test = (self.dataset.ratings.take(rows) for rows in (rest, split.test))
         return {
-            "retrieval": dict(top_k_accuracy(Embeddings(**self.factorised(rest)), test)),
+            "retrieval": dict(accuracy_among_all(Embeddings(**self.factorised(rest)), test)),
             "rating": {"rmse": 0.9},
             "popularity": dict(
                 popularity_baseline(train, test, movie_count=len(self.movies), ks=TOP_K)

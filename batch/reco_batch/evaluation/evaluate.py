@@ -37,7 +37,7 @@ from reco_batch.scoring.ranked_lists import (
     weights_of,
 )
 from reco_batch.scoring.rating_weights import RatingWeights
-from reco_batch.scoring.topk import Scratch, TopK, select_blocks, top_k_blocks
+from reco_batch.scoring.topk import TopK, sorted_rows, top_k_blocks
 from reco_batch.scoring.uncertainty import Bound, doubt_of
 from reco_batch.settings.hyperparameters import RankBy
 from reco_store.contract.metrics import Use, figures
@@ -146,7 +146,9 @@ class Evaluation:
         embeddings = model.embeddings().among(self._listed)
         alike = model.similar_embeddings()[: self._listed]
         with_interval = _with_interval("retrieval")
-        ours = self._evaluate_lists(self._top_k(embeddings, self._longest()), with_interval)
+        among_all = AmongAll(self._findable, self._seen)
+        blocks = self._top_k(embeddings, self._longest(), look=among_all.look)
+        ours = self._evaluate_lists(among_all.watched(blocks), with_interval)
         self._keep_users("retrieval", ours.per_user)
         ruled = self._with_rules(embeddings, alike)
         theirs: dict[str, _ListEvaluation] = {}
@@ -166,7 +168,7 @@ class Evaluation:
         )
         return {
             "retrieval": {
-                **top_k_accuracy(embeddings, self._findable, threads=self._threads),
+                **among_all.accuracy(),
                 **ours.means,
             },
             **{group: {**accuracy[group], **lists.means} for group, lists in theirs.items()},
@@ -348,6 +350,7 @@ class Evaluation:
         *,
         excluded: Histories | None = None,
         rules: ListRules = NO_RULES,
+        look: Callable[[int, NDArray[np.float32]], None] | None = None,
     ) -> Iterator[TopK]:
         """Return the lists of all users, without their seen movies unless others are excluded."""
         users, movies, sparse = embeddings
@@ -359,6 +362,7 @@ class Evaluation:
             threads=self._threads,
             sparse=sparse,
             rules=rules,
+            look=look,
         )
 
     def _measured(
@@ -455,48 +459,64 @@ def _root_mean_square(error: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(error**2)))
 
 
-def top_k_accuracy(
-    embeddings: Embeddings, held_out: Ratings, *, ks: Sequence[int] = TOP_K, threads: int = 1
-) -> Mapping[str, float]:
-    """Return the share of held-out ratings whose movie is in the user's top-k of all movies.
+class AmongAll:
+    """Share of held-out ratings whose movie is in the user's top-k of all movies, seen ones included.
 
-    The same as `tfrs.metrics.FactorizedTopK`: no movie is excluded. Movies from training take many
-    of the positions, so values are low.
-
-    Args:
-        embeddings: vectors of users and movies.
-        held_out: ratings outside the training part.
-        ks: cutoffs.
-        threads: parallel tiles of users.
-
-    Returns:
-        `top_<k>_accuracy` -> share, 0 to 1; empty without held-out ratings.
-
-    Cost:
-        O(A * I * D) time for A users with held-out ratings; 4 bytes per held-out rating.
+    The same as `tfrs.metrics.FactorizedTopK`. It takes what it needs from the tiles of the lists
+    without seen movies, so that no user is scored a second time.
     """
-    if not len(held_out):
-        return {}
-    held_out_users, row = np.unique(held_out.user_index, return_inverse=True)
-    order = np.argsort(row, kind="stable")
-    row, movie = row[order], held_out.movie_index[order]
-    starts = np.searchsorted(row, np.arange(len(held_out_users) + 1))
-    users, movies, sparse = embeddings.rows(held_out_users)
-    own = np.empty(len(row), np.float32)  # scores of the held-out movies
 
-    def score(start: int, stop: int, scratch: Scratch) -> None:
-        tile = scratch.scores[: stop - start, : len(movies)]
-        np.matmul(users[start:stop], movies.T, out=tile)
-        if sparse is not None:
-            sparse.add_to(tile, first=start)
-        theirs = slice(starts[start], starts[stop])
-        own[theirs] = tile[row[theirs] - start, movie[theirs]]
+    def __init__(self, held_out: Ratings, seen: Histories, *, ks: Sequence[int] = TOP_K) -> None:
+        """Prepare to look at the scores of all users.
 
-    longest = min(max(ks), len(movies))
-    blocks = select_blocks(score, None, len(users), len(movies), k=longest, threads=threads)
-    best = np.concatenate([block.scores for block in blocks])  # [A, k]
-    # A movie is outside the top-k only if k others are better: equal scores are inside.
-    return {f"top_{k}_accuracy": float((own >= best[row, min(k, longest) - 1]).mean()) for k in ks}
+        Args:
+            held_out: ratings outside the training part.
+            seen: movies that the lists leave out, [U] rows.
+            ks: cutoffs.
+        """
+        order = np.argsort(held_out.user_index, kind="stable")
+        self._user, self._movie = held_out.user_index[order], held_out.movie_index[order]
+        self._own = np.empty(len(order), np.float32)  # scores of the held-out movies
+        self._seen, self._ks = seen, ks
+        # Scores of the best seen movies, and of the best others.
+        self._best = np.full((len(seen.offsets) - 1, 2, max(ks)), -np.inf, np.float32)
+
+    def look(self, first: int, scores: NDArray[np.float32]) -> None:
+        """Look at the scores of a tile of users, as `top_k_blocks` calls it."""
+        users = slice(first, first + len(scores))
+        theirs = slice(*np.searchsorted(self._user, (users.start, users.stop)))
+        self._own[theirs] = scores[self._user[theirs] - first, self._movie[theirs]]
+        seen = self._seen.block(users.start, users.stop)
+        row = np.repeat(np.arange(len(scores)), np.diff(seen.offsets))
+        best = sorted_rows(
+            row,
+            seen.movie_index,
+            scores[row, seen.movie_index],
+            rows=len(scores),
+            k=self._best.shape[2],
+        )
+        self._best[users, 0] = best.scores
+
+    def watched(self, blocks: Iterable[TopK]) -> Iterator[TopK]:
+        """Yield the lists of all users, after a look at their scores."""
+        first = 0
+        for block in blocks:
+            best = block.scores[:, : self._best.shape[2]]
+            self._best[first : first + len(best), 1, : best.shape[1]] = best
+            first += len(best)
+            yield block
+
+    def accuracy(self) -> Mapping[str, float]:
+        """Return `top_<k>_accuracy` -> share, 0 to 1; empty without held-out ratings."""
+        if not len(self._own):
+            return {}
+        best = -np.sort(-self._best.reshape(len(self._best), -1), axis=1)
+        # A movie is outside the top-k only if k others are better: equal scores are inside. Fewer
+        # movies than k leave -inf, which all scores reach.
+        return {
+            f"top_{k}_accuracy": float((self._own >= best[self._user, k - 1]).mean())
+            for k in self._ks
+        }
 
 
 def rmse(weights: RatingWeights | LinearRating, held_out: Ratings) -> float:

@@ -108,6 +108,7 @@ def top_k_blocks(
     block_rows: int = BLOCK_ROWS,
     sparse: SparseTerm | None = None,
     rules: ListRules = NO_RULES,
+    look: Callable[[int, NDArray[np.float32]], None] | None = None,
 ) -> Iterator[TopK]:
     """Yield the k best eligible items of each query, a block of queries at a time.
 
@@ -122,6 +123,8 @@ def top_k_blocks(
         block_rows: queries in a block.
         sparse: sparse term of the queries, with the I items as candidates.
         rules: eligible items, and the places that they get.
+        look: receives the first query of each tile and the scores of all items, [T, I], before any
+            is left out; called from several threads.
 
     Yields:
         Blocks in order, [block, k]. Rows with fewer than k eligible items end in (-1, -inf),
@@ -150,6 +153,8 @@ def top_k_blocks(
         products(queries[start:stop], padded.T, out=tile)
         if sparse is not None:
             sparse.add_to(tile, first=start)
+        if look is not None:
+            look(start, tile[:, : len(items)])
 
     yield from select_blocks(
         score,

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reco_batch.data.dataset import Ratings
-from reco_batch.evaluation.evaluate import rmse, top_k_accuracy
+from all_movies import accuracy_among_all
+from reco_batch.data.dataset import Ratings, histories
+from reco_batch.evaluation.evaluate import rmse
 from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.rating_weights import RatingWeights
 
@@ -29,6 +30,14 @@ def pairs(users, movies, count, *, seed):
     )
 
 
+def _others(held_out, *, seed):
+    """Return ratings of random pairs that are not held out, each once."""
+    others = pairs(5, 30, 40, seed=seed + 2)
+    codes, rated = (own.user_index * 30 + own.movie_index for own in (others, held_out))
+    _, once = np.unique(codes, return_index=True)
+    return others.take(once[~np.isin(codes[once], rated)])
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 60))
 def test_accuracy_is_that_of_factorized_top_k(tf, tfrs, seed, count):
@@ -36,7 +45,9 @@ def test_accuracy_is_that_of_factorized_top_k(tf, tfrs, seed, count):
     embeddings = Embeddings(drawn(5, 2, seed=seed), drawn(30, 2, seed=seed + 1))
     held_out = pairs(5, 30, count, seed=seed)
 
-    accuracy = top_k_accuracy(embeddings, held_out, ks=(1, 5, 10))
+    seen = histories(_others(held_out, seed=seed), user_count=5)
+
+    accuracy = accuracy_among_all(embeddings, held_out, seen=seen, ks=(1, 5, 10))
 
     index = tfrs.layers.factorized_top_k.BruteForce(k=10).index(tf.constant(embeddings.movies))
     metric = tfrs.metrics.FactorizedTopK(index, ks=(1, 5, 10))
@@ -53,7 +64,7 @@ def test_accuracy_by_hand():
     embeddings = Embeddings(np.ones((1, 1), np.float32), np.float32([[3], [2], [1], [0]]))
     held_out = Ratings(np.zeros(3, np.int32), np.int32([0, 1, 3]), np.ones(3, np.float32), None)
 
-    assert top_k_accuracy(embeddings, held_out, ks=(1, 2, 4)) == {
+    assert accuracy_among_all(embeddings, held_out, ks=(1, 2, 4)) == {
         "top_1_accuracy": pytest.approx(1 / 3),
         "top_2_accuracy": pytest.approx(2 / 3),
         "top_4_accuracy": 1.0,
@@ -68,7 +79,7 @@ def test_accuracy_over_several_chunks():
     own = scores[held_out.user_index, held_out.movie_index]
     better = (scores[held_out.user_index] > own[:, np.newaxis]).sum(axis=1)
 
-    assert top_k_accuracy(embeddings, held_out, ks=(5,)) == {
+    assert accuracy_among_all(embeddings, held_out, ks=(5,)) == {
         "top_5_accuracy": pytest.approx((better < 5).mean())
     }
 
@@ -98,5 +109,5 @@ def test_without_held_out_ratings_there_is_no_metric():
     ones = np.ones((1, 1), np.float32)
     weights = RatingWeights(ones, ones, ones, ones[0], ones[0], np.float32(0))
 
-    assert top_k_accuracy(Embeddings(ones, ones), nothing) == {}
+    assert accuracy_among_all(Embeddings(ones, ones), nothing) == {}
     assert math.isnan(rmse(weights, nothing))
