@@ -460,7 +460,7 @@ def _root_mean_square(error: NDArray[np.float64]) -> float:
 
 
 class AmongAll:
-    """Share of held-out ratings whose movie is in the user's top-k of all movies, seen ones included.
+    """Share of held-out ratings whose movie is in the user's top-k of all movies, also seen ones.
 
     The same as `tfrs.metrics.FactorizedTopK`. It takes what it needs from the tiles of the lists
     without seen movies, so that no user is scored a second time.

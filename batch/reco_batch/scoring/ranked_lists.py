@@ -27,7 +27,6 @@ from reco_batch.scoring.topk import (
     TILE_ROWS,
     Scratch,
     TopK,
-    products,
     require_finite,
     select_blocks,
     sorted_rows,
@@ -186,7 +185,7 @@ def _fill_of(weights: RatingWeights | LinearRating) -> Callable[[int, int, Scrat
 
         def dot_products(start: int, stop: int, scratch: Scratch) -> None:
             tile = scratch.scores[: stop - start, : len(movies)]
-            products(weights.folded_users(start, stop), movies.T, out=tile)
+            np.matmul(weights.folded_users(start, stop), movies.T, out=tile)
 
         return dot_products
 

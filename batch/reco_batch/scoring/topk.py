@@ -14,7 +14,7 @@ Shapes: Q queries, I items, D embedding width, T queries in a tile, k list lengt
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,8 +27,6 @@ from reco_batch.rules.reordered import Best, Ordered, reordered
 from reco_batch.scoring.sparse_term import SparseTerm
 from reco_store.prefetch import prefetch_map
 
-_Float = TypeVar("_Float", np.float32, np.float64)
-
 #: Smallest number of queries in a tile.
 TILE_ROWS = 64
 #: Largest number of queries in a tile: threads wait for each other between the many NumPy calls of
@@ -37,8 +35,6 @@ _MOST_TILE_ROWS = 256
 #: Largest number of scores in a tile of more than TILE_ROWS queries: 64 rows of the 87,585 movies
 #: of ml-32m, 22 MB.
 _TILE_SCORES = 64 * 87_585
-#: Rows and scores that are multiplied at least, with rows of zeros if there are fewer.
-_FEWEST_ROWS, _FEWEST_PRODUCTS = 8, 4096
 #: Queries in a block, which `top_k_blocks` yields at a time; the unit of memory.
 BLOCK_ROWS = 4096
 #: Items in a group; 8 to 12 was fastest from 10,000 to 90,000 items.
@@ -150,7 +146,7 @@ def top_k_blocks(
 
     def score(start: int, stop: int, scratch: Scratch) -> None:
         tile = scratch.scores[: stop - start]
-        products(queries[start:stop], padded.T, out=tile)
+        np.matmul(queries[start:stop], padded.T, out=tile)
         if sparse is not None:
             sparse.add_to(tile, first=start)
         if look is not None:
@@ -166,31 +162,6 @@ def top_k_blocks(
         block_rows=block_rows,
         rules=rules,
     )
-
-
-def products(
-    rows: NDArray[_Float], columns: NDArray[_Float], *, out: NDArray[_Float] | None = None
-) -> NDArray[_Float]:
-    """Return the matrix product, in which few rows have the bits that they have among others.
-
-    BLAS multiplies a single row by another routine, and OpenBLAS small results as well, which round
-    otherwise. A refresh of one user would then publish another list than a refresh of many.
-
-    Args:
-        rows: [Q, D].
-        columns: [D, I].
-        out: [Q, I] to write to; None: a new array.
-    """
-    if out is None:
-        out = np.empty((len(rows), columns.shape[1]), rows.dtype)
-    least = max(_FEWEST_ROWS, -(-_FEWEST_PRODUCTS // max(1, columns.shape[1])))
-    if len(rows) < least:
-        padded = np.zeros((least, rows.shape[1]), rows.dtype)
-        padded[: len(rows)] = rows
-        out[:] = np.matmul(padded, columns)[: len(rows)]
-    else:
-        np.matmul(rows, columns, out=out)
-    return out
 
 
 def _check_sparse(sparse: SparseTerm, query_count: int, item_count: int) -> None:

@@ -166,21 +166,6 @@ def test_neither_blocks_nor_threads_change_anything(query_count, block_rows, thr
     np.testing.assert_array_equal(joined(blocks)[0], expected[0])
 
 
-@pytest.mark.parametrize("width", [34, 65, 258])
-@pytest.mark.parametrize("item_count", [20, 100, 300, 500])
-@pytest.mark.parametrize("few", [1, 2, 3, 6, 12, 24])
-def test_few_queries_have_the_bits_that_they_have_among_others(few, item_count, width):
-    """A refresh of few users computes the lists that a refresh of many does."""
-    rng = np.random.default_rng(width)
-    queries, items = (rng.normal(size=(n, width)).astype(np.float32) for n in (64, item_count))
-    among = joined(top_k_blocks(queries, items, None, k=20, threads=1))
-
-    alone = joined(top_k_blocks(queries[:few], items, None, k=20, threads=1))
-
-    np.testing.assert_array_equal(alone[0], among[0][:few])
-    np.testing.assert_array_equal(alone[1], among[1][:few])
-
-
 def test_everything_excluded_leaves_an_empty_list():
     """A query with all items excluded has an empty list, and others are unaffected."""
     items = np.arange(20, dtype=np.float32)[:, np.newaxis]

@@ -33,7 +33,6 @@ from reco_batch.scoring.embeddings import Embeddings
 from reco_batch.scoring.explanations import Influence, strengths
 from reco_batch.scoring.popularity import recent_counts
 from reco_batch.scoring.sparse_term import Rated, SparseTerm
-from reco_batch.scoring.topk import products
 from reco_batch.settings.hyperparameters import HybridParameters
 
 #: User vectors computed at a time: 10 kB each, and 60 bytes per rating.
@@ -311,7 +310,7 @@ def spread(vectors: NDArray[np.float32], of_movies: NDArray[np.float64]) -> NDAr
         vectors: [U, D] user vectors.
         of_movies: [D, D] covariance of the movie vectors.
     """
-    rows = products(vectors.astype(np.float64), of_movies)
+    rows = vectors.astype(np.float64) @ of_movies
     variance = np.einsum("ud,ud->u", rows, vectors)
     deviation: NDArray[np.float64] = np.sqrt(np.maximum(variance, _NO_VARIANCE))[:, np.newaxis]
     return deviation
