@@ -277,15 +277,31 @@ def popularity_columns(
 
 def term_spread(term: SparseTerm) -> NDArray[np.float64]:
     """Return the standard deviation of each user's item-item scores over the catalogue, [U]."""
-    users, width = len(term.rated.history.offsets) - 1, term.neighbours.shape[1]
-    variance = np.empty(users)
-    for block in _blocks(users, max(1, _SCORES_AT_ONCE // width)):
-        scores = np.zeros((block.stop - block.start, width), np.float32)
-        term.add_to(scores, first=block.start)
-        mean = scores.sum(axis=1, dtype=np.float64) / width
-        squares = np.einsum("ui,ui->u", scores, scores, dtype=np.float64) / width
-        variance[block] = squares - mean**2
-    return np.sqrt(np.maximum(variance, _NO_VARIANCE))
+    (history, weights), neighbours = term
+    users, width, counts = len(history.offsets) - 1, neighbours.shape[1], np.diff(history.offsets)
+    user = np.repeat(np.arange(users), counts)
+
+    def summed(of_movies: NDArray[np.float64], own: NDArray[np.float32]) -> NDArray[np.float64]:
+        sums = of_movies[history.movie_index] * own
+        return np.bincount(user, sums, minlength=users) / width
+
+    mean = summed(_row_sums(neighbours, power=1), weights)
+    if counts.max(initial=0) <= 1:  # no two rows are added up
+        squares = summed(_row_sums(neighbours, power=2), weights**2)
+    else:
+        squares = np.empty(users)
+        for block in _blocks(users, max(1, _SCORES_AT_ONCE // width)):
+            scores = np.zeros((block.stop - block.start, width), np.float32)
+            term.add_to(scores, first=block.start)
+            squares[block] = np.einsum("ui,ui->u", scores, scores) / width
+    return np.sqrt(np.maximum(squares - mean**2, _NO_VARIANCE))
+
+
+def _row_sums(matrix: sp.csr_matrix, *, power: int) -> NDArray[np.float64]:
+    """Return the sum of the powers of the values in each row."""
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    sums: NDArray[np.float64] = np.bincount(row, matrix.data**power, minlength=matrix.shape[0])
+    return sums
 
 
 def latest_ratings(ratings: Ratings, *, user_count: int) -> NDArray[np.int64]:
