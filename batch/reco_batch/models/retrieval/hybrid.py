@@ -277,31 +277,37 @@ def popularity_columns(
 
 def term_spread(term: SparseTerm) -> NDArray[np.float64]:
     """Return the standard deviation of each user's item-item scores over the catalogue, [U]."""
-    (history, weights), neighbours = term
-    users, width, counts = len(history.offsets) - 1, neighbours.shape[1], np.diff(history.offsets)
-    user = np.repeat(np.arange(users), counts)
+    users, (rows, width) = len(term.rated.history.offsets) - 1, term.neighbours.shape
+    of_rows = [_row_sums(term.neighbours, power=power) / width for power in (1, 2)]
+    variance = np.empty(users)
+    for block in _blocks(users, max(1, _SCORES_AT_ONCE // width)):
+        history, weights = term.rated.block(block.start, block.stop)
+        mean = as_matrix(history, weights, movie_count=rows) @ of_rows[0]
+        # One rating, as in the lists `next:`, has the spread of a row of weights.
+        of_one = as_matrix(history, weights**2, movie_count=rows) @ of_rows[1] - mean**2
+        counts = np.diff(history.offsets)
+        variance[block] = np.where(counts > 1, _variance(term, block, mean), of_one)
+    return np.sqrt(np.maximum(variance, _NO_VARIANCE))
 
-    def summed(of_movies: NDArray[np.float64], own: NDArray[np.float32]) -> NDArray[np.float64]:
-        sums = of_movies[history.movie_index] * own
-        return np.bincount(user, sums, minlength=users) / width
 
-    mean = summed(_row_sums(neighbours, power=1), weights)
-    if counts.max(initial=0) <= 1:  # no two rows are added up
-        squares = summed(_row_sums(neighbours, power=2), weights**2)
-    else:
-        squares = np.empty(users)
-        for block in _blocks(users, max(1, _SCORES_AT_ONCE // width)):
-            scores = np.zeros((block.stop - block.start, width), np.float32)
-            term.add_to(scores, first=block.start)
-            squares[block] = np.einsum("ui,ui->u", scores, scores) / width
-    return np.sqrt(np.maximum(squares - mean**2, _NO_VARIANCE))
+def _variance(
+    term: SparseTerm, block: slice, mean: NDArray[np.float64]
+) -> NDArray[np.float64] | float:
+    """Return the variance of the scores of some users of known mean; 0 if none has two ratings."""
+    if (np.diff(term.rated.history.offsets[block.start : block.stop + 1]) <= 1).all():
+        return 0.0
+    scores = np.zeros((len(mean), term.neighbours.shape[1]), np.float32)
+    term.add_to(scores, first=block.start)
+    scores -= mean[:, np.newaxis].astype(np.float32)
+    found: NDArray[np.float64] = np.einsum("ui,ui->u", scores, scores) / np.float64(scores.shape[1])
+    return found
 
 
 def _row_sums(matrix: sp.csr_matrix, *, power: int) -> NDArray[np.float64]:
     """Return the sum of the powers of the values in each row."""
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    sums: NDArray[np.float64] = np.bincount(row, matrix.data**power, minlength=matrix.shape[0])
-    return sums
+    powers = matrix.data.astype(np.float64) ** power
+    return np.bincount(row, powers, minlength=matrix.shape[0]).astype(np.float64)
 
 
 def latest_ratings(ratings: Ratings, *, user_count: int) -> NDArray[np.int64]:

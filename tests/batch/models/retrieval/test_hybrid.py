@@ -21,6 +21,7 @@ from reco_batch.models.retrieval.hybrid import (
     Users,
     latest_ratings,
     popularity_columns,
+    term_spread,
     trust,
 )
 from reco_batch.models.retrieval.hybrid_training import train_hybrid
@@ -33,7 +34,7 @@ from reco_batch.settings.hyperparameters import (
     NeighbourParameters,
     TowerParameters,
 )
-from sparse_terms import dense_scores, dense_term
+from sparse_terms import dense_scores, dense_term, drawn_sparse
 from stopped_training import Stopped, StoppingStage
 
 K = 7
@@ -564,3 +565,21 @@ def test_odd_data_has_lists(stage, tf, tmp_path, name):
     scores, ids = answers(tf, tmp_path / USER_MODEL, user_ids)
     np.testing.assert_allclose(ours.scores, scores.numpy(), rtol=1e-3, atol=1e-3)
     assert set(ids.numpy().astype(str).ravel()) <= {"", *movies.ids}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.04, 0.3])
+def test_spread_is_that_of_the_dense_scores(monkeypatch, share):
+    """Users without ratings, with one and with many, in blocks of a few; far from a mean of 0."""
+    monkeypatch.setattr(hybrid, "_SCORES_AT_ONCE", 7 * 40)
+
+    def numbers(rng, *shape):
+        return rng.normal(5, 1, shape).astype(np.float32)
+
+    term = drawn_sparse(np.random.default_rng(3), users=50, movies=40, numbers=numbers, share=share)
+    neighbours = term.neighbours.copy()
+    neighbours.data += 100  # large sums of squares, of which little is left
+    term = term._replace(neighbours=neighbours)
+
+    expected = dense_term(term).astype(np.float64).std(axis=1)
+
+    np.testing.assert_allclose(term_spread(term), np.maximum(expected, 1e-6), rtol=1e-4)
