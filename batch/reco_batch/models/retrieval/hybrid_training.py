@@ -1,13 +1,14 @@
 """Training of the default retrieval model, `hybrid`.
 
 The ratings of a large data set take most of the memory, and two trainings run in parallel. All
-closed forms are therefore computed first (`_extract`), and the ratings are released before the
-history encoder is trained, which takes longest.
+closed forms are therefore computed first (`_extract`), by one training at a time, and the ratings
+are released before the history encoder is trained.
 
 Shapes: U users, I movies, N ratings, F content features.
 """
 
 import gc
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -56,6 +57,8 @@ from reco_batch.settings.hyperparameters import HybridParameters
 _SIMILAR_FACTORS: Final = 128
 #: Length of the content in a similarity vector, where the factors have 1.
 _CONTENT_LENGTH: Final = 0.3
+#: Held while closed forms are computed, which take more memory than the training of an encoder.
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,8 @@ def train_hybrid(
         checkpoints: checkpoints of this training, for `fit_shuffled`.
     """
     content = content_features(movies)
-    extract = _extract(ratings(), content, parameters, user_count=len(user_ids), seed=seed)
+    with _ONE_AT_A_TIME:
+        extract = _extract(ratings(), content, parameters, user_count=len(user_ids), seed=seed)
     encoder = encoder_of(
         extract.users,
         content,
@@ -209,9 +213,13 @@ def _extract(
 ) -> _Extract:
     """Return everything that depends on the ratings; `content` is [I, F]."""
     users, movie_count = Users.of(ratings, user_count=user_count), len(content)
+    weights, years = evidence(users.rated, ratings), years_of(ratings)
+    days = parameters.recent_days
+    popularity = popularity_columns(ratings, movie_count=movie_count, recent_days=days)
     pairs = RatedPairs.of(
         ratings, users.rated, movie_count=movie_count, parameters=parameters.neighbours
     )
+    del ratings
     factors = cooccurrence_factors(
         pairs.cooccurrence,
         pairs.interactions,
@@ -221,10 +229,10 @@ def _extract(
     )
     return _Extract(
         users,
-        evidence(users.rated, ratings),
-        years_of(ratings),
+        weights,
+        years,
         fit_neighbours(pairs, parameters.neighbours),
-        popularity_columns(ratings, movie_count=movie_count, recent_days=parameters.recent_days),
+        popularity,
         _similarity_vectors(factors, content),
     )
 
