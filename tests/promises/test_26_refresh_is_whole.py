@@ -93,8 +93,21 @@ def test_26_chain_equals_one_refresh(make_shop, many, draw):
         assert (chain.home / "artifacts" / trained).exists()
     alone.ratings = chain.ratings
     assert alone.done("refresh").startswith("live")
-    assert alone.values() == chain.values()
+    require_alike(alone.values(), chain.values())
     assert json.loads(chain.values()["user:1"])["i"]
+
+
+def require_alike(ours, theirs):
+    """Require the same values, in which a score may differ in its last published digit.
+
+    BLAS rounds the scores of one user otherwise than those of many.
+    """
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        one, other = json.loads(ours[name]), json.loads(theirs[name])
+        if isinstance(one, dict) and "s" in one:
+            assert one.pop("s") == pytest.approx(other.pop("s"), abs=0.0011), name
+        assert one == other, name
 
 
 def computed(shop):

@@ -93,7 +93,7 @@ def test_nobody_is_folded_in_too():
 
 
 def test_a_user_folded_in_alone_has_the_vector_of_one_among_others():
-    """A chain of refreshes ends where one refresh ends, with vectors as wide as real ones."""
+    """A chain of refreshes ends where one refresh ends, up to rounding, with wide vectors."""
     stored, chance = random_hybrid(movies=300, width=64), np.random.default_rng(2)
     pairs = [(u, m) for u in range(9) for m in chance.choice(300, 20 + u, replace=False)]
     times = IN_2001 + chance.permutation(len(pairs)) * 86_400
