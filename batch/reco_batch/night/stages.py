@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from reco_batch.artifact.unfinished import UnfinishedNight
 from reco_batch.progress.reporter import QuietReporter, Reporter
+from reco_batch.settings.processors import release_memory
 
 
 class Makes(Enum):
@@ -130,7 +131,9 @@ class Runner:
         inputs = [self._results[need]() for need in stage.needs]  # models are stages of their own
         reporter = self._reporter if stage.shown else QuietReporter()
         with reporter.stage(stage.name, total=stage.total) as progress:
-            return stage.work(progress, *inputs)
+            result = stage.work(progress, *inputs)
+        release_memory()
+        return result
 
     def _release(self, needs: Iterable[str]) -> None:
         """Release the models that no later stage needs, and delete their checkpoints."""

@@ -1,6 +1,9 @@
-"""Processors of this process, and their shares for trainings that run at the same time."""
+"""Processors and memory of this process: shares of the trainings that run at the same time."""
 
+import ctypes
+import gc
 import os
+from contextlib import suppress
 from typing import Final
 
 #: Maximum and default number of trainings at the same time.
@@ -25,3 +28,19 @@ def share_processors(trainings: int = TRAININGS) -> None:
         trainings: number of trainings at the same time.
     """
     os.environ[THREADS] = str(max(1, processors() // trainings))
+
+
+def release_memory() -> None:
+    """Return freed memory to the system, which the C library would keep for later allocations.
+
+    The threads of a training allocate from heaps of their own, so that what one stage freed is of
+    no use to the next.
+    """
+    with suppress(OSError, AttributeError):  # only the C library of GNU has this function
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def release_models() -> None:
+    """Free Keras models, which refer to themselves, and return their memory to the system."""
+    gc.collect()
+    release_memory()

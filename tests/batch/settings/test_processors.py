@@ -44,3 +44,37 @@ def test_tensorflow_starts_as_many_threads():
 
     assert threads_with("share_processors(1)") == one_each + 5
     assert threads_with("") == one_each + 2
+
+
+HELD_BY_A_THREAD = """
+import threading
+from pathlib import Path
+from reco_batch.settings.processors import release_memory
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+def allocate():
+    pieces = [bytes(5000) for _ in range(40_000)]
+    kept.append(pieces[-1])  # at the end of the thread's heap
+
+kept, before = [], resident()
+thread = threading.Thread(target=allocate)
+thread.start()
+thread.join()
+held = resident() - before
+release_memory()
+print(held, resident() - before)
+"""
+
+
+def test_memory_that_a_thread_freed_is_returned():
+    """The C library keeps 200 MB for later allocations, unless it is told to return them."""
+    command = [sys.executable, "-c", HELD_BY_A_THREAD]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    held, left = map(int, done.stdout.split())
+    assert held > 150_000
+    assert left < 20_000

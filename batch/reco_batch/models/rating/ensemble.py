@@ -34,6 +34,7 @@ from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.factor_model import LinearRating, weighted_sum
 from reco_batch.settings.hyperparameters import EnsembleParameters
+from reco_batch.settings.processors import release_models
 
 #: Fewest passes over all ratings; the co-occurrence factors are a good start.
 _LEAST_EPOCHS: Final = 8
@@ -164,7 +165,10 @@ def train_ensemble(
         l2=parameters.ridge_l2,
         shrinkage=parameters.bias_shrinkage,
     )
-    return weighted_sum([trained.linear(scale), ridge], [1, parameters.ridge_share])
+    factors_model = trained.linear(scale)
+    del trained
+    release_models()
+    return weighted_sum([factors_model, ridge], [1, parameters.ridge_share])
 
 
 def _features(

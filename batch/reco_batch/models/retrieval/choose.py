@@ -60,6 +60,7 @@ from reco_batch.settings.hyperparameters import (
     NeighbourKind,
     NeighbourParameters,
 )
+from reco_batch.settings.processors import release_models
 from reco_batch.settings.search_space import values_of, with_values
 
 #: Penalties of SLIM to try, L1 and L2; the solution for one is the start for the next.
@@ -377,6 +378,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     ladder.step([{_STEPS: training.best}], training.measured)
     encoder = training.encoder(ladder.parameters)
     del training
+    release_models()
     blend.encode(encoder, ladder.parameters)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
         penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]

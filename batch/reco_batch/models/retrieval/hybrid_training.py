@@ -7,7 +7,6 @@ are released before the history encoder is trained.
 Shapes: U users, I movies, N ratings, F content features.
 """
 
-import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +51,7 @@ from reco_batch.models.trainable import (
 from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage
 from reco_batch.settings.hyperparameters import HybridParameters
+from reco_batch.settings.processors import release_memory, release_models
 
 #: Co-occurrence factors in a similarity vector.
 _SIMILAR_FACTORS: Final = 128
@@ -183,6 +183,7 @@ def train_hybrid(
     content = content_features(movies)
     with _ONE_AT_A_TIME:
         extract = _extract(ratings(), content, parameters, user_count=len(user_ids), seed=seed)
+        release_memory()
     encoder = encoder_of(
         extract.users,
         content,
@@ -193,7 +194,7 @@ def train_hybrid(
         stage=stage,
         checkpoints=checkpoints,
     )
-    gc.collect()  # a Keras model refers to itself, so that only this releases it and its optimizer
+    release_models()
     return HybridRetrieval(
         Halves(encoder, extract.years, extract.neighbours, extract.popularity),
         extract.users._replace(own=encoder.users),
