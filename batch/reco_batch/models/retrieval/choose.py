@@ -445,15 +445,20 @@ class _Neighbours:
         return self._fitted[own]
 
     def _fit(self, own: NeighbourParameters) -> dict[NeighbourParameters, sp.csr_matrix]:
-        """Return the weights, for SLIM those of all penalties, which share one large system."""
+        """Return the weights; for other penalties of a kind of SLIM those of all penalties.
+
+        All penalties share one large system. The weights of all take much memory, so that those of
+        a kind are fitted only once it is chosen.
+        """
         if own.kind == NeighbourKind.WALK:
             return {own: fit_neighbours(self._data.pairs, own)}
-        penalties = dict.fromkeys([(own.l1, own.l2), *_PENALTIES])
+        known = {(each.l1, each.l2) for each in self._fitted if each.kind == own.kind}
+        penalties = {(own.l1, own.l2): own}
+        if known:
+            others = {pair: replace(own, l1=pair[0], l2=pair[1]) for pair in _PENALTIES}
+            penalties |= {pair: each for pair, each in others.items() if pair not in known}
         found = SlimProblem.of(self._data.pairs, own).weights(list(penalties))
-        return {
-            replace(own, l1=l1, l2=l2): weights
-            for (l1, l2), weights in zip(penalties, found, strict=True)
-        }
+        return dict(zip(penalties.values(), found, strict=True))
 
     def measured(self, parameters: HybridParameters) -> PerUser:
         """Return the metrics of the lists by this half alone."""

@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 _CANDIDATES_AT_ONCE: Final = 1_000
 
 #: Rated movies, candidates and weights, [W] each.
-_Entries: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]
+_Entries: TypeAlias = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.floating]]
 
 
 class RatedPairs(NamedTuple):
@@ -197,8 +197,9 @@ class SlimProblem(NamedTuple):
             found: list[_Entries] = []
             for weights in solved(self.system, self.wanted[block], near, penalties):
                 candidate, neighbour = np.nonzero(weights)
-                rated = self.rows[near[candidate, neighbour]]
-                found.append((rated, candidates[candidate], weights[candidate, neighbour]))
+                rated = self.rows[near[candidate, neighbour]].astype(np.int32)
+                own = candidates[candidate].astype(np.int32)
+                found.append((rated, own, weights[candidate, neighbour]))
             return found
 
         of_blocks = list(_by_block(entries, len(self.candidates)))

@@ -438,6 +438,24 @@ def test_penalties_are_measured_beside_the_encoder(first):
     assert share["ndcg@10"] in [one["ndcg@10"] for one in penalties]
 
 
+def test_only_the_chosen_kind_is_fitted_with_every_penalty(series, monkeypatch, stage):
+    """The weights of all penalties of a kind that is not chosen would take memory for nothing."""
+    fitted = []
+    weights = choosing.SlimProblem.weights
+
+    def recorded(problem, penalties):
+        fitted.append(list(penalties))
+        return weights(problem, penalties)
+
+    monkeypatch.setattr(choosing.SlimProblem, "weights", recorded)
+
+    chosen(series, stage=stage)
+
+    usual = (SMALL.neighbours.l1, SMALL.neighbours.l2)
+    others = [pair for pair in choosing._PENALTIES if pair != usual]
+    assert fitted == [[usual], [usual], others]
+
+
 def test_newcomers_have_few_ratings_of_their_own(series):
     """Every fourth user of the sample with a longer history, with five drawn ratings, in order."""
     train, validation = series
