@@ -98,9 +98,11 @@ class _Side:
         self.covariance = _state(np.zeros((count, width, width), np.float32))
         self.prior = _state(np.zeros((count, width), np.float32))
         self.precision = _state(1 / variances)  # [K], the diagonal
+        #: Columns that the other side sums up, from `_columns`; [rows, P + K + 1].
+        self.columns = _state(np.zeros((count, width * (width + 1) // 2 + width + 1), np.float32))
 
     def variables(self) -> list[tf.Variable]:
-        """Return the variables that training changes."""
+        """Return the variables of the state; `columns` follow from it."""
         return [self.mean, self.covariance, self.prior, self.precision]
 
     def steps(self) -> NDArray[np.int64]:
@@ -202,6 +204,7 @@ class BayesianFactors(tfrs.Model):
     def _update_users(self, first: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
         """Update the noise of a block of users, then their states."""
         side, other = self._sides
+        self._keep_columns(other, first)
         block = _Block.of(side, first, stop)
         error = self.compute_loss({"user": block.rows, "movie": block.others, "y": block.values})
         gram, right, squares = self._sums(block, other, tf.ones_like(block.values))
@@ -226,6 +229,7 @@ class BayesianFactors(tfrs.Model):
     def _update_movies(self, first: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
         """Update the states of a block of movies."""
         other, side = self._sides
+        self._keep_columns(other, first)
         block = _Block.of(side, first, stop)
         error = self.compute_loss({"user": block.others, "movie": block.rows, "y": block.values})
         gram, right, _ = self._sums(block, other, 1 / tf.gather(self.noise, block.others))
@@ -240,21 +244,34 @@ class BayesianFactors(tfrs.Model):
         With x = (1, factors) and b the bias of the other side: expected x x^T, expected (y - b) x,
         and expected (y - b)^2.
         """
-        second = other.mean[:, :, tf.newaxis] * other.mean[:, tf.newaxis, :] + other.covariance
-        ones = tf.ones_like(other.mean[:, :1])
-        x = tf.concat([ones, other.mean[:, 1:]], axis=1)
-        of_bias = tf.concat([other.mean[:, :1], second[:, 0, 1:]], axis=1)  # expected b x
-        moments = tf.concat([x[:, tf.newaxis, :], second[:, 1:, :]], axis=1)
-        moments = tf.concat([x[:, :, tf.newaxis], moments[:, :, 1:]], axis=2)
-        packed = tf.gather(tf.reshape(moments, [ones.shape[0], -1]), self._packed, axis=1)
-        columns = tf.concat([packed, of_bias, second[:, 0, :1]], axis=1)  # [others, P + K + 1]
-        summed = block.sums(weights, columns)
-        by_value = block.sums(weights * block.values, tf.concat([x, other.mean[:, :1]], axis=1))
-        width = x.shape[1]
+        summed, width = block.sums(weights, other.columns), other.mean.shape[1]
+        x_and_bias = tf.concat([other.columns[:, :width], other.mean[:, :1]], axis=1)
+        by_value = block.sums(weights * block.values, x_and_bias)
         gram = tf.reshape(tf.gather(summed, self._place, axis=1), [-1, width, width])
         right = by_value[:, :-1] - summed[:, -width - 1 : -1]
-        of_value = block.sums(weights * block.values**2, ones)[:, 0]
+        of_value = block.sums(weights * block.values**2, tf.ones_like(other.mean[:, :1]))[:, 0]
         return gram, right, of_value - 2 * by_value[:, -1] + summed[:, -1]
+
+    def _keep_columns(self, side: _Side, first: tf.Tensor) -> None:
+        """Compute the columns of a side before the first block of the other side.
+
+        They are the same for all blocks of a pass, and take more memory than any of these.
+        """
+        tf.cond(
+            tf.equal(first, 0),
+            lambda: side.columns.assign(self._columns(side)),
+            side.columns.value,
+        )
+
+    def _columns(self, side: _Side) -> tf.Tensor:
+        """Return the moments of each row: packed x x^T, whose first row is x, b x and b^2."""
+        second = side.mean[:, :, tf.newaxis] * side.mean[:, tf.newaxis, :] + side.covariance
+        x = tf.concat([tf.ones_like(side.mean[:, :1]), side.mean[:, 1:]], axis=1)
+        of_bias = tf.concat([side.mean[:, :1], second[:, 0, 1:]], axis=1)  # expected b x
+        moments = tf.concat([x[:, tf.newaxis, :], second[:, 1:, :]], axis=1)
+        moments = tf.concat([x[:, :, tf.newaxis], moments[:, :, 1:]], axis=2)
+        packed = tf.gather(tf.reshape(moments, [x.shape[0], -1]), self._packed, axis=1)
+        return tf.concat([packed, of_bias, second[:, 0, :1]], axis=1)
 
     def _update_priors(self) -> tf.Tensor:
         """Fit the prior means to the features, and the variances and the level of the noise."""
