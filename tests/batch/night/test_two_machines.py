@@ -95,7 +95,10 @@ def command(tmp_path, running):
             own = ("--engine", engine, "--namespace", engine, "--home", home, "--threads", 1)
             return (*program, *own, "--choose", "off", "--no-refit", *more)
 
-        words.environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "REDIS_URL": url}
+        # All processes use the same kernels of BLAS, or their last bits would differ.
+        kernels = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS")}
+        own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "REDIS_URL": url}
+        words.environment = {**own, **kernels}
         yield words
 
 
