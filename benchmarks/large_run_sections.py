@@ -1,13 +1,14 @@
 """Sections of docs/performance.md on runs of several sizes."""
 
 from comparison_tables import figure
+from speed_sections import table
 
 #: Time and memory that a run of ml-32m's size may take on two cores.
 BOUNDS = {"seconds": 32 * 60, "peak_bytes": 7e9}
 
 
 def scale(result: dict) -> list[str]:
-    """Return the sections on the cost of runs, and on the multiples of what a machine can do."""
+    """Return the sections on the cost of runs, and on the multiples of the least time."""
     runs = result["runs"]
     return [
         "",
@@ -57,11 +58,6 @@ def _machines(runs: list[dict]) -> list[str]:
     ]
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
-
-
 def _totals(runs: list[dict]) -> list[str]:
     amounts = {
         "users": lambda run: f"{run['users']:,}",
@@ -76,7 +72,7 @@ def _totals(runs: list[dict]) -> list[str]:
         "store": lambda run: _gigabytes(run["store_bytes"]),
     }
     rows = [[name, *(text(run) for run in runs)] for name, text in amounts.items()]
-    return _table(["", *map(_name, runs)], rows)
+    return table(["", *map(_name, runs)], rows)
 
 
 def _bounded(run: dict, name: str, text: str) -> str:
@@ -96,7 +92,7 @@ def _quality(runs: list[dict]) -> list[str]:
     )
     head = ["", "ndcg@10", "most rated", "RMSE", "user and item means"]
     rows = [[_name(run), *(figure(run["metrics"][a][b]) for a, b in shown)] for run in runs]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _limits(runs: list[dict]) -> list[str]:
@@ -112,7 +108,7 @@ def _limits(runs: list[dict]) -> list[str]:
         [name, *(f"{run['limits'][kind] / unit:,.2f} {word}" for run in runs)]
         for kind, (name, unit, word) in units.items()
     ]
-    return _table(["in a second, before the run of", *map(_name, runs)], rows)
+    return table(["in a second, before the run of", *map(_name, runs)], rows)
 
 
 def _stages(runs: list[dict]) -> list[str]:
@@ -124,7 +120,7 @@ def _stages(runs: list[dict]) -> list[str]:
             text = "" if seconds is None else f"{seconds:,.1f}"
             cells.append(f"{text} ({seconds / least:,.1f})" if text and least else text)
         rows.append([stage, *cells])
-    return _table(["", *map(_name, runs)], rows)
+    return table(["", *map(_name, runs)], rows)
 
 
 SECTIONS = {"scale": scale}

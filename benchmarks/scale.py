@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from machine import begin_anew_without_slowing, describe, environment
 from runs import BIN, measured
-from work import Work, limits, seconds_of, works
+from work import Work, limits, seconds_of, size_of, works
 
 from reco_batch.simulate.simulation import SHAPES
 from reco_store import connect
@@ -74,7 +74,7 @@ def run(name: str, scale: float, work: Path) -> dict[str, object]:
         **{kind: manifest["data"][kind] for kind in ("users", "movies", "ratings")},
         **night,
         "refresh": refresh,
-        "artifact_bytes": sum(p.stat().st_size for p in artifact.rglob("*") if p.is_file()),
+        "artifact_bytes": size_of(artifact),
         "store_bytes": stored,
         "limits": limit._asdict(),
         "least": least(works(artifact), limit, cores=machine["cores"]),
@@ -129,7 +129,7 @@ def main() -> None:
 
 
 def print_run(run: dict[str, object]) -> None:
-    """Print the totals of a run, and its stages beside their least time."""
+    """Print the totals of a run, and each stage with its least time and the multiple of it."""
     for name, part in (("run", run), ("refresh", run["refresh"])):
         print(
             f"{name}, {run['ratings']:,} ratings: {part['seconds']:,.1f} s, "

@@ -14,7 +14,8 @@ def _machine(result: dict) -> str:
     )
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table."""
     return [
         "| " + " | ".join(head) + " |",
         "|---" * len(head) + "|",
@@ -44,7 +45,7 @@ def topk(result: dict) -> list[str]:
         "that removes them are also in ours.",
         _machine(result),
         "",
-        *_table(head, rows),
+        *table(head, rows),
         "",
         "\\* measured for the first users only.",
     ]
@@ -75,7 +76,7 @@ def rules(result: dict) -> list[str]:
         "the preset `default` have. The lists are exact: those of all movies as candidates.",
         _machine(result),
         "",
-        *_table(head, rows),
+        *table(head, rows),
     ]
 
 
@@ -101,7 +102,7 @@ def ranked(result: dict) -> list[str]:
         f"{result['bound_of_predict']} times as fast as `predict` at batch 8192, one call a user.",
         _machine(result),
         "",
-        *_table(
+        *table(
             ["", "million pairs/s", "time relative to the product", "speed relative to predict"],
             rows,
         ),
@@ -148,7 +149,7 @@ def publish(result: dict) -> list[str]:
         "hundred; ours reads every key back and compares it with the digest of the artifact.",
         _machine(result),
         "",
-        *_table(["", *servers, "bound"], rows),
+        *table(["", *servers, "bound"], rows),
     ]
 
 
@@ -177,7 +178,7 @@ def growth(result: dict) -> list[str]:
         "on top of the inputs (bound 1.1).",
         _machine(result),
         "",
-        *_table([*head, "peak less inputs: MB"], rows),
+        *table([*head, "peak less inputs: MB"], rows),
     ]
 
 
@@ -216,7 +217,7 @@ def reader(result: dict) -> list[str]:
         "of the same value with the same client library, alternating.",
         _machine(result),
         "",
-        *_table(["", *servers, "bound"], rows),
+        *table(["", *servers, "bound"], rows),
     ]
 
 
@@ -244,7 +245,7 @@ def reasons(result: dict) -> list[str]:
         "positions as ids.",
         _machine(result),
         "",
-        *_table([*head, "a list: bytes", "its explanations: bytes"], rows),
+        *table([*head, "a list: bytes", "its explanations: bytes"], rows),
     ]
 
 
@@ -278,7 +279,7 @@ def training(result: dict) -> list[str]:
         "does not use it. `--tensorboard DIR` keeps the profiles for TensorBoard.",
         _machine(result),
         "",
-        *_table([*head, "times both", "with XLA", "where the time goes"], rows),
+        *table([*head, "times both", "with XLA", "where the time goes"], rows),
     ]
 
 

@@ -174,7 +174,7 @@ def works(folder: Path) -> dict[str, Work]:
         "read and check the data": Work(parse=manifest["data"]["ratings"]),
         **_of_trainings(folder, manifest),
         **_of_lists(folder, manifest["data"]),
-        "save retrieval models": Work(store=_size(folder / "models")),
+        "save retrieval models": Work(store=size_of(folder / "models")),
         "publish": Work(insert=manifest["entries"]),
     }
 
@@ -284,5 +284,6 @@ def _widths(folder: Path) -> dict[str, int]:
     return {**found, "rating": width}
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -117,7 +117,7 @@ def test_the_end_of_a_promoted_experiment_is_saved(client, keys, promoting):
 def test_an_experiment_that_could_not_be_ended_is_not_reported_as_over(
     client, keys, promoting, capfd
 ):
-    """The arm is live by then: the command succeeds, and tells what is left to do."""
+    """The arm is live by then: the command succeeds, and prints what is left to do."""
 
     def lost(*_):
         raise StoreUnreachable("redis://there", "the connection was lost")

@@ -299,7 +299,7 @@ def test_the_needed_users_find_the_wanted_effect_in_four_of_five_experiments():
 
 
 def planted_needs(users):
-    """Return what an experiment without any difference says about the needed users."""
+    """Return the users that an experiment without any difference is found to need."""
     found = section(planted(effect=0.0, users=users))
     needed = found["comparisons"][0]["needed"]
     rate = found["arms"][0]["rate"]

@@ -117,7 +117,7 @@ def test_a_promoted_generation_is_restored_from_the_arms_artifact(own):
 
 
 def test_another_arms_generation_is_not_published_by_its_name(own):
-    """It was not promoted; the error says what would serve it where."""
+    """It was not promoted; the error names the command that would serve it."""
     ended = own.batch("republish", own.made["reco-b"])
 
     assert (ended.code, live(own)) == (2, own.made["reco"])

@@ -26,7 +26,7 @@ def test_a_live_generation_of_another_machine_is_refused(refused, small, served,
 
 
 def test_nothing_live_is_refused(refused, small):
-    """One line says to run first."""
+    """One line advises a run first."""
     line = refused("refresh", "--data", small, "--namespace", "empty", code=5)
     assert line.startswith("error: nothing is live, so nothing can be refreshed. Run `batch run`.")
 

@@ -255,7 +255,7 @@ class BayesianFactors(tfrs.Model):
     def _keep_columns(self, side: _Side, first: tf.Tensor) -> None:
         """Compute the columns of a side before the first block of the other side.
 
-        They are the same for all blocks of a pass, and take more memory than any of these.
+        They are the same for all blocks of a pass, and larger than a block.
         """
         tf.cond(
             tf.equal(first, 0),

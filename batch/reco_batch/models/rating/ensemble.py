@@ -165,10 +165,10 @@ def train_ensemble(
         l2=parameters.ridge_l2,
         shrinkage=parameters.bias_shrinkage,
     )
-    factors_model = trained.linear(scale)
+    factorised = trained.linear(scale)
     del trained
     release_models()
-    return weighted_sum([factors_model, ridge], [1, parameters.ridge_share])
+    return weighted_sum([factorised, ridge], [1, parameters.ridge_share])
 
 
 def _features(

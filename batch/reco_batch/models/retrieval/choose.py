@@ -445,10 +445,10 @@ class _Neighbours:
         return self._fitted[own]
 
     def _fit(self, own: NeighbourParameters) -> dict[NeighbourParameters, sp.csr_matrix]:
-        """Return the weights; for other penalties of a kind of SLIM those of all penalties.
+        """Return the weights; of a kind of SLIM that has some already, those of all penalties.
 
-        All penalties share one large system. The weights of all take much memory, so that those of
-        a kind are fitted only once it is chosen.
+        All penalties share one large system, and their weights take much memory. Only the chosen
+        kind is asked for a second pair, so only its penalties are all fitted.
         """
         if own.kind == NeighbourKind.WALK:
             return {own: fit_neighbours(self._data.pairs, own)}
