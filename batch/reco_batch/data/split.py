@@ -3,7 +3,9 @@
 `random` is the split of the notebook: stratified by user, 80/20, then 90/10 of the rest. `time`
 holds out each user's latest fifth. `global` holds out everything after one moment, which is the
 task of a run: with the others, the training part contains what other users did later. Users with
-too few ratings for every part stay in training, and are counted.
+too few ratings for a test part stay in training, and are counted. Of the users with enough for a
+test part alone, some are drawn who have one rating in the validation part: a choice for all users
+cannot be made on the most active ones.
 
 Of events, whole interactions are held out, so no event of a held-out pair of user and movie is in
 training. Only interactions of target kinds are; the others are training data. Where the split is by
@@ -109,6 +111,10 @@ def split_ratings(
     train, validation, few_of_rest = _stratified(
         rest, users, share=VALIDATION_SHARE, at_least=_ROWS_FOR_VALIDATION, seed=seed
     )
+    if few_of_rest:
+        of_few = _one_each(rest, test, users, seed=seed)
+        train = train[~np.isin(train, of_few)]
+        validation = np.concatenate([validation, of_few])
     if few or few_of_rest or len(targets.others):  # those rows are at the end, in file order
         train = np.concatenate([train, targets.others])
         train = np.random.default_rng(seed).permutation(train)
@@ -148,13 +154,45 @@ def _stratified(
     return np.concatenate([stay, rows[stays]]), held_out, few
 
 
+def _one_each(
+    rest: NDArray[np.int64], test: NDArray[np.int64], users: NDArray[np.int32], *, seed: int
+) -> NDArray[np.int64]:
+    """Return one random row of each drawn user with too few rows for a validation part."""
+    drawn = _drawn_few(users[rest], users[test], seed=seed)
+    own = np.random.default_rng(seed).permutation(rest[drawn[users[rest]]])
+    _, first = np.unique(users[own], return_index=True)
+    return own[first]
+
+
+def _drawn_few(
+    of_rest: NDArray[np.int32], of_test: NDArray[np.int32], *, seed: int
+) -> NDArray[np.bool_]:
+    """Draw users with a test part, but too few other rows for a validation part, [U].
+
+    As many as have a tenth of these rows, so that one row of each is a tenth as well.
+
+    Args:
+        of_rest: user of each row that is not in the test part.
+        of_test: user of each row of the test part.
+        seed: random seed.
+    """
+    counts = np.bincount(of_rest)
+    is_few = (counts < _ROWS_FOR_VALIDATION) & np.isin(np.arange(len(counts)), of_test)
+    return is_few & (np.random.default_rng(seed).random(len(counts)) < counts * VALIDATION_SHARE)
+
+
 def _by_time(ratings: Ratings, targets: _Targets, *, seed: int) -> Split:
     """Hold out each user's latest fifth; validation is the latest tenth of the rest."""
     users, when = ratings.user_index, targets.when
-    rest, test, few = _latest(targets.rows, users, when, share=TEST_SHARE, at_least=_ROWS_FOR_TEST)
-    train, validation, _ = _latest(
-        rest, users, when, share=VALIDATION_SHARE, at_least=_ROWS_FOR_VALIDATION
-    )
+    counts = np.bincount(users[targets.rows])
+    few = (counts > 0) & (counts < _ROWS_FOR_TEST)
+    of_test = np.where(few, 0, np.floor(counts * TEST_SHARE)).astype(np.int64)
+    rest, test = _latest(targets.rows, users, when, of_test)
+    counts = np.bincount(users[rest])
+    enough = counts >= _ROWS_FOR_VALIDATION
+    of_validation = np.where(enough, np.floor(counts * VALIDATION_SHARE), 0).astype(np.int64)
+    of_validation += _drawn_few(users[rest], users[test], seed=seed)
+    train, validation = _latest(rest, users, when, of_validation)
     train = np.concatenate([train, targets.others])
     first_of_test = _first_of(test, users, when)
     until = first_of_test[users[validation]]
@@ -165,7 +203,7 @@ def _by_time(ratings: Ratings, targets: _Targets, *, seed: int) -> Split:
     left_out = np.concatenate([left_out, late])
     # In file order a batch would contain few users, and so few negatives.
     train = np.random.default_rng(seed).permutation(train)
-    return Split(train, validation, test, few, newcomers, left_out=left_out)
+    return Split(train, validation, test, int(few.sum()), newcomers, left_out=left_out)
 
 
 def _first_of(
@@ -247,21 +285,17 @@ def _latest(
     rows: NDArray[np.int64],
     user_index: NDArray[np.int32],
     when: NDArray[np.int64],
-    *,
-    share: float,
-    at_least: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Hold out the latest `share`, rounded down, of each user's rows."""
+    held_out: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold out the latest rows of each user, as many as `held_out`, [U]."""
     users = user_index[rows]
     order = user_by_user(users, when[rows], ties=rows)
     counts = np.bincount(users)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     position = np.empty(len(rows), np.int64)  # of each row among its user's, oldest first
     position[order] = np.arange(len(rows)) - starts[users[order]]
-    kept = counts - np.where(counts >= at_least, np.floor(counts * share), 0).astype(np.int64)
-    held_out = position >= kept[users]
-    few = int(((counts > 0) & (counts < at_least)).sum())
-    return rows[~held_out], rows[held_out], few
+    is_late = position >= (counts - held_out)[users]
+    return rows[~is_late], rows[is_late]
 
 
 def stratified_parts(

@@ -102,6 +102,36 @@ def _share(part, sizes, how, share):
 
 
 @pytest.mark.parametrize("how", BY_USER)
+def test_some_users_with_few_ratings_are_in_the_validation_part(how):
+    """One rating of as many of them as have a tenth of their ratings; never of fewer than five."""
+    counts = np.array([4] * 300 + [6] * 500 + [40] * 20)
+    ratings = ratings_with(counts)
+
+    split = split_ratings(ratings, by=how, seed=42)
+
+    test = per_user(ratings, split.test, len(counts))
+    validation = per_user(ratings, split.validation, len(counts))
+    assert (validation[counts == 4] == 0).all()
+    assert (validation[counts == 6] <= 1).all()
+    rest = (counts - test)[counts == 6].sum()
+    assert validation[counts == 6].sum() == pytest.approx(rest / 10, rel=0.2)
+    assert (validation[counts == 40] >= 3).all()
+
+
+def test_a_split_by_time_validates_the_latest_rating_of_users_with_few():
+    """The rating before those of the test part."""
+    ratings = ratings_with([6] * 200)
+    ratings = replace(ratings, timestamp=np.arange(len(ratings)))
+
+    split = split_ratings(ratings, by=SplitBy.TIME, seed=42)
+
+    assert len(split.validation) > 50
+    last_of_train = np.zeros(200, int)
+    np.maximum.at(last_of_train, ratings.user_index[split.train], split.train)
+    assert (last_of_train[ratings.user_index[split.validation]] < split.validation).all()
+
+
+@pytest.mark.parametrize("how", BY_USER)
 def test_one_user_with_one_rating(how):
     """The only rating of the only user stays in training."""
     split = split_ratings(ratings_with([1]), by=how, seed=42)

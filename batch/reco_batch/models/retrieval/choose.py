@@ -8,7 +8,8 @@ with all others as chosen so far, and keeps the best:
 3. length of the encoder's training, by the lists of both halves: one training is measured every few
    steps, and ends when the lists get worse;
 4. penalties of the item-item weights, by the lists of both halves: the encoder finds the movies
-   further down a list, so the other half does better with fewer weights than it would alone;
+   further down a list, so the other half does better with fewer weights than it would alone.
+   Stronger ones follow the share of this half, on which they depend most;
 5. shares of both halves and of popularity, by the lists of their sum. The trust in short
    histories is also measured on a quarter of these users as newcomers: with a few drawn ratings,
    and without the vectors that the encoder learned for them.
@@ -20,8 +21,9 @@ than the most popular movies by any metric, beyond its standard error, give way 
 Of large data the choice uses all ratings of some users only, drawn at random: what is best for them
 hardly differs, and a run would otherwise spend half of its time on the choice.
 
-The measure of a list is the mean of NDCG@10 and NDCG@100. Budgets are in users and scores, not in
-seconds, so the same data, seed and last run give the same choice.
+The measure of a list is the mean of NDCG@10, NDCG@100 and Recall@100: the deeper metrics vary less
+between samples, and NDCG@10 alone would choose by a few movies of each user. Budgets are in users
+and scores, not in seconds, so the same data, seed and last run give the same choice.
 
 Shapes: U users, A sampled users with held-out ratings, I movies.
 """
@@ -65,11 +67,14 @@ from reco_batch.settings.search_space import values_of, with_values
 
 #: Penalties of SLIM to try, L1 and L2; the solution for one is the start for the next.
 _PENALTIES: Final = ((0.5, 60.0), (0.5, 20.0), (0.5, 4.0), (2.0, 2.0), (0.1, 20.0), (0.1, 60.0))
+#: L2 penalties to try in turn after the largest of these, as long as each is better: the more users
+#: have rated the same movies, the larger the best one is.
+_STRONGER: Final = (200.0, 600.0, 2000.0, 6000.0)
 #: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
     "neighbours.kind": tuple(NeighbourKind),
     "neighbours.l1": tuple(sorted({l1 for l1, _ in _PENALTIES})),
-    "neighbours.l2": tuple(sorted({l2 for _, l2 in _PENALTIES})),
+    "neighbours.l2": tuple(sorted({l2 for _, l2 in _PENALTIES} | {*_STRONGER})),
     "recency": (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
     "dislike_weight": (1.0, 0.5, 0.0, -0.5),
     "tower.steps": (),  # as many as the training is measured at
@@ -92,7 +97,7 @@ _STANDARDISED_AT_ONCE: Final = 1 << 16
 _FEW, _FOR_EACH_NEWCOMER = 5, 4
 #: Steps of the encoder between two measurements, rounded to whole epochs; most measurements; and
 #: measurements without a gain after which the training ends.
-_MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 1
+_MARK_STEPS, _MOST_MARKS, _PATIENCE = 24, 10, 2
 #: Largest number of steps in a manifest that is believed.
 _MOST_STEPS: Final = 1_000_000
 #: Shares of popularity to try in turn where lists are worse than it; if none is enough, the lists
@@ -144,11 +149,13 @@ class _Sample(NamedTuple):
         )
         lists = np.concatenate([block.items for block in blocks])
         found = per_user_metrics(lists, self.wanted, self.users, ks=ks)
-        return {**found, _GOAL: (found[f"ndcg@{ks[0]}"] + found[f"ndcg@{ks[-1]}"]) / 2}
+        goal = [found[name] for name in (f"ndcg@{ks[0]}", f"ndcg@{ks[-1]}", f"recall@{ks[-1]}")]
+        return {**found, _GOAL: np.mean(goal, axis=0)}
 
 
 _GOAL: Final = "goal"
 _KIND: Final = "neighbours.kind"
+_L2: Final = "neighbours.l2"
 _STEPS: Final = "tower.steps"
 #: Names in `Choice.tried` of the lists by the chosen values, of the most popular movies, and of the
 #: lists with more and more popularity.
@@ -204,6 +211,24 @@ class _Ladder:
             best = self.step([{name: value} for value in LADDER[name]], measure)
         assert best is not None  # noqa: S101  # there is at least one name
         return best
+
+    def strengthen(self, measure: Callable[[HybridParameters], PerUser]) -> None:
+        """Raise the L2 penalty from the largest of the pairs as long as the lists get better.
+
+        One of the last run is lowered as well, where a larger one is not better.
+        """
+        ladder = (max(l2 for _, l2 in _PENALTIES), *_STRONGER)
+        first = self.parameters.neighbours.l2
+        if first not in ladder:
+            return
+        place = ladder.index(first)
+        for values in (ladder[place + 1 :], ladder[:place][::-1]):
+            for l2 in values:
+                self.step([{_L2: l2}], measure)
+                if self.parameters.neighbours.l2 != l2:
+                    break
+            if not self.has_last or self.parameters.neighbours.l2 != first:
+                return
 
     def measured(self, step: str, values: Mapping[str, Any], found: PerUser) -> PerUser:
         """Record the metrics of a step's values, and return them."""
@@ -384,6 +409,8 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
         penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]
         ladder.step(penalties, blend.measured)
     ladder.each(["neighbour_share"], blend.measured)
+    if ladder.parameters.neighbours.kind != NeighbourKind.WALK and _L2 in ladder.free:
+        ladder.strengthen(blend.measured)
     ladder.each(
         ["half_trust"], _with_newcomers(blend, data, neighbours, encoder, ladder.parameters)
     )
@@ -455,7 +482,8 @@ class _Neighbours:
         known = {(each.l1, each.l2) for each in self._fitted if each.kind == own.kind}
         penalties = {(own.l1, own.l2): own}
         if known:
-            others = {pair: replace(own, l1=pair[0], l2=pair[1]) for pair in _PENALTIES}
+            pairs = [(own.l1, l2) for l2 in _STRONGER] if own.l2 in _STRONGER else _PENALTIES
+            others = {pair: replace(own, l1=pair[0], l2=pair[1]) for pair in pairs}
             penalties |= {pair: each for pair, each in others.items() if pair not in known}
         found = SlimProblem.of(self._data.pairs, own).weights(list(penalties))
         return dict(zip(penalties.values(), found, strict=True))

@@ -102,8 +102,43 @@ def test_every_value_is_one_of_the_ladder(first):
 
 def test_every_pair_of_penalties_is_of_the_ladder():
     """The values of the last run are only believed if they are of the ladder."""
-    for place, name in enumerate(("neighbours.l1", "neighbours.l2")):
-        assert {pair[place] for pair in choosing._PENALTIES} == set(LADDER[name])
+    l1s, l2s = (set(values) for values in zip(*choosing._PENALTIES, strict=True))
+
+    assert l1s == set(LADDER["neighbours.l1"])
+    assert l2s | {*choosing._STRONGER} == set(LADDER["neighbours.l2"])
+    assert max(l2s) < choosing._STRONGER[0]
+    assert sorted(choosing._STRONGER) == list(choosing._STRONGER)
+
+
+def strengthened(first, best, *, has_last=False):
+    """Return the L2 penalty that a ladder ends with, and those that it measured."""
+    parameters = with_values(SMALL, {"neighbours.l2": first})
+    ladder = choosing._Ladder(parameters, frozenset(LADDER), has_last=has_last)
+
+    def measure(parameters):
+        return {"goal": np.full(9, -abs(np.log(parameters.neighbours.l2 / best)))}
+
+    ladder.strengthen(measure)
+    tried = [one["values"]["neighbours.l2"] for one in ladder.tried]
+    return ladder.parameters.neighbours.l2, list(dict.fromkeys(tried))
+
+
+def test_a_penalty_is_raised_as_long_as_the_lists_get_better():
+    """The next larger one is not tried where the one before it is worse."""
+    assert strengthened(60.0, 600.0) == (600.0, [60.0, 200.0, 600.0, 2000.0])
+    assert strengthened(60.0, 60.0) == (60.0, [60.0, 200.0])
+    assert strengthened(60.0, 1e6)[0] == 6000.0
+    assert strengthened(20.0, 600.0) == (20.0, [])
+
+
+def test_a_penalty_of_the_last_run_is_lowered_too():
+    """The new data may have fewer common users."""
+    assert strengthened(2000.0, 200.0, has_last=True) == (
+        200.0,
+        [2000.0, 6000.0, 600.0, 200.0, 60.0],
+    )
+    assert strengthened(2000.0, 6000.0, has_last=True)[0] == 6000.0
+    assert strengthened(6000.0, 6000.0, has_last=True) == (6000.0, [6000.0, 2000.0])
 
 
 @pytest.mark.slow
