@@ -89,16 +89,21 @@ class ListRules:
         """
         if self.boost is not None:
             self._add_boosts(scores, self.boost)
-        if self.eligible is not None:
+        elif self.eligible is not None:
             scores += np.where(self.eligible, np.float32(0), np.float32(-np.inf))
 
     def _add_boosts(self, scores: NDArray[np.float32], boost: NDArray[np.float32]) -> None:
+        added = boost if self.eligible is None else np.where(self.eligible, boost, -np.inf)
+        added = added.astype(np.float32, copy=False)
         # Row by row, since a row stays in the processor's cache for all of its passes.
         ones, centred = np.ones_like(boost), np.empty_like(boost)
         for row in scores:
             np.subtract(row, (ones @ row) / len(row), out=centred)
             deviation = np.sqrt(centred @ centred / len(row))
-            saxpy(boost, row, a=deviation)  # row += deviation * boost, in one pass
+            if deviation > 0:
+                saxpy(added, row, a=deviation)  # row += deviation * added, in one pass
+            else:  # nothing to boost, and 0 times minus infinity is no number
+                row[np.isneginf(added)] = -np.inf
 
 
 #: Rules that change nothing.
