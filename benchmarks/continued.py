@@ -44,7 +44,7 @@ def main() -> None:
 
         def train(rows: np.ndarray, epochs: int, **checkpoints: Checkpoints) -> LinearRating:
             return train_ensemble(
-                dataset.ratings.take(rows),
+                lambda: dataset.ratings.take(rows),
                 movies=dataset.movies,
                 user_count=len(dataset.user_ids),
                 scale=dataset.rating_scale,

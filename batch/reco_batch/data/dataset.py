@@ -379,6 +379,9 @@ def histories(
 
 def newest_first(ratings: Ratings) -> NDArray[np.int64]:
     """Return the rows of the ratings by user, newest first, [N]; see `histories`."""
-    earlier = -np.arange(len(ratings))
-    newest = earlier if ratings.timestamp is None else -ratings.timestamp
-    return user_by_user(ratings.user_index, newest, ties=earlier)
+    times = ratings.timestamp
+
+    def keys(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return -rows if times is None else -times[rows], -rows
+
+    return user_by_user(ratings.user_index, keys)

@@ -1,10 +1,16 @@
 """Order of ratings by user: counted, or sorted by user and value packed into one number."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: Function that returns the values of some rows, [n], and their ties, [n]: the order of ratings of
+#: one user with the same value, distinct among those.
+Keys: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.generic]]]
+#: Ratings that are sorted together, which bounds the memory.
+_SORTED_AT_ONCE: Final = 2_000_000
 #: Bits of a sort key without its sign.
 _BITS: Final = 63
 
@@ -31,25 +37,38 @@ def grouped(values: NDArray[Any], groups: NDArray[np.int32]) -> NDArray[Any]:
     return found
 
 
-def user_by_user(
-    user_index: NDArray[np.int32], values: NDArray[np.int64], *, ties: NDArray[np.generic]
-) -> NDArray[np.int64]:
-    """Return the rows by ascending user, then value, then `ties`, as `np.lexsort` does.
+def user_by_user(user_index: NDArray[np.int32], keys: Keys) -> NDArray[np.int64]:
+    """Return the rows by ascending user and, within a user, by the keys.
 
     Args:
         user_index: [N], from 0.
-        values: [N].
-        ties: [N], sort order of ratings with the same user and value; distinct among those.
+        keys: returns the keys of some rows.
 
     Returns:
         [N] rows.
 
     Cost:
-        O(N log N) time: a quarter of that of `np.lexsort` if few ratings share user and value, and
-        the same if most do. 26 bytes a rating, and 32 more for each rating with a tie.
+        O(N log N) time: a third of that of `np.lexsort` if few ratings share user and value. 12
+        bytes a rating, and the keys of one part of the users.
     """
-    if not len(user_index):
-        return np.zeros(0, np.int64)
+    rows = grouped(np.arange(len(user_index)), user_index)
+    counts = np.bincount(user_index)
+    ends = np.cumsum(counts[counts > 0])
+    start = 0
+    while start < len(rows):
+        # Whole users, as many as fit, and at least one.
+        part = np.searchsorted(ends, start + _SORTED_AT_ONCE, "right") - 1
+        stop = int(ends[max(part, np.searchsorted(ends, start, "right"))])
+        own = rows[start:stop]
+        rows[start:stop] = own[_sorted(user_index[own], *keys(own))]
+        start = stop
+    return rows
+
+
+def _sorted(
+    user_index: NDArray[np.int32], values: NDArray[np.int64], ties: NDArray[np.generic]
+) -> NDArray[np.int64]:
+    """Return the rows by ascending user, then value, then `ties`, as `np.lexsort` does."""
     least, most = int(values.min()), int(values.max())
     bits = (most - least).bit_length()
     if int(user_index.max()).bit_length() + bits > _BITS:

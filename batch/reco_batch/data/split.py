@@ -289,7 +289,7 @@ def _latest(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hold out the latest rows of each user, as many as `held_out`, [U]."""
     users = user_index[rows]
-    order = user_by_user(users, when[rows], ties=rows)
+    order = user_by_user(users, lambda own: (when[rows[own]], rows[own]))
     counts = np.bincount(users)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     position = np.empty(len(rows), np.int64)  # of each row among its user's, oldest first

@@ -101,8 +101,6 @@ class Evaluation:
         self._listed = dataset.movies.listed
         self._scale = dataset.rating_scale
         popular = fitted.targets
-        # Without the times, 8 of 20 bytes per rating, which only the histories need.
-        self._fitted = Ratings(popular.user_index, popular.movie_index, popular.rating, None)
         self._held_out = held_out
         self._rank_by, self._candidates = rank_by, candidates
         self._seed, self._threads = seed, threads
@@ -125,6 +123,13 @@ class Evaluation:
         self._asked = np.flatnonzero(np.diff(self._wanted.offsets))
         self._rated = np.bincount(popular.movie_index, minlength=self._movie_count)
         self._popular = popularity_scores(popular, movie_count=self._movie_count)
+        # Everything that the baselines need, since the ratings of large data take much memory.
+        self._baseline = popularity_baseline(
+            popular, held_out, movie_count=self._movie_count, listed=self._listed, ks=TOP_K
+        )
+        self._means: _Means | None = None
+        if dataset.has_stars and len(held_out):
+            self._means = _Means.of(popular, counts=(users, self._movie_count))
         self._liked: Histories | None = None  # with implicit feedback nothing is disliked
         if dataset.has_stars:
             liked = np.flatnonzero(is_liked(self._findable, fitted, user_count=users))
@@ -159,13 +164,7 @@ class Evaluation:
             accuracy[group] = popular_top_k_accuracy(
                 scores[: self._listed], self._findable.movie_index, ks=TOP_K
             )
-        accuracy[POPULARITY] = popularity_baseline(
-            self._fitted,
-            self._held_out,
-            movie_count=self._movie_count,
-            listed=self._listed,
-            ks=TOP_K,
-        )
+        accuracy[POPULARITY] = self._baseline
         return {
             "retrieval": {
                 **among_all.accuracy(),
@@ -298,12 +297,10 @@ class Evaluation:
         Means are shrunk and bounded as predictions are, or a single five-star rating would come
         first.
         """
-        fitted = self._fitted
-        sums = np.bincount(fitted.movie_index, fitted.stars, minlength=self._movie_count)
-        mean = float(fitted.stars.mean())
-        shrunk = (sums + _BASELINE_SHRINKAGE * mean) / (self._rated + _BASELINE_SHRINKAGE)
+        assert self._means is not None  # noqa: S101  # ratings were held out
+        shrunk = self._means.of_movies
         if self._rank_by is RankBy.BOUND:
-            shrunk -= doubt_of(self._rated)
+            shrunk = shrunk - doubt_of(self._rated)
         return self._for_everyone(shrunk.astype(np.float32))
 
     def _for_everyone(self, scores: NDArray[np.float32]) -> Iterator[TopK]:
@@ -439,15 +436,32 @@ class Evaluation:
         return errors
 
     def _from_means(self) -> NDArray[np.float32]:
-        fitted, held_out = self._fitted, self._held_out
-        mean = np.float32(fitted.stars.mean())
-        counts = (len(self._seen.offsets) - 1, self._movie_count)
-        users, movies = fit_biases(
-            fitted, fitted.stars - mean, counts=counts, shrinkage=_BASELINE_SHRINKAGE
-        )
-        predicted = mean + users[held_out.user_index] + movies[held_out.movie_index]
+        assert self._means is not None  # noqa: S101  # ratings were held out
+        mean, users, movies, _ = self._means
+        predicted = mean + users[self._held_out.user_index] + movies[self._held_out.movie_index]
         clipped: NDArray[np.float32] = np.clip(predicted, *self._scale)
         return clipped
+
+
+class _Means(NamedTuple):
+    """Means of the ratings, from which the baselines of the rating model are computed."""
+
+    mean: np.float32
+    users: NDArray[np.float32]  # [U] differences of the users' means from it, shrunk
+    movies: NDArray[np.float32]  # [I] the same of the movies
+    of_movies: NDArray[np.float64]  # [I] shrunk means
+
+    @classmethod
+    def of(cls, ratings: Ratings, *, counts: tuple[int, int]) -> "_Means":
+        """Return the means of ratings of U users and I movies."""
+        mean = np.float32(ratings.stars.mean())
+        biases = fit_biases(
+            ratings, ratings.stars - mean, counts=counts, shrinkage=_BASELINE_SHRINKAGE
+        )
+        sums = np.bincount(ratings.movie_index, ratings.stars, minlength=counts[1])
+        rated = np.bincount(ratings.movie_index, minlength=counts[1])
+        shrunk = (sums + _BASELINE_SHRINKAGE * float(mean)) / (rated + _BASELINE_SHRINKAGE)
+        return cls(mean, *biases, shrunk)
 
 
 def _with_interval(group: str) -> list[str]:

@@ -68,8 +68,7 @@ class Trainings:
             self._models["rating"] = rating_of(preset.rating)
         is_dated = dataset.ratings.timestamp is not None
         self._popular = (POPULARITY, *(RECENT if is_dated else ()))
-        self._rows = fitted_rows(split, preset, seed=config.seed)
-        fitted = dataset.ratings.fitted(self._rows)
+        fitted = self._ratings(TRAIN)
         self._evaluation = Evaluation(
             dataset,
             fitted=fitted,
@@ -239,11 +238,10 @@ class Trainings:
 
     def _ratings(self, step: str) -> Ratings:
         """Return the ratings of a training, in order."""
-        rows = self._rows
+        ratings, config = self._dataset.ratings, self._config
         if step == REFIT:
-            order = np.random.default_rng(self._config.seed)
-            rows = order.permutation(len(self._dataset.ratings))
-        return self._dataset.ratings.fitted(rows)
+            return ratings.fitted(np.random.default_rng(config.seed).permutation(len(ratings)))
+        return ratings.fitted(fitted_rows(self._split, config.parameters, seed=config.seed))
 
 
 def fitted_rows(split: Split, parameters: Preset, *, seed: int) -> NDArray[np.int64]:

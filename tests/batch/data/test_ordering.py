@@ -1,9 +1,10 @@
 """Order of ratings, compared with sorts of NumPy."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reco_batch.data import ordering
 from reco_batch.data.ordering import grouped, user_by_user
 
 FAR = 2**62
@@ -14,19 +15,26 @@ def sorted_plainly(user, values, ties):
     return np.lexsort((ties, values, user))
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-FAR, -5, 0, 1, 7, FAR]))),
     st.randoms(use_true_random=False),
 )
-def test_the_order_is_that_of_three_keys(rows, chance):
+def test_the_order_is_that_of_three_keys(monkeypatch, rows, chance):
     """The order is that of a sort by three keys, for values of any range."""
     user = np.array([user for user, _ in rows], np.int32)
     values = np.array([value for _, value in rows], np.int64)
     ties = np.array(chance.sample(range(len(rows)), len(rows)), np.uint64)
 
-    found = user_by_user(user, values, ties=ties)
+    def keys(rows):
+        return values[rows], ties[rows]
 
-    np.testing.assert_array_equal(found, sorted_plainly(user, values, ties))
+    expected = sorted_plainly(user, values, ties)
+    np.testing.assert_array_equal(user_by_user(user, keys), expected)
+    for at_once in (1, 3):  # a user with more ratings is sorted alone
+        with monkeypatch.context() as patch:
+            patch.setattr(ordering, "_SORTED_AT_ONCE", at_once)
+            np.testing.assert_array_equal(user_by_user(user, keys), expected)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(-9, 9))))

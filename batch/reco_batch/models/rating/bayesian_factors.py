@@ -86,7 +86,6 @@ class _Side:
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
         self.counts = tf.constant(counts, tf.float32)
         self.starts = tf.constant(self.offsets)
-        self.rows = tf.constant(rows[order].astype(np.int32))
         self.others = tf.constant(others[order].astype(np.int32))
         self.values = tf.constant(values[order])
         rated = counts > 0
@@ -323,6 +322,13 @@ class BayesianFactors(tfrs.Model):
             scale,
         )
 
+    def ratings(self) -> Ratings:
+        """Return the training ratings by user, then by movie, without times."""
+        side = self._sides[0]
+        users = np.repeat(np.arange(len(side.offsets) - 1, dtype=np.int32), np.diff(side.offsets))
+        stars = side.values.numpy() * np.float32(self.spread) + np.float32(self.mean)
+        return Ratings(users, side.others.numpy(), stars, None)
+
     def leave_one_out(self, ratings: Ratings) -> NDArray[np.float32]:
         """Return the residual of each training rating as if it had been left out, in stars, [N].
 
@@ -362,10 +368,11 @@ class _Block(NamedTuple):
     def of(cls, side: _Side, first: tf.Tensor, stop: tf.Tensor) -> "_Block":
         """Return the ratings of the rows from `first` to `stop`."""
         ratings = slice(side.starts[first], side.starts[stop])
-        rows, others = side.rows[ratings], side.others[ratings]
-        within = tf.cast(rows, tf.int64) - first
+        others, values = side.others[ratings], side.values[ratings]
+        counts = side.starts[first + 1 : stop + 1] - side.starts[first:stop]
+        within = tf.repeat(tf.range(stop - first), counts)
         places = tf.stack([within, tf.cast(others, tf.int64)], axis=1)
-        return cls(rows, others, side.values[ratings], places, stop - first)
+        return cls(tf.cast(within + first, tf.int32), others, values, places, stop - first)
 
     def sums(self, weights: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
         """Return the weighted sum of each row's others, [R, columns], for a table of all others.
@@ -413,29 +420,22 @@ def _initial_state(
 
 
 def train_factors(
-    ratings: Ratings,
-    features: Features,
-    parameters: EnsembleParameters,
+    model: BayesianFactors,
     *,
     epochs: int,
-    seed: int,
     stage: Stage,
     checkpoints: Checkpoints | None = None,
     successor: Checkpoints | None = None,
-) -> BayesianFactors:
+) -> None:
     """Train on the value of every rating.
 
     Args:
-        ratings: training ratings.
-        features: of all users and movies.
-        parameters: hyper-parameters of this member.
+        model: model to train.
         epochs: passes over all ratings.
-        seed: random seed of the initial factors.
         stage: reports each epoch.
         checkpoints: checkpoints of this training, for `fit_epochs`.
         successor: checkpoints of the training that continues this one.
     """
-    model = BayesianFactors(ratings, features, parameters, seed=seed)
     optimizer = tf.keras.optimizers.SGD()  # without state; the updates need no optimizer
     fit_epochs(
         model,
@@ -447,4 +447,3 @@ def train_factors(
     )
     if successor is not None:
         successor.begin_from(model, optimizer)
-    return model

@@ -10,7 +10,7 @@ are more informative than the genres. Everything is linear in the number of rati
 Shapes: N ratings, U users, I movies, D factors, F features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from reco_batch.data.dataset import Movies, Ratings, histories
 from reco_batch.data.item_features import content_features
-from reco_batch.models.rating.bayesian_factors import Features, train_factors
+from reco_batch.models.rating.bayesian_factors import BayesianFactors, Features, train_factors
 from reco_batch.models.rating.ridge import fit_ridge
 from reco_batch.models.retrieval.cooccurrence import (
     cooccurrence_counts,
@@ -34,7 +34,7 @@ from reco_batch.models.training.checkpoints import Checkpoints
 from reco_batch.progress.reporter import Stage
 from reco_batch.scoring.factor_model import LinearRating, weighted_sum
 from reco_batch.settings.hyperparameters import EnsembleParameters
-from reco_batch.settings.processors import release_models
+from reco_batch.settings.processors import release_memory, release_models
 
 #: Fewest passes over all ratings; the co-occurrence factors are a good start.
 _LEAST_EPOCHS: Final = 8
@@ -55,7 +55,7 @@ class Ensemble(TrainableRating):
         size, continues = DataSize.of(dataset), checkpoints is not None and checkpoints.continues()
         epochs = self.continued_epochs(size) if continues else self.epochs(size)
         return train_ensemble(
-            training.ratings(),
+            training.ratings,
             movies=dataset.movies,
             user_count=len(dataset.user_ids),
             scale=dataset.rating_scale,
@@ -112,7 +112,7 @@ def planned_epochs(parameters: EnsembleParameters, *, rating_count: int) -> int:
 
 
 def train_ensemble(
-    ratings: Ratings,
+    ratings: Callable[[], Ratings],
     *,
     movies: Movies,
     user_count: int,
@@ -126,7 +126,7 @@ def train_ensemble(
     """Train both members on the value of every rating, and return their sum.
 
     Args:
-        ratings: training ratings.
+        ratings: returns the training ratings in any order; they are not kept.
         movies: catalogue.
         user_count: U.
         scale: lowest and highest rating.
@@ -136,39 +136,63 @@ def train_ensemble(
         checkpoints: checkpoints of this training.
         successor: checkpoints of the training that continues this one.
     """
-    counts = cooccurrence_counts(ratings, movie_count=len(movies), window=parameters.window)
-    history = histories(ratings, user_count=user_count)
-    interactions = as_matrix(history, None, movie_count=len(movies))
-    factors = cooccurrence_factors(counts, interactions, dim=parameters.factors, seed=seed)
-    del counts  # of large data they take a gigabyte
-    rated = np.bincount(ratings.movie_index, minlength=len(movies))
-    factors = factors / max(_mean_length(factors, rated), 1e-9)
     content = content_features(movies)
-    features = _features(content, factors, interactions, rated)
-    del history, interactions
-    trained = train_factors(
-        ratings,
-        features,
-        parameters,
+    trained, factors = _untrained(ratings(), content, parameters, user_count=user_count, seed=seed)
+    release_memory()
+    train_factors(
+        trained,
         epochs=parameters.epochs,
-        seed=seed,
         stage=stage,
         checkpoints=checkpoints,
         successor=successor,
     )
+    left = trained.ratings()
+    left = replace(left, rating=trained.leave_one_out(left))
+    factorised = trained.linear(scale)
+    del trained
+    release_models()
     of_content = np.hstack([content, factors * parameters.ridge_factor_scale])
     ridge = fit_ridge(
-        replace(ratings, rating=trained.leave_one_out(ratings)),
+        left,
         of_content.astype(np.float32),
         user_count=user_count,
         scale=scale,
         l2=parameters.ridge_l2,
         shrinkage=parameters.bias_shrinkage,
     )
-    factorised = trained.linear(scale)
-    del trained
-    release_models()
     return weighted_sum([factorised, ridge], [1, parameters.ridge_share])
+
+
+def _untrained(
+    ratings: Ratings,
+    content: NDArray[np.float32],
+    parameters: EnsembleParameters,
+    *,
+    user_count: int,
+    seed: int,
+) -> tuple[BayesianFactors, NDArray[np.float32]]:
+    """Return the factors before their training, and the co-occurrence factors of the movies.
+
+    Args:
+        ratings: training ratings.
+        content: [I, content] genres and year.
+        parameters: hyper-parameters of both members.
+        user_count: U.
+        seed: random seed.
+
+    Returns:
+        The factors, and [I, D] of mean length 1 over the ratings.
+    """
+    movie_count = len(content)
+    counts = cooccurrence_counts(ratings, movie_count=movie_count, window=parameters.window)
+    history = histories(ratings, user_count=user_count)
+    interactions = as_matrix(history, None, movie_count=movie_count)
+    factors = cooccurrence_factors(counts, interactions, dim=parameters.factors, seed=seed)
+    del counts  # of large data they take a gigabyte
+    rated = np.bincount(ratings.movie_index, minlength=movie_count)
+    factors = factors / max(_mean_length(factors, rated), 1e-9)
+    features = _features(content, factors, interactions, rated)
+    return BayesianFactors(ratings, features, parameters, seed=seed), factors
 
 
 def _features(

@@ -35,7 +35,7 @@ def fit_ridge(
     """Fit biases and weights.
 
     Args:
-        ratings: training ratings.
+        ratings: training ratings, in the order of the users.
         features: [I, F].
         user_count: U.
         scale: lowest and highest rating.
@@ -46,10 +46,9 @@ def fit_ridge(
         Model of width F.
 
     Cost:
-        O(N F^2 + U F^3) time; 50 N bytes in addition to ratings and result.
+        O(N F^2 + U F^3) time; 35 N bytes in addition to ratings and result.
     """
     mean = float(ratings.stars.mean())
-    ratings = _by_user(ratings)
     stars = ratings.stars
     ridge = l2 * np.eye(features.shape[1], dtype=np.float32)
     rated = np.bincount(ratings.movie_index, minlength=len(features)).astype(np.float32)
@@ -66,14 +65,6 @@ def fit_ridge(
         explained = _add_own(tastes, ratings, features, left, ridge=ridge)
     biases = fit_biases(ratings, stars - mean - explained, counts=counts, shrinkage=shrinkage)
     return LinearRating(mean, *biases, tastes, features, scale)
-
-
-def _by_user(ratings: Ratings) -> Ratings:
-    """Return the ratings sorted by user, without timestamps."""
-    order = np.argsort(ratings.user_index, kind="stable")
-    return Ratings(
-        ratings.user_index[order], ratings.movie_index[order], ratings.stars[order], None
-    )
 
 
 def _add_own(

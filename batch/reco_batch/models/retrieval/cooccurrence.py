@@ -44,7 +44,7 @@ _SHRINKAGE: Final = 20.0
 
 
 class OrderedRatings(NamedTuple):
-    """Ratings by user and, within a user, by time."""
+    """Ratings of some users, by user and, within a user, by time."""
 
     user_index: NDArray[np.int32]  # [N], ascending
     movie_index: NDArray[np.int32]  # [N]
@@ -62,28 +62,35 @@ class OrderedRatings(NamedTuple):
         )
 
 
-def in_order(ratings: Ratings) -> OrderedRatings:
-    """Return the ratings sorted by user and time, with ties in a pseudo-random order.
+def in_order(ratings: Ratings, *, at_once: int | None = None) -> Iterator[OrderedRatings]:
+    """Yield the ratings sorted by user and time, with ties in a pseudo-random order.
 
     Events with a strength that is not above 0 are left out.
 
     The order of ties is a hash of user and movie, so the same data have the same order. The order
     of the catalogue would relate movies that are adjacent there.
 
+    Args:
+        ratings: ratings to sort.
+        at_once: about how many ratings to yield at a time, of whole users; None: all.
+
     Raises:
         ValueError: the ratings have no timestamps.
     """
-    if ratings.timestamp is None:
+    users, movies, times = ratings.user_index, ratings.movie_index, ratings.timestamp
+    if times is None:
         raise ValueError("ratings without timestamps have no order")
-    ties = _hash(ratings.user_index, ratings.movie_index)
-    order = user_by_user(ratings.user_index, ratings.timestamp, ties=ties)
-    evidence = None
-    if ratings.strength is not None:
-        order = order[ratings.strength[order] > 0]
-        evidence = np.sqrt(ratings.strength[order])
-    return OrderedRatings(
-        ratings.user_index[order], ratings.movie_index[order], ratings.timestamp[order], evidence
-    )
+    order = user_by_user(users, lambda rows: (times[rows], _hash(users[rows], movies[rows])))
+    ends = np.cumsum(np.bincount(users))
+    start = 0
+    while start < len(order):
+        reached = np.searchsorted(ends, min(start + (at_once or len(order)), len(order)))
+        rows, start = order[start : ends[reached]], int(ends[reached])
+        evidence = None
+        if ratings.strength is not None:
+            rows = rows[ratings.strength[rows] > 0]
+            evidence = np.sqrt(ratings.strength[rows])
+        yield OrderedRatings(users[rows], movies[rows], times[rows], evidence)
 
 
 def _hash(user: NDArray[np.int32], movie: NDArray[np.int32]) -> NDArray[np.uint64]:
@@ -123,10 +130,9 @@ def cooccurrence_counts(ratings: Ratings, *, movie_count: int, window: int) -> s
     widest = affordable_window(window, len(ratings))
     at_once = max(1, _PAIRS_AT_ONCE // widest)
     with _ONE_AT_A_TIME:
-        sequence = _with_order(in_order(ratings))
-        for part in _whole_users(sequence.user_index, at_once=at_once):
-            one_way = one_way + _one_way(sequence, part, movie_count=movie_count, window=widest)
-        del sequence
+        for part in in_order(ratings, at_once=at_once):
+            sequence = _with_order(part)
+            one_way = one_way + _one_way(sequence, movie_count=movie_count, window=widest)
         both_ways = (one_way + one_way.T).tocsr()
         both_ways.sort_indices()
     return both_ways
@@ -147,6 +153,8 @@ def has_order(ratings: Ratings) -> bool:
 def _with_order(sequence: OrderedRatings) -> OrderedRatings:
     """Leave out users whose ratings all have the same time, such as that of an import."""
     user, timestamp = sequence.user_index, sequence.timestamp
+    if not len(user):
+        return sequence
     starts = np.flatnonzero(np.concatenate([[True], user[1:] != user[:-1]]))
     ends = np.concatenate([starts[1:], [len(user)]])
     ordered = timestamp[starts] < timestamp[ends - 1]
@@ -156,21 +164,9 @@ def _with_order(sequence: OrderedRatings) -> OrderedRatings:
     return sequence.rows(kept)
 
 
-def _whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[slice]:
-    """Yield slices of about `at_once` rows; the rows of a user stay together."""
-    start = 0
-    while start < len(user_index):
-        last = user_index[min(start + at_once, len(user_index)) - 1]
-        stop = int(np.searchsorted(user_index, last, side="right"))
-        yield slice(start, stop)
-        start = stop
-
-
-def _one_way(
-    sequence: OrderedRatings, part: slice, *, movie_count: int, window: int
-) -> sp.csr_matrix:
+def _one_way(sequence: OrderedRatings, *, movie_count: int, window: int) -> sp.csr_matrix:
     """Return the counts of some users as [I, I]: later movie by earlier movie."""
-    user, movie, timestamp, evidence = sequence.rows(part)
+    user, movie, timestamp, evidence = sequence
     rows, columns, weights = [], [], []
     for apart in range(1, window + 1):
         pairs = np.flatnonzero(user[apart:] == user[:-apart])

@@ -161,15 +161,9 @@ def fit(dataset):
     features = features_of(np.random.default_rng(0), users=users, movies=movies)
 
     def train(*, stage, ratings=dataset.ratings, seed=42, checkpoints=None):
-        return train_factors(
-            ratings,
-            features,
-            SMALL,
-            epochs=SMALL.epochs,
-            seed=seed,
-            stage=stage,
-            checkpoints=checkpoints,
-        )
+        model = BayesianFactors(ratings, features, SMALL, seed=seed)
+        train_factors(model, epochs=SMALL.epochs, stage=stage, checkpoints=checkpoints)
+        return model
 
     return train
 
@@ -220,6 +214,18 @@ def test_a_residual_is_that_of_a_training_without_the_rating(fit, trained, datas
     assert np.abs(found[chosen] - expected).mean() < far / 5  # about half if only one side counts
 
 
+def test_the_model_has_its_ratings(trained, dataset):
+    """By user, then by movie: nothing else keeps them while it is trained."""
+    ratings = dataset.ratings
+    expected = ratings.take(np.lexsort((ratings.movie_index, ratings.user_index)))
+
+    found = trained[0].ratings()
+
+    np.testing.assert_array_equal(found.user_index, expected.user_index)
+    np.testing.assert_array_equal(found.movie_index, expected.movie_index)
+    np.testing.assert_allclose(found.rating, expected.rating, rtol=1e-5)
+
+
 def test_seed_fixes_the_model(fit, trained, stage):
     """Equal seeds return equal models to the last bit, other seeds others."""
     assert same_bits(fit(stage=stage), trained[0])
@@ -264,7 +270,8 @@ def test_odd_data_has_finite_stars(stage, name):
     users = int(ratings.user_index.max()) + 2
     features = features_of(np.random.default_rng(0), users=users, movies=len(movies))
 
-    model = train_factors(ratings, features, SMALL, epochs=3, seed=1, stage=stage)
+    model = BayesianFactors(ratings, features, SMALL, seed=1)
+    train_factors(model, epochs=3, stage=stage)
 
     pairs = np.indices((users, len(movies))).reshape(2, -1).astype(np.int32)
     stars = model.linear(SCALE).predict(*pairs)

@@ -10,7 +10,7 @@ from handmade_ratings import ODD_DATA
 from reco_batch.artifact.saved_models import EXPLICIT_MODEL, save_rating
 from reco_batch.data.dataset import histories
 from reco_batch.data.item_features import content_features
-from reco_batch.models.rating.bayesian_factors import train_factors
+from reco_batch.models.rating.bayesian_factors import BayesianFactors, train_factors
 from reco_batch.models.rating.ensemble import (
     Ensemble,
     _features,
@@ -35,7 +35,7 @@ def fit(sittings):
 
     def train(*, stage, parameters=SMALL, seed=42, ratings=sittings.ratings, **more):
         return train_ensemble(
-            ratings,
+            lambda: ratings,
             movies=sittings.movies,
             user_count=len(sittings.user_ids),
             scale=SCALE,
@@ -83,16 +83,12 @@ def test_stars_are_the_factors_and_a_share_of_the_ridge(trained, fit, sittings, 
     factors /= np.sqrt(np.square(factors[ratings.movie_index]).sum(axis=1).mean())
     content, rated = content_features(movies), np.bincount(ratings.movie_index)
     rated = np.pad(rated, (0, len(movies) - len(rated)))
-    factors_only = train_factors(
-        ratings,
-        _features(content, factors, interactions, rated),
-        SMALL,
-        epochs=SMALL.epochs,
-        seed=42,
-        stage=stage,
-    )
+    features = _features(content, factors, interactions, rated)
+    factors_only = BayesianFactors(ratings, features, SMALL, seed=42)
+    train_factors(factors_only, epochs=SMALL.epochs, stage=stage)
+    by_user = ratings.take(np.argsort(ratings.user_index, kind="stable"))
     ridge = fit_ridge(
-        replace(ratings, rating=factors_only.leave_one_out(ratings)),
+        replace(by_user, rating=factors_only.leave_one_out(by_user)),
         np.hstack([content, 2 * factors]),
         user_count=users,
         scale=SCALE,
@@ -238,7 +234,7 @@ def test_odd_data_has_finite_stars(stage, tf, tmp_path, name):
     user_ids = [f"user:{user}" for user in range(users)]
 
     model = train_ensemble(
-        ratings,
+        lambda: ratings,
         movies=movies,
         user_count=users,
         scale=SCALE,

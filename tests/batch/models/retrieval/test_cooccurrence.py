@@ -103,11 +103,42 @@ def test_order_is_by_user_and_time():
         [(1, 0), (0, 5), (0, 2), (0, 7), (1, 4)], timestamps=[START, 8, 9, 3, START - 1]
     )
 
-    users, movies, times, _ = in_order(ratings)
+    ((users, movies, times, _),) = in_order(ratings)
 
     assert users.tolist() == [0, 0, 0, 1, 1]
     assert movies.tolist() == [7, 5, 2, 4, 0]
     assert times.tolist() == [3, 8, 9, START - 1, START]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+def test_parts_have_whole_users(at_once):
+    """Together they are the whole order; users without ratings belong to none."""
+    rng = np.random.default_rng(at_once)
+    pairs = [(user, movie) for user in (0, 2, 3, 7) for movie in range(1 + user)]
+    ratings = ratings_of(pairs, timestamps=rng.integers(0, 5, len(pairs)).tolist())
+    ratings = ratings.take(rng.permutation(len(pairs)))
+
+    parts = list(in_order(ratings, at_once=at_once))
+
+    (whole,) = in_order(ratings)
+    for found, expected in zip(zip(*parts, strict=True), whole, strict=True):
+        if expected is not None:
+            np.testing.assert_array_equal(np.concatenate(found), expected)
+    users = [set(part.user_index.tolist()) for part in parts]
+    assert sum(map(len, users)) == len(set().union(*users)) == 4
+    assert len(parts) > 1
+
+
+def test_a_part_may_have_dislikes_alone():
+    """Events with strengths below 0 are no evidence, and do not end the count."""
+    ratings = ratings_of([(0, 0), (0, 1), (1, 0), (1, 1)], timestamps=[1, 2, 3, 4])
+    ratings = replace(ratings, strength=np.array([-1, -1, 1, 1], np.float32))
+
+    counts = cooccurrence_counts(ratings, movie_count=2, window=5)
+
+    assert counts.nnz == 2
+    nothing = replace(ratings, strength=-np.ones(4, np.float32))
+    assert not cooccurrence_counts(nothing, movie_count=2, window=5).nnz
 
 
 def test_a_pair_of_events_counts_the_geometric_mean_of_their_strengths():
@@ -162,7 +193,7 @@ def test_ratings_of_one_time_have_no_order():
 def test_ratings_without_time_have_no_order():
     """The call raises an error."""
     with pytest.raises(ValueError, match="no order"):
-        in_order(ratings_of([(0, 0)], timestamps=None))
+        next(in_order(ratings_of([(0, 0)], timestamps=None)))
 
 
 def test_window_shrinks_with_the_ratings():
