@@ -22,6 +22,7 @@ from reco_batch.progress.reporter import Reporter
 from reco_batch.progress.reporter import Stage as Progress
 from reco_batch.rules.compiled import CompiledRules
 from reco_batch.settings.hyperparameters import Choosing, ModelParameters, Preset
+from reco_batch.settings.processors import release_memory
 from reco_batch.settings.run_config import RunConfig
 from reco_batch.settings.search_space import with_values
 
@@ -82,6 +83,8 @@ class Trainings:
         )
         for note in self._by_size(preset, fitted)["budgets"]:
             reporter.info(f"note: {note}")
+        del fitted
+        release_memory()
 
     @property
     def kinds(self) -> Sequence[str]:

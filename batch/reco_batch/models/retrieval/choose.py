@@ -62,7 +62,7 @@ from reco_batch.settings.hyperparameters import (
     NeighbourKind,
     NeighbourParameters,
 )
-from reco_batch.settings.processors import release_models
+from reco_batch.settings.processors import release_memory, release_models
 from reco_batch.settings.search_space import values_of, with_values
 
 #: Penalties of SLIM to try, L1 and L2; the solution for one is the start for the next.
@@ -390,7 +390,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
         ladder.parameters = with_values(ladder.parameters, {_KIND: NeighbourKind.SLIM})
     kinds = [{_KIND: kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
-    neighbours.release_others(ladder.parameters.neighbours.kind)
+    neighbours.release_others(ladder.parameters.neighbours)
     if has_order(data.train):
         ladder.each(["recency"], neighbours.measured)
     if data.train.rating is not None or (data.users.rated.weights < 0).any():
@@ -409,8 +409,10 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
         penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]
         ladder.step(penalties, blend.measured)
     ladder.each(["neighbour_share"], blend.measured)
+    neighbours.release_others(ladder.parameters.neighbours)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK and _L2 in ladder.free:
         ladder.strengthen(blend.measured)
+        neighbours.release_others(ladder.parameters.neighbours)
     ladder.each(
         ["half_trust"], _with_newcomers(blend, data, neighbours, encoder, ladder.parameters)
     )
@@ -462,9 +464,10 @@ class _Neighbours:
         term.add_to(scores, first=0)
         return _standardised(scores)
 
-    def release_others(self, kind: NeighbourKind) -> None:
-        """Release the weights of other kinds."""
-        self._fitted = {own: kept for own, kept in self._fitted.items() if own.kind == kind}
+    def release_others(self, own: NeighbourParameters) -> None:
+        """Release the weights of all other parameters."""
+        self._fitted = {own: self._weights(own)}
+        release_memory()
 
     def _weights(self, own: NeighbourParameters) -> sp.csr_matrix:
         if own not in self._fitted:

@@ -203,10 +203,8 @@ class SlimProblem(NamedTuple):
             return found
 
         of_blocks = list(_by_block(entries, len(self.candidates)))
-        return [
-            _sparse([found[place] for found in of_blocks], self.movie_count)
-            for place in range(len(penalties))
-        ]
+        # Each block gives up the entries of a pair, or all would be in memory twice.
+        return [_sparse([found.pop(0) for found in of_blocks], self.movie_count) for _ in penalties]
 
 
 def _products(
