@@ -6,8 +6,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-#: Function that returns the values of some rows, [n], and their ties, [n]: the order of ratings of
-#: one user with the same value, distinct among those.
+#: Given row numbers, returns two sort keys, [n] each: the value, and a tie-breaker that is distinct
+#: among one user's ratings of equal value.
 Keys: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.generic]]]
 #: Ratings that are sorted together, which bounds the memory.
 _SORTED_AT_ONCE: Final = 2_000_000
@@ -32,7 +32,7 @@ def grouped(values: NDArray[Any], groups: NDArray[np.int32]) -> NDArray[Any]:
 
     # To transpose a matrix of one row, SciPy counts its entries and places them in order.
     shape = (1, int(groups.max()) + 1)
-    row = sp.csr_array((values, groups, np.array([0, len(groups)])), shape=shape)
+    row = sp.csr_array((values, groups, np.array([0, len(groups)], np.int32)), shape=shape)
     found: NDArray[Any] = row.tocsc().data
     return found
 
@@ -48,8 +48,8 @@ def user_by_user(user_index: NDArray[np.int32], keys: Keys) -> NDArray[np.int64]
         [N] rows.
 
     Cost:
-        O(N log N) time: a third of that of `np.lexsort` if few ratings share user and value. 12
-        bytes a rating, and the keys of one part of the users.
+        O(N log N) time: a third of that of `np.lexsort` if few ratings share user and value, and
+        twice if most do. 20 bytes a rating, the result included, and those of one part.
     """
     rows = grouped(np.arange(len(user_index)), user_index)
     counts = np.bincount(user_index)

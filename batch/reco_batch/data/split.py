@@ -3,9 +3,10 @@
 `random` is the split of the notebook: stratified by user, 80/20, then 90/10 of the rest. `time`
 holds out each user's latest fifth. `global` holds out everything after one moment, which is the
 task of a run: with the others, the training part contains what other users did later. Users with
-too few ratings for a test part stay in training, and are counted. Of the users with enough for a
-test part alone, some are drawn who have one rating in the validation part: a choice for all users
-cannot be made on the most active ones.
+too few ratings for a test part stay in training, and are counted. Where fewer than half of the
+users with a test part have enough ratings for a validation part, some of the others are drawn to
+hold out one rating: a choice for all users cannot be made on the most active ones. `global` needs
+no such draw.
 
 Of events, whole interactions are held out, so no event of a held-out pair of user and movie is in
 training. Only interactions of target kinds are; the others are training data. Where the split is by
@@ -169,7 +170,8 @@ def _drawn_few(
 ) -> NDArray[np.bool_]:
     """Draw users with a test part, but too few other rows for a validation part, [U].
 
-    As many as have a tenth of these rows, so that one row of each is a tenth as well.
+    A user with n of these rows is drawn with probability n / 10, so one row of each drawn user is
+    about a tenth of all such rows. None if most users with a test part have a validation part.
 
     Args:
         of_rest: user of each row that is not in the test part.
@@ -177,7 +179,10 @@ def _drawn_few(
         seed: random seed.
     """
     counts = np.bincount(of_rest)
-    is_few = (counts < _ROWS_FOR_VALIDATION) & np.isin(np.arange(len(counts)), of_test)
+    tested = np.isin(np.arange(len(counts)), of_test)
+    is_few = tested & (counts < _ROWS_FOR_VALIDATION)
+    if 2 * is_few.sum() <= tested.sum():
+        return np.zeros(len(counts), np.bool_)
     return is_few & (np.random.default_rng(seed).random(len(counts)) < counts * VALIDATION_SHARE)
 
 

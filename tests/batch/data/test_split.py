@@ -118,6 +118,17 @@ def test_some_users_with_few_ratings_are_in_the_validation_part(how):
     assert (validation[counts == 40] >= 3).all()
 
 
+@pytest.mark.parametrize("how", BY_USER)
+def test_users_with_few_ratings_are_not_drawn_where_most_have_many(how):
+    """The validation part of the others is large enough to choose by."""
+    counts = np.array([6] * 40 + [40] * 41)
+    ratings = ratings_with(counts)
+
+    split = split_ratings(ratings, by=how, seed=42)
+
+    assert (per_user(ratings, split.validation, len(counts))[counts == 6] == 0).all()
+
+
 def test_a_split_by_time_validates_the_latest_rating_of_users_with_few():
     """The rating before those of the test part."""
     ratings = ratings_with([6] * 200)

@@ -6,7 +6,7 @@ with all others as chosen so far, and keeps the best:
 1. kind of the item-item weights, by the lists of that half alone;
 2. weights of newer and of disliked ratings, by the same lists;
 3. length of the encoder's training, by the lists of both halves: one training is measured every few
-   steps, and ends when the lists get worse;
+   steps, and ends after two measurements without a gain;
 4. penalties of the item-item weights, by the lists of both halves: the encoder finds the movies
    further down a list, so the other half does better with fewer weights than it would alone.
    Stronger ones follow the share of this half, on which they depend most;
@@ -21,9 +21,9 @@ than the most popular movies by any metric, beyond its standard error, give way 
 Of large data the choice uses all ratings of some users only, drawn at random: what is best for them
 hardly differs, and a run would otherwise spend half of its time on the choice.
 
-The measure of a list is the mean of NDCG@10, NDCG@100 and Recall@100: the deeper metrics vary less
-between samples, and NDCG@10 alone would choose by a few movies of each user. Budgets are in users
-and scores, not in seconds, so the same data, seed and last run give the same choice.
+The measure of a list is the mean of NDCG@10 and NDCG@100, and where ratings have an order, of
+Recall@100: its values are many more there, and Recall@100 varies less between samples. Budgets are
+in users and scores, not in seconds, so the same data, seed and last run give the same choice.
 
 Shapes: U users, A sampled users with held-out ratings, I movies.
 """
@@ -117,6 +117,8 @@ class _Sample(NamedTuple):
     seen: Histories  # [A] rows
     wanted: Histories  # [U] rows
     movie_count: int
+    is_ordered: bool
+    """True if the ratings have an order, so that lists are measured by Recall@100 as well."""
 
     @classmethod
     def of(
@@ -129,7 +131,7 @@ class _Sample(NamedTuple):
         if len(index) > most:
             index = np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
         seen = histories(train, user_count=user_count).below(movie_count).rows(index)
-        return cls(index, seen, wanted, movie_count)
+        return cls(index, seen, wanted, movie_count, has_order(train))
 
     def among(self, places: NDArray[np.int64]) -> "_Sample":
         """Return the users at some places of the sample."""
@@ -149,13 +151,14 @@ class _Sample(NamedTuple):
         )
         lists = np.concatenate([block.items for block in blocks])
         found = per_user_metrics(lists, self.wanted, self.users, ks=ks)
-        goal = [found[name] for name in (f"ndcg@{ks[0]}", f"ndcg@{ks[-1]}", f"recall@{ks[-1]}")]
-        return {**found, _GOAL: np.mean(goal, axis=0)}
+        names = [f"ndcg@{ks[0]}", f"ndcg@{ks[-1]}", *([f"recall@{ks[-1]}"] * self.is_ordered)]
+        return {**found, _GOAL: np.mean([found[name] for name in names], axis=0)}
 
 
 _GOAL: Final = "goal"
 _KIND: Final = "neighbours.kind"
-_L2: Final = "neighbours.l2"
+_L1, _L2 = "neighbours.l1", "neighbours.l2"
+_PAIR: Final = f"{_L1}, {_L2}"
 _STEPS: Final = "tower.steps"
 #: Names in `Choice.tried` of the lists by the chosen values, of the most popular movies, and of the
 #: lists with more and more popularity.
@@ -199,8 +202,7 @@ class _Ladder:
                 continue
             seen.append(option)
             found = self.measured(step, values, measure(option))
-            gain = found[_GOAL] - best[_GOAL]
-            if gain.mean() > (standard_error(gain) if self.has_last else 0):
+            if self._gains(found, best):
                 best, self.parameters = found, option
         return best
 
@@ -218,17 +220,25 @@ class _Ladder:
         One of the last run is lowered as well, where a larger one is not better.
         """
         ladder = (max(l2 for _, l2 in _PENALTIES), *_STRONGER)
-        first = self.parameters.neighbours.l2
+        l1, first = self.parameters.neighbours.l1, self.parameters.neighbours.l2
         if first not in ladder:
             return
-        place = ladder.index(first)
-        for values in (ladder[place + 1 :], ladder[:place][::-1]):
+        place, best = ladder.index(first), measure(self.parameters)
+        for values in (ladder[place + 1 :], ladder[:place][::-1] if self.has_last else ()):
             for l2 in values:
-                self.step([{_L2: l2}], measure)
-                if self.parameters.neighbours.l2 != l2:
+                option = with_values(self.parameters, {_L2: l2})
+                pair = {_L1: l1, _L2: l2}
+                found = self.measured(_PAIR, pair, measure(option))
+                if not self._gains(found, best):
                     break
-            if not self.has_last or self.parameters.neighbours.l2 != first:
+                best, self.parameters = found, option
+            if self.parameters.neighbours.l2 != first:
                 return
+
+    def _gains(self, found: PerUser, best: PerUser) -> bool:
+        """Return True if other lists are better, and clearly so than those of the last run."""
+        gain = found[_GOAL] - best[_GOAL]
+        return bool(gain.mean() > (standard_error(gain) if self.has_last else 0))
 
     def measured(self, step: str, values: Mapping[str, Any], found: PerUser) -> PerUser:
         """Record the metrics of a step's values, and return them."""
@@ -406,7 +416,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     release_models()
     blend.encode(encoder, ladder.parameters)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
-        penalties = [{"neighbours.l1": l1, "neighbours.l2": l2} for l1, l2 in _PENALTIES]
+        penalties = [{_L1: l1, _L2: l2} for l1, l2 in _PENALTIES]
         ladder.step(penalties, blend.measured)
     ladder.each(["neighbour_share"], blend.measured)
     neighbours.release_others(ladder.parameters.neighbours)
@@ -527,7 +537,7 @@ class _EncoderTraining:
         return min(max(1, round(steps / unit)), _MOST_MARKS) * unit
 
     def run(self, stage: Stage) -> None:
-        """Train until the lists get worse, but for no fewer than `least` steps."""
+        """Train until two measurements bring no gain, or longer for the steps of the last run."""
         most = _MOST_MARKS * self._unit * self._steps_per_epoch
         tower = replace(self._parameters.tower, steps=most)
         encoder_of(

@@ -215,7 +215,7 @@ def test_a_residual_is_that_of_a_training_without_the_rating(fit, trained, datas
 
 
 def test_the_model_has_its_ratings(trained, dataset):
-    """By user, then by movie: nothing else keeps them while it is trained."""
+    """By user, then by movie: the training keeps no other copy."""
     ratings = dataset.ratings
     expected = ratings.take(np.lexsort((ratings.movie_index, ratings.user_index)))
 

@@ -129,8 +129,9 @@ def test_parts_have_whole_users(at_once):
     assert len(parts) > 1
 
 
-def test_a_part_may_have_dislikes_alone():
+def test_a_part_may_have_dislikes_alone(monkeypatch):
     """Events with strengths below 0 are no evidence, and do not end the count."""
+    monkeypatch.setattr("reco_batch.models.retrieval.cooccurrence._PAIRS_AT_ONCE", 1)
     ratings = ratings_of([(0, 0), (0, 1), (1, 0), (1, 1)], timestamps=[1, 2, 3, 4])
     ratings = replace(ratings, strength=np.array([-1, -1, 1, 1], np.float32))
 
