@@ -147,7 +147,7 @@ class NeighbourParameters:
     """Weight of long histories: each of n ratings of a user counts n ** -it."""
     l1: float = tuned(0.5, 0.05, 2.0, log=True)
     """`slim`, `ordered`: L1 penalty of the weights, in common users."""
-    l2: float = tuned(20.0, 2.0, 200.0, log=True, at_least=0.01)
+    l2: float = tuned(20.0, 2.0, 6000.0, log=True, at_least=0.01)
     """`slim`, `ordered`: L2 penalty of the weights, in common users."""
     window: int = tuned(40, 5, 100, log=True)
     """`ordered`: largest distance of a pair, in ratings of one user in order of time."""
