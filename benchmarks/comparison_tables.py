@@ -16,8 +16,8 @@ SPLITS = {
 EARLIER = ["Measured with an earlier version of the choice.", ""]
 NOTES = {
     "demo, time": [
-        "Another sample of the same site's ratings. The measure of the choice was compared on other",
-        "parts of it.",
+        "Another sample of the same site's ratings. The measure of the choice was compared on",
+        "other parts of it.",
         "",
     ],
     "demo, global": EARLIER,
