@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,21 @@ def unfinished(home: Path) -> Path:
     """Return the folder of the only unfinished run."""
     (folder,) = (home / "unfinished" / NAMESPACE).iterdir()
     return folder
+
+
+def settled(run: Callable[[], Path]) -> Path:
+    """Run until a run keeps the choice of the one before it, and return its home.
+
+    Every run starts from the choice of the last one, so only then do equal runs have equal answers.
+    """
+    before = None
+    for _ in range(6):
+        home = run()
+        manifest = json.loads((artifact(home) / "manifest.json").read_text("utf-8"))
+        before, last = manifest["metrics"]["chosen"]["retrieval"], before
+        if before == last:
+            return home
+    raise AssertionError("the choice changes with every run")
 
 
 def answers(home: Path) -> tuple[dict[str, str], dict[str, Any]]:
