@@ -31,8 +31,8 @@ NOTES = {
         "",
     ],
     "amazon-sports": [
-        "Reviews of sports goods on a shop, without times. Users with few ratings are in the",
-        "validation part because of it.",
+        "Reviews of sports goods in a shop, without times. That some users with few ratings are in",
+        "the validation part was decided on these.",
         "",
     ],
 }

@@ -49,7 +49,7 @@ def user_by_user(user_index: NDArray[np.int32], keys: Keys) -> NDArray[np.int64]
 
     Cost:
         O(N log N) time: a third of that of `np.lexsort` if few ratings share user and value, and
-        twice if most do. 20 bytes a rating, the result included, and those of one part.
+        twice if most do. 20 bytes a rating, the result included, and the keys of one part.
     """
     rows = grouped(np.arange(len(user_index)), user_index)
     counts = np.bincount(user_index)

@@ -401,7 +401,7 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     kinds = [{_KIND: kind} for kind in data.pairs.kinds]
     ladder.step(kinds, neighbours.measured)
     neighbours.release_others(ladder.parameters.neighbours)
-    if has_order(data.train):
+    if data.sample.is_ordered:
         ladder.each(["recency"], neighbours.measured)
     if data.train.rating is not None or (data.users.rated.weights < 0).any():
         ladder.each(["dislike_weight"], neighbours.measured)
