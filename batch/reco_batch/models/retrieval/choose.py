@@ -7,12 +7,13 @@ with all others as chosen so far, and keeps the best:
 2. weights of newer and of disliked ratings, by the same lists;
 3. length of the encoder's training, by the lists of both halves: one training is measured every few
    steps, and ends after two measurements without a gain;
-4. penalties of the item-item weights, by the lists of both halves: the encoder finds the movies
-   further down a list, so the other half does better with fewer weights than it would alone.
-   Stronger ones follow the share of this half, on which they depend most;
-5. shares of both halves and of popularity, by the lists of their sum. The trust in short
-   histories is also measured on a quarter of these users as newcomers: with a few drawn ratings,
-   and without the vectors that the encoder learned for them.
+4. penalties of the item-item weights and share of this half, each pair of penalties with each
+   share, by the lists of both halves: which penalties are best depends on the share, and the
+   encoder finds the movies further down a list, so this half does better with fewer weights than
+   it would alone. Stronger penalties follow for the best share;
+5. other shares, by the lists of the sum. The trust in short histories is also measured on a
+   quarter of these users as newcomers: with a few drawn ratings, and without the vectors that the
+   encoder learned for them.
 
 The values of the last run come first, and give way only to a gain above its standard error, which
 limits churn. Values that a parameter file changes are not chosen. Finally, lists that are worse
@@ -158,7 +159,7 @@ class _Sample(NamedTuple):
 _GOAL: Final = "goal"
 _KIND: Final = "neighbours.kind"
 _L1, _L2 = "neighbours.l1", "neighbours.l2"
-_PAIR: Final = f"{_L1}, {_L2}"
+_SHARE: Final = "neighbour_share"
 _STEPS: Final = "tower.steps"
 #: Names in `Choice.tried` of the lists by the chosen values, of the most popular movies, and of the
 #: lists with more and more popularity.
@@ -220,15 +221,16 @@ class _Ladder:
         One of the last run is lowered as well, where a larger one is not better.
         """
         ladder = (max(l2 for _, l2 in _PENALTIES), *_STRONGER)
-        l1, first = self.parameters.neighbours.l1, self.parameters.neighbours.l2
+        own = values_of(self.parameters)
+        first, names = own[_L2], (_L1, _L2, _SHARE)
         if first not in ladder:
             return
         place, best = ladder.index(first), measure(self.parameters)
-        for values in (ladder[place + 1 :], ladder[:place][::-1] if self.has_last else ()):
-            for l2 in values:
+        for penalties in (ladder[place + 1 :], ladder[:place][::-1] if self.has_last else ()):
+            for l2 in penalties:
                 option = with_values(self.parameters, {_L2: l2})
-                pair = {_L1: l1, _L2: l2}
-                found = self.measured(_PAIR, pair, measure(option))
+                values = {name: own[name] for name in names} | {_L2: l2}
+                found = self.measured(", ".join(names), values, measure(option))
                 if not self._gains(found, best):
                     break
                 best, self.parameters = found, option
@@ -415,10 +417,10 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     del training
     release_models()
     blend.encode(encoder, ladder.parameters)
+    shares = [{_SHARE: share} for share in LADDER[_SHARE]]
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
-        penalties = [{_L1: l1, _L2: l2} for l1, l2 in _PENALTIES]
-        ladder.step(penalties, blend.measured)
-    ladder.each(["neighbour_share"], blend.measured)
+        shares = [{_L1: l1, _L2: l2, **share} for l1, l2 in _PENALTIES for share in shares]
+    ladder.step(shares, blend.measured)
     neighbours.release_others(ladder.parameters.neighbours)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK and _L2 in ladder.free:
         ladder.strengthen(blend.measured)

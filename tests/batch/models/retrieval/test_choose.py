@@ -451,7 +451,7 @@ def test_what_is_measured_is_what_the_model_recommends(series, stage):
 
 
 def test_penalties_are_measured_beside_the_encoder(first):
-    """Alone, the item-item half would need more weights; trust and shares follow."""
+    """Alone, the item-item half would need more weights; each pair is tried with each share."""
     steps = list(dict.fromkeys(one["name"] for one in first.tried))
 
     assert steps == [
@@ -459,8 +459,7 @@ def test_penalties_are_measured_beside_the_encoder(first):
         "recency",
         "dislike_weight",
         "tower.steps",
-        "neighbours.l1, neighbours.l2",
-        "neighbour_share",
+        "neighbours.l1, neighbours.l2, neighbour_share",
         "half_trust",
         "popularity_share",
         "tower_share",
@@ -468,9 +467,10 @@ def test_penalties_are_measured_beside_the_encoder(first):
         choosing.LISTS,
         choosing.POPULAR,
     ]
-    share, *_ = (one for one in first.tried if one["name"] == "neighbour_share")
-    penalties = [one for one in first.tried if one["name"] == "neighbours.l1, neighbours.l2"]
-    assert share["ndcg@10"] in [one["ndcg@10"] for one in penalties]
+    tried = [one["values"] for one in first.tried if one["name"] == steps[4]]
+    shares = choosing.LADDER["neighbour_share"]
+    pairs = {(one["neighbours.l1"], one["neighbours.l2"], one["neighbour_share"]) for one in tried}
+    assert pairs >= {(*pair, share) for pair in choosing._PENALTIES for share in shares}
 
 
 def test_only_the_chosen_kind_is_fitted_with_every_penalty(series, monkeypatch, stage):
