@@ -1,6 +1,6 @@
 """Order of ratings by user: counted, or sorted by user and value packed into one number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -52,17 +52,27 @@ def user_by_user(user_index: NDArray[np.int32], keys: Keys) -> NDArray[np.int64]
         twice if most do. 20 bytes a rating, the result included, and the keys of one part.
     """
     rows = grouped(np.arange(len(user_index)), user_index)
+    for part in whole_users(user_index, at_once=_SORTED_AT_ONCE):
+        own = rows[part]
+        rows[part] = own[_sorted(user_index[own], *keys(own))]
+    return rows
+
+
+def whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[slice]:
+    """Yield slices of the rows by ascending user: whole users, as many as fit, at least one.
+
+    Args:
+        user_index: [N], in any order.
+        at_once: most rows of a slice of several users.
+    """
     counts = np.bincount(user_index)
     ends = np.cumsum(counts[counts > 0])
     start = 0
-    while start < len(rows):
-        # Whole users, as many as fit, and at least one.
-        part = np.searchsorted(ends, start + _SORTED_AT_ONCE, "right") - 1
-        stop = int(ends[max(part, np.searchsorted(ends, start, "right"))])
-        own = rows[start:stop]
-        rows[start:stop] = own[_sorted(user_index[own], *keys(own))]
+    while start < len(user_index):
+        one = np.searchsorted(ends, start, "right")
+        stop = int(ends[max(one, np.searchsorted(ends, start + at_once, "right") - 1)])
+        yield slice(start, stop)
         start = stop
-    return rows
 
 
 def _sorted(

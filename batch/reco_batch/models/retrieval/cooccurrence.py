@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from reco_batch.data.dataset import Ratings
-from reco_batch.data.ordering import user_by_user
+from reco_batch.data.ordering import user_by_user, whole_users
 
 SITTING_SECONDS: Final = 7200.0
 """Time between two ratings, in seconds, after which a pair counts 1/e."""
@@ -72,7 +72,7 @@ def in_order(ratings: Ratings, *, at_once: int | None = None) -> Iterator[Ordere
 
     Args:
         ratings: ratings to sort.
-        at_once: about how many ratings to yield at a time, of whole users; None: all.
+        at_once: most ratings to yield at a time, but whole users; None: all.
 
     Raises:
         ValueError: the ratings have no timestamps.
@@ -81,12 +81,8 @@ def in_order(ratings: Ratings, *, at_once: int | None = None) -> Iterator[Ordere
     if times is None:
         raise ValueError("ratings without timestamps have no order")
     order = user_by_user(users, lambda rows: (times[rows], _hash(users[rows], movies[rows])))
-    ends = np.cumsum(np.bincount(users))
-    start = 0
-    while start < len(order):
-        reached = np.searchsorted(ends, min(start + (at_once or len(order)), len(order)))
-        rows, start = order[start : ends[reached]], int(ends[reached])
-        evidence = None
+    for part in whole_users(users, at_once=at_once or len(users)):
+        rows, evidence = order[part], None
         if ratings.strength is not None:
             rows = rows[ratings.strength[rows] > 0]
             evidence = np.sqrt(ratings.strength[rows])
