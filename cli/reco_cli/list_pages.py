@@ -8,7 +8,7 @@ from reco_cli import document, page_texts
 from reco_cli.lookup import MovieLookup
 from reco_cli.page import ListOptions, Page, Row
 from reco_store import Answer, Movie, Status, UsageError
-from reco_store.contract.words import Words, words_of
+from reco_store.contract.words import Words, counted, words_of
 
 
 def user_page(
@@ -76,7 +76,7 @@ def for_ratings_page(
         answer,
         options,
         command="for-ratings",
-        heading=answer.words.adapt(f"Movies for {len(ratings)} rating{'s' * (len(ratings) != 1)}"),
+        heading=answer.words.adapt(f"Movies for {counted(len(ratings), 'rating')}"),
         fallback=page_texts.for_ratings_note(answer, filtered=options.filtered),
         query={"ratings": dict(ratings)},
         whose=whose,

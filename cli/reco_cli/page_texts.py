@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reco_store import Answer, Item, Movie
 from reco_store.contract.titles import fold_genre
-from reco_store.contract.words import DEFAULT_WORDS, Words
+from reco_store.contract.words import DEFAULT_WORDS, Words, counted
 from reco_store.read.answer_types import NEXT, USED_UP
 from reco_terminal.ages import age_words
 
@@ -54,7 +54,7 @@ def rating_fact(movie: Movie, words: Words) -> tuple[str, str]:
         return words.interactions, f"{count}, mean {movie.mean_rating:.2f}"
     if words.interacted == DEFAULT_WORDS.interacted:
         return words.interactions, count
-    return f"{words.interacted} by", f"{count} user{'s' * (movie.rating_count != 1)}"
+    return f"{words.interacted} by", counted(movie.rating_count, "user")
 
 
 def size_words(size_bytes: int) -> str:

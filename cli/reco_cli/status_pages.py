@@ -8,7 +8,7 @@ from reco_cli.live_states import LiveState, LiveStates
 from reco_cli.page import Page
 from reco_store import NothingPublished, Status
 from reco_store.contract.metrics import WITH_RULES, Use, figures
-from reco_store.contract.words import Words, words_of
+from reco_store.contract.words import Words, counted, words_of
 from reco_terminal.ages import age_words
 from reco_terminal.wording import (
     chosen_words,
@@ -316,7 +316,7 @@ def _gate_text(status: Status) -> str:
     if not isinstance(gate, Mapping):
         return ""
     count = len(gate.get("warnings", ()))
-    warnings = f", {count} warning{'s' * (count != 1)}" if count else ""
+    warnings = f", {counted(count, 'warning')}" if count else ""
     return f"{gate.get('verdict', '')}{warnings}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reco_store.contract.words import counted
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -14,11 +16,7 @@ def age_words(age_seconds: float) -> str:
     if age_seconds < _MINUTE:
         return "less than a minute"
     if age_seconds < 2 * _HOUR:
-        return _counted(age_seconds // _MINUTE, "minute")
+        return counted(int(age_seconds // _MINUTE), "minute")
     if age_seconds < 2 * _DAY:
-        return _counted(age_seconds // _HOUR, "hour")
-    return _counted(age_seconds // _DAY, "day")
-
-
-def _counted(count: float, unit: str) -> str:
-    return f"{int(count)} {unit}{'' if int(count) == 1 else 's'}"
+        return counted(int(age_seconds // _HOUR), "hour")
+    return counted(int(age_seconds // _DAY), "day")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from reco_store.contract.metrics import WITH_RULES, Figure, Use, figures
-from reco_store.contract.words import DEFAULT_WORDS, Words
+from reco_store.contract.words import DEFAULT_WORDS, Words, counted
 
 #: With fewer test users a metric is too uncertain to be shown without its interval.
 _FEW_USERS: Final = 50
@@ -90,7 +90,7 @@ def refresh_words(manifest: Mapping[str, object]) -> tuple[str, ...]:
     texts = []
     if isinstance(users, int) and isinstance(every, int):
         lists = "all lists" if found.get("all_lists") is True else "lists"
-        texts.append(f"{lists} of {users:,} of {every:,} users computed")
+        texts.append(f"{lists} of {users:,} of {counted(every, 'user')} computed")
     return (*texts, f"models of {found.get('trained_by')}")
 
 
@@ -142,7 +142,8 @@ def hindsight_words(found: object, words: Words = DEFAULT_WORDS) -> str:
     if not parts or not all(isinstance(count, int) for count in counts):
         return words.adapt(f"no new ratings of known users{after}")
     users, interactions = counts
-    return words.adapt(f"{', '.join(parts)}, {users:,} users, {interactions:,} ratings{after}")
+    done = counted(interactions, words.interaction, words.interactions)
+    return f"{', '.join(parts)}, {counted(users, 'user')}, {done}{after}"
 
 
 def verdict_lines(found: object, words: Words = DEFAULT_WORDS) -> list[str]:

@@ -122,7 +122,7 @@ def test_24_how_many_there_were_is_said(night):
     ended, manifest, _, _ = night
 
     count = manifest["data"]["unlisted"]["ratings"]
-    assert f"note: {count} ratings are of 3 movies that the movies file lacks: " in ended.stderr
+    assert f"note: {count} ratings of 3 movies that the movies file lacks: " in ended.stderr
     assert manifest["data"]["unlisted"]["movies"] == 3
     assert manifest["data"]["movies"] == manifest["counts"]["movie"] == MOVIES - 3
     assert any("movies file lacks" in finding for finding in manifest["data"]["findings"])

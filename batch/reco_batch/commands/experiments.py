@@ -11,7 +11,7 @@ from reco_batch.artifact.manifests import NOT_MEASURED
 from reco_store import Keys, Reader, UsageError, store_errors
 from reco_store.connection.client import Client
 from reco_store.contract.experiment import Experiment, checked_experiment
-from reco_store.contract.words import Words, words_of
+from reco_store.contract.words import Words, counted, words_of
 from reco_store.control.experiments import begin_experiment, end_experiment, read_experiment
 from reco_terminal.wording import verdict_lines
 
@@ -112,7 +112,7 @@ def _verdict_lines(found: Mapping[str, Any], words: Words, effect: float) -> Ite
         served = arm.get("hindsight", {}).get("served")
         figures = (
             arm["namespace"],
-            f"{arm['users']:,} users",
+            counted(arm["users"], "user"),
             f"{arm['interactions']:,} {words.interactions}",
             f"{arm['rate']:.4f} a user and day",
             *([f"NDCG@10 in hindsight {served['ndcg@10']:.3f}"] if served else []),

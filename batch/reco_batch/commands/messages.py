@@ -23,7 +23,7 @@ from reco_batch.artifact.check import (
 )
 from reco_batch.artifact.quarantine import StoredArtifact
 from reco_batch.progress.terminal import PART_GAP, duration, fit_to_terminal, table
-from reco_store.contract.words import Words, words_of
+from reco_store.contract.words import Words, counted, words_of
 from reco_store.control.collector import REPLACED
 from reco_store.control.generation_registry import QUARANTINED, READY, RETIRED, STAGING
 from reco_store.publishing.generations import GenerationRecord
@@ -72,9 +72,10 @@ def run_summary(result: "Night", *, store: str, reading_options: str, seconds: f
     """
     manifest, published = result.artifact.manifest, result.published
     counts = manifest["counts"]
+    words = words_of(manifest)
     size = (
-        f"{counts['user']:,} users, {counts['movie']:,} {words_of(manifest).items}, "
-        f"{manifest['entries']:,} keys "
+        f"{counted(counts['user'], 'user')}, {counted(counts['movie'], words.item, words.items)}, "
+        f"{counted(manifest['entries'], 'key')} "
         f"({manifest['bytes'] / 1e6:.1f} MB), {duration(seconds)}"
     )
     lines = [
@@ -196,7 +197,7 @@ def _gate_text(report: Mapping[str, Any], *, with_reason: bool) -> str:
     """Return the verdict and its counts, such as `passed: 88 checks, 0 warnings`."""
     counts = Counter(check["verdict"] for check in report["checks"].values())
     judged = sum(counts[verdict] for verdict in (PASSED, WARNING, REFUSED))
-    parts = [_plural(judged, "check"), _plural(counts[WARNING], "warning")]
+    parts = [counted(judged, "check"), counted(counts[WARNING], "warning")]
     if refused := report["refused"]:
         parts.append(f"{len(refused)} refused: {'; '.join(refused[:NAMED])}")
     if report["baseline"] == NO_BASELINE:
@@ -207,10 +208,6 @@ def _gate_text(report: Mapping[str, Any], *, with_reason: bool) -> str:
         used = "forced" if report["verdict"] == FORCED else "--force was not needed"
         parts.append(f"{used}: {report['forced']}")
     return f"{report['verdict']}: {', '.join(parts)}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _report_line(folder: Path) -> str:
@@ -248,8 +245,8 @@ def simulation_summary(config: "SimulateConfig") -> str:
         [
             _line(
                 "wrote",
-                f"{shape.ratings:,} ratings of {shape.users:,} users and {shape.movies:,} movies "
-                f"to {out}",
+                f"{counted(shape.ratings, 'rating')} of {counted(shape.users, 'user')} and "
+                f"{counted(shape.movies, 'movie')} to {out}",
             ),
             "use it",
             f"  {shlex.join([_sibling('batch'), 'run', '--data', out])}",
@@ -411,25 +408,25 @@ def hidden_list(titles: Mapping[str, str | None]) -> str:
 
 def forget_message(found: "Forgot") -> str:
     """Report what was erased, where, and what a later run will do."""
-    erased, users = found.erased, _plural(found.users, "user")
+    erased, users = found.erased, counted(found.users, "user")
     left_out = _line("later runs", f"leave out everybody in {found.list_file}")
     if not (found.keys or found.generations or any(erased) or found.unfinished):
         earlier = "anybody who was forgotten earlier"
         whom = _named(found.unknown) or (users if found.users else earlier)
         return f"no data was found for {whom}\n{left_out}"
     in_store = (
-        f"{_plural(found.keys, 'key')} deleted",
-        f"{_plural(found.generations, 'generation')} changed",
+        f"{counted(found.keys, 'key')} deleted",
+        f"{counted(found.generations, 'generation')} changed",
     )
     on_disk = (
-        f"{_plural(erased.rows, 'row')} and {_plural(erased.models, 'model')} deleted",
-        f"{_plural(erased.artifacts, 'artifact')} changed",
+        f"{counted(erased.rows, 'row')} and {counted(erased.models, 'model')} deleted",
+        f"{counted(erased.artifacts, 'artifact')} changed",
     )
     lines = [
         _line("forgotten", users),
         _line("store", *in_store),
         _line("on disk", *on_disk),
-        _line("unfinished", f"{_plural(found.unfinished, 'run')} deleted"),
+        _line("unfinished", f"{counted(found.unfinished, 'run')} deleted"),
         left_out,
     ]
     if found.unknown:
@@ -441,16 +438,16 @@ def _named(users: Sequence[str]) -> str:
     """Return the ids of the first users, and the number of the others."""
     more = len(users) - _NAMED_USERS
     shown = ", ".join(map(printable, users[:_NAMED_USERS]))
-    return f"{shown} and {_plural(more, 'user')} more" if more > 0 else shown
+    return f"{shown} and {counted(more, 'user')} more" if more > 0 else shown
 
 
 def undo_message(undone: "Undone") -> str:
     """Report who is forgotten no longer, and when their values come back."""
-    others = [f"{_plural(undone.others, 'user')} not in it"] if undone.others else []
+    others = [f"{counted(undone.others, 'user')} not in it"] if undone.others else []
     then = "; what was erased comes back with the next run" if undone.users else ""
     return "\n".join(
         [
-            _line("removed", f"{_plural(undone.users, 'user')} from the list", *others),
+            _line("removed", f"{counted(undone.users, 'user')} from the list", *others),
             _line("later runs", f"leave out everybody in {undone.list_file}{then}"),
         ]
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reco_batch.data.ordering import user_by_user
 from reco_store.contract.codec import is_numeric_id
-from reco_store.contract.words import DEFAULT_WORDS, Words
+from reco_store.contract.words import DEFAULT_WORDS, Words, counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,42 +208,40 @@ class Findings:
             done = "event" if self.kinds else "interaction"
             words = words._replace(interaction=done, interactions=f"{done}s")
         repeated = "their weights were added" if self.adds_up else "the latest of each was kept"
-        sentences = (
-            (
-                self.duplicates_dropped,
-                f"{{:,}} ratings repeated a user and a movie: {repeated}",
-            ),
-            (
-                self.ratings_of_unknown_movies,
-                (
-                    f"{{:,}} ratings are of {self.unknown_movies:,} movies that the movies file "
-                    "lacks: models learn from them, and no list shows such a movie"
-                ),
-            ),
-            (
-                self.future_ratings,
-                (
-                    "{:,} ratings are dated after this run, the first on line "
-                    f"{self.first_future_line:,}: treated as if dated at the newest valid timestamp"
-                ),
-            ),
-            (
-                self.movies_without_ratings,
-                (
-                    "{:,} movies have no rating: they have a card and a similar list from an "
-                    "untrained vector"
-                ),
-            ),
-        )
-        counted = (words.adapt(text).format(count) for count, text in sentences if count)
-        return (*self.notes, *self._rejections(), *self._without_stars(words), *counted)
+
+        def ratings(count: int) -> str:
+            return counted(count, words.interaction, words.interactions)
+
+        def movies(count: int) -> str:
+            return counted(count, words.item, words.items)
+
+        sentences = []
+        if count := self.duplicates_dropped:
+            what = words.adapt("repeated a user and a movie")
+            sentences.append(f"{ratings(count)} {what}: {repeated}")
+        if count := self.ratings_of_unknown_movies:
+            what = words.adapt(
+                "that the movies file lacks: models learn from them, and no list shows such a movie"
+            )
+            sentences.append(f"{ratings(count)} of {movies(self.unknown_movies)} {what}")
+        if count := self.future_ratings:
+            sentences.append(
+                f"{ratings(count)} dated after this run, the first on line "
+                f"{self.first_future_line:,}: treated as if dated at the newest valid timestamp"
+            )
+        if count := self.movies_without_ratings:
+            sentences.append(
+                f"{movies(count)} {words.adapt('without a rating')}: each has a card, and a "
+                "similar list from an untrained vector"
+            )
+        return (*self.notes, *self._rejections(), *self._without_stars(words), *sentences)
 
     def _without_stars(self, words: Words) -> tuple[str, ...]:
         if not self.without_stars:
             return ()
-        counted = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
         sentence = (
-            f"{self.ratings_read:,} {words.interactions}{f' ({counted})' if counted else ''}, no "
+            f"{self.ratings_read:,} {words.interactions}{f' ({kinds})' if kinds else ''}, no "
             "rating column: ratings are not predicted; lists by predicted or mean rating are not "
             "published"
         )
@@ -298,8 +296,9 @@ class Dataset:
         """Numbers of ratings, users and movies."""
         words = self.words
         return (
-            f"{len(self.ratings):,} {words.interactions}, {len(self.user_ids):,} users, "
-            f"{self.movies.listed:,} {words.items}"
+            f"{counted(len(self.ratings), words.interaction, words.interactions)}, "
+            f"{counted(len(self.user_ids), 'user')}, "
+            f"{counted(self.movies.listed, words.item, words.items)}"
         )
 
     @property

@@ -15,6 +15,7 @@ from reco_batch.data.columns import TIMESTAMP, Kind
 from reco_batch.data.dataset import RejectedRow
 from reco_batch.errors import DataRefused
 from reco_batch.ingest.formats.table_file import RowLocation, RowLocator
+from reco_store.contract.words import with_article
 
 #: Largest number of kinds of faults that a refusal lists.
 _NAMED: Final = 4
@@ -52,7 +53,9 @@ class Fault(NamedTuple):
 def value_fault(file: str, column: str, kind: Kind, *, is_missing: bool) -> Fault:
     """Return the kind of fault of a row whose value is missing or unreadable."""
     _, expected = _NOUNS[kind]
-    return Fault(file, column, _WANTED.get(column, f"a {column}") if is_missing else expected)
+    return Fault(
+        file, column, _WANTED.get(column, with_article(column)) if is_missing else expected
+    )
 
 
 def describe_value(value: object, column: str, kind: Kind, *, is_missing: bool) -> str:

@@ -21,7 +21,7 @@ from reco_batch.scoring.popularity import thresholds_of
 from reco_batch.settings.input_keys import Counting
 from reco_batch.settings.run_config import RunConfig
 from reco_store.contract.keys import BY_MOST_RATED
-from reco_store.contract.words import DEFAULT_WORDS, WORDS, Words
+from reco_store.contract.words import DEFAULT_WORDS, WORDS, Words, counted
 
 SCHEMA_VERSION: Final = 1
 #: Field of the manifest: digest of all that lists depend on besides models and histories.
@@ -159,12 +159,19 @@ def input_of(
     return {"ids": kind, "data": _data(dataset, split, eligible)}
 
 
+#: Words after the number of users without held-out ratings.
+_FEW: Final = "with too few ratings to hold any out"
+
+
 def findings_of(dataset: Dataset, split: Split) -> tuple[str, ...]:
     """Return a sentence for each peculiarity of the input."""
     few, words = split.users_only_in_training, dataset.words
     return (
         *dataset.findings.describe(),
-        *([words.adapt(f"{few:,} users have too few ratings to hold any out")] if few else []),
+        *(
+            [f"{counted(few, 'user')} with too few {words.interactions} to hold any out"]
+            * bool(few)
+        ),
         *([words.adapt(_cold_finding(dataset.ratings, split))] if len(split.cold) else []),
         *([words.adapt(_left_out_finding(split))] if len(split.left_out) else []),
     )

@@ -18,7 +18,7 @@ from reco_batch.artifact.check import (
 )
 from reco_batch.report.text import figure_of, moment, number, part_of, safe
 from reco_store.contract.families import LISTS
-from reco_store.contract.words import DEFAULT_WORDS, Words, words_of
+from reco_store.contract.words import DEFAULT_WORDS, Words, counted, words_of
 from reco_store.publishing.outcome import HELD, STAGED
 
 _FAMILIES: Final = {family.name: family.heading for family in LISTS}
@@ -200,7 +200,7 @@ def _judged(manifest: Mapping[str, Any]) -> Verdict:
     baseline = gate.get("baseline")
     has_baseline = baseline not in (None, NO_BASELINE)
     compared = f"Compared with {safe(baseline)}." if has_baseline else _no_baseline(gate)
-    summary = f"{_plural(judged, 'check')}, {_plural(counts[WARNING], 'warning')}. {compared}"
+    summary = f"{counted(judged, 'check')}, {counted(counts[WARNING], 'warning')}. {compared}"
     if verdict == REFUSED:
         force = _command(manifest, "republish", "--force REASON", of_this=True)
         commands = [
@@ -226,10 +226,6 @@ def _judged(manifest: Mapping[str, Any]) -> Verdict:
         return Verdict(kind, "Live", f"The gate passed it: {summary}", reasons, [then])
     again = [Command("Publish it", _command(manifest, "republish", of_this=True))]
     return Verdict("none", "Not published", "The gate has not judged this run.", reasons, again)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _no_baseline(gate: Mapping[str, Any]) -> str:

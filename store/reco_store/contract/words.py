@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_WORDS", "WORDS", "Words", "words_of"]
+__all__ = ["DEFAULT_WORDS", "WORDS", "Words", "counted", "with_article", "words_of"]
 
 #: Name of the field of a manifest.
 WORDS: Final = "words"
@@ -50,9 +50,24 @@ class Words(NamedTuple):
         article, word = found.groups()
         own: str = getattr(self, _FIELDS[word.lower()])
         if article:
-            right = "an " if re.match(_OPEN, own) else "a "
-            return (right.capitalize() if article[0] == "A" else right) + own
+            return f"A{with_article(own)[1:]}" if article[0] == "A" else with_article(own)
         return own[:1].upper() + own[1:] if word[0].isupper() else own
+
+
+def with_article(noun: str) -> str:
+    """Return a noun after `a` or `an`."""
+    return f"{'an' if re.match(_OPEN, noun) else 'a'} {noun}"
+
+
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun, such as `1 user` and `1,204 users`.
+
+    Args:
+        count: number of things.
+        one: singular of the noun.
+        several: plural; None adds an s.
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 DEFAULT_WORDS: Final = Words()

@@ -164,8 +164,8 @@ def test_findings_with_a_count_of_zero_are_omitted():
 
     assert len(sentences) == 3
     assert "1,234 ratings repeated" in sentences[0]
-    assert "7 ratings are of 2 movies" in sentences[1]
-    assert "3 movies have no rating" in sentences[2]
+    assert "7 ratings of 2 movies" in sentences[1]
+    assert "3 movies without a rating" in sentences[2]
 
 
 def test_interactions_have_no_stars():
@@ -191,5 +191,5 @@ def test_findings_about_interactions_call_them_so():
 
     assert sentences[0].startswith("1,234 interactions, no rating column: ratings are not pre")
     assert sentences[1].startswith("2 interactions repeated")
-    assert sentences[2].startswith("7 interactions are of 2 movies")
-    assert sentences[3].startswith("3 movies have no interaction:")
+    assert sentences[2].startswith("7 interactions of 2 movies")
+    assert sentences[3].startswith("3 movies without an interaction:")

@@ -265,7 +265,7 @@ def test_the_weight_alone_is_the_strength():
     assert data.ratings.is_target.tolist() == [True, False, True]
     assert data.events is None
     assert data.seen is data.ratings
-    assert "1 interactions repeated a user and a movie: their weights were added" in " ".join(
+    assert "1 interaction repeated a user and a movie: their weights were added" in " ".join(
         data.findings.describe()
     )
 

@@ -432,7 +432,7 @@ def test_4_for_lists_in_parquet(folder, refused):
 def note_of(folder, accepted, changes, *words):
     """Return the notes on a folder, except those on movies without ratings."""
     notes = accepted("run", "--data", folder(changes), *words)
-    return [text for text in notes if text.startswith("note: ") and "have no rating" not in text]
+    return [text for text in notes if text.startswith("note: ") and "without a rating" not in text]
 
 
 def test_repeated_ratings_are_counted(folder, accepted):
@@ -450,7 +450,7 @@ def test_a_few_ratings_of_movies_that_are_not_listed_are_counted(folder, accepte
 
     assert note_of(folder, accepted, without_the_last) == [
         (
-            "note: 2 ratings are of 1 movies that the movies file lacks: models learn from them, "
+            "note: 2 ratings of 1 movie that the movies file lacks: models learn from them, "
             "and no list shows such a movie"
         )
     ]
@@ -465,7 +465,7 @@ def test_a_few_ratings_dated_after_the_run_are_counted(folder, accepted):
 
     assert note_of(folder, accepted, two_ahead) == [
         (
-            "note: 2 ratings are dated after this run, the first on line 62: treated as if dated "
+            "note: 2 ratings dated after this run, the first on line 62: treated as if dated "
             "at the newest valid timestamp"
         )
     ]
@@ -497,7 +497,7 @@ def test_users_with_few_ratings_are_counted(folder, accepted):
     one_more = ratings(lambda content: content + b"once,1,4,1500000000\n")
 
     assert note_of(folder, accepted, one_more) == [
-        "note: 1 users have too few ratings to hold any out"
+        "note: 1 user with too few ratings to hold any out"
     ]
 
 
@@ -505,7 +505,7 @@ def test_a_single_user_is_enough(folder, accepted):
     """A data set of one user with ten ratings is accepted."""
     first = ratings(lambda content: b"\n".join(content.split(b"\n")[:11]))
 
-    assert accepted("run", "--data", folder(first))[0].endswith("10 ratings, 1 users, 30 movies")
+    assert accepted("run", "--data", folder(first))[0].endswith("10 ratings, 1 user, 30 movies")
 
 
 def same(one, other):

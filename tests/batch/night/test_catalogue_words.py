@@ -78,9 +78,9 @@ def test_check_data_has_the_words_of_the_shop(untrained, tmp_path):
     ended = untrained("check-data", "--config", config)
 
     assert ended.code == 0, ended.err
-    assert "purchases repeated a user and a product: the latest" in ended.out
-    assert "1 purchases are of 1 products that the products file lacks" in ended.out
-    assert "1 products have no purchase:" in ended.out
+    assert "1 purchase repeated a user and a product: the latest" in ended.out
+    assert "1 purchase of 1 product that the products file lacks" in ended.out
+    assert "1 product without a purchase:" in ended.out
     assert ended.out.count("60 users, 151 products\n") == 1
     assert not found_in(ended.out + ended.err)
 

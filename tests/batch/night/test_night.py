@@ -570,7 +570,7 @@ def test_run_of_a_single_rating_has_empty_lists_and_no_metrics(third, fourth):
     assert chosen["retrieval"] == third.manifest["metrics"]["chosen"]["retrieval"]
     assert chosen["tried"] == []
     assert chosen["budgets"] == []
-    assert "note: 1 users have too few ratings to hold any out" in fourth.ended.err
+    assert "note: 1 user with too few ratings to hold any out" in fourth.ended.err
 
 
 def test_three_generations_are_kept(nights, untrained, at_home):

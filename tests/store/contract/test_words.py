@@ -2,7 +2,7 @@
 
 import pytest
 
-from reco_store.contract.words import DEFAULT_WORDS, Words, words_of
+from reco_store.contract.words import DEFAULT_WORDS, Words, counted, with_article, words_of
 
 SHOP = Words("product", "products", "purchase", "purchases", "bought")
 APPS = Words("app", "apps", "interaction", "interactions", "chosen")
@@ -28,6 +28,13 @@ def test_articles_fit_the_word():
     """A vowel takes `an`."""
     assert APPS.adapt("A movie and a rating") == "An app and an interaction"
     assert Words(item="unit", items="units").adapt("a movie") == "a unit"
+
+
+def test_one_thing_takes_the_singular():
+    """Numbers from a thousand on have separators; a plural that no rule gives is given."""
+    assert (counted(1, "user"), counted(0, "user")) == ("1 user", "0 users")
+    assert counted(1204, "anime", "anime") == "1,204 anime"
+    assert (with_article("isbn"), with_article("user")) == ("an isbn", "a user")
 
 
 def test_words_of_a_manifest_are_complete():
