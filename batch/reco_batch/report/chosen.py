@@ -1,11 +1,13 @@
 """Hyper-parameters that the run chose on the validation part. Pure functions of a manifest."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from reco_batch.report.text import figure_of, number, part_of, safe
 
 Manifest = Mapping[str, Any]
+#: Values of a step to show beside the chosen one; of more, the best.
+_MOST_SHOWN: Final = 10
 
 
 class TriedRow(NamedTuple):
@@ -26,6 +28,9 @@ class ChosenRow(NamedTuple):
     metrics: list[str]
     """Metrics of the chosen value in this step, in the order of the names; empty if it has none."""
     others: list[TriedRow]
+    """Other values in the order of trial, or the best of many."""
+    worse: int
+    """Number of values that are not shown."""
 
 
 class ChosenView(NamedTuple):
@@ -85,6 +90,8 @@ def _row(
     own = list(part_of(entries[0], "values")) if entries else [step]
     chosen, before = _value(values, own), _value(last, own)
     others, metrics = [], []
+    if names and len(entries) > _MOST_SHOWN:
+        entries = sorted(entries, key=lambda entry: -(figure_of(entry, names[0]) or 0.0))
     for entry in entries:
         row = TriedRow(_value(part_of(entry, "values"), own), _texts(entry, names))
         if row.value == chosen:
@@ -92,7 +99,9 @@ def _row(
         else:
             others.append(row)
     known = before != chosen and any(name in last for name in own)
-    return ChosenRow(safe(step), chosen, before if known else "", metrics, others)
+    shown = others[:_MOST_SHOWN]
+    last_value = before if known else ""
+    return ChosenRow(safe(step), chosen, last_value, metrics, shown, len(others) - len(shown))
 
 
 def _value(values: Manifest, names: Iterable[str]) -> str:

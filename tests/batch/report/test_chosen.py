@@ -43,6 +43,18 @@ def test_each_step_has_its_alternatives():
     ]
 
 
+def test_of_many_values_the_best_are_shown():
+    """A step of two or three hyper-parameters has a value for each combination."""
+    tried = [entry("share", {"share": share / 10}, share / 100, 0.4) for share in range(21)]
+
+    view = chosen_view(manifest(tried=tried), None)
+
+    (row,) = (row for row in view.rows if row.name == "share")
+    assert (row.chosen, row.metrics) == ("2", ["0.200", "0.400"])
+    assert [other.value for other in row.others] == [f"{n / 10:g}" for n in range(19, 9, -1)]
+    assert row.worse == 10
+
+
 def test_a_value_that_was_not_measured_has_a_row():
     """A parameter file sets it, or nothing was measured."""
     (row,) = (row for row in chosen_view(manifest(), None).rows if row.name == "tower.l2")
