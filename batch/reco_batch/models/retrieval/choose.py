@@ -68,8 +68,8 @@ from reco_batch.settings.search_space import values_of, with_values
 
 #: Penalties of SLIM to try, L1 and L2; the solution for one is the start for the next.
 _PENALTIES: Final = ((0.5, 60.0), (0.5, 20.0), (0.5, 4.0), (2.0, 2.0), (0.1, 20.0), (0.1, 60.0))
-#: L2 penalties to try in turn after the largest of these, as long as each is better: the more users
-#: have rated the same movies, the larger the best one is.
+#: L2 penalties to try in turn after the largest of these, as long as each is clearly better: the
+#: more users have rated the same movies, the larger the best one is.
 _STRONGER: Final = (200.0, 600.0, 2000.0, 6000.0)
 #: Values to try, by dotted name, which span the best settings of many catalogues.
 LADDER: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -203,7 +203,7 @@ class _Ladder:
                 continue
             seen.append(option)
             found = self.measured(step, values, measure(option))
-            if self._gains(found, best):
+            if self._gains(found, best, clearly=self.has_last):
                 best, self.parameters = found, option
         return best
 
@@ -216,7 +216,7 @@ class _Ladder:
         return best
 
     def strengthen(self, measure: Callable[[HybridParameters], PerUser]) -> None:
-        """Raise the L2 penalty from the largest of the pairs as long as the lists get better.
+        """Raise the L2 penalty from the largest of the pairs, as long as lists get clearly better.
 
         One of the last run is lowered as well, where a larger one is not better.
         """
@@ -231,16 +231,17 @@ class _Ladder:
                 option = with_values(self.parameters, {_L2: l2})
                 values = {name: own[name] for name in names} | {_L2: l2}
                 found = self.measured(", ".join(names), values, measure(option))
-                if not self._gains(found, best):
+                if not self._gains(found, best, clearly=True):
                     break
                 best, self.parameters = found, option
             if self.parameters.neighbours.l2 != first:
                 return
 
-    def _gains(self, found: PerUser, best: PerUser) -> bool:
-        """Return True if other lists are better, and clearly so than those of the last run."""
+    @staticmethod
+    def _gains(found: PerUser, best: PerUser, *, clearly: bool) -> bool:
+        """Return True if other lists are better; clearly: by more than the standard error."""
         gain = found[_GOAL] - best[_GOAL]
-        return bool(gain.mean() > (standard_error(gain) if self.has_last else 0))
+        return bool(gain.mean() > (standard_error(gain) if clearly else 0))
 
     def measured(self, step: str, values: Mapping[str, Any], found: PerUser) -> PerUser:
         """Record the metrics of a step's values, and return them."""

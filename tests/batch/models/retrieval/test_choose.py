@@ -110,13 +110,17 @@ def test_every_pair_of_penalties_is_of_the_ladder():
     assert sorted(choosing._STRONGER) == list(choosing._STRONGER)
 
 
-def strengthened(first, best, *, has_last=False):
-    """Return the L2 penalty that a ladder ends with, and those that it measured."""
+def strengthened(first, best, *, has_last=False, noise=0.0):
+    """Return the L2 penalty that a ladder ends with, and those that it measured.
+
+    The gains of users are up to `noise` times the mean gain away from it.
+    """
     parameters = with_values(SMALL, {"neighbours.l2": first})
     ladder = choosing._Ladder(parameters, frozenset(LADDER), has_last=has_last)
 
     def measure(parameters):
-        return {"goal": np.full(9, -abs(np.log(parameters.neighbours.l2 / best)))}
+        away = abs(np.log(parameters.neighbours.l2 / best))
+        return {"goal": -away * (1 + noise * np.tile([-1.0, 0.0, 1.0], 3))}
 
     ladder.strengthen(measure)
     tried = [one["values"]["neighbours.l2"] for one in ladder.tried]
@@ -128,6 +132,8 @@ def test_a_penalty_is_raised_as_long_as_the_lists_get_better():
     assert strengthened(60.0, 600.0) == (600.0, [200.0, 600.0, 2000.0])
     assert strengthened(60.0, 60.0) == (60.0, [200.0])
     assert strengthened(60.0, 1e6)[0] == 6000.0
+    assert strengthened(60.0, 600.0, noise=3)[0] == 600.0
+    assert strengthened(60.0, 600.0, noise=5) == (60.0, [200.0])  # within a standard error
     assert strengthened(20.0, 600.0) == (20.0, [])
 
 
