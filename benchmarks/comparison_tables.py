@@ -21,10 +21,20 @@ NOTES = {
         "",
     ],
     "demo, global": EARLIER,
-    "lastfm": EARLIER,
     "ml-100k": EARLIER,
     "ml-latest-small, global": EARLIER,
-    "citeulike-a": EARLIER,
+    "citeulike-a": [
+        "Articles in the libraries of researchers. That a penalty is strengthened only for a clear",
+        "gain was compared on parts of its training part.",
+        "",
+    ],
+    "taobao": ["Purchases in a shop, without times. Nothing was compared on it.", "", *EARLIER],
+    "amazon-beauty": [
+        "Reviews of cosmetics in a shop, without times. Nothing was compared on it.",
+        "",
+        *EARLIER,
+    ],
+    "yelp": ["Visits of businesses, without times. Nothing was compared on it.", "", *EARLIER],
     "ml1m": [
         "The ratings of ml-1m without stars and times. The strong penalties were compared on parts",
         "of its training part.",

@@ -142,8 +142,8 @@ def hindsight_words(found: object, words: Words = DEFAULT_WORDS) -> str:
     if not parts or not all(isinstance(count, int) for count in counts):
         return words.adapt(f"no new ratings of known users{after}")
     users, interactions = counts
-    done = counted(interactions, words.interaction, words.interactions)
-    return f"{', '.join(parts)}, {counted(users, 'user')}, {done}{after}"
+    done = f"{counted(users, 'user')}, {words.count_interactions(interactions)}{after}"
+    return f"{', '.join(parts)}, {done}"
 
 
 def verdict_lines(found: object, words: Words = DEFAULT_WORDS) -> list[str]:

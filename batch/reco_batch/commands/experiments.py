@@ -113,7 +113,7 @@ def _verdict_lines(found: Mapping[str, Any], words: Words, effect: float) -> Ite
         figures = (
             arm["namespace"],
             counted(arm["users"], "user"),
-            f"{arm['interactions']:,} {words.interactions}",
+            words.count_interactions(arm["interactions"]),
             f"{arm['rate']:.4f} a user and day",
             *([f"NDCG@10 in hindsight {served['ndcg@10']:.3f}"] if served else []),
         )

@@ -72,9 +72,9 @@ def run_summary(result: "Night", *, store: str, reading_options: str, seconds: f
     """
     manifest, published = result.artifact.manifest, result.published
     counts = manifest["counts"]
-    words = words_of(manifest)
+    movies = words_of(manifest).count_items(counts["movie"])
     size = (
-        f"{counted(counts['user'], 'user')}, {counted(counts['movie'], words.item, words.items)}, "
+        f"{counted(counts['user'], 'user')}, {movies}, "
         f"{counted(manifest['entries'], 'key')} "
         f"({manifest['bytes'] / 1e6:.1f} MB), {duration(seconds)}"
     )

@@ -202,46 +202,41 @@ class Findings:
     """Words for movies and ratings in the sentences."""
 
     def describe(self) -> tuple[str, ...]:
-        """Return one sentence for each finding that is not zero."""
+        """Return one note for each finding that is not zero."""
         words = self.words
         if self.without_stars and words == DEFAULT_WORDS:
             done = "event" if self.kinds else "interaction"
             words = words._replace(interaction=done, interactions=f"{done}s")
         repeated = "their weights were added" if self.adds_up else "the latest of each was kept"
 
-        def ratings(count: int) -> str:
-            return counted(count, words.interaction, words.interactions)
-
-        def movies(count: int) -> str:
-            return counted(count, words.item, words.items)
-
-        sentences = []
+        ratings, movies = words.count_interactions, words.count_items
+        notes = []
         if count := self.duplicates_dropped:
             what = words.adapt("repeated a user and a movie")
-            sentences.append(f"{ratings(count)} {what}: {repeated}")
+            notes.append(f"{ratings(count)} {what}: {repeated}")
         if count := self.ratings_of_unknown_movies:
             what = words.adapt(
                 "that the movies file lacks: models learn from them, and no list shows such a movie"
             )
-            sentences.append(f"{ratings(count)} of {movies(self.unknown_movies)} {what}")
+            notes.append(f"{ratings(count)} of {movies(self.unknown_movies)} {what}")
         if count := self.future_ratings:
-            sentences.append(
+            notes.append(
                 f"{ratings(count)} dated after this run, the first on line "
                 f"{self.first_future_line:,}: treated as if dated at the newest valid timestamp"
             )
         if count := self.movies_without_ratings:
-            sentences.append(
+            notes.append(
                 f"{movies(count)} {words.adapt('without a rating')}: each has a card, and a "
                 "similar list from an untrained vector"
             )
-        return (*self.notes, *self._rejections(), *self._without_stars(words), *sentences)
+        return (*self.notes, *self._rejections(), *self._without_stars(words), *notes)
 
     def _without_stars(self, words: Words) -> tuple[str, ...]:
         if not self.without_stars:
             return ()
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
         sentence = (
-            f"{self.ratings_read:,} {words.interactions}{f' ({kinds})' if kinds else ''}, no "
+            f"{words.count_interactions(self.ratings_read)}{f' ({kinds})' if kinds else ''}, no "
             "rating column: ratings are not predicted; lists by predicted or mean rating are not "
             "published"
         )
@@ -296,9 +291,8 @@ class Dataset:
         """Numbers of ratings, users and movies."""
         words = self.words
         return (
-            f"{counted(len(self.ratings), words.interaction, words.interactions)}, "
-            f"{counted(len(self.user_ids), 'user')}, "
-            f"{counted(self.movies.listed, words.item, words.items)}"
+            f"{words.count_interactions(len(self.ratings))}, "
+            f"{counted(len(self.user_ids), 'user')}, {words.count_items(self.movies.listed)}"
         )
 
     @property

@@ -59,11 +59,11 @@ def user_by_user(user_index: NDArray[np.int32], keys: Keys) -> NDArray[np.int64]
 
 
 def whole_users(user_index: NDArray[np.int32], *, at_once: int) -> Iterator[slice]:
-    """Yield slices of the rows by ascending user: whole users, as many as fit, at least one.
+    """Yield consecutive slices of the rows once they are sorted by user, each of whole users.
 
     Args:
         user_index: [N], in any order.
-        at_once: most rows of a slice of several users.
+        at_once: rows that the users of a slice fit in; a user with more has a slice alone.
     """
     counts = np.bincount(user_index)
     ends = np.cumsum(counts[counts > 0])

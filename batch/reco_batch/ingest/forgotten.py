@@ -20,6 +20,7 @@ from reco_batch.files import write_whole
 from reco_batch.ingest.bad_rows import values_of
 from reco_batch.ingest.readers import RawTables
 from reco_batch.ingest.table_reader import used_only
+from reco_store.contract.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,8 @@ def leave_out(raw: RawTables, forgotten: Forgotten) -> RawTables:
     if not gone:
         return raw
     left = ~users.isin(gone)
-    note = (
-        f"{(~left).sum():,} {raw.words.interactions} of {len(gone):,} forgotten users were left out"
-    )
+    ratings = raw.words.count_interactions(int((~left).sum()))
+    note = f"{ratings} of {counted(len(gone), 'forgotten user')} left out"
     return raw._replace(ratings=used_only(raw.ratings[left]), notes=(*raw.notes, note))
 
 

@@ -159,35 +159,33 @@ def input_of(
     return {"ids": kind, "data": _data(dataset, split, eligible)}
 
 
-#: Words after the number of users without held-out ratings.
-_FEW: Final = "with too few ratings to hold any out"
-
-
 def findings_of(dataset: Dataset, split: Split) -> tuple[str, ...]:
-    """Return a sentence for each peculiarity of the input."""
+    """Return a note for each peculiarity of the input."""
     few, words = split.users_only_in_training, dataset.words
     return (
         *dataset.findings.describe(),
-        *(
-            [f"{counted(few, 'user')} with too few {words.interactions} to hold any out"]
-            * bool(few)
-        ),
-        *([words.adapt(_cold_finding(dataset.ratings, split))] if len(split.cold) else []),
-        *([words.adapt(_left_out_finding(split))] if len(split.left_out) else []),
+        *([_few_finding(few, words)] if few else []),
+        *([_cold_finding(dataset, split)] if len(split.cold) else []),
+        *([_left_out_finding(split)] if len(split.left_out) else []),
     )
 
 
-def _cold_finding(ratings: Ratings, split: Split) -> str:
+def _few_finding(few: int, words: Words) -> str:
+    return f"{counted(few, 'user')} with too few {words.interactions} to hold any out"
+
+
+def _cold_finding(dataset: Dataset, split: Split) -> str:
+    users = counted(_user_count(dataset.ratings, split.cold), "user")
     return (
-        f"{len(split.cold):,} of the latest ratings are of {_user_count(ratings, split.cold):,} "
-        "users without earlier ones, and are left out of the test part"
+        f"{dataset.words.count_interactions(len(split.cold))} of {users} without earlier "
+        f"{dataset.words.interactions}, left out of the test part"
     )
 
 
 def _left_out_finding(split: Split) -> str:
     return (
-        f"{len(split.left_out):,} interactions have an event after the test part began, so the "
-        "measured models leave them out"
+        f"{counted(len(split.left_out), 'interaction')} with an event after the test part began, "
+        "left out by the measured models"
     )
 
 

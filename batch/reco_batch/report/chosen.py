@@ -28,9 +28,9 @@ class ChosenRow(NamedTuple):
     metrics: list[str]
     """Metrics of the chosen value in this step, in the order of the names; empty if it has none."""
     others: list[TriedRow]
-    """Other values in the order of trial, or the best of many."""
-    worse: int
-    """Number of values that are not shown."""
+    """Other values in the order of trial, or the best of many by the first metric."""
+    not_shown: int
+    """Number of further values."""
 
 
 class ChosenView(NamedTuple):
@@ -99,7 +99,7 @@ def _row(
         else:
             others.append(row)
     known = before != chosen and any(name in last for name in own)
-    shown = others[:_MOST_SHOWN]
+    shown = others[: _MOST_SHOWN if names else None]
     last_value = before if known else ""
     return ChosenRow(safe(step), chosen, last_value, metrics, shown, len(others) - len(shown))
 

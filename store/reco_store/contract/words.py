@@ -46,6 +46,14 @@ class Words(NamedTuple):
             return text
         return re.sub(_REPLACED, self._one, text)
 
+    def count_items(self, count: int) -> str:
+        """Return a number of items, such as `1 movie` and `1,204 movies`."""
+        return counted(count, self.item, self.items)
+
+    def count_interactions(self, count: int) -> str:
+        """Return a number of interactions, such as `1 rating` and `1,204 ratings`."""
+        return counted(count, self.interaction, self.interactions)
+
     def _one(self, found: re.Match[str]) -> str:
         article, word = found.groups()
         own: str = getattr(self, _FIELDS[word.lower()])

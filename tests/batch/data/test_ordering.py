@@ -1,11 +1,14 @@
 """Order of ratings, compared with sorts of NumPy."""
 
+from itertools import pairwise
+
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reco_batch.data import ordering
-from reco_batch.data.ordering import grouped, user_by_user
+from reco_batch.data.ordering import grouped, user_by_user, whole_users
 
 FAR = 2**62
 
@@ -13,6 +16,22 @@ FAR = 2**62
 def sorted_plainly(user, values, ties):
     """Sort by three keys."""
     return np.lexsort((ties, values, user))
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 30, 1000])
+def test_slices_have_as_many_whole_users_as_fit(at_once):
+    """A user with more rows than that has a slice alone, and one without rows has none."""
+    users = np.random.default_rng(0).permutation(np.repeat([0, 2, 3, 5, 9], [4, 12, 1, 3, 10]))
+
+    slices = list(whole_users(users.astype(np.int32), at_once=at_once))
+
+    rows = np.sort(users)
+    parts = [rows[part] for part in slices]
+    np.testing.assert_array_equal(np.concatenate(parts), rows)
+    assert sum(len(set(part)) for part in parts) == 5
+    assert all(len(part) <= at_once or len(set(part)) == 1 for part in parts)
+    for part, after in pairwise(parts):
+        assert len(part) + (after == after[0]).sum() > at_once
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

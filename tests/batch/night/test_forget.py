@@ -161,7 +161,7 @@ def test_republish_erases_nobody_of_the_settings(home, forgot, untrained, tmp_pa
 def test_later_runs_leave_the_person_out(home, forgot, batch, people):
     """Also a user of the settings, and the text of a rejected row."""
     ended = run(batch, home, people, "--forget", _file(home, "person-8\n\n"))
-    assert "40 ratings of 2 forgotten users were left out" in ended.err
+    assert "40 ratings of 2 forgotten users left out" in ended.err
     keys, _ = stored(home)
     newest = max(path.parent for path in home.glob("artifacts/*/manifest.json"))
     assert f"reco:{newest.name}:user:person-9" in keys

@@ -41,8 +41,7 @@ def test_cold_users_are_counted(divided):
     assert data["train"] + data["validation"] + data["test"] + 30 == len(dataset.ratings)
     assert data["held_out_after"] == split.moment
     assert findings_of(dataset, split)[-1] == (
-        "30 of the latest ratings are of 3 users without earlier ones, and are left out of the "
-        "test part"
+        "30 ratings of 3 users without earlier ratings, left out of the test part"
     )
 
 

@@ -52,7 +52,7 @@ def test_of_many_values_the_best_are_shown():
     (row,) = (row for row in view.rows if row.name == "share")
     assert (row.chosen, row.metrics) == ("2", ["0.200", "0.400"])
     assert [other.value for other in row.others] == [f"{n / 10:g}" for n in range(19, 9, -1)]
-    assert row.worse == 10
+    assert row.not_shown == 10
 
 
 def test_a_value_that_was_not_measured_has_a_row():

@@ -1,7 +1,7 @@
 """Choice of the hybrid's hyper-parameters that differ between catalogues, on the validation part.
 
-Coordinate search, cheap steps first. Each step measures a few values of one or two hyper-parameters
-with all others as chosen so far, and keeps the best:
+Coordinate search, cheap steps first. Each step measures a few values of one to three
+hyper-parameters with all others as chosen so far, and keeps the best:
 
 1. kind of the item-item weights, by the lists of that half alone;
 2. weights of newer and of disliked ratings, by the same lists;
@@ -10,7 +10,8 @@ with all others as chosen so far, and keeps the best:
 4. penalties of the item-item weights and share of this half, each pair of penalties with each
    share, by the lists of both halves: which penalties are best depends on the share, and the
    encoder finds the movies further down a list, so this half does better with fewer weights than
-   it would alone. Stronger penalties follow for the best share;
+   it would alone. Stronger penalties follow with the best share, each only for a gain above its
+   standard error;
 5. other shares, by the lists of the sum. The trust in short histories is also measured on a
    quarter of these users as newcomers: with a few drawn ratings, and without the vectors that the
    encoder learned for them.
@@ -202,7 +203,8 @@ class _Ladder:
             if option in seen:
                 continue
             seen.append(option)
-            found = self.measured(step, values, measure(option))
+            own = values_of(option)
+            found = self.measured(step, {name: own[name] for name in names}, measure(option))
             if self._gains(found, best, clearly=self.has_last):
                 best, self.parameters = found, option
         return best
@@ -418,10 +420,12 @@ def _climb(ladder: _Ladder, data: _Data, stage: Stage) -> tuple[str, ...]:
     del training
     release_models()
     blend.encode(encoder, ladder.parameters)
-    shares = [{_SHARE: share} for share in LADDER[_SHARE]]
-    if ladder.parameters.neighbours.kind != NeighbourKind.WALK:
-        shares = [{_L1: l1, _L2: l2, **share} for l1, l2 in _PENALTIES for share in shares]
-    ladder.step(shares, blend.measured)
+    options = [{_SHARE: share} for share in LADDER[_SHARE]]
+    own = ladder.parameters.neighbours
+    if own.kind != NeighbourKind.WALK:
+        pairs = dict.fromkeys([(own.l1, own.l2), *_PENALTIES])  # a run may begin with a strong one
+        options = [{_L1: l1, _L2: l2, **share} for l1, l2 in pairs for share in options]
+    ladder.step(options, blend.measured)
     neighbours.release_others(ladder.parameters.neighbours)
     if ladder.parameters.neighbours.kind != NeighbourKind.WALK and _L2 in ladder.free:
         ladder.strengthen(blend.measured)

@@ -72,7 +72,7 @@ def in_order(ratings: Ratings, *, at_once: int | None = None) -> Iterator[Ordere
 
     Args:
         ratings: ratings to sort.
-        at_once: most ratings to yield at a time, but whole users; None: all.
+        at_once: ratings to yield at a time, of whole users, as in `whole_users`; None: all.
 
     Raises:
         ValueError: the ratings have no timestamps.

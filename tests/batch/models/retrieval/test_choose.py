@@ -20,6 +20,10 @@ SMALL = HybridParameters(tower=TowerParameters(embedding_dim=8, batch_users=100)
 DAY = 86_400
 
 
+#: Name of the step in which these are chosen together.
+PENALTIES_AND_SHARE = "neighbours.l1, neighbours.l2, neighbour_share"
+
+
 def chosen(parts, *, last=None, parameters=SMALL, seed=1, stage):
     """Choose for a training and a validation part."""
     train, validation = parts
@@ -465,7 +469,7 @@ def test_penalties_are_measured_beside_the_encoder(first):
         "recency",
         "dislike_weight",
         "tower.steps",
-        "neighbours.l1, neighbours.l2, neighbour_share",
+        PENALTIES_AND_SHARE,
         "half_trust",
         "popularity_share",
         "tower_share",
@@ -477,6 +481,26 @@ def test_penalties_are_measured_beside_the_encoder(first):
     shares = choosing.LADDER["neighbour_share"]
     pairs = {(one["neighbours.l1"], one["neighbours.l2"], one["neighbour_share"]) for one in tried}
     assert pairs >= {(*pair, share) for pair in choosing._PENALTIES for share in shares}
+
+
+def test_a_strong_penalty_of_the_last_run_is_tried_with_each_share(series, stage):
+    """Its share would otherwise remain that of the first run that chose the penalty."""
+    last = {"neighbours.kind": "slim", "neighbours.l1": 0.5, "neighbours.l2": 600.0}
+
+    found = chosen(series, last=last, stage=stage)
+
+    tried = [one["values"] for one in found.tried if one["name"] == PENALTIES_AND_SHARE]
+    shares = {one["neighbour_share"] for one in tried if one["neighbours.l2"] == 600.0}
+    assert shares == {*LADDER["neighbour_share"]}
+
+
+def test_values_of_a_parameter_file_are_recorded_with_the_others(series, stage):
+    """The report finds the chosen combination among those that were tried."""
+    found = chosen(series, parameters=replace(SMALL, neighbour_share=0.7), stage=stage)
+
+    tried = [one["values"] for one in found.tried if one["name"] == PENALTIES_AND_SHARE]
+    assert {one["neighbour_share"] for one in tried} == {0.7}
+    assert {name: found.values[name] for name in tried[0]} in tried
 
 
 def test_only_the_chosen_kind_is_fitted_with_every_penalty(series, monkeypatch, stage):
