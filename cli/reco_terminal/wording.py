@@ -138,12 +138,11 @@ def hindsight_words(found: object, words: Words = DEFAULT_WORDS) -> str:
         for name, label in _HINDSIGHT.items()
         if name in served and name in popular
     ]
-    counts = (found.get("users"), found.get("interactions"))
-    if not parts or not all(isinstance(count, int) for count in counts):
+    users, done = found.get("users"), found.get("interactions")
+    if not (parts and isinstance(users, int) and isinstance(done, int)):
         return words.adapt(f"no new ratings of known users{after}")
-    users, interactions = counts
-    done = f"{counted(users, 'user')}, {words.count_interactions(interactions)}{after}"
-    return f"{', '.join(parts)}, {done}"
+    counts = f"{counted(users, 'user')}, {words.count_interactions(done)}{after}"
+    return f"{', '.join(parts)}, {counts}"
 
 
 def verdict_lines(found: object, words: Words = DEFAULT_WORDS) -> list[str]:
