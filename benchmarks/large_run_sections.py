@@ -22,7 +22,7 @@ def scale(result: dict) -> list[str]:
         *_totals(runs),
         "",
         "These runs are of a version whose choice tried fewer penalties. Of today's version, a run",
-        "with 32 million ratings took 13.5 GB beside other work, much of it in the choice, which",
+        "with 32 million ratings took 13.5 GB on a busy machine, much of it in the choice, which",
         "keeps the weights of six pairs of penalties.",
         "",
         "Quality on the simulated ratings:",
