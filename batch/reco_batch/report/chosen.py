@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from reco_batch.report.text import figure_of, number, part_of, safe
 
 Manifest = Mapping[str, Any]
-#: Values of a step to show beside the chosen one; of more, the best.
+#: Most other values of a step to show.
 _MOST_SHOWN: Final = 10
 
 

@@ -192,10 +192,8 @@ class _Ladder:
         self, options: Sequence[Mapping[str, Any]], measure: Callable[[HybridParameters], PerUser]
     ) -> PerUser:
         """Measure the current values and each option, keep the best, and return its metrics."""
-        current, own = self.parameters, values_of(self.parameters)
-        names = list(options[0])
-        step = ", ".join(names)
-        best = self.measured(step, {name: own[name] for name in names}, measure(current))
+        current, names = self.parameters, list(options[0])
+        best = self._try_option(names, current, measure)
         seen = [current]
         for option_values in options:
             values = {name: value for name, value in option_values.items() if name in self.free}
@@ -203,8 +201,7 @@ class _Ladder:
             if option in seen:
                 continue
             seen.append(option)
-            own = values_of(option)
-            found = self.measured(step, {name: own[name] for name in names}, measure(option))
+            found = self._try_option(names, option, measure)
             if self._gains(found, best, clearly=self.has_last):
                 best, self.parameters = found, option
         return best
@@ -223,21 +220,30 @@ class _Ladder:
         One of the last run is lowered as well, where a larger one is not better.
         """
         ladder = (max(l2 for _, l2 in _PENALTIES), *_STRONGER)
-        own = values_of(self.parameters)
-        first, names = own[_L2], (_L1, _L2, _SHARE)
+        first = self.parameters.neighbours.l2
         if first not in ladder:
             return
         place, best = ladder.index(first), measure(self.parameters)
         for penalties in (ladder[place + 1 :], ladder[:place][::-1] if self.has_last else ()):
             for l2 in penalties:
                 option = with_values(self.parameters, {_L2: l2})
-                values = {name: own[name] for name in names} | {_L2: l2}
-                found = self.measured(", ".join(names), values, measure(option))
+                found = self._try_option((_L1, _L2, _SHARE), option, measure)
                 if not self._gains(found, best, clearly=True):
                     break
                 best, self.parameters = found, option
             if self.parameters.neighbours.l2 != first:
                 return
+
+    def _try_option(
+        self,
+        names: Sequence[str],
+        option: HybridParameters,
+        measure: Callable[[HybridParameters], PerUser],
+    ) -> PerUser:
+        """Measure an option, and record it by the values that its step chooses."""
+        own = values_of(option)
+        values = {name: own[name] for name in names}
+        return self.measured(", ".join(names), values, measure(option))
 
     @staticmethod
     def _gains(found: PerUser, best: PerUser, *, clearly: bool) -> bool:
